@@ -1,0 +1,387 @@
+"""Call nodes: a call that is a value.
+
+`adam(1e-3, b1=0.95)` does not hide its numbers in a closure. It is a *node*: a pytree whose leaves are the numbers
+of the call and whose structure is everything else (the factory's name, flags, functions, dtypes). From that alone
+follow: a jitted function takes an optimizer as an argument and a new learning rate compiles nothing; `vmap` over a
+stacked optimizer is a sweep; `grad` with respect to one is a hypergradient; printing gives the call back; pickling
+and comparing are those of the call.
+
+Four kinds of node exist, each made by the decorator of its name: `Optimizer` (init, update), `Schedule`
+(step -> value), `Rule` (init, update) and `Model` (init, apply). The decorated function is the *body*: it receives
+the arguments and returns plain functions, and it runs again whenever the node is used, so it must be cheap.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import numbers
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+P = ParamSpec("P")
+N = TypeVar("N", bound="Node")
+
+
+@jax.tree_util.register_static
+class Static:
+    """A value inside a pytree that contributes no leaf: part of the structure, compared by value."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and _same(self.value, other.value)
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self.value)
+        except TypeError:  # a dict or an array: equality decides
+            return hash(type(self.value))
+
+    def __repr__(self) -> str:
+        return f"Static({self.value!r})"
+
+
+def is_number(x: Any) -> bool:
+    """Whether x can be a leaf: a Python number, an array, a tracer or a shape (a bool is a flag, not a number)."""
+    if isinstance(x, (bool, np.bool_)):
+        return False
+    return isinstance(x, (numbers.Number, np.ndarray, np.generic, jax.Array, jax.ShapeDtypeStruct))
+
+
+def is_concrete(x: Any) -> bool:
+    return is_number(x) and not isinstance(x, (jax.core.Tracer, jax.ShapeDtypeStruct))
+
+
+class Recipe:
+    """What a factory knows: its kind of node, its body, and what its signature says of each argument.
+
+    `static` names the arguments that are never leaves; `bounds` the interval that each number must lie in, written as
+    in mathematics: `{"b1": "[0, 1)"}`.
+    """
+
+    def __init__(self, kind: type[Node], body: Callable, static: tuple[str, ...], bounds: dict[str, str]):
+        self.kind, self.body, self.static, self.bounds = kind, body, frozenset(static), bounds
+        self.name = body.__name__
+        self.signature = inspect.signature(body)
+        unknown = (set(static) | set(bounds)) - set(self.signature.parameters)
+        if unknown:
+            raise TypeError(f"{self.name}: no argument named {', '.join(sorted(unknown))}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple:
+        return self.kind, self.body, self.static
+
+    def __reduce__(self):
+        """By reference to the public factory where there is one, else by its parts."""
+        home = sys.modules.get(self.body.__module__)
+        public = functools.reduce(
+            lambda place, name: getattr(place, name, None), self.body.__qualname__.split("."), home
+        )
+        if getattr(public, "recipe", None) is self:
+            return getattr, (public, "recipe")
+        return Recipe, (self.kind, self.body, tuple(self.static), self.bounds)
+
+    def call(self, arguments: dict[str, Any]) -> Any:
+        bound = inspect.BoundArguments(self.signature, cast(Any, arguments))
+        return self.body(*bound.args, **bound.kwargs)
+
+    def hide(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as children: numbers stay leaves, all else becomes structure."""
+
+        def hide_leaf(x):
+            return x if is_number(x) else Static(x)
+
+        return {
+            name: Static(value) if name in self.static else jax.tree.map(hide_leaf, value)
+            for name, value in arguments.items()
+        }
+
+    def check(self, arguments: dict[str, Any]) -> None:
+        """Raise on a number outside its bounds, or on what is no number where one belongs."""
+        for name, interval in self.bounds.items():
+            default = self.signature.parameters[name].default
+            for value in jax.tree.leaves(arguments[name]):
+                if not (is_number(value) or callable(value) or value is default):
+                    raise TypeError(f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}")
+                check_interval(self.name, name, value, interval)
+
+    def dtype(self, name: str) -> jnp.dtype:
+        """int32 for an argument annotated as int (or a container of int), the default float for all others."""
+        annotation = self.signature.parameters[name].annotation
+        text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+        is_int = text == "int" or "[int" in text or text.startswith("int |")
+        return jnp.dtype(jnp.int32) if is_int else jnp.result_type(float)
+
+
+def check_interval(who: str, name: str, value: Any, interval: str) -> None:
+    """Raise ValueError unless every concrete number in value lies in the interval, e.g. "[0, 1)"."""
+    if not is_concrete(value):
+        return
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    array = np.asarray(value)
+    above = array >= low if interval[0] == "[" else array > low
+    below = array <= high if interval[-1] == "]" else array < high
+    if not np.all(above & below):
+        raise ValueError(f"{who}: {name} must be in {interval}, got {_render(value)}")
+
+
+class Node:
+    """A call as a value; see the module's docstring. `arguments` maps names to values, in the signature's order."""
+
+    recipe: Recipe
+    _children: dict[str, Any]
+
+    @classmethod
+    def _make(cls: type[N], recipe: Recipe, children: dict[str, Any]) -> N:
+        node = cls.__new__(cls)
+        node.recipe, node._children = recipe, children
+        return node
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {name: _show(child) for name, child in self._children.items()}
+
+    def build(self) -> Any:
+        """What the body returns for these arguments: the plain functions."""
+        return self.recipe.call(self.arguments)
+
+    def replace(self: N, **arguments: Any) -> N:
+        """The same call with some arguments changed, checked like a new one."""
+        unknown = set(arguments) - set(self._children)
+        if unknown:
+            raise TypeError(f"{self.recipe.name}: no argument named {', '.join(sorted(unknown))}")
+        return cast(N, _call(self.recipe, {**self.arguments, **arguments}))
+
+    def settle(self: N) -> N:
+        """Numbers become arrays whose dtype follows from the signature, never from what was typed.
+
+        So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program.
+        """
+
+        def settle_child(name: str, child: Any) -> Any:
+            def settle_leaf(x: Any) -> Any:
+                return x.settle() if isinstance(x, Node) else jnp.array(x, dtype=self.recipe.dtype(name))
+
+            return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, Node))
+
+        return self._make(self.recipe, {name: settle_child(name, child) for name, child in self._children.items()})
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all nodes among its arguments, outermost first."""
+        yield self
+        for child in self._children.values():
+            for inner in jax.tree.leaves(child, is_leaf=lambda x: isinstance(x, Node)):
+                if isinstance(inner, Node):
+                    yield from inner.walk()
+
+    def __repr__(self) -> str:
+        return f"{self.recipe.name}({', '.join(_render_arguments(self.recipe.signature, self.arguments))})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        mine, my_tree = jax.tree.flatten(self)
+        theirs, their_tree = jax.tree.flatten(other)
+        return my_tree == their_tree and all(_same(a, b) for a, b in zip(mine, theirs, strict=True))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(jax.tree.structure(self))
+
+    def __reduce__(self):
+        return type(self)._make, (self.recipe, self._children)
+
+
+class Optimizer(Node, optax.GradientTransformationExtraArgs):
+    """A node that is an `optax.GradientTransformationExtraArgs`: `init(params)`, `update(grads, state, params, **extra)`."""
+
+    @classmethod
+    def _make(cls, recipe: Recipe, children: dict[str, Any]) -> Optimizer:
+        def functions() -> optax.GradientTransformationExtraArgs:
+            built = node.build()
+            if not isinstance(built, optax.GradientTransformation):
+                built = optax.GradientTransformationExtraArgs(*built)
+            return optax.with_extra_args_support(built)
+
+        def init(params):
+            return functions().init(params)
+
+        def update(updates, state, params=None, **extra_args):
+            return functions().update(updates, state, params, **extra_args)
+
+        node = tuple.__new__(cls, (init, update))
+        node.recipe, node._children = recipe, children
+        return node
+
+
+class Schedule(Node):
+    """A node called with a step, () int32, that gives a number, () float."""
+
+    def __call__(self, step: Any) -> jax.Array:
+        return self.build()(step)
+
+
+class Rule(Node):
+    """A stopping rule: `init() -> state`, `update(state, observation) -> (state, stop)`; see `gdjax.stopping`."""
+
+    def init(self) -> Any:
+        return self.build()[0]()
+
+    def update(self, state: Any, observation: Any) -> tuple[Any, jax.Array]:
+        return self.build()[1](state, observation)
+
+
+class Model(Node):
+    """A model: `init(key) -> params`, `apply(params, x, key=None) -> y` (random only if a key is given)."""
+
+    def init(self, key: jax.Array) -> Any:
+        return self.build()[0](key)
+
+    def apply(self, params: Any, x: Any, key: jax.Array | None = None) -> Any:
+        return self.build()[1](params, x, key)
+
+
+def _register(kind: type[Node]) -> None:
+    def flatten_with_keys(node: Node):
+        keyed = tuple((jax.tree_util.GetAttrKey(name), child) for name, child in node._children.items())
+        return keyed, (node.recipe, tuple(node._children))
+
+    def flatten(node: Node):
+        return tuple(node._children.values()), (node.recipe, tuple(node._children))
+
+    def unflatten(aux, children):
+        recipe, names = aux
+        return kind._make(recipe, dict(zip(names, children, strict=True)))
+
+    jax.tree_util.register_pytree_with_keys(kind, flatten_with_keys, unflatten, flatten)
+
+
+for _kind in (Optimizer, Schedule, Rule, Model):
+    _register(_kind)
+
+
+def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:
+    recipe.check(arguments)
+    recipe.call(arguments)  # the body's own checks speak now, not at the first use
+    return recipe.kind._make(recipe, recipe.hide(arguments))
+
+
+def _factory(kind: type[Node], body: Callable | None, static: tuple[str, ...], bounds: dict[str, str] | None) -> Any:
+    if body is None:
+        return lambda body: _factory(kind, body, static, bounds)
+    recipe = Recipe(kind, body, static, bounds or {})
+
+    @functools.wraps(body)
+    def make(*args, **kwargs):
+        bound = recipe.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return _call(recipe, dict(bound.arguments))
+
+    make.recipe = recipe  # type: ignore[attr-defined]
+    return make
+
+
+def _decorator(kind: type[N], doc: str):
+    @overload
+    def decorate(body: Callable[P, Any], /) -> Callable[P, N]: ...
+    @overload
+    def decorate(
+        *, static: tuple[str, ...] = ..., bounds: dict[str, str] | None = ...
+    ) -> Callable[[Callable[P, Any]], Callable[P, N]]: ...
+    def decorate(body=None, /, *, static=(), bounds=None) -> Any:
+        return _factory(kind, body, static, bounds)
+
+    decorate.__doc__ = doc
+    return decorate
+
+
+optimizer = _decorator(Optimizer, "A factory of optimizers from a body that returns (init, update).")
+schedule = _decorator(Schedule, "A factory of schedules from a body that returns a function of the step.")
+rule = _decorator(Rule, "A factory of stopping rules from a body that returns (init, update).")
+model = _decorator(Model, "A factory of models from a body that returns (init, apply).")
+
+
+@optimizer
+def from_optax(transformation: optax.GradientTransformation):
+    """A raw Optax transformation as a node. Its numbers stay where Optax put them, inside its closures.
+
+    To make them leaves too, lift the factory instead of the result: `optimizer(optax.adamw)`, once.
+    """
+    return optax.with_extra_args_support(transformation)
+
+
+def as_optimizer(x: Any) -> Optimizer:
+    """Ours as it is, a raw Optax transformation wrapped; TypeError for anything else."""
+    if isinstance(x, Optimizer):
+        return x
+    if isinstance(x, optax.GradientTransformation):
+        return from_optax(x)
+    raise TypeError(f"expected an optimizer of gdjax or an Optax transformation, got {x!r}")
+
+
+def _show(child: Any) -> Any:
+    """The inverse of `Recipe.hide`."""
+    return jax.tree.map(
+        lambda x: x.value if isinstance(x, Static) else x, child, is_leaf=lambda x: isinstance(x, (Node, Static))
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if is_number(a) and is_number(b):
+        if not (is_concrete(a) and is_concrete(b)):
+            return a is b
+        if np.ndim(a) or np.ndim(b):
+            return np.array_equal(np.asarray(a), np.asarray(b))
+        return _render(a) == _render(b)
+    return type(a) is type(b) and bool(np.all(a == b))
+
+
+def _render_arguments(signature: inspect.Signature, arguments: dict[str, Any]) -> Iterator[str]:
+    for name, parameter in signature.parameters.items():
+        value = arguments[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            yield from map(_render, value)
+        elif parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY:
+            yield _render(value)
+        elif _render(value) != _render(parameter.default):
+            yield f"{name}={_render(value)}"
+
+
+def _render(value: Any) -> str:
+    """Text that reads back as the value: float32 0.95 prints 0.95, not 0.94999998."""
+    if isinstance(value, (jax.core.Tracer, jax.ShapeDtypeStruct)):
+        return str(value)
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        array = np.asarray(value)
+        return f"[{', '.join(map(_render, array))}]" if array.ndim else _render_scalar(array[()])
+    if isinstance(value, numbers.Number) and not isinstance(value, bool):
+        return _render_scalar(value)
+    if isinstance(value, tuple) and type(value) is tuple:
+        return f"({', '.join(map(_render, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_render, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_render(k)}: {_render(v)}' for k, v in value.items())}}}"
+    if callable(value) and not isinstance(value, Node):
+        return getattr(value, "__qualname__", None) or getattr(value, "__name__", repr(value))
+    return repr(value)
+
+
+def _render_scalar(value: Any) -> str:
+    text = str(value)
+    return text[:-2] if text.endswith(".0") else text

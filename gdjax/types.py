@@ -1,0 +1,97 @@
+"""The vocabulary: the values that travel between the rungs of the ladder.
+
+    make_step   (TrainState, batch) -> (TrainState, metrics)
+    make_epoch  (TrainState, data)  -> (TrainState, metrics)
+    make_run    (RunState, data, validation, until) -> RunState
+
+All are NamedTuples of arrays, so that each may cross `jit`, be carried by `scan`, stacked by `vmap`, or saved.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import jax
+
+from gdjax.nodes import Optimizer
+
+Params: TypeAlias = Any  # any pytree
+Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
+Metrics: TypeAlias = dict[str, jax.Array]
+Transition: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]  # (state, x) -> (state, metrics), what scan eats
+
+
+class Stop(enum.IntEnum):
+    """Why a run ended; stored as int32."""
+
+    RUNNING = 0
+    CONVERGED = 1
+    PATIENCE = 2
+    TARGET = 3
+    BUDGET = 4
+    DIVERGED = 5
+    NON_FINITE = 6
+    INTERRUPTED = 7
+
+
+class LossFn(Protocol):
+    """(params, batch, key) -> (scalar, metrics): always the pair. Random only if a key is given.
+
+    One that also takes `mask=` (what `per_example` returns) is handed a ragged tail masked.
+    """
+
+    def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Metrics]: ...
+
+
+class OptState(NamedTuple):
+    """`count` updates so far, () int32; `slots` maps the equation's symbols to trees like the parameters."""
+
+    count: jax.Array
+    slots: dict[str, Any]
+
+
+class Evaluation(NamedTuple):
+    """The monitored value of the last evaluation, oriented so that less is better, and how many there were."""
+
+    value: jax.Array
+    count: jax.Array
+
+
+class TrainState(NamedTuple):
+    """All that a step needs: a run stopped here goes on as if it never had."""
+
+    step: jax.Array  # updates applied, () int32
+    batches: jax.Array  # batches consumed, () int32: batch i is a pure function of (key, i)
+    params: Params
+    model_state: Any  # what a `stateful` loss carries, e.g. batch statistics; else ()
+    opt_state: Any
+    optimizer: Optimizer
+    evaluation: Evaluation
+    key: jax.Array
+
+
+class Observation(NamedTuple):
+    """What a stopping rule sees after each evaluation."""
+
+    value: jax.Array  # the monitored value, less is better
+    loss: jax.Array  # mean training loss since the last evaluation
+    change: jax.Array  # mean |change of the loss over a batch by its own step|; NaN unless the step measures it
+    step: jax.Array  # updates applied
+    epoch: jax.Array  # epochs completed
+    seconds: jax.Array  # wall clock at the start of the compiled segment
+
+
+class RunState(NamedTuple):
+    """What a run carries, a checkpoint holds, a sweep stacks; a finished one is the result."""
+
+    state: TrainState
+    best: tuple[Params, Any]  # (params, model_state) of the best evaluation
+    best_value: jax.Array  # less is better
+    best_evaluation: jax.Array  # its index in the history, -1 before the first
+    rule: Any  # the stopping rule, a node: its numbers are leaves
+    rule_state: Any
+    evaluations: jax.Array  # done so far, () int32: the length of the history's filled part
+    history: dict[str, jax.Array]  # name -> (capacity,)
+    stop: jax.Array  # a Stop, () int32
