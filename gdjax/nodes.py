@@ -228,6 +228,14 @@ class Optimizer(Node, optax.GradientTransformationExtraArgs):
         node.recipe, node._children = recipe, children
         return node
 
+    def learning_rate_at(self, step: Any) -> Any:
+        """The outermost learning rate among the call's arguments, at a step; None if there is none."""
+        for node in self.walk():
+            rate = node.arguments.get("learning_rate")
+            if rate is not None:
+                return rate(step) if callable(rate) else rate
+        return None
+
 
 class Schedule(Node):
     """A node called with a step, () int32, that gives a number, () float."""

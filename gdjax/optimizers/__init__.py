@@ -1,0 +1,20 @@
+"""The optimizer family: rules for one leaf, lifted by `leafwise`; wrappers; and the tables that name them all.
+
+Adding an optimizer is its rule, its documented factory, and its name in `OPTIMIZERS`. It then gets the laws of the test
+suite, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=0.95)"`.
+"""
+
+from collections.abc import Callable
+
+from gdjax.nodes import Optimizer
+from gdjax.optimizers.adaptive import adadelta, adagrad, adam, adamw, nadam, rmsprop
+from gdjax.optimizers.descent import momentum, sgd
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.wrappers import chain, clip_by_global_norm, decay_weights, reduce_on_plateau
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    factory.__name__: factory for factory in (sgd, momentum, adagrad, rmsprop, adadelta, adam, nadam, adamw)
+}
+WRAPPERS: dict[str, Callable[..., Optimizer]] = {
+    factory.__name__: factory for factory in (chain, clip_by_global_norm, decay_weights, reduce_on_plateau)
+}

@@ -1,0 +1,229 @@
+"""A rate for each coordinate: descent divided by the gradient's own recent size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdjax.nodes import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.tree import abs_sq
+
+_RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
+_ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)", "eps_root": "[0, inf)"}
+
+
+@optimizer(bounds={**_RATE, "initial_accumulator_value": "[0, inf)"})
+def adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
+    """Adagrad: each coordinate's rate falls with all it has seen.
+
+        sum_of_squares <- sum_of_squares + g²,     u = -learning_rate g / sqrt(sum_of_squares + eps)
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        initial_accumulator_value: >= 0, gradient units squared.
+        eps: >= 0, gradient units squared (inside the root).
+
+    Memory: 1 x params.   Raises: ValueError outside these ranges.
+    Differs from: torch.optim.Adagrad, whose sum starts at 0 with eps outside the root.
+    Reference: Duchi, Hazan & Singer 2011, section 1.2, jmlr.org/papers/v12/duchi11a.html.
+    """
+    slots = {"sum_of_squares": Slot(initial_accumulator_value, real=True)}
+    return leafwise(adagrad_rule, learning_rate, slots=slots, eps=eps)
+
+
+def adagrad_rule(g, p, t, sum_of_squares, *, eps):
+    sum_of_squares = sum_of_squares + abs_sq(g)
+    seen = sum_of_squares > 0
+    scale = jnp.where(seen, jax.lax.rsqrt(jnp.where(seen, sum_of_squares, 1) + eps), 0)
+    return scale * g, {"sum_of_squares": sum_of_squares}
+
+
+@optimizer(
+    static=("eps_in_sqrt", "centered", "nesterov", "bias_correction"),
+    bounds={**_RATE, "decay": "[0, 1)", "initial_scale": "[0, inf)", "momentum": "[0, 1)"},
+)
+def rmsprop(
+    learning_rate,
+    decay=0.9,
+    eps=1e-8,
+    initial_scale=0.0,
+    eps_in_sqrt=True,
+    centered=False,
+    momentum=None,
+    nesterov=False,
+    bias_correction=False,
+):
+    """RMSProp: descent divided by the root of a running mean of squares.
+
+        nu <- decay nu + (1 - decay) g²,      d = g / sqrt(nu + eps)
+        mu <- decay mu + (1 - decay) g,       d = g / sqrt(nu - |mu|² + eps)                   centered
+        u = -learning_rate d,    or    trace <- momentum trace + learning_rate d,  u = -trace  momentum
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        decay: in [0, 1); memory of about 1/(1 - decay) steps.
+        eps: >= 0; gradient units squared inside the root, gradient units outside it.
+        initial_scale: >= 0; nu's first value, gradient units squared.
+        eps_in_sqrt: False puts eps outside the root, as torch does.
+        centered: divide by the standard deviation instead.
+        momentum: in [0, 1) or None; it follows the learning rate.
+        nesterov: of that momentum.
+        bias_correction: divide nu (and mu) by 1 - decay^t.
+
+    Memory: 1 x params (+1 centered, +1 momentum).   Raises: ValueError outside these ranges.
+    Differs from: Optax where centred rounding makes nu < |mu|²: the variance is taken as 0 there, not as NaN. The
+        lectures' RMSProp has no eps and divides 0 by 0 at a zero gradient.
+    Reference: Tieleman & Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, equations 38-45 (centered, momentum).
+    """
+    slots = {"nu": Slot(initial_scale, real=True)}
+    slots |= {"mu": Slot()} if centered else {}
+    slots |= {"trace": Slot()} if momentum is not None else {}
+    options = {} if momentum is None else {"momentum": momentum, "nesterov": nesterov}
+    rule = rmsprop_rule if momentum is None else rmsprop_momentum_rule
+    flags = {"eps_in_sqrt": eps_in_sqrt, "bias_correction": bias_correction}
+    return leafwise(rule, learning_rate, slots=slots, decay=decay, eps=eps, **flags, **options)
+
+
+def rmsprop_rule(g, p, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction):
+    nu = decay * nu + (1 - decay) * abs_sq(g)
+    correction = 1 - decay**t if bias_correction else 1
+    variance, new = nu / correction, {"nu": nu}
+    if mu is not None:
+        mu = decay * mu + (1 - decay) * g
+        variance, new["mu"] = jnp.maximum(variance - abs_sq(mu / correction), 0), mu
+    scale = jax.lax.rsqrt(variance + eps) if eps_in_sqrt else 1 / (jnp.sqrt(variance) + eps)
+    return scale * g, new
+
+
+def rmsprop_momentum_rule(g, p, t, nu, trace, mu=None, *, learning_rate, momentum, nesterov, **options):
+    direction, new = rmsprop_rule(g, p, t, nu, mu, **options)
+    step = learning_rate * direction
+    trace = step + momentum * trace
+    return (step + momentum * trace if nesterov else trace), {**new, "trace": trace}
+
+
+@optimizer(
+    static=("weight_decay_mask",),
+    bounds={**_RATE, "rho": "[0, 1)", "weight_decay": "[0, inf)"},
+)
+def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0, weight_decay_mask: Any = None):
+    """Adadelta: steps in parameter units, from the running size of past steps.
+
+        g <- g + weight_decay p
+        e_g <- rho e_g + (1 - rho) g²
+        d = sqrt(e_x + eps) / sqrt(e_g + eps) g
+        e_x <- rho e_x + (1 - rho) d²,       u = -learning_rate d
+
+    Args:
+        learning_rate: dimensionless factor, number, array or schedule; None is 1, as in the paper.
+        rho: in [0, 1); memory of about 1/(1 - rho) steps.
+        eps: >= 0; sets the size of the first steps, sqrt(eps).
+        weight_decay: >= 0, coupled: added to the gradient.
+        weight_decay_mask: tree of bools, or params -> such a tree.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Differs from: Optax, where learning_rate=None climbs (the sign is not turned) and complex parameters are silently
+        wrong (it averages g² instead of |g|²).
+    Reference: Zeiler 2012, Algorithm 1, arXiv:1212.5701.
+    """
+    slots = {"e_g": Slot(real=True), "e_x": Slot(real=True)}
+    return leafwise(
+        adadelta_rule, learning_rate, slots=slots, mask=weight_decay_mask, rho=rho, eps=eps, weight_decay=weight_decay
+    )
+
+
+def adadelta_rule(g, p, t, e_g, e_x, *, rho, eps, weight_decay):
+    g = g + weight_decay * p
+    e_g = rho * e_g + (1 - rho) * abs_sq(g)
+    d = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g
+    e_x = rho * e_x + (1 - rho) * abs_sq(d)
+    return d, {"e_g": e_g, "e_x": e_x}
+
+
+def adam_rule(g, p, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * abs_sq(g)
+    if nesterov:
+        mu_hat = b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+    else:
+        mu_hat = mu / (1 - b1**t)
+    nu_hat = nu / (1 - b2**t)
+    return mu_hat / (jnp.sqrt(nu_hat + eps_root) + eps), {"mu": mu, "nu": nu}
+
+
+def _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay):
+    slots = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
+    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
+    return leafwise(adam_rule, learning_rate, slots=slots, **options, **decay)
+
+
+@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
+def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=False):
+    """Adam: steps scaled by bias-corrected running moments of the gradient.
+
+        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
+        u = -learning_rate mu_hat / (sqrt(nu_hat + eps_root) + eps),   mu_hat = mu/(1 - b1^t),  nu_hat = nu/(1 - b2^t)
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        b1: in [0, 1); memory of about 1/(1 - b1) steps.
+        b2: in [0, 1); the same for the squares.
+        eps: >= 0, gradient units; bounds the step where nu_hat is near 0.
+        eps_root: >= 0, gradient units squared; keeps the root differentiable at 0 (for hypergradients).
+        mu_dtype: of the first moment; None is the parameter's.
+        nesterov: see `nadam`.
+
+    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
+    Differs from: Tensorflow's, which puts eps before the bias correction.
+    Reference: Kingma & Ba 2015, Algorithm 1, arXiv:1412.6980.
+    """
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
+
+
+@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
+def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=True):
+    """NAdam: Adam whose first moment looks one step ahead.
+
+        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
+        mu_hat = b1 mu/(1 - b1^(t+1)) + (1 - b1) g/(1 - b1^t),   nu_hat = nu/(1 - b2^t)
+        u = -learning_rate mu_hat / (sqrt(nu_hat + eps_root) + eps)
+
+    Args: as `adam`.
+
+    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
+    Differs from: torch.optim.NAdam, which also schedules b1 (momentum_decay).
+    Reference: Dozat 2016, Algorithm 2, openreview.net/pdf?id=OM0jvwB8jIp57ZJjtNEZ.
+    """
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
+
+
+@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
+def adamw(
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    mu_dtype: Any = None,
+    weight_decay=1e-4,
+    mask: Any = None,
+    *,
+    nesterov=False,
+):
+    """AdamW: Adam with decay of the parameters themselves, outside the moments.
+
+        u = -learning_rate (mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p)          mu_hat, nu_hat as `adam`
+
+    Args: as `adam`, and
+        weight_decay: >= 0, per step and unit of learning rate; number, array or schedule.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Differs from: torch.optim.AdamW in its default decay, 1e-2.
+    Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
+    """
+    decay = {"weight_decay": weight_decay, "mask": mask}
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)

@@ -1,0 +1,155 @@
+"""The lift of a rule: write an optimizer for one array, have it for any pytree.
+
+A *rule* sees one leaf at one step and says where to go:
+
+    rule(g, p, t, *, <slots>, <hyperparameters>) -> (direction, {slot: new value})
+
+with g the gradient, p the parameter, t = step + 1. Then  p <- p - learning_rate * direction. The names of the slots
+are the symbols of the equation and become the names in the state; `OptState.slots["mu"]` is a tree like the parameters.
+
+A rule that names `learning_rate` among its arguments receives it and returns the whole step to subtract (momentum
+after the rate); one that names `weight_decay` applies it itself (coupled decay). Otherwise `leafwise` does both:
+
+    p <- p - learning_rate * (direction + weight_decay * p)         decoupled decay, Loshchilov & Hutter 2019
+
+What is true of every optimizer is true here, once: any hyperparameter is a number, an array or a schedule of the step
+count; arithmetic in at least float32 and the cast back; slots in the parameter's dtype or one of their own; complex
+leaves; leaves that are None (frozen); the empty tree; refusal of integer leaves; errors that name the path.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.types import OptState
+
+Rule = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+
+
+class Slot(NamedTuple):
+    """One array of state per leaf: its first value, its dtype (None: the parameter's), and whether it is real."""
+
+    value: Any = 0.0
+    dtype: Any = None
+    real: bool = False
+
+    def init(self, p: jax.Array) -> jax.Array:
+        dtype = p.dtype if self.dtype is None else jnp.dtype(self.dtype)
+        if self.real:
+            dtype = jnp.finfo(dtype).dtype
+        return jnp.full_like(p, self.value, dtype=dtype)
+
+
+def leafwise(
+    rule: Rule,
+    learning_rate: Any,
+    *,
+    slots: Mapping[str, Slot] | None = None,
+    mask: Any = None,
+    **hyperparameters: Any,
+) -> tuple[Callable, Callable]:
+    """The (init, update) of a rule; see the module's docstring.
+
+    Args:
+        rule: a function of the module level (it keys the trace cache).
+        learning_rate: parameter units per step; None means 1.
+        slots: name -> `Slot`.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
+        hyperparameters: numbers, arrays or schedules; a bool chooses the program and is passed as it is.
+            `weight_decay` is special as said above.
+
+    Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path.
+    """
+    slots = dict(slots or {})
+    who = rule.__name__.removesuffix("_rule")
+    accepted = inspect.signature(rule).parameters
+    flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool))
+    numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
+    numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
+    lift = _Lift(rule, flags, owns_rate="learning_rate" in accepted, owns_decay="weight_decay" in accepted)
+
+    def init(params: Any) -> OptState:
+        _refuse_integers(who, params)
+        filled = {name: jax.tree.map(slot.init, params) for name, slot in slots.items()}
+        return OptState(count=jnp.zeros((), jnp.int32), slots=filled)
+
+    def update(grads: Any, state: OptState, params: Any = None, **extra_args: Any) -> tuple[Any, OptState]:
+        del extra_args  # the protocol's keyword arguments; a leafwise rule needs none
+        _check_trees(who, grads, state, params, needs_params="weight_decay" in numbers)
+        now = {name: value(state.count) if callable(value) else value for name, value in numbers.items()}
+        like = grads if params is None else params
+        steps = tree.leafmap(
+            lambda g, p, decays, *slot_leaves: lift(
+                g, None if params is None else p, state.count + 1, dict(zip(slots, slot_leaves, strict=True)), now, decays
+            ),
+            grads,
+            like,
+            tree.spread_mask(mask, like),
+            *state.slots.values(),
+        )
+        structure = jax.tree.structure(grads)
+        updates = structure.unflatten([u for u, _ in steps])
+        new_slots = {name: structure.unflatten([new[name] for _, new in steps]) for name in slots}
+        return updates, OptState(count=state.count + 1, slots=new_slots)
+
+    return init, update
+
+
+class _Lift(NamedTuple):
+    """A rule with its flags, ready for one leaf."""
+
+    rule: Rule
+    flags: tuple[tuple[str, bool], ...]
+    owns_rate: bool
+    owns_decay: bool
+
+    def __call__(self, g, p, t, slots, numbers, decays: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
+        if "weight_decay" in numbers and not decays:
+            numbers = {**numbers, "weight_decay": 0.0}
+        return _step(self, g, p, t, slots, numbers)
+
+
+@functools.partial(jax.jit, static_argnums=0)  # traced once per leaf shape, not once per leaf
+def _step(lift: _Lift, g, p, t, slots, numbers):
+    out_dtype = g.dtype if p is None else p.dtype
+    dtype = tree.arithmetic_dtype(g) if p is None else tree.arithmetic_dtype(g, p)
+    real = jnp.finfo(dtype).dtype
+    values = {name: jnp.asarray(value, real) for name, value in numbers.items()}
+    rate, decay = values["learning_rate"], values.get("weight_decay")
+    if not lift.owns_rate:
+        del values["learning_rate"]
+    if not lift.owns_decay:
+        values.pop("weight_decay", None)
+    wide = {name: jnp.asarray(x, dtype if jnp.iscomplexobj(x) else real) for name, x in slots.items()}
+    p = None if p is None else p.astype(dtype)
+    direction, new = lift.rule(g.astype(dtype), p, t.astype(real), **wide, **values, **dict(lift.flags))
+    if decay is not None and not lift.owns_decay:
+        direction = direction + decay * p
+    step = direction if lift.owns_rate else rate * direction
+    return (-step).astype(out_dtype), {name: new[name].astype(x.dtype) for name, x in slots.items()}
+
+
+def _refuse_integers(who: str, params: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"{who}: params{tree.path_string(path)} must be floating or complex to be trained, got {dtype}; "
+                "keep it out of the parameters or put None in its place"
+            )
+
+
+def _check_trees(who: str, grads: Any, state: OptState, params: Any, needs_params: bool) -> None:
+    if params is None and needs_params:
+        raise ValueError(f"{who}: update needs params to decay them, got None")
+    if params is not None:
+        tree.check_like(who, "grads", grads, "params", params)
+    for name, slot in state.slots.items():
+        tree.check_like(who, "grads", grads, f"the state's {name}", slot)
