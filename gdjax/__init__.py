@@ -1,0 +1,64 @@
+"""gdjax: gradient descent in JAX. Write the small thing; lift it.
+
+The face of the house, in reading order. Losses, metrics, models, schedules and stopping rules are many: they are
+reached through their modules (`gdjax.losses.huber`).
+"""
+
+# What is written: values that print as the call that made them, and whose numbers are leaves.
+from gdjax.nodes import Model as Model
+from gdjax.nodes import Optimizer as Optimizer
+from gdjax.nodes import Rule as Rule
+from gdjax.nodes import Schedule as Schedule
+from gdjax.nodes import as_optimizer as as_optimizer
+from gdjax.nodes import model as model
+from gdjax.nodes import optimizer as optimizer
+from gdjax.nodes import rule as rule
+from gdjax.nodes import schedule as schedule
+
+# The catalogues.
+from gdjax import data as data
+from gdjax import losses as losses
+from gdjax import metrics as metrics
+from gdjax import models as models
+from gdjax import schedules as schedules
+from gdjax import stopping as stopping
+from gdjax.optimizers import OPTIMIZERS as OPTIMIZERS
+from gdjax.optimizers import WRAPPERS as WRAPPERS
+from gdjax.optimizers import adadelta as adadelta
+from gdjax.optimizers import adagrad as adagrad
+from gdjax.optimizers import adam as adam
+from gdjax.optimizers import adamw as adamw
+from gdjax.optimizers import momentum as momentum
+from gdjax.optimizers import nadam as nadam
+from gdjax.optimizers import rmsprop as rmsprop
+from gdjax.optimizers import sgd as sgd
+from gdjax.optimizers import chain as chain
+from gdjax.optimizers import clip_by_global_norm as clip_by_global_norm
+from gdjax.optimizers import decay_weights as decay_weights
+from gdjax.optimizers import reduce_on_plateau as reduce_on_plateau
+from gdjax.optimizers import Slot as Slot
+from gdjax.optimizers import leafwise as leafwise
+
+# The lifts of a loss.
+from gdjax.losses import per_example as per_example
+from gdjax.losses import stateful as stateful
+from gdjax.losses import supervised as supervised
+
+# The ladder.
+from gdjax.loop import make_state as make_state
+from gdjax.loop import make_step as make_step
+from gdjax.loop import make_epoch as make_epoch
+from gdjax.loop import iterate as iterate
+from gdjax.loop import make_evaluate as make_evaluate
+from gdjax.loop import make_run as make_run
+from gdjax.loop import start_run as start_run
+from gdjax.loop import fit as fit
+from gdjax.loop import Result as Result
+from gdjax.loop import learning_rate as learning_rate
+from gdjax.types import RunState as RunState
+from gdjax.types import Stop as Stop
+from gdjax.types import TrainState as TrainState
+from gdjax.programs import clear_programs as clear_programs
+
+# Looking.
+from gdjax.models import summary as summary

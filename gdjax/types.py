@@ -75,7 +75,8 @@ class TrainState(NamedTuple):
 class Observation(NamedTuple):
     """What a stopping rule sees after each evaluation."""
 
-    value: jax.Array  # the monitored value, less is better
+    value: jax.Array  # the monitored value, turned so that less is better
+    sign: float  # 1, or -1 where the value was turned
     loss: jax.Array  # mean training loss since the last evaluation
     change: jax.Array  # mean |change of the loss over a batch by its own step|; NaN unless the step measures it
     step: jax.Array  # updates applied

@@ -1,0 +1,1 @@
+"""One question per file; `experiments/bench/` measures against peers."""

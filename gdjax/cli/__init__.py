@@ -1,0 +1,1 @@
+"""The command line: `gdjax train digits`. One file per group of commands, one dataclass per command."""

@@ -1,0 +1,48 @@
+"""`gdjax optimizers` and `gdjax data`: what there is to choose from."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+
+from gdjax.cli.errors import user_mistakes
+from gdjax.cli.specs import DEFAULT_RATES
+from gdjax.data import SOURCES, describe, load
+from gdjax.optimizers import OPTIMIZERS, WRAPPERS
+from gdjax.optimizers.catalogue import entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizers:
+    """List the optimizers: signature, memory, reference, default rate on this command line."""
+
+    def run(self, argv: list[str]) -> int:
+        for title, table in (("Optimizers", OPTIMIZERS), ("Wrappers (around an optimizer)", WRAPPERS)):
+            print(f"{title}\n")
+            for name, factory in table.items():
+                about = entry(factory)
+                print(f"  {name}{about.signature}")
+                print(textwrap.indent(about.summary, "      "))
+                rate = f"   default rate: {DEFAULT_RATES[name]:g}" if name in DEFAULT_RATES else ""
+                print(f"      memory: {about.memory}{rate}")
+                print(f"      {about.reference}\n")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """List the data sets by name; files in .csv and .npz are read too (gdjax train table.csv --target column)."""
+
+    shapes: bool = False
+    """Also load each one and print its shape."""
+
+    def run(self, argv: list[str]) -> int:
+        width = max(map(len, SOURCES))
+        for name in SOURCES:
+            print(f"  {name:<{width}}  {describe(name)}")
+            if self.shapes:
+                with user_mistakes():
+                    data = load(name)
+                classes = f", {len(data.target_names)} classes" if data.task == "classification" else ""
+                print(f"  {'':<{width}}  {data.x.shape[0]} rows, {data.x.shape[1]} features{classes}")
+        return 0

@@ -1,0 +1,118 @@
+"""Specs of the command line: optimizers and schedules by text, with the rate and the lengths that the text leaves out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from gdjax.nodes import Optimizer, Schedule
+from gdjax.optimizers import OPTIMIZERS, WRAPPERS, clip_by_global_norm, decay_weights
+from gdjax.schedules import SCHEDULES, in_epochs
+from gdjax.spec import SpecError, parse
+
+DEFAULT_RATES = {
+    "sgd": 0.1,
+    "momentum": 0.03,
+    "adagrad": 0.03,
+    "rmsprop": 1e-3,
+    "adadelta": 1.0,
+    "adam": 1e-3,
+    "nadam": 1e-3,
+    "adamw": 1e-3,
+}
+RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
+LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerRequest:
+    """What the options say of the optimizer."""
+
+    optimizer: str
+    schedule: str | None
+    schedule_unit: str
+    learning_rate: float | None
+    weight_decay: float | None
+    clip: float | None
+
+    def build(self, total_steps: int, steps_per_epoch: int) -> Optimizer:
+        """The optimizer, with decay and clipping around it.
+
+        Raises: SpecError, in one line, for a bad spec or a rate given twice.
+        """
+        rates: list[str] = []  # of the optimizers named without a rate, to see that the options are used
+        built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
+        if not isinstance(built, Optimizer):
+            raise SpecError(f"--optimizer must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+        for name, given in (("--learning-rate", self.learning_rate), ("--schedule", self.schedule)):
+            if given is not None and not rates:
+                raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by {name}")
+        if self.weight_decay is not None:
+            built = decay_weights(built, self.weight_decay, mask=weights)
+        return built if self.clip is None else clip_by_global_norm(built, self.clip)
+
+    def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: int) -> dict[str, Callable]:
+        def with_rate(name: str) -> Callable[..., Optimizer]:
+            @functools.wraps(OPTIMIZERS[name])
+            def make(*args: Any, **kwargs: Any) -> Optimizer:
+                if "learning_rate" not in _given(OPTIMIZERS[name], args, kwargs):
+                    rates.append(name)
+                    kwargs["learning_rate"] = self._rate(name, total_steps, steps_per_epoch)
+                return OPTIMIZERS[name](*args, **kwargs)
+
+            return make
+
+        schedules = {name: factory for name, factory in SCHEDULES.items() if name != "in_epochs"}
+        return {**schedules, **WRAPPERS, **{name: with_rate(name) for name in OPTIMIZERS}}
+
+    def _rate(self, name: str, total_steps: int, steps_per_epoch: int) -> float | Schedule:
+        rate = DEFAULT_RATES[name] if self.learning_rate is None else self.learning_rate
+        if self.schedule is None:
+            return rate
+        by_epoch = self.schedule_unit == "epochs"
+        length = total_steps / steps_per_epoch if by_epoch else total_steps
+        used: list[str] = []
+        schedule = parse(self.schedule, _schedules(rate, length, used))
+        if not isinstance(schedule, Schedule):
+            raise SpecError(f"--schedule must be a call of one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        if self.learning_rate is not None and not used:
+            raise SpecError(f"the rate is given twice: in {self.schedule!r} and by --learning-rate")
+        return in_epochs(schedule, steps_per_epoch) if by_epoch else schedule
+
+
+def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable]:
+    """The schedules, their rate and their length taking these values where a spec leaves them out."""
+
+    def with_defaults(factory: Callable) -> Callable:
+        names = inspect.signature(factory).parameters
+        rate_argument = next((name for name in RATE_ARGUMENTS if name in names), None)
+        required = {name for name, p in names.items() if p.default is p.empty}
+
+        @functools.wraps(factory)
+        def make(*args: Any, **kwargs: Any) -> Schedule:
+            given = _given(factory, args, kwargs)
+            if rate_argument is not None and rate_argument not in given:
+                used.append(factory.__name__)
+                kwargs[rate_argument] = rate
+            for name in LENGTH_ARGUMENTS:
+                if name in required and name not in given:
+                    kwargs[name] = length
+            return factory(*args, **kwargs)
+
+        return make
+
+    return {name: with_defaults(factory) for name, factory in SCHEDULES.items() if name != "in_epochs"}
+
+
+def _given(factory: Callable, args: tuple, kwargs: dict[str, Any]) -> set[str]:
+    return set(inspect.signature(factory).bind_partial(*args, **kwargs).arguments)
+
+
+def weights(params: Any) -> Any:
+    """The mask of weight decay on the command line: weights decay, biases (leaves named b) do not."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) != "b", params)

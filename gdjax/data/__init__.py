@@ -1,0 +1,19 @@
+"""Data: where rows come from (sources, files), what is done to them (arrays), which make batch i (order)."""
+
+from gdjax.data.arrays import Dataset as Dataset
+from gdjax.data.arrays import Scaling as Scaling
+from gdjax.data.arrays import fit_scaling as fit_scaling
+from gdjax.data.arrays import num_rows as num_rows
+from gdjax.data.arrays import split as split
+from gdjax.data.arrays import standardize as standardize
+from gdjax.data.arrays import take as take
+from gdjax.data.arrays import to_device as to_device
+from gdjax.data.files import DataError as DataError
+from gdjax.data.files import hash_of as hash_of
+from gdjax.data.files import read_features as read_features
+from gdjax.data.order import batch_indices as batch_indices
+from gdjax.data.order import batches_per_epoch as batches_per_epoch
+from gdjax.data.order import permute as permute
+from gdjax.data.sources import SOURCES as SOURCES
+from gdjax.data.sources import describe as describe
+from gdjax.data.sources import load as load

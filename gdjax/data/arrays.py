@@ -1,0 +1,206 @@
+"""What data in memory needs, whatever its pytree: rows counted, taken, split, scaled, put on the device.
+
+Data is any pytree of arrays that share their leading axis: `(x, y)`, a dict, one array. Row i of the data is
+row i of every leaf.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.nodes import is_concrete
+from gdjax.tree import path_string
+from gdjax.types import Batch
+
+TASKS = ("classification", "regression")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Named arrays on the host: what to predict (`y`) from what (`x`).
+
+        classification: y (n,) int32 in [0, C), C = len(target_names)        regression: y (n,) float32
+
+    Raises: ValueError where x is not (n, d) float32 or y not as said.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    task: str
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...] = ()
+    description: str = ""
+
+    def __post_init__(self):
+        if self.task not in TASKS:
+            raise ValueError(f"{self.name}: task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        n, d = num_rows(self.x), len(self.feature_names)
+        _check_array(self.name, "x", self.x, (n, d), np.float32)
+        _check_array(self.name, "y", self.y, (n,), np.int32 if self.task == "classification" else np.float32)
+        if self.task == "classification" and not 0 <= self.y.min() <= self.y.max() < len(self.target_names):
+            found = f"{self.y.min()} to {self.y.max()}"
+            raise ValueError(f"{self.name}: labels must be in [0, {len(self.target_names)}), got {found}")
+
+
+class Scaling(NamedTuple):
+    """Mean and standard deviation of every column, 1 for a constant one; see `fit_scaling`."""
+
+    mean: jax.Array
+    scale: jax.Array
+
+
+def num_rows(data: Batch) -> int:
+    """The length of the leading axis that all leaves share; also under `jit`.
+
+    Raises: ValueError for no leaf, a scalar, lengths that differ, zero rows; it names the path.
+    """
+    shapes = {path_string(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(data)}
+    if not shapes:
+        raise ValueError("num_rows: data must have at least one array, got none")
+    for path, shape in shapes.items():
+        if not shape:
+            raise ValueError(f"num_rows: every leaf must have a leading axis, got a scalar at {path}")
+    (first, (rows, *_)), *others = shapes.items()
+    for path, shape in others:
+        if shape[0] != rows:
+            raise ValueError(
+                f"num_rows: all leaves must have as many rows, got {rows} at {first} and {shape[0]} at {path}"
+            )
+    if not rows:
+        raise ValueError(f"num_rows: data must have at least one row, got none at {first}")
+    return rows
+
+
+def take(data: Batch, indices: Any) -> Batch:
+    """The rows at the indices, of every leaf: `x[indices]`."""
+    return jax.tree.map(lambda x: x[indices], data)
+
+
+def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any = None) -> tuple[Batch, ...]:
+    """The rows dealt out at random: disjoint parts that together are the data, each in random order.
+
+    Args:
+        data: concrete arrays; NumPy arrays stay such.
+        fractions: of the rows, one per part, each in (0, 1], together 1. Sizes are n times the fractions,
+            rounded by largest remainder.
+        key: of any kind; its bits seed NumPy's generator, on the host.
+        stratify: (n,) labels. Every part then has each class within one row of its exact share, also a class
+            with fewer rows than there are parts (some parts go without). Sizes stay as above for up to four
+            parts; among five or more, some may be a row off.
+
+    Raises: ValueError for other fractions, labels of another length, and for a part left without rows.
+    """
+    rows = num_rows(data)
+    shares = _check_fractions(fractions)
+    labels = np.zeros(rows, np.int32) if stratify is None else np.asarray(stratify)
+    if labels.shape != (rows,):
+        raise ValueError(f"split: stratify must have shape ({rows},), got {labels.shape}")
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    table = _apportion(counts, shares)
+    for fraction, size in zip(fractions, table.sum(0), strict=True):
+        if not size:
+            raise ValueError(f"split: every part must get a row, got none of {rows} for fraction {fraction}")
+    shuffled = np.random.default_rng(np.asarray(jax.random.key_data(key))).permutation(rows)
+    part = np.empty(rows, np.int32)
+    for label, sizes in enumerate(table):
+        part[shuffled[classes[shuffled] == label]] = np.repeat(np.arange(len(shares)), sizes)
+    return tuple(take(data, shuffled[part[shuffled] == i]) for i in range(len(shares)))
+
+
+def fit_scaling(x: Any) -> Scaling:
+    """Mean and standard deviation over the rows; fit it to the training rows alone.
+
+        mean = sum_i x_i / n        scale = sqrt(sum_i (x_i - mean)² / n), and 1 where all x_i are equal
+
+    Args:
+        x: (n, ...), numbers; may be traced.
+
+    Returns: a `Scaling` of arrays (...) in the default float, to be stored with the parameters.
+    """
+    num_rows(x)
+    x = jnp.asarray(x, jnp.result_type(float))
+    mean = x[0] + jnp.mean(x - x[0], axis=0)  # exact in a constant column
+    deviation = jnp.sqrt(jnp.mean(jnp.square(x - mean), axis=0))
+    return Scaling(mean, jnp.where(deviation > 0, deviation, 1))
+
+
+def standardize(scaling: Scaling, x: Any) -> jax.Array:
+    """(x - mean) / scale: training rows, held-out rows and rows to come in one unit. x (n, ...) -> same."""
+    return (jnp.asarray(x, scaling.mean.dtype) - scaling.mean) / scaling.scale
+
+
+def to_device(data: Any) -> Any:
+    """The same tree as jax arrays: floats in the default float, integers in int32, bools as they are.
+
+    NumPy arrays are copied: writing to one later changes nothing here.
+
+    Raises: ValueError for an integer beyond int32, TypeError for text and objects; both name the path.
+    """
+    return jax.tree_util.tree_map_with_path(_to_device, data)
+
+
+def _to_device(path: tuple, leaf: Any) -> jax.Array:
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    place = jnp.asarray if isinstance(leaf, jax.Array) else jnp.array  # asarray may share NumPy's memory
+    if jnp.issubdtype(dtype, jnp.floating):
+        return place(leaf, jnp.result_type(float))
+    if jnp.issubdtype(dtype, jnp.integer):
+        _check_int32(path, leaf)
+        return place(leaf, jnp.int32)
+    if not jnp.issubdtype(dtype, jnp.bool_):
+        raise TypeError(f"to_device: real numbers or bools are needed, got {dtype} at {path_string(path)}")
+    return place(leaf)
+
+
+def _check_int32(path: tuple, leaf: Any) -> None:
+    if not is_concrete(leaf) or not np.size(leaf):
+        return
+    limits = np.iinfo(np.int32)
+    for extreme in (np.min(leaf), np.max(leaf)):
+        if not limits.min <= int(extreme) <= limits.max:
+            raise ValueError(f"to_device: integers must fit in int32, got {extreme} at {path_string(path)}")
+
+
+def _check_array(name: str, field: str, array: Any, shape: tuple[int, ...], dtype: type) -> None:
+    if np.shape(array) != shape or array.dtype != dtype:
+        raise ValueError(
+            f"{name}: {field} must be {np.dtype(dtype)} {shape}, got {array.dtype} {np.shape(array)}"
+        )
+
+
+def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
+    shares = np.asarray(fractions, float)
+    if shares.ndim != 1 or not np.all(shares > 0) or not np.isclose(shares.sum(), 1, atol=1e-6):
+        raise ValueError(f"split: fractions must be positive and sum to 1, got {tuple(fractions)}")
+    return shares / shares.sum()
+
+
+def _apportion(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Rows of each class for each part, (classes, parts) int: counts x shares rounded up or down.
+
+    What rounding down leaves of a class goes, a row each, to the parts that lack most; the class with most
+    left chooses first. This is Gale's and Ryser's construction of a 0-1 matrix with given margins.
+    """
+    exact = np.outer(counts, shares)
+    table = np.floor(exact).astype(int)
+    lacking = _largest_remainder(counts.sum() * shares) - table.sum(0)
+    rest = counts - table.sum(1)
+    for label in np.argsort(-rest, kind="stable"):
+        order = np.lexsort((table[label] - exact[label], -lacking))
+        table[label, order[: rest[label]]] += 1
+        lacking[order[: rest[label]]] -= 1
+    return table
+
+
+def _largest_remainder(exact: np.ndarray) -> np.ndarray:
+    sizes = np.floor(exact).astype(int)
+    missing = round(exact.sum()) - sizes.sum()
+    sizes[np.argsort(sizes - exact, kind="stable")[:missing]] += 1
+    return sizes

@@ -1,0 +1,141 @@
+"""Which rows make batch i: a pure function of (key, i).
+
+A shuffle is usually an array that somebody keeps. Here it is a formula: a keyed bijection of {0, ..., n-1},
+evaluated at the positions of one batch. Nothing is stored, any batch can be had without those before it, and
+a run that is stopped in mid-epoch goes on from its key and the number of batches it has consumed.
+
+    "shuffle"       every epoch visits every row once, in the order of its own permutation
+    "replacement"   rows drawn independently and uniformly: the textbook's stochastic gradient
+    "sequence"      consecutive windows, in the order of the data
+
+The draws depend on the words of the key alone: not on `vmap`, nor on jax's kind of random numbers.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.nodes import check_interval
+
+ORDERS = ("shuffle", "replacement", "sequence")
+ROUNDS = 24  # a row escapes all of them with probability 2^-24
+
+
+def batches_per_epoch(num_rows: int, batch_size: int) -> int:
+    """ceil(num_rows / batch_size): the last batch may be ragged."""
+    return -(-num_rows // batch_size)
+
+
+def batch_indices(
+    order: str, key: jax.Array | None, batch: jax.Array | int, num_rows: int, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+    """The rows of one batch, and which of them count.
+
+        epoch, i = divmod(batch, batches_per_epoch)        positions i B, ..., i B + B - 1
+        shuffle: permute(fold_in(key, epoch), position)    replacement: n-sided dice of fold_in(key, batch)
+
+    Args:
+        order: "shuffle", "replacement" or "sequence"; static.
+        key: of any kind, the same for the whole run; a sequence needs none.
+        batch: batches consumed so far, () int32 >= 0; may be traced or mapped over.
+        num_rows: n, rows in the data, from 1 to 2^31 - batch_size.
+        batch_size: B >= 1; static.
+
+    Returns: indices (B,) int32 in [0, n), mask (B,) bool. In an epoch's last batch the positions past the end
+        hold some valid row and are masked False; with replacement every row counts.
+    Raises: ValueError for another order, no rows or an empty batch.
+    """
+    _check(order, num_rows, batch_size)
+    batch = jnp.asarray(batch, jnp.int32)
+    if order == "replacement":
+        words = _words(_fold(key, batch), batch_size)
+        return _remainder(words, num_rows), jnp.ones(batch_size, bool)
+    epoch, place = jnp.divmod(batch, batches_per_epoch(num_rows, batch_size))
+    position = place * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    rows, mask = jnp.minimum(position, num_rows - 1), position < num_rows
+    if order == "shuffle":
+        rows = permute(_fold(key, epoch), rows, num_rows)
+    return rows, mask
+
+
+def permute(key: jax.Array, index: jax.Array, num_rows: int) -> jax.Array:
+    """The swap-or-not shuffle: a bijection of {0, ..., n-1}, chosen by the key, evaluated where it is needed.
+
+        x' = (K_r - x) mod n        x <- x' if the hash bit h_r(max(x, x')) is 1, else x        r = 1, ..., 24
+
+    x and x' are each other's partner in round r and see the same bit: both swap or both stay. So each round
+    is a bijection, and so are all together.
+
+    Args:
+        key: of any kind.
+        index: in [0, n), int32, any shape.
+        num_rows: n, from 1 to 2^31 - 1; no step of the arithmetic leaves 32 bits.
+
+    Returns: int32 in [0, n), the shape of index.
+    Reference: Hoang, Morris & Rogaway 2012, "An enciphering scheme based on a card shuffle", arXiv:1208.1176.
+    """
+    check_interval("permute", "num_rows", num_rows, "[1, inf)")
+    return _permute(_words(key, 2 * ROUNDS), index, num_rows)
+
+
+@jax.jit
+def _permute(words: jax.Array, index: jax.Array, num_rows: jax.Array) -> jax.Array:
+    num_rows = jnp.asarray(num_rows, jnp.int32)
+    round_keys = _remainder(words[:ROUNDS], num_rows), words[ROUNDS:]
+
+    def swap_or_not(x, round_key):
+        offset, salt = round_key
+        difference = offset - x
+        partner = jnp.where(difference < 0, difference + num_rows, difference)
+        return jnp.where(_bit(jnp.maximum(x, partner), salt), partner, x), None
+
+    return jax.lax.scan(swap_or_not, jnp.asarray(index, jnp.int32), round_keys, unroll=4)[0]
+
+
+def _words(key: jax.Array, count: int) -> jax.Array:
+    """Random words, (count,) uint32: hashes of 1, ..., count with the words of the key.
+
+    `jax.random.bits` would do, but takes several times as long to compile.
+    """
+    data = jax.random.key_data(_threefry(key))
+    counter = jnp.arange(1, count + 1, dtype=jnp.uint32) * np.uint32(0x9E3779B9)
+    return _mix(_mix(counter ^ data[0]) ^ data[1])
+
+
+def _remainder(words: jax.Array, num_rows: jax.Array | int) -> jax.Array:
+    """words mod n, int32; no value is likelier than another by more than the factor 1 + n / 2^32."""
+    return (words % jnp.asarray(num_rows, jnp.uint32)).astype(jnp.int32)
+
+
+def _mix(word: jax.Array) -> jax.Array:
+    """A bijection of uint32 in which each bit of the result depends on every bit of the word."""
+    word = (word ^ (word >> 16)) * np.uint32(0x7FEB352D)  # constants found by C. Wellons, "lowbias32"
+    word = (word ^ (word >> 15)) * np.uint32(0x846CA68B)
+    return word ^ (word >> 16)
+
+
+def _bit(x: jax.Array, salt: jax.Array) -> jax.Array:
+    """The top bit of the hash of x."""
+    word = (x.astype(jnp.uint32) ^ salt) * np.uint32(0x7FEB352D)
+    word = (word ^ (word >> 15)) * np.uint32(0x846CA68B)
+    return word >= np.uint32(1 << 31)
+
+
+def _fold(key: jax.Array | None, number: jax.Array) -> jax.Array:
+    if key is None:
+        raise ValueError("batch_indices: a key is needed unless order is 'sequence', got None")
+    return jax.random.fold_in(_threefry(key), number)
+
+
+def _threefry(key: jax.Array) -> jax.Array:
+    """The key's first two words as a threefry key: the draws of other kinds change under vmap."""
+    return jax.random.wrap_key_data(jax.random.key_data(key)[:2], impl="threefry2x32")
+
+
+def _check(order: str, num_rows: int, batch_size: int) -> None:
+    if order not in ORDERS:
+        raise ValueError(f"batch_indices: order must be one of {', '.join(ORDERS)}, got {order!r}")
+    check_interval("batch_indices", "num_rows", num_rows, "[1, inf)")
+    check_interval("batch_indices", "batch_size", batch_size, "[1, inf)")

@@ -1,0 +1,218 @@
+"""Data sets by name: `load("digits")`, `load("moons", n=500)`, `load("table.csv", target="price")`.
+
+    bundled     real data that come with scikit-learn; nothing is downloaded
+    made        a formula, noise and a seed of NumPy's generator
+    files       any name that ends in .npz or .csv, see `gdjax.data.files`
+
+`SOURCES` is the whole list; `describe(name)` says in a line what an entry is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gdjax.data.arrays import Dataset
+from gdjax.data.files import nearest, read
+from gdjax.nodes import check_interval
+
+
+def load(name: str | os.PathLike, **options: Any) -> Dataset:
+    """A data set: a name in `SOURCES`, or a file that ends in `.npz` or `.csv`.
+
+    Args:
+        name: e.g. "digits", "moons", "table.csv".
+        **options: the arguments of that source, e.g. `n`, `noise`, `seed`; of a file, `target` and `task`.
+
+    Raises: ValueError for a name or an option that does not exist, DataError for a bad file, ImportError if
+        scikit-learn is missing; all in one line.
+    """
+    name = os.fspath(name)
+    is_file = name.lower().endswith((".npz", ".csv"))
+    if not is_file and name not in SOURCES:
+        raise ValueError(f"load: no data set {name!r}; {nearest(name, SOURCES)}")
+    source, arguments = (read, (name,)) if is_file else (SOURCES[name], ())
+    known = list(inspect.signature(source).parameters)[len(arguments) :]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"load: {name} has no option {option!r}; {nearest(option, known)}")
+    return source(*arguments, **options)
+
+
+def describe(name: str) -> str:
+    """What a data set of `SOURCES` is, in one line."""
+    return (inspect.getdoc(SOURCES[name]) or "").partition("\n")[0]
+
+
+# Bundled with scikit-learn.
+
+
+def digits() -> Dataset:
+    """Handwritten digits: 1,797 images of 8 x 8 pixels in [0, 1], 10 classes (Alpaydin & Kaynak 1998)."""
+    return _bundled("digits", unit=16)
+
+
+def breast_cancer() -> Dataset:
+    """Breast cancer: 569 tumours, 30 measures of cell nuclei, malignant or benign (Wolberg et al. 1995)."""
+    return _bundled("breast_cancer")
+
+
+def wine() -> Dataset:
+    """Wine: 178 wines, 13 chemical measures, 3 cultivars (Forina et al. 1988)."""
+    return _bundled("wine")
+
+
+def iris() -> Dataset:
+    """Iris: 150 flowers, 4 lengths in cm, 3 species (Fisher 1936)."""
+    return _bundled("iris")
+
+
+def diabetes() -> Dataset:
+    """Diabetes: 442 patients, 10 standardised measures, progression after a year (Efron et al. 2004)."""
+    return _bundled("diabetes")
+
+
+def _bundled(name: str, unit: float = 1) -> Dataset:
+    try:
+        datasets = importlib.import_module("sklearn.datasets")
+    except ImportError as error:
+        raise ImportError(f"{name}: scikit-learn is needed: pip install 'gdjax[lab]'") from error
+    bunch = getattr(datasets, f"load_{name}")()
+    classes = tuple(map(str, bunch.get("target_names", ())))
+    return Dataset(
+        name=name,
+        x=np.asarray(bunch.data / unit, np.float32),
+        y=np.asarray(bunch.target, np.int32 if classes else np.float32),
+        task="classification" if classes else "regression",
+        feature_names=tuple(map(str, bunch.feature_names)),
+        target_names=classes,
+        description=describe(name),
+    )
+
+
+# Made here.
+
+
+def moons(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
+    """Two half circles in the plane, each reaching into the other.
+
+        class 0: (cos t, sin t)        class 1: (1 - cos t, 1/2 - sin t)        t uniform in [0, pi]
+
+    Args:
+        n: rows, at least 2; classes take turns.
+        noise: >= 0; standard deviation added to each coordinate.
+        seed: of NumPy's generator.
+    """
+    rng, labels = _begin("moons", n, 2, noise, seed)
+    t = rng.uniform(0, np.pi, n)
+    x = np.where(labels == 0, (np.cos(t), np.sin(t)), (1 - np.cos(t), 0.5 - np.sin(t))).T
+    return _made("moons", x + noise * rng.standard_normal(x.shape), labels)
+
+
+def circles(n: int = 1000, noise: float = 0.05, factor: float = 0.5, seed: int = 0) -> Dataset:
+    """Two circles about the origin, one inside the other: no straight line parts them.
+
+        class 0: (cos t, sin t)        class 1: factor (cos t, sin t)        t uniform in [0, 2 pi)
+
+    Args:
+        n: rows, at least 2; classes take turns.
+        noise: >= 0; standard deviation added to each coordinate.
+        factor: in (0, 1); radius of the inner circle.
+        seed: of NumPy's generator.
+    """
+    check_interval("circles", "factor", factor, "(0, 1)")
+    rng, labels = _begin("circles", n, 2, noise, seed)
+    t = rng.uniform(0, 2 * np.pi, n)
+    x = np.where(labels == 0, 1, factor)[:, None] * np.stack((np.cos(t), np.sin(t)), axis=1)
+    return _made("circles", x + noise * rng.standard_normal(x.shape), labels)
+
+
+def blobs(n: int = 1000, classes: int = 3, features: int = 2, noise: float = 1.0, seed: int = 0) -> Dataset:
+    """Round normal clouds, one for each class, about centres uniform in [-10, 10]^features.
+
+    Args:
+        n: rows, at least one for each class; classes take turns.
+        classes, features: at least 1.
+        noise: >= 0; standard deviation of a cloud in each coordinate.
+        seed: of NumPy's generator.
+    """
+    check_interval("blobs", "features", features, "[1, inf)")
+    rng, labels = _begin("blobs", n, classes, noise, seed)
+    centres = rng.uniform(-10, 10, (classes, features))
+    return _made("blobs", centres[labels] + noise * rng.standard_normal((n, features)), labels)
+
+
+def spirals(n: int = 1000, arms: int = 3, turns: float = 1.0, noise: float = 0.03, seed: int = 0) -> Dataset:
+    """The arms of a spiral in the unit disc, one for each class.
+
+        x = r (cos a, sin a)        a = 2 pi (turns r + class / arms)        r uniform in [0, 1)
+
+    Args:
+        n: rows, at least one for each arm; classes take turns.
+        arms: at least 1.
+        turns: of an arm from the centre to the rim.
+        noise: >= 0; standard deviation added to each coordinate; arms are 1 / (arms turns) apart.
+        seed: of NumPy's generator.
+    """
+    rng, labels = _begin("spirals", n, arms, noise, seed)
+    r = rng.uniform(0, 1, n)
+    angle = 2 * np.pi * (turns * r + labels / arms)
+    x = r[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=1)
+    return _made("spirals", x + noise * rng.standard_normal(x.shape), labels)
+
+
+def linear_regression(n: int = 1000, features: int = 5, noise: float = 0.1, seed: int = 0) -> Dataset:
+    """A plane with noise: y = 1/2 + x_0 - x_1 / 2 + x_2 / 3 - ... + noise.
+
+        w_j = (-1)^j / (j + 1)        x, noise normal, x with mean 0 and variance 1
+
+    Args:
+        n, features: at least 1.
+        noise: >= 0; standard deviation of y about the plane.
+        seed: of NumPy's generator.
+    """
+    check_interval("linear_regression", "features", features, "[1, inf)")
+    rng, _ = _begin("linear_regression", n, 1, noise, seed)
+    x = rng.standard_normal((n, features))
+    weights = (-1.0) ** np.arange(features) / np.arange(1, features + 1)
+    return _made("linear_regression", x, 0.5 + x @ weights + noise * rng.standard_normal(n))
+
+
+def _begin(who: str, n: int, classes: int, noise: float, seed: int) -> tuple[np.random.Generator, np.ndarray]:
+    """A generator, and labels that take turns: 0, 1, ..., C-1, 0, 1, ..."""
+    check_interval(who, "classes", classes, "[1, inf)")
+    check_interval(who, "n", n, f"[{classes}, inf)")
+    check_interval(who, "noise", noise, "[0, inf)")
+    return np.random.default_rng(seed), np.arange(n, dtype=np.int32) % classes
+
+
+def _made(name: str, x: np.ndarray, y: np.ndarray) -> Dataset:
+    is_labels = y.dtype == np.int32
+    return Dataset(
+        name=name,
+        x=x.astype(np.float32),
+        y=y if is_labels else y.astype(np.float32),
+        task="classification" if is_labels else "regression",
+        feature_names=tuple(f"x{j}" for j in range(x.shape[1])),
+        target_names=tuple(map(str, range(y.max() + 1))) if is_labels else (),
+        description=describe(name),
+    )
+
+
+SOURCES: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "breast_cancer": breast_cancer,
+    "wine": wine,
+    "iris": iris,
+    "diabetes": diabetes,
+    "moons": moons,
+    "circles": circles,
+    "blobs": blobs,
+    "spirals": spirals,
+    "linear_regression": linear_regression,
+}

@@ -1,0 +1,144 @@
+"""One step of descent: a loss, lifted to (TrainState, batch) -> (TrainState, metrics)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gdjax import tree
+from gdjax.losses import Stateful, takes_mask
+from gdjax.nodes import as_optimizer
+from gdjax.programs import compiled
+from gdjax.types import Batch, Evaluation, LossFn, Metrics, Params, TrainState
+
+STEP, ORDER = 1, 2  # step keys and order keys come from different base keys
+
+
+def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_state: Any = ()) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        params: any pytree; arrays are copied, what is no array (the functions inside an Equinox module) is set aside.
+        optimizer: ours or Optax's. Its numbers become arrays of the dtypes of its signature, so that every value of
+            a hyperparameter runs in the same program.
+        key: a JAX key or an int seed; all randomness of the run follows from it.
+        model_state: what a `stateful` loss carries.
+    """
+    optimizer = as_optimizer(optimizer).settle()
+    params = tree.distinct_copy(tree.part(params))
+    if not jax.tree.leaves(params):
+        raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
+    zero = np.zeros((), np.int32)
+    return TrainState(
+        step=jnp.array(zero),
+        batches=jnp.array(zero),
+        params=params,
+        model_state=tree.distinct_copy(tree.part(model_state)),
+        opt_state=tree.distinct_copy(compiled(_init)(optimizer, params)),
+        optimizer=optimizer,
+        evaluation=Evaluation(jnp.array(np.inf), jnp.array(zero)),
+        key=jax.random.key(key) if isinstance(key, int) else jnp.array(key, copy=True),
+    )
+
+
+def _init(optimizer, params):
+    return optimizer.init(params)
+
+
+def learning_rate(state: TrainState) -> jax.Array | None:
+    """The rate of the next step, () float: schedule and plateau included; None if the optimizer has none to show."""
+    rate = state.optimizer.learning_rate_at(state.step)
+    if rate is None:
+        return None
+    scales = [node.rate_scale for node in tree.nodes_with(state.opt_state, "rate_scale")]
+    return jnp.asarray(jnp.prod(jnp.stack([jnp.asarray(rate), *scales])), jnp.result_type(float))
+
+
+def evaluation_params(state: TrainState) -> Params:
+    """The parameters to evaluate and keep: those of an averaging optimizer's state if it offers any, else the trained."""
+    params = state.params
+    for node in tree.nodes_with(state.opt_state, "evaluation_params"):
+        params = node.evaluation_params(params)
+    return params
+
+
+def make_step(loss_fn: LossFn | Stateful, batch_change: bool = False) -> Step:
+    """The transition of one batch: loss and gradient, update, new parameters.
+
+    Args:
+        loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
+        batch_change: also report |change of the loss over the batch by this step| as the metric "change", at the price of
+            one more forward pass; `stopping.change(..., over="batch")` reads it.
+
+    Returns: step(state, batch, mask=None) -> (state, metrics), equal by value, with metrics "loss" and those of the loss.
+    """
+    return Step(loss_fn, batch_change)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What `make_step` returns."""
+
+    loss_fn: Any
+    batch_change: bool = False
+
+    @property
+    def takes_mask(self) -> bool:
+        return takes_mask(self.loss_fn)
+
+    def __call__(
+        self, state: TrainState, batch: Batch, mask: jax.Array | None = None
+    ) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
+
+        def objective(params):
+            return evaluate_loss(self.loss_fn, params, state.model_state, batch, key, mask)
+
+        (loss, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        updates, opt_state = state.optimizer.update(
+            grads,
+            state.opt_state,
+            state.params,
+            value=loss,
+            grad=grads,
+            value_fn=lambda params, evaluation=None, weight=None: objective(params)[0],
+            evaluation=state.evaluation,
+            weight=metrics["weight"],
+        )
+        params: Any = optax.apply_updates(state.params, updates)
+        metrics = {"loss": loss, **metrics}
+        if self.batch_change:
+            metrics["change"] = jnp.abs(objective(params)[0] - loss)
+        state = state._replace(
+            step=state.step + 1,
+            batches=state.batches + 1,
+            params=params,
+            model_state=model_state,
+            opt_state=opt_state,
+        )
+        return state, metrics
+
+
+def evaluate_loss(loss_fn: Any, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any) -> Any:
+    """Any loss, called: (scalar, (metrics with "weight", model_state)), with an error where it returns anything else."""
+    options = {} if mask is None else {"mask": mask}
+    if isinstance(loss_fn, Stateful):
+        result = loss_fn(tree.whole(params), tree.whole(model_state), batch, key, **options)
+        expected = "(scalar, metrics dict, model_state)"
+    else:
+        result = loss_fn(tree.whole(params), batch, key, **options)
+        result = (*result, model_state) if isinstance(result, tuple) and len(result) == 2 else result
+        expected = "(scalar, metrics dict)"
+    is_triple = isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], dict)
+    if not is_triple or jnp.shape(result[0]) != ():
+        got = jax.tree.map(jnp.shape, result)
+        raise TypeError(f"make_step: the loss must return {expected}, got shapes {got}")
+    loss, metrics, new_model_state = result
+    rows = jax.tree.leaves(batch)[0].shape[0] if mask is None else jnp.sum(mask)
+    metrics = {"weight": jnp.asarray(rows, jnp.float32), **metrics}
+    return loss, (metrics, tree.part(new_model_state))

@@ -1,0 +1,96 @@
+"""Models: pairs of pure functions.
+
+    init(key) -> params                   any pytree of arrays
+    apply(params, x, key=None) -> y       random only if a key is given
+
+A model is a call node, a value: `mlp((64, 128, 10), dropout=0.1)` prints, compares and pickles as that call,
+and its numbers are leaves. Parameters live outside it, in plain tuples and dicts, so whatever takes a pytree
+takes them. Leading axes of x are free: apply works on one example and on a batch alike.
+
+To write a model, write its `init` and its `apply` and return both from a function under `@model`; an `Init`
+draws all parameters of a tree at once. Models of other libraries need none of this: the loop asks for params
+and a loss.
+
+In reading order: initializers, layers, linear, mlp, summary.
+"""
+
+from collections.abc import Callable
+
+from gdjax.models.initializers import (
+    INITIALIZERS,
+    Init,
+    Initializer,
+    Parameter,
+    he_normal,
+    he_uniform,
+    initializer,
+    lecun_normal,
+    lecun_uniform,
+    normal,
+    orthogonal,
+    uniform,
+    xavier_normal,
+    xavier_uniform,
+    zeros,
+)
+from gdjax.models.layers import ACTIVATIONS, activation, dense, dropout, flatten, serial
+from gdjax.models.linear import (
+    linear_regression,
+    linear_svm,
+    logistic_regression,
+    perceptron,
+    softmax_regression,
+)
+from gdjax.models.mlp import mlp
+from gdjax.models.summary import Summary, summary
+from gdjax.nodes import Model
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZERS",
+    "MODELS",
+    "Init",
+    "Initializer",
+    "Parameter",
+    "Summary",
+    "activation",
+    "dense",
+    "dropout",
+    "flatten",
+    "he_normal",
+    "he_uniform",
+    "initializer",
+    "lecun_normal",
+    "lecun_uniform",
+    "linear_regression",
+    "linear_svm",
+    "logistic_regression",
+    "mlp",
+    "normal",
+    "orthogonal",
+    "perceptron",
+    "serial",
+    "softmax_regression",
+    "summary",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
+MODELS: dict[str, Callable[..., Model]] = {
+    factory.__name__: factory
+    for factory in (
+        linear_regression,
+        logistic_regression,
+        softmax_regression,
+        linear_svm,
+        perceptron,
+        mlp,
+        dense,
+        activation,
+        dropout,
+        flatten,
+        serial,
+    )
+}

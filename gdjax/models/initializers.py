@@ -1,0 +1,292 @@
+"""Initializers: functions of noise.
+
+An initializer maps unit normal noise, of the shape the weights shall have, to the weights. It draws nothing
+itself, so a model of any depth draws once: `Init` holds the declared parameters, makes one flat draw for all
+and hands each its part. (A draw is most of what compiling an `init` costs; one for each leaf would make it
+the slowest part of starting up.)
+
+The known schemes differ in one number, the variance, and in the shape of the distribution:
+
+    variance of w            normal          uniform on [-l, l], l = sqrt(3 variance)
+    1 / fan_in               lecun_normal    lecun_uniform     keeps E[x²] through linear layers and SELU
+    2 / fan_in               he_normal       he_uniform        keeps E[x²] through ReLU, which halves it
+    2 / (fan_in + fan_out)   xavier_normal   xavier_uniform    between keeping activations and gradients
+
+Normal noise z is uniform on [-1, 1] as erf(z / sqrt 2), which is 2 Phi(z) - 1. An initializer is a call node:
+its numbers are leaves, so a sweep over `stddev` or `gain` is a `vmap`. A new one is a function of its numbers
+that returns a function of the noise, under `@initializer`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdjax.nodes import Node, _decorator, _register
+from gdjax.programs import compiled
+from gdjax.types import Params
+
+
+class Initializer(Node):
+    """A node called with unit normal noise that gives weights of the same shape."""
+
+    def __call__(self, noise: jax.Array) -> jax.Array:
+        weights = self.build()(noise)
+        if weights.shape != noise.shape:
+            who = self.recipe.name
+            raise ValueError(f"{who}: weights must have the noise's shape {noise.shape}, got {weights.shape}")
+        return weights
+
+
+_register(Initializer)
+initializer = _decorator(Initializer, "A factory of initializers from a body that returns noise -> weights.")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Parameter:
+    """An array that a model declares: its shape, and what makes it from noise of that shape."""
+
+    shape: tuple[int, ...] = field(metadata={"static": True})
+    initializer: Initializer
+
+
+@dataclass(frozen=True)
+class Init:
+    """init(key) -> params, of declared parameters: one draw for the whole tree.
+
+        z ~ N(0, 1)^n,   params_i = initializer_i(z[o_i : o_i + n_i]),   n = sum n_i
+
+    Compiled once for trees alike; the initializers' numbers are arguments of the program.
+
+    Args:
+        parameters: any pytree of `Parameter`.
+    """
+
+    parameters: Any
+
+    def __call__(self, key: jax.Array) -> Params:
+        return compiled(_draw)(self.parameters, key)
+
+
+def _draw(parameters: Any, key: jax.Array) -> Params:
+    parameters = jax.lax.optimization_barrier(parameters)  # folded as constants they would change last bits
+    leaves, structure = jax.tree.flatten(parameters, is_leaf=lambda x: isinstance(x, Parameter))
+    sizes = [math.prod(leaf.shape) for leaf in leaves]
+    noise = jax.random.normal(key, (sum(sizes),))
+    parts = [noise[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+    drawn = [leaf.initializer(part.reshape(leaf.shape)) for leaf, part in zip(leaves, parts, strict=True)]
+    return structure.unflatten(drawn)
+
+
+def jointly(inits: Sequence[Callable[[jax.Array], Params]]) -> Callable[[jax.Array], tuple[Params, ...]]:
+    """One init of a model's parts: a single draw if all declare their parameters, else a key for each."""
+    declared = [init.parameters for init in inits if isinstance(init, Init)]
+    if len(declared) == len(inits):
+        return Init(tuple(declared))
+
+    def init_each(key):
+        keys = jax.random.split(key, len(inits))
+        return tuple(init(own_key) for init, own_key in zip(inits, keys, strict=True))
+
+    return init_each
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(fan_in, fan_out) of weights (..., inputs, outputs): terms a unit sums, units an input feeds.
+
+    Axes before the last two are a convolution's window and multiply both. A vector (inputs,) has one output.
+    """
+    *window, inputs, outputs = shape if len(shape) > 1 else (math.prod(shape), 1)
+    return math.prod(window) * inputs, math.prod(window) * outputs
+
+
+@initializer
+def zeros():
+    """Zeros: right for biases, and for convex models, where no start is better than another.
+
+        w = 0
+
+    A hidden layer of zeros never learns to tell its units apart: all see the same gradient.
+    """
+    return jnp.zeros_like
+
+
+@initializer(bounds={"stddev": "[0, inf)"})
+def normal(stddev=0.01):
+    """Normal noise of a given width, whatever the layer's size.
+
+        w ~ N(0, stddev²)
+
+    Args:
+        stddev: >= 0, parameter units.
+
+    Raises: ValueError if stddev is negative.
+    """
+    return lambda noise: stddev * noise
+
+
+@initializer(bounds={"limit": "[0, inf)"})
+def uniform(limit=0.05):
+    """Uniform noise of a given range, whatever the layer's size.
+
+        w ~ U[-limit, limit]
+
+    Args:
+        limit: >= 0, parameter units.
+
+    Raises: ValueError if limit is negative.
+    """
+    return lambda noise: limit * _flat(noise)
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def lecun_normal(gain=1.0):
+    """Normal, of the variance that keeps E[x²] through a linear layer.
+
+        w ~ N(0, gain² / fan_in)
+
+    Args:
+        gain: >= 0, dimensionless; multiplies the weights.
+
+    Raises: ValueError if gain is negative.
+    Reference: LeCun et al. 1998, "Efficient backprop", section 4.6; for SELU, Klambauer et al. 2017,
+        arXiv:1706.02515.
+    """
+    return lambda noise: gain * _bell(noise, 1 / fans(noise.shape)[0])
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def lecun_uniform(gain=1.0):
+    """Uniform, of the variance that keeps E[x²] through a linear layer.
+
+        w ~ gain U[-l, l],   l = sqrt(3 / fan_in)
+
+    Args:
+        gain: >= 0, dimensionless; multiplies the weights.
+
+    Raises: ValueError if gain is negative.
+    Reference: LeCun et al. 1998, "Efficient backprop", section 4.6.
+    """
+    return lambda noise: gain * _box(noise, 1 / fans(noise.shape)[0])
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def he_normal(gain=1.0):
+    """Normal, of the variance that keeps E[x²] through a linear layer and its ReLU.
+
+        w ~ N(0, 2 gain² / fan_in)
+
+    Args:
+        gain: >= 0, dimensionless; multiplies the weights.
+
+    Raises: ValueError if gain is negative.
+    Reference: He et al. 2015, section 2.2, arXiv:1502.01852; also called Kaiming normal.
+    """
+    return lambda noise: gain * _bell(noise, 2 / fans(noise.shape)[0])
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def he_uniform(gain=1.0):
+    """Uniform, of the variance that keeps E[x²] through a linear layer and its ReLU.
+
+        w ~ gain U[-l, l],   l = sqrt(6 / fan_in)
+
+    Args:
+        gain: >= 0, dimensionless; multiplies the weights.
+
+    Raises: ValueError if gain is negative.
+    Reference: He et al. 2015, section 2.2, arXiv:1502.01852; also called Kaiming uniform.
+    """
+    return lambda noise: gain * _box(noise, 2 / fans(noise.shape)[0])
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def xavier_normal(gain=1.0):
+    """Normal, of a variance between those that keep activations and gradients; for tanh and its like.
+
+        w ~ N(0, 2 gain² / (fan_in + fan_out))
+
+    Args:
+        gain: >= 0, dimensionless; multiplies the weights.
+
+    Raises: ValueError if gain is negative.
+    Reference: Glorot & Bengio 2010, equation 12; also called Glorot normal.
+    """
+    return lambda noise: gain * _bell(noise, 2 / sum(fans(noise.shape)))
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def xavier_uniform(gain=1.0):
+    """Uniform, of a variance between those that keep activations and gradients; for tanh and its like.
+
+        w ~ gain U[-l, l],   l = sqrt(6 / (fan_in + fan_out))
+
+    Args:
+        gain: >= 0, dimensionless; multiplies the weights.
+
+    Raises: ValueError if gain is negative.
+    Reference: Glorot & Bengio 2010, equation 16; also called Glorot uniform.
+    """
+    return lambda noise: gain * _box(noise, 2 / sum(fans(noise.shape)))
+
+
+@initializer(bounds={"gain": "[0, inf)"})
+def orthogonal(gain=1.0):
+    """A random rotation, all equally likely: no direction is stretched, however deep the network.
+
+        w.T w = gain² 1  if inputs >= outputs,   else  w w.T = gain² 1
+
+    Axes before the last are taken together as inputs; a vector is a direction of length gain.
+
+    Args:
+        gain: >= 0, every singular value of w.
+
+    Raises: ValueError if gain is negative.
+    Reference: Saxe et al. 2014, arXiv:1312.6120; the signs, Mezzadri 2007, arXiv:math-ph/0609050.
+    """
+
+    def rotate(noise):
+        matrix = noise.reshape(-1, noise.shape[-1] if noise.ndim > 1 else 1)
+        is_wide = matrix.shape[0] < matrix.shape[1]
+        q, r = jnp.linalg.qr(matrix.T if is_wide else matrix)
+        q = q * jnp.where(jnp.diagonal(r) < 0, -1, 1)
+        return gain * (q.T if is_wide else q).reshape(noise.shape)
+
+    return rotate
+
+
+def _flat(noise: jax.Array) -> jax.Array:
+    """Unit normal noise as uniform noise on [-1, 1]."""
+    return jax.lax.erf(noise / math.sqrt(2))
+
+
+def _bell(noise: jax.Array, variance: float) -> jax.Array:
+    return math.sqrt(variance) * noise
+
+
+def _box(noise: jax.Array, variance: float) -> jax.Array:
+    return math.sqrt(3 * variance) * _flat(noise)
+
+
+INITIALIZERS: dict[str, Callable[..., Initializer]] = {
+    factory.__name__: factory
+    for factory in (
+        zeros,
+        normal,
+        uniform,
+        lecun_normal,
+        lecun_uniform,
+        he_normal,
+        he_uniform,
+        xavier_normal,
+        xavier_uniform,
+        orthogonal,
+    )
+}

@@ -1,0 +1,227 @@
+"""Layers: the smallest models, pairs (init, apply), and `serial`, which makes one model of many.
+
+    init(key) -> params                   a pytree of arrays; () where there is nothing to learn
+    apply(params, x, key=None) -> y       random only if a key is given
+
+Leading axes of x are free: one example (in,) and a batch (n, in) go through the same code, and so does
+(n, time, in). Sizes are static; numbers such as a dropout rate are leaves of the model, so they can be swept.
+
+How `serial` draws once: the `init` of a layer is an `Init`, which shows the parameters it will draw. `serial`
+gathers these declarations into an `Init` of its own. Where a layer's `init` is any other function, each layer
+is called with a key of its own instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.models.initializers import Init, Initializer, Parameter, jointly, lecun_normal, zeros
+from gdjax.nodes import Model, is_concrete, model
+
+Activation: TypeAlias = Callable[[jax.Array], jax.Array]
+
+
+@model(static=("in_size", "out_size", "bias"))
+def dense(in_size: int, out_size: int | None, weights: Initializer | None = None, bias: bool = True):
+    """A fully connected layer: every output is a weighted sum of all inputs, plus a bias.
+
+        y = x w + b         x (..., in) -> y (..., out);   params {"w": (in, out), "b": (out,)}
+
+    The lectures write W x + b for a column x, with W (out, in). Here examples are rows, so that a batch is a
+    matrix, and w is W transposed: set w = W.T to take over a lecture's matrix, read w.T to get one back.
+
+    Args:
+        in_size: features of x, at least 1.
+        out_size: features of y, at least 1. None for one number per example: w (in, 1), b (1,), but y (...),
+            so that no loss can broadcast (n, 1) against (n,).
+        weights: initializer of w; None is `lecun_normal()`. The bias starts at 0.
+        bias: whether there is a b.
+
+    Raises: ValueError if a size is not a positive int, or x has another width.
+    """
+    return affine("dense", in_size, out_size, lecun_normal() if weights is None else weights, bias)
+
+
+def affine(who: str, in_size: int, out_size: int | None, weights: Initializer, bias: bool = True):
+    """(init, apply) of y = x w + b, in the name of `who`; see `dense`."""
+    check_size(who, "in_size", in_size)
+    if out_size is not None:
+        check_size(who, "out_size", out_size)
+    width = 1 if out_size is None else out_size
+    parameters = {"w": Parameter((in_size, width), weights)}
+    if bias:
+        parameters["b"] = Parameter((width,), zeros())
+
+    def apply(params, x, key=None):
+        x = jnp.asarray(x)
+        if x.shape[-1:] != (in_size,):
+            raise ValueError(f"{who}: x must have {in_size} features, got shape {x.shape}")
+        y = x @ params["w"]
+        if bias:
+            y = y + params["b"]
+        return y[..., 0] if out_size is None else y
+
+    return Init(parameters), apply
+
+
+@model(static=("function",))
+def activation(function: str | Activation):
+    """A function of every unit; nothing to learn.
+
+        y = f(x)            x (...) -> y (...);   params ()
+
+    Args:
+        function: a name in `ACTIVATIONS`, or a function of an array that keeps its shape. A name prints, reads
+            back, compares and pickles; a function does as far as it can (two lambdas are never equal).
+
+    Raises: ValueError if there is no such name.
+    """
+    f = activation_function("activation", function)
+    return _leafless(lambda x, key: f(x))
+
+
+@model(bounds={"rate": "[0, 1)"})
+def dropout(rate):
+    """Silence each unit with probability `rate` while training; its mean stays what it was.
+
+        y = x mask / (1 - rate),   mask ~ Bernoulli(1 - rate)     with a key       x (...) -> y (...)
+        y = x                                                     without          params ()
+
+    Args:
+        rate: in [0, 1), the probability of a zero.
+
+    Raises: ValueError if rate is outside [0, 1).
+    Reference: Srivastava et al. 2014, JMLR 15, section 10 (scaled while training, not while testing).
+    """
+    return _leafless(lambda x, key: drop(x, rate, key))
+
+
+def drop(x: jax.Array, rate: Any, key: jax.Array | None) -> jax.Array:
+    """Dropout on an array; see `dropout`."""
+    if key is None or (is_concrete(rate) and not np.any(rate)):
+        return x
+    mask = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), 0)
+
+
+@model(static=("shape",))
+def flatten(shape: tuple[int, ...]):
+    """The axes of an example made one, for a dense layer to see.
+
+        x (..., *shape) -> y (..., product of shape);   params ()
+
+    Args:
+        shape: of one example, e.g. (28, 28).
+
+    Raises: ValueError if a size is not a positive int, or x does not end in shape.
+    """
+    for size in shape:
+        check_size("flatten", "every size", size)
+
+    def reshape(x, key):
+        leading = x.shape[: max(0, x.ndim - len(shape))]
+        if x.shape != (*leading, *shape):
+            raise ValueError(f"flatten: x must end in the axes {tuple(shape)}, got shape {x.shape}")
+        return x.reshape(*leading, math.prod(shape))
+
+    return _leafless(reshape)
+
+
+@model
+def serial(*models: Model):
+    """Models one after the other.
+
+        y = f_k(... f_2(f_1(x)))            params (params_1, ..., params_k), with () for a layer without
+
+    Every layer gets a key of its own if a key is given. All layers' parameters come from one draw.
+
+    Args:
+        models: in the order in which x meets them.
+
+    Raises: TypeError if one is not a model.
+    """
+    for i, each in enumerate(models):
+        if not isinstance(each, Model):
+            raise TypeError(f"serial: layer {i} must be a model, got {each!r} (for a function: activation)")
+    pairs = [each.build() for each in models]
+
+    def apply(params, x, key=None):
+        for (_, layer), part, own_key in zip(pairs, params, split_key(key, len(pairs)), strict=True):
+            x = layer(part, x, own_key)
+        return x
+
+    return jointly([init for init, _ in pairs]), apply
+
+
+def split_key(key: jax.Array | None, count: int) -> Any:
+    """A key for each of `count` layers, or None for each."""
+    return [None] * count if key is None else jax.random.split(key, count)
+
+
+def check_size(who: str, name: str, size: Any) -> None:
+    if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"{who}: {name} must be a positive int, got {size!r}")
+
+
+def _leafless(function: Callable[[jax.Array, jax.Array | None], jax.Array]):
+    """(init, apply) of what has nothing to learn."""
+    return Init(()), lambda params, x, key=None: function(jnp.asarray(x), key)
+
+
+def activation_function(who: str, function: str | Activation) -> Activation:
+    """The function of that name, in `ACTIVATIONS`; a function is its own."""
+    if callable(function):
+        return function
+    if function in ACTIVATIONS:
+        return ACTIVATIONS[function]
+    close = difflib.get_close_matches(str(function), ACTIVATIONS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(ACTIVATIONS)}"
+    raise ValueError(f"{who}: no activation {function!r}: {hint}")
+
+
+def identity(x: jax.Array) -> jax.Array:
+    """x."""
+    return x
+
+
+def step(x: jax.Array) -> jax.Array:
+    """1 where x >= 0, else 0: the function of the first neurons. It is flat, so no gradient passes."""
+    return jnp.heaviside(x, jnp.ones((), x.dtype))
+
+
+def sign(x: jax.Array) -> jax.Array:
+    """+1 where x >= 0, else -1: always one of two classes, at 0 too (where `jnp.sign` has 0)."""
+    return 2 * step(x) - 1
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """x Phi(x), exactly. Reference: Hendrycks & Gimpel 2016, arXiv:1606.08415."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": identity,
+    "step": step,
+    "sign": sign,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "hard_tanh": jax.nn.hard_tanh,
+    "softsign": jax.nn.soft_sign,
+    "sin": jnp.sin,
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "selu": jax.nn.selu,
+    "gelu": gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+}

@@ -1,0 +1,78 @@
+"""What a model's parameters are: a table of leaves, and the totals that lectures count."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from gdjax.tree import path_string
+from gdjax.types import Params
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of a tree."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The leaves of a parameter tree, in its order. Printed, a table."""
+
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def weights(self) -> int:
+        """Numbers in leaves of two axes or more, matrices: the edges of the network."""
+        return sum(leaf.count for leaf in self.leaves if len(leaf.shape) >= 2)
+
+    @property
+    def biases(self) -> int:
+        """All other numbers: biases, and the scales of normalising layers."""
+        return self.total - self.weights
+
+    @property
+    def total(self) -> int:
+        return sum(leaf.count for leaf in self.leaves)
+
+    @property
+    def bytes(self) -> int:
+        return sum(leaf.bytes for leaf in self.leaves)
+
+    def __str__(self) -> str:
+        rows = [("path", "shape", "dtype", "count", "bytes")]
+        rows += [(x.path, str(x.shape), x.dtype, f"{x.count:,}", f"{x.bytes:,}") for x in self.leaves]
+        rows += [("total", "", "", f"{self.total:,}", f"{self.bytes:,}")]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        totals = f"matrices {self.weights:,}, biases {self.biases:,}, total {self.total:,}"
+        return "\n".join([*(_line(row, widths) for row in rows), totals])
+
+
+def summary(params: Params) -> Summary:
+    """The arrays of any parameter tree, counted. Leaves that are no arrays are left out.
+
+    Args:
+        params: a pytree of arrays or of shapes, ours or another library's. `jax.eval_shape(model.init, key)`
+            gives the shapes and draws nothing.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return Summary(tuple(_leaf(path, x) for path, x in leaves if hasattr(x, "shape") and hasattr(x, "dtype")))
+
+
+def _leaf(path: tuple, x: Any) -> Leaf:
+    count = math.prod(x.shape)
+    return Leaf(path_string(path), tuple(x.shape), str(x.dtype), count, count * x.dtype.itemsize)
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    """Words to the left, numbers to the right."""
+    *words, count, size = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
+    return "  ".join([*words, count.strip().rjust(widths[-2]), size.strip().rjust(widths[-1])])

@@ -1,0 +1,284 @@
+"""How a run went: loss, metric and learning rate over the epochs, and where its best evaluation lies."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike
+
+from gdjax.plots.style import (
+    BLUE,
+    INK,
+    MUTED,
+    NORMAL,
+    PAPER,
+    PURPLE,
+    SMALL,
+    VERMILLION,
+    dress,
+    figure,
+    number,
+    title_figure,
+)
+
+BUCKETS = 1000  # columns of the picture that a long history is thinned to
+LARGEST = 1e100  # beyond it a value counts as infinite: an axis must hold it
+UNITS = {"accuracy": "accuracy (share correct)", "r2": "R² (1 is perfect)"}
+
+
+class Panel(NamedTuple):
+    """One of the stacked pictures: its lines are `name` and `validation_name`, where the history has them."""
+
+    name: str
+    label: str
+    height: float  # inches
+    log_from: float  # the scale is logarithmic where max / min is above
+
+
+def curves(
+    history: Mapping[str, ArrayLike],
+    best: int | None = None,
+    title: str = "",
+    metric: str | None = "accuracy",
+    loss_label: str = "loss",
+    monitor: str | None = None,
+) -> Figure:
+    """Training and validation loss, one metric and the learning rate, stacked over a common axis of epochs.
+
+    The loss is drawn on a logarithmic scale where it spans a factor above 20, the learning rate above 10. What is NaN or
+    infinite interrupts its line and is marked by a cross at the upper edge. Long histories are thinned to the smallest
+    and the largest of each of 1000 stretches.
+
+    Args:
+        history: name -> (n,), n >= 0 evaluations: "epoch" (finite) and "loss"; drawn if there are "validation_loss",
+            the metric, "validation_<metric>" and "learning_rate", NaN or masked where nothing is known; "step" tells how
+            many updates make an epoch.
+        best: index of the evaluation whose parameters are kept, in [0, n); None or -1: there is none.
+        metric: the name of the metric in the middle; None, or a name that the history lacks, leaves its panel out.
+        loss_label: words for the axis of the loss, with its unit if it has one: "cross-entropy (nats)".
+        monitor: the curve that carries the mark of the best, "validation_accuracy" or as a Result says it,
+            "validation accuracy"; None: the validation loss, or without one the loss.
+
+    Raises: ValueError for a missing name, unequal lengths, an epoch that is not finite, or best outside the history.
+    """
+    columns = _columns(history)
+    best = _check_best(best, len(columns["epoch"]))
+    panels = _panels(columns, metric, loss_label)
+    picture = figure(0.9 + 0.3 * bool(title) + sum(panel.height for panel in panels))
+    ratios = [panel.height for panel in panels]
+    stack = picture.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    for axes, panel in zip(stack, panels, strict=True):
+        _draw_panel(axes, panel, columns)
+    _draw_epochs(stack[-1], columns)
+    if best is not None:
+        _mark_best(stack, panels, columns, best, monitor)
+    picture.align_ylabels()
+    title_figure(picture, title)
+    return picture
+
+
+def _columns(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """The one-dimensional columns in float64, NaN where masked; checked."""
+    for name in ("epoch", "loss"):
+        if name not in history:
+            raise ValueError(f"curves: history must have {name!r}, got {sorted(history)}")
+    columns = {name: _as_floats(values) for name, values in history.items() if np.ndim(values) == 1}
+    n = np.size(_as_floats(history["epoch"]))
+    for name in ("epoch", "loss", *columns):
+        shape = np.shape(history[name])
+        if shape != (n,):
+            raise ValueError(f"curves: history[{name!r}] must have shape ({n},), got {shape}")
+    if not np.isfinite(columns["epoch"]).all():
+        raise ValueError(f"curves: history['epoch'] must be finite, got {columns['epoch']}")
+    return columns
+
+
+def _as_floats(values: ArrayLike) -> np.ndarray:
+    floats = np.ma.filled(np.ma.asarray(values).astype(float), np.nan)
+    return np.where(np.abs(floats) < LARGEST, floats, np.nan)
+
+
+def _check_best(best: int | None, n: int) -> int | None:
+    if best is None or best == -1:
+        return None
+    if not 0 <= best < n:
+        raise ValueError(f"curves: best must be None, -1 or in [0, {n}), got {best}")
+    return int(best)
+
+
+def _panels(columns: Mapping[str, np.ndarray], metric: str | None, loss_label: str) -> list[Panel]:
+    panels = [Panel("loss", loss_label, 2.5, 20.0)]
+    if metric is not None and {metric, f"validation_{metric}"} & set(columns):
+        panels.append(Panel(metric, UNITS.get(metric, metric.replace("_", " ")), 1.7, np.inf))
+    if "learning_rate" in columns:
+        panels.append(Panel("learning_rate", "learning rate", 1.0, 10.0))
+    return panels
+
+
+def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, np.ndarray]) -> None:
+    """The lines of a panel, each named at its right end, on a scale that suits them."""
+    dress(axes)
+    axes.set_ylabel(_wrap(panel), fontsize=NORMAL, color=INK, parse_math=False)
+    styles = {panel.name: ("training", BLUE), f"validation_{panel.name}": ("validation", VERMILLION)}
+    if panel.name == "learning_rate":
+        styles = {panel.name: ("", PURPLE)}
+    drawn = {name: columns[name] for name in styles if name in columns}
+    notes = _scale(axes, np.concatenate(list(drawn.values())), panel)
+    for name, values in drawn.items():
+        text, colour = styles[name]
+        _draw_line(axes, columns["epoch"], values, colour, steps=panel.name == "learning_rate")
+        known = values[np.isfinite(values)]
+        if text and known.size:
+            notes.append((_height(axes, known[-1]), text, colour))
+    if any(np.isnan(values).any() for values in drawn.values()):
+        notes.append((0.96, "× not finite", MUTED))
+    _write_notes(axes, notes, gap=0.19 / panel.height)
+
+
+def _wrap(panel: Panel) -> str:
+    """The label in lines that the panel's height has room for, its unit on a line of its own."""
+    lines = panel.label.replace(" (", "\n(").splitlines()
+    return "\n".join(textwrap.fill(line, int(11 * panel.height)) for line in lines)
+
+
+def _scale(axes: Axes, values: np.ndarray, panel: Panel) -> list[tuple[float, str, str]]:
+    """Set scale, limits and ticks; return a note where outliers are left outside."""
+    headroom = 0.2 if np.isnan(values).any() else 0.07
+    values = values[np.isfinite(values)]
+    axes.yaxis.set_major_formatter(FuncFormatter(number))
+    if not values.size:
+        axes.set(ylim=(0, 1), yticks=[])
+        axes.text(0.5, 0.5, "nothing finite to show", transform=axes.transAxes, ha="center", color=MUTED)
+        return []
+    positive = values[values > 0]
+    reaches = positive.size == values.size or (panel.name == "loss" and values.min() == 0 and positive.size)
+    if reaches and positive.max() > panel.log_from * positive.min():
+        _scale_log(axes, positive.min(), positive.max(), headroom, panel)
+        return []
+    return _scale_linear(axes, values, headroom, panel)
+
+
+def _scale_log(axes: Axes, low: float, high: float, headroom: float, panel: Panel) -> None:
+    decades = np.log10(high) - np.log10(low)
+    axes.set_yscale("log")
+    axes.set_ylim(low / 10 ** (0.07 * decades), high * 10 ** (headroom * decades))
+    between = (1.0, 2.0, 5.0) if 3 * decades < 4 * panel.height else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=between))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(number))  # the scale has set its own
+
+
+def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel) -> list[tuple[float, str, str]]:
+    """A rate starts at zero; of a metric, a low tail of few values that would flatten the rest is left outside."""
+    lowest, high = values.min(), values.max()
+    low = min(0.0, lowest) if panel.name == "learning_rate" else lowest
+    core = np.quantile(values, 0.1)
+    outside = panel.log_from == np.inf and core - low > 4 * (high - core) > 0
+    low = core if outside else low
+    span = (high - low) or 0.5 * abs(high) or 1.0
+    axes.set_ylim(low - 0.07 * span, high + headroom * span)
+    axes.yaxis.set_major_locator(MaxNLocator(max(3, round(2.5 * panel.height)), steps=[1, 2, 2.5, 5, 10]))
+    return [(0.0, f"↓ down to {number(float(f'{lowest:.3g}'))}", MUTED)] if outside else []
+
+
+def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, colour: str, steps: bool) -> None:
+    """The line; dots where it has few points or a point without neighbours; crosses where it is not finite."""
+    shown = thin(values)
+    x, y = epoch[shown], values[shown]
+    known = np.isfinite(y)
+    joined = np.convolve(known, [1, 0, 1], "same")[: len(y)] > 0 if len(y) else known
+    dots = np.flatnonzero(known if known.sum() <= 25 else known & ~joined)
+    dense = len(values) > BUCKETS
+    look = {"color": colour, "linewidth": 1.0 if dense else 1.8, "alpha": 0.6 if dense and not steps else 1.0}
+    axes.plot(x, y, drawstyle="steps-post" if steps else "default", solid_joinstyle="round", **look)
+    axes.plot(x[dots], y[dots], "o", color=colour, markersize=3.5)
+    edge = np.full((~known).sum(), 0.91 if colour == VERMILLION else 0.96)
+    axes.plot(x[~known], edge, "x", color=colour, markersize=4, transform=axes.get_xaxis_transform(), gid="not finite")
+
+
+def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
+    """Indices that draw the same picture: of each stretch the smallest, the largest and the first that is not finite.
+
+    Shapes: values (n,) -> (at most 3 buckets + 2,) int, increasing, with the first and the last; all n if n <= 4 buckets.
+    """
+    n = len(values)
+    if n <= 4 * buckets:
+        return np.arange(n)
+    width = -(-n // buckets)
+    padded = np.pad(values, (0, buckets * width - n), mode="edge").reshape(buckets, width)
+    known = np.isfinite(padded)
+    low = np.where(known, padded, np.inf).argmin(1)
+    high = np.where(known, padded, -np.inf).argmax(1)
+    inside = np.stack([low, high, known.argmin(1)]) + width * np.arange(buckets)
+    return np.unique(np.minimum([0, *inside.ravel(), n - 1], n - 1))
+
+
+def _height(axes: Axes, value: float) -> float:
+    """Where a value lies in its panel: 0 at the lower edge, 1 at the upper."""
+    to_panel = axes.transData + axes.transAxes.inverted()
+    return float(np.clip(to_panel.transform((axes.get_xlim()[0], value))[1], 0, 1))
+
+
+def _write_notes(axes: Axes, notes: list[tuple[float, str, str]], gap: float) -> None:
+    """Words to the right of the panel, each at its height or as near as leaves `gap` between them."""
+    notes = sorted(notes)
+    heights = np.array([height for height, *_ in notes])
+    for _ in range(50):
+        push = np.maximum(0, gap - np.diff(heights)) / 2
+        heights[:-1] -= push
+        heights[1:] += push
+    for height, (_, text, colour) in zip(heights, notes, strict=True):
+        look = {"color": colour, "fontsize": SMALL, "verticalalignment": "center"}
+        axes.text(1.012, height, text, transform=axes.transAxes, **look)
+
+
+def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
+    """Limits, ticks and words of the common axis."""
+    epoch, step = columns["epoch"], columns.get("step", np.zeros(0))
+    words = "epoch (passes over the training data)"
+    if step.size and epoch[-1] > 0 and np.isfinite(step[-1]):
+        words = f"epoch (one pass over the training data, {number(round(step[-1] / epoch[-1], 1))} steps)"
+    axes.set_xlabel(words, fontsize=NORMAL, color=INK)
+    low, high = (epoch.min(), epoch.max()) if epoch.size else (0.0, 1.0)
+    pad = 0.02 * (high - low) or 0.5
+    axes.set_xlim(low - pad, high + pad)
+    whole = bool(high - low >= 3 or (high == low and high == round(high)))
+    axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10], integer=whole, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(FuncFormatter(number))
+
+
+def _mark_best(
+    stack: np.ndarray, panels: list[Panel], columns: Mapping[str, np.ndarray], best: int, monitor: str | None
+) -> None:
+    """A thin line through all panels, a flag on top, and a dot on the monitored curve."""
+    x = columns["epoch"][best]
+    default = "validation_loss" if "validation_loss" in columns else "loss"
+    name = (monitor or default).removeprefix("training ").replace(" ", "_")
+    for axes, panel in zip(stack, panels, strict=True):
+        axes.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1.5, gid="best line")
+        if name in (panel.name, f"validation_{panel.name}") and name in columns:
+            look = {"markeredgecolor": PAPER, "markeredgewidth": 1.5, "zorder": 5, "gid": "best"}
+            axes.plot([x], [columns[name][best]], "o", color=INK, markersize=9, **look)
+    left, right = stack[0].get_xlim()
+    side = ("left", "center", "right")[int(np.clip(3 * (x - left) / (right - left), 0, 2))]
+    stack[0].annotate(
+        f"best, epoch {_epoch_text(x)}: its parameters are kept",
+        (x, 1),
+        xycoords=stack[0].get_xaxis_transform(),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        color=INK,
+        fontsize=SMALL,
+    )
+
+
+def _epoch_text(epoch: float) -> str:
+    return f"{epoch:.0f}" if epoch >= 100 or epoch == round(epoch) else f"{epoch:.3g}"

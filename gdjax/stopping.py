@@ -1,0 +1,157 @@
+"""Stopping rules: pairs (init, update) that read an `Observation` after each evaluation and answer with a `Stop`.
+
+A rule is a call node, so its numbers are leaves: a run that waits longer compiles nothing. Rules compose by `any_of`; the
+first in its order that speaks gives the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from gdjax.nodes import Rule, rule
+from gdjax.types import Observation, Stop
+
+
+def _code(condition, stop: Stop):
+    return jnp.where(condition, jnp.int32(stop), jnp.int32(Stop.RUNNING))
+
+
+def _stateless(stop: Stop, condition: Callable[[Observation], object]):
+    return (lambda: ()), (lambda state, seen: (state, _code(condition(seen), stop)))
+
+
+@rule
+def never():
+    """The rule that never stops a run; bounds on epochs or steps still do."""
+    return _stateless(Stop.RUNNING, lambda seen: False)
+
+
+@rule(bounds={"evaluations": "[1, inf)", "min_delta": "[0, inf)"})
+def patience(evaluations: int, min_delta=0.0):
+    """PATIENCE after so many evaluations in a row without improvement.
+
+        improved  <=>  value < best - min_delta
+
+    Args:
+        evaluations: at least 1.
+        min_delta: >= 0, units of the monitored value; the smallest change that counts.
+
+    A NaN value is no improvement.
+    Reference: Prechelt 1998, "Early stopping - but when?", the rule UP.
+    """
+
+    def init():
+        return jnp.array(jnp.inf), jnp.int32(0)
+
+    def update(state, seen):
+        best, waited = state
+        improved = seen.value < best - min_delta
+        waited = jnp.where(improved, 0, waited + 1)
+        best = jnp.where(improved, seen.value, best).astype(best.dtype)
+        return (best, waited.astype(jnp.int32)), _code(waited >= evaluations, Stop.PATIENCE)
+
+    return init, update
+
+
+@rule(static=("over",), bounds={"delta": "[0, inf)"})
+def change(delta, over: str = "epoch"):
+    """CONVERGED once the training loss changes by at most delta.
+
+        over="epoch":  |mean loss since the last evaluation - the one before|  <= delta
+        over="batch":  mean over the batches of |loss(batch, p after its step) - loss(batch, p before)|  <= delta
+
+    The second is how the lectures stop stochastic descent: with an evaluation after every step it is the change over the
+    current batch. It needs `make_step(..., batch_change=True)`, one more forward pass a step; `fit` sees to that.
+
+    Args:
+        delta: >= 0, units of the loss.
+        over: "epoch" or "batch".
+    """
+    if over not in ("epoch", "batch"):
+        raise ValueError(f"change: over must be 'epoch' or 'batch', got {over!r}")
+
+    def init():
+        return jnp.array(jnp.inf)
+
+    def update(last, seen):
+        moved = seen.change if over == "batch" else jnp.abs(seen.loss - last)
+        return seen.loss.astype(last.dtype), _code(moved <= delta, Stop.CONVERGED)
+
+    return init, update
+
+
+@rule
+def target(value):
+    """TARGET once the monitored value is at or beyond `value` (at or above it where more is better).
+
+    Args:
+        value: units of the monitored metric, in its own orientation.
+    """
+    return _stateless(Stop.TARGET, lambda seen: seen.value <= seen.sign * value)
+
+
+@rule(bounds={"epochs": "(0, inf)", "steps": "(0, inf)", "seconds": "(0, inf)"})
+def budget(epochs=None, steps: int | None = None, seconds=None):
+    """BUDGET once any of the given amounts is used up.
+
+    Args:
+        epochs: passes over the data; fractions count.
+        steps: updates.
+        seconds: wall clock since the run was started, compilation included; it is read between compiled segments, so a
+            run ends with the first evaluation of the first segment that starts after the time.
+    """
+
+    def spent(seen: Observation):
+        limits = ((seen.epoch, epochs), (seen.step, steps), (seen.seconds, seconds))
+        reached = [used >= limit for used, limit in limits if limit is not None]
+        return functools.reduce(jnp.logical_or, reached, False)
+
+    return _stateless(Stop.BUDGET, spent)
+
+
+@rule(bounds={"factor": "(1, inf)"})
+def divergence(factor=1e3):
+    """DIVERGED once the training loss exceeds `factor` times the first one seen (or factor, if that was below 1).
+
+    Args:
+        factor: > 1, dimensionless.
+    """
+
+    def init():
+        return jnp.array(jnp.nan)
+
+    def update(first, seen):
+        first = jnp.where(jnp.isnan(first), jnp.abs(seen.loss), first).astype(first.dtype)
+        return first, _code(seen.loss > factor * jnp.maximum(first, 1), Stop.DIVERGED)
+
+    return init, update
+
+
+@rule
+def non_finite():
+    """NON_FINITE once the training loss or the monitored value is NaN or infinite."""
+    return _stateless(Stop.NON_FINITE, lambda seen: ~(jnp.isfinite(seen.loss) & jnp.isfinite(seen.value)))
+
+
+@rule
+def any_of(*rules: Rule):
+    """The first of these rules, in their order, that wants to stop."""
+
+    def init():
+        return tuple(each.init() for each in rules)
+
+    def update(states, seen):
+        results = [each.update(state, seen) for each, state in zip(rules, states, strict=True)]
+        codes = jnp.stack([code for _, code in results] or [jnp.int32(0)])
+        return tuple(state for state, _ in results), codes[jnp.argmax(codes != 0)]
+
+    return init, update
+
+
+RULES: dict[str, Callable[..., Rule]] = {
+    factory.__name__: factory
+    for factory in (never, patience, change, target, budget, divergence, non_finite, any_of)
+}

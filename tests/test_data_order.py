@@ -1,0 +1,251 @@
+"""The order of batches: a bijection that mixes, and the laws of an epoch for every order."""
+
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdjax.data import batch_indices, batches_per_epoch, permute
+from gdjax.data.order import ORDERS
+
+SETTINGS = settings(max_examples=40, deadline=None, database=None, derandomize=True)
+KEY = jax.random.key(3)
+SIZES = [(1, 1), (1, 4), (2, 1), (10, 10), (10, 4), (11, 16), (64, 16), (65, 16), (100, 7), (1437, 64)]
+
+
+@functools.cache
+def permutations(n: int, keys: int) -> np.ndarray:
+    """One permutation of n for each of many neighbouring seeds, (keys, n)."""
+    seeds = jax.vmap(jax.random.key)(jnp.arange(keys))
+    return np.asarray(jax.jit(jax.vmap(lambda key: permute(key, jnp.arange(n), n)))(seeds))
+
+
+def epoch_of(order, key, epoch, n, size):
+    """All batches of one epoch: (batches, size) indices and mask."""
+    count = batches_per_epoch(n, size)
+    return jax.jit(jax.vmap(lambda i: batch_indices(order, key, i, n, size)))(epoch * count + jnp.arange(count))
+
+
+def excess(counts: np.ndarray, freedom: int) -> float:
+    """Chi-square against equal counts, in standard deviations from its mean."""
+    chi_square = np.sum((counts - counts.mean()) ** 2) / counts.mean()
+    return (chi_square - freedom) / math.sqrt(2 * freedom)
+
+
+# The bijection.
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 1000, 1437, 100_003])
+def test_permute_is_a_bijection(n):
+    for seed in range(3):
+        image = permute(jax.random.key(seed), jnp.arange(n), n)
+        chex.assert_shape(image, (n,))
+        assert image.dtype == jnp.int32
+        np.testing.assert_array_equal(np.sort(image), np.arange(n))
+
+
+@SETTINGS
+@given(n=st.integers(1, 300), seed=st.integers(0, 2**31 - 1))
+def test_permute_is_a_bijection_for_any_size_and_key(n, seed):
+    image = permute(jax.random.key(seed), jnp.arange(300), n)[:n]
+    np.testing.assert_array_equal(np.sort(image), np.arange(n))
+
+
+@SETTINGS
+@given(n=st.integers(2**30, 2**31 - 1), seed=st.integers(0, 2**31 - 1))
+def test_permute_holds_where_int32_ends(n, seed):
+    index = jnp.array([0, 1, n // 2, n - 2, n - 1], jnp.int32)
+    image = np.asarray(permute(jax.random.key(seed), index, n))
+    assert len(set(image.tolist())) == 5
+    assert np.all((image >= 0) & (image < n))
+
+
+def test_permute_keeps_the_shape_of_its_index():
+    index = jnp.arange(12, dtype=jnp.int32).reshape(3, 4)
+    chex.assert_trees_all_equal(permute(KEY, index, 12), permute(KEY, index.ravel(), 12).reshape(3, 4))
+    chex.assert_trees_all_equal(permute(KEY, index[1, 2], 12), permute(KEY, index, 12)[1, 2])
+
+
+def test_permute_gives_the_same_bits_for_ever():
+    """A run that is resumed under another version of jax must find its place again."""
+    np.testing.assert_array_equal(permute(jax.random.key(0), jnp.arange(10), 10), [6, 8, 3, 0, 9, 1, 4, 7, 5, 2])
+    np.testing.assert_array_equal(permute(jax.random.key(1), jnp.arange(7), 7), [3, 6, 4, 5, 1, 2, 0])
+
+
+def test_permute_gives_the_same_bits_in_float64_mode():
+    with jax.enable_x64(True):
+        image = permute(jax.random.key(0), jnp.arange(10), 10)
+        rows, mask = batch_indices("shuffle", jax.random.key(0), 7, 10, 4)
+    assert image.dtype == rows.dtype == jnp.int32
+    np.testing.assert_array_equal(image, permute(jax.random.key(0), jnp.arange(10), 10))
+    chex.assert_trees_all_equal((rows, mask), batch_indices("shuffle", jax.random.key(0), 7, 10, 4))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_all_permutations_are_equally_likely(n):
+    permuted = permutations(n, 30_000)
+    _, counts = np.unique(permuted @ n ** np.arange(n), return_counts=True)
+    assert len(counts) == math.factorial(n)
+    assert excess(counts, math.factorial(n) - 1) < 4
+
+
+def test_every_row_comes_to_every_place_equally_often():
+    n, permuted = 64, permutations(64, 20_000)
+    counts = np.stack([np.bincount(permuted[:, place], minlength=n) for place in range(n)])
+    assert excess(counts, (n - 1) ** 2) < 4
+
+
+def test_neighbours_stay_neighbours_no_more_often_than_chance():
+    n, permuted = 64, permutations(64, 20_000)
+    together = np.sum(np.abs(np.diff(permuted, axis=1)) == 1, axis=1)  # near Poisson, mean 2 (n - 1) / n
+    assert abs(together.mean() - 2 * (n - 1) / n) < 4 * math.sqrt(2 / len(permuted))
+    steps = np.bincount((np.diff(permuted, axis=1) % n).ravel(), minlength=n)[1:]
+    assert excess(steps, n - 2) < 4
+
+
+def test_two_rows_take_every_pair_of_places_equally_often():
+    n, permuted = 16, permutations(16, 40_000)
+    counts = np.bincount(permuted[:, 0] * n + permuted[:, 1], minlength=n * n).reshape(n, n)
+    assert np.all(np.diag(counts) == 0)
+    assert excess(counts[~np.eye(n, dtype=bool)], n * (n - 1) - 1) < 4
+
+
+def test_permutations_of_neighbouring_seeds_are_uncorrelated():
+    n, permuted = 64, permutations(64, 20_000)
+    ranks = (permuted - (n - 1) / 2) / np.arange(n).std()
+    correlation = (ranks[1:] * ranks[:-1]).mean(axis=1) * math.sqrt(n - 1)  # mean 0, variance 1
+    assert abs(correlation.mean()) < 4 / math.sqrt(len(correlation))
+    assert abs(correlation.var() - 1) < 0.05
+
+
+# An epoch.
+
+
+@pytest.mark.parametrize(("n", "size"), SIZES)
+@pytest.mark.parametrize("order", ["shuffle", "sequence"])
+def test_an_epoch_visits_every_row_once(order, n, size):
+    rows, mask = epoch_of(order, KEY, 2, n, size)
+    chex.assert_shape([rows, mask], (math.ceil(n / size), size))
+    assert rows.dtype == jnp.int32
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(np.sort(rows[mask]), np.arange(n))
+    assert np.all((rows >= 0) & (rows < n))
+    np.testing.assert_array_equal(np.ravel(mask), np.arange(mask.size) < n)
+
+
+@SETTINGS
+@given(
+    n=st.integers(1, 60),
+    size=st.sampled_from([1, 5, 16]),
+    order=st.sampled_from(["shuffle", "sequence"]),
+    epoch=st.integers(0, 1000),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_an_epoch_visits_every_row_once_whatever_its_size(n, size, order, epoch, seed):
+    count = batches_per_epoch(n, size)
+    seen = []
+    for i in range(count):
+        rows, mask = jitted(order, size)(jax.random.key(seed), epoch * count + i, n)
+        seen += np.asarray(rows)[np.asarray(mask)].tolist()
+    assert sorted(seen) == list(range(n))
+
+
+@functools.cache
+def jitted(order, size):
+    return jax.jit(lambda key, batch, n: batch_indices(order, key, batch, n, size))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_traced_mapped_and_concrete_agree(order):
+    rows, mask = epoch_of(order, KEY, 1, 23, 5)
+    for i in range(5):
+        concrete = batch_indices(order, KEY, 5 + i, 23, 5)
+        chex.assert_trees_all_equal(concrete, (rows[i], mask[i]))
+        chex.assert_trees_all_equal(concrete, jitted(order, 5)(KEY, jnp.int32(5 + i), 23))
+
+
+@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+def test_epochs_and_keys_differ(order):
+    first, _ = epoch_of(order, KEY, 0, 100, 10)
+    for other in (epoch_of(order, KEY, 1, 100, 10), epoch_of(order, jax.random.key(4), 0, 100, 10)):
+        assert np.mean(np.asarray(first) == np.asarray(other[0])) < 0.1
+
+
+def test_an_epoch_of_the_shuffle_is_the_permutation_of_its_key():
+    rows, mask = epoch_of("shuffle", KEY, 6, 23, 5)
+    expected = permute(jax.random.fold_in(KEY, 6), jnp.arange(23), 23)
+    np.testing.assert_array_equal(rows[mask], expected)
+
+
+def test_a_sequence_is_the_window_that_slides():
+    rows, mask = batch_indices("sequence", None, 1, 7, 3)
+    np.testing.assert_array_equal(rows, [3, 4, 5])
+    rows, mask = batch_indices("sequence", None, 5, 7, 3)  # the last of the second epoch
+    np.testing.assert_array_equal(rows, [6, 6, 6])
+    np.testing.assert_array_equal(mask, [True, False, False])
+
+
+def test_replacement_draws_every_row_equally_often_and_counts_all():
+    rows, mask = jax.jit(jax.vmap(lambda i: batch_indices("replacement", KEY, i, 10, 16)))(jnp.arange(2000))
+    assert np.all(mask)
+    assert excess(np.bincount(np.ravel(rows), minlength=10), 9) < 4
+    pairs = np.bincount(np.asarray(rows[:, 0] * 10 + rows[:, 1]), minlength=100)
+    assert excess(pairs, 99) < 4
+
+
+@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_any_kind_of_key_gives_random_access(order, kind):
+    key = jax.random.key(5, impl=kind)
+    rows, mask = epoch_of(order, key, 3, 23, 5)
+    for i in range(5):
+        chex.assert_trees_all_equal(batch_indices(order, key, 15 + i, 23, 5), (rows[i], mask[i]))
+    if order == "shuffle":
+        np.testing.assert_array_equal(np.sort(rows[mask]), np.arange(23))
+
+
+@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+def test_a_raw_key_is_as_good_as_a_typed_one(order):
+    raw = jax.random.PRNGKey(11)
+    assert raw.dtype == jnp.uint32
+    chex.assert_trees_all_equal(
+        batch_indices(order, raw, 3, 23, 5), batch_indices(order, jax.random.key(11), 3, 23, 5)
+    )
+
+
+def test_nothing_is_stored():
+    """Two billion rows cost what ten do: no array is longer than a batch or the round keys."""
+    rows, mask = batch_indices("shuffle", KEY, 12_345_678, 2_000_000_000, 8)
+    assert np.all(mask)
+    assert len(set(rows.tolist())) == 8
+    jaxpr = jax.make_jaxpr(lambda i: batch_indices("shuffle", KEY, i, 2_000_000_000, 8))(0)
+    chex.assert_shape(jaxpr.out_avals, (8,))
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("shufle", KEY, 0, 10, 2), "order must be one of shuffle, replacement, sequence, got 'shufle'"),
+        (("shuffle", KEY, 0, 0, 2), "num_rows must be in .1, inf., got 0"),
+        (("shuffle", KEY, 0, 10, 0), "batch_size must be in .1, inf., got 0"),
+        (("shuffle", None, 0, 10, 2), "a key is needed unless order is 'sequence', got None"),
+        (("replacement", None, 0, 10, 2), "a key is needed unless order is 'sequence', got None"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=f"^batch_indices: {message}$"):
+        batch_indices(*arguments)
+
+
+def test_permute_needs_a_row():
+    with pytest.raises(ValueError, match="permute: num_rows must be in .1, inf., got 0"):
+        permute(KEY, jnp.arange(1), 0)

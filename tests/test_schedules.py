@@ -1,0 +1,629 @@
+"""Laws over the catalogue of schedules, parity with Optax, and what each schedule claims in its docstring."""
+
+import math
+import pickle
+from fractions import Fraction
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gdjax import schedules
+from gdjax.nodes import Schedule
+from gdjax.schedules import (
+    SCHEDULES,
+    constant,
+    cosine,
+    cosine_restarts,
+    cyclic,
+    exponential,
+    in_epochs,
+    inverse_sqrt,
+    inverse_time,
+    join,
+    linear,
+    one_cycle,
+    piecewise_constant,
+    piecewise_interpolate,
+    polynomial,
+    step_decay,
+    warmup,
+    warmup_stable_decay,
+)
+from gdjax.spec import parse
+
+CASES = [
+    constant(0.3),
+    linear(1.0, 0.1, 10),
+    linear(0.2, 1.0, 8, transition_begin=4),
+    polynomial(1.0, 0.1, 2.0, 10),
+    polynomial(1.0, 0.1, 0.5, 10, transition_begin=3),
+    piecewise_constant([4, 9.5], [1.0, 0.5, 0.2]),
+    piecewise_interpolate((4, 10), (1.0, 0.2, 0.5)),
+    piecewise_interpolate([4, 10], [1.0, 0.2, 0.5], "cosine"),
+    step_decay(1.0, 0.5, 4),
+    exponential(1.0, 5, 0.7),
+    exponential(1.0, 5, 0.7, staircase=True, transition_begin=2),
+    exponential(1.0, 5, 0.7, end_value=0.4),
+    exponential(1.0, 5, 1.2, end_value=2.0),
+    inverse_time(1.0, 4, 0.5),
+    inverse_time(1.0, 4, 0.5, staircase=True),
+    inverse_sqrt(1.0, 5),
+    inverse_sqrt(1.0, 5, init_value=0.2),
+    cosine(1.0, 10),
+    cosine(1.0, 10, alpha=0.1, exponent=0.5),
+    cosine_restarts(1.0, 6),
+    cosine_restarts(1.0, 5, growth=2.0, decay=0.7, alpha=0.1),
+    cyclic(0.1, 1.0, 4),
+    cyclic(0.1, 1.0, 4, "triangular2", growth=1.5, decay=0.9),
+    cyclic(0.1, 1.0, 4, "exp_range", 0.95, annealing=0.8),
+    one_cycle(1.0, 20),
+    one_cycle(1.0, 20, pct_start=0.4, div_factor=10.0, final_div_factor=100.0, anneal="linear"),
+    warmup(cosine(1.0, 10), 4),
+    warmup(0.5, 4, init_value=0.1),
+    warmup_stable_decay(1.0, 4, 5, 6),
+    warmup_stable_decay(1.0, 4, 5, 6, end_value=0.1, decay="cosine"),
+    warmup_stable_decay(1.0, 4, 5, 6, decay="sqrt"),
+    join([linear(0.0, 1.0, 4), cosine(1.0, 10), 0.2], [5, 12]),
+    in_epochs(step_decay(1.0, 0.5, 2), 3),
+    in_epochs(cosine(1.0, 4), 2.5),
+]
+STAIRS = {
+    "piecewise_constant([4, 9.5], [1, 0.5, 0.2])",
+    "step_decay(1, 0.5, 4)",
+    "exponential(1, 5, 0.7, staircase=True, transition_begin=2)",
+    "inverse_time(1, 4, 0.5, staircase=True)",
+    "cosine_restarts(1, 6)",
+    "cosine_restarts(1, 5, growth=2, decay=0.7, alpha=0.1)",
+    "join([linear(0, 1, 4), cosine(1, 10), 0.2], [5, 12])",
+    "in_epochs(step_decay(1, 0.5, 2), 3)",
+}
+STEPS = jnp.arange(24)
+
+law = pytest.mark.parametrize("node", CASES, ids=repr)
+
+
+def at(node, steps):
+    """The values at an array of steps."""
+    return np.asarray(jax.vmap(node)(jnp.asarray(steps)))
+
+
+traced_at = jax.jit(lambda node, steps: jax.vmap(node)(steps))
+
+
+def leaf_paths(node):
+    return [(jax.tree_util.keystr(path), i) for i, (path, _) in enumerate(jax.tree.leaves_with_path(node))]
+
+
+def with_leaf(node, i, value):
+    leaves, tree = jax.tree.flatten(node)
+    return jax.tree.unflatten(tree, [*leaves[:i], value, *leaves[i + 1 :]])
+
+
+# The catalogue
+
+
+def test_catalogue_is_complete():
+    public = {
+        k: v for k, v in vars(schedules).items() if getattr(v, "recipe", None) and not k.startswith("_")
+    }
+    assert {k: v for k, v in public.items() if v.recipe.kind is Schedule} == SCHEDULES
+    assert {node.recipe.name for node in CASES} == set(SCHEDULES)
+
+
+def test_every_argument_has_an_example_away_from_its_default():
+    for name, factory in SCHEDULES.items():
+        for argument, parameter in factory.recipe.signature.parameters.items():
+            given = [node.arguments[argument] for node in CASES if node.recipe.name == name]
+            assert any(value is not parameter.default and value != parameter.default for value in given), name
+
+
+# The laws
+
+
+@law
+def test_traced_is_concrete(node):
+    eager = np.array([node(int(step)) for step in STEPS[:14]])
+    np.testing.assert_allclose(traced_at(node.settle(), STEPS)[:14], eager, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(jax.jit(jax.vmap(node))(STEPS)[:14], eager, rtol=2e-6, atol=1e-7)
+
+
+@law
+def test_gives_a_float_scalar(node):
+    def check(dtype):
+        for step in (3, np.int64(3), jnp.int32(3), 2.5):
+            value = node(step)
+            assert value.shape == () and value.dtype == dtype and not value.weak_type
+        for each in (node, node.settle()):
+            value = jax.eval_shape(lambda n, s: n(s), each, jax.ShapeDtypeStruct((), jnp.int32))
+            assert value.shape == () and value.dtype == dtype and not value.weak_type
+
+    check(jnp.float32)
+    with jax.enable_x64(True):
+        check(jnp.float64)
+
+
+@law
+def test_every_argument_can_be_swept(node):
+    for path, i in leaf_paths(node):
+        leaf = jax.tree.leaves(node)[i]
+        values = jnp.array([leaf, 1.1 * leaf + 0.02])
+        if path.endswith(("pct_start", "alpha", "decay_rate")):
+            values = values.at[1].set(0.9 * leaf + 0.01)
+        axes = with_leaf(jax.tree.map(lambda _: None, node), i, 0)
+        swept = jax.vmap(lambda n: jax.vmap(n)(STEPS), in_axes=(axes,))(with_leaf(node, i, values))
+        looped = np.stack([at(with_leaf(node, i, value), STEPS) for value in values])
+        np.testing.assert_allclose(swept, looped, rtol=2e-6, atol=1e-7, err_msg=path)
+        assert not np.array_equal(swept[0], swept[1]), f"{path} changes nothing"
+
+
+@law
+def test_gradients_are_finite(node):
+    grads = jax.vmap(jax.grad(lambda n, s: n(s)), in_axes=(None, 0))(node.settle(), STEPS)
+    chex.assert_tree_all_finite(grads)
+
+
+@law
+def test_gradients_are_right(node):
+    """Against central differences in float64, between the edges and away from the kinks."""
+    with jax.enable_x64(True):
+        steps = jnp.array([0.37, 2.61, 5.43, 7.17, 10.39, 13.23, 16.83, 21.71])
+        node, h = node.settle(), 1e-6
+        grads = jax.tree.leaves(jax.jacobian(lambda n: jax.vmap(n)(steps))(node))
+        for (path, i), grad in zip(leaf_paths(node), grads, strict=True):
+            leaf = jax.tree.leaves(node)[i]
+            h_low = 0 if path.endswith("growth") else h  # one-sided at growth = 1, the end of its range
+            high, low = at(with_leaf(node, i, leaf + h), steps), at(with_leaf(node, i, leaf - h_low), steps)
+            np.testing.assert_allclose(grad, (high - low) / (h + h_low), rtol=1e-3, atol=1e-4, err_msg=path)
+
+
+@law
+def test_a_new_value_compiles_nothing(node):
+    traces = []
+
+    @jax.jit
+    def run(node, step):
+        traces.append(node)
+        return node(step)
+
+    run(node.settle(), 3)
+    for _, i in leaf_paths(node):
+        run(with_leaf(node, i, 1.01 * jax.tree.leaves(node)[i]).settle(), jnp.int32(4))
+    run(pickle.loads(pickle.dumps(node.settle())), 5)
+    assert len(traces) == 2  # a Python step and a jnp.int32 differ, once
+
+
+@law
+def test_text_and_pickle_give_the_call_back(node):
+    assert parse(repr(node), SCHEDULES) == node
+    assert repr(node.settle()) == repr(node)
+    assert pickle.loads(pickle.dumps(node)) == node
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(name, a) for name, factory in SCHEDULES.items() for a in factory.recipe.bounds]
+)
+def test_out_of_bounds_is_refused(name, argument):
+    node = next(node for node in CASES if node.recipe.name == name)
+    interval = SCHEDULES[name].recipe.bounds[argument]
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    worse = low - 1 if interval[0] == "[" else low
+    for bad in [worse, math.nan, *([high] if interval[-1] == ")" else [])]:
+        old = node.arguments[argument]
+        value = type(old)([bad, *old[1:]]) if isinstance(old, (list, tuple)) else bad
+        with pytest.raises(ValueError) as error:
+            node.replace(**{argument: value})
+        shown = str(int(bad)) if math.isfinite(bad) else str(bad)
+        assert str(error.value) == f"{name}: {argument} must be in {interval}, got {shown}"
+
+
+def test_every_number_has_bounds():
+    for name, factory in SCHEDULES.items():
+        recipe = factory.recipe
+        assert set(recipe.signature.parameters) - recipe.static - set(recipe.bounds) <= {
+            "inner",
+            "schedules",
+        }, name
+
+
+@law
+def test_continuous_but_for_stairs(node):
+    """Sixteen times finer steps: the largest difference shrinks, or it is a jump."""
+
+    def largest(per_step):
+        return np.abs(np.diff(traced_at(node.settle(), jnp.arange(24 * per_step + 1) / per_step))).max()
+
+    coarse, fine = largest(16), largest(256)
+    if repr(node) in STAIRS:
+        assert fine > 0.9 * coarse > 0
+    else:
+        assert fine < 0.3 * coarse or coarse == 0 == fine  # a root at its end shrinks by 4 only
+
+
+def test_stairs_are_cases():
+    assert {repr(node) for node in CASES} >= STAIRS
+
+
+@law
+def test_lengths_scale_with_the_unit(node):
+    """No length in steps hides in a formula: epochs of 3 steps are the schedule, three times slower."""
+    np.testing.assert_allclose(at(in_epochs(node, 3), 3 * STEPS), at(node, STEPS), rtol=2e-6)
+
+
+@law
+def test_finite_for_ever(node):
+    late = at(node, jnp.array([2**24, 2**24 + 1, 2**31 - 1], jnp.int32))
+    assert np.all(np.isfinite(late))
+
+
+# Optax
+
+FACTORS = {30: 0.5, 70: 0.2}
+PARITY = [
+    (constant(0.3), optax.constant_schedule(0.3)),
+    (linear(1.0, 0.1, 70), optax.linear_schedule(1.0, 0.1, 70)),
+    (linear(0.1, 1.0, 70, 20), optax.linear_schedule(0.1, 1.0, 70, 20)),
+    (polynomial(1.0, 0.1, 3.0, 90, 5), optax.polynomial_schedule(1.0, 0.1, 3.0, 90, 5)),
+    (polynomial(1.0, 0.1, 0.5, 90), optax.polynomial_schedule(1.0, 0.1, 0.5, 90)),
+    (piecewise_constant([30, 70], [0.8, 0.4, 0.08]), optax.piecewise_constant_schedule(0.8, FACTORS)),
+    (
+        piecewise_interpolate([30, 70], [0.8, 0.4, 0.08]),
+        optax.piecewise_interpolate_schedule("linear", 0.8, FACTORS),
+    ),
+    (
+        piecewise_interpolate([30, 70], [0.8, 0.4, 0.08], "cosine"),
+        optax.piecewise_interpolate_schedule("cosine", 0.8, FACTORS),
+    ),
+    (step_decay(0.9, 0.7, 13), optax.exponential_decay(0.9, 13, 0.7, staircase=True)),
+    (exponential(0.9, 40, 0.3), optax.exponential_decay(0.9, 40, 0.3)),
+    (
+        exponential(0.9, 7, 0.8, staircase=True, end_value=0.1, transition_begin=11),
+        optax.exponential_decay(0.9, 7, 0.8, transition_begin=11, staircase=True, end_value=0.1),
+    ),
+    (exponential(0.1, 40, 2.0, end_value=0.5), optax.exponential_decay(0.1, 40, 2.0, end_value=0.5)),
+    (cosine(0.9, 100), optax.cosine_decay_schedule(0.9, 100)),
+    (cosine(0.9, 100, 0.1, 1.7), optax.cosine_decay_schedule(0.9, 100, 0.1, 1.7)),
+    (
+        cosine_restarts(0.9, 20, growth=2, decay=0.5, alpha=0.1),
+        optax.sgdr_schedule(
+            [
+                dict(init_value=p, peak_value=p, warmup_steps=0, decay_steps=n, end_value=0.1 * p)
+                for p, n in [(0.9, 20), (0.45, 40), (0.225, 80)]
+            ]
+        ),
+    ),
+    (one_cycle(0.9, 100), optax.cosine_onecycle_schedule(100, 0.9)),
+    (one_cycle(0.9, 120, 0.25, 10.0, 50.0), optax.cosine_onecycle_schedule(120, 0.9, 0.25, 10.0, 50.0)),
+    (
+        one_cycle(0.9, 100, 0.25, 10.0, 50.0, anneal="linear"),
+        optax.piecewise_interpolate_schedule("linear", 0.09, {25: 10.0, 100: 1 / 500}),
+    ),
+    (warmup(0.9, 40, 0.1), optax.warmup_constant_schedule(0.1, 0.9, 40)),
+    (
+        warmup(cosine(0.9, 80, 0.1, 1.5), 20, 0.05),
+        optax.warmup_cosine_decay_schedule(0.05, 0.9, 20, 100, 0.09, 1.5),
+    ),
+    (
+        warmup(exponential(0.9, 30, 0.5), 20),
+        optax.warmup_exponential_decay_schedule(0.0, 0.9, 20, 30, 0.5),
+    ),
+    (
+        join([linear(0.0, 0.9, 20), cosine(0.9, 50), 0.1], [30, 90]),
+        optax.join_schedules(
+            [
+                optax.linear_schedule(0.0, 0.9, 20),
+                optax.cosine_decay_schedule(0.9, 50),
+                optax.constant_schedule(0.1),
+            ],
+            [30, 90],
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PARITY, ids=lambda x: repr(x) if isinstance(x, Schedule) else "")
+def test_equals_optax(ours, theirs):
+    def largest_difference():
+        steps = jnp.arange(140)
+        return np.abs(at(ours.settle(), steps) - np.asarray(jax.vmap(theirs)(steps))).max()
+
+    assert largest_difference() <= 1e-6
+    with jax.enable_x64(True):
+        assert largest_difference() <= 1e-12
+
+
+def test_one_cycle_and_the_three_phases_of_optax():
+    ours = at(one_cycle(0.9, 100, anneal="linear"), np.arange(140))
+    theirs = np.array([optax.linear_onecycle_schedule(100, 0.9)(step) for step in range(140)])
+    np.testing.assert_allclose(ours[:31], theirs[:31], rtol=1e-5)
+    assert np.abs(ours[31:100] - theirs[31:100]).min() > 1e-4
+    np.testing.assert_allclose(ours[100:], theirs[100:], rtol=1e-4)
+    np.testing.assert_allclose(ours[100:], 0.9 / 25 / 1e4, rtol=1e-5)
+
+
+# Edges
+
+LENGTHS = [1, 2, 3, 7, 10, 23, 49, 100, 997, 2.5, 0.1, 0.7, 1.1, 3.3, 14.3, 33.3, 0.3]
+stairs_at = jax.jit(lambda length, steps: jax.vmap(inverse_time(1.0, length, 1.0, staircase=True))(steps))
+
+
+def index_of(stairs):
+    """Which stair 1 / (1 + k) is."""
+    return np.rint(1 / np.asarray(stairs, np.float64) - 1).astype(int)
+
+
+def near_edges(length, last=100_000):
+    edges = np.unique(np.linspace(1, last / length, 2000).astype(int) * Fraction(str(length)))
+    first = np.array([math.ceil(edge) for edge in edges])
+    steps = np.unique(np.concatenate([first - 1, first, first + 1, np.arange(200)]))
+    return steps, np.array([math.floor(int(step) / Fraction(str(length))) for step in steps])
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_stairs_are_exact(length):
+    steps, expected = near_edges(length)
+    np.testing.assert_array_equal(index_of(stairs_at(float(length), steps)), expected)
+    closed_over = jax.jit(jax.vmap(inverse_time(1.0, length, 1.0, staircase=True)))
+    np.testing.assert_array_equal(index_of(closed_over(steps)), expected)
+    for step, k in zip(steps[-3:].tolist(), expected[-3:], strict=True):
+        assert index_of(inverse_time(1.0, length, 1.0, staircase=True)(step)) == k
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(length=st.integers(1, 100_000), data=st.data())
+def test_whole_stairs_are_exact_up_to_two_to_the_24(length, data):
+    k = data.draw(st.integers(1, min((2**24 - 2) // length, 2**20)))
+    found = index_of(stairs_at(float(length), jnp.arange(-1, 2) + k * length))
+    np.testing.assert_array_equal(found, np.arange(k * length - 1, k * length + 2) // length)
+
+
+@pytest.mark.parametrize("steps_per_epoch", [3, 7, 10, 23, 30, 100, 390])
+def test_stairs_in_epochs_are_exact(steps_per_epoch):
+    every = jnp.arange(1, 2 * steps_per_epoch)  # steps, given as fractions of an epoch
+    edges = every[:, None] * jnp.array([1, 2, 3, 7, 50, 99])[None]
+    steps = jnp.concatenate([edges - 1, edges], axis=1)
+    lengths = np.asarray(every) / steps_per_epoch
+
+    @jax.vmap
+    def found(length, steps):
+        inner = inverse_time(1.0, length, 1.0, staircase=True)
+        return jax.vmap(in_epochs(inner, steps_per_epoch))(steps)
+
+    np.testing.assert_array_equal(index_of(found(jnp.asarray(lengths), steps)), steps // every[:, None])
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "boundary"), [(10, 0.7), (10, 1.7), (30, 12.3), (7, 5), (390, 0.9)]
+)
+def test_boundaries_in_epochs_are_exact(steps_per_epoch, boundary):
+    edge = round(boundary * steps_per_epoch)
+    for inner in (piecewise_constant([boundary], [1.0, 2.0]), join([1.0, 2.0], [boundary])):
+        np.testing.assert_array_equal(at(in_epochs(inner, steps_per_epoch), [edge - 1, edge]), [1, 2])
+
+
+def restarts(length, growth, last):
+    """(cycle, phase) of each step, by walking, in exact numbers."""
+    start, length, index, found = Fraction(0), Fraction(str(length)), 0, []
+    for step in range(last):
+        if step >= start + length:
+            start, length, index = start + length, length * Fraction(str(growth)), index + 1
+        found.append((index, float((step - start) / length)))
+    return np.array(found).T
+
+
+restarts_at = jax.jit(
+    lambda length, growth, steps: jax.vmap(cosine_restarts(1.0, length, growth, decay=0.9))(steps)
+)
+
+
+@pytest.mark.parametrize(
+    ("length", "growth"), [(1, 1), (7, 1), (3.3, 1), (1, 2), (10, 2), (3, 3), (10, 1.5), (64, 1.25), (2.5, 2)]
+)
+def test_restarts_are_exact(length, growth):
+    last = 20_000 if growth > 1 else 400
+    index, phase = restarts(length, growth, last)
+    found = restarts_at(float(length), float(growth), jnp.arange(last))
+    expected = 0.9**index * (1 + np.cos(np.pi * phase)) / 2
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-6)
+
+
+def test_restarts_with_growth_one_are_exact_far_out():
+    edges = 7 * np.arange(2_000_000, 2_396_000, 999)
+    for growth in (1.0, jnp.array([1.0, 2.0])):
+        sweep = jax.vmap(lambda growth: jax.vmap(cosine_restarts(1.0, 7, growth))(edges))
+        np.testing.assert_array_equal(sweep(jnp.atleast_1d(growth))[0], 1.0)
+    assert at(cosine_restarts(1.0, 7), edges - 1).max() < 0.1
+
+
+def test_growth_is_smooth_at_one():
+    steps = np.arange(60) + 0.5
+    same, barely, more = (at(cosine_restarts(1.0, 10, growth), steps) for growth in (1.0, 1 + 1e-6, 1.0001))
+    np.testing.assert_allclose(barely, same, atol=1e-4)
+    np.testing.assert_allclose(more, same, atol=1e-2)
+    assert np.abs(more - same).max() > 1e-5
+
+
+# Each schedule's claims
+
+
+@pytest.mark.parametrize(
+    ("node", "values"),
+    [
+        (linear(1.0, 0.1, 10, 5), {0: 1.0, 5: 1.0, 10: 0.55, 15: 0.1, 99: 0.1}),
+        (polynomial(1.0, 0.0, 2.0, 10), {0: 1.0, 5: 0.25, 10: 0.0, 99: 0.0}),
+        (piecewise_constant([10, 20], [1.0, 0.5, 0.1]), {0: 1.0, 9: 1.0, 10: 0.5, 19: 0.5, 20: 0.1, 99: 0.1}),
+        (piecewise_constant([], [0.7]), {0: 0.7, 9: 0.7}),
+        (
+            piecewise_interpolate([10, 20], [0.0, 1.0, 0.2]),
+            {0: 0.0, 5: 0.5, 10: 1.0, 15: 0.6, 20: 0.2, 99: 0.2},
+        ),
+        (piecewise_interpolate([], [0.7]), {0: 0.7, 9: 0.7}),
+        (step_decay(1.0, 0.1, 10), {0: 1.0, 9: 1.0, 10: 0.1, 19: 0.1, 20: 0.01}),
+        (exponential(1.0, 10, 0.5, transition_begin=5), {0: 1.0, 5: 1.0, 15: 0.5, 25: 0.25}),
+        (inverse_time(1.0, 10, 1.0), {0: 1.0, 10: 0.5, 30: 0.25}),
+        (inverse_sqrt(0.4, 100), {0: 0.0, 50: 0.2, 100: 0.4, 400: 0.2, 1600: 0.1}),
+        (inverse_sqrt(0.01, 10_000, init_value=0.01), {0: 0.01, 10_000: 0.01, 40_000: 0.005}),
+        (cosine(1.0, 10, alpha=0.1), {0: 1.0, 5: 0.55, 10: 0.1, 99: 0.1}),
+        (cosine_restarts(1.0, 10, decay=0.5), {0: 1.0, 5: 0.5, 10: 0.5, 15: 0.25, 20: 0.25}),
+        (cyclic(0.1, 1.0, 5), {0: 0.1, 5: 1.0, 10: 0.1, 15: 1.0}),
+        (cyclic(0.1, 1.1, 5, "triangular2"), {5: 1.1, 10: 0.1, 15: 0.6, 25: 0.35}),
+        (cyclic(0.0, 1.0, 5, growth=2.0), {5: 1.0, 10: 0.0, 20: 1.0, 30: 0.0, 50: 1.0}),
+        (cyclic(0.1, 1.1, 5, decay=0.9), {5: 1.1, 15: 1.0, 25: 0.91}),
+        (cyclic(1.0, 3.0, 5, annealing=0.25), {0: 1.0, 5: 1.5, 10: 0.25, 15: 0.375, 20: 0.0625}),
+        (one_cycle(1.0, 100), {0: 0.04, 30: 1.0, 65: (1 + 4e-6) / 2, 100: 4e-6, 999: 4e-6}),
+        (one_cycle(1.0, 100, pct_start=0.0), {0: 1.0, 100: 4e-6}),
+        (warmup(cosine(1.0, 10), 4), {0: 0.0, 1: 0.25, 4: 1.0, 9: 0.5, 14: 0.0}),
+        (warmup(lambda step: 1 / (2 + step), 4, 0.1), {0: 0.1, 2: 0.3, 4: 0.5, 5: 1 / 3}),
+        (warmup(cosine(1.0, 10), 0), {0: 1.0, 5: 0.5}),
+        (
+            warmup_stable_decay(1.0, 10, 20, 40, 0.2),
+            {0: 0.0, 5: 0.5, 10: 1.0, 30: 1.0, 50: 0.6, 70: 0.2, 99: 0.2},
+        ),
+        (
+            warmup_stable_decay(1.0, 10, 20, 40, decay="cosine"),
+            {30: 1.0, 40: (1 + 0.5**0.5) / 2, 50: 0.5, 70: 0.0},
+        ),
+        (warmup_stable_decay(1.0, 10, 20, 40, decay="sqrt"), {30: 1.0, 40: 0.5, 70: 0.0}),
+        (warmup_stable_decay(1.0, 0, 0, 0, 0.2), {0: 0.2, 5: 0.2}),
+        (warmup(warmup_stable_decay(1.0, 0, 5, 5), 10, 0.1), {0: 0.1, 10: 1.0, 15: 1.0, 20: 0.0}),
+        (join([linear(0.0, 1.0, 10), linear(5.0, 6.0, 10)], [4]), {0: 0.0, 3: 0.3, 4: 5.0, 14: 6.0}),
+        (join([cosine(1.0, 10)], []), {0: 1.0, 5: 0.5}),
+        (in_epochs(linear(0.0, 1.0, 2), 5), {0: 0.0, 5: 0.5, 7: 0.7, 10: 1.0}),
+        (in_epochs(lambda epoch: epoch, 4), {0: 0.0, 3: 0.75, 10: 2.5}),
+    ],
+    ids=repr,
+)
+def test_values(node, values):
+    np.testing.assert_allclose(at(node, list(values)), list(values.values()), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cosine"])
+def test_ends_are_exact_however_far_apart(interpolation):
+    node = piecewise_interpolate([10, 20], [1.0, 1e-6, 3e3], interpolation)
+    np.testing.assert_array_equal(at(node, [0, 10, 20, 99]), np.float32([1.0, 1e-6, 3e3, 3e3]))
+    np.testing.assert_array_equal(at(linear(3e3, 1e-6, 7), [0, 7]), np.float32([3e3, 1e-6]))
+
+
+@pytest.mark.parametrize("mode", ["triangular", "triangular2", "exp_range"])
+def test_cyclic_is_smith_s(mode):
+    low, high, half = 0.001, 0.006, 20
+    gamma = 0.999 if mode == "exp_range" else 1.0
+    steps = np.arange(200)
+    cycle = np.floor(1 + steps / (2 * half))  # the paper's own lines, section 3.1
+    x = np.abs(steps / half - 2 * cycle + 1)
+    scale = {"triangular": 1.0, "triangular2": 1 / 2.0 ** (cycle - 1), "exp_range": gamma**steps}[mode]
+    expected = low + (high - low) * np.maximum(0, 1 - x) * scale
+    np.testing.assert_allclose(at(cyclic(low, high, half, mode, gamma), steps), expected, rtol=1e-5)
+
+
+def test_noam_one_step_earlier():
+    d_model, ramp, t = 512, 400, np.arange(1, 2000)
+    noam = d_model**-0.5 * np.minimum(t**-0.5, t * ramp**-1.5)
+    np.testing.assert_allclose(at(inverse_sqrt((d_model * ramp) ** -0.5, ramp), t), noam, rtol=1e-5)
+
+
+def test_warmup_can_begin_above_zero():
+    """The way out of a first update that does nothing that the docstring gives."""
+    peak, ramp = 0.3, 10
+    found = at(warmup(peak, ramp - 1, init_value=peak / ramp), np.arange(12))
+    np.testing.assert_allclose(found, peak * np.minimum((np.arange(12) + 1) / ramp, 1), rtol=1e-6)
+
+
+def test_warmup_length_may_be_swept_through_zero():
+    lengths = jnp.array([0.0, 2.0, 4.0])
+    found = jax.vmap(lambda length: warmup(cosine(1.0, 10), length)(jnp.int32(1)))(lengths)
+    np.testing.assert_allclose(found, [float(cosine(1.0, 10)(1)), 0.5, 0.25], rtol=1e-6)
+    grads = jax.vmap(jax.grad(lambda length: warmup(cosine(1.0, 10), length)(jnp.int32(0))))(lengths)
+    assert np.all(np.isfinite(grads))
+
+
+def test_join_shields_its_gradient_from_pieces_out_of_their_time():
+    explodes, late = exponential(1.0, 1, 2.0), lambda step: 1 / (1 - step / 100)
+    node = join([explodes, 0.5, late], [10, 200]).settle()
+    for step in (9, 100, 199, 240):
+        chex.assert_tree_all_finite(jax.grad(lambda n, s: n(s))(node, step))
+
+
+def test_wrapped_functions_see_only_their_own_steps():
+    seen = []
+    join([1.0, lambda step: seen.append(float(step)) or 2.0, 3.0], [4, 6])(9)
+    warmup(lambda step: seen.append(float(step)) or 1.0, 5)(3)
+    in_epochs(lambda step: seen.append(float(step)) or 1.0, 4)(6)
+    assert seen == [2.0, 0.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cosine(1.0, 0), "cosine: decay_steps must be in (0, inf), got 0"),
+        (
+            lambda: cyclic(0.1, 1.0, 4, "round"),
+            "cyclic: mode must be one of 'triangular', 'triangular2', 'exp_range', got 'round'",
+        ),
+        (
+            lambda: cyclic(0.1, 1.0, 4, gamma=0.9),
+            "cyclic: gamma must be 1 unless mode is 'exp_range', got 0.9",
+        ),
+        (
+            lambda: one_cycle(1.0, 10, anneal="sqrt"),
+            "one_cycle: anneal must be one of 'linear', 'cosine', got 'sqrt'",
+        ),
+        (
+            lambda: warmup_stable_decay(1.0, 1, 1, 1, decay="exp"),
+            "warmup_stable_decay: decay must be one of 'linear', 'cosine', 'sqrt', got 'exp'",
+        ),
+        (
+            lambda: piecewise_interpolate([1], [1.0, 2.0], "cubic"),
+            "piecewise_interpolate: interpolation must be one of 'linear', 'cosine', got 'cubic'",
+        ),
+        (
+            lambda: piecewise_constant([1, 2], [1.0, 2.0]),
+            "piecewise_constant: values must be one more than boundaries, got 2 for 2 boundaries",
+        ),
+        (
+            lambda: piecewise_constant([5, 2], [1.0, 2.0, 3.0]),
+            "piecewise_constant: boundaries must increase, got [5, 2]",
+        ),
+        (
+            lambda: piecewise_interpolate([5, 5], [1.0, 2.0, 3.0]),
+            "piecewise_interpolate: boundaries must increase, got [5, 5]",
+        ),
+        (
+            lambda: join([1.0, 2.0], []),
+            "join: schedules must be one more than boundaries, got 2 for 0 boundaries",
+        ),
+        (lambda: join([1.0, 2.0, 3.0], [5, 4]), "join: boundaries must increase, got [5, 4]"),
+    ],
+)
+def test_values_refused(make, message):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda x: warmup(x, 4), lambda x: join([1.0, x], [4]), lambda x: in_epochs(x, 4)]
+)
+@pytest.mark.parametrize("inner", ["cosine", None, True])
+def test_types_refused(wrap, inner):
+    with pytest.raises(TypeError, match="a schedule must be a node, a function or a number, got"):
+        wrap(inner)
+
+
+def test_works_as_optax_s():
+    """An Optax optimizer takes the node for a schedule, inside a scan."""
+    tx = optax.sgd(warmup(cosine(0.1, 10), 4))
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = tx.update(params, state)
+        return (optax.apply_updates(params, updates), state), updates
+
+    params = jnp.ones(2)
+    _, updates = jax.lax.scan(step, (params, tx.init(params)), length=6)
+    assert np.all(updates[0] == 0) and np.all(updates[1:] < 0)
