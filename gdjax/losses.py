@@ -196,8 +196,7 @@ def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     values = values.astype(arithmetic_dtype(values))
     weights = weights.astype(values.dtype)
     total = jnp.sum(weights)
-    mean = jnp.sum(weights * values, where=weights != 0) / jnp.where(total == 0, 1, total)
-    return jnp.where(total == 0, 0, mean)
+    return jnp.sum(weights * values, where=weights != 0) / jnp.where(total == 0, 1, total)
 
 
 def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tuple[Params, Batch]:

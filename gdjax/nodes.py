@@ -113,7 +113,7 @@ class Recipe:
         """Raise on a number outside its bounds, or on what is no number where one belongs."""
         for name, interval in self.bounds.items():
             default = self.signature.parameters[name].default
-            for value in jax.tree.leaves(arguments[name]):
+            for value in jax.tree.leaves(arguments[name], is_leaf=callable):
                 if not (is_number(value) or callable(value) or value is default):
                     raise TypeError(f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}")
                 check_interval(self.name, name, value, interval)
@@ -391,5 +391,7 @@ def _render(value: Any) -> str:
 
 
 def _render_scalar(value: Any) -> str:
-    text = str(value)
-    return text[:-2] if text.endswith(".0") else text
+    text = str(value)  # the shortest digits that give this value back in its own dtype
+    if isinstance(value, (float, np.inexact)) and not np.iscomplexobj(value):
+        text = repr(float(text))
+    return text.removesuffix(".0")

@@ -44,7 +44,7 @@ def patience(evaluations: int, min_delta=0.0):
     """
 
     def init():
-        return jnp.array(jnp.inf), jnp.int32(0)
+        return jnp.array(jnp.inf, dtype=float), jnp.int32(0)
 
     def update(state, seen):
         best, waited = state
@@ -74,7 +74,7 @@ def change(delta, over: str = "epoch"):
         raise ValueError(f"change: over must be 'epoch' or 'batch', got {over!r}")
 
     def init():
-        return jnp.array(jnp.inf)
+        return jnp.array(jnp.inf, dtype=float)
 
     def update(last, seen):
         moved = seen.change if over == "batch" else jnp.abs(seen.loss - last)
@@ -121,7 +121,7 @@ def divergence(factor=1e3):
     """
 
     def init():
-        return jnp.array(jnp.nan)
+        return jnp.array(jnp.nan, dtype=float)
 
     def update(first, seen):
         first = jnp.where(jnp.isnan(first), jnp.abs(seen.loss), first).astype(first.dtype)

@@ -90,7 +90,9 @@ def jitted(name):
 @functools.cache
 def jitted_total(name):
     """The sum over a batch and its gradient by the prediction."""
-    return jax.jit(jax.value_and_grad(lambda prediction, labels: jnp.sum(LOSSES[name].function(prediction, labels))))
+    return jax.jit(
+        jax.value_and_grad(lambda prediction, labels: jnp.sum(LOSSES[name].function(prediction, labels)))
+    )
 
 
 # Laws.
@@ -108,14 +110,15 @@ def test_zero_at_perfection(name):
 
 
 @each_loss
-def test_a_batch_is_its_singles_stacked(name):
+def test_jit_is_eager_and_a_batch_is_its_singles(name):
     prediction, labels = draw(name)
     batch = jitted(name)(prediction, labels)
     assert batch.shape == (N,)
-    singles = [jitted(name)(p, y) for p, y in zip(prediction, labels, strict=True)]
-    np.testing.assert_allclose(batch, singles, rtol=1e-6, atol=1e-7)
-    folded = [x.reshape(3, N // 3, *x.shape[1:]) for x in (prediction, labels)]
-    np.testing.assert_allclose(jitted(name)(*folded), batch.reshape(3, -1), rtol=1e-6, atol=1e-7)
+    folded = LOSSES[name].function(*(x.reshape(3, N // 3, *x.shape[1:]) for x in (prediction, labels)))
+    np.testing.assert_allclose(folded.reshape(N), batch, rtol=1e-5, atol=1e-6)
+    for i in range(2):
+        single = LOSSES[name].function(prediction[i], labels[i])
+        np.testing.assert_allclose(single, batch[i], rtol=1e-5, atol=1e-6)
 
 
 @each_loss
@@ -169,12 +172,6 @@ def test_finite_far_out(name):
 
 
 @each_loss
-def test_jit_is_eager(name):
-    eager = LOSSES[name].function(*draw(name))
-    np.testing.assert_allclose(eager, jitted(name)(*draw(name)), rtol=1e-5, atol=1e-6)
-
-
-@each_loss
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
 def test_keeps_the_dtype(name, dtype):
     prediction, labels = (jnp.asarray(x) for x in draw(name))
@@ -202,13 +199,13 @@ def test_labels_of_another_kind_raise(name):
 
 
 def test_the_catalogue_is_complete():
-    lifts = {"bind", "per_example", "supervised", "stateful", "takes_mask", "is_weight", "l1", "l2", "elastic"}
+    others = {"bind", "per_example", "supervised", "stateful", "takes_mask", *PENALTIES, "is_weight"}
     public = {
         name
         for name, value in vars(losses).items()
         if inspect.isfunction(value) and value.__module__ == losses.__name__ and not name.startswith("_")
     }
-    assert public - lifts == set(LOSSES)
+    assert public - others == set(LOSSES)
     assert all(entry.function.__name__ == name for name, entry in LOSSES.items())
     assert {name for name, entry in LOSSES.items() if entry.task == "regression"} == {
         "squared_error", "half_squared_error", "absolute_error", "huber", "log_cosh"
@@ -276,7 +273,7 @@ def test_label_smoothing(smoothing):
 
 def test_arguments_out_of_range_raise():
     logits, labels = draw("softmax_cross_entropy")
-    with pytest.raises(ValueError, match=r"softmax_cross_entropy: label_smoothing must be in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match=r"softmax_cross_entropy: label_smoothing .* \[0, 1\], got 2"):
         softmax_cross_entropy(logits, labels, 2.0)
     with pytest.raises(ValueError, match=r"huber: delta must be in \(0, inf\), got 0"):
         huber(1.0, 0.0, delta=0)
@@ -410,7 +407,10 @@ def test_the_weighted_mean_over_unmasked_rows_whatever_the_others_hold(mask):
     (value, metrics), grad = value_and_grad(params, poisoned, mask=mask)
     expected, expected_grad, mae, weight = by_numpy(params, (x, y), mask)
     chex.assert_trees_all_close(
-        (value, grad, metrics), (expected, expected_grad, {"mae": mae, "weight": weight}), rtol=2e-4, atol=1e-5
+        (value, grad, metrics),
+        (expected, expected_grad, {"mae": mae, "weight": weight}),
+        rtol=2e-4,
+        atol=1e-5,
     )
     clean = value_and_grad(params, (x, y), mask=mask)
     chex.assert_trees_all_equal(clean, ((value, metrics), grad))
@@ -423,6 +423,11 @@ def test_a_row_of_weight_0_counts_as_masked():
     chex.assert_trees_all_close((value, grad), by_numpy(params, (x, y), np.arange(8) > 0)[:2], rtol=1e-4)
 
 
+def test_an_infinite_loss_shows_as_infinite_masked_rows_or_not():
+    loss = jax.jit(per_example(lambda params, example: example))
+    assert loss(None, jnp.array([jnp.inf, 1.0]), mask=jnp.array([2.0, 0.0]))[0] == jnp.inf
+
+
 def rough(params, example):
     """Infinite slope at an example of zeros, NaN at NaN."""
     return jnp.linalg.norm(example * params["w"]), {"root": jnp.sqrt(example[0])}
@@ -433,7 +438,9 @@ def test_no_weight_at_all_gives_0_and_gradient_0(filler):
     params, batch = {"w": jnp.ones(3)}, jnp.full((4, 3), filler)
     loss = jax.jit(lambda params: per_example(rough)(params, batch, mask=jnp.zeros(4, bool)))
     (value, metrics), grad = jax.value_and_grad(loss, has_aux=True)(params)
-    chex.assert_trees_all_equal((value, metrics, grad), (0.0, {"root": 0.0, "weight": 0.0}, {"w": jnp.zeros(3)}))
+    chex.assert_trees_all_equal(
+        (value, metrics, grad), (0.0, {"root": 0.0, "weight": 0.0}, {"w": jnp.zeros(3)})
+    )
     _, tangent = jax.jvp(lambda p: loss(p)[0], (params,), (params,))
     assert tangent == 0
 
@@ -484,7 +491,9 @@ def test_a_loss_gets_the_key_its_signature_asks_for(name):
 
 def test_supervised_hands_the_key_to_the_model():
     params, batch = linear_params(), linear_batch()
-    loss, quiet_loss = (jax.jit(per_example(supervised(Linear(noise), squared_error))) for noise in (1.0, 0.0))
+    loss, quiet_loss = (
+        jax.jit(per_example(supervised(Linear(noise), squared_error))) for noise in (1.0, 0.0)
+    )
     quiet, _ = quiet_loss(params, batch)
     assert loss(params, batch)[0] == quiet
     assert loss(params, batch, jax.random.key(0))[0] != quiet
@@ -589,7 +598,9 @@ def test_lifts_are_equal_by_value():
 
 def test_metrics_of_supervised_have_no_order():
     pairs = [("a", squared_error), ("b", functools.partial(huber, delta=2.0))]
-    assert supervised(Linear(), squared_error, pairs) == supervised(Linear(), squared_error, dict(pairs[::-1]))
+    assert supervised(Linear(), squared_error, pairs) == supervised(
+        Linear(), squared_error, dict(pairs[::-1])
+    )
 
 
 def test_bind_is_a_partial_that_compares_by_value():

@@ -1,11 +1,11 @@
 """Laws of models: pairs of pure functions, values, one draw."""
 
 import copy
+import functools
 import math
 import pickle
 
 import chex
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +41,7 @@ from gdjax.models import (
     xavier_normal,
 )
 from gdjax.models.initializers import fans
+from gdjax.models.layers import activation_function
 from gdjax.models.mlp import default_weights
 from gdjax.nodes import model
 from gdjax.spec import parse
@@ -77,6 +78,7 @@ CASES = [
 ]
 MODEL_IDS = [repr(case[0]) for case in CASES]
 over_cases = pytest.mark.parametrize(("case", "x_shape", "y_shape", "shapes"), CASES, ids=MODEL_IDS)
+over_indices = pytest.mark.parametrize("i", range(len(CASES)), ids=MODEL_IDS)
 over_models = pytest.mark.parametrize("case", [case[0] for case in CASES], ids=MODEL_IDS)
 
 
@@ -84,6 +86,10 @@ def random_like(tree, seed=1):
     """A tree of the same shapes, drawn with NumPy: zero weights would hide much."""
     generator = np.random.default_rng(seed)
     return jax.tree.map(lambda x: jnp.asarray(generator.normal(size=x.shape), x.dtype), tree)
+
+
+def run(case, params, x, key=None):
+    return np.asarray(jax.jit(case.apply)(params, x, key))
 
 
 def test_every_model_and_initializer_is_a_case():
@@ -118,23 +124,35 @@ def test_another_key_draws_other_weights(case):
             assert not np.any(a == b)
 
 
-@over_cases
-def test_leading_axes_are_free(case, x_shape, y_shape, shapes):
-    params = random_like(case.init(KEY))
-    x = random_like(jax.ShapeDtypeStruct((2, 3, *x_shape), jnp.float32))
-    y = case.apply(params, x)
-    assert y.shape == (2, 3, *y_shape)
+@functools.cache
+def observed():
+    """For each case (params, x, (y of a batch of batches, y of each example, gradients)), in one program."""
+    models = [case[0] for case in CASES]
+    params = [random_like(jax.eval_shape(case.init, KEY)) for case in models]
+    xs = [random_like(jax.ShapeDtypeStruct((4, 5, *case[1]), jnp.float32)) for case in CASES]
+
+    def observe(model, params, x):
+        singles = jax.vmap(jax.vmap(lambda x: model.apply(params, x)))(x)
+        gradients = jax.grad(lambda params: jnp.sum(jnp.square(model.apply(params, x, KEY))))(params)
+        return model.apply(params, x), singles, gradients
+
+    observe_all = jax.jit(lambda params, xs: list(map(observe, models, params, xs)))
+    return list(zip(params, xs, observe_all(params, xs), strict=True))
+
+
+@over_indices
+def test_leading_axes_are_free(i):
+    model, _, y_shape, _ = CASES[i]
+    params, x, (y, singles, _) = observed()[i]
+    assert y.shape == (4, 5, *y_shape)
     assert y.dtype == jnp.float32
-    singles = jax.jit(jax.vmap(jax.vmap(lambda x: case.apply(params, x))))(x)
     chex.assert_trees_all_close(y, singles, rtol=1e-5, atol=1e-6)
-    chex.assert_trees_all_close(y[1, 2], case.apply(params, x[1, 2]), rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(y[1, 2], model.apply(params, x[1, 2]), rtol=1e-5, atol=1e-6)  # not jitted
 
 
-@over_cases
-def test_gradients_are_finite_and_reach_every_leaf(case, x_shape, y_shape, shapes):
-    params = random_like(case.init(KEY))
-    x = random_like(jax.ShapeDtypeStruct((50, *x_shape), jnp.float32))
-    gradients = jax.jit(jax.grad(lambda params: jnp.sum(jnp.square(case.apply(params, x, KEY)))))(params)
+@over_indices
+def test_gradients_are_finite_and_reach_every_leaf(i):
+    _, _, (_, _, gradients) = observed()[i]
     chex.assert_tree_all_finite(gradients)
     assert all(np.any(g != 0) for g in jax.tree.leaves(gradients))
 
@@ -168,6 +186,13 @@ def test_a_model_is_its_call(case):
         assert repr(twin) == repr(case)
     assert len(set(map(repr, [case[0] for case in CASES]))) == len(CASES)
     assert sum(case == other[0] for other in CASES) == 1
+
+
+@over_cases
+def test_a_model_may_be_an_argument_for_its_sizes_are_static(case, x_shape, y_shape, shapes):
+    output = lambda model, x: model.apply(model.init(KEY), x, KEY)  # noqa: E731
+    y = jax.eval_shape(output, case, jax.ShapeDtypeStruct((5, *x_shape), jnp.float32))
+    assert y.shape == (5, *y_shape)
 
 
 def test_an_equal_model_is_one_static_argument():
@@ -206,13 +231,16 @@ def test_a_stack_of_models_is_a_sweep():
     sweep = jax.vmap(lambda gain: mlp((3, 4, 2), weights=he_normal(gain)).init(KEY))(gains)
     one = mlp((3, 4, 2), weights=he_normal(2.0)).init(KEY)
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[2], sweep), one)
+    chex.assert_trees_all_close(sweep[0]["w"][2], 4 * sweep[0]["w"][0], rtol=1e-6)
 
 
 # one draw
 
 
-def draws(init) -> int:
-    return str(jax.make_jaxpr(init)(KEY)).count("random_bits[")
+def draws(jaxpr) -> int:
+    """Calls of the random generator in a program and in those that it calls."""
+    inner = [value.jaxpr for eqn in jaxpr.eqns for value in eqn.params.values() if hasattr(value, "jaxpr")]
+    return sum(eqn.primitive.name == "random_bits" for eqn in jaxpr.eqns) + sum(map(draws, inner))
 
 
 @model
@@ -227,13 +255,13 @@ def scale(start):
 
 @pytest.mark.parametrize("case", [mlp((3, 4, 4, 4, 2)), CASES[13][0]], ids=["mlp", "nested serial"])
 def test_a_whole_model_draws_once(case):
-    assert draws(case.init) == 1
+    assert draws(jax.make_jaxpr(case.init)(KEY)) == 1
 
 
 def test_each_part_of_a_mixed_model_has_its_own_key():
     mixed = serial(scale(1.0), dense(3, 3), scale(1.0), dense(3, 3))
     params = mixed.init(KEY)
-    assert draws(mixed.init) == 4
+    assert draws(jax.make_jaxpr(mixed.init)(KEY)) == 4
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(params) if np.any(leaf)]
     values = np.concatenate(leaves)
     assert values.size == 20
@@ -289,11 +317,11 @@ def test_weights_follow_their_law(name, law, variance):
     assert np.mean(w**2) == pytest.approx(expected, rel=0.03)
     assert abs(np.mean(w)) <= 5 * math.sqrt(expected / w.size)
     if law == "normal":
-        assert scipy.stats.kstest(w.ravel(), "norm", (0, math.sqrt(expected))).pvalue > 1e-3
+        assert scipy.stats.kstest(w.ravel() / math.sqrt(expected), "norm").pvalue > 1e-3
     if law == "uniform":
-        limit = math.sqrt(3 * expected)
-        assert np.max(np.abs(w)) <= limit * (1 + 1e-6)
-        assert scipy.stats.kstest(w.ravel(), "uniform", (-limit, 2 * limit)).pvalue > 1e-3
+        unit = w.ravel() / math.sqrt(3 * expected)
+        assert np.max(np.abs(unit)) <= 1 + 1e-6
+        assert scipy.stats.kstest(unit, scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-3
 
 
 NOISE = jax.random.normal(jax.random.key(7), (300, 200))
@@ -311,17 +339,24 @@ def test_the_number_of_an_initializer_scales_it(name):
         factory(-1)
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (2, 3, 4), (3,)])
-def test_orthogonal_weights_are_orthogonal(shape):
-    w = orthogonal(2.0)(jax.random.normal(KEY, shape)).reshape(-1, shape[-1] if len(shape) > 1 else 1)
+@functools.cache
+def orthogonal_weights():
+    shapes = [(6, 4), (4, 6), (5, 5), (2, 3, 4), (3,)]
+    return Init([Parameter(shape, orthogonal(2.0)) for shape in shapes])(KEY)
+
+
+@pytest.mark.parametrize("i", range(5))
+def test_orthogonal_weights_are_orthogonal(i):
+    w = np.asarray(orthogonal_weights()[i])
+    w = w.reshape(-1, w.shape[-1] if w.ndim > 1 else 1)
     gram = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
-    chex.assert_trees_all_close(gram, 4 * jnp.eye(min(w.shape)), atol=1e-5)
+    np.testing.assert_allclose(gram, 4 * np.eye(min(w.shape)), atol=1e-5)
 
 
 def test_orthogonal_weights_prefer_no_direction():
-    w = jax.vmap(orthogonal())(jax.random.normal(KEY, (2000, 2, 2)))
+    w = jax.jit(jax.vmap(orthogonal()))(NOISE[:40].reshape(-1, 2, 2))
     angle = np.arctan2(w[:, 1, 0], w[:, 0, 0])
-    assert scipy.stats.kstest(angle, "uniform", (-np.pi, 2 * np.pi)).pvalue > 1e-3
+    assert scipy.stats.kstest(angle, scipy.stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > 1e-3
     assert np.mean(np.linalg.det(w) > 0) == pytest.approx(0.5, abs=0.05)
 
 
@@ -329,15 +364,11 @@ def test_fans():
     assert [fans(shape) for shape in ((), (3,), (3, 4), (5, 5, 3, 4))] == [(1, 1), (3, 1), (3, 4), (75, 100)]
 
 
-@pytest.mark.parametrize(
-    ("weights", "function"), [(he_normal(), "relu"), (lecun_normal(), "selu"), (orthogonal(), "identity")]
-)
+@pytest.mark.parametrize(("weights", "function"), [(he_normal(), "relu"), (lecun_normal(), "selu")])
 def test_ten_layers_keep_the_size_of_activations(weights, function):
     deep = mlp([300] * 11, function, function, weights=weights)
-    x = jax.random.normal(jax.random.key(3), (64, 300))
-    y = deep.apply(deep.init(KEY), x)
-    expected = 0.5 if function == "relu" else 1.0  # half of the squares go in the first ReLU, none after
-    assert np.mean(jnp.square(y)) == pytest.approx(2 * expected if function == "relu" else expected, rel=0.25)
+    y = deep.apply(deep.init(KEY), NOISE.T)
+    assert np.mean(np.square(y)) == pytest.approx(1, rel=0.5)
 
 
 def test_the_default_weights_go_by_the_function_that_follows():
@@ -374,36 +405,44 @@ REFERENCES = {
 }
 
 
+POINTS = np.concatenate([np.linspace(-10, 10, 41), [-1e4, 1e4, np.nan]]).astype(np.float32)
+
+
+@functools.cache
+def activated():
+    """name -> (values, slopes) at POINTS, in one program."""
+
+    def both(x):
+        return {name: (f(x), jax.vmap(jax.grad(f))(x)) for name, f in ACTIVATIONS.items()}
+
+    return jax.jit(both)(POINTS)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_is_its_formula(name):
-    x = np.concatenate([np.linspace(-10, 10, 41), [-1e4, 1e4]])
-    y = activation(name).apply((), jnp.asarray(x, jnp.float32))
-    np.testing.assert_allclose(y, REFERENCES[name](x.astype(np.float32).astype(float)), rtol=3e-6, atol=2e-7)
-    slope = jax.jit(jax.vmap(jax.grad(ACTIVATIONS[name])))(jnp.asarray(x, jnp.float32))
-    chex.assert_tree_all_finite(slope)
-    h = 1e-6
+    x, (y, slope) = POINTS.astype(float), activated()[name]
+    np.testing.assert_allclose(y[:-1], REFERENCES[name](x[:-1]), rtol=3e-6, atol=2e-7)
+    assert np.isnan(y[-1])
+    chex.assert_tree_all_finite(slope[:-1])
+    corners = (0, *{"hard_tanh": (-1, 1), "relu6": (0, 6)}.get(name, ()))
+    is_smooth = (np.abs(x) < 100) & np.all([np.abs(x - corner) > 1e-3 for corner in corners], axis=0)
+    x, h = x[is_smooth], 1e-6
     differences = (REFERENCES[name](x + h) - REFERENCES[name](x - h)) / (2 * h)
-    is_smooth = np.abs(x) > 1e-3
-    is_smooth &= np.abs(np.abs(x) - {"hard_tanh": 1, "relu6": 6}.get(name, -1)) > 1e-3
-    is_smooth &= np.abs(x) < 100
-    np.testing.assert_allclose(slope[is_smooth], differences[is_smooth], rtol=1e-4, atol=1e-5)
-    assert ACTIVATIONS[name](jnp.ones(2, jnp.bfloat16)).dtype == jnp.bfloat16
-
-
-def test_activations_show_a_nan():
-    for name, function in ACTIVATIONS.items():
-        assert np.isnan(function(jnp.array(jnp.nan))), name
+    np.testing.assert_allclose(slope[is_smooth], differences, rtol=1e-4, atol=1e-5)
+    half = jax.ShapeDtypeStruct((2,), jnp.bfloat16)
+    assert jax.eval_shape(activation(name).apply, (), half) == half
 
 
 def test_tanh_is_a_stretched_sigmoid():
     x = jnp.linspace(-3, 3, 50)
-    chex.assert_trees_all_close(ACTIVATIONS["tanh"](x), 2 * ACTIVATIONS["sigmoid"](2 * x) - 1, atol=1e-6)
+    tanh, sigmoid = activation("tanh").apply((), x), activation("sigmoid").apply((), 2 * x)
+    chex.assert_trees_all_close(tanh, 2 * sigmoid - 1, atol=1e-6)  # S3
 
 
 def test_a_function_is_an_activation():
-    assert activation(jnp.sin).apply((), 0.5) == jnp.sin(0.5)
-    assert activation(jnp.sin) == pickle.loads(pickle.dumps(activation(jnp.sin)))
-    assert mlp((3, 4, 2), jax.nn.relu).init(KEY)[0]["w"][0, 0] == mlp((3, 4, 2)).init(KEY)[0]["w"][0, 0]
+    assert activation(np.square).apply((), jnp.float32(3)) == 9
+    assert activation(np.square) == pickle.loads(pickle.dumps(activation(np.square)))
+    assert default_weights(activation_function("", jax.nn.relu)) == he_normal()
 
 
 # layers
@@ -417,21 +456,22 @@ def test_a_lectures_layer_is_a_dense_layer_of_the_transposed_matrix():
 
 def test_layers_without_activations_are_one_linear_map():
     deep = mlp((3, 5, 4, 2), "identity")
-    params = random_like(deep.init(KEY))
-    (w1, b1), (w2, b2), (w3, b3) = ((layer["w"], layer["b"]) for layer in params)
+    params = random_like(jax.eval_shape(deep.init, KEY))
+    (w1, b1), (w2, b2), (w3, b3) = ((np.array(layer["w"]), np.array(layer["b"])) for layer in params)
     one = {"w": w1 @ w2 @ w3, "b": (b1 @ w2 + b2) @ w3 + b3}
-    x = jax.random.normal(KEY, (7, 3))
-    chex.assert_trees_all_close(deep.apply(params, x), dense(3, 2).apply(one, x), rtol=1e-4, atol=1e-4)
+    x = np.asarray(NOISE[:7, :3])
+    np.testing.assert_allclose(run(deep, params, x), run(dense(3, 2), one, x), rtol=1e-4, atol=1e-4)
 
 
 def test_an_mlp_is_dense_layers_in_series():
     layers = serial(dense(3, 4), activation("tanh"), dense(4, 2), activation("sigmoid"))
-    first, second = params = random_like(mlp((3, 4, 2)).init(KEY))
-    x = jax.random.normal(KEY, (7, 3))
-    y = mlp((3, 4, 2), "tanh", "sigmoid").apply(params, x)
-    chex.assert_trees_all_close(y, layers.apply((first, (), second, ()), x), rtol=1e-6)
-    hidden = np.tanh(x @ first["w"] + first["b"])
-    chex.assert_trees_all_close(y, scipy.special.expit(hidden @ second["w"] + second["b"]), rtol=1e-4)
+    first, second = params = random_like(jax.eval_shape(mlp((3, 4, 2)).init, KEY))
+    x = np.asarray(NOISE[:7, :3])
+    y = run(mlp((3, 4, 2), "tanh", "sigmoid"), params, x)
+    np.testing.assert_allclose(y, run(layers, (first, (), second, ()), x), rtol=1e-6)
+    hidden = np.tanh(x @ np.asarray(first["w"]) + np.asarray(first["b"]))
+    expected = scipy.special.expit(hidden @ np.asarray(second["w"]) + np.asarray(second["b"]))
+    np.testing.assert_allclose(y, expected, rtol=1e-4)
 
 
 def test_one_number_per_example_has_no_axis():
@@ -441,41 +481,43 @@ def test_one_number_per_example_has_no_axis():
         assert each.apply(params, jnp.ones(3)).shape == ()
 
 
-def test_dropout_keeps_the_mean_and_silences_its_share():
-    y = dropout(0.25).apply((), jnp.ones(40_000), KEY)
-    assert np.mean(y == 0) == pytest.approx(0.25, abs=0.01)
-    assert np.mean(y) == pytest.approx(1, abs=0.02)
-    assert set(np.unique(y)) == {0, np.float32(1 / 0.75)}
+@pytest.mark.parametrize(("rate", "dtype"), [(0.25, jnp.float32), (0.001, jnp.bfloat16)])
+def test_dropout_keeps_the_mean_and_silences_its_share(rate, dtype):
+    y = run(dropout(rate), (), jnp.ones(100_000, dtype), KEY)
+    assert y.dtype == dtype
+    assert np.mean(y == 0) == pytest.approx(rate, rel=0.3)
+    assert np.mean(y, dtype=np.float64) == pytest.approx(1, abs=0.01)
+    assert len(np.unique(y.astype(np.float32))) == 2
 
 
 def test_dropout_is_off_without_a_key_and_at_rate_0():
     x = jnp.arange(5.0)
     assert dropout(0.9).apply((), x) is x
     assert dropout(0.0).apply((), x, KEY) is x
-    chex.assert_trees_all_equal(jax.jit(lambda rate: dropout(rate).apply((), x, KEY))(0.0), x)
+    assert dropout(jnp.zeros(())).apply((), x, KEY) is x
+
+
+def test_dropout_of_integers_is_floating():
+    y = dropout(jnp.array(0.5)).apply((), jnp.arange(100), KEY)
+    assert y.dtype == jnp.float32
+    assert set(np.unique(y)) < set(np.arange(0.0, 200, 2))
 
 
 def test_the_rate_of_dropout_may_be_traced():
-    x, rates = jnp.ones(1000), jnp.array([0.0, 0.1, 0.5])
-    swept = jax.vmap(lambda layer: layer.apply((), x, KEY))(dropout(rates))
+    x, rates = jnp.ones(1000), np.array([0.0, 0.1, 0.5])
+    swept = jax.jit(jax.vmap(lambda layer: layer.apply((), x, KEY)))(dropout(rates))
     for rate, y in zip(rates, swept, strict=True):
-        chex.assert_trees_all_close(y, dropout(float(rate)).apply((), x, KEY), rtol=1e-6)
-
-
-def test_dropout_in_half_precision_silences_its_share():
-    y = dropout(0.001).apply((), jnp.ones(100_000, jnp.bfloat16), KEY)
-    assert y.dtype == jnp.bfloat16
-    assert np.mean(y == 0) == pytest.approx(0.001, rel=0.3)
+        np.testing.assert_allclose(y, dropout(float(rate)).apply((), x, KEY), rtol=1e-6)
 
 
 def test_every_layer_has_its_own_key():
-    twice = serial(dropout(0.5), dropout(0.5)).apply(((), ()), jnp.ones(4000), KEY)
+    twice = run(serial(dropout(0.5), dropout(0.5)), ((), ()), jnp.ones(4000), KEY)
     assert np.mean(twice == 0) == pytest.approx(0.75, abs=0.04)
     deep = mlp((100, 100, 100, 100), "identity", dropout=0.5)
-    eye = tuple({"w": jnp.eye(100), "b": jnp.zeros(100)} for _ in range(3))
-    y = jax.vmap(lambda key: deep.apply(eye, jnp.ones(100), key))(jax.random.split(KEY, 40))
+    eye = tuple({"w": np.eye(100), "b": np.zeros(100)} for _ in range(3))
+    y = run(deep, eye, np.ones((40, 100)), KEY)
     assert np.mean(y == 0) == pytest.approx(0.75, abs=0.04)
-    assert set(np.unique(y)) == {0, 4}
+    assert set(np.unique(y)) == {0, 4}  # the output is not dropped
 
 
 def test_serial_wants_as_many_parameters_as_layers():
@@ -496,6 +538,7 @@ ERRORS = [
         lambda: flatten((8, 8)).apply((), jnp.ones(8)),
         "flatten: x must end in the axes (8, 8), got shape (8,)",
     ),
+    (lambda: flatten(64), "flatten: shape must be a tuple of positive ints, got 64"),
     (lambda: flatten((8, 0)), "flatten: every size must be a positive int, got 0"),
     (lambda: dense(0, 3), "dense: in_size must be a positive int, got 0"),
     (lambda: dense(3, 2.0), "dense: out_size must be a positive int, got 2.0"),
@@ -543,7 +586,8 @@ def test_the_lectures_network_has_20_weights_6_biases_26_parameters():
 
 def test_a_summary_needs_no_draw_and_takes_foreign_parameters():
     assert summary(jax.eval_shape(mlp((3, 4, 2)).init, KEY)).total == 26
-    foreign = eqx.nn.MLP(3, 2, 4, 1, key=KEY)  # holds functions and numbers too
+    eqx = pytest.importorskip("equinox")
+    foreign = eqx.filter_eval_shape(eqx.nn.MLP, 3, 2, 4, 1, key=KEY)  # holds functions and numbers too
     assert (summary(foreign).weights, summary(foreign).biases) == (20, 6)
     assert summary({"a": "text", "b": None, "c": 1.0}).total == 0
 

@@ -49,7 +49,7 @@ CASES = [
     step_decay(1.0, 0.5, 4),
     exponential(1.0, 5, 0.7),
     exponential(1.0, 5, 0.7, staircase=True, transition_begin=2),
-    exponential(1.0, 5, 0.7, end_value=0.4),
+    exponential(1.0, 5, 0.7, end_value=0.45),
     exponential(1.0, 5, 1.2, end_value=2.0),
     inverse_time(1.0, 4, 0.5),
     inverse_time(1.0, 4, 0.5, staircase=True),
@@ -69,7 +69,7 @@ CASES = [
     warmup_stable_decay(1.0, 4, 5, 6),
     warmup_stable_decay(1.0, 4, 5, 6, end_value=0.1, decay="cosine"),
     warmup_stable_decay(1.0, 4, 5, 6, decay="sqrt"),
-    join([linear(0.0, 1.0, 4), cosine(1.0, 10), 0.2], [5, 12]),
+    join([linear(0.0, 1.0, 4), cosine(1.0, 10), 0.6], [5, 12]),
     in_epochs(step_decay(1.0, 0.5, 2), 3),
     in_epochs(cosine(1.0, 4), 2.5),
 ]
@@ -80,29 +80,57 @@ STAIRS = {
     "inverse_time(1, 4, 0.5, staircase=True)",
     "cosine_restarts(1, 6)",
     "cosine_restarts(1, 5, growth=2, decay=0.7, alpha=0.1)",
-    "join([linear(0, 1, 4), cosine(1, 10), 0.2], [5, 12])",
+    "join([linear(0, 1, 4), cosine(1, 10), 0.6], [5, 12])",
     "in_epochs(step_decay(1, 0.5, 2), 3)",
 }
-STEPS = jnp.arange(24)
+FINE = 64  # evaluations per step
+GRID = np.arange(24 * FINE + 1) / np.float32(FINE)
+BETWEEN = np.float32(
+    [0.37, 2.61, 5.43, 7.17, 10.39, 13.23, 16.83, 21.71]
+)  # no edge and no kink of any case near
+LATE = np.float32([2**24, 2**24 + 2, 2**31])
+STEPS = np.concatenate([GRID, BETWEEN, LATE])  # one array for all laws, so that they share programs
+UNREAD = {("triangular", ".gamma"), ("triangular2", ".gamma")}  # refused unless 1
 
 law = pytest.mark.parametrize("node", CASES, ids=repr)
 
 
+def once(function):
+    """Compiled, but hardly optimized: these programs run a few times on a few numbers."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+values_at = once(lambda node, steps: jax.vmap(node)(steps))
+sweep_at = once(lambda nodes, steps: jax.vmap(lambda node: jax.vmap(node)(steps))(nodes))
+grads_at = once(lambda node, steps: jax.vmap(jax.grad(lambda n, s: n(s)), (None, 0))(node, steps))
+
+
+def on_grid(node):
+    return np.asarray(values_at(node.settle(), jnp.asarray(STEPS, dtype=float)))[: len(GRID)]
+
+
+def between(node):
+    return np.asarray(values_at(node.settle(), jnp.asarray(STEPS, dtype=float)))[len(GRID) :][: len(BETWEEN)]
+
+
 def at(node, steps):
-    """The values at an array of steps."""
-    return np.asarray(jax.vmap(node)(jnp.asarray(steps)))
-
-
-traced_at = jax.jit(lambda node, steps: jax.vmap(node)(steps))
+    return np.array([node(step) for step in steps])
 
 
 def leaf_paths(node):
-    return [(jax.tree_util.keystr(path), i) for i, (path, _) in enumerate(jax.tree.leaves_with_path(node))]
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(node)]
 
 
-def with_leaf(node, i, value):
+def with_each_leaf(node, change):
+    """For each leaf, the node with that one leaf changed, as one node stacked over the leaves."""
     leaves, tree = jax.tree.flatten(node)
-    return jax.tree.unflatten(tree, [*leaves[:i], value, *leaves[i + 1 :]])
+    table = np.tile(np.array(leaves, dtype=jnp.result_type(float)), (len(leaves), 1))
+    np.fill_diagonal(table, change(np.diag(table)))
+    return jax.tree.unflatten(tree, list(table.T))
+
+
+def row(nodes, i):
+    return jax.tree.map(lambda column: column[i], nodes)
 
 
 # The catalogue
@@ -128,74 +156,55 @@ def test_every_argument_has_an_example_away_from_its_default():
 
 @law
 def test_traced_is_concrete(node):
-    eager = np.array([node(int(step)) for step in STEPS[:14]])
-    np.testing.assert_allclose(traced_at(node.settle(), STEPS)[:14], eager, rtol=2e-6, atol=1e-7)
-    np.testing.assert_allclose(jax.jit(jax.vmap(node))(STEPS)[:14], eager, rtol=2e-6, atol=1e-7)
+    steps = [0, 1, 4, 5, 9, 12, 23]
+    np.testing.assert_allclose(on_grid(node)[::FINE][steps], at(node, steps), rtol=2e-6, atol=1e-7)
 
 
 @law
 def test_gives_a_float_scalar(node):
-    def check(dtype):
-        for step in (3, np.int64(3), jnp.int32(3), 2.5):
-            value = node(step)
-            assert value.shape == () and value.dtype == dtype and not value.weak_type
-        for each in (node, node.settle()):
-            value = jax.eval_shape(lambda n, s: n(s), each, jax.ShapeDtypeStruct((), jnp.int32))
-            assert value.shape == () and value.dtype == dtype and not value.weak_type
-
-    check(jnp.float32)
-    with jax.enable_x64(True):
-        check(jnp.float64)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    for x64, dtype in [(False, jnp.float32), (True, jnp.float64)]:
+        with jax.enable_x64(x64):
+            argument = jax.eval_shape(lambda n, s: n(s), node.settle(), step)
+            for value in (argument, jax.eval_shape(node, step)):
+                assert (value.shape, value.dtype, value.weak_type) == ((), dtype, False)
+    assert (node(3).dtype, node(3).weak_type) == (jnp.float32, False)
 
 
 @law
 def test_every_argument_can_be_swept(node):
-    for path, i in leaf_paths(node):
-        leaf = jax.tree.leaves(node)[i]
-        values = jnp.array([leaf, 1.1 * leaf + 0.02])
-        if path.endswith(("pct_start", "alpha", "decay_rate")):
-            values = values.at[1].set(0.9 * leaf + 0.01)
-        axes = with_leaf(jax.tree.map(lambda _: None, node), i, 0)
-        swept = jax.vmap(lambda n: jax.vmap(n)(STEPS), in_axes=(axes,))(with_leaf(node, i, values))
-        looped = np.stack([at(with_leaf(node, i, value), STEPS) for value in values])
-        np.testing.assert_allclose(swept, looped, rtol=2e-6, atol=1e-7, err_msg=path)
-        assert not np.array_equal(swept[0], swept[1]), f"{path} changes nothing"
+    nodes = with_each_leaf(node, lambda leaf: 1.1 * leaf + 0.02)
+    swept = sweep_at(nodes, GRID)
+    before = on_grid(node)
+    for i, path in enumerate(leaf_paths(node)):
+        alone = on_grid(row(nodes, i))
+        np.testing.assert_allclose(swept[i], alone, rtol=1e-5, atol=1e-6, err_msg=path)
+        if (node.arguments.get("mode"), path) not in UNREAD:
+            assert not np.array_equal(alone, before), f"{path} changes nothing"
 
 
 @law
-def test_gradients_are_finite(node):
-    grads = jax.vmap(jax.grad(lambda n, s: n(s)), in_axes=(None, 0))(node.settle(), STEPS)
+def test_gradients_are_finite_and_right(node):
+    """Finite everywhere, edges and late steps included; central differences between the edges."""
+    grads = grads_at(node.settle(), np.concatenate([np.arange(24, dtype=np.float32), LATE, BETWEEN]))
     chex.assert_tree_all_finite(grads)
-
-
-@law
-def test_gradients_are_right(node):
-    """Against central differences in float64, between the edges and away from the kinks."""
-    with jax.enable_x64(True):
-        steps = jnp.array([0.37, 2.61, 5.43, 7.17, 10.39, 13.23, 16.83, 21.71])
-        node, h = node.settle(), 1e-6
-        grads = jax.tree.leaves(jax.jacobian(lambda n: jax.vmap(n)(steps))(node))
-        for (path, i), grad in zip(leaf_paths(node), grads, strict=True):
-            leaf = jax.tree.leaves(node)[i]
-            h_low = 0 if path.endswith("growth") else h  # one-sided at growth = 1, the end of its range
-            high, low = at(with_leaf(node, i, leaf + h), steps), at(with_leaf(node, i, leaf - h_low), steps)
-            np.testing.assert_allclose(grad, (high - low) / (h + h_low), rtol=1e-3, atol=1e-4, err_msg=path)
+    h = 1 / 128
+    high, low = (with_each_leaf(node, lambda leaf, h=h: leaf + h) for h in (h, -h))
+    for i, (path, grad) in enumerate(zip(leaf_paths(node), jax.tree.leaves(grads), strict=True)):
+        difference = (between(row(high, i)) - between(row(low, i))) / (2 * h)
+        np.testing.assert_allclose(grad[-len(BETWEEN) :], difference, rtol=0.01, atol=2e-3, err_msg=path)
 
 
 @law
 def test_a_new_value_compiles_nothing(node):
-    traces = []
-
-    @jax.jit
-    def run(node, step):
-        traces.append(node)
-        return node(step)
-
-    run(node.settle(), 3)
-    for _, i in leaf_paths(node):
-        run(with_leaf(node, i, 1.01 * jax.tree.leaves(node)[i]).settle(), jnp.int32(4))
-    run(pickle.loads(pickle.dumps(node.settle())), 5)
-    assert len(traces) == 2  # a Python step and a jnp.int32 differ, once
+    values_at(node.settle(), STEPS)
+    programs = values_at._cache_size()
+    leaves, tree = jax.tree.flatten(node)
+    for i in range(len(leaves)):
+        for value in (1.01 * leaves[i], np.float64(leaves[i]), int(leaves[i]) + 1):
+            values_at(jax.tree.unflatten(tree, [*leaves[:i], value, *leaves[i + 1 :]]).settle(), STEPS)
+    values_at(pickle.loads(pickle.dumps(node.settle())), STEPS)
+    assert values_at._cache_size() == programs
 
 
 @law
@@ -234,13 +243,10 @@ def test_every_number_has_bounds():
 @law
 def test_continuous_but_for_stairs(node):
     """Sixteen times finer steps: the largest difference shrinks, or it is a jump."""
-
-    def largest(per_step):
-        return np.abs(np.diff(traced_at(node.settle(), jnp.arange(24 * per_step + 1) / per_step))).max()
-
-    coarse, fine = largest(16), largest(256)
+    values = on_grid(node)
+    fine, coarse = np.abs(np.diff(values)).max(), np.abs(np.diff(values[::16])).max()
     if repr(node) in STAIRS:
-        assert fine > 0.9 * coarse > 0
+        assert fine > 0.5 * coarse > 0
     else:
         assert fine < 0.3 * coarse or coarse == 0 == fine  # a root at its end shrinks by 4 only
 
@@ -251,76 +257,78 @@ def test_stairs_are_cases():
 
 @law
 def test_lengths_scale_with_the_unit(node):
-    """No length in steps hides in a formula: epochs of 3 steps are the schedule, three times slower."""
-    np.testing.assert_allclose(at(in_epochs(node, 3), 3 * STEPS), at(node, STEPS), rtol=2e-6)
+    """No length in steps hides in a formula: with epochs of 3 steps all is the same, three times slower."""
+    steps = [1, 4, 7, 14]
+    found = at(in_epochs(node, 3), [3 * step for step in steps])
+    np.testing.assert_allclose(found, at(node, steps), rtol=2e-6, atol=1e-7)
 
 
 @law
 def test_finite_for_ever(node):
-    late = at(node, jnp.array([2**24, 2**24 + 1, 2**31 - 1], jnp.int32))
-    assert np.all(np.isfinite(late))
+    assert np.all(np.isfinite(values_at(node.settle(), STEPS)))
+    assert np.isfinite(node(2**31 - 1))
 
 
 # Optax
 
-FACTORS = {30: 0.5, 70: 0.2}
+FACTORS = {6: 0.5, 14: 0.2}
 PARITY = [
     (constant(0.3), optax.constant_schedule(0.3)),
-    (linear(1.0, 0.1, 70), optax.linear_schedule(1.0, 0.1, 70)),
-    (linear(0.1, 1.0, 70, 20), optax.linear_schedule(0.1, 1.0, 70, 20)),
-    (polynomial(1.0, 0.1, 3.0, 90, 5), optax.polynomial_schedule(1.0, 0.1, 3.0, 90, 5)),
-    (polynomial(1.0, 0.1, 0.5, 90), optax.polynomial_schedule(1.0, 0.1, 0.5, 90)),
-    (piecewise_constant([30, 70], [0.8, 0.4, 0.08]), optax.piecewise_constant_schedule(0.8, FACTORS)),
+    (linear(1.0, 0.1, 17), optax.linear_schedule(1.0, 0.1, 17)),
+    (linear(0.1, 1.0, 17, 4), optax.linear_schedule(0.1, 1.0, 17, 4)),
+    (polynomial(1.0, 0.1, 3.0, 18, 1), optax.polynomial_schedule(1.0, 0.1, 3.0, 18, 1)),
+    (polynomial(1.0, 0.1, 0.5, 16), optax.polynomial_schedule(1.0, 0.1, 0.5, 16)),
+    (piecewise_constant([6, 14], [0.8, 0.4, 0.08]), optax.piecewise_constant_schedule(0.8, FACTORS)),
     (
-        piecewise_interpolate([30, 70], [0.8, 0.4, 0.08]),
+        piecewise_interpolate([6, 14], [0.8, 0.4, 0.08]),
         optax.piecewise_interpolate_schedule("linear", 0.8, FACTORS),
     ),
     (
-        piecewise_interpolate([30, 70], [0.8, 0.4, 0.08], "cosine"),
+        piecewise_interpolate([6, 14], [0.8, 0.4, 0.08], "cosine"),
         optax.piecewise_interpolate_schedule("cosine", 0.8, FACTORS),
     ),
-    (step_decay(0.9, 0.7, 13), optax.exponential_decay(0.9, 13, 0.7, staircase=True)),
-    (exponential(0.9, 40, 0.3), optax.exponential_decay(0.9, 40, 0.3)),
+    (step_decay(0.9, 0.7, 3), optax.exponential_decay(0.9, 3, 0.7, staircase=True)),
+    (exponential(0.9, 8, 0.3), optax.exponential_decay(0.9, 8, 0.3)),
     (
-        exponential(0.9, 7, 0.8, staircase=True, end_value=0.1, transition_begin=11),
-        optax.exponential_decay(0.9, 7, 0.8, transition_begin=11, staircase=True, end_value=0.1),
+        exponential(0.9, 2, 0.8, staircase=True, end_value=0.2, transition_begin=3),
+        optax.exponential_decay(0.9, 2, 0.8, transition_begin=3, staircase=True, end_value=0.2),
     ),
-    (exponential(0.1, 40, 2.0, end_value=0.5), optax.exponential_decay(0.1, 40, 2.0, end_value=0.5)),
-    (cosine(0.9, 100), optax.cosine_decay_schedule(0.9, 100)),
-    (cosine(0.9, 100, 0.1, 1.7), optax.cosine_decay_schedule(0.9, 100, 0.1, 1.7)),
+    (exponential(0.1, 8, 2.0, end_value=0.5), optax.exponential_decay(0.1, 8, 2.0, end_value=0.5)),
+    (cosine(0.9, 20), optax.cosine_decay_schedule(0.9, 20)),
+    (cosine(0.9, 20, 0.1, 1.7), optax.cosine_decay_schedule(0.9, 20, 0.1, 1.7)),
     (
-        cosine_restarts(0.9, 20, growth=2, decay=0.5, alpha=0.1),
+        cosine_restarts(0.9, 4, growth=2, decay=0.5, alpha=0.1),
         optax.sgdr_schedule(
             [
-                dict(init_value=p, peak_value=p, warmup_steps=0, decay_steps=n, end_value=0.1 * p)
-                for p, n in [(0.9, 20), (0.45, 40), (0.225, 80)]
+                {"init_value": p, "peak_value": p, "warmup_steps": 0, "decay_steps": n, "end_value": 0.1 * p}
+                for p, n in [(0.9, 4), (0.45, 8), (0.225, 16)]
             ]
         ),
     ),
-    (one_cycle(0.9, 100), optax.cosine_onecycle_schedule(100, 0.9)),
-    (one_cycle(0.9, 120, 0.25, 10.0, 50.0), optax.cosine_onecycle_schedule(120, 0.9, 0.25, 10.0, 50.0)),
+    (one_cycle(0.9, 20), optax.cosine_onecycle_schedule(20, 0.9)),
+    (one_cycle(0.9, 24, 0.25, 10.0, 50.0), optax.cosine_onecycle_schedule(24, 0.9, 0.25, 10.0, 50.0)),
     (
-        one_cycle(0.9, 100, 0.25, 10.0, 50.0, anneal="linear"),
-        optax.piecewise_interpolate_schedule("linear", 0.09, {25: 10.0, 100: 1 / 500}),
+        one_cycle(0.9, 20, 0.25, 10.0, 50.0, anneal="linear"),
+        optax.piecewise_interpolate_schedule("linear", 0.09, {5: 10.0, 20: 1 / 500}),
     ),
-    (warmup(0.9, 40, 0.1), optax.warmup_constant_schedule(0.1, 0.9, 40)),
+    (warmup(0.9, 8, 0.1), optax.warmup_constant_schedule(0.1, 0.9, 8)),
     (
-        warmup(cosine(0.9, 80, 0.1, 1.5), 20, 0.05),
-        optax.warmup_cosine_decay_schedule(0.05, 0.9, 20, 100, 0.09, 1.5),
-    ),
-    (
-        warmup(exponential(0.9, 30, 0.5), 20),
-        optax.warmup_exponential_decay_schedule(0.0, 0.9, 20, 30, 0.5),
+        warmup(cosine(0.9, 16, 0.1, 1.5), 4, 0.05),
+        optax.warmup_cosine_decay_schedule(0.05, 0.9, 4, 20, 0.09, 1.5),
     ),
     (
-        join([linear(0.0, 0.9, 20), cosine(0.9, 50), 0.1], [30, 90]),
+        warmup(exponential(0.9, 6, 0.5), 4),
+        optax.warmup_exponential_decay_schedule(0.0, 0.9, 4, 6, 0.5),
+    ),
+    (
+        join([linear(0.0, 0.9, 4), cosine(0.9, 10), 0.1], [6, 18]),
         optax.join_schedules(
             [
-                optax.linear_schedule(0.0, 0.9, 20),
-                optax.cosine_decay_schedule(0.9, 50),
+                optax.linear_schedule(0.0, 0.9, 4),
+                optax.cosine_decay_schedule(0.9, 10),
                 optax.constant_schedule(0.1),
             ],
-            [30, 90],
+            [6, 18],
         ),
     ),
 ]
@@ -328,27 +336,32 @@ PARITY = [
 
 @pytest.mark.parametrize(("ours", "theirs"), PARITY, ids=lambda x: repr(x) if isinstance(x, Schedule) else "")
 def test_equals_optax(ours, theirs):
-    def largest_difference():
-        steps = jnp.arange(140)
-        return np.abs(at(ours.settle(), steps) - np.asarray(jax.vmap(theirs)(steps))).max()
-
-    assert largest_difference() <= 1e-6
+    single = on_grid(ours)
     with jax.enable_x64(True):
-        assert largest_difference() <= 1e-12
+        truth = once(jax.vmap(theirs))(np.float64(GRID))
+        np.testing.assert_allclose(on_grid(ours), truth, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(single, truth, rtol=0, atol=1e-6)
 
 
 def test_one_cycle_and_the_three_phases_of_optax():
-    ours = at(one_cycle(0.9, 100, anneal="linear"), np.arange(140))
-    theirs = np.array([optax.linear_onecycle_schedule(100, 0.9)(step) for step in range(140)])
-    np.testing.assert_allclose(ours[:31], theirs[:31], rtol=1e-5)
-    assert np.abs(ours[31:100] - theirs[31:100]).min() > 1e-4
-    np.testing.assert_allclose(ours[100:], theirs[100:], rtol=1e-4)
-    np.testing.assert_allclose(ours[100:], 0.9 / 25 / 1e4, rtol=1e-5)
+    ours = on_grid(one_cycle(0.9, 20, anneal="linear"))
+    theirs = once(jax.vmap(optax.linear_onecycle_schedule(20, 0.9)))(GRID)
+    rise, end = 6 * FINE, 20 * FINE
+    np.testing.assert_allclose(ours[: rise + 1], theirs[: rise + 1], rtol=1e-5)
+    assert np.abs(ours[rise + 1 : end] - theirs[rise + 1 : end]).min() > 1e-5
+    np.testing.assert_allclose(ours[end:], theirs[end:], rtol=1e-3)
+    np.testing.assert_allclose(ours[end:], 0.9 / 25 / 1e4, rtol=1e-5)
+
+
+def test_polynomial_is_no_nan_after_its_end():
+    """Where Optax's, compiled, takes the root of a rounded zero (lengths 3, 5, 6, 7, 9, ... in float32)."""
+    for length in (3, 10, 90):
+        node = polynomial(1.0, 0.1, 0.5, length)
+        assert jax.jit(node)(length) == np.float32(0.1)
 
 
 # Edges
 
-LENGTHS = [1, 2, 3, 7, 10, 23, 49, 100, 997, 2.5, 0.1, 0.7, 1.1, 3.3, 14.3, 33.3, 0.3]
 stairs_at = jax.jit(lambda length, steps: jax.vmap(inverse_time(1.0, length, 1.0, staircase=True))(steps))
 
 
@@ -358,43 +371,42 @@ def index_of(stairs):
 
 
 def near_edges(length, last=100_000):
-    edges = np.unique(np.linspace(1, last / length, 2000).astype(int) * Fraction(str(length)))
-    first = np.array([math.ceil(edge) for edge in edges])
-    steps = np.unique(np.concatenate([first - 1, first, first + 1, np.arange(200)]))
+    edges = np.unique(np.linspace(1, last / length, 1000).astype(int)) * Fraction(str(length))
+    first = np.resize([math.ceil(edge) for edge in edges], 1000)
+    steps = np.concatenate([first - 1, first, first + 1, np.arange(200)])
     return steps, np.array([math.floor(int(step) / Fraction(str(length))) for step in steps])
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", [1, 3, 10, 49, 997, 2.5, 0.1, 0.7, 1.1, 3.3, 14.3, 33.3])
 def test_stairs_are_exact(length):
     steps, expected = near_edges(length)
     np.testing.assert_array_equal(index_of(stairs_at(float(length), steps)), expected)
-    closed_over = jax.jit(jax.vmap(inverse_time(1.0, length, 1.0, staircase=True)))
-    np.testing.assert_array_equal(index_of(closed_over(steps)), expected)
-    for step, k in zip(steps[-3:].tolist(), expected[-3:], strict=True):
-        assert index_of(inverse_time(1.0, length, 1.0, staircase=True)(step)) == k
+    node = inverse_time(1.0, length, 1.0, staircase=True)
+    np.testing.assert_array_equal(index_of(jax.jit(jax.vmap(node))(steps)), expected)
+    np.testing.assert_array_equal(index_of(at(node, steps[990:1010].tolist())), expected[990:1010])
 
 
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(length=st.integers(1, 100_000), data=st.data())
 def test_whole_stairs_are_exact_up_to_two_to_the_24(length, data):
     k = data.draw(st.integers(1, min((2**24 - 2) // length, 2**20)))
-    found = index_of(stairs_at(float(length), jnp.arange(-1, 2) + k * length))
+    found = index_of(stairs_at(float(length), np.arange(-1, 2) + k * length))
     np.testing.assert_array_equal(found, np.arange(k * length - 1, k * length + 2) // length)
 
 
-@pytest.mark.parametrize("steps_per_epoch", [3, 7, 10, 23, 30, 100, 390])
-def test_stairs_in_epochs_are_exact(steps_per_epoch):
-    every = jnp.arange(1, 2 * steps_per_epoch)  # steps, given as fractions of an epoch
-    edges = every[:, None] * jnp.array([1, 2, 3, 7, 50, 99])[None]
-    steps = jnp.concatenate([edges - 1, edges], axis=1)
-    lengths = np.asarray(every) / steps_per_epoch
+def test_stairs_in_epochs_are_exact():
+    """Lengths that are whole steps, given as decimal fractions of an epoch."""
+    units = [(n, every) for n in (3, 7, 10, 23, 30, 100, 390) for every in range(1, 2 * n)]
+    cases = [(n, every, k * every - d) for n, every in units for k in (1, 2, 3, 7, 50, 99) for d in (0, 1)]
+    steps_per_epoch, every, steps = np.array(cases).T
 
+    @once
     @jax.vmap
-    def found(length, steps):
-        inner = inverse_time(1.0, length, 1.0, staircase=True)
-        return jax.vmap(in_epochs(inner, steps_per_epoch))(steps)
+    def found(steps_per_epoch, length, step):
+        return in_epochs(inverse_time(1.0, length, 1.0, staircase=True), steps_per_epoch)(step)
 
-    np.testing.assert_array_equal(index_of(found(jnp.asarray(lengths), steps)), steps // every[:, None])
+    stairs = found(steps_per_epoch.astype(np.float32), (every / steps_per_epoch).astype(np.float32), steps)
+    np.testing.assert_array_equal(index_of(stairs), steps // every)
 
 
 @pytest.mark.parametrize(
@@ -416,33 +428,32 @@ def restarts(length, growth, last):
     return np.array(found).T
 
 
-restarts_at = jax.jit(
-    lambda length, growth, steps: jax.vmap(cosine_restarts(1.0, length, growth, decay=0.9))(steps)
-)
-
-
 @pytest.mark.parametrize(
     ("length", "growth"), [(1, 1), (7, 1), (3.3, 1), (1, 2), (10, 2), (3, 3), (10, 1.5), (64, 1.25), (2.5, 2)]
 )
 def test_restarts_are_exact(length, growth):
-    last = 20_000 if growth > 1 else 400
-    index, phase = restarts(length, growth, last)
-    found = restarts_at(float(length), float(growth), jnp.arange(last))
-    expected = 0.9**index * (1 + np.cos(np.pi * phase)) / 2
-    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-6)
+    index, phase = restarts(length, growth, 4000)
+    found = values_at(cosine_restarts(1.0, length, growth, decay=0.99).settle(), np.arange(4000))
+    np.testing.assert_allclose(found, 0.99**index * (1 + np.cos(np.pi * phase)) / 2, rtol=1e-3, atol=2e-6)
 
 
 def test_restarts_with_growth_one_are_exact_far_out():
     edges = 7 * np.arange(2_000_000, 2_396_000, 999)
-    for growth in (1.0, jnp.array([1.0, 2.0])):
-        sweep = jax.vmap(lambda growth: jax.vmap(cosine_restarts(1.0, 7, growth))(edges))
-        np.testing.assert_array_equal(sweep(jnp.atleast_1d(growth))[0], 1.0)
-    assert at(cosine_restarts(1.0, 7), edges - 1).max() < 0.1
+
+    @once
+    @jax.vmap
+    def sweep(growth):
+        return jax.vmap(cosine_restarts(1.0, 7, growth))(np.concatenate([edges, edges - 1]))
+
+    found = sweep(jnp.array([1.0, 2.0]))[0]
+    np.testing.assert_array_equal(found[: len(edges)], 1.0)
+    assert found[len(edges) :].max() < 0.1
 
 
 def test_growth_is_smooth_at_one():
-    steps = np.arange(60) + 0.5
-    same, barely, more = (at(cosine_restarts(1.0, 10, growth), steps) for growth in (1.0, 1 + 1e-6, 1.0001))
+    growth = jnp.array([1.0, 1 + 1e-6, 1.0001])
+    nodes = jax.vmap(lambda growth: cosine_restarts(1.0, 10.0, growth).settle())(growth)
+    same, barely, more = sweep_at(nodes, np.arange(60) + np.float32(0.5))
     np.testing.assert_allclose(barely, same, atol=1e-4)
     np.testing.assert_allclose(more, same, atol=1e-2)
     assert np.abs(more - same).max() > 1e-5
@@ -511,20 +522,20 @@ def test_ends_are_exact_however_far_apart(interpolation):
 
 @pytest.mark.parametrize("mode", ["triangular", "triangular2", "exp_range"])
 def test_cyclic_is_smith_s(mode):
-    low, high, half = 0.001, 0.006, 20
-    gamma = 0.999 if mode == "exp_range" else 1.0
-    steps = np.arange(200)
+    low, high, half = 0.001, 0.006, 4
+    gamma = 0.99 if mode == "exp_range" else 1.0
+    steps = np.float64(GRID)
     cycle = np.floor(1 + steps / (2 * half))  # the paper's own lines, section 3.1
     x = np.abs(steps / half - 2 * cycle + 1)
     scale = {"triangular": 1.0, "triangular2": 1 / 2.0 ** (cycle - 1), "exp_range": gamma**steps}[mode]
     expected = low + (high - low) * np.maximum(0, 1 - x) * scale
-    np.testing.assert_allclose(at(cyclic(low, high, half, mode, gamma), steps), expected, rtol=1e-5)
+    np.testing.assert_allclose(on_grid(cyclic(low, high, half, mode, gamma)), expected, rtol=1e-5)
 
 
 def test_noam_one_step_earlier():
-    d_model, ramp, t = 512, 400, np.arange(1, 2000)
+    d_model, ramp, t = 512, 5, np.float64(GRID[1:])
     noam = d_model**-0.5 * np.minimum(t**-0.5, t * ramp**-1.5)
-    np.testing.assert_allclose(at(inverse_sqrt((d_model * ramp) ** -0.5, ramp), t), noam, rtol=1e-5)
+    np.testing.assert_allclose(on_grid(inverse_sqrt((d_model * ramp) ** -0.5, ramp))[1:], noam, rtol=1e-5)
 
 
 def test_warmup_can_begin_above_zero():
@@ -536,17 +547,16 @@ def test_warmup_can_begin_above_zero():
 
 def test_warmup_length_may_be_swept_through_zero():
     lengths = jnp.array([0.0, 2.0, 4.0])
-    found = jax.vmap(lambda length: warmup(cosine(1.0, 10), length)(jnp.int32(1)))(lengths)
+    found = jax.jit(jax.vmap(lambda length: warmup(cosine(1.0, 10), length)(1)))(lengths)
     np.testing.assert_allclose(found, [float(cosine(1.0, 10)(1)), 0.5, 0.25], rtol=1e-6)
-    grads = jax.vmap(jax.grad(lambda length: warmup(cosine(1.0, 10), length)(jnp.int32(0))))(lengths)
+    grads = jax.jit(jax.vmap(jax.grad(lambda length: warmup(cosine(1.0, 10), length)(0))))(lengths)
     assert np.all(np.isfinite(grads))
 
 
 def test_join_shields_its_gradient_from_pieces_out_of_their_time():
     explodes, late = exponential(1.0, 1, 2.0), lambda step: 1 / (1 - step / 100)
     node = join([explodes, 0.5, late], [10, 200]).settle()
-    for step in (9, 100, 199, 240):
-        chex.assert_tree_all_finite(jax.grad(lambda n, s: n(s))(node, step))
+    chex.assert_tree_all_finite(grads_at(node, np.float32([9, 100, 199, 240])))
 
 
 def test_wrapped_functions_see_only_their_own_steps():

@@ -162,7 +162,7 @@ def _npz_arrays(file: _File, *wanted: str) -> list[np.ndarray]:
     if not zipfile.is_zipfile(file.path):
         file.fail("damaged, or no .npz file")
     try:
-        with np.load(file.path, allow_pickle=False) as archive:
+        with open(file.path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             names = archive.files
             arrays = {name: archive[name] for name in wanted if name in names}
     except _DAMAGE as error:
@@ -214,7 +214,7 @@ def _records(file: _File) -> Iterator[tuple[int, list[str]]]:
     _check_exists(file)
     try:
         with open(file.path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(stream, skipinitialspace=True, strict=True)
             for cells in reader:
                 if len(cells) > 1 or "".join(cells).strip():
                     yield reader.line_num, cells

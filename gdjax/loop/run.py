@@ -125,7 +125,7 @@ def start_run(run: Run, state: TrainState, rule: Rule, data: Any, validation: An
     return RunState(
         state=state,
         best=tree.distinct_copy((evaluation_params(state), state.model_state)),
-        best_value=jnp.array(np.inf),
+        best_value=jnp.array(np.inf, dtype=float),
         best_evaluation=jnp.array(none_yet - 1),
         rule=rule,
         rule_state=tree.distinct_copy(rule.init()),

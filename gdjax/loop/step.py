@@ -41,7 +41,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
         model_state=tree.distinct_copy(tree.part(model_state)),
         opt_state=tree.distinct_copy(compiled(_init)(optimizer, params)),
         optimizer=optimizer,
-        evaluation=Evaluation(jnp.array(np.inf), jnp.array(zero)),
+        evaluation=Evaluation(jnp.array(np.inf, dtype=float), jnp.array(zero)),
         key=jax.random.key(key) if isinstance(key, int) else jnp.array(key, copy=True),
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -79,8 +79,8 @@ def activation(function: str | Activation):
         y = f(x)            x (...) -> y (...);   params ()
 
     Args:
-        function: a name in `ACTIVATIONS`, or a function of an array that keeps its shape. A name prints, reads
-            back, compares and pickles; a function does as far as it can (two lambdas are never equal).
+        function: a name in `ACTIVATIONS`, or a function of an array that keeps its shape. A name prints,
+            reads back, compares and pickles; a function does as far as it can (two lambdas are never equal).
 
     Raises: ValueError if there is no such name.
     """
@@ -106,10 +106,10 @@ def dropout(rate):
 
 def drop(x: jax.Array, rate: Any, key: jax.Array | None) -> jax.Array:
     """Dropout on an array; see `dropout`."""
-    if key is None or (is_concrete(rate) and not np.any(rate)):
+    if key is None or (is_concrete(rate) and not np.asarray(rate).any()):
         return x
     mask = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), 0)
+    return jnp.where(mask, x / (1 - rate), 0).astype(jnp.result_type(x, 0.0))
 
 
 @model(static=("shape",))
@@ -123,6 +123,8 @@ def flatten(shape: tuple[int, ...]):
 
     Raises: ValueError if a size is not a positive int, or x does not end in shape.
     """
+    if not isinstance(shape, Sequence):
+        raise ValueError(f"flatten: shape must be a tuple of positive ints, got {shape!r}")
     for size in shape:
         check_size("flatten", "every size", size)
 

@@ -44,6 +44,8 @@ class Slot(NamedTuple):
         dtype = p.dtype if self.dtype is None else jnp.dtype(self.dtype)
         if self.real:
             dtype = jnp.finfo(dtype).dtype
+        elif jnp.iscomplexobj(p) and not jnp.issubdtype(dtype, jnp.complexfloating):
+            dtype = p.dtype  # a real dtype would drop the imaginary part
         return jnp.full_like(p, self.value, dtype=dtype)
 
 
@@ -92,7 +94,7 @@ def leafwise(
             grads,
             like,
             tree.spread_mask(mask, like),
-            *state.slots.values(),
+            *(state.slots[name] for name in slots),
         )
         structure = jax.tree.structure(grads)
         updates = structure.unflatten([u for u, _ in steps])

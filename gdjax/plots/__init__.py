@@ -2,7 +2,8 @@
 
     save(curves(result.history, best=result.best_evaluation, monitor=result.monitor), "curves.png")
 
-gdjax itself never imports this package, nor matplotlib (the extra `gdjax[lab]`): import it where a picture is wanted.
+gdjax itself never imports this package, nor matplotlib (the extra `gdjax[lab]`): import it where a picture is
+wanted.
 """
 
 from gdjax.plots.boundary import boundary

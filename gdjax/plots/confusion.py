@@ -1,4 +1,4 @@
-"""Which class was taken for which: the table of truth against prediction, with recall and precision at its margins."""
+"""Which class was taken for which: truth against prediction, with recall and precision at the margins."""
 
 from __future__ import annotations
 
@@ -11,25 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from gdjax.plots.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NORMAL,
-    SMALL,
-    VERMILLION,
-    dress,
-    figure,
-    ink_on,
-    number,
-    shorten,
-    title_figure,
-)
+from gdjax.plots import style
+from gdjax.plots.style import BLUE, FAINT, INK, MUTED, NORMAL, SMALL, VERMILLION
 
-WIDE, HIGH = 5.6, 4.2  # inches that the table takes, about
+WIDE, HIGH = 5.6, 4.2  # inches that the cells take, about
 SMALLEST = 6.5  # points: numbers that would have to be smaller are left out
 MOST_NAMES = 45  # of more classes only every second, third, ... is named
-STRIP = "#f0f0f0"
+GAP, THICK = 0.02, 0.11  # of the strips at the margins, as shares of the table
+STRIP, BAR = "#f0f0f0", style.mix(BLUE, "white", 0.55)
 
 
 def confusion(counts: ArrayLike, target_names: Sequence[str], title: str = "") -> Figure:
@@ -37,34 +26,34 @@ def confusion(counts: ArrayLike, target_names: Sequence[str], title: str = "") -
 
         recall_i = counts_ii / sum_j counts_ij        precision_j = counts_jj / sum_i counts_ij
 
-    A cell is coloured by its share of its row, blue on the diagonal and red beside it; the depth goes with the root of
-    the share, so that rare errors show. Where there are too many classes for legible numbers the colours remain.
+    A cell is coloured by its share of its row, blue on the diagonal and orange beside it; the depth goes with
+    the root of the share, so that rare errors show. Where there are too many classes for legible numbers, the
+    colours of the cells remain, and recall and precision are bars.
 
     Args:
         counts: (C, C), finite and >= 0; rows are the truth, columns the prediction.
-        target_names: C names, long ones shortened.
+        target_names: C >= 1 names; long ones are shortened.
 
     Raises: ValueError for other shapes or values.
     """
     counts = np.asarray(counts, float)
-    classes = len(target_names)
-    if classes < 1 or counts.shape != (classes, classes):
-        raise ValueError(f"confusion: counts must be ({classes}, {classes}) as target_names, got {counts.shape}")
+    shape = len(target_names), len(target_names)
+    if shape[0] < 1 or counts.shape != shape:
+        raise ValueError(f"confusion: counts must be {shape} as there are target_names, got {counts.shape}")
     if not (np.isfinite(counts).all() and (counts >= 0).all()):
         raise ValueError(f"confusion: counts must be finite and >= 0, got {counts.min()} to {counts.max()}")
-    picture = figure(6.4 + 0.35 * bool(title))
+    picture = style.figure(6.4, title)
     axes = picture.subplots()
-    dress(axes, grid=False)
+    style.dress(axes)
     _draw_cells(axes, counts)
     _draw_margins(axes, counts)
     _name_classes(axes, target_names)
     picture.supxlabel(_caption(counts), fontsize=SMALL, color=MUTED, linespacing=1.5)
-    title_figure(picture, title)
     return picture
 
 
 def cell_colours(counts: np.ndarray) -> np.ndarray:
-    """Colours (C, C, 3) in [0, 1]: white to blue on the diagonal, white to vermillion elsewhere; an empty row is white."""
+    """(C, C, 3) in [0, 1]: white to blue on the diagonal, to orange beside it; an empty row is white."""
     depth = np.sqrt(_share(counts, counts.sum(axis=1, keepdims=True), empty=0.0))[..., None]
     diagonal = np.eye(len(counts), dtype=bool)[..., None]
     full = np.where(diagonal, to_rgb(BLUE), to_rgb(VERMILLION))
@@ -72,79 +61,101 @@ def cell_colours(counts: np.ndarray) -> np.ndarray:
 
 
 def _share(part: np.ndarray, whole: np.ndarray, empty: float) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(part), empty), where=np.broadcast_to(whole, part.shape) > 0)
+    some = np.broadcast_to(whole > 0, part.shape)
+    return np.divide(part, whole, out=np.full(part.shape, empty), where=some)
 
 
 def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
-    classes = len(counts)
     colours = cell_colours(counts)
     axes.imshow(colours, interpolation="nearest", aspect="auto")
-    texts = [[_count(value) for value in row] for row in counts]
-    size = _type_size(classes, max(len(text) for row in texts for text in row))
+    texts, size = _cell_texts(counts)
     if size < SMALLEST:
         return
-    for i, j in np.ndindex(classes, classes):
-        faint = counts[i, j] == 0
-        colour = MUTED if faint else ink_on(colours[i, j])
-        axes.text(j, i, texts[i][j], ha="center", va="center", color=colour, fontsize=size, gid="count")
+    look = {"ha": "center", "va": "center_baseline", "fontsize": size, "gid": "count"}
+    for (i, j), text in zip(np.ndindex(*counts.shape), texts, strict=True):
+        colour = style.ink_on(tuple(colours[i, j])) if counts[i, j] else FAINT
+        axes.text(j, i, text, color=colour, **look)
 
 
-def _count(value: float) -> str:
-    """A count in at most about five signs: 45, 12,345, 1.2e6; weighted counts to three digits."""
-    if value == round(value) and value < 1e5:
-        return f"{value:,.0f}"
-    return number(float(f"{value:.3g}" if value < 1e5 else f"{value:.1e}"))
+def _cell_texts(counts: np.ndarray) -> tuple[list[str], float]:
+    """Counts, row by row, in full or in three digits if only so they fit; and the points of type that do."""
+    full = [_full(value) for value in counts.ravel()]
+    brief = [_brief(value) for value in counts.ravel()]
+    size, brief_size = (_type_size(len(counts), max(map(len, texts))) for texts in (full, brief))
+    return (full, size) if size >= SMALL - 1 else (brief, brief_size)
+
+
+def _full(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) and value < 1e9 else _brief(value)
+
+
+def _brief(value: float) -> str:
+    """Three digits: 45, 1.23k, 12.3M; weighted counts too."""
+    for unit, name in ((1e12, ""), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if unit <= value < 1e12:
+            return f"{value / unit:.3g}{name}"
+    return style.number(float(f"{value:.3g}"))
 
 
 def _type_size(classes: int, length: int) -> float:
     """Points of type, at most 15, for `length` signs in one cell of the table."""
-    return min(15.0, 72 * HIGH / classes * 0.6, 72 * WIDE / classes * 0.85 / (0.62 * length))
+    return min(15.0, 0.6 * 72 * HIGH / classes, 0.85 * 72 * WIDE / classes / (0.62 * length))
 
 
 def _draw_margins(axes: Axes, counts: np.ndarray) -> None:
-    """Recall in a strip on the right, precision in one below, in per cent; a dash where there is nothing to divide by."""
+    """Recall in a strip on the right, precision in one below, as numbers in per cent or as bars."""
     classes = len(counts)
-    edge, thick = classes - 0.5 + 0.02 * classes, 0.11 * classes
+    edge, thick = (1 + GAP) * classes - 0.5, THICK * classes
     axes.add_patch(Rectangle((edge, -0.5), thick, classes, color=STRIP, linewidth=0))
     axes.add_patch(Rectangle((-0.5, edge), classes, thick, color=STRIP, linewidth=0))
     axes.set(xlim=(-0.5, edge + thick), ylim=(edge + thick, -0.5))
     recall = _share(counts.diagonal(), counts.sum(axis=1), empty=np.nan)
     precision = _share(counts.diagonal(), counts.sum(axis=0), empty=np.nan)
-    look = {"ha": "center", "va": "center", "color": INK, "fontsize": min(12.0, _type_size(classes, 3))}
-    if look["fontsize"] < SMALLEST:
+    size = _margin_type_size(classes)
+    if size < SMALLEST:
+        place = np.arange(classes)
+        axes.barh(place, thick * recall, left=edge, height=0.8, color=BAR, gid="recall")
+        axes.bar(place, -thick * precision, bottom=edge + thick, width=0.8, color=BAR, gid="precision")
         return
+    look = {"ha": "center", "va": "center_baseline", "color": INK, "fontsize": size}
     for k in range(classes):
         axes.text(edge + thick / 2, k, _percent(recall[k], classes), gid="recall", **look)
         axes.text(k, edge + thick / 2, _percent(precision[k], classes), gid="precision", **look)
 
 
+def _margin_type_size(classes: int) -> float:
+    return min(12.0, _type_size(classes, 5 if classes <= 12 else 3))
+
+
 def _percent(share: float, classes: int) -> str:
-    """97.4, or 97 in a table of many; never 100 for less than all."""
+    """97.4, or 97 in a table of many; never 100 for less than all; a dash for nothing out of nothing."""
     if np.isnan(share):
         return "–"
     digits = 1 if classes <= 12 else 0
-    return f"{min(100 * share, 100 if share == 1 else 100 - 10.0**-digits):.{digits}f}"
+    below_all = 100 - 10.0**-digits
+    return f"{100 * share if share == 1 else min(100 * share, below_all):.{digits}f}"
 
 
 def _caption(counts: np.ndarray) -> str:
     right, total = counts.trace(), counts.sum()
-    accuracy = f"{_count(right)} of {_count(total)} right: accuracy {100 * right / total:.1f} %" if total else "no examples"
+    share = f"{_percent(right / total, 1)} % ({_full(right)} of {_full(total)})" if total else "–"
+    bars = "  A full bar: 100 %." if _margin_type_size(len(counts)) < SMALLEST else ""
     return (
-        f"{accuracy}.  Blue: right, red: wrong; the deeper, the larger the share of its row.\n"
-        "Recall: right among all of the row.  Precision: right among all of the column."
+        f"Accuracy {share}.  Blue: right, orange: wrong; the deeper, the larger the share of its row.\n"
+        f"Recall: share of a row that is right.  Precision: share of a column that is right.{bars}"
     )
 
 
 def _name_classes(axes: Axes, target_names: Sequence[str]) -> None:
-    """Names on the left and on top, upright, aslant or on end as there is room."""
+    """Names on the left and on top, level, aslant or on end as there is room."""
     classes = len(target_names)
     every = -(-classes // MOST_NAMES)
-    size = float(np.clip(72 * HIGH / classes * every * 0.75, SMALLEST, SMALL))
-    names = [shorten(name, 18) for name in target_names][::every]
-    places = [*range(0, classes, every), classes - 0.5 + 0.075 * classes]
+    size = float(np.clip(0.75 * 72 * HIGH / classes * every, SMALLEST, SMALL))
+    names = style.shorten_all(target_names, 18)[::every]
+    places = [*range(0, classes, every), (1 + GAP + THICK / 2) * classes - 0.5]
     room = 72 * WIDE / classes
-    fits = 0.65 * size * max(len(name) for name in names) < room
-    turn = {} if fits else {"rotation": 45 if room > 20 else 90, "ha": "left", "va": "center"}
+    level = 0.65 * size * max(len(name) for name in names) < room
+    turn = {} if level else {"rotation": 45 if room > 20 else 90, "ha": "left", "va": "center"}
     axes.xaxis.tick_top()
     axes.set_xticks(places, [*names, "recall (%)"], fontsize=size, rotation_mode="anchor", **turn)
     axes.set_yticks(places, [*names, "precision (%)"], fontsize=size)
@@ -152,6 +163,7 @@ def _name_classes(axes: Axes, target_names: Sequence[str]) -> None:
         text.set_parse_math(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_ylabel("true class", fontsize=NORMAL, color=INK)
-    axes.set_xlabel("predicted class", fontsize=NORMAL, color=INK)
+    middle = 0.5 / (1 + GAP + THICK)
+    axes.set_xlabel("predicted class", x=middle, labelpad=8, fontsize=NORMAL, color=INK)
+    axes.set_ylabel("true class", y=1 - middle, labelpad=8, fontsize=NORMAL, color=INK)
     axes.xaxis.set_label_position("top")

@@ -12,24 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from gdjax.plots.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NORMAL,
-    PAPER,
-    PURPLE,
-    SMALL,
-    VERMILLION,
-    dress,
-    figure,
-    number,
-    title_figure,
-)
+from gdjax.plots import style
+from gdjax.plots.style import BLUE, INK, MUTED, NORMAL, PAPER, PURPLE, SMALL, VERMILLION
 
 BUCKETS = 1000  # columns of the picture that a long history is thinned to
-LARGEST = 1e100  # beyond it a value counts as infinite: an axis must hold it
+LARGEST = 1e100  # an axis must hold the values: beyond it they count as infinite, below its inverse as 0
 UNITS = {"accuracy": "accuracy (share correct)", "r2": "R² (1 is perfect)"}
+
+
+class Note(NamedTuple):
+    """Words beside a panel."""
+
+    height: float  # 0 at the panel's lower edge, 1 at its upper
+    text: str
+    colour: str
 
 
 class Panel(NamedTuple):
@@ -51,26 +47,26 @@ def curves(
 ) -> Figure:
     """Training and validation loss, one metric and the learning rate, stacked over a common axis of epochs.
 
-    The loss is drawn on a logarithmic scale where it spans a factor above 20, the learning rate above 10. What is NaN or
-    infinite interrupts its line and is marked by a cross at the upper edge. Long histories are thinned to the smallest
-    and the largest of each of 1000 stretches.
+    The loss is drawn on a logarithmic scale where it spans a factor above 20, the learning rate above 10.
+    What is NaN or infinite interrupts its line and is marked by a cross at the upper edge. Long histories are
+    thinned to the smallest and the largest of each of 1000 stretches.
 
     Args:
-        history: name -> (n,), n >= 0 evaluations: "epoch" (finite) and "loss"; drawn if there are "validation_loss",
-            the metric, "validation_<metric>" and "learning_rate", NaN or masked where nothing is known; "step" tells how
-            many updates make an epoch.
+        history: name -> (n,), n >= 0 evaluations: "epoch" (finite) and "loss"; where they are there,
+            "validation_loss", the metric, "validation_<metric>", "learning_rate", and "step", which tells how
+            many updates make an epoch. NaN or masked where unknown. Columns of another rank are not drawn.
         best: index of the evaluation whose parameters are kept, in [0, n); None or -1: there is none.
-        metric: the name of the metric in the middle; None, or a name that the history lacks, leaves its panel out.
+        metric: the name of the metric in the middle; None, or one that the history lacks: no such panel.
         loss_label: words for the axis of the loss, with its unit if it has one: "cross-entropy (nats)".
         monitor: the curve that carries the mark of the best, "validation_accuracy" or as a Result says it,
             "validation accuracy"; None: the validation loss, or without one the loss.
 
-    Raises: ValueError for a missing name, unequal lengths, an epoch that is not finite, or best outside the history.
+    Raises: ValueError for a missing name, unequal lengths, an epoch that is not finite, or best out of range.
     """
     columns = _columns(history)
     best = _check_best(best, len(columns["epoch"]))
     panels = _panels(columns, metric, loss_label)
-    picture = figure(0.9 + 0.3 * bool(title) + sum(panel.height for panel in panels))
+    picture = style.figure(0.9 + sum(panel.height for panel in panels), title)
     ratios = [panel.height for panel in panels]
     stack = picture.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     for axes, panel in zip(stack, panels, strict=True):
@@ -79,7 +75,6 @@ def curves(
     if best is not None:
         _mark_best(stack, panels, columns, best, monitor)
     picture.align_ylabels()
-    title_figure(picture, title)
     return picture
 
 
@@ -89,7 +84,7 @@ def _columns(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
         if name not in history:
             raise ValueError(f"curves: history must have {name!r}, got {sorted(history)}")
     columns = {name: _as_floats(values) for name, values in history.items() if np.ndim(values) == 1}
-    n = np.size(_as_floats(history["epoch"]))
+    n = np.size(history["epoch"])
     for name in ("epoch", "loss", *columns):
         shape = np.shape(history[name])
         if shape != (n,):
@@ -101,7 +96,8 @@ def _columns(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
 
 def _as_floats(values: ArrayLike) -> np.ndarray:
     floats = np.ma.filled(np.ma.asarray(values).astype(float), np.nan)
-    return np.where(np.abs(floats) < LARGEST, floats, np.nan)
+    floats = np.where(np.abs(floats) < LARGEST, floats, np.nan)
+    return np.where(np.abs(floats) < 1 / LARGEST, 0.0, floats)
 
 
 def _check_best(best: int | None, n: int) -> int | None:
@@ -123,7 +119,8 @@ def _panels(columns: Mapping[str, np.ndarray], metric: str | None, loss_label: s
 
 def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, np.ndarray]) -> None:
     """The lines of a panel, each named at its right end, on a scale that suits them."""
-    dress(axes)
+    style.dress(axes)
+    style.rule(axes)
     axes.set_ylabel(_wrap(panel), fontsize=NORMAL, color=INK, parse_math=False)
     styles = {panel.name: ("training", BLUE), f"validation_{panel.name}": ("validation", VERMILLION)}
     if panel.name == "learning_rate":
@@ -135,9 +132,9 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, np.ndarray]) -> 
         _draw_line(axes, columns["epoch"], values, colour, steps=panel.name == "learning_rate")
         known = values[np.isfinite(values)]
         if text and known.size:
-            notes.append((_height(axes, known[-1]), text, colour))
+            notes.append(Note(_height(axes, known[-1]), text, colour))
     if any(np.isnan(values).any() for values in drawn.values()):
-        notes.append((0.96, "× not finite", MUTED))
+        notes.append(Note(0.96, "× not finite", MUTED))
     _write_notes(axes, notes, gap=0.19 / panel.height)
 
 
@@ -147,11 +144,11 @@ def _wrap(panel: Panel) -> str:
     return "\n".join(textwrap.fill(line, int(11 * panel.height)) for line in lines)
 
 
-def _scale(axes: Axes, values: np.ndarray, panel: Panel) -> list[tuple[float, str, str]]:
+def _scale(axes: Axes, values: np.ndarray, panel: Panel) -> list[Note]:
     """Set scale, limits and ticks; return a note where outliers are left outside."""
     headroom = 0.2 if np.isnan(values).any() else 0.07
     values = values[np.isfinite(values)]
-    axes.yaxis.set_major_formatter(FuncFormatter(number))
+    axes.yaxis.set_major_formatter(FuncFormatter(style.number))
     if not values.size:
         axes.set(ylim=(0, 1), yticks=[])
         axes.text(0.5, 0.5, "nothing finite to show", transform=axes.transAxes, ha="center", color=MUTED)
@@ -171,11 +168,11 @@ def _scale_log(axes: Axes, low: float, high: float, headroom: float, panel: Pane
     between = (1.0, 2.0, 5.0) if 3 * decades < 4 * panel.height else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(subs=between))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(number))  # the scale has set its own
+    axes.yaxis.set_major_formatter(FuncFormatter(style.number))  # the scale has set its own
 
 
-def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel) -> list[tuple[float, str, str]]:
-    """A rate starts at zero; of a metric, a low tail of few values that would flatten the rest is left outside."""
+def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel) -> list[Note]:
+    """A rate starts at zero; of a metric, a low tail that would flatten the rest stays outside."""
     lowest, high = values.min(), values.max()
     low = min(0.0, lowest) if panel.name == "learning_rate" else lowest
     core = np.quantile(values, 0.1)
@@ -184,28 +181,31 @@ def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel)
     span = (high - low) or 0.5 * abs(high) or 1.0
     axes.set_ylim(low - 0.07 * span, high + headroom * span)
     axes.yaxis.set_major_locator(MaxNLocator(max(3, round(2.5 * panel.height)), steps=[1, 2, 2.5, 5, 10]))
-    return [(0.0, f"↓ down to {number(float(f'{lowest:.3g}'))}", MUTED)] if outside else []
+    words = f"↓ down to {style.number(float(f'{lowest:.3g}'))}"
+    return [Note(0.0, words, MUTED)] if outside else []
 
 
 def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, colour: str, steps: bool) -> None:
-    """The line; dots where it has few points or a point without neighbours; crosses where it is not finite."""
+    """The line; dots where it has few points or one has no neighbours; crosses where it is not finite."""
     shown = thin(values)
     x, y = epoch[shown], values[shown]
     known = np.isfinite(y)
-    joined = np.convolve(known, [1, 0, 1], "same")[: len(y)] > 0 if len(y) else known
+    beside = np.pad(known, 1)
+    joined = beside[:-2] | beside[2:]
     dots = np.flatnonzero(known if known.sum() <= 25 else known & ~joined)
     dense = len(values) > BUCKETS
     look = {"color": colour, "linewidth": 1.0 if dense else 1.8, "alpha": 0.6 if dense and not steps else 1.0}
     axes.plot(x, y, drawstyle="steps-post" if steps else "default", solid_joinstyle="round", **look)
     axes.plot(x[dots], y[dots], "o", color=colour, markersize=3.5)
     edge = np.full((~known).sum(), 0.91 if colour == VERMILLION else 0.96)
-    axes.plot(x[~known], edge, "x", color=colour, markersize=4, transform=axes.get_xaxis_transform(), gid="not finite")
+    cross = {"color": colour, "markersize": 4, "transform": axes.get_xaxis_transform(), "gid": "not finite"}
+    axes.plot(x[~known], edge, "x", **cross)
 
 
 def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
-    """Indices that draw the same picture: of each stretch the smallest, the largest and the first that is not finite.
+    """Indices that draw the same picture: of each stretch the least, the largest, the first non-finite value.
 
-    Shapes: values (n,) -> (at most 3 buckets + 2,) int, increasing, with the first and the last; all n if n <= 4 buckets.
+    Shapes: values (n,) -> (at most 3 buckets + 2,) int, increasing; all n if n <= 4 buckets.
     """
     n = len(values)
     if n <= 4 * buckets:
@@ -216,7 +216,7 @@ def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
     low = np.where(known, padded, np.inf).argmin(1)
     high = np.where(known, padded, -np.inf).argmax(1)
     inside = np.stack([low, high, known.argmin(1)]) + width * np.arange(buckets)
-    return np.unique(np.minimum([0, *inside.ravel(), n - 1], n - 1))
+    return np.unique(np.append(np.minimum(inside, n - 1), [0, n - 1]))
 
 
 def _height(axes: Axes, value: float) -> float:
@@ -225,17 +225,17 @@ def _height(axes: Axes, value: float) -> float:
     return float(np.clip(to_panel.transform((axes.get_xlim()[0], value))[1], 0, 1))
 
 
-def _write_notes(axes: Axes, notes: list[tuple[float, str, str]], gap: float) -> None:
+def _write_notes(axes: Axes, notes: list[Note], gap: float) -> None:
     """Words to the right of the panel, each at its height or as near as leaves `gap` between them."""
     notes = sorted(notes)
-    heights = np.array([height for height, *_ in notes])
+    heights = np.array([note.height for note in notes])
     for _ in range(50):
         push = np.maximum(0, gap - np.diff(heights)) / 2
         heights[:-1] -= push
         heights[1:] += push
-    for height, (_, text, colour) in zip(heights, notes, strict=True):
-        look = {"color": colour, "fontsize": SMALL, "verticalalignment": "center"}
-        axes.text(1.012, height, text, transform=axes.transAxes, **look)
+    for height, note in zip(heights, notes, strict=True):
+        look = {"color": note.colour, "fontsize": SMALL, "verticalalignment": "center"}
+        axes.text(1.012, height, note.text, transform=axes.transAxes, **look)
 
 
 def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
@@ -243,14 +243,16 @@ def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
     epoch, step = columns["epoch"], columns.get("step", np.zeros(0))
     words = "epoch (passes over the training data)"
     if step.size and epoch[-1] > 0 and np.isfinite(step[-1]):
-        words = f"epoch (one pass over the training data, {number(round(step[-1] / epoch[-1], 1))} steps)"
+        words = (
+            f"epoch (one pass over the training data, {style.number(round(step[-1] / epoch[-1], 1))} steps)"
+        )
     axes.set_xlabel(words, fontsize=NORMAL, color=INK)
     low, high = (epoch.min(), epoch.max()) if epoch.size else (0.0, 1.0)
     pad = 0.02 * (high - low) or 0.5
     axes.set_xlim(low - pad, high + pad)
     whole = bool(high - low >= 3 or (high == low and high == round(high)))
     axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10], integer=whole, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(FuncFormatter(number))
+    axes.xaxis.set_major_formatter(FuncFormatter(style.number))
 
 
 def _mark_best(

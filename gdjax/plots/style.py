@@ -1,8 +1,8 @@
 """The look of every picture, decided once: colours, sizes, type, rules, and how a picture reaches the disk.
 
-Figures are 8 inches wide at 200 dots per inch; type of 10 points and more stays legible when they are shown 800 pixels
-wide. Nothing is read from or written to matplotlib's global settings beyond the font. Text from outside (names, titles)
-is set as it is: a `$` is a dollar, not mathematics.
+Figures are 8 inches wide at 200 dots per inch; type of 10 points is legible where they are shown 800 pixels
+wide. Colours and sizes are given to each artist and matplotlib's global settings are left alone. Text from
+outside (names, titles) is set as it is: a `$` is a dollar, not mathematics.
 """
 
 from __future__ import annotations
@@ -10,79 +10,90 @@ from __future__ import annotations
 import os
 import secrets
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+RGB: TypeAlias = tuple[float, float, float]
 
 WIDTH = 8.0  # inches
 DPI = 200
 SMALL, NORMAL, LARGE = 10.0, 11.0, 14.0  # points
-INK, MUTED, RULE, PAPER = "#1b1b1b", "#5f5f5f", "#e4e4e4", "#ffffff"
+INK, MUTED, FAINT, RULE, PAPER = "#1b1b1b", "#5f5f5f", "#8a8a8a", "#e4e4e4", "#ffffff"
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW)
 
 
-def palette(n: int) -> list[str | tuple[float, float, float]]:
-    """n colours: seven that the colour-blind tell apart, then their dark and their light shades; from 21 on they repeat.
+def palette(n: int) -> list[RGB]:
+    """n colours: seven that the colour-blind tell apart, then their dark and light shades; after 21 again.
 
     Reference: Okabe & Ito 2008, "Color Universal Design", https://jfly.uni-koeln.de/color/.
     """
+    full = [to_rgb(colour) for colour in PALETTE]
     dark = [mix(colour, "black", 0.5) for colour in PALETTE]
     light = [mix(colour, "white", 0.55) for colour in PALETTE]
-    shades = [*PALETTE, *dark, *light]
+    shades = [*full, *dark, *light]
     return [shades[i % len(shades)] for i in range(n)]
 
 
-def mix(colour, other, share: float) -> tuple[float, float, float]:
+def mix(colour: str | RGB, other: str | RGB, share: float) -> RGB:
     """(1 - share) colour + share other, each channel in [0, 1]."""
     r, g, b = ((1 - share) * a + share * o for a, o in zip(to_rgb(colour), to_rgb(other), strict=True))
     return r, g, b
 
 
-def luminance(colour) -> float:
-    """Relative luminance in [0, 1]. Reference: WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+def luminance(colour: str | RGB) -> float:
+    """Relative luminance in [0, 1].
+
+    Reference: WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance.
+    """
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 
-def ink_on(background) -> str:
-    """Black or white, whichever stands out more: the contrast is at least 4.5 on any background."""
+def ink_on(background: str | RGB) -> str:
+    """Black or white, whichever stands out more: at a contrast of at least 4.5 on any background."""
     return "black" if luminance(background) > 0.179 else "white"
 
 
-def figure(height: float) -> Figure:
-    """An empty figure of the common width, `height` inches high, which lays itself out."""
-    empty = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor=PAPER)
-    empty.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # pyright: ignore[reportOptionalMemberAccess]
+def figure(height: float, title: str = "") -> Figure:
+    """A figure of the common width that lays itself out: `height` inches, and above them the title, if any."""
+    lines = textwrap.wrap(title, 68)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    size = WIDTH, height + (0.1 + 0.24 * len(lines) if lines else 0)
+    empty = Figure(figsize=size, dpi=DPI, layout=layout, facecolor=PAPER)
+    if lines:
+        look = {"fontsize": LARGE, "fontweight": "bold", "color": INK, "parse_math": False}
+        empty.suptitle("\n".join(lines), x=0.012, horizontalalignment="left", **look)
     return empty
 
 
-def dress(axes: Axes, grid: bool = True) -> None:
-    """Two thin spines, pale rules behind the data, and type in ink."""
+def dress(axes: Axes) -> None:
+    """Two thin spines, no rules, and type in ink."""
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
         spine.set(color=MUTED, linewidth=0.8)
     axes.tick_params(which="both", color=MUTED, labelcolor=INK, labelsize=SMALL, length=3)
+    axes.grid(False)
+
+
+def rule(axes: Axes) -> None:
+    """Pale rules behind the data."""
     axes.set_axisbelow(True)
-    axes.grid(grid, **({"color": RULE, "linewidth": 0.8, "linestyle": "-"} if grid else {}))
-
-
-def title_figure(figure: Figure, title: str) -> None:
-    """The title at the top left, wrapped; nothing for an empty one."""
-    if title:
-        text = textwrap.fill(title, 68)
-        look = {"fontsize": LARGE, "fontweight": "bold", "color": INK, "parse_math": False}
-        figure.suptitle(text, x=0.012, horizontalalignment="left", **look)
+    axes.grid(True, color=RULE, linewidth=0.8, linestyle="-")
 
 
 def shorten(name: object, limit: int) -> str:
-    """A name on one line of at most `limit` characters, its middle left out where it is longer: the ends tell apart."""
+    """A name on one line of at most `limit` characters, its middle left out where it is longer."""
     text = " ".join(str(name).split())
     if len(text) <= limit:
         return text
@@ -90,8 +101,16 @@ def shorten(name: object, limit: int) -> str:
     return f"{text[: limit - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
 
 
-def number(value: float, *_: object) -> str:
-    """A number to ten digits, as short as it reads well: 0.05, 2e−5, −3, 12,500, 1e6; a tick formatter too."""
+def shorten_all(names: Sequence[object], limit: int) -> list[str]:
+    """Names of at most `limit` characters, numbered where they would be alike."""
+    short = [shorten(name, limit) for name in names]
+    if len(set(short)) == len(short):
+        return short
+    return [shorten(f"{i} {name}", limit) for i, name in enumerate(names)]
+
+
+def number(value: float, position: object = None) -> str:
+    """A number to ten digits, as short as it reads well: 0.05, 2e−5, 12,500, 1e6; a tick formatter too."""
     plain = f"{value:,.10g}"
     if np.isfinite(value) and value != 0 and not 1e-4 <= abs(value) < 1e4:
         digits, _, power = f"{value:.9e}".partition("e")
@@ -99,7 +118,7 @@ def number(value: float, *_: object) -> str:
     return plain.replace("-", "−")
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def save(picture: Figure, path: str | os.PathLike[str]) -> Path:
     """Write the figure as PNG, whole or not at all: whatever goes wrong, `path` holds what it held before.
 
     Args:
@@ -112,7 +131,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"save: path must end in .png, got {str(path)!r}")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        figure.savefig(draft, format="png", dpi="figure", facecolor=figure.get_facecolor())
+        picture.savefig(draft, format="png", dpi="figure", facecolor=picture.get_facecolor())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -1,0 +1,365 @@
+"""Laws of the metrics over their catalogue, scikit-learn as the oracle; then what is particular to each."""
+
+import functools
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdjax.losses import absolute_error, huber, per_example, softmax_cross_entropy, supervised
+from gdjax.metrics import (
+    METRICS,
+    accuracy,
+    confusion_counts,
+    correct,
+    in_top_k,
+    mean,
+    mean_squared_error,
+    perplexity,
+    precision,
+    r2,
+    recall,
+    roc_auc,
+    top_k_accuracy,
+    zero_one,
+)
+
+N, C = 24, 3
+ARGUMENTS = {"top_k_accuracy": 2, "confusion_counts": C, "precision": C, "recall": C}
+
+
+def build(name):
+    return METRICS[name].metric(ARGUMENTS[name]) if name in ARGUMENTS else METRICS[name].metric
+
+
+INSTANCES = {name: build(name) for name in METRICS}
+each_metric = pytest.mark.parametrize("name", INSTANCES)
+
+
+def draw(name, seed=0, ties=True):
+    """Predictions and targets of N examples."""
+    rng = np.random.default_rng(seed)
+    if METRICS[name].task == "regression":
+        target = rng.normal(size=N)
+        return (target + rng.normal(size=N)).astype(np.float32), target.astype(np.float32)
+    if name == "roc_auc":
+        scores = rng.normal(size=N).astype(np.float32)
+        return (np.round(scores) if ties else scores), np.arange(N, dtype=np.int32) % 2
+    return rng.normal(size=(N, C)).astype(np.float32), rng.integers(0, C, size=N).astype(np.int32)
+
+
+def draw_weight(seed=1):
+    return np.random.default_rng(seed).choice([0.0, 0.5, 1.0, 2.0], size=N).astype(np.float32)
+
+
+@functools.cache
+def jitted(name):
+    return jax.jit(INSTANCES[name])
+
+
+def softmax(scores):
+    return np.asarray(jax.nn.softmax(scores))
+
+
+SKLEARN = {
+    "accuracy": lambda p, y, w: sklearn.metrics.accuracy_score(y, p.argmax(1), sample_weight=w),
+    "zero_one_error": lambda p, y, w: sklearn.metrics.zero_one_loss(y, p.argmax(1), sample_weight=w),
+    "top_k_accuracy": lambda p, y, w: sklearn.metrics.top_k_accuracy_score(
+        y, p, k=2, sample_weight=w, labels=range(C)
+    ),
+    "perplexity": lambda p, y, w: np.exp(
+        sklearn.metrics.log_loss(y, softmax(p), sample_weight=w, labels=range(C))
+    ),
+    "confusion_counts": lambda p, y, w: sklearn.metrics.confusion_matrix(
+        y, p.argmax(1), sample_weight=w, labels=range(C)
+    ),
+    "precision": lambda p, y, w: sklearn.metrics.precision_score(
+        y, p.argmax(1), sample_weight=w, labels=range(C), average=None, zero_division=0
+    ),
+    "recall": lambda p, y, w: sklearn.metrics.recall_score(
+        y, p.argmax(1), sample_weight=w, labels=range(C), average=None, zero_division=0
+    ),
+    "roc_auc": lambda s, y, w: sklearn.metrics.roc_auc_score(y, s, sample_weight=w),
+    "mean_squared_error": lambda p, y, w: sklearn.metrics.mean_squared_error(y, p, sample_weight=w),
+    "mean_absolute_error": lambda p, y, w: sklearn.metrics.mean_absolute_error(y, p, sample_weight=w),
+    "r2": lambda p, y, w: sklearn.metrics.r2_score(y, p, sample_weight=w),
+}
+
+
+# Laws.
+
+
+@each_metric
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_scikit_learn(name, seed):
+    prediction, target = draw(name, seed)
+    for weight in (np.ones(N, np.float32), draw_weight(seed)):
+        ours = jitted(name)(prediction, target, weight)
+        np.testing.assert_allclose(ours, SKLEARN[name](prediction, target, weight), rtol=2e-5, atol=1e-6)
+
+
+@functools.cache
+def chunked(name, num_chunks):
+    """The metric over num_chunks chunks, each with the whole's shape and its own weights."""
+
+    def value(predictions, targets, weights):
+        return INSTANCES[name].result(jax.vmap(INSTANCES[name].measure)(predictions, targets, weights))
+
+    return jax.jit(value)
+
+
+def poison(x, dead):
+    """x with NaN, or for integers a class that is none, in the dead rows."""
+    filler = np.nan if np.issubdtype(x.dtype, np.floating) else 10**6
+    return np.where(dead.reshape(dead.shape + (1,) * (x.ndim - 1)), filler, x).astype(x.dtype)
+
+
+@each_metric
+@settings(deadline=None, max_examples=15, derandomize=True)
+@given(
+    chunk_of_row=st.lists(st.integers(-1, 3), min_size=N, max_size=N),
+    weight=st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.0]), min_size=N, max_size=N),
+)
+def test_any_split_into_masked_chunks_gives_the_whole(name, chunk_of_row, weight):
+    """Row i counts in chunk chunk_of_row[i] (in none for -1); all other chunks hold NaN in its place."""
+    prediction, target = draw(name)
+    weight = np.where(np.array(chunk_of_row) >= 0, weight, 0).astype(np.float32)
+    weights = np.where(np.arange(4)[:, None] == chunk_of_row, weight, 0).astype(np.float32)
+    chunks = [[poison(x, row_weights == 0) for row_weights in weights] for x in (prediction, target)]
+    split = chunked(name, 4)(*map(np.stack, chunks), weights)
+    whole = jitted(name)(prediction, target, weight)
+    np.testing.assert_allclose(split, whole, rtol=1e-5, atol=1e-5)  # NaN equals NaN
+
+
+@each_metric
+def test_masked_rows_have_no_influence(name):
+    prediction, target = draw(name)
+    weight = draw_weight()
+    poisoned = jitted(name)(poison(prediction, weight == 0), poison(target, weight == 0), weight)
+    np.testing.assert_array_equal(poisoned, jitted(name)(prediction, target, weight))
+    assert np.all(np.isfinite(poisoned))
+
+
+@each_metric
+def test_a_row_that_counts_and_is_nan_shows(name):
+    prediction, target = draw(name)
+    broken = jitted(name)(np.full_like(prediction, np.nan), target, np.ones(N, np.float32))
+    if name in ("accuracy", "top_k_accuracy"):
+        assert broken == 0
+    elif name == "zero_one_error":
+        assert broken == 1
+    else:
+        assert np.any(np.isnan(broken))
+
+
+@each_metric
+def test_jit_is_eager_and_a_mask_is_a_weight(name):
+    prediction, target = draw(name)
+    eager = INSTANCES[name](prediction, target)
+    np.testing.assert_allclose(eager, jitted(name)(prediction, target, np.ones(N, np.float32)), rtol=1e-5)
+    mask = draw_weight() > 0
+    eager = INSTANCES[name](prediction, target, mask)
+    np.testing.assert_allclose(eager, jitted(name)(prediction, target, mask.astype(np.float32)), rtol=1e-5)
+
+
+@each_metric
+def test_no_rows_have_no_value(name):
+    value = jitted(name)(*draw(name), np.zeros(N, np.float32))
+    if name in ("confusion_counts", "precision", "recall"):
+        np.testing.assert_array_equal(value, 0)
+    else:
+        assert np.isnan(value)
+
+
+@each_metric
+def test_metrics_are_equal_by_value(name):
+    assert build(name) == build(name) and hash(build(name)) == hash(build(name))
+    assert pickle.loads(pickle.dumps(build(name))) == build(name)
+    assert [other for other in METRICS if build(other) == build(name)] == [name]
+
+
+@each_metric
+def test_weights_of_a_wrong_shape_raise(name):
+    with pytest.raises(ValueError, match=r"weight must have shape \(24,\), got \(24, 1\)"):
+        INSTANCES[name](*draw(name), np.ones((N, 1)))
+
+
+@each_metric
+def test_shapes_that_would_broadcast_raise(name):
+    prediction, target = draw(name)
+    with pytest.raises(ValueError, match=r"got \(.*\) and \(.*\)"):
+        INSTANCES[name](prediction, target[:, None])
+
+
+@each_metric
+def test_better_is_what_the_entry_says(name):
+    """The truth itself, as a prediction, is no worse than noise."""
+    if METRICS[name].higher_is_better is None:
+        return
+    prediction, target = draw(name)
+    truth = np.eye(C, dtype=np.float32)[target] if prediction.ndim > 1 else target.astype(np.float32)
+    gain = np.mean(INSTANCES[name](truth, target)) - np.mean(INSTANCES[name](prediction, target))
+    assert gain > 0 if METRICS[name].higher_is_better else gain < 0
+
+
+# Of one example.
+
+
+def test_correct():
+    scores = jnp.array([[0.0, 2.0, 1.0], [1.0, 1.0, 0.0], [jnp.nan, 0.0, 0.0]])
+    np.testing.assert_array_equal(correct(scores, jnp.array([1, 0, 0])), [1, 1, 0])
+    np.testing.assert_array_equal(correct(scores, jnp.array([1, 1, 0])), [1, 0, 0])
+    assert correct(scores[0], 1) == 1 and zero_one(scores[0], 2) == 1
+
+
+@pytest.mark.parametrize("negative", [0, -1])
+def test_correct_of_one_score_per_label(negative):
+    scores = jnp.array([0.5, -0.5, 0.0, -2.0, jnp.nan])
+    labels = jnp.array([1, 1, negative, negative, negative])
+    np.testing.assert_array_equal(correct(scores, labels), [1, 0, 1, 1, 0])
+
+
+def test_in_top_k_takes_the_first_of_equals():
+    scores = jnp.array([1.0, 3.0, 3.0, 3.0])
+    np.testing.assert_array_equal([in_top_k(scores, label, 2) for label in range(4)], [0, 1, 1, 0])
+    assert in_top_k(scores, 1, 1) == correct(scores, 1) == 1
+
+
+def test_classes_of_another_kind_raise():
+    scores = jnp.ones((N, C))
+    with pytest.raises(ValueError, match=r"correct: prediction must be .* C >= 2, .* got \(1,\) and \(\)"):
+        accuracy(scores[:, :1], jnp.zeros(N, int))
+    with pytest.raises(TypeError, match="correct: classes must be integers, got float32"):
+        accuracy(scores, jnp.zeros(N))
+    with pytest.raises(ValueError, match=r"in_top_k: k must be in \[1, C\], got 4 for scores \(3,\)"):
+        top_k_accuracy(4)(scores, jnp.zeros(N, int))
+    with pytest.raises(ValueError, match="num_classes must be 3 as in prediction, got 4"):
+        confusion_counts(4)(scores, jnp.zeros(N, int))
+    with pytest.raises(ValueError, match=r"roc_auc: scores and labels must be \(n,\)"):
+        roc_auc(scores, jnp.zeros((N, C), int))
+
+
+# What is particular.
+
+
+def test_mean_of_any_function_of_one_example():
+    prediction, target = draw("r2")
+    value = mean(functools.partial(huber, delta=0.5))(prediction, target)
+    np.testing.assert_allclose(value, huber(prediction, target, 0.5).mean(), rtol=1e-6)
+    assert mean(functools.partial(huber, delta=0.5)) == mean(functools.partial(huber, delta=0.5))
+    assert mean(lambda p, y: p["a"] + y)({"a": jnp.ones(3)}, jnp.ones(3)) == 2
+
+
+def test_further_axes_are_averaged():
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(4, 5, C)).astype(np.float32), rng.integers(0, C, size=(4, 5))
+    flat, flat_labels = scores.reshape(20, C), labels.ravel()
+    for metric in (accuracy, perplexity, confusion_counts(C)):
+        value = jax.jit(metric)
+        np.testing.assert_allclose(value(scores, labels), value(flat, flat_labels), rtol=1e-5)
+
+
+def test_per_class_metrics_of_one_score_per_label():
+    scores, labels = np.array([1.0, 2.0, -1.0, -2.0, 3.0]), np.array([1, -1, 1, -1, 1])
+    np.testing.assert_array_equal(confusion_counts(2)(scores, labels), [[1, 1], [1, 2]])
+    np.testing.assert_allclose(precision(2)(scores, labels), [1 / 2, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(recall(2)(scores, labels), [1 / 2, 2 / 3], rtol=1e-6)
+
+
+def test_absent_classes_have_precision_and_recall_0():
+    scores, labels = np.eye(3, dtype=np.float32)[[0, 1]], np.array([0, 0])
+    np.testing.assert_array_equal(precision(3)(scores, labels), [1, 0, 0])
+    np.testing.assert_array_equal(recall(3)(scores, labels), [0.5, 0, 0])
+
+
+def test_labels_out_of_range_are_in_no_class():
+    counts = confusion_counts(3)(np.eye(3, dtype=np.float32), np.array([0, -1, 3]))
+    np.testing.assert_array_equal(counts, np.diag([1, 0, 0]))
+
+
+def in_four(*data):
+    """r2 over four chunks."""
+    return r2.result(jax.vmap(r2.measure)(*(x.reshape(4, -1) for x in data)))
+
+
+@pytest.mark.parametrize("value", [0.1, 1e6])
+def test_r2_of_a_constant_target(value):
+    """As scikit-learn: 1 for the exact prediction, 0 for any other, over chunks too."""
+    target, weight = np.full(N, value, np.float32), draw_weight()
+    for error, expected in ((0, 1), (1, 0)):
+        data = target + error, target, weight
+        assert sklearn.metrics.r2_score(target, target + error) == expected
+        assert jitted("r2")(*data) == expected
+        assert jax.jit(in_four)(*data) == expected
+
+
+def test_r2_of_a_large_mean_does_not_cancel():
+    """A mean of 1e6 and a deviation of 4: sums of squares in float32 would leave nothing."""
+    rng = np.random.default_rng(0)
+    target = (1e6 + 4 * rng.normal(size=1024)).astype(np.float32)
+    prediction = target + rng.normal(size=1024).astype(np.float32)
+    truth = sklearn.metrics.r2_score(target.astype(float), prediction.astype(float))
+    np.testing.assert_allclose(jitted("r2")(prediction, target), truth, rtol=1e-5)
+    chunked = jax.jit(in_four)(prediction, target, np.ones(1024, np.float32))
+    np.testing.assert_allclose(chunked, truth, rtol=1e-4)
+
+
+def test_r2_of_several_outputs_is_their_mean():
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(N, 2)).astype(np.float32) * [1, 10]
+    prediction = target + rng.normal(size=(N, 2))
+    truth = sklearn.metrics.r2_score(target, prediction, sample_weight=draw_weight())
+    np.testing.assert_allclose(r2(prediction, target, draw_weight()), truth, rtol=1e-5)
+
+
+@pytest.mark.parametrize("negative", [0, -1])
+@pytest.mark.parametrize("ties", [True, False])
+def test_roc_auc_takes_both_kinds_of_labels(negative, ties):
+    scores, labels = draw("roc_auc", seed=5, ties=ties)
+    ours = jitted("roc_auc")(scores, np.where(labels == 1, 1, negative), draw_weight())
+    truth = sklearn.metrics.roc_auc_score(labels, scores, sample_weight=draw_weight())
+    np.testing.assert_allclose(ours, truth, rtol=1e-6)
+
+
+def test_roc_auc_corners():
+    labels = np.array([0, 1])
+    assert roc_auc(np.array([0.0, -0.0]), labels) == 0.5
+    assert roc_auc(np.array([-np.inf, np.inf]), labels) == 1
+    assert roc_auc(np.array([7, 3]), labels) == 0
+    assert np.isnan(roc_auc(np.array([0.0, 1.0]), np.array([1, 1])))
+
+
+def test_float64_is_computed_in_float64():
+    with jax.enable_x64(True):
+        for name in ("mean_squared_error", "r2", "roc_auc", "perplexity", "precision"):
+            prediction, target = (x.astype(np.float64) if x.dtype == np.float32 else x for x in draw(name))
+            value = jitted(name)(prediction, target, draw_weight())
+            assert value.dtype == jnp.float64
+            np.testing.assert_allclose(value, SKLEARN[name](prediction, target, draw_weight()), rtol=1e-9)
+
+
+class Identity:
+    @staticmethod
+    def apply(params, x, key=None):
+        return params * x
+
+
+def test_per_example_averages_what_a_metric_measures():
+    """The metric dict of a loss and a Metric over the same rows agree."""
+    scores, labels = draw("accuracy")
+    measured = {"accuracy": correct, "error": zero_one}
+    loss = jax.jit(per_example(supervised(Identity(), softmax_cross_entropy, measured)))
+    value, metrics = loss(1.0, (scores, labels), mask=draw_weight())
+    names = ("perplexity", "accuracy", "zero_one_error")
+    expected = [jitted(name)(scores, labels, draw_weight()) for name in names]
+    np.testing.assert_allclose([np.exp(value), metrics["accuracy"], metrics["error"]], expected, rtol=1e-5)
+
+
+def test_regression_metrics_take_integers():
+    assert mean_squared_error(np.array([1, 2]), np.array([1, 4])) == 2
+    assert mean(absolute_error)(np.array([1, 2]), np.array([1, 4])) == 1

@@ -1,0 +1,100 @@
+"""Stopping rules on made-up sequences of observations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gdjax import stopping
+from gdjax.spec import parse
+from gdjax.stopping import RULES, any_of, budget, change, divergence, never, non_finite, patience, target
+from gdjax.types import Observation, Stop
+
+NAN, INF = float("nan"), float("inf")
+
+
+def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1.0):
+    loss = value if loss is None else loss
+    numbers = map(jnp.asarray, (float(value), float(loss), float(change), step, float(epoch), float(seconds)))
+    value, loss, change, step, epoch, seconds = numbers
+    return Observation(value, sign, loss, change, step, epoch, seconds)
+
+
+def stops(rule, observations):
+    """The code after each observation; compiled once, as a run does."""
+    update = jax.jit(lambda rule, state, seen: rule.update(state, seen))
+    state, codes = rule.settle().init(), []
+    for seen in observations:
+        state, code = update(rule.settle(), state, seen)
+        assert code.dtype == jnp.int32
+        codes.append(Stop(int(code)))
+    assert update._cache_size() == 1, "the state must be a fixed point of update"
+    return [code.name for code in codes]
+
+
+RUN = "RUNNING"
+CASES = [
+    (patience(2), [observe(v) for v in (3, 2, 2, 1, 1, 1)], [RUN, RUN, RUN, RUN, RUN, "PATIENCE"]),
+    (patience(2, min_delta=0.5), [observe(v) for v in (3, 2.8, 2.6)], [RUN, RUN, "PATIENCE"]),
+    (patience(1), [observe(v) for v in (1, NAN)], [RUN, "PATIENCE"]),
+    (change(0.1), [observe(0, loss=v) for v in (3, 2, 1.95)], [RUN, RUN, "CONVERGED"]),
+    (change(0.1, "batch"), [observe(0, change=c) for c in (1, 0.1)], [RUN, "CONVERGED"]),
+    (change(0.1, "batch"), [observe(0)], [RUN]),
+    (target(0.5), [observe(v) for v in (1, 0.5)], [RUN, "TARGET"]),
+    (target(0.9), [observe(-v, sign=-1.0) for v in (0.8, 0.95)], [RUN, "TARGET"]),
+    (budget(epochs=2), [observe(1, epoch=e) for e in (1, 2)], [RUN, "BUDGET"]),
+    (budget(steps=10), [observe(1, step=s) for s in (9, 10)], [RUN, "BUDGET"]),
+    (budget(seconds=3.0), [observe(1, seconds=s) for s in (2.9, 3.1)], [RUN, "BUDGET"]),
+    (budget(epochs=9, steps=10), [observe(1, step=10, epoch=1)], ["BUDGET"]),
+    (budget(), [observe(1, step=10**6)], [RUN]),
+    (divergence(10), [observe(0, loss=v) for v in (2, 19, 21)], [RUN, RUN, "DIVERGED"]),
+    (divergence(10), [observe(0, loss=v) for v in (1e-9, 9.0, 11.0)], [RUN, RUN, "DIVERGED"]),
+    (non_finite(), [observe(1), observe(1, loss=INF)], [RUN, "NON_FINITE"]),
+    (non_finite(), [observe(1), observe(NAN, loss=1.0)], [RUN, "NON_FINITE"]),
+    (never(), [observe(NAN)], [RUN]),
+    (any_of(non_finite(), patience(1)), [observe(1), observe(NAN)], [RUN, "NON_FINITE"]),
+    (any_of(patience(1), non_finite()), [observe(1), observe(NAN)], [RUN, "PATIENCE"]),
+    (any_of(), [observe(1)], [RUN]),
+]
+
+
+@pytest.mark.parametrize(("rule", "observations", "expected"), CASES, ids=lambda x: repr(x)[:40])
+def test_a_rule_speaks_when_it_should(rule, observations, expected):
+    assert stops(rule, observations) == expected
+
+
+def test_every_rule_is_in_the_table_and_has_a_case():
+    factories = {n: f for n, f in vars(stopping).items() if hasattr(f, "recipe")}
+    assert factories == RULES
+    assert {node.recipe.name for rule, *_ in CASES for node in rule.walk()} == set(RULES)
+
+
+def test_rules_print_as_their_calls_and_a_new_number_is_no_new_program():
+    text = "any_of(patience(5, min_delta=0.001), budget(seconds=60))"
+    assert repr(parse(text, RULES)) == text
+    program = jax.jit(lambda rule, seen: rule.update(rule.init(), seen)[1])
+    for patient in (3, 4):
+        program(any_of(patience(patient)).settle(), observe(1))
+    assert program._cache_size() == 1
+
+
+def test_vmapped_rules_stop_each_on_its_own():
+    rules = jax.tree.map(lambda *x: jnp.stack(x), *(target(v).settle() for v in (0.1, 0.9)))
+    codes = jax.vmap(lambda rule: rule.update(rule.init(), observe(0.5))[1])(rules)
+    np.testing.assert_array_equal(codes, [Stop.RUNNING, Stop.TARGET])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: patience(0),
+        lambda: patience(3, -1.0),
+        lambda: change(-1),
+        lambda: change(0.1, "sometimes"),
+        lambda: budget(epochs=0),
+        lambda: divergence(0.5),
+    ],
+)
+def test_bad_rules_are_refused(make):
+    with pytest.raises(ValueError, match="must be"):
+        make()
