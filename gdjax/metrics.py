@@ -24,7 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gdjax.losses import absolute_error, bind, softmax_cross_entropy, squared_error
+from gdjax.losses import absolute_error, softmax_cross_entropy, squared_error
+from gdjax.programs import bind
 from gdjax.tree import arithmetic_dtype
 
 

@@ -115,7 +115,9 @@ class Recipe:
             default = self.signature.parameters[name].default
             for value in jax.tree.leaves(arguments[name], is_leaf=callable):
                 if not (is_number(value) or callable(value) or value is default):
-                    raise TypeError(f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}")
+                    raise TypeError(
+                        f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}"
+                    )
                 check_interval(self.name, name, value, interval)
 
     def dtype(self, name: str) -> jnp.dtype:
@@ -177,7 +179,9 @@ class Node:
 
             return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, Node))
 
-        return self._make(self.recipe, {name: settle_child(name, child) for name, child in self._children.items()})
+        return self._make(
+            self.recipe, {name: settle_child(name, child) for name, child in self._children.items()}
+        )
 
     def walk(self) -> Iterator[Node]:
         """This node and all nodes among its arguments, outermost first."""
@@ -289,7 +293,9 @@ def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:
     return recipe.kind._make(recipe, recipe.hide(arguments))
 
 
-def _factory(kind: type[Node], body: Callable | None, static: tuple[str, ...], bounds: dict[str, str] | None) -> Any:
+def _factory(
+    kind: type[Node], body: Callable | None, static: tuple[str, ...], bounds: dict[str, str] | None
+) -> Any:
     if body is None:
         return lambda body: _factory(kind, body, static, bounds)
     recipe = Recipe(kind, body, static, bounds or {})
@@ -345,7 +351,9 @@ def as_optimizer(x: Any) -> Optimizer:
 def _show(child: Any) -> Any:
     """The inverse of `Recipe.hide`."""
     return jax.tree.map(
-        lambda x: x.value if isinstance(x, Static) else x, child, is_leaf=lambda x: isinstance(x, (Node, Static))
+        lambda x: x.value if isinstance(x, Static) else x,
+        child,
+        is_leaf=lambda x: isinstance(x, (Node, Static)),
     )
 
 

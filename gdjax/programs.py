@@ -2,7 +2,7 @@
 
 `compiled(f)` is `jax.jit(f)` kept under the *value* of f. What gdjax's makers return (`make_step(...)`,
 `per_example(...)`, `mlp(...)`) compares by value, so building the same loop twice compiles it once. Bound methods and
-`functools.partial` compare by identity in Python; `by_value` gives them a value too. The least recently used programs
+`functools.partial` compare by identity in Python; `bind` gives them a value too. The least recently used programs
 are dropped; `clear_programs()` drops all.
 """
 
@@ -25,7 +25,7 @@ _programs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
 
 def compiled(function: Callable, donate: tuple[int, ...] = ()) -> Any:
     """The jitted function, the same object for equal functions."""
-    key = by_value(function), donate
+    key = bind(function), donate
     if key not in _programs:
         _programs[key] = jax.jit(key[0], donate_argnums=donate)
         while len(_programs) > CAPACITY:
@@ -55,15 +55,14 @@ class Bound:
         return inspect.signature(functools.partial(self.function, *self.args, **dict(self.keywords)))
 
 
-def bind(function: Callable, *args: Any, **keywords: Any) -> Bound:
-    """function with some arguments given, equal to any other such call: `bind(huber, delta=0.5)`."""
-    return Bound(function, args, tuple(sorted(keywords.items())))
+def bind(function: Any, *args: Any, **keywords: Any) -> Any:
+    """`functools.partial` that compares by value: `bind(huber, delta=0.5)`.
 
-
-def by_value(function: Any) -> Any:
-    """The same function, comparing by value also where it is a `functools.partial` or a bound method."""
-    if isinstance(function, functools.partial):
-        return bind(by_value(function.func), *function.args, **function.keywords)
+    A partial or a bound method given alone comes back comparing by value; any other function as it is.
+    """
     if isinstance(function, types.MethodType):
-        return bind(function.__func__, function.__self__)
-    return function
+        function, args = function.__func__, (function.__self__, *args)
+    partial = functools.partial(function, *args, **keywords)
+    if not (partial.args or partial.keywords):
+        return function
+    return Bound(partial.func, partial.args, tuple(sorted(partial.keywords.items())))

@@ -1,10 +1,10 @@
 """The run folder: all that a run was and found, written whole or not at all, and read back.
 
-    config.json     enough to repeat the run: the options, argv, versions, device, seed, data hash, git revision
-    metrics.jsonl   one line per evaluation
-    result.json     why it stopped, how long it took, the scores on each part of the data
-    params.npz      the best parameters by path, and the scaling of inputs and targets
-    *.png           pictures
+config.json     enough to repeat the run: the options, argv, versions, device, seed, data hash, git revision
+metrics.jsonl   one line per evaluation
+result.json     why it stopped, how long it took, the scores on each part of the data
+params.npz      the best parameters by path, and the scaling of inputs and targets
+*.png           pictures
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ class LoadedRun:
 
     def predict(self, x: Any) -> jax.Array:
         """The model's output: scores per class, one score for two classes, or the target in its own units."""
-        y = self.model.apply(self.params, standardize(self.scalings["inputs"], x).astype(self.config["dtype"]))
+        y = self.model.apply(
+            self.params, standardize(self.scalings["inputs"], x).astype(self.config["dtype"])
+        )
         y = y.astype(jnp.result_type(float))
         if "target" not in self.scalings:
             return y

@@ -668,7 +668,7 @@ def test_penalties_of_complex_and_half_precision_leaves():
     value, grad = jax.jit(jax.value_and_grad(elastic(1.0, 0.5)))({"w": weights})
     assert value == 15
     assert np.all(np.isfinite(grad["w"]))
-    assert l2(1.0)({"w": jnp.ones((1000, 1), jnp.bfloat16)}) == 1000
+    assert l2(1.0)({"w": jnp.ones((1001, 1), jnp.bfloat16)}) == 1001
 
 
 def test_penalties_are_equal_by_value_and_checked():

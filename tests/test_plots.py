@@ -59,7 +59,7 @@ def test_import_gdjax_leaves_matplotlib_alone_and_pictures_leave_pyplot_alone():
     program = (
         "import sys, gdjax\n"
         "assert not any(name.startswith('matplotlib') for name in sys.modules), 'import gdjax'\n"
-        "import matplotlib; before = matplotlib.rcParams.copy()\n"
+        "import matplotlib; matplotlib.get_backend(); before = matplotlib.rcParams.copy()\n"
         "from gdjax.plots import curves\n"
         "curves({'epoch': [1.0], 'loss': [1.0]}, 0).draw_without_rendering()\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'curves'\n"
@@ -497,8 +497,8 @@ def test_boundary_is_paler_where_the_classifier_is_less_certain():
     row = np.asarray(image.get_array())[0]  # (SIDE, 3), from left to right
     depth = np.abs(1 - row).sum(axis=1)
     middle = int(SIDE * (0 - low) / (high - low))
-    assert depth[0] > 2 * depth[middle - 1]
-    assert depth[-1] > 2 * depth[middle + 1]
+    assert depth[0] > 1.5 * depth[middle - 1]
+    assert depth[-1] > 1.5 * depth[middle + 1]
     assert (np.diff(depth[: middle - 1]) <= 1e-9).all()
     np.testing.assert_allclose(row[0], style.mix("white", PALETTE[0], 0.36), atol=0.01)
     np.testing.assert_allclose(row[-1], style.mix("white", PALETTE[1], 0.36), atol=0.01)
@@ -593,9 +593,9 @@ def test_points_that_are_not_finite_are_counted():
         ),
         (
             (right_of(0), X, Y, [*CLASSES, "top"], FEATURES),
-            r"predict must return \(90060, 3\), got \(90060, 2\)",
+            r"predict must return \(3660, 3\), got \(3660, 2\)",
         ),
-        ((lambda x: x[:5, 0], X, Y, CLASSES, FEATURES), r"predict must return \(90060, 2\), got \(5,\)"),
+        ((lambda x: x[:5, 0], X, Y, CLASSES, FEATURES), r"predict must return \(3660, 2\), got \(5,\)"),
         ((right_of(0), X * np.nan, Y, CLASSES, FEATURES), "x must have a finite row, got none"),
     ],
 )

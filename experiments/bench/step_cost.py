@@ -32,7 +32,9 @@ from gdjax.programs import compiled
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
 
 model = models.mlp(SIZES)
-loss_fn = losses.per_example(losses.supervised(model, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
+loss_fn = losses.per_example(
+    losses.supervised(model, losses.softmax_cross_entropy, {"accuracy": metrics.correct})
+)
 
 
 def digits():
@@ -68,7 +70,9 @@ def batches(order, rows):
     """Row indices (steps, BATCH) and the mask of the ragged tail."""
     steps = -(-rows // BATCH)
     padded = jnp.pad(order, (0, steps * BATCH - rows))
-    return padded.reshape(steps, BATCH), (jnp.arange(steps * BATCH) < rows).astype(jnp.float32).reshape(steps, BATCH)
+    return padded.reshape(steps, BATCH), (jnp.arange(steps * BATCH) < rows).astype(jnp.float32).reshape(
+        steps, BATCH
+    )
 
 
 def python_loop(train, validation):
@@ -170,7 +174,9 @@ def fits(train, validation):
     """Wall and compile seconds of a first fit and of a second with another rate, and the second's compilations."""
     compilations = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda name, seconds, **_: compilations.append(seconds) if name.endswith("backend_compile_duration") else None
+        lambda name, seconds, **_: (
+            compilations.append(seconds) if name.endswith("backend_compile_duration") else None
+        )
     )
     figures = []
     for rate in (RATE, 2 * RATE):
@@ -179,7 +185,14 @@ def fits(train, validation):
         before = time.perf_counter()
         result = loop.fit(loss_fn, params, optimizers.adam(rate), train, validation, epochs=EPOCHS)
         wall = time.perf_counter() - before
-        figures.append({"wall": wall, "run": result.seconds, "compile": result.compile_seconds, "compiled": len(compilations)})
+        figures.append(
+            {
+                "wall": wall,
+                "run": result.seconds,
+                "compile": result.compile_seconds,
+                "compiled": len(compilations),
+            }
+        )
     return figures
 
 
@@ -192,18 +205,27 @@ def main() -> None:
     ways = {"run": gdjax_run, "(a) Optax, Python loop": python_loop, "(b) Optax, scan": scan_loop}
     calls = {name: functools.partial(make(train, validation), params, key) for name, make in ways.items()}
     seconds = interleave({**calls, "floor: matrix products": matrix_products(steps)}, options.repeats)
-    print(f"{'x'.join(map(str, SIZES))}, batch {BATCH}, {steps} steps in {EPOCHS} epochs, {options.repeats} rounds\n")
+    print(
+        f"{'x'.join(map(str, SIZES))}, batch {BATCH}, {steps} steps in {EPOCHS} epochs, {options.repeats} rounds\n"
+    )
     print(f"  {'':<24}{'us a step':>10}   run / this (quartiles)")
     for name, values in seconds.items():
         median, low, high = ratio(seconds["run"], values)
-        print(f"  {name:<24}{np.median(values) / steps * 1e6:>10.1f}   {median:.2f} ({low:.2f} to {high:.2f})")
+        print(
+            f"  {name:<24}{np.median(values) / steps * 1e6:>10.1f}   {median:.2f} ({low:.2f} to {high:.2f})"
+        )
     beyond = second["wall"] - float(np.median(seconds["run"]))
     print(f"\n  first fit   {first['wall']:.2f} s, of which {first['compile']:.2f} s compiling the run")
-    print(f"  second fit  {second['wall']:.3f} s at another rate: {second['compiled']} programs compiled, "
-          f"{beyond * 1e3:+.0f} ms beyond the compiled run")
+    print(
+        f"  second fit  {second['wall']:.3f} s at another rate: {second['compiled']} programs compiled, "
+        f"{beyond * 1e3:+.0f} ms beyond the compiled run"
+    )
     ratios = {name: ratio(seconds["run"], values) for name, values in seconds.items()}
     medians = {name: float(np.median(values)) / steps for name, values in seconds.items()}
-    write(options.json, {"seconds_per_step": medians, "ratios": ratios, "first_fit": first, "second_fit": second})
+    write(
+        options.json,
+        {"seconds_per_step": medians, "ratios": ratios, "first_fit": first, "second_fit": second},
+    )
 
 
 if __name__ == "__main__":

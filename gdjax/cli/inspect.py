@@ -40,7 +40,9 @@ class Evaluate:
         print(f"  {'':<12}{'rows':>7}{'loss':>12}{metric:>12}")
         for name, data in parts.named().items():
             scores = compiled(evaluate)(run.params, data)
-            print(f"  {name:<12}{len(data[0]):>7}{float(scores['loss']):>12.6f}{float(scores[metric]):>12.6f}")
+            print(
+                f"  {name:<12}{len(data[0]):>7}{float(scores['loss']):>12.6f}{float(scores[metric]):>12.6f}"
+            )
         return 0
 
 

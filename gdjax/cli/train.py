@@ -24,11 +24,11 @@ from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.specs import OptimizerRequest
 from gdjax.data import Dataset, Scaling, fit_scaling, hash_of, load, split, standardize
 from gdjax.loop import Evaluate, Result, fit, make_evaluate
-from gdjax.losses import LOSSES, LossEntry, PerExample, bind, per_example, supervised
+from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
 from gdjax.models import ACTIVATIONS, MODELS, mlp, summary
 from gdjax.nodes import Model, Optimizer, Rule
 from gdjax.plots import boundary, confusion, curves, save
-from gdjax.programs import compiled
+from gdjax.programs import bind, compiled
 from gdjax.types import RunState, Stop
 
 DEFAULT_EPOCHS = 200
@@ -115,7 +115,10 @@ class Train:
         if not self.quiet:
             print(report(folder, job, parts, result, scores))
         if result.stop in (Stop.NON_FINITE, Stop.DIVERGED):
-            print(f"gdjax: the run ended {result.stop.name}: try a smaller --learning-rate or --clip 1", file=sys.stderr)
+            print(
+                f"gdjax: the run ended {result.stop.name}: try a smaller --learning-rate or --clip 1",
+                file=sys.stderr,
+            )
             return 1
         return 0
 
@@ -128,12 +131,16 @@ def use_device(device: str | None, dtype: str) -> None:
     try:
         jax.devices()
     except RuntimeError as error:
-        raise UserError(f"--device {device} is not to be had on this machine; leave it out for the best there is") from error
+        raise UserError(
+            f"--device {device} is not to be had on this machine; leave it out for the best there is"
+        ) from error
 
 
 def next_folder(data: str) -> Path:
     """runs/<data>-<n>, the first that is free."""
-    return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
+    return next(
+        path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists()
+    )
 
 
 class Parts(NamedTuple):
@@ -159,7 +166,9 @@ def prepare(options: Train) -> Parts:
 def deal(dataset: Dataset, fractions: tuple[float, ...], seed: int, dtype: str) -> Parts:
     """The parts that follow from a seed; the same ones when a run is evaluated later."""
     classes = dataset.y if dataset.task == "classification" else None
-    dealt = split((dataset.x, dataset.y), fractions, jax.random.fold_in(jax.random.key(seed), 0), stratify=classes)
+    dealt = split(
+        (dataset.x, dataset.y), fractions, jax.random.fold_in(jax.random.key(seed), 0), stratify=classes
+    )
     scalings = {"inputs": fit_scaling(dealt[0][0])}
     if classes is None:
         scalings["target"] = fit_scaling(dealt[0][1])
@@ -230,7 +239,9 @@ def objective(options: Train, dataset: Dataset) -> tuple[Model, str, PerExample,
     loss_name = options.loss or DEFAULT_LOSSES.get(options.model, fallback)
     entry = LOSSES[loss_name]
     if entry.task != dataset.task:
-        raise ValueError(f"--loss {loss_name} is for {entry.task}, the target of {dataset.name} is one of {dataset.task}")
+        raise ValueError(
+            f"--loss {loss_name} is for {entry.task}, the target of {dataset.name} is one of {dataset.task}"
+        )
     classes = len(dataset.target_names)
     if entry.labels in ("binary", "sign") and classes != 2:
         raise ValueError(f"--loss {loss_name} is for two classes, {dataset.name} has {classes}")
@@ -251,7 +262,9 @@ def build_model(options: Train, dataset: Dataset, loss: LossEntry) -> Model:
     takes_classes = options.model == "softmax_regression"
     if takes_classes != (outputs is not None):
         wanted = "scores per class" if outputs is not None else "one score"
-        raise ValueError(f"--model {options.model} does not fit a loss that takes {wanted}; choose another --loss")
+        raise ValueError(
+            f"--model {options.model} does not fit a loss that takes {wanted}; choose another --loss"
+        )
     return MODELS[options.model](features, classes) if takes_classes else MODELS[options.model](features)
 
 
@@ -270,7 +283,9 @@ def execute(options: Train, job: Job, parts: Parts) -> Result:
     params = compiled(job.model.init)(jax.random.fold_in(jax.random.key(options.seed), 2))
     params = jax.tree.map(lambda p: p.astype(options.dtype), params)
     length = {"steps": options.steps} if options.steps else {"epochs": options.epochs or DEFAULT_EPOCHS}
-    with tqdm(unit=" evaluations", disable=True if options.quiet else None, file=sys.stderr, leave=False) as bar:
+    with tqdm(
+        unit=" evaluations", disable=True if options.quiet else None, file=sys.stderr, leave=False
+    ) as bar:
         return fit(
             job.loss_fn,
             params,
@@ -291,13 +306,23 @@ def show_progress(bar: tqdm, run_state: RunState, metric: str) -> None:
     done, capacity = int(run_state.evaluations), len(run_state.history["loss"])
     bar.total = capacity
     last = {name: float(values[done - 1]) for name, values in run_state.history.items()}
-    shown = {"loss": last["loss"], "validation": last["validation_loss"], metric: last[f"validation_{metric}"]}
+    shown = {
+        "loss": last["loss"],
+        "validation": last["validation_loss"],
+        metric: last[f"validation_{metric}"],
+    }
     bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()}, refresh=False)
     bar.update(done - bar.n)
 
 
 def write(
-    place: Path, options: Train, argv: list[str], job: Job, parts: Parts, result: Result, scores: dict[str, Any]
+    place: Path,
+    options: Train,
+    argv: list[str],
+    job: Job,
+    parts: Parts,
+    result: Result,
+    scores: dict[str, Any],
 ) -> None:
     """The files of the run folder."""
     dataset = parts.dataset
@@ -362,16 +387,28 @@ def pictures(job: Job, parts: Parts, result: Result) -> dict[str, Any]:
     apply = compiled(job.model.apply)
     x, y = parts.test
     counts = measures.confusion_counts(len(dataset.target_names))(apply(result.params, x), y)
-    made["confusion.png"] = confusion(np.asarray(counts), dataset.target_names, f"{dataset.name}: {len(y)} test rows")
+    made["confusion.png"] = confusion(
+        np.asarray(counts), dataset.target_names, f"{dataset.name}: {len(y)} test rows"
+    )
     if x.shape[1] == 2:
         inputs = parts.scalings["inputs"]
-        back = {name: (np.asarray(x * inputs.scale + inputs.mean), np.asarray(y)) for name, (x, y) in parts.named().items()}
+        back = {
+            name: (np.asarray(x * inputs.scale + inputs.mean), np.asarray(y))
+            for name, (x, y) in parts.named().items()
+        }
 
         def predict(points):
-            return np.asarray(probabilities(job, apply(result.params, standardize(inputs, points).astype(x.dtype))))
+            return np.asarray(
+                probabilities(job, apply(result.params, standardize(inputs, points).astype(x.dtype)))
+            )
 
         made["boundary.png"] = boundary(
-            predict, *back["train"], dataset.target_names, dataset.feature_names, back["test"], f"{dataset.name}: {job.model}"
+            predict,
+            *back["train"],
+            dataset.target_names,
+            dataset.feature_names,
+            back["test"],
+            f"{dataset.name}: {job.model}",
         )
     return made
 

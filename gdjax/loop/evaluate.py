@@ -15,6 +15,7 @@ from gdjax.loop.epoch import weighted_mean
 from gdjax.loop.step import evaluate_loss
 from gdjax.losses import takes_mask
 from gdjax.metrics import Metric
+from gdjax.programs import bind
 from gdjax.types import Metrics, Params
 
 
@@ -37,7 +38,7 @@ def make_evaluate(
     named = tuple(metrics.items()) if isinstance(metrics, Mapping) else tuple(metrics)
     if named and predict is None:
         raise ValueError(f"make_evaluate: metrics {[name for name, _ in named]} need predict=, got None")
-    return Evaluate(loss_fn, named, predict, chunk_size)
+    return Evaluate(loss_fn, named, None if predict is None else bind(predict), chunk_size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,6 @@ from gdjax.loop.epoch import make_epoch
 from gdjax.loop.evaluate import Evaluate, make_evaluate
 from gdjax.loop.run import Run, make_run, start_run
 from gdjax.loop.step import make_state, make_step
-from gdjax.losses import Stateful
 from gdjax.nodes import Rule
 from gdjax.programs import compiled
 from gdjax.types import Params, RunState, Stop, TrainState
@@ -123,7 +122,9 @@ def fit(
         if total % period:  # the last, shorter period, so that the length is exact
             rest = dataclasses.replace(epoch, steps=total % period)
             run_state = driver.drive(make_run(rest, evaluate, monitor, mode), run_state, -(-total // period))
-    return summarize(run, run_state, time.perf_counter() - began - driver.compile_seconds, driver.compile_seconds)
+    return summarize(
+        run, run_state, time.perf_counter() - began - driver.compile_seconds, driver.compile_seconds
+    )
 
 
 @dataclasses.dataclass
@@ -144,7 +145,9 @@ class Driver:
         if done >= until or int(run_state.stop) != Stop.RUNNING:
             return run_state
         before = time.perf_counter()
-        run_state = jax.block_until_ready(program(run_state, self.data, self.validation, done, 0.0))  # compiles, runs nothing
+        run_state = jax.block_until_ready(
+            program(run_state, self.data, self.validation, done, 0.0)
+        )  # compiles, runs nothing
         self.compile_seconds += time.perf_counter() - before
         length = 1
         while done < until and int(run_state.stop) == Stop.RUNNING:

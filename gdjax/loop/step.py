@@ -32,7 +32,9 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
     optimizer = as_optimizer(optimizer).settle()
     params = tree.distinct_copy(tree.part(params))
     if not jax.tree.leaves(params):
-        raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
+        raise ValueError(
+            f"make_state: params must have at least one array to train, got {tree.whole(params)!r}"
+        )
     zero = np.zeros((), np.int32)
     return TrainState(
         step=jnp.array(zero),

@@ -131,7 +131,13 @@ def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0, weight_dec
     """
     slots = {"e_g": Slot(real=True), "e_x": Slot(real=True)}
     return leafwise(
-        adadelta_rule, learning_rate, slots=slots, mask=weight_decay_mask, rho=rho, eps=eps, weight_decay=weight_decay
+        adadelta_rule,
+        learning_rate,
+        slots=slots,
+        mask=weight_decay_mask,
+        rho=rho,
+        eps=eps,
+        weight_decay=weight_decay,
     )
 
 

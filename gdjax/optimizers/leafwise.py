@@ -89,7 +89,12 @@ def leafwise(
         like = grads if params is None else params
         steps = tree.leafmap(
             lambda g, p, decays, *slot_leaves: lift(
-                g, None if params is None else p, state.count + 1, dict(zip(slots, slot_leaves, strict=True)), now, decays
+                g,
+                None if params is None else p,
+                state.count + 1,
+                dict(zip(slots, slot_leaves, strict=True)),
+                now,
+                decays,
             ),
             grads,
             like,

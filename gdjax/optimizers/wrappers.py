@@ -152,7 +152,9 @@ def reduce_on_plateau(
         improved = value < state.best - margin
         waiting = state.cooldown_count > 0
         idle = improved | waiting | jnp.isnan(value)
-        count = jnp.where(idle, jnp.where(jnp.isnan(value) & ~improved, state.plateau_count, 0), state.plateau_count + 1)
+        count = jnp.where(
+            idle, jnp.where(jnp.isnan(value) & ~improved, state.plateau_count, 0), state.plateau_count + 1
+        )
         drop = count >= patience
         return state._replace(
             rate_scale=jnp.where(drop, jnp.maximum(factor * state.rate_scale, min_scale), state.rate_scale),
@@ -169,6 +171,8 @@ def reduce_on_plateau(
         updates, inner_state = inner.update(grads, state.inner, params, evaluation=evaluation, **extra_args)
         updates = jax.tree.map(lambda u: (u * observed.rate_scale).astype(u.dtype), updates)
         seen = jnp.asarray(count, jnp.int32)
-        return updates, tree.cast_like(observed._replace(seen=seen, inner=inner_state), state._replace(inner=inner_state))
+        return updates, tree.cast_like(
+            observed._replace(seen=seen, inner=inner_state), state._replace(inner=inner_state)
+        )
 
     return init, update

@@ -1,0 +1,202 @@
+"""The lifts of a loss: from one example to any batch.
+
+What every training loop repeats around a loss (map over the batch, leave out the padding, weigh, average, average the
+metrics alike, add the penalty) is said once, in `per_example`:
+
+    value = sum_i m_i w_i l(params, example_i) / sum_i m_i w_i  +  penalty(params)
+
+so the usual loss is `per_example(supervised(model, softmax_cross_entropy, {"accuracy": correct}))`. What the lifts return
+compares by value, a `functools.partial` inside included, so that a loop built again is not compiled again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from gdjax.programs import bind
+from gdjax.tree import arithmetic_dtype, select
+from gdjax.types import Batch, Metrics, Params
+
+RESERVED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
+
+
+@dataclasses.dataclass(frozen=True)
+class PerExample:
+    """A loss on one example, lifted to any batch; made by `per_example`."""
+
+    loss: Callable
+    weight: Callable | None = None
+    penalty: Callable | None = None
+
+    def __call__(
+        self, params: Params, batch: Batch, key: jax.Array | None = None, *, mask: ArrayLike | None = None
+    ) -> tuple[jax.Array, Metrics]:
+        weights = self._weights(batch, mask)
+        lifted_params = params
+        if mask is not None or self.weight is not None:
+            lifted_params, batch = _without_weightless(params, batch, weights)
+        keys = None if key is None else jax.random.split(key, weights.size)
+        losses, metrics = jax.vmap(self._one, in_axes=(None, 0, 0))(lifted_params, batch, keys)
+        value = _weighted_mean(losses, weights)
+        metrics = {name: _weighted_mean(x, weights) for name, x in metrics.items()}
+        metrics["weight"] = jnp.sum(weights, dtype=jnp.float32)
+        if self.penalty is not None:
+            metrics["penalty"] = self.penalty(params)
+            value = value + metrics["penalty"]
+        return value, metrics
+
+    def _one(self, params: Params, example: Any, key: jax.Array | None) -> tuple[jax.Array, Metrics]:
+        returned = _with_key(self.loss)(params, example, key)
+        value, metrics = returned if isinstance(returned, tuple) else (returned, {})
+        if taken := RESERVED & metrics.keys():
+            raise ValueError(f"per_example: metrics must not be named weight or penalty, got {min(taken)!r}")
+        for name, x in {"loss": value, **metrics}.items():
+            _check_scalar(name, np.shape(x))
+        return jnp.asarray(value), {name: jnp.asarray(x) for name, x in metrics.items()}
+
+    def _weights(self, batch: Batch, mask: ArrayLike | None) -> jax.Array:
+        """m_i w_i, (B,) float; a masked row weighs 0 whatever it holds."""
+        size = _batch_size(batch)
+        m = jnp.ones(size) if mask is None else jnp.asarray(mask).astype(float)
+        if m.shape != (size,):
+            raise ValueError(f"per_example: mask must have shape ({size},), got {m.shape}")
+        if self.weight is None:
+            return m
+        w = jax.vmap(self.weight)(batch)
+        _check_scalar("weight", w.shape[1:])
+        return jnp.where(m != 0, m * w, 0)
+
+
+def per_example(
+    loss: Callable, weight: Callable | None = None, penalty: Callable[[Params], jax.Array] | None = None
+) -> PerExample:
+    """A loss on one example -> a loss on any batch: the weighted mean over its unmasked rows.
+
+        value = sum_i m_i w_i l_i / sum_i m_i w_i + penalty(params)
+
+    The result is called `(params, batch, key=None, *, mask=None)` and returns `(value, metrics)`. A row of
+    weight 0 has no influence on value, metrics or gradient, not even if it holds NaN; where all weigh 0, the
+    mean and its gradient are 0. Metrics are averaged alike, and two are added: "weight", sum_i m_i w_i ()
+    float32, by which a loop weighs this batch in the mean of an epoch, and "penalty" where there is one.
+
+    Args:
+        loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). It
+            takes a key if it needs a third argument or has one named key: its own, None if none is given.
+        weight: example -> scalar >= 0.
+        penalty: params -> scalar, e.g. `l2(1e-4)`.
+
+    Shapes: leaves of batch (B, ...), mask (B,) bool or float >= 0.   Raises: ValueError if a loss, metric or
+    weight of one example is no scalar, a metric takes a reserved name, or batch and mask differ in their
+    leading axes.
+    """
+    return PerExample(bind(loss), weight and bind(weight), penalty and bind(penalty))
+
+
+@dataclasses.dataclass(frozen=True)
+class Supervised:
+    """A model and a loss as a loss on one example (x, y); made by `supervised`."""
+
+    model: Any
+    loss: Callable
+    metrics: tuple[tuple[str, Callable], ...] = ()
+
+    def __call__(
+        self, params: Params, example: tuple[Any, Any], key: jax.Array | None = None
+    ) -> tuple[jax.Array, Metrics]:
+        x, y = example
+        prediction = self.model.apply(params, x, key)
+        metrics = {name: jnp.mean(metric(prediction, y)) for name, metric in self.metrics}
+        return jnp.mean(self.loss(prediction, y)), metrics
+
+
+def supervised(
+    model: Any, loss: Callable, metrics: Mapping[str, Callable] | Iterable[tuple[str, Callable]] = ()
+) -> Supervised:
+    """l(params, (x, y), key) = mean(loss(model.apply(params, x, key), y)), to be lifted by `per_example`.
+
+    Args:
+        model: what has `apply(params, x, key)` and hashes.
+        loss: (prediction, y) -> (...); the axes of a vector-valued target are averaged.
+        metrics: name -> (prediction, y) -> (...), of the same prediction and averaged alike.
+    """
+    named = sorted((name, bind(metric)) for name, metric in dict(metrics).items())
+    return Supervised(model, bind(loss), tuple(named))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stateful:
+    """A loss that carries a state from batch to batch; made by `stateful`."""
+
+    function: Callable
+
+    def __call__(
+        self, params: Params, model_state: Any, batch: Batch, key: jax.Array | None = None, **mask: Any
+    ) -> tuple[jax.Array, Metrics, Any]:
+        return self.function(params, model_state, batch, key, **mask)
+
+
+def stateful(function: Callable) -> Stateful:
+    """Marks `(params, model_state, batch, key) -> (scalar, metrics, model_state)`, e.g. batch norm.
+
+    It may also take `mask=`; then it reports a metric "weight", as `per_example` does.
+    """
+    return Stateful(bind(function))
+
+
+def takes_mask(loss_fn: Callable) -> bool:
+    """Whether a loss on batches has an argument `mask`, so that a ragged tail can be handed to it masked."""
+    function = loss_fn.function if isinstance(loss_fn, Stateful) else loss_fn
+    return "mask" in inspect.signature(function).parameters
+
+
+def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """sum w v / sum w, at least float32; 0 where all w are 0."""
+    values = values.astype(arithmetic_dtype(values))
+    weights = weights.astype(values.dtype)
+    total = jnp.sum(weights)
+    return jnp.sum(weights * values, where=weights != 0) / jnp.where(total == 0, 1, total)
+
+
+def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tuple[Params, Batch]:
+    """A weightless row becomes a copy of the first that counts: 0 times the gradient at a NaN would be NaN.
+
+    Where no row counts there is nothing to copy, and the gradient is cut at the parameters instead.
+    """
+    counts = weights != 0
+    first = jnp.argmax(counts)
+
+    def replace(x):
+        return jnp.where(jnp.expand_dims(counts, tuple(range(1, jnp.ndim(x)))), x, x[first])
+
+    return select(jnp.any(counts), params, jax.lax.stop_gradient(params)), jax.tree.map(replace, batch)
+
+
+def _with_key(loss: Callable) -> Callable:
+    """The loss as a function of (params, example, key)."""
+    parameters = inspect.signature(loss).parameters
+    positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) > 2 and positional[2].default is inspect.Parameter.empty:
+        return loss
+    if "key" in parameters:
+        return lambda params, example, key: loss(params, example, key=key)
+    return lambda params, example, key: loss(params, example)
+
+
+def _batch_size(batch: Batch) -> int:
+    shapes = [np.shape(x) for x in jax.tree.leaves(batch)]
+    if len({shape[:1] for shape in shapes}) != 1 or () in shapes:
+        raise ValueError(f"per_example: the leaves of a batch must share their leading axis, got {shapes}")
+    return shapes[0][0]
+
+
+def _check_scalar(name: str, shape: tuple[int, ...]) -> None:
+    if shape:
+        raise ValueError(f"per_example: the {name} of one example must be a scalar, got shape {shape}")
