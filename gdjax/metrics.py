@@ -103,9 +103,7 @@ def mean(function: Callable[[Any, Any], jax.Array]) -> Metric:
     return Metric(bind(_measure_mean, bind(function)), _mean_result)
 
 
-def _measure_mean(
-    function: Callable, prediction: Any, target: Any, weight: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _measure_mean(function: Callable, prediction: Any, target: Any, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
     values = jax.vmap(function)(prediction, target)
     values = jnp.mean(values, axis=tuple(range(1, values.ndim)), dtype=arithmetic_dtype(values))
     return jnp.sum(weight * values, where=weight != 0), jnp.sum(weight)

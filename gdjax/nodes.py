@@ -6,8 +6,9 @@ follow: a jitted function takes an optimizer as an argument and a new learning r
 stacked optimizer is a sweep; `grad` with respect to one is a hypergradient; printing gives the call back; pickling
 and comparing are those of the call.
 
-Four kinds of node exist, each made by the decorator of its name: `Optimizer` (init, update), `Schedule`
-(step -> value), `Rule` (init, update) and `Model` (init, apply). The decorated function is the *body*: it receives
+Four kinds of node are here, each made by the decorator of its name: `Optimizer` (init, update), `Schedule`
+(step -> value), `Rule` (init, update) and `Model` (init, apply); `register` and `decorator` make more (initializers are
+one). The decorated function is the *body*: it receives
 the arguments and returns plain functions, and it runs again whenever the node is used, so it must be cheap.
 """
 
@@ -24,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 P = ParamSpec("P")
 N = TypeVar("N", bound="Node")
@@ -57,7 +59,7 @@ def is_number(x: Any) -> bool:
 
 
 def is_concrete(x: Any) -> bool:
-    return is_number(x) and not isinstance(x, (jax.core.Tracer, jax.ShapeDtypeStruct))
+    return is_number(x) and not isinstance(x, (Tracer, jax.ShapeDtypeStruct))
 
 
 class Recipe:
@@ -115,9 +117,7 @@ class Recipe:
             default = self.signature.parameters[name].default
             for value in jax.tree.leaves(arguments[name], is_leaf=callable):
                 if not (is_number(value) or callable(value) or value is default):
-                    raise TypeError(
-                        f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}"
-                    )
+                    raise TypeError(f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}")
                 check_interval(self.name, name, value, interval)
 
     def dtype(self, name: str) -> jnp.dtype:
@@ -179,9 +179,7 @@ class Node:
 
             return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, Node))
 
-        return self._make(
-            self.recipe, {name: settle_child(name, child) for name, child in self._children.items()}
-        )
+        return self._make(self.recipe, {name: settle_child(name, child) for name, child in self._children.items()})
 
     def walk(self) -> Iterator[Node]:
         """This node and all nodes among its arguments, outermost first."""
@@ -268,7 +266,9 @@ class Model(Node):
         return self.build()[1](params, x, key)
 
 
-def _register(kind: type[Node]) -> None:
+def register(kind: type[Node]) -> None:
+    """Make a kind of node a pytree, with paths such as `.inner.learning_rate`."""
+
     def flatten_with_keys(node: Node):
         keyed = tuple((jax.tree_util.GetAttrKey(name), child) for name, child in node._children.items())
         return keyed, (node.recipe, tuple(node._children))
@@ -284,7 +284,7 @@ def _register(kind: type[Node]) -> None:
 
 
 for _kind in (Optimizer, Schedule, Rule, Model):
-    _register(_kind)
+    register(_kind)
 
 
 def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:
@@ -293,9 +293,7 @@ def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:
     return recipe.kind._make(recipe, recipe.hide(arguments))
 
 
-def _factory(
-    kind: type[Node], body: Callable | None, static: tuple[str, ...], bounds: dict[str, str] | None
-) -> Any:
+def _factory(kind: type[Node], body: Callable | None, static: tuple[str, ...], bounds: dict[str, str] | None) -> Any:
     if body is None:
         return lambda body: _factory(kind, body, static, bounds)
     recipe = Recipe(kind, body, static, bounds or {})
@@ -310,7 +308,9 @@ def _factory(
     return make
 
 
-def _decorator(kind: type[N], doc: str):
+def decorator(kind: type[N], doc: str):
+    """The decorator that makes factories of a kind of node out of bodies."""
+
     @overload
     def decorate(body: Callable[P, Any], /) -> Callable[P, N]: ...
     @overload
@@ -324,10 +324,10 @@ def _decorator(kind: type[N], doc: str):
     return decorate
 
 
-optimizer = _decorator(Optimizer, "A factory of optimizers from a body that returns (init, update).")
-schedule = _decorator(Schedule, "A factory of schedules from a body that returns a function of the step.")
-rule = _decorator(Rule, "A factory of stopping rules from a body that returns (init, update).")
-model = _decorator(Model, "A factory of models from a body that returns (init, apply).")
+optimizer = decorator(Optimizer, "A factory of optimizers from a body that returns (init, update).")
+schedule = decorator(Schedule, "A factory of schedules from a body that returns a function of the step.")
+rule = decorator(Rule, "A factory of stopping rules from a body that returns (init, update).")
+model = decorator(Model, "A factory of models from a body that returns (init, apply).")
 
 
 @optimizer
@@ -380,7 +380,7 @@ def _render_arguments(signature: inspect.Signature, arguments: dict[str, Any]) -
 
 def _render(value: Any) -> str:
     """Text that reads back as the value: float32 0.95 prints 0.95, not 0.94999998."""
-    if isinstance(value, (jax.core.Tracer, jax.ShapeDtypeStruct)):
+    if isinstance(value, (Tracer, jax.ShapeDtypeStruct)):
         return str(value)
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         array = np.asarray(value)

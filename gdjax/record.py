@@ -157,9 +157,7 @@ class LoadedRun:
 
     def predict(self, x: Any) -> jax.Array:
         """The model's output: scores per class, one score for two classes, or the target in its own units."""
-        y = self.model.apply(
-            self.params, standardize(self.scalings["inputs"], x).astype(self.config["dtype"])
-        )
+        y = self.model.apply(self.params, standardize(self.scalings["inputs"], x).astype(self.config["dtype"]))
         y = y.astype(jnp.result_type(float))
         if "target" not in self.scalings:
             return y

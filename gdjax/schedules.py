@@ -78,9 +78,7 @@ def linear(init_value: float, end_value: float, transition_steps: float, transit
         "transition_begin": NON_NEGATIVE,
     }
 )
-def polynomial(
-    init_value: float, end_value: float, power: float, transition_steps: float, transition_begin: float = 0
-):
+def polynomial(init_value: float, end_value: float, power: float, transition_steps: float, transition_begin: float = 0):
     """The difference to the end value falls like a power of the time that is left.
 
         f(s) = end_value + (init_value - end_value) (1 - x)^power,   x as in `linear`
@@ -125,9 +123,7 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]):
 
 
 @schedule(static=("interpolation",), bounds={"boundaries": POSITIVE, "values": ANY})
-def piecewise_interpolate(
-    boundaries: Sequence[float], values: Sequence[float], interpolation: str = "linear"
-):
+def piecewise_interpolate(boundaries: Sequence[float], values: Sequence[float], interpolation: str = "linear"):
     """A curve through given values at given steps, constant after the last.
 
         f(0) = values[0],   f(boundaries[i]) = values[i+1],   between them a line or half a cosine wave
@@ -287,12 +283,8 @@ def cosine(init_value: float, decay_steps: float, alpha: float = 0.0, exponent: 
     return value
 
 
-@schedule(
-    bounds={"init_value": ANY, "cycle_steps": POSITIVE, "growth": AT_LEAST_1, "decay": POSITIVE, "alpha": ANY}
-)
-def cosine_restarts(
-    init_value: float, cycle_steps: float, growth: float = 1.0, decay: float = 1.0, alpha: float = 0.0
-):
+@schedule(bounds={"init_value": ANY, "cycle_steps": POSITIVE, "growth": AT_LEAST_1, "decay": POSITIVE, "alpha": ANY})
+def cosine_restarts(init_value: float, cycle_steps: float, growth: float = 1.0, decay: float = 1.0, alpha: float = 0.0):
     """`cosine` again and again, each time from the top (SGDR).
 
         f(s) = init_value decay^i (alpha + (1 - alpha) (1 + cos(pi x)) / 2)

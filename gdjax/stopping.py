@@ -152,6 +152,5 @@ def any_of(*rules: Rule):
 
 
 RULES: dict[str, Callable[..., Rule]] = {
-    factory.__name__: factory
-    for factory in (never, patience, change, target, budget, divergence, non_finite, any_of)
+    factory.__name__: factory for factory in (never, patience, change, target, budget, divergence, non_finite, any_of)
 }

@@ -21,6 +21,12 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
+def absolute(x: jax.Array) -> jax.Array:
+    """|x| with subgradient 0 at 0, where that of jnp.abs is 1."""
+    nonzero = x != 0
+    return jnp.where(nonzero, jnp.abs(jnp.where(nonzero, x, 1)), 0)
+
+
 def global_norm(tree: Any) -> jax.Array:
     """sqrt(sum over all leaves of |x|²), (), at least float32; 0 for the empty tree. Its gradient at 0 is 0."""
     squares = [jnp.sum(abs_sq(jnp.asarray(x, arithmetic_dtype(x)))) for x in jax.tree.leaves(tree)]

@@ -20,9 +20,7 @@ from gdjax.nodes import Optimizer
 Params: TypeAlias = Any  # any pytree
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
 Metrics: TypeAlias = dict[str, jax.Array]
-Transition: TypeAlias = Callable[
-    [Any, Any], tuple[Any, Any]
-]  # (state, x) -> (state, metrics), what scan eats
+Transition: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]  # (state, x) -> (state, metrics), what scan eats
 
 
 class Stop(enum.IntEnum):
@@ -80,9 +78,7 @@ class Observation(NamedTuple):
     value: jax.Array  # the monitored value, turned so that less is better
     sign: float  # 1, or -1 where the value was turned
     loss: jax.Array  # mean training loss since the last evaluation
-    change: (
-        jax.Array
-    )  # mean |change of the loss over a batch by its own step|; NaN unless the step measures it
+    change: jax.Array  # mean |change of the loss over a batch by its own step|; NaN unless the step measures it
     step: jax.Array  # updates applied
     epoch: jax.Array  # epochs completed
     seconds: jax.Array  # wall clock at the start of the compiled segment

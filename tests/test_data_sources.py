@@ -332,9 +332,7 @@ def test_made_sets_have_the_shapes_they_say():
     np.testing.assert_allclose(np.linalg.norm(lower - [1, 0.5], axis=1), 1, rtol=1e-5)
     assert np.all(upper[:, 1] >= 0)
     assert np.all(lower[:, 1] <= 0.5)
-    np.testing.assert_allclose(
-        np.linalg.norm(circles.x, axis=1), np.where(circles.y == 0, 1, 0.25), rtol=1e-6
-    )
+    np.testing.assert_allclose(np.linalg.norm(circles.x, axis=1), np.where(circles.y == 0, 1, 0.25), rtol=1e-6)
 
 
 def test_the_arms_of_a_spiral_are_turned_copies_of_one():
@@ -441,9 +439,7 @@ def test_csv_of_labels(tmp_path):
     dataset = load(path)
     assert (dataset.name, dataset.task) == ("table", "classification")
     assert (dataset.feature_names, dataset.target_names) == (("a", "b"), ("3", "5", "9"))
-    np.testing.assert_array_equal(
-        dataset.x, np.float32([[1, 2], [3, 4.5], [-1e3, 0], [1, 1], [2, 2], [0, 0]])
-    )
+    np.testing.assert_array_equal(dataset.x, np.float32([[1, 2], [3, 4.5], [-1e3, 0], [1, 1], [2, 2], [0, 0]]))
     np.testing.assert_array_equal(dataset.y, [2, 0, 1, 0, 1, 2])
     assert dataset.y.dtype == np.int32
     assert dataset.description == "6 rows of table.csv, target 'digit'"

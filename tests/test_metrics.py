@@ -69,12 +69,8 @@ def softmax(scores):
 SKLEARN = {
     "accuracy": lambda p, y, w: sklearn.metrics.accuracy_score(y, p.argmax(1), sample_weight=w),
     "zero_one_error": lambda p, y, w: sklearn.metrics.zero_one_loss(y, p.argmax(1), sample_weight=w),
-    "top_k_accuracy": lambda p, y, w: sklearn.metrics.top_k_accuracy_score(
-        y, p, k=2, sample_weight=w, labels=range(C)
-    ),
-    "perplexity": lambda p, y, w: np.exp(
-        sklearn.metrics.log_loss(y, softmax(p), sample_weight=w, labels=range(C))
-    ),
+    "top_k_accuracy": lambda p, y, w: sklearn.metrics.top_k_accuracy_score(y, p, k=2, sample_weight=w, labels=range(C)),
+    "perplexity": lambda p, y, w: np.exp(sklearn.metrics.log_loss(y, softmax(p), sample_weight=w, labels=range(C))),
     "confusion_counts": lambda p, y, w: sklearn.metrics.confusion_matrix(
         y, p.argmax(1), sample_weight=w, labels=range(C)
     ),

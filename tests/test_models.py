@@ -178,9 +178,7 @@ def test_double_precision_goes_through(case, x_shape, y_shape, shapes):
 
 
 def test_old_and_new_keys_draw_the_same():
-    chex.assert_trees_all_equal(
-        mlp((3, 4, 2)).init(jax.random.PRNGKey(0)), mlp((3, 4, 2)).init(jax.random.key(0))
-    )
+    chex.assert_trees_all_equal(mlp((3, 4, 2)).init(jax.random.PRNGKey(0)), mlp((3, 4, 2)).init(jax.random.key(0)))
 
 
 # a model is a value
@@ -341,9 +339,7 @@ def test_the_number_of_an_initializer_scales_it(name):
     factory = INITIALIZERS[name]
     noise = NOISE[:20, :10]
     argument = next(iter(factory.recipe.signature.parameters))
-    chex.assert_trees_all_close(
-        factory(**{argument: 3.0})(noise), 3 * factory(**{argument: 1.0})(noise), rtol=1e-5
-    )
+    chex.assert_trees_all_close(factory(**{argument: 3.0})(noise), 3 * factory(**{argument: 1.0})(noise), rtol=1e-5)
     with pytest.raises(ValueError, match=rf"^{name}: {argument} must be in \[0, inf\), got -1$"):
         factory(-1)
 
@@ -407,9 +403,7 @@ REFERENCES = {
     "relu6": lambda x: np.clip(x, 0, 6),
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "selu": lambda x: (
-        1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
-    ),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
     "gelu": lambda x: x * scipy.special.ndtr(x),
     "silu": lambda x: x * scipy.special.expit(x),
     "softplus": lambda x: np.logaddexp(0, x),

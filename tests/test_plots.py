@@ -175,9 +175,7 @@ def test_save_writes_whole_or_not_at_all(tmp_path, monkeypatch, old):
     monkeypatch.setattr(picture, "savefig", fails_half_way)
     with pytest.raises(OSError, match="disk full"):
         save(picture, path)
-    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == (
-        {"run.png": old} if old else {}
-    )
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == ({"run.png": old} if old else {})
 
 
 def test_save_refuses_another_ending(tmp_path):
@@ -627,9 +625,7 @@ def test_confusion_shows_counts_recall_and_precision(classes):
     recall = 100 * counts.diagonal() / counts.sum(axis=1)
     precision = 100 * counts.diagonal() / counts.sum(axis=0)
     np.testing.assert_allclose([float(text) for text in texts_of(picture, "recall")], recall, atol=0.0501)
-    np.testing.assert_allclose(
-        [float(text) for text in texts_of(picture, "precision")], precision, atol=0.0501
-    )
+    np.testing.assert_allclose([float(text) for text in texts_of(picture, "precision")], precision, atol=0.0501)
     assert f"Accuracy {100 * counts.trace() / counts.sum():.1f} %" in " ".join(words(picture))
     heights = [text.get_position()[1] for text in by_gid(picture, "recall")]
     assert heights == list(range(classes))
@@ -707,9 +703,7 @@ def test_many_classes_have_bars_for_numbers():
     recall = counts.diagonal() / counts.sum(axis=1)
     np.testing.assert_allclose([bar.get_width() / full for bar in bars], recall)
     bars = [bar for bar in by_gid(picture, "precision") if isinstance(bar, Rectangle)]
-    np.testing.assert_allclose(
-        [-bar.get_height() / full for bar in bars], counts.diagonal() / counts.sum(axis=0)
-    )
+    np.testing.assert_allclose([-bar.get_height() / full for bar in bars], counts.diagonal() / counts.sum(axis=0))
     assert "A full bar: 100 %" in " ".join(words(picture))
 
 

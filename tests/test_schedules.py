@@ -85,9 +85,7 @@ STAIRS = {
 }
 FINE = 64  # evaluations per step
 GRID = np.arange(24 * FINE + 1) / np.float32(FINE)
-BETWEEN = np.float32(
-    [0.37, 2.61, 5.43, 7.17, 10.39, 13.23, 16.83, 21.71]
-)  # no edge and no kink of any case near
+BETWEEN = np.float32([0.37, 2.61, 5.43, 7.17, 10.39, 13.23, 16.83, 21.71])  # no edge and no kink of any case near
 LATE = np.float32([2**24, 2**24 + 2, 2**31])
 STEPS = np.concatenate([GRID, BETWEEN, LATE])  # one array for all laws, so that they share programs
 UNREAD = {("triangular", ".gamma"), ("triangular2", ".gamma")}  # refused unless 1
@@ -137,9 +135,7 @@ def row(nodes, i):
 
 
 def test_catalogue_is_complete():
-    public = {
-        k: v for k, v in vars(schedules).items() if getattr(v, "recipe", None) and not k.startswith("_")
-    }
+    public = {k: v for k, v in vars(schedules).items() if getattr(v, "recipe", None) and not k.startswith("_")}
     assert {k: v for k, v in public.items() if v.recipe.kind is Schedule} == SCHEDULES
     assert {node.recipe.name for node in CASES} == set(SCHEDULES)
 
@@ -238,6 +234,26 @@ def test_every_number_has_bounds():
             "inner",
             "schedules",
         }, name
+
+
+def test_lengths_are_never_negative():
+    lengths = [
+        (factory, name)
+        for factory in SCHEDULES.values()
+        for name in factory.recipe.bounds
+        if name.endswith(("steps", "step_size", "every", "begin", "boundaries", "steps_per_epoch"))
+    ]
+    assert len(lengths) == 21
+    for factory, name in lengths:
+        low = float(factory.recipe.bounds[name][1:].split(",")[0])
+        assert low == 0, f"{factory.recipe.name}: {name}"
+
+
+def test_numbers_of_inner_schedules_are_leaves():
+    assert leaf_paths(warmup(cosine(1.0, 10), 4))[:2] == [".inner.init_value", ".inner.decay_steps"]
+    assert leaf_paths(in_epochs(constant(0.1), 4)) == [".inner.value", ".steps_per_epoch"]
+    joined = leaf_paths(join([constant(0.1), 0.2], [4]))
+    assert joined == [".schedules[0].value", ".schedules[1]", ".boundaries[0]"]
 
 
 @law
@@ -409,9 +425,7 @@ def test_stairs_in_epochs_are_exact():
     np.testing.assert_array_equal(index_of(stairs), steps // every)
 
 
-@pytest.mark.parametrize(
-    ("steps_per_epoch", "boundary"), [(10, 0.7), (10, 1.7), (30, 12.3), (7, 5), (390, 0.9)]
-)
+@pytest.mark.parametrize(("steps_per_epoch", "boundary"), [(10, 0.7), (10, 1.7), (7, 5), (23, 29 / 23), (30, 47 / 30)])
 def test_boundaries_in_epochs_are_exact(steps_per_epoch, boundary):
     edge = round(boundary * steps_per_epoch)
     for inner in (piecewise_constant([boundary], [1.0, 2.0]), join([1.0, 2.0], [boundary])):
@@ -435,6 +449,13 @@ def test_restarts_are_exact(length, growth):
     index, phase = restarts(length, growth, 4000)
     found = values_at(cosine_restarts(1.0, length, growth, decay=0.99).settle(), np.arange(4000))
     np.testing.assert_allclose(found, 0.99**index * (1 + np.cos(np.pi * phase)) / 2, rtol=1e-3, atol=2e-6)
+
+
+def test_restarts_with_hardly_any_growth_are_exact():
+    """Where the power alone would cancel against 1."""
+    index, phase = restarts(10, 1.0001, 300)
+    found = values_at(cosine_restarts(1.0, 10, 1.0001, decay=0.99).settle(), np.arange(300))
+    np.testing.assert_allclose(found, 0.99**index * (1 + np.cos(np.pi * phase)) / 2, rtol=0, atol=5e-5)
 
 
 def test_restarts_with_growth_one_are_exact_far_out():
@@ -616,9 +637,7 @@ def test_values_refused(make, message):
     assert str(error.value).startswith(message)
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda x: warmup(x, 4), lambda x: join([1.0, x], [4]), lambda x: in_epochs(x, 4)]
-)
+@pytest.mark.parametrize("wrap", [lambda x: warmup(x, 4), lambda x: join([1.0, x], [4]), lambda x: in_epochs(x, 4)])
 @pytest.mark.parametrize("inner", ["cosine", None, True])
 def test_types_refused(wrap, inner):
     with pytest.raises(TypeError, match="a schedule must be a node, a function or a number, got"):

@@ -18,6 +18,7 @@ Expected: run at most 0.75 of (a) and 1.05 of (b) per step; a second fit compile
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 
 import jax
@@ -32,9 +33,7 @@ from gdjax.programs import compiled
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
 
 model = models.mlp(SIZES)
-loss_fn = losses.per_example(
-    losses.supervised(model, losses.softmax_cross_entropy, {"accuracy": metrics.correct})
-)
+loss_fn = losses.per_example(losses.supervised(model, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
 
 
 def digits():
@@ -70,9 +69,7 @@ def batches(order, rows):
     """Row indices (steps, BATCH) and the mask of the ragged tail."""
     steps = -(-rows // BATCH)
     padded = jnp.pad(order, (0, steps * BATCH - rows))
-    return padded.reshape(steps, BATCH), (jnp.arange(steps * BATCH) < rows).astype(jnp.float32).reshape(
-        steps, BATCH
-    )
+    return padded.reshape(steps, BATCH), (jnp.arange(steps * BATCH) < rows).astype(jnp.float32).reshape(steps, BATCH)
 
 
 def python_loop(train, validation):
@@ -148,7 +145,7 @@ def gdjax_run(train, validation):
 
 def matrix_products(steps):
     """The floor: what forward and backward multiply, chained so that nothing can be left out."""
-    layers = list(zip(SIZES[:-1], SIZES[1:], strict=True))
+    layers = list(itertools.pairwise(SIZES))
     weights = [jax.random.normal(jax.random.key(i), shape) / shape[0] for i, shape in enumerate(layers)]
     x = jax.random.normal(jax.random.key(9), (BATCH, SIZES[0]))
 
@@ -174,13 +171,11 @@ def fits(train, validation):
     """Wall and compile seconds of a first fit and of a second with another rate, and the second's compilations."""
     compilations = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda name, seconds, **_: (
-            compilations.append(seconds) if name.endswith("backend_compile_duration") else None
-        )
+        lambda name, seconds, **_: compilations.append(seconds) if name.endswith("backend_compile_duration") else None
     )
     figures = []
     for rate in (RATE, 2 * RATE):
-        params = compiled(model.init)(jax.random.key(1))
+        params = model.init(jax.random.key(1))
         compilations.clear()
         before = time.perf_counter()
         result = loop.fit(loss_fn, params, optimizers.adam(rate), train, validation, epochs=EPOCHS)
@@ -201,19 +196,15 @@ def main() -> None:
     train, validation = digits()
     steps = EPOCHS * -(-len(train[0]) // BATCH)
     first, second = fits(train, validation)
-    params, key = compiled(model.init)(jax.random.key(1)), jax.random.key(2)
+    params, key = model.init(jax.random.key(1)), jax.random.key(2)
     ways = {"run": gdjax_run, "(a) Optax, Python loop": python_loop, "(b) Optax, scan": scan_loop}
     calls = {name: functools.partial(make(train, validation), params, key) for name, make in ways.items()}
     seconds = interleave({**calls, "floor: matrix products": matrix_products(steps)}, options.repeats)
-    print(
-        f"{'x'.join(map(str, SIZES))}, batch {BATCH}, {steps} steps in {EPOCHS} epochs, {options.repeats} rounds\n"
-    )
+    print(f"{'x'.join(map(str, SIZES))}, batch {BATCH}, {steps} steps in {EPOCHS} epochs, {options.repeats} rounds\n")
     print(f"  {'':<24}{'us a step':>10}   run / this (quartiles)")
     for name, values in seconds.items():
         median, low, high = ratio(seconds["run"], values)
-        print(
-            f"  {name:<24}{np.median(values) / steps * 1e6:>10.1f}   {median:.2f} ({low:.2f} to {high:.2f})"
-        )
+        print(f"  {name:<24}{np.median(values) / steps * 1e6:>10.1f}   {median:.2f} ({low:.2f} to {high:.2f})")
     beyond = second["wall"] - float(np.median(seconds["run"]))
     print(f"\n  first fit   {first['wall']:.2f} s, of which {first['compile']:.2f} s compiling the run")
     print(

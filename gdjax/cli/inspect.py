@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from gdjax.cli.device import use_device
 from gdjax.cli.errors import UserError, user_mistakes
-from gdjax.cli.train import Train, deal, objective, use_device
+from gdjax.cli.options import Options
+from gdjax.cli.plan import deal, objective
 from gdjax.data import hash_of, load, read_features
 from gdjax.losses import LOSSES
 from gdjax.programs import compiled
@@ -40,9 +42,7 @@ class Evaluate:
         print(f"  {'':<12}{'rows':>7}{'loss':>12}{metric:>12}")
         for name, data in parts.named().items():
             scores = compiled(evaluate)(run.params, data)
-            print(
-                f"  {name:<12}{len(data[0]):>7}{float(scores['loss']):>12.6f}{float(scores[metric]):>12.6f}"
-            )
+            print(f"  {name:<12}{len(data[0]):>7}{float(scores['loss']):>12.6f}{float(scores[metric]):>12.6f}")
         return 0
 
 
@@ -71,22 +71,22 @@ class Predict:
         return 0
 
 
-def open_run(folder: Path) -> tuple[LoadedRun, Train]:
+def open_run(folder: Path) -> tuple[LoadedRun, Options]:
     """The run and the options it was trained with, JAX set up for its dtype."""
     with user_mistakes():
         config = read_config(folder)
         try:
-            fields = {field.name for field in dataclasses.fields(Train)}
+            fields = {field.name for field in dataclasses.fields(Options)}
             given = {name: value for name, value in config["options"].items() if name in fields}
             lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-            options = Train(**{**given, **lists})
+            options = Options(**{**given, **lists})
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{folder} is a damaged run: its options cannot be read") from error
         use_device(None, options.dtype)
         return load_run(folder), options
 
 
-def _file_options(options: Train) -> dict[str, str]:
+def _file_options(options: Options) -> dict[str, str]:
     given = {"target": options.target, "task": options.task}
     return {name: value for name, value in given.items() if value is not None}
 

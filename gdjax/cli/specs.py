@@ -48,9 +48,7 @@ class OptimizerRequest:
         rates: list[str] = []  # of the optimizers named without a rate, to see that the options are used
         built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
         if not isinstance(built, Optimizer):
-            raise SpecError(
-                f"--optimizer must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}"
-            )
+            raise SpecError(f"--optimizer must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         for name, given in (("--learning-rate", self.learning_rate), ("--schedule", self.schedule)):
             if given is not None and not rates:
                 raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by {name}")
@@ -81,9 +79,7 @@ class OptimizerRequest:
         used: list[str] = []
         schedule = parse(self.schedule, _schedules(rate, length, used))
         if not isinstance(schedule, Schedule):
-            raise SpecError(
-                f"--schedule must be a call of one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
-            )
+            raise SpecError(f"--schedule must be a call of one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.learning_rate is not None and not used:
             raise SpecError(f"the rate is given twice: in {self.schedule!r} and by --learning-rate")
         return in_epochs(schedule, steps_per_epoch) if by_epoch else schedule

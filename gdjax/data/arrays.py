@@ -170,9 +170,7 @@ def _check_int32(path: tuple, leaf: Any) -> None:
 
 def _check_array(name: str, field: str, array: Any, shape: tuple[int, ...], dtype: type) -> None:
     if np.shape(array) != shape or array.dtype != dtype:
-        raise ValueError(
-            f"{name}: {field} must be {np.dtype(dtype)} {shape}, got {array.dtype} {np.shape(array)}"
-        )
+        raise ValueError(f"{name}: {field} must be {np.dtype(dtype)} {shape}, got {array.dtype} {np.shape(array)}")
 
 
 def _check_fractions(fractions: Sequence[float]) -> np.ndarray:

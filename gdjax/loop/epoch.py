@@ -71,9 +71,7 @@ class Epoch:
     def __call__(self, state: TrainState, data: Any) -> tuple[TrainState, Metrics]:
         per_epoch = self.batches_per_epoch(data)
         indices, mask = self._rows(state, data, per_epoch)
-        ragged = (
-            num_rows(data) % self.batch_size if self.order != "replacement" and self.tail == "mask" else 0
-        )
+        ragged = num_rows(data) % self.batch_size if self.order != "replacement" and self.tail == "mask" else 0
 
         def whole_batch(state, rows, mask=None):
             return self.step(state, self.take(data, rows), mask)

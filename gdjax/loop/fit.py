@@ -122,9 +122,7 @@ def fit(
         if total % period:  # the last, shorter period, so that the length is exact
             rest = dataclasses.replace(epoch, steps=total % period)
             run_state = driver.drive(make_run(rest, evaluate, monitor, mode), run_state, -(-total // period))
-    return summarize(
-        run, run_state, time.perf_counter() - began - driver.compile_seconds, driver.compile_seconds
-    )
+    return summarize(run, run_state, time.perf_counter() - began - driver.compile_seconds, driver.compile_seconds)
 
 
 @dataclasses.dataclass

@@ -63,9 +63,7 @@ class Run:
     monitor: str
     mode: str
 
-    def __call__(
-        self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0
-    ) -> RunState:
+    def __call__(self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0) -> RunState:
         def running(run_state: RunState) -> jax.Array:
             return (run_state.stop == Stop.RUNNING) & (run_state.evaluations < until)
 
@@ -80,9 +78,7 @@ class Run:
         name = f"validation_{self.monitor}" if f"validation_{self.monitor}" in row else self.monitor
         if name not in row or jnp.ndim(row[name]) != 0:
             known = sorted(key for key, value in row.items() if jnp.ndim(value) == 0)
-            raise ValueError(
-                f"make_run: monitor must be a scalar metric, one of {known}, got {self.monitor!r}"
-            )
+            raise ValueError(f"make_run: monitor must be a scalar metric, one of {known}, got {self.monitor!r}")
         return row[name] if self.mode == "min" else -row[name]
 
     def _judge(self, last: RunState, state: TrainState, row: Metrics, seconds: Any) -> RunState:
@@ -103,9 +99,7 @@ class Run:
         current = evaluation_params(state), state.model_state
         return last._replace(
             state=state,
-            best=jax.lax.cond(
-                improved, lambda: current, lambda: last.best
-            ),  # one copy, where `where` makes two
+            best=jax.lax.cond(improved, lambda: current, lambda: last.best),  # one copy, where `where` makes two
             best_value=jnp.where(improved, value, last.best_value),
             best_evaluation=jnp.where(improved, last.evaluations, last.best_evaluation),
             rule_state=rule_state,

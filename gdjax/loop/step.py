@@ -32,9 +32,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
     optimizer = as_optimizer(optimizer).settle()
     params = tree.distinct_copy(tree.part(params))
     if not jax.tree.leaves(params):
-        raise ValueError(
-            f"make_state: params must have at least one array to train, got {tree.whole(params)!r}"
-        )
+        raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
     zero = np.zeros((), np.int32)
     return TrainState(
         step=jnp.array(zero),
@@ -93,9 +91,7 @@ class Step:
     def takes_mask(self) -> bool:
         return takes_mask(self.loss_fn)
 
-    def __call__(
-        self, state: TrainState, batch: Batch, mask: jax.Array | None = None
-    ) -> tuple[TrainState, Metrics]:
+    def __call__(self, state: TrainState, batch: Batch, mask: jax.Array | None = None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
 
         def objective(params):

@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gdjax.nodes import check_interval, is_concrete
+from gdjax.tree import absolute
 
 # Regression. A vector-valued output (..., D) keeps its axis; `supervised` takes the mean over it.
 
@@ -36,7 +37,7 @@ def half_squared_error(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
 
 def absolute_error(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
     """|prediction - target|, with subgradient 0 at 0.   Shapes: (...), (...) -> (...)."""
-    return _absolute(_error("absolute_error", prediction, target))
+    return absolute(_error("absolute_error", prediction, target))
 
 
 def huber(prediction: ArrayLike, target: ArrayLike, delta: float | jax.Array = 1.0) -> jax.Array:
@@ -142,9 +143,7 @@ def perceptron(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
 # Many classes, C numbers per example.
 
 
-def softmax_cross_entropy(
-    logits: ArrayLike, labels: ArrayLike, label_smoothing: float | jax.Array = 0.0
-) -> jax.Array:
+def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, label_smoothing: float | jax.Array = 0.0) -> jax.Array:
     """-(1 - a) log p_y - a mean_c log p_c, p = softmax(logits), a = label_smoothing.
 
     Args:
@@ -222,12 +221,6 @@ def _error(who: str, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
     return prediction - target
 
 
-def _absolute(x: jax.Array) -> jax.Array:
-    """|x| with subgradient 0 at 0, where that of jnp.abs is 1."""
-    nonzero = x != 0
-    return jnp.where(nonzero, jnp.abs(jnp.where(nonzero, x, 1)), 0)
-
-
 def _binary(who: str, name: str, prediction: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:
     _check_values(who, labels, lambda y: (y >= 0) & (y <= 1), "[0, 1]")
     prediction, y = _alike(who, name, prediction, "labels", labels)
@@ -270,16 +263,23 @@ def _expectation(p: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.sum(p * jnp.where(p > 0, x, 0), axis=-1)
 
 
+def _two_classes(logits: jax.Array) -> jax.Array:
+    """Logits (...) to the probabilities of both classes, (..., 2)."""
+    return jnp.stack([jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits)], axis=-1)
+
+
 class LossEntry(NamedTuple):
     """A loss, and what a command line must know of it.
 
     labels: "real", "binary" {0, 1} or "sign" {-1, +1} (...), "class" int (...) or "distribution" (..., C).
     prediction: "score" (any real number, what models give), "probability" or "log_probability".
+    probabilities: scores -> the probabilities (..., C) that the loss takes them for; None if it does not.
     """
 
     function: Callable[..., jax.Array]
     labels: str
     prediction: str = "score"
+    probabilities: Callable[[jax.Array], jax.Array] | None = None
 
     @property
     def task(self) -> str:
@@ -292,13 +292,15 @@ LOSSES: dict[str, LossEntry] = {
     "absolute_error": LossEntry(absolute_error, "real"),
     "huber": LossEntry(huber, "real"),
     "log_cosh": LossEntry(log_cosh, "real"),
-    "binary_cross_entropy_from_logits": LossEntry(binary_cross_entropy_from_logits, "binary"),
+    "binary_cross_entropy_from_logits": LossEntry(
+        binary_cross_entropy_from_logits, "binary", probabilities=_two_classes
+    ),
     "binary_cross_entropy": LossEntry(binary_cross_entropy, "binary", "probability"),
     "focal": LossEntry(focal, "binary"),
     "hinge": LossEntry(hinge, "sign"),
     "squared_hinge": LossEntry(squared_hinge, "sign"),
     "perceptron": LossEntry(perceptron, "sign"),
-    "softmax_cross_entropy": LossEntry(softmax_cross_entropy, "class"),
+    "softmax_cross_entropy": LossEntry(softmax_cross_entropy, "class", probabilities=jax.nn.softmax),
     "softmax_cross_entropy_one_hot": LossEntry(softmax_cross_entropy_one_hot, "distribution"),
     "negative_log_likelihood": LossEntry(negative_log_likelihood, "class", "log_probability"),
     "multiclass_hinge": LossEntry(multiclass_hinge, "class"),

@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gdjax.nodes import check_interval
-from gdjax.tree import abs_sq, arithmetic_dtype, path_string
+from gdjax.tree import abs_sq, absolute, arithmetic_dtype, path_string
 from gdjax.types import Params
 
 
@@ -39,7 +39,7 @@ class Penalty:
 
     def _of_leaf(self, leaf: ArrayLike) -> jax.Array:
         w = jnp.asarray(leaf, arithmetic_dtype(leaf))
-        return jnp.sum(self.l1_ratio * _absolute(w) + (1 - self.l1_ratio) * abs_sq(w))
+        return jnp.sum(self.l1_ratio * absolute(w) + (1 - self.l1_ratio) * abs_sq(w))
 
 
 def l1(strength: float, where: Callable[[str, Any], bool] = is_weight) -> Penalty:

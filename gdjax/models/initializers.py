@@ -28,7 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.nodes import Node, _decorator, _register
+from gdjax.nodes import Node, decorator, register
 from gdjax.programs import compiled
 from gdjax.types import Params
 
@@ -44,8 +44,8 @@ class Initializer(Node):
         return weights
 
 
-_register(Initializer)
-initializer = _decorator(Initializer, "A factory of initializers from a body that returns noise -> weights.")
+register(Initializer)
+initializer = decorator(Initializer, "A factory of initializers from a body that returns noise -> weights.")
 
 
 @jax.tree_util.register_dataclass

@@ -152,10 +152,9 @@ def adadelta_rule(g, p, t, e_g, e_x, *, rho, eps, weight_decay):
 def adam_rule(g, p, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
+    mu_hat = mu / (1 - b1**t)
     if nesterov:
         mu_hat = b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
-    else:
-        mu_hat = mu / (1 - b1**t)
     nu_hat = nu / (1 - b2**t)
     return mu_hat / (jnp.sqrt(nu_hat + eps_root) + eps), {"mu": mu, "nu": nu}
 

@@ -8,9 +8,7 @@ from gdjax.nodes import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 
 
-@optimizer(
-    static=("nesterov", "accumulator_dtype"), bounds={"learning_rate": "[0, inf)", "momentum": "[0, 1)"}
-)
+@optimizer(static=("nesterov", "accumulator_dtype"), bounds={"learning_rate": "[0, inf)", "momentum": "[0, 1)"})
 def sgd(learning_rate, momentum=None, nesterov=False, accumulator_dtype: Any = None):
     """Gradient descent, with momentum in the trace form.
 

@@ -137,7 +137,7 @@ def _step(lift: _Lift, g, p, t, slots, numbers):
     wide = {name: jnp.asarray(x, dtype if jnp.iscomplexobj(x) else real) for name, x in slots.items()}
     p = None if p is None else p.astype(dtype)
     direction, new = lift.rule(g.astype(dtype), p, t.astype(real), **wide, **values, **dict(lift.flags))
-    if decay is not None and not lift.owns_decay:
+    if decay is not None and p is not None and not lift.owns_decay:
         direction = direction + decay * p
     step = direction if lift.owns_rate else rate * direction
     return (-step).astype(out_dtype), {name: new[name].astype(x.dtype) for name, x in slots.items()}

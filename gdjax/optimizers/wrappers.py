@@ -115,9 +115,7 @@ class PlateauState(NamedTuple):
         "min_scale": "[0, 1]",
     }
 )
-def reduce_on_plateau(
-    inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0, cooldown: int = 0, min_scale=0.0
-):
+def reduce_on_plateau(inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0, cooldown: int = 0, min_scale=0.0):
     """Drop on plateau: after `patience` evaluations without improvement, multiply the rate by `factor`.
 
         improved  <=>  value < best - max(rtol |best|, atol)

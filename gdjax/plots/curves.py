@@ -243,9 +243,7 @@ def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
     epoch, step = columns["epoch"], columns.get("step", np.zeros(0))
     words = "epoch (passes over the training data)"
     if step.size and epoch[-1] > 0 and np.isfinite(step[-1]):
-        words = (
-            f"epoch (one pass over the training data, {style.number(round(step[-1] / epoch[-1], 1))} steps)"
-        )
+        words = f"epoch (one pass over the training data, {style.number(round(step[-1] / epoch[-1], 1))} steps)"
     axes.set_xlabel(words, fontsize=NORMAL, color=INK)
     low, high = (epoch.min(), epoch.max()) if epoch.size else (0.0, 1.0)
     pad = 0.02 * (high - low) or 0.5

@@ -112,9 +112,7 @@ PAIRS = [*itertools.product(REAL, REAL), *itertools.product(COMPLEX, COMPLEX)]
 def test_state_is_a_fixed_point_of_update_for_every_pair_of_dtypes(name):
     node = ALL[name]()
     with jax.enable_x64(True):
-        for param_dtype, grad_dtype in (
-            PAIRS if name not in ("from optax", "chain") else [(jnp.float32, jnp.float32)]
-        ):
+        for param_dtype, grad_dtype in PAIRS if name not in ("from optax", "chain") else [(jnp.float32, jnp.float32)]:
             params, grads = params_like(param_dtype), params_like(grad_dtype)
             state = jax.eval_shape(node.init, params)
             updates, new_state = jax.eval_shape(
@@ -162,9 +160,7 @@ def test_vmap_over_stacked_optimizers_is_a_loop(name):
     params = params_like()
     together, _ = jax.vmap(lambda node: steps(node, params, 3))(stacked)
     for i, node in enumerate(nodes):
-        chex.assert_trees_all_close(
-            jax.tree.map(lambda x: x[i], together), steps(node, params, 3)[0], rtol=1e-5
-        )
+        chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], together), steps(node, params, 3)[0], rtol=1e-5)
 
 
 @plain
@@ -198,9 +194,7 @@ def test_the_order_of_leaves_does_not_matter(name):
     renamed = {"a": params["c"], "b": params["a"], "c": params["b"]}
     one, _ = steps(node, params, 3)
     other, _ = steps(node, renamed, 3)
-    chex.assert_trees_all_close(
-        (one["a"], one["b"], one["c"]), (other["b"], other["c"], other["a"]), rtol=1e-6
-    )
+    chex.assert_trees_all_close((one["a"], one["b"], one["c"]), (other["b"], other["c"], other["a"]), rtol=1e-6)
 
 
 @every
@@ -208,9 +202,7 @@ def test_the_first_step_descends(name):
     node, params = ALL[name](), params_like()
     grads = grads_at(params)
     new, _ = step(node, params, node.init(params), grads)
-    slope = sum(
-        jnp.vdot(g, n - p) for g, n, p in zip(*map(jax.tree.leaves, (grads, new, params)), strict=True)
-    )
+    slope = sum(jnp.vdot(g, n - p) for g, n, p in zip(*map(jax.tree.leaves, (grads, new, params)), strict=True))
     assert slope < 0
 
 
@@ -400,9 +392,7 @@ def test_trees_that_do_not_fit_are_refused_with_their_path(name):
         node.update({"w": params["w"]}, state, params)
     with pytest.raises(ValueError, match=r"grads\['w'\] must have shape \(2, 2\) as in params, got \(4,\)"):
         node.update({**params, "w": jnp.ones(4)}, state, params)
-    with pytest.raises(
-        TypeError, match=r"params\['n'\] must be floating or complex to be trained, got int32"
-    ):
+    with pytest.raises(TypeError, match=r"params\['n'\] must be floating or complex to be trained, got int32"):
         node.init({"n": jnp.arange(3)})
 
 
@@ -418,18 +408,14 @@ def test_clipping_shortens_to_the_norm_and_never_makes_nan():
     np.testing.assert_allclose(clipped([0.3, 0.4]), [-0.3, -0.4], rtol=1e-6)
     np.testing.assert_array_equal(clipped([0.0, 0.0], 0.0), [0, 0])
     np.testing.assert_array_equal(clipped([3.0, 4.0], 0.0), [0, 0])
-    assert np.isnan(
-        np.asarray(optax.clip_by_global_norm(0.0).update(params, optax.EmptyState())[0]["a"])
-    ).all()
+    assert np.isnan(np.asarray(optax.clip_by_global_norm(0.0).update(params, optax.EmptyState())[0]["a"])).all()
 
 
 def test_decay_weights_around_adam_is_adamw():
     params = params_like()
     mask = {"w": True, "b": False, "none": None}
     around = steps(gd.decay_weights(gd.adam(0.01), 0.1, mask), params)[0]
-    chex.assert_trees_all_close(
-        around, steps(gd.adamw(0.01, weight_decay=0.1, mask=mask), params)[0], rtol=1e-5
-    )
+    chex.assert_trees_all_close(around, steps(gd.adamw(0.01, weight_decay=0.1, mask=mask), params)[0], rtol=1e-5)
     with pytest.raises(ValueError, match="must have a learning rate"):
         gd.decay_weights(optax.sgd(0.1), 0.1)
 

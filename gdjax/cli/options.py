@@ -1,0 +1,82 @@
+"""The options of `gdjax train`, which a run folder keeps and `gdjax evaluate` reads again."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from gdjax.losses import LOSSES
+from gdjax.models import ACTIVATIONS
+
+DEFAULT_EPOCHS = 200
+DEFAULT_LOSSES = {
+    "logistic_regression": "binary_cross_entropy_from_logits",
+    "linear_svm": "hinge",
+    "perceptron": "perceptron",
+    "softmax_regression": "softmax_cross_entropy",
+    "linear_regression": "squared_error",
+}
+TRAINABLE = ("mlp", *DEFAULT_LOSSES)
+FITTING_LOSSES = tuple(
+    name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What can be asked of a training run."""
+
+    data: tyro.conf.Positional[str]
+    """A name listed by `gdjax data`, or a .csv or .npz file."""
+    target: str | None = None
+    """The column (or array) of a file to predict; the last column (or "y") if not given."""
+    task: Literal["classification", "regression"] | None = None
+    """Of a file; found from the target if not given."""
+    model: Literal[TRAINABLE] = "mlp"  # type: ignore[valid-type]
+    hidden: tuple[int, ...] = (128, 64)
+    """Sizes of the hidden layers of an mlp."""
+    activation: Literal[tuple(sorted(ACTIVATIONS))] = "relu"  # type: ignore[valid-type]
+    """Of an mlp's hidden units."""
+    loss: Literal[FITTING_LOSSES] | None = None  # type: ignore[valid-type]
+    """What fits the model and the task if not given: cross-entropy, squared error, hinge (linear_svm)..."""
+    optimizer: str = "adam"
+    """A call such as "adam(b1=0.95)"; `gdjax optimizers` lists them."""
+    learning_rate: float | None = None
+    """Of the optimizer, or of the schedule; the optimizer's own default if not given."""
+    schedule: str | None = None
+    """A call such as "cosine" or "cyclic(0.0001, 0.01, 200)"; what it leaves out is the rate and the run's length."""
+    schedule_unit: Literal["steps", "epochs"] = "steps"
+    """Of the schedule's lengths."""
+    batch_size: int | None = None
+    """Rows per step; 64, or all rows where there are fewer."""
+    epochs: float | None = None
+    """Longest run; 200 if neither epochs nor steps are given."""
+    steps: int | None = None
+    """Longest run in steps."""
+    every: int | None = None
+    """Steps between evaluations; one epoch if not given."""
+    patience: int = 20
+    """Evaluations without a better validation loss before the run stops."""
+    min_delta: float = 0.0
+    """Improvement of the validation loss that counts."""
+    weight_decay: float | None = None
+    """Decoupled decay of the weight matrices."""
+    clip: float | None = None
+    """Largest global norm of the gradient."""
+    split: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares of training, validation and test rows; stratified for classes."""
+    seed: int = 0
+    """Of everything random: split, first parameters, order of rows."""
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Of the parameters."""
+    device: Literal["cpu", "gpu", "tpu"] | None = None
+    """What JAX finds best if not given."""
+    out: Path | None = None
+    """The run folder; runs/<data>-<n> if not given."""
+    overwrite: bool = False
+    """Replace the run folder if it is there."""
+    quiet: bool = False
+    """No progress bar, no summary."""
