@@ -11,6 +11,6 @@ No optimizer, model or loss is imported here beyond the marks that losses carry:
 
 from gdjax.loop.epoch import Epoch, iterate, make_epoch
 from gdjax.loop.evaluate import Evaluate, make_evaluate
-from gdjax.loop.fit import Result, fit
+from gdjax.loop.fitting import Result, fit
 from gdjax.loop.run import Run, extend_history, make_run, start_run
 from gdjax.loop.step import Step, evaluation_params, learning_rate, make_state, make_step

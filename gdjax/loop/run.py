@@ -73,22 +73,23 @@ class Run:
 
         return jax.lax.while_loop(running, advance, run_state)
 
-    def value(self, row: Metrics) -> jax.Array:
-        """The monitored value of a history row, turned so that less is better."""
+    def monitored(self, row: Metrics) -> str:
+        """The name in a history row of what decides: on validation data if there are any."""
         name = f"validation_{self.monitor}" if f"validation_{self.monitor}" in row else self.monitor
         if name not in row or jnp.ndim(row[name]) != 0:
             known = sorted(key for key, value in row.items() if jnp.ndim(value) == 0)
             raise ValueError(f"make_run: monitor must be a scalar metric, one of {known}, got {self.monitor!r}")
-        return row[name] if self.mode == "min" else -row[name]
+        return name
 
     def _judge(self, last: RunState, state: TrainState, row: Metrics, seconds: Any) -> RunState:
         """Take in one period: history, best so far, the rule's verdict."""
-        value = self.value(row).astype(last.best_value.dtype)
+        sign = 1.0 if self.mode == "min" else -1.0
+        value = (sign * row[self.monitored(row)]).astype(last.best_value.dtype)
         state = state._replace(evaluation=Evaluation(value, state.evaluation.count + 1))
         improved = value < last.best_value
         seen = Observation(
             value=value,
-            sign=1.0 if self.mode == "min" else -1.0,
+            sign=sign,
             loss=row["loss"],
             change=row.get("change", jnp.nan * row["loss"]),
             step=state.step,
@@ -118,7 +119,7 @@ def start_run(run: Run, state: TrainState, rule: Rule, data: Any, validation: An
     """
     rule = rule.settle()
     _, row = compiled(run.period).eval_shape(state, data, validation)
-    run.value(row)  # an unknown monitor speaks now
+    run.monitored(row)  # an unknown monitor speaks now
     none_yet = np.zeros((), np.int32)
     return RunState(
         state=state,

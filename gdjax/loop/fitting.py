@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import stopping, tree
+from gdjax.data import num_rows
+from gdjax.loop.drive import Driver
 from gdjax.loop.epoch import make_epoch
 from gdjax.loop.evaluate import Evaluate, make_evaluate
 from gdjax.loop.run import Run, make_run, start_run
 from gdjax.loop.step import make_state, make_step
 from gdjax.nodes import Rule
-from gdjax.programs import compiled
 from gdjax.types import Params, RunState, Stop, TrainState
-
-SEGMENT_SECONDS = 0.2  # between two looks of the host; the bits do not depend on it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +64,7 @@ def fit(
     epochs: float | None = None,
     steps: int | None = None,
     every: int | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     order: str = "shuffle",
     evaluate: Evaluate | None = None,
     monitor: str = "loss",
@@ -88,7 +84,7 @@ def fit(
         rule: of `gdjax.stopping`; a run that is not finite, or diverges a thousandfold, stops whatever the rule.
         epochs, steps: at most one; the length of the run if the rule does not end it, 100 epochs if neither is given.
         every: steps between evaluations; None is one epoch.
-        batch_size, order: as for `make_epoch`; batch_size is capped at the rows of the data.
+        batch_size, order: as for `make_epoch`; None is 64, or all rows where there are fewer.
         evaluate: what `make_evaluate` returns; None evaluates the loss.
         monitor, mode: the metric that decides, and its better direction.
         model_state: what a `stateful` loss starts from.
@@ -100,6 +96,9 @@ def fit(
     """
     if epochs is not None and steps is not None:
         raise ValueError(f"fit: give epochs or steps, not both, got epochs={epochs} and steps={steps}")
+    for name, length in (("epochs", epochs), ("steps", steps)):
+        if length is not None and not length > 0:
+            raise ValueError(f"fit: {name} must be above 0, got {length}")
     began = time.perf_counter()
     state = make_state(params, optimizer, key, model_state)
     data, validation = (jax.tree.map(jnp.asarray, x) for x in (data, validation))
@@ -107,7 +106,8 @@ def fit(
         each.recipe.name == "change" and each.arguments["over"] == "batch" for each in rule.walk()
     )
     step = make_step(loss_fn, batch_change=needs_change)
-    epoch = make_epoch(step, batch_size, order=order, steps=every)
+    size = min(64, num_rows(data)) if batch_size is None else batch_size
+    epoch = make_epoch(step, size, order=order, steps=every)
     if evaluate is None and validation is not None:
         evaluate = make_evaluate(loss_fn)
     run = make_run(epoch, evaluate, monitor, mode)
@@ -123,63 +123,6 @@ def fit(
             rest = dataclasses.replace(epoch, steps=total % period)
             run_state = driver.drive(make_run(rest, evaluate, monitor, mode), run_state, -(-total // period))
     return summarize(run, run_state, time.perf_counter() - began - driver.compile_seconds, driver.compile_seconds)
-
-
-@dataclasses.dataclass
-class Driver:
-    """Calls a compiled run segment by segment; between two the host looks at the clock, the signals, the progress."""
-
-    data: Any
-    validation: Any
-    progress: Callable[[RunState], None] | None
-    began: float
-    compile_seconds: float = 0.0
-    interrupted: bool = False
-
-    def drive(self, run: Run, run_state: RunState, until: int) -> RunState:
-        """run_state after `until` evaluations, or where its rule stopped it."""
-        program = compiled(run, donate=(0,))
-        done = int(run_state.evaluations)
-        if done >= until or int(run_state.stop) != Stop.RUNNING:
-            return run_state
-        before = time.perf_counter()
-        run_state = jax.block_until_ready(
-            program(run_state, self.data, self.validation, done, 0.0)
-        )  # compiles, runs nothing
-        self.compile_seconds += time.perf_counter() - before
-        length = 1
-        while done < until and int(run_state.stop) == Stop.RUNNING:
-            before = time.perf_counter()
-            target = min(done + length, until)
-            run_state = program(run_state, self.data, self.validation, target, before - self.began)
-            done = int(run_state.evaluations)
-            length = _next_length(length, time.perf_counter() - before)
-            if self.progress is not None:
-                self.progress(run_state)
-            if self.interrupted and int(run_state.stop) == Stop.RUNNING:
-                run_state = run_state._replace(stop=jnp.array(np.int32(Stop.INTERRUPTED)))
-        return run_state
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Ctrl-C sets a flag for the next segment boundary; the second one raises as always."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number, frame):
-            self.interrupted = True
-            signal.signal(signal.SIGINT, previous)
-
-        previous = signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous)
-
-
-def _next_length(length: int, seconds: float) -> int:
-    return max(1, min(2 * length, int(length * SEGMENT_SECONDS / max(seconds, 1e-9))))
 
 
 def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: float) -> Result:

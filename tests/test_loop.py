@@ -1,0 +1,371 @@
+"""The ladder: every rung equals the plain loop it stands for, and a run is the same however it is cut."""
+
+import dataclasses
+import os
+import signal
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gdjax as gd
+from gdjax import losses, metrics, models, stopping
+from gdjax.data import batch_indices, take
+from gdjax.loop import extend_history
+from gdjax.programs import compiled
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 3)).astype(np.float32)
+Y = (X @ np.array([1.0, -2.0, 0.5]) + 0.1 * RNG.normal(size=50) > 0).astype(np.int32)
+DATA = (jnp.asarray(X[:37]), jnp.asarray(Y[:37]))  # 37 rows: every batch size leaves a tail
+VALIDATION = (jnp.asarray(X[37:]), jnp.asarray(Y[37:]))
+MODEL = models.mlp((3, 8, 2), dropout=0.2)
+LOSS = losses.per_example(losses.supervised(MODEL, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
+
+
+def unmasked_loss(params, batch, key):
+    """The same loss as a batch function that knows no mask."""
+    value, measured = LOSS(params, batch, key)
+    return value, {"accuracy": measured["accuracy"]}
+
+
+def start(optimizer=None, key=0):
+    return gd.make_state(MODEL.init(jax.random.key(1)), optimizer or gd.adam(0.01), key)
+
+
+def equal(a, b):
+    """Bitwise, keys included."""
+    data = lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x  # noqa: E731
+    chex.assert_trees_all_equal(jax.tree.map(data, a), jax.tree.map(data, b))
+
+
+def test_a_step_is_gradient_update_apply():
+    state = start(gd.sgd(0.1))
+    no_dropout = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
+    new, measured = gd.make_step(no_dropout)(state, DATA)
+    value, grads = jax.value_and_grad(lambda p: no_dropout(p, DATA)[0])(state.params)
+    chex.assert_trees_all_close(new.params, jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads), rtol=1e-6)
+    np.testing.assert_allclose(measured["loss"], value, rtol=1e-6)
+    assert (int(new.step), int(new.batches), int(new.opt_state.count)) == (1, 1, 1)
+
+
+def test_batch_change_is_what_the_step_did_to_its_own_batch():
+    no_dropout = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
+    state = start(gd.sgd(0.1))
+    new, measured = gd.make_step(no_dropout, batch_change=True)(state, DATA)
+    before, after = no_dropout(state.params, DATA)[0], no_dropout(new.params, DATA)[0]
+    np.testing.assert_allclose(measured["change"], abs(after - before), rtol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["shuffle", "replacement", "sequence"])
+@pytest.mark.parametrize("loss", [LOSS, unmasked_loss])
+def test_an_epoch_is_a_python_loop_over_its_batches(order, loss):
+    step = gd.make_step(loss)
+    epoch = gd.make_epoch(step, 8, order=order)
+    state, measured = compiled(epoch)(start(), DATA)
+    expected, rows, sums = start(), 0, 0.0
+    key = jax.random.fold_in(expected.key, 2)
+    for i in range(5):
+        indices, mask = batch_indices(order, key, jnp.int32(i), 37, 8)
+        batch = take(DATA, indices[np.asarray(mask)])
+        expected, one = step(expected, batch)
+        rows, sums = rows + len(batch[0]), sums + len(batch[0]) * float(one["loss"])
+    if order != "replacement":
+        assert rows == 37
+    if loss is unmasked_loss or order == "replacement":  # under a mask the keys of dropout are split for 8 rows
+        chex.assert_trees_all_close(state.params, expected.params, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(measured["loss"], sums / rows, rtol=1e-5)
+    assert int(measured["weight"]) == rows and int(state.batches) == 5
+
+
+def test_masked_tail_is_the_smaller_step():
+    """Without dropout, whose keys depend on the batch's size, both kinds of tail give the same parameters."""
+    plain = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
+    unmasked = lambda params, batch, key: (plain(params, batch, key)[0], {})  # noqa: E731
+    masked_state, masked = compiled(gd.make_epoch(gd.make_step(plain), 8))(start(), DATA)
+    state, measured = compiled(gd.make_epoch(gd.make_step(unmasked), 8))(start(), DATA)
+    chex.assert_trees_all_close(masked_state.params, state.params, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(masked["loss"], measured["loss"], rtol=1e-5)
+
+
+def test_dropping_the_tail_leaves_it_out():
+    epoch = gd.make_epoch(gd.make_step(LOSS), 8, tail="drop")
+    state, measured = compiled(epoch)(start(), DATA)
+    assert int(state.batches) == 4 and int(measured["weight"]) == 32
+    state, _ = compiled(epoch)(state, DATA)
+    assert int(state.batches) == 8
+
+
+def test_scan_is_a_python_loop():
+    def python_scan(body, carry, xs):
+        outputs = []
+        for i in range(len(xs[0])):
+            carry, y = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+            outputs.append(y)
+        return carry, jax.tree.map(lambda *ys: jnp.stack(ys), *outputs)
+
+    epoch = gd.make_epoch(gd.make_step(LOSS), 8)
+    by_hand = dataclasses.replace(epoch, scan=python_scan)
+    compiled_state, a = compiled(epoch)(start(), DATA)
+    debug_state, b = by_hand(start(), DATA)
+    chex.assert_trees_all_close(compiled_state.params, debug_state.params, rtol=1e-4, atol=1e-6)
+    chex.assert_trees_all_close(a, b, rtol=1e-5)
+
+
+def test_three_epochs_and_three_are_six_and_so_are_thirty_single_steps():
+    step = gd.make_step(LOSS)
+    six = None
+    for pieces in (
+        [gd.make_epoch(step, 8)] * 6,
+        [gd.make_epoch(step, 8, steps=3)] * 10,
+        [gd.make_epoch(step, 8, steps=30)],
+    ):
+        state = start()
+        for epoch in pieces:
+            state, _ = compiled(epoch)(state, DATA)
+        six = six or state
+        equal(state, six)
+
+
+def test_iterate_yields_each_epoch():
+    epoch = gd.make_epoch(gd.make_step(LOSS), 8)
+    seen = [(int(state.step), float(measured["loss"])) for state, measured in gd.iterate(epoch, start(), DATA, 3)]
+    assert [step for step, _ in seen] == [5, 10, 15]
+    assert seen[2][1] < seen[0][1]
+
+
+@pytest.mark.parametrize("chunk", [4, 6, 13, 100])
+@pytest.mark.parametrize("loss", [LOSS, unmasked_loss])
+def test_evaluation_in_chunks_is_evaluation_at_once(chunk, loss):
+    params = MODEL.init(jax.random.key(2))
+    scores = gd.make_evaluate(loss, {"auc": metrics.mean(metrics.correct)}, MODEL.apply, chunk)(params, VALIDATION)
+    value, measured = LOSS(params, VALIDATION)
+    np.testing.assert_allclose(scores["loss"], value, rtol=1e-6)
+    np.testing.assert_allclose(scores["accuracy"], measured["accuracy"], rtol=1e-6)
+    np.testing.assert_allclose(scores["auc"], measured["accuracy"], rtol=1e-6)
+    assert int(scores["weight"]) == 13
+
+
+RUN = gd.make_run(gd.make_epoch(gd.make_step(LOSS), 8), gd.make_evaluate(LOSS, chunk_size=6))
+RULE = stopping.any_of(stopping.non_finite(), stopping.patience(4))
+PLATEAU = gd.reduce_on_plateau(gd.adam(0.05), factor=0.5, patience=2)
+
+
+def run_in_segments(lengths, key=0, capacity=30):
+    run_state = gd.start_run(RUN, start(PLATEAU, key), RULE, DATA, VALIDATION, capacity)
+    until = 0
+    for length in lengths:
+        until += length
+        run_state = compiled(RUN)(run_state, DATA, VALIDATION, until)
+    return run_state
+
+
+def test_segments_of_any_length_give_the_same_bits_and_another_seed_does_not():
+    whole = run_in_segments([30])
+    assert gd.Stop(int(whole.stop)) == gd.Stop.PATIENCE
+    assert float(gd.learning_rate(whole.state)) < 0.05, "the plateau must have acted inside the run"
+    for lengths in ([1] * 30, [7, 2, 21], [30]):
+        equal(run_in_segments(lengths), whole)
+    other = run_in_segments([30], key=1)
+    assert not np.array_equal(other.state.params[0]["w"], whole.state.params[0]["w"])
+
+
+def test_the_history_can_be_extended_between_segments():
+    short = run_in_segments([3], capacity=3)
+    longer = compiled(RUN)(extend_history(short, 30), DATA, VALIDATION, 30)
+    equal(longer, run_in_segments([30]))
+
+
+def test_a_run_keeps_the_best_and_says_where():
+    done = run_in_segments([30])
+    number, best = int(done.evaluations), int(done.best_evaluation)
+    values = np.asarray(done.history["validation_loss"])[:number]
+    assert best == values.argmin() and best < number - 1
+    np.testing.assert_array_equal(done.best_value, values.min())
+    scores = gd.make_evaluate(LOSS, chunk_size=6)(done.best[0], VALIDATION)
+    np.testing.assert_allclose(scores["loss"], values.min(), rtol=1e-5)
+    assert not np.array_equal(done.best[0][0]["w"], done.state.params[0]["w"])
+
+
+def test_a_vmapped_run_stops_each_lane_on_its_own():
+    rates = jnp.array([1e-4, 0.05, 0.3])
+
+    def one(rate):
+        state = start(gd.adam(0.01))
+        state = state._replace(optimizer=state.optimizer.replace(learning_rate=rate))
+        return RUN(gd.start_run(RUN, state, RULE, DATA, VALIDATION, 12), DATA, VALIDATION, 12)
+
+    lanes = jax.jit(jax.vmap(one))(rates)
+    singles = [jax.jit(one)(rate) for rate in rates]
+    np.testing.assert_array_equal(lanes.evaluations, [single.evaluations for single in singles])
+    np.testing.assert_array_equal(lanes.stop, [single.stop for single in singles])
+    assert len(set(np.asarray(lanes.evaluations).tolist())) > 1
+    for i, single in enumerate(singles):
+        chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], lanes.best), single.best, rtol=1e-3, atol=1e-5)
+
+
+def fit(optimizer=None, **options):
+    options = {"epochs": 12, "batch_size": 8, "validation": VALIDATION, **options}
+    validation = options.pop("validation")
+    return gd.fit(LOSS, MODEL.init(jax.random.key(1)), optimizer or gd.adam(0.02), DATA, validation, **options)
+
+
+class Compilations:
+    """How many programs were compiled inside the block."""
+
+    def __enter__(self):
+        self.count = 0
+        jax.monitoring.register_event_duration_secs_listener(self._note)
+        return self
+
+    def _note(self, name, seconds, **_):
+        self.count += name.endswith("backend_compile_duration")
+
+    def __exit__(self, *_):
+        jax.monitoring.unregister_event_duration_listener(self._note)
+
+
+def test_a_second_fit_compiles_nothing():
+    schedule = lambda peak: gd.schedules.warmup_stable_decay(peak, 5, 20, 10)  # noqa: E731
+    for make in (
+        lambda v: {"optimizer": gd.adam(0.01 * v)},
+        lambda v: {"optimizer": gd.adamw(0.01, weight_decay=0.1 * v)},
+        lambda v: {"optimizer": gd.adam(schedule(0.01 * v))},
+        lambda v: {"rule": stopping.patience(5 * v), "key": v},
+    ):
+        fit(**make(1))
+        with Compilations() as seen:
+            fit(**make(2))
+        assert seen.count == 0
+    with Compilations() as seen:
+        fit(batch_size=9)
+    assert seen.count > 0, "the counter must be able to count"
+
+
+def test_the_same_seed_gives_the_same_result_however_the_host_cuts_it(monkeypatch):
+    one, two = fit(key=3), fit(key=3)
+    monkeypatch.setattr("gdjax.loop.drive._next_length", lambda length, seconds: 1)
+    cut = fit(key=3)
+    for other in (two, cut):
+        equal(other.last, one.last)
+        equal(other.params, one.params)
+        chex.assert_trees_all_equal(other.history, one.history)
+
+
+@pytest.mark.parametrize(
+    ("options", "stop", "steps"),
+    [
+        ({"epochs": 3}, "BUDGET", 15),
+        ({"epochs": 2.5}, "BUDGET", 13),
+        ({"epochs": None, "steps": 7}, "BUDGET", 7),
+        ({"epochs": None, "steps": 7, "every": 2}, "BUDGET", 7),
+        ({"rule": stopping.budget(steps=4), "every": 2}, "BUDGET", 4),
+        ({"rule": stopping.target(10.0)}, "TARGET", 5),
+        ({"rule": stopping.target(0.3), "monitor": "accuracy", "mode": "max", "epochs": 50}, "TARGET", None),
+        ({"rule": stopping.patience(1), "optimizer": gd.sgd(0.0)}, "PATIENCE", 10),
+        ({"rule": stopping.change(1e9)}, "CONVERGED", 10),
+        ({"rule": stopping.change(1e9, "batch"), "every": 1}, "CONVERGED", 1),
+        ({"rule": stopping.budget(seconds=1e-9), "validation": None}, "BUDGET", 5),
+        ({"optimizer": gd.sgd(1e30)}, "NON_FINITE", 5),
+        ({"optimizer": gd.sgd(3000.0), "epochs": 50}, ("DIVERGED", "NON_FINITE"), None),
+    ],
+)
+def test_a_fit_ends_where_it_should_and_says_why(options, stop, steps):
+    result = fit(**options)
+    assert result.stop.name in (stop if isinstance(stop, tuple) else (stop,))
+    assert steps is None or result.steps == steps == int(result.last.step)
+    assert result.stop.name in str(result)
+    assert len(result.history["loss"]) == len(result.history["step"])
+    assert result.history["step"][-1] == result.steps
+
+
+def test_history_has_one_row_per_evaluation():
+    result = fit(optimizer=gd.adam(gd.schedules.linear(0.02, 0.0, 60)), every=3, epochs=4)
+    assert result.history["step"].tolist() == [3, 6, 9, 12, 15, 18, 20]
+    np.testing.assert_allclose(result.history["epoch"], np.array([3, 6, 9, 12, 15, 18, 20]) / 5, rtol=1e-6)
+    np.testing.assert_allclose(result.history["learning_rate"], 0.02 * (1 - result.history["step"] / 60), rtol=1e-5)
+    assert {"loss", "accuracy", "validation_loss", "validation_accuracy"} <= set(result.history)
+
+
+def test_an_interrupt_ends_the_run_with_what_it_has():
+    calls = []
+
+    def interrupt(run_state):
+        calls.append(run_state)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    result = fit(epochs=10**5, progress=interrupt)
+    assert result.stop == gd.Stop.INTERRUPTED
+    assert result.best_evaluation >= 0 and signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_never_finite_run_returns_the_first_parameters():
+    nan = lambda params, batch, key: (jnp.sum(params) * jnp.nan, {})  # noqa: E731
+    result = gd.fit(nan, jnp.ones(2), gd.sgd(0.1), DATA, epochs=3)
+    assert result.stop == gd.Stop.NON_FINITE and result.best_evaluation == -1
+    np.testing.assert_array_equal(result.params, [1, 1])
+    assert "the parameters are the first" in str(result)
+
+
+def test_the_callers_arrays_survive_a_fit():
+    """The state is donated; the caller's parameters, key and data are not."""
+    params, key = MODEL.init(jax.random.key(1)), jax.random.key(5)
+    gd.fit(LOSS, params, gd.adam(0.01), DATA, epochs=2, batch_size=8, key=key)
+    assert all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves((params, DATA)))
+    jax.random.split(key)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fit(batch_size=0), "batch_size must be between 1 and the 37 rows of the data, got 0"),
+        (lambda: fit(batch_size=38), "batch_size must be between 1 and the 37 rows of the data, got 38"),
+        (lambda: fit(steps=3), "give epochs or steps, not both"),
+        (lambda: fit(epochs=0), "epochs must be above 0, got 0"),
+        (lambda: fit(every=0), "steps must be at least 1, got 0"),
+        (lambda: fit(monitor="acuracy"), "monitor must be a scalar metric, one of"),
+        (lambda: fit(mode="up"), "mode must be 'min' or 'max', got 'up'"),
+        (lambda: fit(order="random"), "order must be"),
+        (lambda: fit(optimizer=3.0), "expected an optimizer of gdjax or an Optax transformation, got 3.0"),
+        (lambda: gd.fit(lambda p, b, k: p, jnp.ones(()), gd.sgd(0.1), DATA), "must return (scalar, metrics dict)"),
+        (lambda: gd.fit(lambda p, b, k: (p, {}), jnp.ones(2), gd.sgd(0.1), DATA), "must return (scalar, metrics dict)"),
+        (lambda: gd.make_state({}, gd.sgd(0.1)), "params must have at least one array to train"),
+        (lambda: gd.make_state({"n": jnp.arange(2)}, gd.sgd(0.1)), "params['n'] must be floating"),
+        (lambda: gd.make_evaluate(LOSS, {"auc": metrics.accuracy}), "need predict="),
+    ],
+)
+def test_bad_input_is_refused_in_words(call, message):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert message in str(error.value)
+
+
+def test_optimizers_get_what_they_need_from_the_step():
+    """Value, gradient and value function reach an optimizer that asks; Optax's line search runs in the ladder."""
+    quadratic = lambda params, batch, key: (jnp.sum((params - 3.0) ** 2), {})  # noqa: E731
+    for optimizer in (optax.lbfgs(), optax.polyak_sgd()):
+        result = gd.fit(quadratic, jnp.zeros(3), optimizer, DATA, epochs=3, batch_size=8)
+        np.testing.assert_allclose(result.params, 3.0, atol=1e-2)
+
+
+def test_bfloat16_parameters_stay_so():
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), MODEL.init(jax.random.key(1)))
+    result = gd.fit(LOSS, params, gd.adam(0.01), DATA, VALIDATION, epochs=2, batch_size=8)
+    assert all(x.dtype == jnp.bfloat16 for x in jax.tree.leaves((result.params, result.last.opt_state.slots)))
+
+
+def test_periods_are_traced_once():
+    """What `start_run` learns of the history's names is not traced again by the run."""
+    traces = []
+
+    def counting(params, batch, key):
+        traces.append(1)
+        return jnp.sum(params**2), {}
+
+    gd.fit(counting, jnp.ones(2), gd.sgd(0.1), DATA, epochs=2, batch_size=37)
+    assert len(traces) <= 2, "value_and_grad once; scan may trace its body twice"
