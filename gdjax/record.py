@@ -187,7 +187,7 @@ def load_run(folder: str | Path) -> LoadedRun:
         result = json.loads((folder / "result.json").read_text())
         history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         model = parse(config["model"], {**MODELS, **INITIALIZERS})
-        with np.load(folder / "params.npz") as archive:
+        with (folder / "params.npz").open("rb") as file, np.load(file) as archive:
             arrays = dict(archive)
         params = _restore(model, arrays, config["dtype"])
         scalings = {

@@ -59,8 +59,8 @@ def _parse(argv: list[str]) -> Train | Evaluate | Predict | Optimizers | Data:
 
 def _one_line(box: str) -> str:
     """The sentences of a boxed message, without its frame, title and pointer to --help."""
-    lines = [line.strip(" │╭╮╰╯─-\n") for line in box.splitlines()]
-    told = [line for line in lines[1:] if line and not line.startswith(("For full helptext", "gdjax "))]
+    lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
+    told = [line for line in lines[1:] if line.strip("-") and not line.startswith(("For full helptext", "gdjax "))]
     return "; ".join(told).replace(":;", ":") + " (see --help)"
 
 

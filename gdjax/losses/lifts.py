@@ -22,7 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gdjax.programs import bind
-from gdjax.tree import arithmetic_dtype, select
+from gdjax.tree import arithmetic_dtype
 from gdjax.types import Batch, Metrics, Params
 
 RESERVED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
@@ -44,7 +44,7 @@ class PerExample:
         if mask is not None or self.weight is not None:
             lifted_params, batch = _without_weightless(params, batch, weights)
         keys = None if key is None else jax.random.split(key, weights.size)
-        losses, metrics = jax.vmap(self._one, in_axes=(None, 0, 0))(lifted_params, batch, keys)
+        losses, metrics = jax.vmap(lambda *row: self._one(lifted_params, *row))(batch, keys)
         value = _weighted_mean(losses, weights)
         metrics = {name: _weighted_mean(x, weights) for name, x in metrics.items()}
         metrics["weight"] = jnp.sum(weights, dtype=jnp.float32)
@@ -176,7 +176,10 @@ def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tup
     def replace(x):
         return jnp.where(jnp.expand_dims(counts, tuple(range(1, jnp.ndim(x)))), x, x[first])
 
-    return select(jnp.any(counts), params, jax.lax.stop_gradient(params)), jax.tree.map(replace, batch)
+    def cut(p):  # a foreign module may hold functions among its leaves
+        return jnp.where(jnp.any(counts), p, jax.lax.stop_gradient(p)) if isinstance(p, jax.Array) else p
+
+    return jax.tree.map(cut, params), jax.tree.map(replace, batch)
 
 
 def _with_key(loss: Callable) -> Callable:

@@ -1,0 +1,257 @@
+"""The command line as a user meets it: run folders that are whole, mistakes that cost one line."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import matplotlib.image
+import numpy as np
+import pytest
+
+from gdjax.cli import main as entry
+from gdjax.cli.specs import DEFAULT_RATES
+from gdjax.data import load
+from gdjax.optimizers import OPTIMIZERS
+from gdjax.record import RecordError, load_run
+
+QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A folder of its own, and no compilation cache: the suite must not depend on one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(entry, "_use_compilation_cache", lambda: None)
+    yield tmp_path
+    jax.config.update("jax_enable_x64", False)
+
+
+def gdjax(*words):
+    """(exit code, stdout, stderr) of a command, run in this process."""
+    import contextlib
+    import io
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        entry.main([str(word) for word in words])
+    return stop.value.code or 0, out.getvalue(), err.getvalue()
+
+
+def test_train_evaluate_predict(place):
+    code, out, err = gdjax("train", "iris", "--epochs", 40, "--hidden", 16, "--learning-rate", 0.01, "--out", "run")
+    assert (code, err) == (0, "")
+    files = {"config.json", "metrics.jsonl", "result.json", "params.npz", "curves.png", "confusion.png"}
+    assert {path.name for path in (place / "run").iterdir()} == files
+    assert [path.name for path in place.iterdir()] == ["run"]
+    result = json.loads((place / "run" / "result.json").read_text())
+    for part in ("train", "validation", "test"):
+        assert result[part]["loss"] > 0 and 0.8 < result[part]["accuracy"] <= 1
+        assert f"{result[part]['accuracy']:.4f}" in out
+    assert {"stop", "epochs", "steps", "seconds", "compile_seconds"} <= set(result)
+    rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == result["epochs"] and rows[-1]["step"] == result["steps"]
+    assert min(row["validation_loss"] for row in rows) == pytest.approx(result["best_value"], rel=1e-6)
+    config = json.loads((place / "run" / "config.json").read_text())
+    assert config["optimizer"] == "adam(0.01)" and config["model"] == "mlp((4, 16, 3))"
+    assert config["versions"]["jax"] == jax.__version__ and len(config["data"]["hash"]) == 16
+    assert matplotlib.image.imread(place / "run" / "curves.png").shape[1] >= 800
+
+    code, out, _ = gdjax("evaluate", "run")
+    assert code == 0 and all(f"{result[part]['loss']:.6f}" in out for part in ("train", "validation", "test"))
+
+    iris = load("iris")
+    np.savez("rows.npz", x=iris.x)
+    code, out, _ = gdjax("predict", "run", "rows.npz")
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "prediction," + ",".join(f"probability_{name}" for name in iris.target_names)
+    predicted = np.array([line.split(",")[0] for line in lines[1:]])
+    assert np.mean(predicted == np.array(iris.target_names)[iris.y]) > 0.85
+    np.testing.assert_allclose([sum(map(float, line.split(",")[1:])) for line in lines[1:]], 1, atol=1e-5)
+    assert gdjax("predict", "run", "rows.npz", "--out", "out.csv")[0] == 0
+    assert (place / "out.csv").read_text() == out
+
+
+def test_a_run_reads_back_to_the_same_numbers():
+    for dtype in ("float32", "bfloat16"):
+        assert gdjax("train", "wine", *QUICK, "--dtype", dtype, "--out", dtype)[0] == 0
+        run = load_run(dtype)
+        assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(run.params))
+        code, out, _ = gdjax("evaluate", dtype)
+        assert code == 0 and f"{run.result['test']['loss']:.6f}" in out
+
+
+def test_float64_runs_in_float64(place):
+    assert gdjax("train", "wine", *QUICK, "--dtype", "float64", "--out", "run")[0] == 0
+    with np.load(place / "run" / "params.npz") as arrays:
+        assert arrays["params[0]['w']"].dtype == np.float64
+    code, out, _ = gdjax("evaluate", "run")
+    assert code == 0 and f"{load_run('run').result['test']['loss']:.6f}" in out
+    jax.config.update("jax_enable_x64", False)
+    with pytest.raises(RecordError, match="jax_enable_x64"):
+        load_run("run")
+
+
+def test_the_same_command_gives_the_same_bits(place):
+    for out, seed in (("one", 0), ("two", 0), ("other", 1)):
+        assert gdjax("train", "wine", *QUICK, "--seed", seed, "--out", out)[0] == 0
+    one, two, other = ((place / name / "metrics.jsonl").read_text() for name in ("one", "two", "other"))
+    assert one == two and one != other
+
+
+def test_regression_reports_in_the_targets_units(place):
+    assert gdjax("train", "diabetes", "--model", "linear_regression", "--epochs", 60, "--quiet", "--out", "run")[0] == 0
+    result = json.loads((place / "run" / "result.json").read_text())
+    assert result["test"]["r2"] > 0.2
+    np.savez("rows.npz", x=load("diabetes").x)
+    values = np.array(gdjax("predict", "run", "rows.npz")[1].splitlines()[1:], float)
+    assert 100 < values.mean() < 200 and "confusion.png" not in {path.name for path in (place / "run").iterdir()}
+
+
+@pytest.mark.parametrize("model", ["logistic_regression", "linear_svm", "perceptron", "softmax_regression"])
+def test_two_classes_with_every_linear_model(place, model):
+    assert gdjax("train", "moons", "--model", model, "--epochs", 20, "--quiet", "--out", "run")[0] == 0
+    assert json.loads((place / "run" / "result.json").read_text())["test"]["accuracy"] > 0.7
+    assert (place / "run" / "boundary.png").exists()
+
+
+def test_a_table_with_words_for_classes(place):
+    rows = ["a,b,kind"] + [f"{i % 7},{i % 5},{'cat' if i % 7 > 3 else 'dog'}" for i in range(70)]
+    (place / "pets.csv").write_text("\n".join(rows))
+    options = ("--target", "kind", "--epochs", 30, "--hidden", 8, "--learning-rate", 0.03)
+    code, out, _ = gdjax("train", "pets.csv", *options)
+    assert code == 0 and "runs/pets-1" in out
+    (place / "new.csv").write_text("kind,b,a\n?,1,6\n?,1,0\n")
+    assert [line.split(",")[0] for line in gdjax("predict", "runs/pets-1", "new.csv")[1].splitlines()[1:]] == ["cat", "dog"]
+    assert gdjax("train", "pets.csv", *QUICK)[0] == 0 and (place / "runs" / "pets-2").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "optimizer"),
+    [
+        (["--optimizer", "sgd(momentum=0.9)"], "sgd(0.1, momentum=0.9)"),
+        (["--optimizer", "sgd(0.5)"], "sgd(0.5)"),
+        (["--learning-rate", "0.2", "--clip", "1", "--optimizer", "momentum"], "clip_by_global_norm(momentum(0.2), 1)"),
+        (["--weight-decay", "0.1"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
+        (["--schedule", "cosine", "--learning-rate", "0.2"], "adam(cosine(0.2, 24))"),
+        (["--schedule", "cosine", "--schedule-unit", "epochs"], "adam(in_epochs(cosine(0.001, 3), 8))"),
+        (["--schedule", "cyclic(0.0001, step_size=4)"], "adam(cyclic(0.0001, 0.001, 4))"),
+        (["--optimizer", "reduce_on_plateau(adam, patience=3)"], "reduce_on_plateau(adam(0.001), patience=3)"),
+    ],
+)
+def test_specs_take_the_rate_and_the_length_they_leave_out(place, words, optimizer):
+    assert gdjax("train", "wine", *QUICK, "--batch-size", 16, *words, "--out", "run")[0] == 0
+    assert json.loads((place / "run" / "config.json").read_text())["optimizer"] == optimizer
+
+
+MISTAKES = [
+    (["train", "nosuch"], "no data set 'nosuch'"),
+    (["train", "digit"], "did you mean"),
+    (["train", "wine", "--optimizer", "adamm"], "no 'adamm' here: did you mean 'adam'?"),
+    (["train", "wine", "--optimizer", "adam(b1=2)"], "adam: b1 must be in [0, 1), got 2"),
+    (["train", "wine", "--optimizer", "adam(b1=0.9"], "cannot read 'adam(b1=0.9'"),
+    (["train", "wine", "--optimizer", "adam(0.1)", "--learning-rate", "0.1"], "the rate is given twice"),
+    (["train", "wine", "--optimizer", "adam(0.1)", "--schedule", "cosine"], "the rate is given twice"),
+    (["train", "wine", "--schedule", "cosine(0.1)", "--learning-rate", "0.1"], "the rate is given twice"),
+    (["train", "wine", "--schedule", "cosin"], "did you mean 'cosine'?"),
+    (["train", "wine", "--schedule", "adam(0.1)"], "no 'adam' here"),
+    (["train", "wine", "--learning-rate", "-1"], "adam: learning_rate must be in [0, inf), got -1"),
+    (["train", "wine", "--learning-rate", "fast"], "could not convert string to float: 'fast'"),
+    (["train", "wine", "--batch-size", "0"], "--batch-size must be between 1 and the 124 training rows, got 0"),
+    (["train", "wine", "--batch-size", "10000"], "--batch-size must be between 1 and the 124 training rows, got 10000"),
+    (["train", "wine", "--epochs", "0"], "--epochs must be above 0, got 0"),
+    (["train", "wine", "--steps", "-3"], "--steps must be above 0, got -3"),
+    (["train", "wine", "--epochs", "3", "--steps", "3"], "give --epochs or --steps, not both"),
+    (["train", "wine", "--hidden", "0"], "mlp: every size must be"),
+    (["train", "wine", "--patience", "0"], "patience: evaluations must be in [1, inf), got 0"),
+    (["train", "wine", "--split", "0.5", "0.2", "0.2"], "split: "),
+    (["train", "wine", "--loss", "squared_error"], "is for regression"),
+    (["train", "wine", "--model", "logistic_regression"], "is for two classes, wine has 3"),
+    (["train", "wine", "--model", "nosuch"], "nosuch"),
+    (["train", "wine", "--clip", "-1"], "max_norm must be in [0, inf), got -1"),
+    (["train", "wine", "--out", "/proc/nothing/here"], "must be in a folder that can be written"),
+    (["train", "wine", "--out", "taken"], "taken exists: choose another --out, or --overwrite it"),
+    (["train", "wine", "--out", "taken", "--overwrite"], "taken is not the folder of a run"),
+    (["train", "table.csv", "--target", "price"], "price"),
+    (["train", "words.csv", "--target", "y"], "blue"),
+    (["train", "hole.csv"], "hole.csv"),
+    (["train", "damaged.npz"], "damaged.npz"),
+    (["train", "missing.csv"], "missing.csv"),
+    (["train"], "data"),
+    (["trane", "wine"], "trane"),
+    (["train", "wine", "--bacth-size", "3"], "--batch-size"),
+    (["evaluate", "taken"], "taken must be the folder of a run"),
+    (["evaluate", "nowhere"], "nowhere must be the folder of a run"),
+    (["predict", "nowhere", "table.csv"], "nowhere must be the folder of a run"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=lambda x: " ".join(x)[:60] if isinstance(x, list) else "")
+def test_a_mistake_costs_one_line_and_leaves_nothing(place, words, message):
+    (place / "taken").mkdir()
+    (place / "taken" / "precious.txt").write_text("keep me")
+    (place / "table.csv").write_text("a,b\n1,2\n3,4\n")
+    (place / "words.csv").write_text("x,y\n1,0\nblue,1\n2,0\n")
+    (place / "hole.csv").write_text("x,y\n1,0\n,1\n2,0\n")
+    (place / "damaged.npz").write_bytes(b"PK\x03\x04 not quite")
+    before = sorted(path.relative_to(place) for path in place.rglob("*"))
+    code, _, err = gdjax(*words)
+    assert code == 2 and message in err, err
+    assert err.startswith("gdjax: ") and err.count("\n") == 1 and err.endswith("\n"), err
+    assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
+
+
+def test_a_damaged_run_is_said_to_be_so(place):
+    assert gdjax("train", "wine", *QUICK, "--out", "run")[0] == 0
+    whole = (place / "run" / "params.npz").read_bytes()
+    for name, damage in (("params.npz", whole[:200]), ("result.json", b"{"), ("config.json", b"[]")):
+        kept = (place / "run" / name).read_bytes()
+        (place / "run" / name).write_bytes(damage)
+        code, _, err = gdjax("evaluate", "run")
+        assert code == 2 and "damaged" in err and err.count("\n") == 1
+        (place / "run" / name).write_bytes(kept)
+    (place / "run" / "params.npz").unlink()
+    assert gdjax("evaluate", "run")[0] == 2
+
+
+def test_a_run_that_diverges_says_so_and_keeps_what_it_found(place):
+    code, out, err = gdjax("train", "wine", "--optimizer", "sgd(1e20)", "--epochs", 5, "--out", "run")
+    assert code == 1 and "NON_FINITE" in err and "NON_FINITE" in out
+    assert json.loads((place / "run" / "result.json").read_text())["stop"] == "NON_FINITE"
+
+
+def test_overwrite_replaces_a_run(place):
+    for epochs in (1, 2):
+        code, *_ = gdjax("train", "wine", "--epochs", epochs, "--quiet", "--hidden", 4, "--out", "run", "--overwrite")
+        assert code == 0 and json.loads((place / "run" / "result.json").read_text())["epochs"] == epochs
+    assert [path.name for path in place.iterdir()] == ["run"]
+
+
+def test_an_error_in_the_middle_leaves_nothing(place, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr("gdjax.cli.report.record.write_history", fail)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        entry.main(["train", "wine", *QUICK, "--out", "deep/down/run"])
+    assert list(place.iterdir()) == []
+
+
+def test_the_catalogues():
+    code, out, _ = gdjax("optimizers")
+    assert code == 0 and all(f"  {name}(" in out for name in OPTIMIZERS) and "arXiv:1412.6980" in out
+    assert set(DEFAULT_RATES) == set(OPTIMIZERS)
+    code, out, _ = gdjax("data", "--shapes")
+    assert code == 0 and "1797 rows, 64 features, 10 classes" in out
+
+
+def test_help_is_help():
+    assert gdjax("--help")[0] == 0
+    code, out, _ = gdjax("train", "--help")
+    assert code == 0 and "--learning-rate" in out and "the optimizer's own default if not given" in " ".join(out.split())
+
+
+def test_import_gdjax_is_light():
+    heavy = ("matplotlib", "sklearn", "orbax", "tyro", "tqdm", "scipy.stats", "pandas", "torch", "flax")
+    program = f"import sys, gdjax; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
