@@ -122,7 +122,10 @@ def test_a_table_with_words_for_classes(place):
     code, out, _ = gdjax("train", "pets.csv", *options)
     assert code == 0 and "runs/pets-1" in out
     (place / "new.csv").write_text("kind,b,a\n?,1,6\n?,1,0\n")
-    assert [line.split(",")[0] for line in gdjax("predict", "runs/pets-1", "new.csv")[1].splitlines()[1:]] == ["cat", "dog"]
+    assert [line.split(",")[0] for line in gdjax("predict", "runs/pets-1", "new.csv")[1].splitlines()[1:]] == [
+        "cat",
+        "dog",
+    ]
     assert gdjax("train", "pets.csv", *QUICK)[0] == 0 and (place / "runs" / "pets-2").exists()
 
 
@@ -248,7 +251,9 @@ def test_the_catalogues():
 def test_help_is_help():
     assert gdjax("--help")[0] == 0
     code, out, _ = gdjax("train", "--help")
-    assert code == 0 and "--learning-rate" in out and "the optimizer's own default if not given" in " ".join(out.split())
+    assert (
+        code == 0 and "--learning-rate" in out and "the optimizer's own default if not given" in " ".join(out.split())
+    )
 
 
 def test_import_gdjax_is_light():

@@ -110,9 +110,7 @@ def test_batch_norm_of_flax_carries_its_statistics():
         return *judged(logits, batch[1]), updated["batch_stats"]
 
     start = variables["batch_stats"]
-    result = learns(
-        gd.fit(loss, variables["params"], gd.adam(0.02), DATA, VALIDATION, model_state=start, **SETTINGS)
-    )
+    result = learns(gd.fit(loss, variables["params"], gd.adam(0.02), DATA, VALIDATION, model_state=start, **SETTINGS))
     chex.assert_trees_all_equal_shapes_and_dtypes(result.model_state, start)
     moved = jax.tree.map(lambda a, b: float(jnp.max(jnp.abs(a - b))), result.model_state, start)
     assert min(jax.tree.leaves(moved)) > 0.1, "the statistics of the best parameters come back with them"

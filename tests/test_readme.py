@@ -1,0 +1,47 @@
+"""The README is true: its code runs, its table is fresh. `python -m tests.test_readme` writes the table anew."""
+
+import re
+from pathlib import Path
+
+import gdjax as gd
+from gdjax.optimizers.catalogue import entry
+
+README = Path(__file__).parents[1] / "README.md"
+START, END = r"<!-- optimizers: .*? -->\n", "<!-- end of optimizers -->"
+
+
+def table() -> str:
+    rows = ["| call | what it does | memory | reference |", "|---|---|---|---|"]
+    for factory in (*gd.OPTIMIZERS.values(), *gd.WRAPPERS.values()):
+        about = entry(factory)
+        call = f"`{about.name}{about.signature}`"
+        rows.append(f"| {call} | {about.summary} | {about.memory} | {about.reference} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_readme_table_of_optimizers_is_fresh():
+    match = re.search(f"{START}(.*?){END}", README.read_text(), re.DOTALL)
+    assert match is not None and match[1] == table(), "stale: run python -m tests.test_readme"
+
+
+def test_readme_code_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), names)
+    out = capsys.readouterr().out
+    assert "mlp((64, 64, 10))" in out and "parameters are kept" in out and "sign_momentum(0.001, decay=0.95)" in out
+
+
+def test_readme_names_every_module():
+    text = README.read_text()
+    modules = {path.stem for path in Path(gd.__file__).parent.glob("*.py")} - {"__init__"}
+    packages = {path.parent.name for path in Path(gd.__file__).parent.glob("*/__init__.py")}
+    assert not [name for name in modules if f"{name}.py" not in text]
+    assert not [name for name in packages if f"{name}/" not in text]
+
+
+if __name__ == "__main__":
+    text = README.read_text()
+    README.write_text(re.sub(f"({START}).*?({END})", lambda m: m[1] + table() + m[2], text, flags=re.DOTALL))
