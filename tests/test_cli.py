@@ -53,7 +53,7 @@ def test_train_evaluate_predict(place):
     assert len(rows) == result["epochs"] and rows[-1]["step"] == result["steps"]
     assert min(row["validation_loss"] for row in rows) == pytest.approx(result["best_value"], rel=1e-6)
     config = json.loads((place / "run" / "config.json").read_text())
-    assert config["optimizer"] == "adam(0.01)" and config["model"] == "mlp((4, 16, 3))"
+    assert config["optimizer"] == "adamw(0.01, weight_decay=1)" and config["model"] == "mlp((4, 16, 3))"
     assert config["versions"]["jax"] == jax.__version__ and len(config["data"]["hash"]) == 16
     assert matplotlib.image.imread(place / "run" / "curves.png").shape[1] >= 800
 
@@ -136,9 +136,12 @@ def test_a_table_with_words_for_classes(place):
         (["--optimizer", "sgd(0.5)"], "sgd(0.5)"),
         (["--learning-rate", "0.2", "--clip", "1", "--optimizer", "momentum"], "clip_by_global_norm(momentum(0.2), 1)"),
         (["--weight-decay", "0.1"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
-        (["--schedule", "cosine", "--learning-rate", "0.2"], "adam(cosine(0.2, 24))"),
-        (["--schedule", "cosine", "--schedule-unit", "epochs"], "adam(in_epochs(cosine(0.001, 3), 8))"),
-        (["--schedule", "cyclic(0.0001, step_size=4)"], "adam(cyclic(0.0001, 0.001, 4))"),
+        (["--schedule", "cosine", "--learning-rate", "0.2"], "adamw(cosine(0.2, 24), weight_decay=1)"),
+        (
+            ["--schedule", "cosine", "--schedule-unit", "epochs"],
+            "adamw(in_epochs(cosine(0.001, 3), 8), weight_decay=1)",
+        ),
+        (["--schedule", "cyclic(0.0001, step_size=4)"], "adamw(cyclic(0.0001, 0.001, 4), weight_decay=1)"),
         (["--optimizer", "reduce_on_plateau(adam, patience=3)"], "reduce_on_plateau(adam(0.001), patience=3)"),
     ],
 )
@@ -156,9 +159,10 @@ MISTAKES = [
     (["train", "wine", "--optimizer", "adam(0.1)", "--learning-rate", "0.1"], "the rate is given twice"),
     (["train", "wine", "--optimizer", "adam(0.1)", "--schedule", "cosine"], "the rate is given twice"),
     (["train", "wine", "--schedule", "cosine(0.1)", "--learning-rate", "0.1"], "the rate is given twice"),
+    (["train", "wine", "--optimizer", "adamw", "--weight-decay", "0.1"], "the decay is given twice"),
     (["train", "wine", "--schedule", "cosin"], "did you mean 'cosine'?"),
     (["train", "wine", "--schedule", "adam(0.1)"], "no 'adam' here"),
-    (["train", "wine", "--learning-rate", "-1"], "adam: learning_rate must be in [0, inf), got -1"),
+    (["train", "wine", "--learning-rate", "-1"], "adamw: learning_rate must be in [0, inf), got -1"),
     (["train", "wine", "--learning-rate", "fast"], "could not convert string to float: 'fast'"),
     (["train", "wine", "--batch-size", "0"], "--batch-size must be between 1 and the 124 training rows, got 0"),
     (["train", "wine", "--batch-size", "10000"], "--batch-size must be between 1 and the 124 training rows, got 10000"),

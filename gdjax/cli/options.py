@@ -12,6 +12,7 @@ from gdjax.losses import LOSSES
 from gdjax.models import ACTIVATIONS
 
 DEFAULT_EPOCHS = 200
+DEFAULT_OPTIMIZER = "adamw(weight_decay=1.0)"
 DEFAULT_LOSSES = {
     "logistic_regression": "binary_cross_entropy_from_logits",
     "linear_svm": "hinge",
@@ -42,8 +43,8 @@ class Options:
     """Of an mlp's hidden units."""
     loss: Literal[FITTING_LOSSES] | None = None  # type: ignore[valid-type]
     """What fits the model and the task if not given: cross-entropy, squared error, hinge (linear_svm)..."""
-    optimizer: str = "adam"
-    """A call such as "adam(b1=0.95)"; `gdjax optimizers` lists them."""
+    optimizer: str | None = None
+    """A call such as "adam(b1=0.95)"; `gdjax optimizers` lists them. If not given: "adamw(weight_decay=1.0)"."""
     learning_rate: float | None = None
     """Of the optimizer, or of the schedule; the optimizer's own default if not given."""
     schedule: str | None = None
@@ -63,7 +64,7 @@ class Options:
     min_delta: float = 0.0
     """Improvement of the validation loss that counts."""
     weight_decay: float | None = None
-    """Decoupled decay of the weight matrices."""
+    """Decoupled decay of the weights (not of the biases), around an optimizer without its own; around adam if none is given."""
     clip: float | None = None
     """Largest global norm of the gradient."""
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import metrics, stopping
-from gdjax.cli.options import DEFAULT_EPOCHS, DEFAULT_LOSSES, Options
+from gdjax.cli.options import DEFAULT_EPOCHS, DEFAULT_LOSSES, DEFAULT_OPTIMIZER, Options
 from gdjax.cli.specs import OptimizerRequest
 from gdjax.data import Dataset, Scaling, fit_scaling, load, split, standardize
 from gdjax.loop import Evaluate, Result, make_evaluate
@@ -90,8 +90,9 @@ def plan(options: Options, parts: Parts) -> Job:
     model, loss_name, loss_fn, evaluate, metric = objective(options, parts.dataset)
     steps_per_epoch = -(-rows // batch_size)
     total_steps = options.steps or math.ceil((options.epochs or DEFAULT_EPOCHS) * steps_per_epoch)
+    default = DEFAULT_OPTIMIZER if options.weight_decay is None else "adam"
     request = OptimizerRequest(
-        options.optimizer,
+        options.optimizer or default,
         options.schedule,
         options.schedule_unit,
         options.learning_rate,

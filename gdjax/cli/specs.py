@@ -52,6 +52,8 @@ class OptimizerRequest:
         for name, given in (("--learning-rate", self.learning_rate), ("--schedule", self.schedule)):
             if given is not None and not rates:
                 raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by {name}")
+        if self.weight_decay is not None and any(node.arguments.get("weight_decay") for node in built.walk()):
+            raise SpecError(f"the decay is given twice: in {self.optimizer!r} and by --weight-decay")
         if self.weight_decay is not None:
             built = decay_weights(built, self.weight_decay, mask=weights)
         return built if self.clip is None else clip_by_global_norm(built, self.clip)
