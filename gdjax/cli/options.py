@@ -64,7 +64,7 @@ class Options:
     min_delta: float = 0.0
     """Improvement of the validation loss that counts."""
     weight_decay: float | None = None
-    """Decoupled decay of the weights (not of the biases), around an optimizer without its own; around adam if none is given."""
+    """Decoupled decay of the weights, not of the biases; around adam if no optimizer is given."""
     clip: float | None = None
     """Largest global norm of the gradient."""
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)
