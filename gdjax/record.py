@@ -104,7 +104,7 @@ def _plain(x: Any) -> Any:
 
 def environment() -> dict[str, Any]:
     """What else a result depends on: versions, machine, device, revision of the code at hand."""
-    device = jax.devices()[0]
+    (device,) = jnp.zeros(()).devices()
     packages = ("gdjax", "jax", "jaxlib", "optax", "numpy")
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

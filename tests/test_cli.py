@@ -25,6 +25,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(entry, "_use_compilation_cache", lambda: None)
     yield tmp_path
     jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_default_device", None)
 
 
 def gdjax(*words):
@@ -135,7 +136,7 @@ def test_a_table_with_words_for_classes(place):
         (["--optimizer", "sgd(momentum=0.9)"], "sgd(0.1, momentum=0.9)"),
         (["--optimizer", "sgd(0.5)"], "sgd(0.5)"),
         (["--learning-rate", "0.2", "--clip", "1", "--optimizer", "momentum"], "clip_by_global_norm(momentum(0.2), 1)"),
-        (["--weight-decay", "0.1"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
+        (["--weight-decay", "0.1", "--device", "cpu"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
         (["--schedule", "cosine", "--learning-rate", "0.2"], "adamw(cosine(0.2, 24), weight_decay=1)"),
         (
             ["--schedule", "cosine", "--schedule-unit", "epochs"],
@@ -166,6 +167,7 @@ MISTAKES = [
     (["train", "wine", "--learning-rate", "fast"], "could not convert string to float: 'fast'"),
     (["train", "wine", "--batch-size", "0"], "--batch-size must be between 1 and the 124 training rows, got 0"),
     (["train", "wine", "--batch-size", "10000"], "--batch-size must be between 1 and the 124 training rows, got 10000"),
+    (["train", "wine", "--device", "tpu"], "--device tpu is not to be had here"),
     (["train", "wine", "--epochs", "0"], "--epochs must be above 0, got 0"),
     (["train", "wine", "--steps", "-3"], "--steps must be above 0, got -3"),
     (["train", "wine", "--epochs", "3", "--steps", "3"], "give --epochs or --steps, not both"),

@@ -637,7 +637,7 @@ def test_confusion_shows_counts_recall_and_precision(classes):
 def test_numbers_are_readable_and_stay_in_their_cells(classes, largest):
     counts = counts_of(classes, largest)
     picture = confusion(counts, [f"class {i}" for i in range(classes)])
-    picture.draw_without_rendering()
+    assert_all_inside(picture)
     axes = picture.axes[0]
     (image,) = axes.images
     colours = np.asarray(image.get_array())

@@ -8,13 +8,11 @@ from gdjax.cli.errors import UserError
 
 
 def use_device(device: str | None, dtype: str) -> None:
-    """Before JAX looks for devices: which to use, and whether float64 exists."""
+    """Which device to compute on (None: the best there is), and whether float64 exists."""
     jax.config.update("jax_enable_x64", dtype == "float64")
-    if device is not None:
-        jax.config.update("jax_platforms", {"gpu": "cuda,rocm", "cpu": "cpu", "tpu": "tpu"}[device])
+    if device is None:
+        return
     try:
-        jax.devices()
+        jax.config.update("jax_default_device", jax.devices(device)[0])
     except RuntimeError as error:
-        raise UserError(
-            f"--device {device} is not to be had on this machine; leave it out for the best there is"
-        ) from error
+        raise UserError(f"--device {device} is not to be had here; leave it out for the best there is") from error

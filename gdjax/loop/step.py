@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 import jax
@@ -42,7 +43,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
         opt_state=tree.distinct_copy(compiled(_init)(optimizer, params)),
         optimizer=optimizer,
         evaluation=Evaluation(jnp.array(np.inf, dtype=float), jnp.array(zero)),
-        key=jax.random.key(key) if isinstance(key, int) else jnp.array(key, copy=True),
+        key=jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True),
     )
 
 

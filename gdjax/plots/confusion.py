@@ -138,7 +138,8 @@ def _percent(share: float, classes: int) -> str:
 
 def _caption(counts: np.ndarray) -> str:
     right, total = counts.trace(), counts.sum()
-    share = f"{_percent(right / total, 1)} % ({_full(right)} of {_full(total)})" if total else "–"
+    form = _full if total < 1e6 else _brief
+    share = f"{_percent(right / total, 1)} % ({form(right)} of {form(total)})" if total else "–"
     bars = "  A full bar: 100 %." if _margin_type_size(len(counts)) < SMALLEST else ""
     return (
         f"Accuracy {share}.  Blue: right, orange: wrong; the deeper, the larger the share of its row.\n"
