@@ -344,6 +344,12 @@ def test_what_is_not_finite_is_a_gap_and_a_cross():
     assert "× not finite" not in words(curves(RUN))
 
 
+def test_a_masked_value_is_not_drawn():
+    loss = np.ma.masked_greater([1.0, 5.0, 2.0], 4)
+    line = curves(history(loss=loss)).axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_ydata(), [1.0, np.nan, 2.0])
+
+
 def test_a_lone_point_between_gaps_is_seen():
     loss = np.ones(100)
     loss[[49, 51]] = np.nan
@@ -447,7 +453,7 @@ FORMS = {
     "probabilities (m, 2)": lambda p: p,
     "probability (m,)": lambda p: p[:, 1],
     "probability (m, 1)": lambda p: p[:, 1:],
-    "score (m,)": lambda p: 20 * p[:, 1] - 10,
+    "score (m,)": lambda p: 2 * p[:, 1] - 1,
     "scores (m, 2)": lambda p: 20 * p - 3,
     "votes (m, 2)": lambda p: np.round(p).astype(int),
     "jax": lambda p: jnp.asarray(p),
@@ -552,6 +558,13 @@ def test_boundary_at_the_edges(edge):
         legend = picture.axes[0].get_legend().get_window_extent()
         assert legend.y0 >= 0
         assert legend.x1 <= picture.bbox.x1
+
+
+@pytest.mark.parametrize("edge", ["one class everywhere", "equal scores everywhere", "NaN everywhere"])
+def test_without_two_regions_there_is_no_decision_line(edge):
+    predict, x, y, classes = EDGE_PLANES[edge]
+    picture = boundary(predict, x, y, [str(i) for i in range(classes)], FEATURES)
+    assert not [child for child in picture.axes[0].get_children() if hasattr(child, "levels")]
 
 
 def test_a_place_without_prediction_is_white_and_its_points_are_wrong():
@@ -749,7 +762,7 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_look_the_same_under_dark_settings(name):
     with matplotlib.rc_context(DARK):
-        picture = PICTURES[name]("Costs $1 to $2, a_b \\frac")
+        picture = PICTURES[name]("Costs $\\frac$ 1, a_b")
         picture.draw_without_rendering()
         assert to_rgb(picture.get_facecolor()) == (1, 1, 1)
         assert all(to_rgb(axes.get_facecolor()) == (1, 1, 1) for axes in picture.axes)
