@@ -471,13 +471,13 @@ def test_boundary_rings_the_wrong_points_and_draws_the_line(form):
     def predict(x):
         return FORMS[form](right_of(0.0)(x))
 
-    picture = boundary(predict, X, Y, CLASSES, FEATURES, test=(X[:20] + 0.1, Y[:20]))
+    picture = boundary(predict, X, Y, CLASSES, FEATURES, test=(X[:20] + 0.6, Y[:20]))
     wrong = (X[:, 0] > 0) != Y
     assert wrong.any()
     (ringed,) = by_gid(picture, "training wrong")
     np.testing.assert_array_equal(ringed.get_xydata(), X[wrong])
     (ringed,) = by_gid(picture, "test wrong")
-    np.testing.assert_array_equal(ringed.get_xydata(), (X[:20] + 0.1)[(X[:20, 0] + 0.1 > 0) != Y[:20]])
+    np.testing.assert_array_equal(ringed.get_xydata(), (X[:20] + 0.6)[(X[:20, 0] + 0.6 > 0) != Y[:20]])
     cell = np.ptp(picture.axes[0].get_xlim()) / SIDE
     np.testing.assert_allclose(decision_line(picture)[:, 0], 0.0, atol=cell)
     assert f"training: 60 points,\n{wrong.sum()} wrong" in words(picture)
@@ -499,6 +499,7 @@ def test_boundary_is_paler_where_the_classifier_is_less_certain():
     picture = boundary(right_of(0.0), X, Y, CLASSES, FEATURES)
     (image,) = picture.axes[0].images
     low, high = picture.axes[0].get_xlim()
+    assert tuple(image.get_extent()) == (low, high, *picture.axes[0].get_ylim())
     row = np.asarray(image.get_array())[0]  # (SIDE, 3), from left to right
     depth = np.abs(1 - row).sum(axis=1)
     middle = int(SIDE * (0 - low) / (high - low))
@@ -511,6 +512,17 @@ def test_boundary_is_paler_where_the_classifier_is_less_certain():
     flat = boundary(lambda x: x[:, 0], X, Y, CLASSES, FEATURES)
     assert len(np.unique(np.asarray(flat.axes[0].images[0].get_array()).reshape(-1, 3), axis=0)) == 2
     assert "paler: less certain" not in words(flat)
+
+
+def test_the_first_feature_runs_to_the_right_and_the_second_upwards():
+    picture = boundary(lambda x: x[:, 1] - 0.5, X, Y, CLASSES, FEATURES)
+    (image,) = picture.axes[0].images
+    colours = np.asarray(image.get_array())
+    assert image.origin == "lower"
+    np.testing.assert_allclose(np.argmax(colours[0], axis=1), 2)  # blue below
+    np.testing.assert_allclose(np.argmax(colours[-1], axis=1), 0)  # vermillion above
+    np.testing.assert_allclose(decision_line(picture)[:, 1], 0.5, atol=np.ptp(picture.axes[0].get_ylim()) / SIDE)
+    assert [picture.axes[0].get_xlabel(), picture.axes[0].get_ylabel()] == FEATURES
 
 
 def test_boundary_asks_the_classifier_once():
@@ -575,9 +587,11 @@ def test_a_place_without_prediction_is_white_and_its_points_are_wrong():
     np.testing.assert_array_equal(ringed.get_xydata(), x[(x[:, 0] > 0) | ((x[:, 0] > -0.5) != y)])
 
 
-def test_points_that_are_not_finite_are_counted():
-    predict, x, y, _ = EDGE_PLANES["points that are NaN"]
-    lost = int(np.isnan(x).any(axis=1).sum())
+@pytest.mark.parametrize("edge", ["points that are NaN", "masked points"])
+def test_points_that_are_not_finite_are_counted(edge):
+    predict, x, y, _ = EDGE_PLANES[edge]
+    lost = int((X > 1.5).any(axis=1).sum())
+    assert lost
     assert any(f"{lost} not finite" in text for text in words(boundary(predict, x, y, CLASSES, FEATURES)))
 
 
@@ -646,7 +660,7 @@ def test_confusion_shows_counts_recall_and_precision(classes):
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-@pytest.mark.parametrize("largest", [30, 20_000, 900_000_000])
+@pytest.mark.parametrize("largest", [30, 20_000, 9_000_000, 900_000_000])
 def test_numbers_are_readable_and_stay_in_their_cells(classes, largest):
     counts = counts_of(classes, largest)
     picture = confusion(counts, [f"class {i}" for i in range(classes)])
@@ -752,17 +766,21 @@ def test_confusion_refuses(counts, message):
 
 # All.
 
+MATH = "a $\\frac$ b"  # an error, were it read as mathematics
+
 PICTURES = {
-    "curves": lambda title: curves(RUN | {"loss": np.where(EPOCH == 9, np.nan, RUN["loss"])}, 41, title),
-    "boundary": lambda title: boundary(right_of(0.0), X, Y, CLASSES, FEATURES, (X, Y), title),
-    "confusion": lambda title: confusion([[5, 1], [0, 4]], CLASSES, title),
+    "curves": lambda title: curves(
+        RUN | {"loss": np.where(EPOCH == 9, np.nan, RUN["loss"])}, 41, title, loss_label=MATH
+    ),
+    "boundary": lambda title: boundary(right_of(0.0), X, Y, [MATH, "b"], [MATH, MATH], (X, Y), title),
+    "confusion": lambda title: confusion([[5, 1], [0, 4]], [MATH, "b"], title),
 }
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_look_the_same_under_dark_settings(name):
     with matplotlib.rc_context(DARK):
-        picture = PICTURES[name]("Costs $\\frac$ 1, a_b")
+        picture = PICTURES[name](MATH)
         picture.draw_without_rendering()
         assert to_rgb(picture.get_facecolor()) == (1, 1, 1)
         assert all(to_rgb(axes.get_facecolor()) == (1, 1, 1) for axes in picture.axes)
