@@ -19,7 +19,7 @@ import inspect
 import numbers
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +60,16 @@ def is_number(x: Any) -> bool:
 
 def is_concrete(x: Any) -> bool:
     return is_number(x) and not isinstance(x, (Tracer, jax.ShapeDtypeStruct))
+
+
+Key: TypeAlias = Any  # annotates a random key as an argument: a key, or the integer it is made from
+
+
+def as_key(x: Any) -> jax.Array:
+    """A random key from a key (of either style) or an integer seed."""
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return jax.random.wrap_key_data(jnp.asarray(x)) if np.ndim(x) else jax.random.key(x)
 
 
 class Recipe:
@@ -120,10 +130,12 @@ class Recipe:
                     raise TypeError(f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}")
                 check_interval(self.name, name, value, interval)
 
-    def dtype(self, name: str) -> jnp.dtype:
-        """int32 for an argument annotated as int (or a container of int), the default float for all others."""
+    def dtype(self, name: str) -> jnp.dtype | None:
+        """int32 for an argument annotated as int (or a container of int), its own for a Key, else the default float."""
         annotation = self.signature.parameters[name].annotation
         text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+        if text == "Key":
+            return None
         is_int = text == "int" or "[int" in text or text.startswith("int |")
         return jnp.dtype(jnp.int32) if is_int else jnp.result_type(float)
 
@@ -175,7 +187,10 @@ class Node:
 
         def settle_child(name: str, child: Any) -> Any:
             def settle_leaf(x: Any) -> Any:
-                return x.settle() if isinstance(x, Node) else jnp.array(x, dtype=self.recipe.dtype(name))
+                if isinstance(x, Node):
+                    return x.settle()
+                dtype = self.recipe.dtype(name)
+                return as_key(x) if dtype is None else jnp.array(x, dtype=dtype)
 
             return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, Node))
 

@@ -6,7 +6,7 @@ import dataclasses
 import textwrap
 
 from gdjax.cli.errors import user_mistakes
-from gdjax.cli.specs import DEFAULT_RATES
+from gdjax.cli.specs import default_rate
 from gdjax.data import SOURCES, describe, load
 from gdjax.optimizers import OPTIMIZERS, WRAPPERS
 from gdjax.optimizers.catalogue import entry
@@ -23,7 +23,8 @@ class Optimizers:
                 about = entry(factory)
                 print(f"  {name}{about.signature}")
                 print(textwrap.indent(about.summary, "      "))
-                rate = f"   default rate: {DEFAULT_RATES[name]:g}" if name in DEFAULT_RATES else ""
+                number = default_rate(name) if name in OPTIMIZERS else None
+                rate = "" if number is None else f"   default rate: {number:g}"
                 print(f"      memory: {about.memory}{rate}")
                 print(f"      {about.reference}\n")
         return 0

@@ -15,16 +15,8 @@ from gdjax.optimizers import OPTIMIZERS, WRAPPERS, clip_by_global_norm, decay_we
 from gdjax.schedules import SCHEDULES, in_epochs
 from gdjax.spec import SpecError, parse
 
-DEFAULT_RATES = {
-    "sgd": 0.1,
-    "momentum": 0.03,
-    "adagrad": 0.03,
-    "rmsprop": 1e-3,
-    "adadelta": 1.0,
-    "adam": 1e-3,
-    "nadam": 1e-3,
-    "adamw": 1e-3,
-}
+DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of those that need another than the usual one
+USUAL_RATE = 1e-3
 RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
@@ -62,7 +54,8 @@ class OptimizerRequest:
         def with_rate(name: str) -> Callable[..., Optimizer]:
             @functools.wraps(OPTIMIZERS[name])
             def make(*args: Any, **kwargs: Any) -> Optimizer:
-                if "learning_rate" not in _given(OPTIMIZERS[name], args, kwargs):
+                parameters = inspect.signature(OPTIMIZERS[name]).parameters
+                if "learning_rate" in parameters and "learning_rate" not in _given(OPTIMIZERS[name], args, kwargs):
                     rates.append(name)
                     kwargs["learning_rate"] = self._rate(name, total_steps, steps_per_epoch)
                 return OPTIMIZERS[name](*args, **kwargs)
@@ -73,7 +66,7 @@ class OptimizerRequest:
         return {**schedules, **WRAPPERS, **{name: with_rate(name) for name in OPTIMIZERS}}
 
     def _rate(self, name: str, total_steps: int, steps_per_epoch: int) -> float | Schedule:
-        rate = DEFAULT_RATES[name] if self.learning_rate is None else self.learning_rate
+        rate = default_rate(name) if self.learning_rate is None else self.learning_rate
         if self.schedule is None:
             return rate
         by_epoch = self.schedule_unit == "epochs"
@@ -85,6 +78,15 @@ class OptimizerRequest:
         if self.learning_rate is not None and not used:
             raise SpecError(f"the rate is given twice: in {self.schedule!r} and by --learning-rate")
         return in_epochs(schedule, steps_per_epoch) if by_epoch else schedule
+
+
+def default_rate(name: str) -> float | None:
+    """The rate an optimizer gets on the command line when none is given; None if it takes none."""
+    rate = inspect.signature(OPTIMIZERS[name]).parameters.get("learning_rate")
+    if rate is None:
+        return None
+    own = 1.0 if rate.default is None else rate.default  # for those that set their own scale
+    return DEFAULT_RATES.get(name, USUAL_RATE if rate.default is rate.empty else own)
 
 
 def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable]:

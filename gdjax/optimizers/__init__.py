@@ -7,9 +7,10 @@ suite, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=
 from collections.abc import Callable
 
 from gdjax.nodes import Optimizer
-from gdjax.optimizers.adaptive import adadelta, adagrad, adam, adamw, nadam, rmsprop
+from gdjax.optimizers.adaptive import adadelta, adagrad, rmsprop
 from gdjax.optimizers.descent import momentum, sgd
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.moments import adam, adamw, nadam
 from gdjax.optimizers.wrappers import chain, clip_by_global_norm, decay_weights, reduce_on_plateau
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {

@@ -12,7 +12,6 @@ from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
-_ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)", "eps_root": "[0, inf)"}
 
 
 @optimizer(bounds={**_RATE, "initial_accumulator_value": "[0, inf)"})
@@ -147,88 +146,3 @@ def adadelta_rule(g, p, t, e_g, e_x, *, rho, eps, weight_decay):
     d = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g
     e_x = rho * e_x + (1 - rho) * abs_sq(d)
     return d, {"e_g": e_g, "e_x": e_x}
-
-
-def adam_rule(g, p, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
-    mu = b1 * mu + (1 - b1) * g
-    nu = b2 * nu + (1 - b2) * abs_sq(g)
-    mu_hat = mu / (1 - b1**t)
-    if nesterov:
-        mu_hat = b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
-    nu_hat = nu / (1 - b2**t)
-    return mu_hat / (jnp.sqrt(nu_hat + eps_root) + eps), {"mu": mu, "nu": nu}
-
-
-def _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay):
-    slots = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
-    return leafwise(adam_rule, learning_rate, slots=slots, **options, **decay)
-
-
-@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
-def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=False):
-    """Adam: steps scaled by bias-corrected running moments of the gradient.
-
-        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
-        u = -learning_rate mu_hat / (sqrt(nu_hat + eps_root) + eps),   mu_hat = mu/(1 - b1^t),  nu_hat = nu/(1 - b2^t)
-
-    Args:
-        learning_rate: parameter units per step; number, array or schedule.
-        b1: in [0, 1); memory of about 1/(1 - b1) steps.
-        b2: in [0, 1); the same for the squares.
-        eps: >= 0, gradient units; bounds the step where nu_hat is near 0.
-        eps_root: >= 0, gradient units squared; keeps the root differentiable at 0 (for hypergradients).
-        mu_dtype: of the first moment; None is the parameter's.
-        nesterov: see `nadam`.
-
-    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
-    Differs from: Tensorflow's, which puts eps before the bias correction.
-    Reference: Kingma & Ba 2015, Algorithm 1, arXiv:1412.6980.
-    """
-    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
-
-
-@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
-def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=True):
-    """NAdam: Adam whose first moment looks one step ahead.
-
-        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
-        mu_hat = b1 mu/(1 - b1^(t+1)) + (1 - b1) g/(1 - b1^t),   nu_hat = nu/(1 - b2^t)
-        u = -learning_rate mu_hat / (sqrt(nu_hat + eps_root) + eps)
-
-    Args: as `adam`.
-
-    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
-    Differs from: torch.optim.NAdam, which also schedules b1 (momentum_decay).
-    Reference: Dozat 2016, Algorithm 2, openreview.net/pdf?id=OM0jvwB8jIp57ZJjtNEZ.
-    """
-    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
-
-
-@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
-def adamw(
-    learning_rate,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    eps_root=0.0,
-    mu_dtype: Any = None,
-    weight_decay=1e-4,
-    mask: Any = None,
-    *,
-    nesterov=False,
-):
-    """AdamW: Adam with decay of the parameters themselves, outside the moments.
-
-        u = -learning_rate (mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p)          mu_hat, nu_hat as `adam`
-
-    Args: as `adam`, and
-        weight_decay: >= 0, per step and unit of learning rate; number, array or schedule.
-        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
-
-    Memory: 2 x params.   Raises: ValueError outside these ranges.
-    Differs from: torch.optim.AdamW in its default decay, 1e-2.
-    Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
-    """
-    decay = {"weight_decay": weight_decay, "mask": mask}
-    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)

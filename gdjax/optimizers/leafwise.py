@@ -34,7 +34,10 @@ Rule = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 
 
 class Slot(NamedTuple):
-    """One array of state per leaf: its first value, its dtype (None: the parameter's), and whether it is real."""
+    """One array of state per leaf: its first value, its dtype (None: the parameter's), and whether it is real.
+
+    The value fills an array of the parameter's shape; a function of the parameter gives an array of any shape instead.
+    """
 
     value: Any = 0.0
     dtype: Any = None
@@ -46,6 +49,8 @@ class Slot(NamedTuple):
             dtype = jnp.finfo(dtype).dtype
         elif jnp.iscomplexobj(p) and not jnp.issubdtype(dtype, jnp.complexfloating):
             dtype = p.dtype  # a real dtype would drop the imaginary part
+        if callable(self.value):
+            return jnp.array(self.value(p), dtype=dtype)
         return jnp.full_like(p, self.value, dtype=dtype)
 
 
@@ -55,6 +60,7 @@ def leafwise(
     *,
     slots: Mapping[str, Slot] | None = None,
     mask: Any = None,
+    static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> tuple[Callable, Callable]:
     """The (init, update) of a rule; see the module's docstring.
@@ -64,15 +70,17 @@ def leafwise(
         learning_rate: parameter units per step; None means 1.
         slots: name -> `Slot`.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
+        static: what the rule takes that is no number (counts of iterations, functions); hashable, equal by value.
         hyperparameters: numbers, arrays or schedules; a bool chooses the program and is passed as it is.
             `weight_decay` is special as said above.
 
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path.
     """
     slots = dict(slots or {})
+    like_params = {name for name, slot in slots.items() if not callable(slot.value)}
     who = rule.__name__.removesuffix("_rule")
     accepted = inspect.signature(rule).parameters
-    flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool))
+    flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
     lift = _Lift(rule, flags, owns_rate="learning_rate" in accepted, owns_decay="weight_decay" in accepted)
@@ -84,7 +92,9 @@ def leafwise(
 
     def update(grads: Any, state: OptState, params: Any = None, **extra_args: Any) -> tuple[Any, OptState]:
         del extra_args  # the protocol's keyword arguments; a leafwise rule needs none
-        _check_trees(who, grads, state, params, needs_params="weight_decay" in numbers)
+        _check_trees(who, grads, params, needs_params="weight_decay" in numbers)
+        for name in like_params:
+            tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
         now = {name: value(state.count) if callable(value) else value for name, value in numbers.items()}
         like = grads if params is None else params
         steps = tree.leafmap(
@@ -113,7 +123,7 @@ class _Lift(NamedTuple):
     """A rule with its flags, ready for one leaf."""
 
     rule: Rule
-    flags: tuple[tuple[str, bool], ...]
+    flags: tuple[tuple[str, Any], ...]
     owns_rate: bool
     owns_decay: bool
 
@@ -153,10 +163,8 @@ def _refuse_integers(who: str, params: Any) -> None:
             )
 
 
-def _check_trees(who: str, grads: Any, state: OptState, params: Any, needs_params: bool) -> None:
+def _check_trees(who: str, grads: Any, params: Any, needs_params: bool) -> None:
     if params is None and needs_params:
         raise ValueError(f"{who}: update needs params to decay them, got None")
     if params is not None:
         tree.check_like(who, "grads", grads, "params", params)
-    for name, slot in state.slots.items():
-        tree.check_like(who, "grads", grads, f"the state's {name}", slot)

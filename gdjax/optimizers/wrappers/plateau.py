@@ -1,8 +1,4 @@
-"""Optimizer -> Optimizer: what cuts across rules is wrapped around them, never a flag of their constructors.
-
-A wrapper's arguments are leaves like any other's: in `clip_by_global_norm(adam(1e-3), 1.0)` the inner rate is the leaf
-`.inner.learning_rate`. A wrapper that scales the rate shows by how much as `rate_scale` on its state.
-"""
+"""Drop on plateau, inside the compiled run."""
 
 from __future__ import annotations
 
@@ -10,90 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from gdjax import tree
 from gdjax.nodes import as_optimizer, optimizer
-
-
-@optimizer
-def chain(*optimizers):
-    """One after the other: the updates of each are the gradients of the next.
-
-    Like `optax.chain`, for ours and Optax's mixed, but a value: the numbers of ours stay leaves.
-
-    Memory: the sum of its parts.
-    Reference: optax.chain.
-    """
-    return optax.chain(*map(as_optimizer, optimizers))
-
-
-@optimizer(bounds={"max_norm": "[0, inf)"})
-def clip_by_global_norm(inner, max_norm):
-    """Shorten the gradient to a largest norm before the inner optimizer sees it.
-
-        g <- g min(1, max_norm / |g|),      |g| over all leaves together
-
-    Args:
-        inner: the optimizer to feed.
-        max_norm: >= 0, gradient units.
-
-    Memory: 0 + inner.
-    Differs from: Optax, which gives NaN for max_norm = 0 at a zero gradient, and for an infinite one. Here both are a
-        zero gradient for the finite leaves; entries that are not finite stay so, to be seen.
-    Reference: Pascanu, Mikolov & Bengio 2013, Algorithm 1, arXiv:1211.5063.
-    """
-    inner = as_optimizer(inner)
-
-    def update(grads, state, params=None, **extra_args):
-        norm = tree.global_norm(grads)
-        factor = jnp.where(norm > max_norm, max_norm / jnp.where(norm > 0, norm, 1), 1)
-        clipped = jax.tree.map(lambda g: (g * factor).astype(jnp.result_type(g)), grads)
-        return inner.update(clipped, state, params, **extra_args)
-
-    return inner.init, update
-
-
-class DecayState(NamedTuple):
-    count: jax.Array
-    inner: Any
-
-
-@optimizer(static=("mask",), bounds={"weight_decay": "[0, inf)"})
-def decay_weights(inner, weight_decay, mask: Any = None):
-    """Decoupled weight decay around any optimizer that has a learning rate.
-
-        u <- u_inner - learning_rate weight_decay p          on the leaves of the mask
-
-    Args:
-        inner: an optimizer with a learning rate; its rate at the step scales the decay.
-        weight_decay: >= 0, per step and unit of learning rate; number or schedule.
-        mask: a tree of bools (or a prefix of one), or params -> such a tree; None decays all.
-
-    Memory: 0 + inner.   Raises: ValueError if inner has no learning rate.
-    Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
-    """
-    inner = as_optimizer(inner)
-    if inner.learning_rate_at(0) is None:
-        raise ValueError(f"decay_weights: inner must have a learning rate, got {inner!r}")
-
-    def init(params):
-        return DecayState(jnp.zeros((), jnp.int32), inner.init(params))
-
-    def update(grads, state, params=None, **extra_args):
-        if params is None:
-            raise ValueError("decay_weights: update needs params to decay them, got None")
-        updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
-        strength = weight_decay(state.count) if callable(weight_decay) else weight_decay
-        factor = inner.learning_rate_at(state.count) * strength
-
-        def decay(u, p, decays):
-            return (u - factor * p).astype(u.dtype) if decays else u
-
-        updates = jax.tree.map(decay, updates, params, tree.spread_mask(mask, params))
-        return updates, DecayState(state.count + 1, inner_state)
-
-    return init, update
 
 
 class PlateauState(NamedTuple):

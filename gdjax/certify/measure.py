@@ -1,0 +1,110 @@
+"""Two optimizers fed the same recording, and where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import tree
+from gdjax.certify.oracles.lift import PerLeaf, Seen
+from gdjax.certify.suite import CASES, SHAPES, Recording
+from gdjax.nodes import Node, Optimizer, Schedule, as_optimizer
+
+RECENT = 10  # steps; an update that passes through zero is compared on the scale of those before it
+
+
+class Difference(NamedTuple):
+    """The largest difference relative to its leaf's largest recent entry, the same in ULP of that entry, and the first
+    (case, step, leaf) above the limit; None if there is none."""
+
+    relative: float
+    ulp: float
+    parted: tuple[str, int, str] | None
+
+
+def updates_of(optimizer: Any, recording: Recording) -> Any:
+    """What an optimizer answers to a recording, (cases, steps, ...) NumPy; one program for all cases."""
+    return jax.tree.map(np.asarray, _updates_of(as_optimizer(optimizer).settle(), recording))
+
+
+@jax.jit
+def _updates_of(optimizer: Optimizer, recording: Recording) -> Any:
+    def of_case(case: Recording) -> Any:
+        def body(state, seen):
+            params, grads, value = seen
+            updates, state = optimizer.update(grads, state, params, value=value, grad=grads)
+            return state, updates
+
+        start = jax.tree.map(lambda x: x[0], case.params)
+        return jax.lax.scan(body, optimizer.init(start), tuple(case))[1]
+
+    return jax.lax.map(of_case, recording)
+
+
+def oracle_updates(oracle: Callable, arguments: dict[str, Any], recording: Recording) -> Any:
+    """What an oracle answers to the same recording, computed in float64 or complex128 from the recorded bits."""
+    structure = jax.tree.structure(recording.params)
+    wide = [np.asarray(x, np.result_type(x.dtype, np.float64)) for x in jax.tree.leaves(recording.params)]
+    grads = [np.asarray(x, np.result_type(x.dtype, np.float64)) for x in jax.tree.leaves(recording.grads)]
+    values = np.asarray(recording.values, np.float64)
+    cases, steps = values.shape
+    arguments = {name: _plain(name, x, structure, steps) for name, x in arguments.items()}
+    out = [np.empty(x.shape, x.dtype) for x in wide]
+    with np.errstate(all="ignore"):
+        for case in range(cases):
+            generator = oracle([p[case, 0] for p in wide], **arguments)
+            next(generator)
+            for step in range(steps):
+                seen = Seen([g[case, step] for g in grads], [p[case, step] for p in wide], values[case, step])
+                for leaf, update in zip(out, generator.send(seen), strict=True):
+                    leaf[case, step] = update
+    return structure.unflatten(out)
+
+
+def _plain(name: str, x: Any, structure: Any, steps: int) -> Any:
+    """An argument of ours as an oracle takes it: schedules as tables, masks leaf by leaf, arrays as NumPy."""
+    if isinstance(x, Schedule):
+        table = np.asarray(jax.vmap(x)(jnp.arange(steps)), np.float64)
+        return lambda step: table[step]
+    if name.endswith("mask"):
+        shapes = {name: np.empty(shape) for name, shape in SHAPES.items()}
+        return PerLeaf(jax.tree.leaves(tree.spread_mask(x, structure.unflatten(list(shapes.values())))))
+    if isinstance(x, Node):
+        return x
+    return np.asarray(x, np.float64)[()] if isinstance(x, jax.Array) else x
+
+
+def difference(ours: Any, theirs: Any, dtype: Any, limit: float) -> Difference:
+    """How far one tree of answers is from another, in the ULP of a dtype; NaN equals NaN, infinities by sign."""
+    worst, ulps, parted = 0.0, 0.0, []
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
+        relative, ulp = _apart(a, b, dtype)
+        if not relative.size:
+            continue
+        worst, ulps = max(worst, relative.max()), max(ulps, ulp.max())
+        for case, name in enumerate(CASES):
+            beyond = np.flatnonzero(relative[case] > limit)
+            parted += [(int(beyond[0]), name, tree.path_string(path))] if beyond.size else []
+    first = min(parted, default=None)
+    return Difference(float(worst), float(ulps), first and (first[1], first[0], first[2]))
+
+
+def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The largest relative and ULP difference of one leaf, (cases, steps) each."""
+    wide = np.complex128 if np.iscomplexobj(b) else np.float64
+    a, b = (np.asarray(x, wide).reshape(*x.shape[:2], -1) for x in (a, b))
+    if not a.shape[-1]:
+        return np.zeros((0, 0)), np.zeros((0, 0))
+    finite = np.isfinite(a) & np.isfinite(b)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        gap = np.where(same, 0, np.where(finite, np.abs(a - b), np.inf))
+    size = np.where(finite, np.abs(np.where(finite, b, 0)), 0).max(axis=-1)
+    recent = np.stack([np.pad(size, ((0, 0), (lag, 0)))[:, : size.shape[1]] for lag in range(RECENT)])
+    scale = np.maximum(recent.max(axis=0), float(jnp.finfo(dtype).tiny))
+    unit = np.exp2(np.floor(np.log2(scale)) - jnp.finfo(dtype).nmant)
+    return gap.max(axis=-1) / scale, gap.max(axis=-1) / unit

@@ -1,0 +1,136 @@
+"""The stress suite: recorded sequences of parameters, gradients and values that any two optimizers can be fed.
+
+Every case lives on the same tree, so that one compiled program runs them all. A recording follows a path of its own
+(small bounded steps along the gradient), never that of an optimizer under test: rounding then cannot feed back
+into the data, and a difference seen is a difference made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+SHAPES = {"empty": (0, 3), "large": (48, 32), "matrix": (6, 4), "scalar": (), "vector": (5,)}
+STEPS = 1000
+
+
+class Recording(NamedTuple):
+    """Trees whose leaves are (cases, steps, ...), float64 NumPy arrays, and the values (cases, steps)."""
+
+    params: Any
+    grads: Any
+    values: np.ndarray
+
+    def cast(self, dtype: Any) -> Recording:
+        """Rounded to a dtype; a real part is enough for the values."""
+        real = jnp.finfo(dtype).dtype
+        return Recording(*(jax.tree.map(lambda x: x.astype(dtype), t) for t in self[:2]), self.values.astype(real))
+
+    def case(self, index: int) -> Recording:
+        return jax.tree.map(lambda x: x[index], self)
+
+
+def _spectrum(x: Any) -> Any:
+    """Curvatures from 1 to 1e4, in an order of no meaning."""
+    return 10.0 ** (4 * jnp.asarray(np.random.default_rng(3).permutation(x.size) / max(x.size - 1, 1)).reshape(x.shape))
+
+
+def bowl(p: dict) -> Any:
+    return sum(0.5 * jnp.sum(x**2) for x in p.values())
+
+
+def ravine(p: dict) -> Any:
+    return sum(0.5 * jnp.sum(_spectrum(x) * x**2) for x in p.values())
+
+
+def rosenbrock(p: dict) -> Any:
+    x = jnp.concatenate([jnp.ravel(leaf) for leaf in p.values()])
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2) / x.size
+
+
+def network(p: dict) -> Any:
+    """A small tanh network on fixed data: matrix, vector and scalar are its layers, `large` a decayed passenger."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(16, 6)), rng.normal(size=16)
+    out = jnp.tanh(x @ p["matrix"]) @ p["vector"][:4] + p["vector"][4] * p["scalar"]
+    return jnp.mean((out - y) ** 2) + 0.005 * jnp.sum(p["large"] ** 2)
+
+
+Change = Callable[[np.random.Generator, dict], dict]  # of the recorded gradients, (steps, ...) each
+
+
+def _plain(rng, grads):
+    return grads
+
+
+def _scaled(factor: float) -> Change:
+    return lambda rng, grads: {name: factor * g for name, g in grads.items()}
+
+
+def _zeros(rng, grads):
+    """All zero at the first step and at every fifth, half the entries zero at the others."""
+
+    def thinned(g):
+        kept = rng.random(g.shape) < 0.5
+        kept[::5] = False
+        return g * kept
+
+    return {name: thinned(g) for name, g in grads.items()}
+
+
+def _noisy(rng, grads):
+    return {name: g + rng.normal(size=g.shape) for name, g in grads.items()}
+
+
+def _non_finite(rng, grads):
+    """One leaf is not finite, once, at two thirds of the way."""
+    vector = grads["vector"].copy()
+    vector[2 * len(vector) // 3] = np.inf
+    return {**grads, "vector": vector}
+
+
+CASES: dict[str, tuple[Callable, Change]] = {
+    "bowl": (bowl, _plain),
+    "ravine": (ravine, _plain),
+    "rosenbrock": (rosenbrock, _plain),
+    "network": (network, _plain),
+    "noise": (bowl, _noisy),
+    "zeros": (bowl, _zeros),
+    "tiny": (bowl, _scaled(1e-12)),
+    "huge": (bowl, _scaled(1e12)),
+    "non_finite": (bowl, _non_finite),
+}
+
+
+@functools.lru_cache(maxsize=4)
+def record(steps: int = STEPS, is_complex: bool = False) -> Recording:
+    """All cases, recorded once. Complex ones pair each case with the one before."""
+    with jax.enable_x64(True):
+        runs = [_run(function, change, seed, steps) for seed, (function, change) in enumerate(CASES.values())]
+    real = jax.tree.map(lambda *x: np.stack(x), *runs)
+    if not is_complex:
+        return real
+    turned = jax.tree.map(lambda x: x + 1j * np.roll(x, 1, axis=0), (real.params, real.grads))
+    return Recording(*turned, real.values)
+
+
+def _run(function: Callable, change: Change, seed: int, steps: int) -> Recording:
+    rng = np.random.default_rng(seed)
+    start = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
+    path = jax.tree.map(np.asarray, _path(function, start, steps))
+    return path._replace(grads=change(rng, path.grads))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _path(function: Callable, start: dict, steps: int) -> Recording:
+    def body(params, _):
+        value, grads = jax.value_and_grad(function)(params)
+        moved = jax.tree.map(lambda p, g: p - 0.01 * g / (jnp.abs(g) + jnp.mean(jnp.abs(g)) + 1e-300), params, grads)
+        return moved, Recording(params, grads, value)
+
+    return jax.lax.scan(body, start, length=steps)[1]
