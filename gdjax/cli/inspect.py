@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -16,6 +14,7 @@ import tyro
 
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import UserError, user_mistakes
+from gdjax.cli.files import write_whole
 from gdjax.cli.options import Options
 from gdjax.cli.plan import deal, objective
 from gdjax.data import hash_of, load, read_features
@@ -66,7 +65,7 @@ class Predict:
             sys.stdout.write(text)
             return 0
         with user_mistakes(f"--out {self.out}: "):
-            _write_whole(self.out, text)
+            write_whole(self.out, text)
         print(f"{self.out}: {len(x)} rows")
         return 0
 
@@ -111,15 +110,3 @@ def _table(run: LoadedRun, outputs: np.ndarray) -> str:
 def _probabilities(loss: str, outputs: np.ndarray) -> np.ndarray | None:
     entry = LOSSES[loss]
     return None if entry.probabilities is None else np.asarray(entry.probabilities(jnp.asarray(outputs)))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """The file whole or not at all."""
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise

@@ -13,6 +13,7 @@ import jax
 import tyro
 
 from gdjax.cli.catalogue import Data, Optimizers
+from gdjax.cli.certify import Certify
 from gdjax.cli.errors import UserError
 from gdjax.cli.inspect import Evaluate, Predict
 from gdjax.cli.train import Train
@@ -21,6 +22,7 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Certify, tyro.conf.subcommand("certify")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Data, tyro.conf.subcommand("data")]
 )
@@ -28,7 +30,7 @@ DESCRIPTION = "Gradient descent in JAX, from one command. `gdjax train digits` i
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one command. Exit codes: 0 done, 2 a mistake of the user's, 130 interrupted."""
+    """Run one command. Exit codes: 0 done, 1 done with a bad result, 2 a mistake of the user's, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         command = _parse(argv)
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _parse(argv: list[str]) -> Train | Evaluate | Predict | Optimizers | Data:
+def _parse(argv: list[str]) -> Train | Evaluate | Predict | Certify | Optimizers | Data:
     """tyro's answer; its boxed complaints as one line."""
     said = io.StringIO()
     try:

@@ -89,6 +89,23 @@ def default_rate(name: str) -> float | None:
     return DEFAULT_RATES.get(name, USUAL_RATE if rate.default is rate.empty else own)
 
 
+def catalogue_at(rate: float) -> dict[str, Callable]:
+    """What a spec may name, where an optimizer without a learning rate gets this one."""
+
+    def with_rate(factory: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
+        first = next(iter(inspect.signature(factory).parameters.values()))
+
+        @functools.wraps(factory)
+        def make(*args: Any, **kwargs: Any) -> Optimizer:
+            if first.name == "learning_rate" and "learning_rate" not in _given(factory, args, kwargs):
+                kwargs["learning_rate"] = rate
+            return factory(*args, **kwargs)
+
+        return make
+
+    return {**SCHEDULES, **WRAPPERS, **{name: with_rate(factory) for name, factory in OPTIMIZERS.items()}}
+
+
 def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable]:
     """The schedules, their rate and their length taking these values where a spec leaves them out."""
 

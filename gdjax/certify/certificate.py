@@ -1,0 +1,113 @@
+"""The certificate of an optimizer: rows of measured differences, each with the limit it was held to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax.certify import references
+from gdjax.certify.examples import examples
+from gdjax.certify.measure import Difference, difference, oracle_updates, updates_of
+from gdjax.certify.oracles import ORACLES
+from gdjax.certify.suite import STEPS, record
+from gdjax.nodes import Optimizer, as_optimizer
+
+DTYPES = ("float64", "float32", "bfloat16")
+TIMES_OPTAX = 4.0  # below double precision ours may be this much further from the truth than Optax is, by luck
+
+
+class Row(NamedTuple):
+    """One comparison. `limit` is relative; None where the figure is shown and not judged."""
+
+    optimizer: str
+    reference: str
+    dtype: str
+    relative: float
+    ulp: float
+    parted: tuple[str, int, str] | None  # (case, step, leaf) of the first difference above the limit
+    limit: float | None
+    note: str
+
+    @property
+    def passed(self) -> bool:
+        return self.limit is None or self.relative <= self.limit
+
+
+def certify(
+    ours: Any, reference: Any, dtypes: tuple[str, ...] = DTYPES, steps: int = STEPS, limit: float = references.LIMIT
+) -> dict[str, Difference]:
+    """Feed two optimizers the same recorded gradients, parameters and values, and measure where they part.
+
+    Args:
+        ours: an optimizer of gdjax or of Optax.
+        reference: another, or an oracle (see `gdjax.certify.oracles`), which is called with the arguments of ours.
+        dtypes: of parameters and gradients; "complex64" and "complex128" are possible too.
+        steps: of each recorded case.
+        limit: relative; `parted` tells where it is first passed.
+
+    Returns: dtype -> `Difference`, the largest over all cases, steps and leaves.
+    """
+    ours = as_optimizer(ours)
+    found = {}
+    for dtype in dtypes:
+        mine, theirs = (answers(x, dtype, steps, ours.arguments) for x in (ours, reference))
+        found[dtype] = difference(mine, theirs, dtype, limit)
+    return found
+
+
+def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any]) -> Any:
+    """The updates of an optimizer, or of an oracle with these arguments, on the recording in a dtype."""
+    kind = jnp.dtype(dtype)
+    with jax.enable_x64(jnp.finfo(kind).bits == 64):
+        recording = record(steps, jnp.issubdtype(kind, jnp.complexfloating)).cast(kind)
+        if isinstance(x, tuple):
+            return updates_of(x, recording)
+        return oracle_updates(x, arguments, recording)
+
+
+def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
+    """All rows of an optimizer: every example in double precision, the first also in the others."""
+    calls = examples(name)
+    for ours in calls:
+        yield from _in_double(ours, steps, "float64")
+    if name not in references.REAL_ONLY:
+        yield from _in_double(calls[0], steps, "complex128")
+    for dtype in DTYPES[1:]:
+        yield from _below_double(calls[0], steps, dtype)
+
+
+def _in_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
+    """Equality: with Optax where it has the call, and with the oracle."""
+    limit, why = references.limit_of(ours)
+    mine = answers(ours, dtype, steps, {})
+    for name, reference in (("optax", references.optax_reference(ours)), ("oracle", ORACLES[ours.recipe.name])):
+        if reference is None:
+            continue
+        defect = references.defect_of(ours, dtype) if name == "optax" else None
+        found = difference(mine, answers(reference, dtype, steps, ours.arguments), dtype, limit)
+        yield Row(repr(ours), name, dtype, *found, None if defect else limit, defect or why)
+
+
+def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
+    """Nearness to the oracle, which computes in float64 from the same rounded gradients: as near as Optax comes.
+
+    Each has its own truth: our hyperparameters are numbers of the dtype's width, Optax's are Python's.
+    """
+    oracle, twin = ORACLES[ours.recipe.name], references.optax_reference(ours)
+    limit, note = None, ""
+    if twin is not None and references.defect_of(ours, dtype) is None:
+        truth = answers(oracle, dtype, steps, ours.arguments)
+        its = difference(answers(twin, dtype, steps, {}), truth, dtype, 0.0).relative
+        limit = max(TIMES_OPTAX * its, 64 * float(jnp.finfo(dtype).eps))
+        note = f"Optax: {its:.1e}"
+    truth = answers(oracle, dtype, steps, _rounded(ours))
+    found = difference(answers(ours, dtype, steps, {}), truth, dtype, limit or jnp.inf)
+    yield Row(repr(ours), "oracle", dtype, *found, limit, note)
+
+
+def _rounded(ours: Optimizer) -> dict[str, Any]:
+    with jax.enable_x64(False):
+        return ours.settle().arguments

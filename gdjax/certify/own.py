@@ -1,0 +1,70 @@
+"""A rule of the user's own, or of a student's, made ready to be judged against an optimizer of the table."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from gdjax.nodes import Optimizer, as_optimizer
+from gdjax.optimizers import Slot, leafwise
+
+LEADING = 3  # g, p, t
+
+
+def load_object(place: str) -> Any:
+    """What `FILE.py:name` names.
+
+    Raises: ValueError if there is no such file or name, or the file itself fails.
+    """
+    file, _, name = place.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"{place}: no file {file}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{place}: {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{file} fails when read: {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        raise ValueError(f"{place}: {file} has no {name!r}")
+    return getattr(module, name)
+
+
+def as_judged(thing: Any, reference: Optimizer) -> Optimizer:
+    """An optimizer, a factory of one, or a bare rule, with the reference's arguments where their names agree.
+
+    A bare rule is (g, p, t, slots..., *, hyperparameters...) -> (direction, {slot: new}); its slots start at 0.
+
+    Raises: TypeError for anything else, or an argument without default that the reference has not.
+    """
+    if isinstance(thing, tuple):
+        return as_optimizer(thing)
+    if not callable(thing):
+        raise TypeError(f"expected an optimizer, a factory or a rule, got {thing!r}")
+    parameters = inspect.signature(thing).parameters
+    if list(parameters)[:LEADING] != ["g", "p", "t"]:
+        return as_optimizer(thing(**_shared(thing, list(parameters.values()), reference)))
+    rest = list(parameters.values())[LEADING:]
+    slots = {p.name: Slot() for p in rest if p.kind is not p.KEYWORD_ONLY}
+    hyper = _shared(thing, [p for p in rest if p.kind is p.KEYWORD_ONLY], reference)
+    rate = hyper.pop("learning_rate", reference.arguments.get("learning_rate"))
+    return as_optimizer(optax.GradientTransformationExtraArgs(*leafwise(thing, rate, slots=slots, **hyper)))
+
+
+def _shared(thing: Any, wanted: list[inspect.Parameter], reference: Optimizer) -> dict[str, Any]:
+    """The arguments of the reference that the thing takes too."""
+    theirs = reference.arguments
+    lacking = [p.name for p in wanted if p.default is p.empty and p.name not in theirs and p.kind is not p.VAR_KEYWORD]
+    if lacking:
+        name = getattr(thing, "__name__", repr(thing))
+        raise TypeError(
+            f"{name}: {lacking[0]} needs a default, since {reference.recipe.name} has no argument of that name"
+        )
+    return {p.name: theirs[p.name] for p in wanted if p.name in theirs}

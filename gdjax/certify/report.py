@@ -1,0 +1,42 @@
+"""Certificates as a table for the eye, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import jax
+import optax
+
+from gdjax.certify.certificate import Row
+
+COLUMNS = ("", "optimizer", "reference", "dtype", "relative", "ULP", "limit", "note")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row in words; a red one says where the two part."""
+    verdict = "--" if row.limit is None else "ok" if row.passed else "RED"
+    place = "" if row.passed or row.parted is None else "parts in {} at step {}, leaf {}. ".format(*row.parted)
+    limit = "" if row.limit is None else f"{row.limit:.0e}"
+    figures = (f"{row.relative:.1e}", f"{row.ulp:.3g}", limit)
+    return (verdict, row.optimizer, row.reference, row.dtype, *figures, place + row.note)
+
+
+def line(row: Row) -> str:
+    """A row of the printed table."""
+    verdict, optimizer, reference, dtype, relative, ulp, limit, note = cells(row)
+    name = optimizer if len(optimizer) <= 44 else optimizer[:41] + "..."
+    return f"{verdict:<4}{name:<45}{reference:<8}{dtype:<11}{relative:>9}{ulp:>10}{limit:>8}  {note}".rstrip()
+
+
+HEAD = f"{'':<4}{'optimizer':<45}{'against':<8}{'dtype':<11}{'relative':>9}{'ULP':>10}{'limit':>8}"
+
+
+def as_markdown(rows: Iterable[Row]) -> str:
+    table = [COLUMNS, tuple("---" for _ in COLUMNS), *map(cells, rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table) + "\n"
+
+
+def as_json(rows: Iterable[Row]) -> str:
+    about = {"jax": jax.__version__, "optax": optax.__version__, "device": jax.devices()[0].device_kind}
+    return json.dumps({**about, "rows": [{**row._asdict(), "passed": row.passed} for row in rows]}, indent=2) + "\n"

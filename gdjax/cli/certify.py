@@ -1,0 +1,80 @@
+"""`gdjax certify [NAME...]`: proof, printed, that each optimizer is what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+from gdjax.certify import DTYPES, Row, certificate, certify
+from gdjax.certify.own import as_judged, load_object
+from gdjax.certify.report import HEAD, as_json, as_markdown, line
+from gdjax.cli.errors import UserError, user_mistakes
+from gdjax.cli.files import write_whole
+from gdjax.cli.specs import catalogue_at
+from gdjax.nodes import Optimizer
+from gdjax.optimizers import OPTIMIZERS
+from gdjax.spec import parse
+
+RATE = 0.01  # of an optimizer named without one
+OWN_LIMIT = 1e-9  # relative, in float64: a rule written in another order rounds otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Certify:
+    """Hold optimizers against Optax, their papers' oracles and torch, on the same recorded gradients.
+
+    Prints one row per comparison and writes them all as JSON and Markdown. A red row exits with 1.
+    `gdjax certify FILE.py:my_rule --against adam` judges a rule of your own in float64.
+    """
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Optimizers, or FILE.py:name for your own; none means all of them."""
+    against: str | None = None
+    """For your own: the optimizer it should equal, e.g. adam or "adam(0.01, b1=0.8)"."""
+    out: Path | None = Path("certificates")
+    """A folder for certificates.json and certificates.md."""
+    steps: int = 1000
+    """Steps of each recorded case, from 10."""
+
+    def run(self, argv: list[str]) -> int:
+        if self.steps < 10:
+            raise UserError(f"--steps must be at least 10, got {self.steps}")
+        own = [name for name in self.names if ":" in name]
+        if bool(own) != (self.against is not None):
+            raise UserError("FILE.py:name and --against belong together")
+        unknown = [name for name in self.names if name not in OPTIMIZERS and name not in own]
+        if unknown:
+            with user_mistakes():
+                parse(unknown[0], OPTIMIZERS)
+            raise UserError(f"{unknown[0]!r} must be the bare name of an optimizer")
+        if self.out is not None:
+            with user_mistakes(f"--out {self.out}: "):
+                self.out.mkdir(parents=True, exist_ok=True)
+        print(HEAD)
+        rows = []
+        for name in self.names or OPTIMIZERS:
+            for row in self._judge(name) if name in own else certificate(name, self.steps):
+                rows.append(row)
+                print(line(row), flush=True)
+        return self._finish(rows)
+
+    def _judge(self, place: str) -> list[Row]:
+        """The row of a user's own rule."""
+        with user_mistakes():
+            reference = parse(str(self.against), catalogue_at(RATE))
+            if not isinstance(reference, Optimizer):
+                raise UserError(f"--against must be an optimizer, got {self.against!r}")
+            judged = as_judged(load_object(place), reference)
+            found = certify(judged, reference, DTYPES[:1], self.steps, OWN_LIMIT)["float64"]
+        return [Row(place, reference.recipe.name, "float64", *found, OWN_LIMIT, "")]
+
+    def _finish(self, rows: list[Row]) -> int:
+        red = sum(not row.passed for row in rows)
+        print(f"\n{len(rows)} rows, {red} red")
+        if self.out is not None:
+            with user_mistakes(f"--out {self.out}: "):
+                write_whole(self.out / "certificates.json", as_json(rows))
+                write_whole(self.out / "certificates.md", as_markdown(rows))
+        return 1 if red else 0
