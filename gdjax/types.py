@@ -46,9 +46,9 @@ class LossFn(Protocol):
 
 
 class OptState(NamedTuple):
-    """`count` updates so far, () int32; `slots` maps the equation's symbols to trees like the parameters."""
+    """`slots` maps the equation's symbols to trees like the parameters."""
 
-    count: jax.Array
+    count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule asks
     slots: dict[str, Any]
 
 

@@ -6,12 +6,21 @@ An optimizer without an entry is certified at its defaults with a learning rate 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import jax
 
 from gdjax import schedules
 from gdjax.nodes import Optimizer
 from gdjax.optimizers import OPTIMIZERS, adadelta, adagrad, adam, adamw, momentum, rmsprop, sgd
 
-MASK = {"empty": True, "large": True, "matrix": True, "scalar": False, "vector": False}  # of the suite's tree
+
+def matrices(params: Any) -> Any:
+    """A mask: what has two dimensions or more."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+
+MASK = matrices
 
 EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "sgd": lambda: [

@@ -33,7 +33,7 @@ def adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
     return leafwise(adagrad_rule, learning_rate, slots=slots, eps=eps)
 
 
-def adagrad_rule(g, p, t, sum_of_squares, *, eps):
+def adagrad_rule(g, sum_of_squares, *, eps):
     sum_of_squares = sum_of_squares + abs_sq(g)
     seen = sum_of_squares > 0
     scale = jnp.where(seen, jax.lax.rsqrt(jnp.where(seen, sum_of_squares, 1) + eps), 0)
@@ -86,7 +86,7 @@ def rmsprop(
     return leafwise(rule, learning_rate, slots=slots, decay=decay, eps=eps, **flags, **options)
 
 
-def rmsprop_rule(g, p, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction):
+def rmsprop_rule(g, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction):
     nu = decay * nu + (1 - decay) * abs_sq(g)
     correction = 1 - decay**t if bias_correction else 1
     variance, new = nu / correction, {"nu": nu}
@@ -97,8 +97,8 @@ def rmsprop_rule(g, p, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correcti
     return scale * g, new
 
 
-def rmsprop_momentum_rule(g, p, t, nu, trace, mu=None, *, learning_rate, momentum, nesterov, **options):
-    direction, new = rmsprop_rule(g, p, t, nu, mu, **options)
+def rmsprop_momentum_rule(g, t, nu, trace, mu=None, *, learning_rate, momentum, nesterov, **options):
+    direction, new = rmsprop_rule(g, t, nu, mu, **options)
     step = learning_rate * direction
     trace = step + momentum * trace
     return (step + momentum * trace if nesterov else trace), {**new, "trace": trace}
@@ -140,7 +140,7 @@ def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0, weight_dec
     )
 
 
-def adadelta_rule(g, p, t, e_g, e_x, *, rho, eps, weight_decay):
+def adadelta_rule(g, p, e_g, e_x, *, rho, eps, weight_decay):
     g = g + weight_decay * p
     e_g = rho * e_g + (1 - rho) * abs_sq(g)
     d = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g

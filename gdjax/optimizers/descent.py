@@ -34,11 +34,11 @@ def sgd(learning_rate, momentum=None, nesterov=False, accumulator_dtype: Any = N
     return leafwise(trace_rule, learning_rate, slots=slots, momentum=momentum, nesterov=nesterov)
 
 
-def sgd_rule(g, p, t):
+def sgd_rule(g):
     return g, {}
 
 
-def trace_rule(g, p, t, trace, *, momentum, nesterov):
+def trace_rule(g, trace, *, momentum, nesterov):
     trace = g + momentum * trace
     return (g + momentum * trace if nesterov else trace), {"trace": trace}
 
@@ -65,7 +65,7 @@ def momentum(learning_rate, decay=0.9, nesterov=False):
     return leafwise(momentum_rule, learning_rate, slots={"velocity": Slot()}, decay=decay, nesterov=nesterov)
 
 
-def momentum_rule(g, p, t, velocity, *, decay, learning_rate, nesterov):
+def momentum_rule(g, velocity, *, decay, learning_rate, nesterov):
     velocity = decay * velocity - learning_rate * g
     u = decay * velocity - learning_rate * g if nesterov else velocity
     return -u, {"velocity": velocity}

@@ -2,10 +2,11 @@
 
 A *rule* sees one leaf at one step and says where to go:
 
-    rule(g, p, t, *, <slots>, <hyperparameters>) -> (direction, {slot: new value})
+    rule(g, p, t, <slots>, *, <hyperparameters>) -> (direction, {slot: new value})
 
-with g the gradient, p the parameter, t = step + 1. Then  p <- p - learning_rate * direction. The names of the slots
-are the symbols of the equation and become the names in the state; `OptState.slots["mu"]` is a tree like the parameters.
+with g the gradient, p the parameter, t = step + 1; it names those of them it needs. Then  p <- p - learning_rate *
+direction. The names of the slots are the symbols of the equation and become the names in the state;
+`OptState.slots["mu"]` is a tree like the parameters.
 
 A rule that names `learning_rate` among its arguments receives it and returns the whole step to subtract (momentum
 after the rate); one that names `weight_decay` applies it itself (coupled decay). Otherwise `leafwise` does both:
@@ -77,80 +78,84 @@ def leafwise(
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path.
     """
     slots = dict(slots or {})
-    like_params = {name for name, slot in slots.items() if not callable(slot.value)}
+    like_params = [name for name, slot in slots.items() if not callable(slot.value)]
     who = rule.__name__.removesuffix("_rule")
-    accepted = inspect.signature(rule).parameters
+    names = inspect.signature(rule).parameters
     flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
-    lift = _Lift(rule, flags, owns_rate="learning_rate" in accepted, owns_decay="weight_decay" in accepted)
+    lift = _Lift(rule, flags, _COMMON & set(names))
+    counts = "t" in names or any(map(callable, numbers.values()))  # else no program need compile a counter
 
     def init(params: Any) -> OptState:
         _refuse_integers(who, params)
         filled = {name: jax.tree.map(slot.init, params) for name, slot in slots.items()}
-        return OptState(count=jnp.zeros((), jnp.int32), slots=filled)
+        return OptState(count=jnp.zeros((), jnp.int32) if counts else None, slots=filled)
 
     def update(grads: Any, state: OptState, params: Any = None, **extra_args: Any) -> tuple[Any, OptState]:
         del extra_args  # the protocol's keyword arguments; a leafwise rule needs none
         _check_trees(who, grads, params, needs_params="weight_decay" in numbers)
         for name in like_params:
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
+        count = None if state.count is None else state.count + 1
         now = {name: value(state.count) if callable(value) else value for name, value in numbers.items()}
+        now["minus_rate"] = -now["learning_rate"]  # turned once, not leaf by leaf
+        step = _step if slots else _step.__wrapped__  # a rule without a slot is so short that a call would cost more
+
+        def leaf_step(g, p, decays, *slot_leaves):
+            numbers = now if decays or "weight_decay" not in now else {**now, "weight_decay": 0.0}
+            return step(
+                lift, g, None if params is None else p, count, dict(zip(slots, slot_leaves, strict=True)), numbers
+            )
+
         like = grads if params is None else params
-        steps = tree.leafmap(
-            lambda g, p, decays, *slot_leaves: lift(
-                g,
-                None if params is None else p,
-                state.count + 1,
-                dict(zip(slots, slot_leaves, strict=True)),
-                now,
-                decays,
-            ),
-            grads,
-            like,
-            tree.spread_mask(mask, like),
-            *(state.slots[name] for name in slots),
-        )
+        masked = tree.spread_mask(mask, like)
+        done = tree.leafmap(leaf_step, grads, like, masked, *(state.slots[name] for name in slots))
         structure = jax.tree.structure(grads)
-        updates = structure.unflatten([u for u, _ in steps])
-        new_slots = {name: structure.unflatten([new[name] for _, new in steps]) for name in slots}
-        return updates, OptState(count=state.count + 1, slots=new_slots)
+        updates = structure.unflatten([u for u, _ in done])
+        new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
+        return updates, OptState(count=count, slots=new_slots)
 
     return init, update
 
 
+_COMMON = frozenset({"g", "p", "t", "learning_rate", "weight_decay"})
+
+
 class _Lift(NamedTuple):
-    """A rule with its flags, ready for one leaf."""
+    """A rule with its flags, ready for one leaf, and which of the common arguments it names."""
 
     rule: Rule
     flags: tuple[tuple[str, Any], ...]
-    owns_rate: bool
-    owns_decay: bool
-
-    def __call__(self, g, p, t, slots, numbers, decays: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if "weight_decay" in numbers and not decays:
-            numbers = {**numbers, "weight_decay": 0.0}
-        return _step(self, g, p, t, slots, numbers)
+    named: frozenset[str]
 
 
 @functools.partial(jax.jit, static_argnums=0)  # traced once per leaf shape, not once per leaf
 def _step(lift: _Lift, g, p, t, slots, numbers):
     out_dtype = g.dtype if p is None else p.dtype
-    dtype = tree.arithmetic_dtype(g) if p is None else tree.arithmetic_dtype(g, p)
-    real = jnp.finfo(dtype).dtype
-    values = {name: jnp.asarray(value, real) for name, value in numbers.items()}
-    rate, decay = values["learning_rate"], values.get("weight_decay")
-    if not lift.owns_rate:
-        del values["learning_rate"]
-    if not lift.owns_decay:
-        values.pop("weight_decay", None)
-    wide = {name: jnp.asarray(x, dtype if jnp.iscomplexobj(x) else real) for name, x in slots.items()}
-    p = None if p is None else p.astype(dtype)
-    direction, new = lift.rule(g.astype(dtype), p, t.astype(real), **wide, **values, **dict(lift.flags))
-    if decay is not None and p is not None and not lift.owns_decay:
-        direction = direction + decay * p
-    step = direction if lift.owns_rate else rate * direction
-    return (-step).astype(out_dtype), {name: new[name].astype(x.dtype) for name, x in slots.items()}
+    dtype, real = _arithmetic(g.dtype, out_dtype)
+    values = {name: _as(value, real) for name, value in numbers.items()}
+    values |= {"g": _as(g, dtype), "p": None if p is None else _as(p, dtype), "t": None if t is None else _as(t, real)}
+    wide = {name: _as(x, dtype if jnp.iscomplexobj(x) else real) for name, x in slots.items()}
+    common = _COMMON - lift.named
+    wanted = {name: value for name, value in values.items() if name not in common and name != "minus_rate"}
+    direction, new = lift.rule(**wanted, **wide, **dict(lift.flags))
+    if "weight_decay" in common & set(values) and p is not None:
+        direction = direction + values["weight_decay"] * values["p"]
+    step = values["minus_rate"] * direction if "learning_rate" in common else -direction
+    return _as(step, out_dtype), {name: _as(new[name], x.dtype) for name, x in slots.items()}
+
+
+@functools.lru_cache(maxsize=64)
+def _arithmetic(*dtypes: Any) -> tuple[Any, Any]:
+    """The dtype to compute in, and its real part's."""
+    dtype = tree.arithmetic_dtype(*dtypes)
+    return dtype, jnp.finfo(dtype).dtype
+
+
+def _as(x: Any, dtype: Any) -> jax.Array:
+    """x in a dtype; tracing a cast that does nothing would cost more than the rule itself, leaf by leaf."""
+    return x if isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type else jnp.asarray(x, dtype)
 
 
 def _refuse_integers(who: str, params: Any) -> None:

@@ -14,7 +14,7 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)", "eps_root": "[0, inf)"}
 
 
-def adam_rule(g, p, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
+def adam_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
     mu_hat = mu / (1 - b1**t)

@@ -1,0 +1,51 @@
+"""Parameters as one real vector, for the methods whose inner products run over all leaves together.
+
+A complex leaf contributes its real parts, then its imaginary parts: the dot product of two such vectors is
+real(vdot) of the trees, and whatever is written for real vectors holds for complex parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+
+
+def flat_dtype(params: Any) -> jnp.dtype:
+    """Real, at least float32: what vectors and scalars made from these parameters are kept and computed in."""
+    return jnp.finfo(tree.arithmetic_dtype(*jax.tree.leaves(params))).dtype
+
+
+def ravel(params: Any, dtype: Any) -> jax.Array:
+    """All leaves as one vector (n,) of a real dtype."""
+    parts = [jnp.zeros(0, dtype)]
+    for leaf in jax.tree.leaves(params):
+        leaf = jnp.asarray(leaf)
+        parts += [jnp.ravel(x) for x in ((leaf.real, leaf.imag) if jnp.iscomplexobj(leaf) else (leaf,))]
+    return jnp.concatenate([part.astype(dtype) for part in parts])
+
+
+def unravel(vector: jax.Array, like: Any) -> Any:
+    """The inverse of `ravel`: a tree with the shapes and dtypes of another."""
+    start = 0
+
+    def take(shape):
+        nonlocal start
+        start += math.prod(shape)
+        return vector[start - math.prod(shape) : start].reshape(shape)
+
+    def take_leaf(leaf):
+        shape, dtype = jnp.shape(leaf), jnp.result_type(leaf)
+        x = jax.lax.complex(take(shape), take(shape)) if jnp.issubdtype(dtype, jnp.complexfloating) else take(shape)
+        return x.astype(dtype)
+
+    return jax.tree.map(take_leaf, like)
+
+
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a @ b in full precision also where the device's default is less."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

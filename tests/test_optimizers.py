@@ -1,0 +1,139 @@
+"""What is particular to one optimizer: closed forms, the lectures' numbers, where Optax is wrong."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gdjax as gd
+from gdjax import optimizers
+from gdjax.types import Evaluation
+
+
+def params_like(dtype=jnp.float32):
+    x = jnp.arange(1.0, 7.0)
+    return {
+        "w": (x.reshape(3, 2) / 3).astype(dtype),
+        "b": [-x[:2].astype(dtype), jnp.asarray(0.5, dtype)],
+        "none": None,
+    }
+
+
+def steps(node, params, number=5):
+    state = node.init(params)
+    for i in range(number):
+        grads = jax.tree.map(lambda p, i=i: jnp.sin(3 * p + i) + 0.1, params)
+        updates, state = node.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+def test_adadelta_on_complex_parameters_is_adadelta_on_a_shared_modulus():
+    """A complex parameter along one direction moves as the real one does; Optax's fails this (it averages g², not |g|²)."""
+    direction = (3 + 4j) / 5
+    real, complex_ = jnp.array([2.0]), jnp.array([2.0 * direction])
+    mine, _ = quadratic_descent(gd.adadelta(1.0), real)
+    turned, _ = quadratic_descent(gd.adadelta(1.0), complex_)
+    np.testing.assert_allclose(turned, mine * direction, rtol=1e-4)
+    wrong, _ = quadratic_descent(optax.adadelta(1.0), complex_)
+    assert not np.allclose(wrong, mine * direction, rtol=1e-2)
+
+
+def quadratic_descent(node, params, number=50):
+    state = node.init(params)
+    for _ in range(number):
+        updates, state = node.update(params, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+def test_velocity_and_trace_momentum_agree_at_a_constant_rate_and_only_there():
+    params = params_like()
+    chex.assert_trees_all_close(
+        steps(gd.momentum(0.05, 0.8), params)[0], steps(gd.sgd(0.05, 0.8), params)[0], rtol=1e-5
+    )
+    falling = gd.schedules.linear(0.05, 0.0, 5)
+    velocity, trace = steps(gd.momentum(falling, 0.8), params)[0], steps(gd.sgd(falling, 0.8), params)[0]
+    assert not np.allclose(velocity["w"], trace["w"], rtol=1e-3)
+
+
+def test_the_lectures_first_velocities():
+    """v_0 = -rate g_0 and v_1 = -rate (a g_0 + g_1)."""
+    node, params = gd.momentum(0.1, 0.9), jnp.zeros(2)
+    first, state = node.update(jnp.array([1.0, 2.0]), node.init(params), params)
+    second, _ = node.update(jnp.array([3.0, -1.0]), state, params)
+    np.testing.assert_allclose(first, [-0.1, -0.2], rtol=1e-6)
+    np.testing.assert_allclose(second, [-0.1 * (0.9 + 3), -0.1 * (1.8 - 1)], rtol=1e-6)
+
+
+def test_clipping_shortens_to_the_norm_and_never_makes_nan():
+    node, params = gd.clip_by_global_norm(gd.sgd(1.0), 1.0), {"a": jnp.zeros(2), "b": jnp.zeros(2)}
+
+    def clipped(a, max_norm=1.0):
+        grads = {"a": jnp.asarray(a), "b": jnp.zeros(2)}
+        clip = node.replace(max_norm=max_norm)
+        return np.asarray(clip.update(grads, clip.init(params), params)[0]["a"])
+
+    np.testing.assert_allclose(clipped([3.0, 4.0]), [-0.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(clipped([0.3, 0.4]), [-0.3, -0.4], rtol=1e-6)
+    np.testing.assert_array_equal(clipped([0.0, 0.0], 0.0), [0, 0])
+    np.testing.assert_array_equal(clipped([3.0, 4.0], 0.0), [0, 0])
+    assert np.isnan(np.asarray(optax.clip_by_global_norm(0.0).update(params, optax.EmptyState())[0]["a"])).all()
+
+
+def test_decay_weights_around_adam_is_adamw():
+    params = params_like()
+    mask = {"w": True, "b": False, "none": None}
+    around = steps(gd.decay_weights(gd.adam(0.01), 0.1, mask), params)[0]
+    chex.assert_trees_all_close(around, steps(gd.adamw(0.01, weight_decay=0.1, mask=mask), params)[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="must have a learning rate"):
+        gd.decay_weights(optax.sgd(0.1), 0.1)
+
+
+def plateau_scales(values, **arguments):
+    """The rate's scale after each of these evaluations, each seen by two steps."""
+    node = gd.reduce_on_plateau(gd.sgd(1.0), **arguments)
+    params, scales = jnp.zeros(()), []
+    state = node.init(params)
+    for i, value in enumerate(values):
+        for _ in range(2):
+            seen = Evaluation(jnp.asarray(value), jnp.asarray(i + 1))
+            updates, state = node.update(jnp.ones(()), state, params, evaluation=seen)
+        scales.append(round(-float(updates), 6))
+    return scales
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments", "expected"),
+    [
+        ([3, 2, 1, 1, 1, 0.5], {"patience": 2, "factor": 0.1}, [1, 1, 1, 1, 0.1, 0.1]),
+        ([-1, -1, -1, -1], {"patience": 2, "factor": 0.5}, [1, 1, 0.5, 0.5]),  # Optax never drops here
+        ([1, np.nan, np.nan, np.nan], {"patience": 2, "factor": 0.5}, [1, 1, 1, 1]),  # NaN counts as nothing
+        ([1] * 6, {"patience": 1, "factor": 0.5, "cooldown": 2}, [1, 0.5, 0.5, 0.5, 0.25, 0.25]),
+        ([1] * 5, {"patience": 1, "factor": 0.5, "min_scale": 0.3}, [1, 0.5, 0.3, 0.3, 0.3]),
+        ([1, 0.95, 0.89], {"patience": 1, "factor": 0.5, "rtol": 0.1}, [1, 0.5, 0.5]),
+        ([1, 0.95, 0.89], {"patience": 2, "factor": 0.5, "rtol": 0.0, "atol": 0.1}, [1, 1, 1]),
+    ],
+)
+def test_the_rate_drops_on_a_plateau(values, arguments, expected):
+    assert plateau_scales(values, **arguments) == expected
+
+
+def test_a_leaf_rule_of_the_users_own():
+    """The README's example: a rule, a factory, and it has all the rest."""
+
+    def softsign_rule(g, p, t, mu, *, decay):
+        mu = decay * mu + (1 - decay) * g
+        return mu / (1 + jnp.abs(mu)), {"mu": mu}
+
+    @gd.optimizer(bounds={"decay": "[0, 1)"})
+    def softsign(learning_rate, decay=0.9):
+        return optimizers.leafwise(softsign_rule, learning_rate, slots={"mu": optimizers.Slot()}, decay=decay)
+
+    params = params_like(jnp.bfloat16)
+    new, state = jax.jit(lambda node: steps(node, params))(softsign(0.1))
+    chex.assert_trees_all_equal_shapes_and_dtypes(new, params)
+    assert repr(softsign(0.1, decay=0.5)) == "softsign(0.1, decay=0.5)"
+    assert int(state.count) == 5
