@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gdjax.cli import main as entry
-from gdjax.cli.specs import DEFAULT_RATES
+from gdjax.cli.specs import DEFAULT_RATES, default_rate
 from gdjax.data import load
-from gdjax.optimizers import OPTIMIZERS
+from gdjax.optimizers import OPTIMIZERS, WRAPPERS
 from gdjax.record import RecordError, load_run
 
 QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
@@ -249,7 +249,9 @@ def test_an_error_in_the_middle_leaves_nothing(place, monkeypatch):
 def test_the_catalogues():
     code, out, _ = gdjax("optimizers")
     assert code == 0 and all(f"  {name}(" in out for name in OPTIMIZERS) and "arXiv:1412.6980" in out
-    assert set(DEFAULT_RATES) == set(OPTIMIZERS)
+    assert set(DEFAULT_RATES) <= set(OPTIMIZERS)
+    rates = [default_rate(name) for name in ("sgd", "adam", "adadelta", "polyak_sgd")]
+    assert rates == [0.1, 1e-3, 1.0, None] and out.count("memory: ") == len(OPTIMIZERS) + len(WRAPPERS)
     code, out, _ = gdjax("data", "--shapes")
     assert code == 0 and "1797 rows, 64 features, 10 classes" in out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,9 +14,11 @@ from gdjax.certify.examples import examples
 from gdjax.certify.measure import Difference, difference, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES
 from gdjax.certify.suite import STEPS, record
+from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
 from gdjax.nodes import Optimizer, as_optimizer
 
 DTYPES = ("float64", "float32", "bfloat16")
+TORCH_LIMIT = 1e-11  # relative: its updates are differences of parameters, which loses digits
 TIMES_OPTAX = 4.0  # below double precision ours may be this much further from the truth than Optax is, by luck
 
 
@@ -77,6 +80,18 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
         yield from _in_double(calls[0], steps, "complex128")
     for dtype in DTYPES[1:]:
         yield from _below_double(calls[0], steps, dtype)
+    if importlib.util.find_spec("torch") is not None:
+        for twin in TWINS.get(name, ()):
+            yield _against_torch(twin, steps)
+
+
+def _against_torch(twin: Twin, steps: int) -> Row:
+    ours = twin.ours()
+    found = difference(
+        answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps)), "float64", TORCH_LIMIT
+    )
+    note = f"torch.optim.{twin.torch}({', '.join(f'{k}={v}' for k, v in twin.arguments.items())})"
+    return Row(repr(ours), "torch", "float64", *found, TORCH_LIMIT, note)
 
 
 def _in_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:

@@ -108,4 +108,5 @@ def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.nda
     recent = np.stack([np.pad(size, ((0, 0), (lag, 0)))[:, : size.shape[1]] for lag in range(RECENT)])
     scale = np.maximum(recent.max(axis=0), float(jnp.finfo(dtype).tiny))
     unit = np.exp2(np.floor(np.log2(scale)) - jnp.finfo(dtype).nmant)
-    return gap.max(axis=-1) / scale, gap.max(axis=-1) / unit
+    with np.errstate(over="ignore"):
+        return gap.max(axis=-1) / scale, gap.max(axis=-1) / unit

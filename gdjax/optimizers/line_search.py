@@ -37,6 +37,7 @@ class SearchResult(NamedTuple):
     grad: Any  # the gradient there, as jax.grad gives it
     evaluations: jax.Array  # () int32, of value and gradient
     failed: jax.Array  # () bool: the conditions do not hold
+    guess: jax.Array  # () float, where a search that starts from the last one's length may start
 
 
 class LineSearch(Node):
@@ -70,6 +71,12 @@ class _Line:
             return jnp.sum((g * d).real).astype(wide)
 
         return sum(tree.leafmap(product, grad, self.direction), start=jnp.zeros((), wide))
+
+    def resolution(self) -> jax.Array:
+        """The length below which the parameters, in their own precision, hardly move."""
+        eps = max((jnp.finfo(p.dtype).eps for p in jax.tree.leaves(self.params)), default=0.0)
+        size, speed = tree.global_norm(self.params), tree.global_norm(self.direction)
+        return (eps * size / jnp.where(speed > 0, speed, 1)).astype(self.dtype)
 
     def at(self, step) -> tuple[jax.Array, Any, jax.Array]:
         """Exactly where `optax.apply_updates` will go."""
@@ -129,7 +136,7 @@ def strong_wolfe(
     """
     line = _Line(value_fn, params, direction, value, grad)
     dtype, value0, slope0 = line.dtype, line.value0, line.slope0
-    noise = noise_rtol * jnp.abs(value0)
+    noise, resolution = noise_rtol * jnp.abs(value0), line.resolution()
     zero, infinite, no = jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype), jnp.zeros((), bool)
 
     def body(c: _Zoom) -> _Zoom:
@@ -137,7 +144,7 @@ def strong_wolfe(
         now, rise, promised = _Point(c.step, value, slope), value - value0, slope_rtol * c.step * slope0
         decreased = rise <= promised
         flat = jnp.abs(slope) <= -curv_rtol * slope0
-        level = (rise <= noise) & (slope >= curv_rtol * slope0) & (slope <= (2 * slope_rtol - 1) * slope0)
+        level = (jnp.abs(rise) <= noise) & (slope >= curv_rtol * slope0) & (slope <= (2 * slope_rtol - 1) * slope0)
         short = (c.step >= max_step) & (slope < 0)
         accepted = level | (decreased & (flat | short))
         goes_on = (rise <= promised + noise) & (slope < 0)  # false for NaN
@@ -146,7 +153,8 @@ def strong_wolfe(
         best, best_value = jnp.where(better, c.step, c.best), jnp.where(better, value, c.best_value)
         following = jnp.minimum(_next_trial(c, low, high, noise), max_step)
         evaluations = c.evaluations + 1
-        last = (evaluations >= max_evaluations) | (high.step - low.step <= precision * high.step)
+        narrow = high.step - low.step <= jnp.maximum(precision * high.step, resolution)
+        last = (evaluations >= max_evaluations) | narrow
         done = accepted | c.last | (last & (best == c.step))
         tried = jnp.where(done, c.step, jnp.where(last, best, following)).astype(dtype)
         return _Zoom(tried, value, grad, evaluations, low, high, best, best_value, last, done, ~accepted)
@@ -169,7 +177,8 @@ def strong_wolfe(
         failed=~descends & (slope0 != 0),
     )
     end = jax.lax.while_loop(lambda c: ~c.done, body, state)
-    return SearchResult(end.step, end.value, end.grad, end.evaluations, end.failed)
+    guess = jnp.where(end.step > 0, end.step, jnp.where(jnp.isfinite(end.high.step), end.high.step, 1))
+    return SearchResult(end.step, end.value, end.grad, end.evaluations, end.failed, guess)
 
 
 def _next_trial(before: _Zoom, low: _Point, high: _Point, noise) -> jax.Array:
@@ -242,7 +251,7 @@ def armijo(
     found = end.accepted & descends
     value, grad = tree.select(found, (end.value, end.grad), (line.value0, line.grad0))
     step = jnp.where(found, end.step, 0).astype(line.dtype)
-    return SearchResult(step, value, grad, end.evaluations, ~found & (line.slope0 != 0))
+    return SearchResult(step, value, grad, end.evaluations, ~found & (line.slope0 != 0), end.step)
 
 
 @line_searcher(
@@ -283,7 +292,7 @@ def zoom(
         raise ValueError(f"zoom: initial_guess_strategy must be 'one' or 'keep', got {initial_guess_strategy!r}")
 
     def first(previous):
-        return jnp.ones_like(previous) if initial_guess_strategy == "one" else jnp.where(previous > 0, previous, 1)
+        return jnp.ones_like(previous) if initial_guess_strategy == "one" else previous
 
     def search(value_fn, params, direction, value, grad, step):
         return strong_wolfe(
@@ -344,9 +353,7 @@ def backtracking(
     """
 
     def first(previous):
-        longest = jnp.asarray(max_learning_rate, previous.dtype)
-        grown = jnp.where(previous > 0, increase_factor * previous, longest)  # after a failure, from the top
-        return jnp.minimum(grown, longest).astype(previous.dtype)
+        return jnp.minimum(increase_factor * previous, max_learning_rate).astype(previous.dtype)
 
     def search(value_fn, params, direction, value, grad, step):
         return armijo(
@@ -379,9 +386,10 @@ class SearchInfo(NamedTuple):
 class SearchState(NamedTuple):
     """What the last search found; `optax.value_and_grad_from_state` finds value and gradient here."""
 
-    learning_rate: jax.Array
+    learning_rate: jax.Array  # () float, the length found; 0 if none was
     value: jax.Array
     grad: Any
+    guess: jax.Array  # () float, see `SearchResult`
     info: SearchInfo
 
 
@@ -398,16 +406,15 @@ def searcher(linesearch: Any) -> tuple[Callable, Callable]:
     def init(params):
         dtype = flat_dtype(params)
         info = SearchInfo(jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-        return SearchState(
-            jnp.ones((), dtype), jnp.full((), jnp.inf, dtype), jax.tree.map(jnp.zeros_like, params), info
-        )
+        one, unknown = jnp.ones((), dtype), jnp.full((), jnp.inf, dtype)
+        return SearchState(one, unknown, jax.tree.map(jnp.zeros_like, params), one, info)
 
     def update(updates, state, params, *, value, grad, value_fn):
         if not jax.tree.leaves(params):
             return updates, state
-        found = linesearch.search(value_fn, params, updates, value, grad, state.learning_rate)
+        found = linesearch.search(value_fn, params, updates, value, grad, state.guess)
         info = SearchInfo(found.evaluations, found.failed)
-        return scaled(updates, found.step), SearchState(found.step, found.value, found.grad, info)
+        return scaled(updates, found.step), SearchState(found.step, found.value, found.grad, found.guess, info)
 
     return init, update
 

@@ -1,0 +1,288 @@
+"""Directions that learn the curvature from the gradients seen: L-BFGS, BFGS and conjugate gradients.
+
+All keep vectors (see `gdjax.optimizers.flat`) of the last parameters p' and gradient g', and learn from
+
+    s = p - p',      y = g - g'          what the last step was, and what it did to the gradient
+
+of which only pairs with s'y > 0 can come from a bowl; others teach nothing and are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.nodes import optimizer
+from gdjax.optimizers.flat import dot, flat_dtype, ravel, unravel
+from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.line_search import objective, searcher, zoom
+
+CG_METHODS = ("fletcher_reeves", "polak_ribiere", "hestenes_stiefel", "dai_yuan", "hager_zhang")
+
+
+class LBFGSState(NamedTuple):
+    """With m = memory_size and n the number of real parameters. Pairs lie in a ring: the next to go is the oldest."""
+
+    count: jax.Array  # updates so far, () int32
+    params: jax.Array  # (n,) at the last update
+    updates: jax.Array  # (n,) the gradient there
+    diff_params_memory: jax.Array  # (m, n) rows s
+    diff_updates_memory: jax.Array  # (m, n) rows y
+    weights_memory: jax.Array  # (m, m), see `_lbfgs_direction`; its diagonal is 1/s'y, or 0 where no pair is
+    identity_scale: jax.Array  # () s'y/y'y of the newest pair; 0 before the first
+    pairs: jax.Array  # pairs taken so far, () int32
+    linesearch: Any
+
+
+@optimizer(static=("memory_size", "scale_init_precond"), bounds={"learning_rate": "[0, inf)"})
+def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearch=zoom()):  # noqa: B008
+    """L-BFGS: the last few steps and what they did to the gradient, as an inverse Hessian that is never formed.
+
+        H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       for the last memory_size pairs, from H = (s'y/y'y) I
+        u = -learning_rate t H g                               t from the line search
+
+    Args:
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        memory_size: pairs (s, y) kept, at least 1.
+        scale_init_precond: start from s'y/y'y of the newest pair (first step: of length at most 1) instead of 1.
+        linesearch: `zoom(...)`, `backtracking(...)` or a line search of Optax's, which need update(..., value_fn=), or None.
+
+    Memory: 2 memory_size + 3 x params (in float32 at least).   Raises: ValueError if memory_size < 1, or if update is
+        called without a `value_fn=` to search.
+    Differs from: Optax, which keeps pairs with s'y < 0, after which its direction may go up, and pairs that are not
+        finite, after which it is NaN for ever. Here both are left out, and a step of length 0 (a failed search) clears the
+        memory.
+    Reference: Liu & Nocedal 1989; Byrd, Nocedal & Schnabel 1994, Theorem 2.2 (the compact form).
+    """
+    if memory_size < 1:
+        raise ValueError(f"lbfgs: memory_size must be at least 1, got {memory_size}")
+    init_search, search = searcher(linesearch)
+
+    def init(params):
+        _refuse_integers("lbfgs", params)
+        dtype = flat_dtype(params)
+        p = ravel(params, dtype)
+        rows, count = jnp.zeros((memory_size, p.size), dtype), jnp.zeros((), jnp.int32)
+        weights, scale = jnp.zeros((memory_size, memory_size), dtype), jnp.zeros((), dtype)
+        zero = jnp.zeros_like(p)
+        return LBFGSState(count, zero, zero, rows, rows, weights, scale, count, init_search(params))
+
+    def update(grads, state, params=None, **extra_args):
+        given = _prepare("lbfgs", grads, params, linesearch, extra_args)
+        p, g = (ravel(x, state.params.dtype) for x in (params, grads))
+        state = _remember(state, p, g)
+        first = jnp.minimum(1, 1 / jnp.linalg.norm(g))  # nothing is known: a step of at most unit length
+        scale = jnp.where(state.identity_scale > 0, state.identity_scale, first) if scale_init_precond else 1.0
+        direction = _descending(_lbfgs_direction(state, scale, g), first * g, g)
+        updates = unravel(-_rate(learning_rate, state.count) * direction, params)
+        updates, found = search(updates, state.linesearch, params, **given)
+        return updates, state._replace(count=state.count + 1, params=p, updates=g, linesearch=found)
+
+    return init, update
+
+
+def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> LBFGSState:
+    """The state with the pair of the last step in place of the oldest, if it is one."""
+    s, y = p - state.params, g - state.updates
+    sy, yy = dot(s, y), dot(y, y)
+    good = _is_pair(state.count, sy, yy)
+    row = state.pairs % len(state.weights_memory)
+    rows = jnp.arange(len(state.weights_memory)) == row
+    s_rows = state.diff_params_memory.at[row].set(jnp.where(good, s, state.diff_params_memory[row]))
+    y_rows = state.diff_updates_memory.at[row].set(jnp.where(good, y, state.diff_updates_memory[row]))
+    # The inverse of an upper triangle grows by a column and loses its first row and column; in a ring, no row moves.
+    weights = jnp.where(rows[:, None] | rows, 0, state.weights_memory)
+    column = jnp.where(rows, 1, -dot(weights, dot(s_rows, jnp.where(good, y, 0)))) / jnp.where(good, sy, 1)
+    weights = jnp.where(rows, column[:, None], weights)
+    stuck = (state.count > 0) & ~jnp.any(s != 0)
+    return state._replace(
+        diff_params_memory=s_rows,
+        diff_updates_memory=y_rows,
+        weights_memory=jnp.where(stuck, 0, jnp.where(good, weights, state.weights_memory)),
+        identity_scale=jnp.where(stuck, 0, jnp.where(good, sy / jnp.where(good, yy, 1), state.identity_scale)),
+        pairs=state.pairs + good,
+    )
+
+
+def _lbfgs_direction(state: LBFGSState, scale: Any, g: jax.Array) -> jax.Array:
+    """H g by the two-loop recursion, each loop solved at once.
+
+    Both loops are triangular systems in R, R_ij = s_i'y_j for i not after j: with W = R^-1 kept in the state,
+    alpha = W S g, then c = W' (D alpha - Y q) for q the scaled gradient less its alphas, D the s'y.
+    """
+    s_rows, y_rows, weights = state.diff_params_memory, state.diff_updates_memory, state.weights_memory
+    inverse = jnp.diagonal(weights)
+    alpha = dot(weights, dot(s_rows, g))
+    q = scale * (g - dot(alpha, y_rows))
+    c = dot(jnp.where(inverse > 0, alpha / jnp.where(inverse > 0, inverse, 1), 0) - dot(y_rows, q), weights)
+    return q + dot(c, s_rows)
+
+
+class BFGSState(NamedTuple):
+    """With n the number of real parameters."""
+
+    count: jax.Array
+    params: jax.Array  # (n,)
+    updates: jax.Array  # (n,)
+    inverse_hessian: jax.Array  # (n, n)
+    pairs: jax.Array  # () int32
+    linesearch: Any
+
+
+@optimizer(bounds={"learning_rate": "[0, inf)"})
+def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
+    """BFGS: an inverse Hessian kept as a matrix, corrected by every step.
+
+        H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       from H = (s'y/y'y) I at the first pair
+        u = -learning_rate t H g                               t from the line search
+
+    Args:
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        linesearch: as in `lbfgs`.
+
+    Memory: n + 3 x params, n the number of parameters (in float32 at least).   Raises: ValueError if update is called
+        without a `value_fn=` to search.
+    Reference: Nocedal & Wright 2006, Algorithm 6.1 and equation 6.20.
+    """
+    init_search, search = searcher(linesearch)
+
+    def init(params):
+        _refuse_integers("bfgs", params)
+        p, count = ravel(params, flat_dtype(params)), jnp.zeros((), jnp.int32)
+        zero = jnp.zeros_like(p)
+        return BFGSState(count, zero, zero, jnp.eye(p.size, dtype=p.dtype), count, init_search(params))
+
+    def update(grads, state, params=None, **extra_args):
+        given = _prepare("bfgs", grads, params, linesearch, extra_args)
+        p, g = (ravel(x, state.params.dtype) for x in (params, grads))
+        inverse, good = _corrected(state, p - state.params, g - state.updates)
+        pairs = state.pairs + good
+        first = jnp.minimum(1, 1 / jnp.linalg.norm(g))
+        scale = jnp.where(pairs > 0, 1, first)
+        direction = _descending(scale * dot(inverse, g), first * g, g)
+        updates = unravel(-_rate(learning_rate, state.count) * direction, params)
+        updates, found = search(updates, state.linesearch, params, **given)
+        return updates, BFGSState(state.count + 1, p, g, inverse, pairs, found)
+
+    return init, update
+
+
+def _corrected(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The inverse Hessian after a pair, and whether it was one; the identity again after a step of length 0."""
+    sy, yy = dot(s, y), dot(y, y)
+    good = _is_pair(state.count, sy, yy)
+    s, y, sy = jnp.where(good, s, 0), jnp.where(good, y, 0), jnp.where(good, sy, 1)
+    inverse = state.inverse_hessian * jnp.where(good & (state.pairs == 0), sy / jnp.where(good, yy, 1), 1)
+    h_y = dot(inverse, y)
+    cross = jnp.outer(s, h_y) / sy
+    inverse = inverse - cross - cross.T + jnp.outer(s, s) * ((1 + dot(y, h_y) / sy) / sy)
+    stuck = (state.count > 0) & ~good & ~jnp.any(s != 0) & jnp.isfinite(yy)
+    return jnp.where(stuck, jnp.eye(len(s), dtype=s.dtype), inverse), good
+
+
+class NonlinearCGState(NamedTuple):
+    """With n the number of real parameters."""
+
+    count: jax.Array
+    updates: jax.Array  # (n,) the gradient at the last update
+    direction: jax.Array  # (n,)
+    learning_rate: jax.Array  # () the length of the last step in units of its direction
+    linesearch: Any
+
+
+@optimizer(static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"})
+def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linesearch=zoom(curv_rtol=0.1)):  # noqa: B008
+    """Nonlinear conjugate gradients: each direction bends the last one instead of forgetting it.
+
+        d <- -g + beta d,      u = learning_rate t d                   t from the line search
+        beta = g'g / g*'g*                  fletcher_reeves            g* the gradient before, y = g - g*
+        beta = max(0, g'y / g*'g*)          polak_ribiere
+        beta = max(0, g'y / d'y)            hestenes_stiefel
+        beta = g'g / d'y                    dai_yuan
+        beta = max(eta, (y - 2 d y'y/d'y)'g / d'y)          hager_zhang,   eta = -1 / (|d| min(0.01, |g*|))
+
+    It starts again from d = -g where successive gradients are far from orthogonal, |g'g*| >= restart g'g, where d does not
+    descend, and after a step of length 0. The search first tries the length that promises as much as the last step did.
+
+    Args:
+        learning_rate: scales the first trial (the step itself if linesearch is None); number or schedule; None is 1.
+        method: one of the five above.
+        restart: > 0; inf never restarts for lack of orthogonality.
+        linesearch: as in `lbfgs`; the theory asks for curv_rtol < 1/2.
+
+    Memory: 3 x params (in float32 at least).   Raises: ValueError for another method, or if update is called without a
+        `value_fn=` to search.
+    Reference: Nocedal & Wright 2006, section 5.2; Hager & Zhang 2005, SIAM J. Optim. 16(1).
+    """
+    if method not in CG_METHODS:
+        raise ValueError(f"nonlinear_cg: method must be one of {', '.join(CG_METHODS)}, got {method!r}")
+    init_search, search = searcher(linesearch)
+
+    def init(params):
+        _refuse_integers("nonlinear_cg", params)
+        zero = jnp.zeros_like(ravel(params, flat_dtype(params)))
+        rate = jnp.zeros((), zero.dtype)
+        return NonlinearCGState(jnp.zeros((), jnp.int32), zero, zero, rate, init_search(params))
+
+    def update(grads, state, params=None, **extra_args):
+        given = _prepare("nonlinear_cg", grads, params, linesearch, extra_args)
+        g, old = ravel(grads, state.updates.dtype), state.updates
+        gg = dot(g, g)
+        beta = _cg_beta(method, g, gg, old, state.direction)
+        goes_on = jnp.isfinite(beta) & (jnp.abs(dot(g, old)) < restart * gg) & (state.learning_rate > 0)
+        bent = -g + jnp.where(goes_on, beta, 0) * jnp.where(jnp.isfinite(state.direction), state.direction, 0)
+        direction = -_descending(-bent, g, g)
+        trial = jnp.ones((), g.dtype)
+        if linesearch is not None:  # the first trial promises the decrease that the last step promised
+            slope, last = dot(g, direction), dot(old, state.direction)
+            kept = (state.learning_rate > 0) & (slope < 0) & jnp.isfinite(last)
+            trial = jnp.where(kept, state.learning_rate * last / jnp.where(kept, slope, 1), jnp.minimum(1, gg**-0.5))
+        updates = unravel(_rate(learning_rate, state.count) * trial * direction, params)
+        updates, found = search(updates, state.linesearch, params, **given)
+        dd = dot(direction, direction)
+        length = dot(ravel(updates, g.dtype), direction) / jnp.where(dd > 0, dd, 1)
+        return updates, NonlinearCGState(state.count + 1, g, direction, length.astype(g.dtype), found)
+
+    return init, update
+
+
+def _cg_beta(method: str, g, gg, old, d) -> jax.Array:
+    y, old_sq = g - old, dot(old, old)
+    dy = dot(d, y)
+    if method == "fletcher_reeves":
+        return gg / old_sq
+    if method == "polak_ribiere":
+        return jnp.maximum(dot(g, y) / old_sq, 0)
+    if method == "hestenes_stiefel":
+        return jnp.maximum(dot(g, y) / dy, 0)
+    if method == "dai_yuan":
+        return gg / dy
+    eta = -1 / (jnp.linalg.norm(d) * jnp.minimum(0.01, jnp.sqrt(old_sq)))
+    return jnp.maximum(dot(y - 2 * d * (dot(y, y) / dy), g) / dy, eta)
+
+
+def _prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dict[str, Any]) -> dict[str, Any]:
+    """What the search needs; errors where trees differ or something is missing."""
+    if params is None:
+        raise ValueError(f"{who}: update needs params, got None")
+    tree.check_like(who, "grads", grads, "params", params)
+    return objective(who, params, linesearch is not None, **extra_args)
+
+
+def _is_pair(count, sy, yy) -> jax.Array:
+    """Whether s and y can come from a bowl: their product is positive, beyond rounding, and finite."""
+    return (count > 0) & (sy > jnp.finfo(sy.dtype).tiny) & jnp.isfinite(sy) & jnp.isfinite(yy)
+
+
+def _descending(direction: jax.Array, steepest: jax.Array, g: jax.Array) -> jax.Array:
+    """The direction, unless rounding has turned it uphill."""
+    return jnp.where(dot(direction, g) > 0, direction, steepest)
+
+
+def _rate(learning_rate: Any, count: jax.Array) -> Any:
+    if learning_rate is None:
+        return 1.0
+    return learning_rate(count) if callable(learning_rate) else learning_rate

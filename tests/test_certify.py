@@ -1,0 +1,231 @@
+"""The certificates: what they measure, that wrong rules are red, and every optimizer's own against its references."""
+
+import contextlib
+import io
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gdjax as gd
+from gdjax.certify import ORACLES, certify, references
+from gdjax.certify.certificate import Row, _against_torch, certificate
+from gdjax.certify.examples import EXAMPLES, examples
+from gdjax.certify.measure import difference
+from gdjax.certify.own import as_judged
+from gdjax.certify.suite import CASES, SHAPES, record
+from gdjax.certify.torch_twins import TWINS
+from gdjax.cli import main as entry
+
+STEPS = 40
+CALLS = {f"{name}: {i}": (name, i) for name in gd.OPTIMIZERS for i in range(len(examples(name)))}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_equals_its_papers_oracle(call):
+    name, i = CALLS[call]
+    ours = examples(name)[i]
+    limit, _ = references.limit_of(ours)
+    found = certify(ours, ORACLES[name], ("float64",), STEPS, limit)["float64"]
+    assert found.relative <= limit, found
+
+
+WITH_TWIN = [name for name in gd.OPTIMIZERS if references.optax_reference(examples(name)[0]) is not None]
+
+
+@pytest.mark.parametrize("name", WITH_TWIN)
+def test_the_plainest_call_equals_that_of_optax(name):
+    ours = examples(name)[0]
+    limit, _ = references.limit_of(ours)
+    found = certify(ours, references.optax_reference(ours), ("float64",), STEPS, limit)["float64"]
+    assert (found.relative <= limit) == (references.defect_of(ours, "float64") is None), found
+
+
+def test_the_tables_of_certificates_name_optimizers():
+    assert set(EXAMPLES) <= set(gd.OPTIMIZERS) and set(ORACLES) >= set(gd.OPTIMIZERS)
+    named = [key if isinstance(key, str) else key[0] for key in references.PARTS_FROM_OPTAX]
+    assert {*named, *references.REAL_ONLY, *TWINS} <= set(gd.OPTIMIZERS)
+    texts = [repr(call) for name in gd.OPTIMIZERS for call in examples(name)]
+    assert all(any(text.startswith(start) for text in texts) for start in references.LIMITS)
+
+
+def test_the_recording_is_what_it_says():
+    recording = record(STEPS)
+    assert recording.values.shape == (len(CASES), STEPS)
+    assert {name: x.shape[2:] for name, x in recording.params.items()} == SHAPES
+    assert record(STEPS) is recording
+    case = {name: i for i, name in enumerate(CASES)}
+    grads = recording.grads["matrix"]
+    assert not grads[case["zeros"], 0].any() and 0 < np.mean(grads[case["zeros"], 1] == 0) < 1
+    assert np.abs(grads[case["huge"]]).max() > 1e11 and np.abs(grads[case["tiny"]]).max() < 1e-11
+    infinite = np.isinf(recording.grads["vector"]).any(axis=(0, 2))
+    assert np.flatnonzero(infinite).tolist() == [2 * STEPS // 3]
+    np.testing.assert_allclose(grads[case["bowl"]], recording.params["matrix"][case["bowl"]])
+    rounded = recording.cast(jnp.bfloat16)
+    assert rounded.params["matrix"].dtype == jnp.bfloat16
+    assert record(STEPS, is_complex=True).cast(jnp.complex64).values.dtype == np.float32
+
+
+def test_a_difference_is_found_where_it_is():
+    def tree():
+        return {name: np.ones((len(CASES), 20, *shape)) for name, shape in SHAPES.items()}
+
+    ours, theirs = tree(), tree()
+    assert difference(ours, theirs, np.float64, 0.0) == (0, 0, None)
+    ours["vector"][2, 7, 3] += 1e-9
+    ours["matrix"][1, 11, 0, 0] += 3e-9
+    found = difference(ours, theirs, np.float64, 1e-12)
+    assert found.parted == ("rosenbrock", 7, "['vector']") and found.relative == pytest.approx(3e-9)
+    assert found.ulp == pytest.approx(3e-9 / np.finfo(np.float64).eps)
+    assert difference(ours, theirs, np.float64, 2e-9).parted == ("ravine", 11, "['matrix']")
+    assert difference(ours, theirs, jnp.bfloat16, 1.0).ulp == pytest.approx(3e-9 * 2**7)
+    ours["scalar"][0, 3] = np.nan
+    assert difference(ours, theirs, np.float64, 1e-12).parted == ("bowl", 3, "['scalar']")
+    theirs["scalar"][0, 3] = np.nan
+    assert difference(ours, theirs, np.float64, 1e-8).parted is None
+    ours["scalar"][0, 3] = np.inf
+    assert difference(ours, theirs, np.float64, 1e-8).relative == np.inf
+
+
+def adam_rule(g, p, t, mu, nu, *, b1=0.9, b2=0.999, eps=1e-8):
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * g**2
+    return mu / (1 - b1**t) / (jnp.sqrt(nu / (1 - b2**t)) + eps), {"mu": mu, "nu": nu}
+
+
+def changed(change):
+    def rule(g, p, t, mu, nu, *, b1=0.9, b2=0.999, eps=1e-8):
+        return change(g, t, mu, nu, b1, b2, eps)
+
+    return rule
+
+
+WRONG = {
+    "no correction": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, 1e9, m, v, b1=b1, b2=b2, eps=e)),
+    "one step late": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t + 1, m, v, b1=b1, b2=b2, eps=e)),
+    "eps of 1e-7": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=1e-7)),
+    "b2 is b1": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t, m, v, b1=b1, b2=b1, eps=e)),
+    "climbs": changed(lambda g, t, m, v, b1, b2, e: adam_rule(-g, None, t, m, v, b1=b1, b2=b2, eps=e)),
+    "1e-6 too long": changed(
+        lambda g, t, m, v, b1, b2, e: (
+            (1 + 1e-6) * adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=e)[0],
+            adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=e)[1],
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_wrong_rule_is_seen(mistake):
+    reference = gd.adam(0.01)
+    found = certify(as_judged(WRONG[mistake], reference), reference, ("float64",), STEPS, 1e-9)["float64"]
+    assert found.relative > 1e-7 and found.parted is not None
+
+
+def test_a_right_rule_of_ones_own_is_right():
+    reference = gd.adam(gd.schedules.cosine(0.01, STEPS), b1=0.7)
+    found = certify(as_judged(adam_rule, reference), reference, ("float64",), STEPS)["float64"]
+    assert found.relative < 1e-12
+    assert certify(as_judged(gd.adamw, reference), reference, ("float64",), STEPS)["float64"].relative > 1e-6
+    with pytest.raises(TypeError, match="softness needs a default, since adam has no argument of that name"):
+        as_judged(lambda g, p, t, *, softness: (g, {}), reference)
+    with pytest.raises(TypeError, match="expected an optimizer, a factory or a rule, got 3"):
+        as_judged(3, reference)
+
+
+def test_a_row_is_red_above_its_limit_and_only_then():
+    row = Row("sgd(0.01)", "oracle", "float64", 2e-12, 9.0, None, 1e-12, "")
+    assert not row.passed and row._replace(relative=1e-12).passed
+    assert row._replace(limit=None, relative=9.0).passed
+    assert not row._replace(relative=float("nan")).passed
+
+
+def test_below_double_precision_the_measure_is_the_distance_from_the_truth():
+    rows = {row.dtype: row for row in certificate("adam", STEPS) if row.reference == "oracle" and "1e-08" not in row}
+    assert set(rows) == {"float64", "complex128", "float32", "bfloat16"}
+    assert 1e-8 < rows["float32"].relative < 1e-4 < rows["bfloat16"].relative < 1.0
+    assert all(row.passed and row.limit is not None for row in rows.values())
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_torch_is_the_same_by_its_recipe(name):
+    pytest.importorskip("torch")
+    for twin in TWINS[name]:
+        row = _against_torch(twin, STEPS)
+        assert row.passed, row
+
+
+def gdjax(*words):
+    """(exit code, stdout, stderr) of a command, run in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        entry.main([str(word) for word in words])
+    return stop.value.code or 0, out.getvalue(), err.getvalue()
+
+
+OWN = """
+import jax.numpy as jnp
+
+def good(g, p, t, trace, *, momentum=0.9):
+    trace = g + momentum * trace
+    return trace, {"trace": trace}
+
+def bad(g, p, t, trace, *, momentum=0.9):
+    trace = (1 - momentum) * g + momentum * trace
+    return trace, {"trace": trace}
+
+number = 3
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(entry, "_use_compilation_cache", lambda: None)
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    return tmp_path
+
+
+def test_the_command_prints_and_writes(place):
+    code, out, err = gdjax("certify", "sgd", "--steps", STEPS)
+    assert (code, err) == (0, "") and "sgd(0.01)" in out and " red" in out.splitlines()[-1]
+    written = json.loads((place / "certificates" / "certificates.json").read_text())
+    assert len(written["rows"]) == len(list(certificate("sgd", STEPS)))
+    assert {row["dtype"] for row in written["rows"]} == {"float64", "float32", "bfloat16", "complex128"}
+    assert all(row["passed"] for row in written["rows"]) and written["optax"]
+    table = (place / "certificates" / "certificates.md").read_text().splitlines()
+    assert len(table) == len(written["rows"]) + 2 and all(line.count("|") == 9 for line in table)
+
+
+def test_the_command_judges_a_rule_of_ones_own(place):
+    against = ("--against", "sgd(momentum=0.9)", "--steps", STEPS)
+    code, out, _ = gdjax("certify", "mine.py:good", *against)
+    assert code == 0 and "ok  mine.py:good" in out
+    code, out, _ = gdjax("certify", "mine.py:bad", *against, "--out", place / "bad")
+    assert code == 1 and "RED mine.py:bad" in out and "parts in bowl at step 0" in out
+    assert not json.loads((place / "bad" / "certificates.json").read_text())["rows"][0]["passed"]
+
+
+MISTAKES = {
+    "an unknown name": (["adamm"], "did you mean 'adam'?"),
+    "a call": (["adam(0.1)"], "must be the bare name of an optimizer"),
+    "no reference": (["mine.py:good"], "belong together"),
+    "nothing to judge": (["adam", "--against", "adam"], "belong together"),
+    "no file": (["none.py:good", "--against", "adam"], "no file none.py"),
+    "no such rule": (["mine.py:goodd", "--against", "adam"], "has no 'goodd'"),
+    "a number": (["mine.py:number", "--against", "adam"], "expected an optimizer, a factory or a rule, got 3"),
+    "a broken file": (["broken.py:x", "--against", "adam"], "fails when read: ModuleNotFoundError"),
+    "a schedule": (["mine.py:good", "--against", "cosine(1.0, 10)"], "--against must be an optimizer"),
+    "too few steps": (["sgd", "--steps", "3"], "--steps must be at least 10, got 3"),
+    "a place taken": (["sgd", "--out", "mine.py"], "--out mine.py"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_costs_one_line(place, mistake):
+    words, expected = MISTAKES[mistake]
+    code, _, err = gdjax("certify", *words)
+    assert code == 2 and expected in err and err.count("\n") == 1
+    assert not (place / "certificates" / "certificates.json").exists()
