@@ -20,6 +20,7 @@ from gdjax import data as data
 from gdjax import losses as losses
 from gdjax import metrics as metrics
 from gdjax import models as models
+from gdjax import projections as projections
 from gdjax import schedules as schedules
 from gdjax import stopping as stopping
 from gdjax.optimizers import OPTIMIZERS as OPTIMIZERS
@@ -36,6 +37,24 @@ from gdjax.optimizers import chain as chain
 from gdjax.optimizers import clip_by_global_norm as clip_by_global_norm
 from gdjax.optimizers import decay_weights as decay_weights
 from gdjax.optimizers import reduce_on_plateau as reduce_on_plateau
+from gdjax.optimizers import adaptive_grad_clip as adaptive_grad_clip
+from gdjax.optimizers import add_noise as add_noise
+from gdjax.optimizers import cautious as cautious
+from gdjax.optimizers import centralize as centralize
+from gdjax.optimizers import clip as clip
+from gdjax.optimizers import clip_by_block_rms as clip_by_block_rms
+from gdjax.optimizers import clip_by_norm as clip_by_norm
+from gdjax.optimizers import freeze as freeze
+from gdjax.optimizers import gsam as gsam
+from gdjax.optimizers import looksam as looksam
+from gdjax.optimizers import normalize as normalize
+from gdjax.optimizers import orthogonalize as orthogonalize
+from gdjax.optimizers import partition as partition
+from gdjax.optimizers import project as project
+from gdjax.optimizers import sam as sam
+from gdjax.optimizers import skip_non_finite as skip_non_finite
+from gdjax.optimizers import stable as stable
+from gdjax.optimizers import by_path as by_path
 from gdjax.optimizers import Slot as Slot
 from gdjax.optimizers import leafwise as leafwise
 

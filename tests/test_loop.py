@@ -49,7 +49,7 @@ def test_a_step_is_gradient_update_apply():
     value, grads = jax.value_and_grad(lambda p: no_dropout(p, DATA)[0])(state.params)
     chex.assert_trees_all_close(new.params, jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads), rtol=1e-6)
     np.testing.assert_allclose(measured["loss"], value, rtol=1e-6)
-    assert (int(new.step), int(new.batches), int(new.opt_state.count)) == (1, 1, 1)
+    assert (int(new.step), int(new.batches)) == (1, 1)
 
 
 def test_batch_change_is_what_the_step_did_to_its_own_batch():

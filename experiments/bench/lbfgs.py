@@ -68,7 +68,7 @@ def loop(optimizer: Any, params: Any, x: Any, y: Any) -> Any:
         value, grad = value_and_grad(params, state=state)
         updates, state = optimizer.update(grad, state, params, value=value, grad=grad, value_fn=value_fn)
         params = optax.apply_updates(params, updates)
-        return params, state, steps + 1, evaluations + optax.tree.get(state, "num_linesearch_steps")
+        return params, state, steps + 1, evaluations + optax.tree.get(state, "num_linesearch_steps").astype(jnp.int32)
 
     def goes_on(carry):
         _, state, steps, _ = carry

@@ -63,7 +63,7 @@ def leafwise(
     mask: Any = None,
     static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
-) -> tuple[Callable, Callable]:
+) -> Lifted:
     """The (init, update) of a rule; see the module's docstring.
 
     Args:
@@ -116,7 +116,19 @@ def leafwise(
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
         return updates, OptState(count=count, slots=new_slots)
 
-    return init, update
+    lifted = Lifted((init, update))
+    lifted.mask = mask
+    lifted.with_mask = lambda other: leafwise(
+        rule, learning_rate, slots=slots, mask=other, static=static, **hyperparameters
+    )
+    return lifted
+
+
+class Lifted(tuple[Callable, Callable]):
+    """The (init, update) of a rule: of a pair of this class it is known that no leaf asks for another."""
+
+    mask: Any
+    with_mask: Callable[[Any], Lifted]  # the same rule, other leaves decay
 
 
 _COMMON = frozenset({"g", "p", "t", "learning_rate", "weight_decay"})

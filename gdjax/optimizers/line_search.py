@@ -153,7 +153,7 @@ def strong_wolfe(
         best, best_value = jnp.where(better, c.step, c.best), jnp.where(better, value, c.best_value)
         following = jnp.minimum(_next_trial(c, low, high, noise), max_step)
         evaluations = c.evaluations + 1
-        narrow = high.step - low.step <= jnp.maximum(precision * high.step, resolution)
+        narrow = jnp.isfinite(high.step) & (high.step - low.step <= jnp.maximum(precision * high.step, resolution))
         last = (evaluations >= max_evaluations) | narrow
         done = accepted | c.last | (last & (best == c.step))
         tried = jnp.where(done, c.step, jnp.where(last, best, following)).astype(dtype)

@@ -19,7 +19,7 @@ from optax import contrib
 
 import gdjax as gd
 from gdjax import optimizers
-from gdjax.certify.examples import examples
+from gdjax.certify.examples import examples, matrices
 from gdjax.certify.references import REAL_ONLY
 from gdjax.optimizers.catalogue import entry
 from gdjax.types import Evaluation
@@ -29,6 +29,23 @@ WRAPPED = {
     "clip_by_global_norm": lambda: gd.clip_by_global_norm(gd.adam(0.01), 0.5),
     "decay_weights": lambda: gd.decay_weights(gd.rmsprop(0.01), 0.1),
     "reduce_on_plateau": lambda: gd.reduce_on_plateau(gd.adam(0.01), factor=0.5, patience=1),
+    "clip": lambda: gd.clip(gd.adam(0.01), 0.5),
+    "clip_by_norm": lambda: gd.clip_by_norm(gd.adam(0.01), 0.5),
+    "clip_by_block_rms": lambda: gd.clip_by_block_rms(gd.adam(0.01), 0.5),
+    "adaptive_grad_clip": lambda: gd.adaptive_grad_clip(gd.adam(0.01), 0.1),
+    "add_noise": lambda: gd.add_noise(gd.sgd(0.01), 0.0, 0.55),  # of no variance, that the other laws may hold
+    "centralize": lambda: gd.centralize(gd.adam(0.01)),
+    "normalize": lambda: gd.normalize(gd.sgd(0.01)),
+    "orthogonalize": lambda: gd.orthogonalize(gd.sgd(0.01)),
+    "sam": lambda: gd.sam(gd.adam(0.01), 0.05, adaptive=True, steps=2),
+    "gsam": lambda: gd.gsam(gd.adam(0.01)),
+    "looksam": lambda: gd.looksam(gd.adam(0.01), period=2),
+    "freeze": lambda: gd.freeze(gd.adam(0.01), frozen=r"b\.1"),
+    "partition": lambda: gd.partition({True: gd.adam(0.01), False: gd.sgd(0.1, momentum=0.9)}, matrices),
+    "skip_non_finite": lambda: gd.skip_non_finite(gd.adam(0.01), max_consecutive=3),
+    "project": lambda: gd.project(gd.adam(0.01), gd.projections.l2_ball(5.0)),
+    "cautious": lambda: gd.cautious(gd.adam(0.01)),
+    "stable": lambda: gd.stable(gd.adam(0.01), 0.5),
 }
 OTHERS = {
     "adam(mu_dtype)": lambda: gd.adam(0.01, mu_dtype=jnp.bfloat16),

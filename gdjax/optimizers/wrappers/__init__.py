@@ -5,7 +5,22 @@ A wrapper's arguments are leaves like any other's: in `clip_by_global_norm(adam(
 offers `evaluation_params(params)` there, which a run evaluates and keeps as best.
 """
 
+from gdjax.optimizers.wrappers.accumulate import accumulate
 from gdjax.optimizers.wrappers.chain import chain
-from gdjax.optimizers.wrappers.clipping import clip_by_global_norm
+from gdjax.optimizers.wrappers.cautious import cautious, stable
+from gdjax.optimizers.wrappers.clipping import (
+    adaptive_grad_clip,
+    clip,
+    clip_by_block_rms,
+    clip_by_global_norm,
+    clip_by_norm,
+)
 from gdjax.optimizers.wrappers.decay import decay_weights
+from gdjax.optimizers.wrappers.finite import skip_non_finite
+from gdjax.optimizers.wrappers.gradient import add_noise, centralize, normalize, orthogonalize
+from gdjax.optimizers.wrappers.partition import by_path, freeze, partition
 from gdjax.optimizers.wrappers.plateau import reduce_on_plateau
+from gdjax.optimizers.wrappers.precision import kahan, master_weights, stochastic_rounding
+from gdjax.optimizers.wrappers.projection import project
+from gdjax.optimizers.wrappers.sharpness import gsam, looksam, sam
+from gdjax.optimizers.wrappers.stacked import stacked

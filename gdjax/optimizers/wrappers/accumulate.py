@@ -1,0 +1,69 @@
+"""Several gradients, one step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.nodes import as_optimizer, optimizer
+
+
+class AccumulateState(NamedTuple):
+    mini_step: jax.Array  # () int32, gradients in the sum
+    gradient_step: jax.Array  # () int32, updates made
+    acc_grads: Any  # the sum, at least float32
+    inner_opt_state: Any
+
+
+@optimizer(bounds={"every": "[1, inf)"})
+def accumulate(inner, every: int):
+    """Accumulation: the inner optimizer sees the mean of `every` gradients; in between nothing moves.
+
+        acc_grads <- acc_grads + g
+        u = u_inner(acc_grads / every),    acc_grads <- 0               at each `every`-th gradient
+        u = 0                                                           at the others
+
+    The inner optimizer is paid for once per mean (under vmap, where both branches of a condition run, each time), and its
+    schedules count its own updates. Batches of one size give the step of one batch `every` times as large.
+
+    Args:
+        inner: the optimizer that takes the mean, also as `grad=`; other arguments are those of the last gradient.
+        every: gradients per mean, at least 1; number, or schedule of the updates made.
+
+    Memory: 1 x params (float32 at least) + inner.   Raises: ValueError if every is below 1.
+    Differs from: optax.MultiSteps, which rounds the mean to the dtype of the gradients and computes the inner update at
+        every gradient.
+    Reference: optax.MultiSteps (the usual practice; no paper).
+    """
+    inner = as_optimizer(inner)
+
+    def init(params):
+        zero = jnp.zeros((), jnp.int32)
+        sums = jax.tree.map(lambda p: jnp.zeros_like(p, tree.arithmetic_dtype(p)), params)
+        return AccumulateState(zero, zero, sums, inner.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        tree.check_like("accumulate", "grads", grads, "the state's acc_grads", state.acc_grads)
+        number = state.mini_step + 1
+        sums = jax.tree.map(lambda a, g: a + g.astype(a.dtype), state.acc_grads, grads)
+        mean = jax.tree.map(lambda a: a / number.astype(jnp.finfo(a.dtype).dtype), sums)
+        extra_args = {**extra_args, **({"grad": mean} if "grad" in extra_args else {})}
+
+        def take(mean, inner_state):
+            updates, new = inner.update(mean, inner_state, params, **extra_args)
+            return updates, tree.cast_like(new, inner_state)
+
+        def wait(mean, inner_state):
+            shapes, _ = jax.eval_shape(take, mean, inner_state)
+            return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), inner_state
+
+        full = number >= (every(state.gradient_step) if callable(every) else every)
+        updates, inner_state = jax.lax.cond(full, take, wait, mean, state.inner_opt_state)
+        made = state.gradient_step + full.astype(jnp.int32)
+        left = jax.tree.map(lambda a: jnp.where(full, 0, a), sums)
+        return updates, AccumulateState(jnp.where(full, 0, number), made, left, inner_state)
+
+    return init, update

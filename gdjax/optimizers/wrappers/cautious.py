@@ -1,0 +1,91 @@
+"""Updates made smaller after the inner optimizer has spoken: where it contradicts the gradient, or says too much."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.nodes import as_optimizer, optimizer
+from gdjax.optimizers.wrappers.clipping import rms, shortening
+
+
+@optimizer(bounds={"floor": "(0, 1]"})
+def cautious(inner, floor=1e-3):
+    """Cautious steps: no entry of the update may go uphill of the present gradient; the rest is lengthened in return.
+
+        agrees = [u g < 0],      u <- u agrees / max(mean(agrees), floor)          means over each leaf
+
+    Args:
+        inner: any optimizer with a memory, such as momentum or `adamw`; its decoupled decay is masked too, so put
+            `decay_weights` outside to spare it.
+        floor: in (0, 1]; the least fraction by which the kept entries are divided.
+
+    Memory: 0 + inner.
+    Differs from: the paper's Algorithm 1, which divides by (kept + 1) / size; this is the authors' program.
+    Reference: Liang, Chen, Liu & Liu 2024, Algorithm 1, arXiv:2411.16085.
+    """
+    inner = as_optimizer(inner)
+
+    def update(grads, state, params=None, **extra_args):
+        updates, state = inner.update(grads, state, params, **extra_args)
+
+        def agreeing(u, g):
+            agrees = _direction(u, g) < 0
+            kept = jnp.sum(agrees, dtype=tree.arithmetic_dtype(jnp.real(u))) / max(u.size, 1)
+            return jnp.where(agrees, u / jnp.maximum(kept, floor), 0).astype(u.dtype)
+
+        return jax.tree.map(agreeing, updates, grads), state
+
+    return inner.init, update
+
+
+def _direction(u: jax.Array, g: jax.Array) -> jax.Array:
+    """The sign of Re(conj(u) g), entry by entry; from signs where real, which cannot underflow."""
+    if jnp.iscomplexobj(u) or jnp.iscomplexobj(g):
+        return jnp.real(jnp.conj(jnp.sign(u)) * jnp.sign(g))
+    return jnp.sign(u) * jnp.sign(g)
+
+
+class StableState(NamedTuple):
+    count: jax.Array  # updates so far, () int32
+    inner: Any
+
+
+@optimizer(bounds={"threshold": "[0, inf)"})
+def stable(inner, threshold=1.0):
+    """Update clipping: a leaf whose update is longer than its learning rate allows is shortened.
+
+        u <- u / max(1, RMS(u / learning_rate) / threshold),      RMS(x) = sqrt(mean |x|²) of each leaf
+
+    For optimizers whose update entries are of the order of the learning rate (`adam`, `rmsprop`, `lion` and their like): a
+    gradient that the second moment has not caught up with then costs a step of usual length, not a spike.
+
+    Args:
+        inner: an optimizer with a learning rate; its decoupled decay is part of the update.
+        threshold: >= 0; the RMS allowed, in units of the learning rate.
+
+    Memory: 0 + inner.   Raises: ValueError if inner has no learning rate.
+    Differs from: StableAdamW, which divides the rate by max(1, RMS(g / sqrt(nu))); that ratio is Adam's own, the RMS of
+        the update itself is what any optimizer has. They agree for b1 = 0 without decay.
+    Reference: Wortsman et al. 2023, Algorithm 2, arXiv:2304.13013; Shazeer & Stern 2018, section 6, arXiv:1804.04235.
+    """
+    inner = as_optimizer(inner)
+    if inner.learning_rate_at(0) is None:
+        raise ValueError(f"stable: inner must have a learning rate, got {inner!r}")
+
+    def init(params):
+        return StableState(jnp.zeros((), jnp.int32), inner.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
+        limit = threshold * inner.learning_rate_at(state.count)
+
+        def shortened(u):
+            return (u * shortening(rms(u), limit)).astype(u.dtype)
+
+        return jax.tree.map(shortened, updates), StableState(state.count + 1, inner_state)
+
+    return init, update

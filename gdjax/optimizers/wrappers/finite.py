@@ -1,0 +1,67 @@
+"""Steps that are not taken: a gradient that is not finite never reaches the inner optimizer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.nodes import as_optimizer, optimizer
+
+
+class SkipState(NamedTuple):
+    notfinite_count: jax.Array  # bad gradients in a row up to now, () int32
+    last_finite: jax.Array  # whether the last gradient was good, () bool
+    total_notfinite: jax.Array  # bad gradients in all, () int32
+    inner: Any
+
+
+@optimizer(bounds={"max_consecutive": "[0, inf)"})
+def skip_non_finite(inner, max_consecutive: int | None = None):
+    """Skip the steps whose gradient is not finite: parameters and inner state stay as they are.
+
+        u = u_inner if all entries of g are finite, else 0 and the inner state is kept
+
+    The counts in the state say how many were bad, in all and in a row.
+
+    Args:
+        inner: the optimizer that sees the good gradients only.
+        max_consecutive: >= 0; after so many bad ones in a row the next is let through, so that a run that will not recover
+            is seen to diverge; None never gives up. Without None, this is `optax.apply_if_finite`.
+
+    Memory: 0 + inner.
+    Reference: Micikevicius et al. 2018, section 3.2 (steps skipped in mixed precision), arXiv:1710.03740.
+    """
+    inner = as_optimizer(inner)
+
+    def init(params):
+        zero = jnp.zeros((), jnp.int32)
+        return SkipState(zero, jnp.ones((), bool), zero, inner.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        is_finite = jnp.all(jnp.stack([jnp.ones((), bool), *(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))]))
+        count = jnp.where(is_finite, 0, state.notfinite_count + 1)
+        taken = is_finite if max_consecutive is None else is_finite | (count > max_consecutive)
+        like = grads if params is None else params
+
+        def take(grads):
+            # Under vmap both branches run: what is not taken must not be NaN, or a derivative through it would be.
+            good = jax.tree.map(lambda g: jnp.where(taken, g, 0), grads)
+            updates, inner_state = inner.update(good, state.inner, params, **extra_args)
+            return tree.cast_like(updates, like), _cast_arrays(inner_state, state.inner)
+
+        def skip(grads):
+            return jax.tree.map(jnp.zeros_like, like), state.inner
+
+        updates, inner_state = jax.lax.cond(taken, take, skip, grads)
+        return updates, SkipState(count, is_finite, state.total_notfinite + ~is_finite, inner_state)
+
+    return init, update
+
+
+def _cast_arrays(state: Any, like: Any) -> Any:
+    """In the dtypes of before, keys as they are: both branches of a condition must agree, Optax's states need not."""
+    is_key = lambda x: jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)  # noqa: E731
+    return jax.tree.map(lambda x, old: x if is_key(old) else jnp.asarray(x, jnp.result_type(old)), state, like)

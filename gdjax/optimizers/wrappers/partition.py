@@ -1,0 +1,234 @@
+"""Different leaves, different optimizers, or none: told apart by their paths, as in "layers.0.w".
+
+Each inner optimizer sees None in the place of the leaves that are not its own, so these cost it no state and it takes
+no norm over them. A gradient that no optimizer looks at is never computed: XLA deletes the backward pass of frozen
+leaves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.nodes import Optimizer, Static, as_optimizer, optimizer
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ByPath:
+    """What `by_path` returns, equal by value."""
+
+    rule: Any
+
+    def __call__(self, params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(lambda path, _: self.at(dotted(path)), params)
+
+    def at(self, path: str) -> Any:
+        if callable(self.rule):
+            return self.rule(path)
+        if isinstance(self.rule, str):
+            return re.search(self.rule, path) is not None
+        for pattern, label in self.rule.items():
+            if re.search(pattern, path):
+                return label
+        raise ValueError(f"by_path: a pattern must match {path!r}, got {', '.join(map(repr, self.rule))}")
+
+    def __repr__(self) -> str:
+        return f"by_path({getattr(self.rule, '__qualname__', None) or repr(self.rule)})"
+
+
+def by_path(rule: str | dict[str, Any] | Callable[[str], Any]) -> ByPath:
+    """A mask or labels by the paths of leaves: a function params -> tree, for whatever argument takes such a function.
+
+        adamw(1e-3, mask=by_path(r"\\.w$"))     freeze(adam(1e-3), by_path(lambda path: path.startswith("layers.0.")))
+
+    Args:
+        rule: of a path such as "layers.0.w": a regular expression to be found in it, which gives a bool; a dict of
+            regular expressions, which gives the value of the first that is found; or a function, which gives anything.
+
+    Raises: ValueError, when called, for a path that no pattern of a dict matches.
+    """
+    return ByPath(rule)
+
+
+def dotted(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+class FreezeState(NamedTuple):
+    trained: Static  # one bool per leaf; part of the structure
+    inner: Any
+
+    def evaluation_params(self, params: Any) -> Any:
+        return _evaluation_params(self.inner, params, self.trained.value)
+
+
+@optimizer(static=("frozen",))
+def freeze(inner, frozen: Any):
+    """Leave some leaves as they are and train the others.
+
+        u = u_inner on the trained leaves, 0 on the frozen ones
+
+    XLA deletes the backward pass of the frozen ones, provided nothing else (say the norm of all gradients) asks for it.
+
+    Args:
+        inner: the optimizer of the trained leaves. It sees None for the others, in `grad` and `value_fn` too.
+        frozen: a regular expression to be found in the path, as in "layers.0.w"; `by_path(function)`; a tree of bools
+            or a prefix of one; or params -> such a tree.
+
+    Memory: 0 + inner, on the trained leaves only.
+    Reference: optax.freeze, as an optimizer around another.
+    """
+    inner = as_optimizer(inner)
+
+    def init(params):
+        trained = tuple(not flag for flag in _spread("freeze", by_path(frozen) if isinstance(frozen, str) else frozen, params))
+        return FreezeState(Static(trained), inner.init(_part(params, trained)))
+
+    def update(grads, state, params=None, **extra_args):
+        trained = state.trained.value
+        _check("freeze", grads, params, len(trained))
+        updates, inner_state = _update(inner, grads, state.inner, params, trained, extra_args)
+        return _merge([(trained, updates)], grads if params is None else params), FreezeState(state.trained, inner_state)
+
+    return init, update
+
+
+class PartitionState(NamedTuple):
+    labels: Static  # one per leaf; part of the structure
+    inner_states: dict[str, Any]
+
+    def evaluation_params(self, params: Any) -> Any:
+        for name, state in self.inner_states.items():
+            params = _evaluation_params(state, params, [label == name for label in self.labels.value])
+        return params
+
+
+@optimizer(static=("labels",))
+def partition(optimizers: dict[str, Any], labels: Any = None):
+    """Each leaf to the optimizer of its label.
+
+        u = u_name on the leaves labelled `name`, for every name of `optimizers`
+
+    Args:
+        optimizers: name -> optimizer, or None to freeze its leaves. Each sees None for the leaves of the others, in
+            `grad` and `value_fn` too.
+        labels: a tree of names, or a prefix of one; params -> such a tree, for example `by_path({"bias": "slow", "":
+            "fast"})`; None: the names are themselves regular expressions, and exactly one must be found in each path.
+
+    Memory: the sum of the parts, each on its own leaves.   Raises: ValueError for a leaf without optimizer, with its path.
+    Differs from: Optax's partition, which says which labels are unknown but not where, and shows value_fn all leaves.
+    Reference: optax.partition.
+    """
+    inner = {name: None if part is None else as_optimizer(part) for name, part in optimizers.items()}
+    if not inner:
+        raise ValueError("partition: optimizers must have at least one entry, got {}")
+
+    def init(params):
+        names = _spread("partition", by_path(_only_match(inner)) if labels is None else labels, params)
+        for name, (path, _) in zip(names, jax.tree_util.tree_leaves_with_path(params), strict=True):
+            if name not in inner:
+                known = ", ".join(map(repr, inner))
+                raise ValueError(f"partition: the label of {dotted(path)!r} must be one of {known}, got {name!r}")
+        states = {
+            name: () if part is None else part.init(_part(params, [label == name for label in names]))
+            for name, part in inner.items()
+        }
+        return PartitionState(Static(names), states)
+
+    def update(grads, state, params=None, **extra_args):
+        names = state.labels.value
+        _check("partition", grads, params, len(names))
+        parts, states = [], {}
+        for name, part in inner.items():
+            states[name] = state.inner_states[name]
+            if part is not None:
+                mine = [label == name for label in names]
+                updates, states[name] = _update(part, grads, states[name], params, mine, extra_args)
+                parts.append((mine, updates))
+        return _merge(parts, grads if params is None else params), PartitionState(state.labels, states)
+
+    return init, update
+
+
+def _only_match(patterns: dict[str, Optimizer | None]) -> Callable[[str], str]:
+    def match(path: str) -> str:
+        found = [pattern for pattern in patterns if re.search(pattern, path)]
+        if len(found) != 1:
+            got = " and ".join(map(repr, found)) or f"none of {', '.join(map(repr, patterns))}"
+            raise ValueError(f"partition: exactly one name must match the path {path!r}, got {got}")
+        return found[0]
+
+    return match
+
+
+def _spread(who: str, labels: Any, params: Any) -> tuple:
+    """One label per leaf of params, from a tree of them, a prefix, or a function that gives one."""
+    leaves, structure = jax.tree.flatten(labels(params) if callable(labels) else labels)
+    try:
+        branches = structure.flatten_up_to(params)
+    except ValueError as error:
+        raise ValueError(f"{who}: the labels must be a tree like params or a prefix of one; {error}") from error
+    return tuple(label for label, branch in zip(leaves, branches, strict=True) for _ in jax.tree.leaves(branch))
+
+
+def _check(who: str, grads: Any, params: Any, number: int) -> None:
+    """The structure only: per-example gradients have shapes of their own."""
+    if params is not None:
+        flat = lambda t: jax.tree.map(lambda _: 0, t)  # noqa: E731
+        tree.check_like(who, "grads", flat(grads), "params", flat(params))
+    if len(jax.tree.leaves(grads)) != number:
+        raise ValueError(f"{who}: grads must have {number} leaves as in init, got {len(jax.tree.leaves(grads))}")
+
+
+def _part(whole: Any, mine: Sequence[bool]) -> Any:
+    """The tree with None for the leaves that are not mine."""
+    leaves, structure = jax.tree.flatten(whole)
+    return structure.unflatten([x if keep else None for x, keep in zip(leaves, mine, strict=True)])
+
+
+def _merge(parts: list[tuple[Sequence[bool], Any]], like: Any) -> Any:
+    """Updates of the parts put together; zeros, in the dtype of `like`, for the leaves of none."""
+    merged = jax.tree.map(jnp.zeros_like, like)
+    for mine, part in parts:
+        merged = _filled(merged, part, mine)
+    return merged
+
+
+def _filled(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
+    """The whole with the leaves that are mine taken from the part."""
+    leaves, structure = jax.tree.flatten(whole)
+    own = iter(jax.tree.leaves(part))
+    return structure.unflatten([next(own) if keep else x for x, keep in zip(leaves, mine, strict=True)])
+
+
+def _update(inner: Optimizer, grads: Any, state: Any, params: Any, mine: Sequence[bool], extra_args: dict) -> tuple:
+    """The inner update on its own leaves; the extra arguments that are about parameters are cut down alike."""
+    own = dict(extra_args)
+    if own.get("grad") is not None:
+        own["grad"] = _part(own["grad"], mine)
+    if params is not None and own.get("value_fn") is not None:
+        own["value_fn"] = _of_part(own["value_fn"], params, mine)
+    return inner.update(_part(grads, mine), state, None if params is None else _part(params, mine), **own)
+
+
+def _of_part(value_fn: Callable, params: Any, mine: Sequence[bool]) -> Callable:
+    def value_of(part, *args, **kwargs):
+        return value_fn(_filled(params, part, mine), *args, **kwargs)
+
+    value_of.__signature__ = inspect.signature(value_fn)  # type: ignore[attr-defined]  (searches read its names)
+    return value_of
+
+
+def _evaluation_params(state: Any, params: Any, mine: Sequence[bool]) -> Any:
+    """What averaging optimizers among the inner state make of their leaves."""
+    part = _part(params, mine)
+    for node in tree.nodes_with(state, "evaluation_params"):
+        part = node.evaluation_params(part)
+    return _filled(params, part, mine)
