@@ -103,7 +103,7 @@ def l2_ball(radius=1.0):
     """|x| <= radius, the Euclidean norm of all leaves together."""
 
     def nearest(x: Any) -> Any:
-        factor = _shortening(tree.global_norm(x), radius)
+        factor = shortening(tree.global_norm(x), radius)
         return jax.tree.map(lambda leaf: leaf * factor, x)
 
     return nearest
@@ -115,7 +115,7 @@ def linf_ball(radius=1.0):
 
     def nearest(leaf: jax.Array) -> jax.Array:
         if jnp.iscomplexobj(leaf):
-            return leaf * _shortening(tree.absolute(leaf), radius)
+            return leaf * shortening(tree.absolute(leaf), radius)
         return jnp.clip(leaf, -radius, radius)
 
     return lambda x: jax.tree.map(nearest, x)
@@ -162,7 +162,8 @@ def _refuse_complex(who: str, x: Any) -> None:
             raise TypeError(f"{who}: x{tree.path_string(path)} must be real to be ordered, got {leaf.dtype}")
 
 
-def _shortening(size: jax.Array, limit: Any) -> jax.Array:
+def shortening(size: jax.Array, limit: Any) -> jax.Array:
+    """The factor in [0, 1] that brings a size down to a limit; 1 for a size of 0."""
     return jnp.where(size > limit, limit / jnp.where(size > 0, size, 1), 1)
 
 

@@ -48,6 +48,9 @@ def _value(node: ast.expr, catalogue: Mapping[str, Callable]) -> Any:
     if isinstance(node, (ast.Tuple, ast.List)):
         items = [_value(item, catalogue) for item in node.elts]
         return tuple(items) if isinstance(node, ast.Tuple) else items
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        pairs = zip(filter(None, node.keys), node.values, strict=True)
+        return {_value(key, catalogue): _value(value, catalogue) for key, value in pairs}
     try:
         return ast.literal_eval(node)
     except ValueError as error:

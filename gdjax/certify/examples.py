@@ -12,7 +12,43 @@ import jax
 
 from gdjax import schedules
 from gdjax.nodes import Optimizer
-from gdjax.optimizers import OPTIMIZERS, adadelta, adagrad, adam, adamw, momentum, rmsprop, sgd
+from gdjax.optimizers import (
+    OPTIMIZERS,
+    acprop,
+    adabelief,
+    adadelta,
+    adagrad,
+    adam,
+    adam_atan2,
+    adamax,
+    adamaxw,
+    adamw,
+    adan,
+    ademamix,
+    adopt,
+    amsgrad,
+    dpsgd,
+    empirical_fisher,
+    lion,
+    madgrad,
+    mars,
+    momentum,
+    nadam,
+    nadamw,
+    noisy_sgd,
+    optimistic_adam_v2,
+    optimistic_gradient_descent,
+    radam,
+    rmsprop,
+    rprop,
+    sgd,
+    signum,
+    simplified_ademamix,
+    sophia,
+    sparse_adagrad,
+    sparse_adam,
+    yogi,
+)
 
 
 def matrices(params: Any) -> Any:
@@ -23,6 +59,74 @@ def matrices(params: Any) -> Any:
 MASK = matrices
 
 EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
+    "nadam": lambda: [nadam(0.01), nadam(0.01, nesterov=False)],
+    "nadamw": lambda: [nadamw(0.01), nadamw(schedules.cosine(0.01, 1000), weight_decay=0.1, mask=MASK)],
+    "adam_atan2": lambda: [adam_atan2(0.01), adam_atan2(0.01, a=1.0, b=2.0, weight_decay=0.1, mask=MASK)],
+    "amsgrad": lambda: [
+        amsgrad(0.01),
+        amsgrad(0.01, eps_root=1e-6, bias_correction_mu=False, bias_correction_nu=False),
+    ],
+    "adamax": lambda: [adamax(0.01), adamax(schedules.cosine(0.01, 1000), b1=0.8, b2=0.99)],
+    "adamaxw": lambda: [adamaxw(0.01), adamaxw(0.01, weight_decay=0.1, mask=MASK)],
+    "adabelief": lambda: [adabelief(0.01), adabelief(0.01, eps=1e-8, eps_root=1e-10, nesterov=True)],
+    "yogi": lambda: [yogi(0.01), yogi(0.01, b1=0.8, b2=0.9, eps=1e-5)],
+    "radam": lambda: [radam(0.01), radam(0.01, eps_root=1e-6, threshold=6.0, nesterov=True)],
+    "noisy_sgd": lambda: [noisy_sgd(0.01, key=3), noisy_sgd(0.01, eta=1.0, gamma=0.3, seed=5)],
+    "signum": lambda: [signum(0.01), signum(schedules.cosine(0.01, 1000), beta=0.5)],
+    "lion": lambda: [lion(0.01), lion(schedules.cosine(0.01, 1000), b1=0.8, weight_decay=0.1, mask=MASK)],
+    "rprop": lambda: [
+        rprop(0.01),
+        rprop(0.01, eta_minus=0.6, eta_plus=1.1, min_step_size=1e-3, max_step_size=0.1),
+        rprop(0.01, delayed=False),
+    ],
+    "optimistic_gradient_descent": lambda: [
+        optimistic_gradient_descent(0.01),
+        optimistic_gradient_descent(0.01, schedules.linear(1.0, 0.5, 1000), beta=0.5),
+    ],
+    "optimistic_adam_v2": lambda: [
+        optimistic_adam_v2(0.01),
+        optimistic_adam_v2(0.01, alpha=0.5, beta=0.3, nesterov=False),
+    ],
+    "adan": lambda: [adan(0.01), adan(0.01, b1=0.9, weight_decay=0.1, mask=MASK)],
+    "ademamix": lambda: [
+        ademamix(0.01),
+        ademamix(0.01, b3=schedules.linear(0.9, 0.999, 500), alpha=schedules.linear(0.0, 5.0, 500), weight_decay=0.1),
+        ademamix(schedules.cosine(0.01, 1000), eps_root=1e-6, weight_decay=0.1, mask=MASK),
+    ],
+    "simplified_ademamix": lambda: [
+        simplified_ademamix(0.01),
+        simplified_ademamix(0.01, alpha=2.0, weight_decay=0.1, mask=MASK),
+    ],
+    "adopt": lambda: [
+        adopt(0.01),
+        adopt(0.01, nesterov=True),
+        adopt(schedules.cosine(0.01, 1000), use_clipping=False),
+    ],
+    "acprop": lambda: [acprop(0.01), acprop(0.01, eps=1e-8, weight_decay=0.1, mask=MASK)],
+    "madgrad": lambda: [madgrad(0.01), madgrad(schedules.cosine(0.01, 1000), momentum=0.5, weight_decay=0.1)],
+    "mars": lambda: [mars(0.01), mars(0.01, gamma=0.5, max_norm=0.5, weight_decay=0.1, mask=MASK)],
+    "sparse_adagrad": lambda: [sparse_adagrad(0.01), sparse_adagrad(0.01, initial_accumulator_value=0.0, eps=1e-5)],
+    "sparse_adam": lambda: [sparse_adam(0.01), sparse_adam(schedules.cosine(0.01, 1000), b1=0.8, eps=1e-4)],
+    "dpsgd": lambda: [
+        dpsgd(0.01, 1.0, 0.0, 3),  # without noise, that the laws about updates hold
+        dpsgd(0.01, 0.5, 0.1, 3, momentum=0.9),
+        dpsgd(schedules.cosine(0.01, 1000), 2.0, 1.0, 5, momentum=0.9, nesterov=True),
+    ],
+    "sophia": lambda: [
+        sophia(0.01, hessian_diagonal_fn=empirical_fisher()),
+        sophia(
+            0.01, 0.9, 0.95, gamma=1.0, clip_threshold=None, update_interval=3, hessian_diagonal_fn=empirical_fisher()
+        ),
+        sophia(
+            schedules.cosine(0.01, 1000),
+            weight_decay=0.1,
+            weight_decay_mask=MASK,
+            gamma=0.5,
+            clip_threshold=0.3,
+            update_interval=1,
+            hessian_diagonal_fn=empirical_fisher(),
+        ),
+    ],
     "sgd": lambda: [
         sgd(0.01),
         sgd(0.01, momentum=0.9),

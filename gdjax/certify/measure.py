@@ -75,6 +75,8 @@ def _plain(name: str, x: Any, structure: Any, steps: int) -> Any:
         return PerLeaf(jax.tree.leaves(tree.spread_mask(x, structure.unflatten(list(shapes.values())))))
     if isinstance(x, Node):
         return x
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
     return np.asarray(x, np.float64)[()] if isinstance(x, jax.Array) else x
 
 

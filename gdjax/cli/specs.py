@@ -11,12 +11,14 @@ from typing import Any
 import jax
 
 from gdjax.nodes import Optimizer, Schedule
-from gdjax.optimizers import OPTIMIZERS, WRAPPERS, clip_by_global_norm, decay_weights
+from gdjax.optimizers import OPTIMIZERS, WRAPPERS, by_path, clip_by_global_norm, decay_weights
+from gdjax.projections import PROJECTIONS
 from gdjax.schedules import SCHEDULES, in_epochs
 from gdjax.spec import SpecError, parse
 
 DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of those that need another than the usual one
 USUAL_RATE = 1e-3
+PARTS = {**PROJECTIONS, "by_path": by_path}  # what wrappers take besides optimizers
 RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
@@ -63,7 +65,7 @@ class OptimizerRequest:
             return make
 
         schedules = {name: factory for name, factory in SCHEDULES.items() if name != "in_epochs"}
-        return {**schedules, **WRAPPERS, **{name: with_rate(name) for name in OPTIMIZERS}}
+        return {**schedules, **PARTS, **WRAPPERS, **{name: with_rate(name) for name in OPTIMIZERS}}
 
     def _rate(self, name: str, total_steps: int, steps_per_epoch: int) -> float | Schedule:
         rate = default_rate(name) if self.learning_rate is None else self.learning_rate
@@ -103,7 +105,7 @@ def catalogue_at(rate: float) -> dict[str, Callable]:
 
         return make
 
-    return {**SCHEDULES, **WRAPPERS, **{name: with_rate(factory) for name, factory in OPTIMIZERS.items()}}
+    return {**SCHEDULES, **PARTS, **WRAPPERS, **{name: with_rate(factory) for name, factory in OPTIMIZERS.items()}}
 
 
 def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable]:

@@ -7,13 +7,32 @@ suite, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=
 from collections.abc import Callable
 
 from gdjax.nodes import Optimizer
+from gdjax.optimizers.accelerated import (
+    acprop,
+    adan,
+    ademamix,
+    adopt,
+    madgrad,
+    mars,
+    optimistic_adam_v2,
+    optimistic_gradient_descent,
+    simplified_ademamix,
+)
 from gdjax.optimizers.adaptive import adadelta, adagrad, rmsprop
+from gdjax.optimizers.curvature import sophia
 from gdjax.optimizers.descent import momentum, sgd
+from gdjax.optimizers.hessian import empirical_fisher, gauss_newton_bartlett, hutchinson
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.line_search import backtracking, line_search, zoom
-from gdjax.optimizers.moments import adam, adamw, nadam
+from gdjax.optimizers.moments import adam, adam_atan2, adamw, nadam, nadamw
+from gdjax.optimizers.noisy import noisy_sgd
+from gdjax.optimizers.private import dpsgd
 from gdjax.optimizers.quasi_newton import bfgs, lbfgs, nonlinear_cg
+from gdjax.optimizers.second_moments import adabelief, adamax, adamaxw, amsgrad, radam, yogi
+from gdjax.optimizers.sign import lion, rprop, sign_sgd, signum
+from gdjax.optimizers.sparse import Rows, sparse_adagrad, sparse_adam
 from gdjax.optimizers.wrappers import (
+    accumulate,
     adaptive_grad_clip,
     add_noise,
     by_path,
@@ -27,7 +46,9 @@ from gdjax.optimizers.wrappers import (
     decay_weights,
     freeze,
     gsam,
+    kahan,
     looksam,
+    master_weights,
     normalize,
     orthogonalize,
     partition,
@@ -36,10 +57,48 @@ from gdjax.optimizers.wrappers import (
     sam,
     skip_non_finite,
     stable,
+    stacked,
+    stochastic_rounding,
 )
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    factory.__name__: factory for factory in (sgd, momentum, adagrad, rmsprop, adadelta, adam, nadam, adamw)
+    factory.__name__: factory
+    for factory in (
+        sgd,
+        momentum,
+        adagrad,
+        rmsprop,
+        adadelta,
+        adam,
+        nadam,
+        adamw,
+        nadamw,
+        adam_atan2,
+        amsgrad,
+        adamax,
+        adamaxw,
+        adabelief,
+        yogi,
+        radam,
+        noisy_sgd,
+        sign_sgd,
+        signum,
+        lion,
+        rprop,
+        optimistic_gradient_descent,
+        optimistic_adam_v2,
+        adan,
+        ademamix,
+        simplified_ademamix,
+        adopt,
+        acprop,
+        madgrad,
+        mars,
+        sparse_adagrad,
+        sparse_adam,
+        dpsgd,
+        sophia,
+    )
 }
 WRAPPERS: dict[str, Callable[..., Optimizer]] = {
     factory.__name__: factory
@@ -48,6 +107,11 @@ WRAPPERS: dict[str, Callable[..., Optimizer]] = {
         clip_by_global_norm,
         decay_weights,
         reduce_on_plateau,
+        accumulate,
+        kahan,
+        master_weights,
+        stacked,
+        stochastic_rounding,
         adaptive_grad_clip,
         add_noise,
         cautious,

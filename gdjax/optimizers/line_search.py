@@ -72,12 +72,6 @@ class _Line:
 
         return sum(tree.leafmap(product, grad, self.direction), start=jnp.zeros((), wide))
 
-    def resolution(self) -> jax.Array:
-        """The length below which the parameters, in their own precision, hardly move."""
-        eps = max((jnp.finfo(p.dtype).eps for p in jax.tree.leaves(self.params)), default=0.0)
-        size, speed = tree.global_norm(self.params), tree.global_norm(self.direction)
-        return (eps * size / jnp.where(speed > 0, speed, 1)).astype(self.dtype)
-
     def at(self, step) -> tuple[jax.Array, Any, jax.Array]:
         """Exactly where `optax.apply_updates` will go."""
         value, grad = self.value_and_grad(optax.apply_updates(self.params, scaled(self.direction, step)))
@@ -88,24 +82,19 @@ def scaled(direction: Any, step: jax.Array) -> Any:
     return jax.tree.map(lambda d: (step * d.astype(jnp.result_type(d, step))).astype(d.dtype), direction)
 
 
-class _Point(NamedTuple):
-    step: jax.Array
-    value: jax.Array
-    slope: jax.Array
+LOW, HIGH, BEST = range(3)
+SEARCHING, LAST, ACCEPTED, GIVEN_UP = range(4)  # LAST: the trial to come is the best seen, for its gradient
 
 
 class _Zoom(NamedTuple):
+    """Small arrays instead of many scalars: on a CPU every output of a loop's body is a kernel to compile."""
+
     step: jax.Array  # to try next; at the end, the one tried last
     value: jax.Array
     grad: Any
     evaluations: jax.Array
-    low: _Point  # slope < 0 and not above the line of sufficient decrease
-    high: _Point  # slope >= 0 or above that line; at infinity until one is seen
-    best: jax.Array  # the length of least value among those below the line, else 0
-    best_value: jax.Array
-    last: jax.Array  # whether the trial to come is the last, only there to have its gradient
-    done: jax.Array
-    failed: jax.Array
+    points: jax.Array  # (3, 3): LOW, HIGH and BEST by step, value and slope; HIGH is at infinity until one is seen
+    status: jax.Array
 
 
 def strong_wolfe(
@@ -136,66 +125,59 @@ def strong_wolfe(
     """
     line = _Line(value_fn, params, direction, value, grad)
     dtype, value0, slope0 = line.dtype, line.value0, line.slope0
-    noise, resolution = noise_rtol * jnp.abs(value0), line.resolution()
-    zero, infinite, no = jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype), jnp.zeros((), bool)
 
     def body(c: _Zoom) -> _Zoom:
         value, grad, slope = line.at(c.step)
-        now, rise, promised = _Point(c.step, value, slope), value - value0, slope_rtol * c.step * slope0
+        noise = noise_rtol * jnp.abs(value0)
+        rise, promised = value - value0, slope_rtol * c.step * slope0
         decreased = rise <= promised
         flat = jnp.abs(slope) <= -curv_rtol * slope0
         level = (jnp.abs(rise) <= noise) & (slope >= curv_rtol * slope0) & (slope <= (2 * slope_rtol - 1) * slope0)
-        short = (c.step >= max_step) & (slope < 0)
-        accepted = level | (decreased & (flat | short))
-        goes_on = (rise <= promised + noise) & (slope < 0)  # false for NaN
-        low, high = tree.select(goes_on, now, c.low), tree.select(goes_on, c.high, now)
-        better = decreased & (value < c.best_value)
-        best, best_value = jnp.where(better, c.step, c.best), jnp.where(better, value, c.best_value)
-        following = jnp.minimum(_next_trial(c, low, high, noise), max_step)
-        evaluations = c.evaluations + 1
-        narrow = jnp.isfinite(high.step) & (high.step - low.step <= jnp.maximum(precision * high.step, resolution))
-        last = (evaluations >= max_evaluations) | narrow
-        done = accepted | c.last | (last & (best == c.step))
-        tried = jnp.where(done, c.step, jnp.where(last, best, following)).astype(dtype)
-        return _Zoom(tried, value, grad, evaluations, low, high, best, best_value, last, done, ~accepted)
+        at_the_end = (c.step >= max_step) & (slope < 0)
+        accepted = level | (decreased & (flat | at_the_end))
+        low = (rise <= promised + noise) & (slope < 0)  # false for NaN
+        kinds = jnp.stack([low, ~low, decreased & (value < c.points[BEST, 1])])
+        points = jnp.where(kinds[:, None], jnp.stack([c.step, value, slope]), c.points)
+        width = points[HIGH, 0] - points[LOW, 0]
+        narrow = jnp.isfinite(width) & (width <= precision * points[HIGH, 0])
+        still = (rise == 0) & (slope == slope0)  # too short a step to move the parameters
+        last = (c.evaluations + 1 >= max_evaluations) | narrow | still
+        over = (c.status == LAST) | (last & (points[BEST, 0] == c.step))
+        status = jnp.where(accepted, ACCEPTED, jnp.where(over, GIVEN_UP, jnp.where(last, LAST, SEARCHING)))
+        trial = jnp.minimum(_next_trial(c.points, points, noise), max_step)
+        step = jnp.where(accepted | over, c.step, jnp.where(last, points[BEST, 0], trial))
+        return _Zoom(step.astype(dtype), value, grad, c.evaluations + 1, points, status.astype(jnp.int32))
 
-    start = _Point(zero, value0, slope0)
     descends = (slope0 < 0) & jnp.isfinite(value0)
-    step = jnp.minimum(jnp.asarray(step, dtype), max_step).astype(dtype)
-    first = jnp.where(descends, step, 0)
+    here = jnp.stack([jnp.zeros((), dtype), value0, slope0])
+    begin = jnp.where(descends, SEARCHING, jnp.where(slope0 == 0, ACCEPTED, GIVEN_UP))
     state = _Zoom(
-        step=first,
+        step=jnp.where(descends, jnp.minimum(jnp.asarray(step, dtype), max_step), 0).astype(dtype),
         value=value0,
         grad=line.grad0,
         evaluations=jnp.zeros((), jnp.int32),
-        low=start,
-        high=_Point(infinite, infinite, infinite),
-        best=zero,
-        best_value=value0,
-        last=no,
-        done=~descends,
-        failed=~descends & (slope0 != 0),
+        points=jnp.stack([here, jnp.full(3, jnp.inf, dtype), here]),
+        status=begin.astype(jnp.int32),
     )
-    end = jax.lax.while_loop(lambda c: ~c.done, body, state)
-    guess = jnp.where(end.step > 0, end.step, jnp.where(jnp.isfinite(end.high.step), end.high.step, 1))
-    return SearchResult(end.step, end.value, end.grad, end.evaluations, end.failed, guess)
+    end = jax.lax.while_loop(lambda c: c.status < ACCEPTED, body, state)
+    guess = jnp.where(end.step > 0, end.step, jnp.minimum(end.points[HIGH, 0], 1))
+    return SearchResult(end.step, end.value, end.grad, end.evaluations, end.status == GIVEN_UP, guess)
 
 
-def _next_trial(before: _Zoom, low: _Point, high: _Point, noise) -> jax.Array:
-    width = high.step - low.step
-    per_step = (high.value - low.value) / width
-    d1 = low.slope + high.slope - 3 * per_step
-    d2 = jnp.sqrt(jnp.maximum(d1 * d1 - low.slope * high.slope, 0))
-    cubic = 1 - (high.slope + d2 - d1) / (high.slope - low.slope + 2 * d2)
-    secant = low.slope / (low.slope - high.slope)
-    share = jnp.where((jnp.abs(high.value - low.value) <= noise) & (high.slope > 0), secant, cubic)
-    share = jnp.clip(jnp.where(jnp.isfinite(share), share, 0.1), 0.1, 0.9)  # not finite: far too long a step
-    slow = width > 0.66 * (before.high.step - before.low.step)
-    inside = low.step + width * jnp.where(slow & jnp.isfinite(before.high.step), 0.5, share)
-    stretch = low.slope / (before.low.slope - low.slope)
+def _next_trial(before: jax.Array, points: jax.Array, noise: jax.Array) -> jax.Array:
+    (low, low_value, low_slope), (high, high_value, high_slope), _ = points
+    width = high - low
+    d1 = low_slope + high_slope - 3 * (high_value - low_value) / width
+    d2 = jnp.sqrt(jnp.maximum(d1 * d1 - low_slope * high_slope, 0))
+    cubic = 1 - (high_slope + d2 - d1) / (high_slope - low_slope + 2 * d2)
+    secant = low_slope / (low_slope - high_slope)
+    share = jnp.where((jnp.abs(high_value - low_value) <= noise) & (high_slope > 0), secant, cubic)
+    share = jnp.where(jnp.isfinite(share), jnp.clip(share, 0.1, 0.9), 0.1)  # not finite: far too long a step
+    shrinks = width <= 0.66 * (before[HIGH, 0] - before[LOW, 0])  # true for the first interval: from infinity
+    stretch = low_slope / (before[LOW, 2] - low_slope)
     stretch = jnp.where(stretch > 0, jnp.clip(stretch, 0.1, 9), 4)  # where the slope steepens it tells nothing
-    beyond = low.step + stretch * (low.step - before.low.step)
-    return jnp.where(jnp.isfinite(high.step), inside, beyond)
+    inside = low + width * jnp.where(shrinks, share, 0.5)
+    return jnp.where(jnp.isfinite(high), inside, low + stretch * (low - before[LOW, 0]))
 
 
 class _Backtrack(NamedTuple):

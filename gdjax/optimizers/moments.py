@@ -97,3 +97,62 @@ def adamw(
     """
     decay = {"weight_decay": weight_decay, "mask": mask}
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
+
+
+@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
+def nadamw(
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    mu_dtype: Any = None,
+    weight_decay=1e-4,
+    mask: Any = None,
+    *,
+    nesterov=True,
+):
+    """NAdamW: NAdam with decay of the parameters themselves.
+
+        u = -learning_rate (mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p)         mu_hat, nu_hat as `nadam`
+
+    Args: as `adamw`.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Dozat 2016; Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """
+    decay = {"weight_decay": weight_decay, "mask": mask}
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
+
+
+@optimizer(
+    static=("mask",),
+    bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
+)
+def adam_atan2(learning_rate, b1=0.9, b2=0.999, a=1.27, b=1.0, weight_decay=0.0, mask: Any = None):
+    """Adam without eps: the quotient of the moments taken as an angle, so that no scale of the gradient is special.
+
+        u = -learning_rate (a atan2(mu_hat, b sqrt(nu_hat)) + weight_decay p)                 mu_hat, nu_hat as `adam`
+
+    Where |mu_hat| is small beside sqrt(nu_hat) this is a/b times Adam; it never exceeds a pi/2. Multiplying the loss by a
+    constant changes nothing, to the last digit short of overflow.
+
+    Args: `b1`, `b2`, `weight_decay` and `mask` as `adamw`, and
+        learning_rate: parameter units per step; number, array or schedule.
+        a: factor of the angle; 1.27 makes atan(1) about 1.
+        b: > 0, how soon the angle saturates.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Everett et al. 2024, section 5, arXiv:2407.05872.
+    """
+    slots = {"mu": Slot(), "nu": Slot(real=True)}
+    options = {"b1": b1, "b2": b2, "a": a, "b": b, "weight_decay": weight_decay, "mask": mask}
+    return leafwise(adam_atan2_rule, learning_rate, slots=slots, **options)
+
+
+def adam_atan2_rule(g, t, mu, nu, *, b1, b2, a, b):
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * abs_sq(g)
+    size = jnp.abs(mu) / (1 - b1**t)
+    angle = jnp.arctan2(size, b * jnp.sqrt(nu / (1 - b2**t)))
+    return a * angle * jnp.sign(mu), {"mu": mu, "nu": nu}

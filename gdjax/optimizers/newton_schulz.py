@@ -1,6 +1,6 @@
 """The nearest orthogonal matrix by products alone: an odd polynomial, repeated, drives all singular values to about 1.
 
-    X <- a X + (b X X^H + c (X X^H)²) X          a singular value s becomes a s + b s³ + c s⁵
+X <- a X + (b X X^H + c (X X^H)²) X          a singular value s becomes a s + b s³ + c s⁵
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def dpsgd(learning_rate, l2_norm_clip, noise_multiplier, seed: Key, momentum=Non
     Memory: 0 x params (+1 momentum) + the gradients of all examples.   Raises: ValueError outside these ranges.
     Reference: Abadi et al. 2016, Algorithm 1, arXiv:1607.00133.
     """
-    descent = sgd.recipe.body(learning_rate, momentum, nesterov)  # type: ignore[attr-defined]
+    descent = sgd(learning_rate, momentum, nesterov)
 
     def init(params):
         return PrivateState(as_key(seed), descent.init(params))
@@ -73,6 +73,8 @@ def dpsgd(learning_rate, l2_norm_clip, noise_multiplier, seed: Key, momentum=Non
 def _clipped_sums(leaves: list[jax.Array], max_norm: Any) -> list[jax.Array]:
     """The sum over examples, (n, ...) -> (...), at least float32, each shortened to a largest norm."""
     wide = [g.astype(tree.arithmetic_dtype(g)) for g in leaves]
+    if not wide:
+        return []
     norms = jax.vmap(tree.global_norm)(wide)
     factors = jnp.where(norms > max_norm, max_norm / jnp.where(norms > 0, norms, 1), 1)
     return [jnp.tensordot(factors.astype(jnp.finfo(g.dtype).dtype), g, axes=1) for g in wide]
@@ -81,13 +83,14 @@ def _clipped_sums(leaves: list[jax.Array], max_norm: Any) -> list[jax.Array]:
 def _examples(grads: Any, like: Any) -> int:
     """How many examples the gradients are of; all leaves must say the same."""
     found = jax.tree_util.tree_leaves_with_path(grads)
-    shapes = [x.shape for x in jax.tree.leaves(like)] or [g.shape[1:] for _, g in found]
+    if like is None:
+        like = jax.tree.map(lambda g: g[0], grads)
+    tree.check_like("dpsgd", "grads", jax.tree.map(lambda _: 0, grads), "params", jax.tree.map(lambda _: 0, like))
     number = found[0][1].shape[0] if found and found[0][1].ndim else 1
-    if len(shapes) != len(found):
-        raise ValueError(f"dpsgd: grads must have the structure of params, got {jax.tree.structure(grads)}")
-    for (path, g), shape in zip(found, shapes, strict=True):
-        if g.shape != (number, *shape):
+    for (path, g), x in zip(found, jax.tree.leaves(like), strict=True):
+        if g.shape != (number, *x.shape):
             raise ValueError(
-                f"dpsgd: grads{tree.path_string(path)} must have one row per example, {(number, *shape)}, got {g.shape}"
+                f"dpsgd: grads{tree.path_string(path)} must have shape {(number, *x.shape)}, one row per example, "
+                f"got {g.shape}"
             )
     return number

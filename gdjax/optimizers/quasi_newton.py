@@ -33,7 +33,6 @@ class LBFGSState(NamedTuple):
     diff_updates_memory: jax.Array  # (m, n) rows y
     weights_memory: jax.Array  # (m, m), see `_lbfgs_direction`; its diagonal is 1/s'y, or 0 where no pair is
     identity_scale: jax.Array  # () s'y/y'y of the newest pair; 0 before the first
-    pairs: jax.Array  # pairs taken so far, () int32
     linesearch: Any
 
 
@@ -68,15 +67,14 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
         rows, count = jnp.zeros((memory_size, p.size), dtype), jnp.zeros((), jnp.int32)
         weights, scale = jnp.zeros((memory_size, memory_size), dtype), jnp.zeros((), dtype)
         zero = jnp.zeros_like(p)
-        return LBFGSState(count, zero, zero, rows, rows, weights, scale, count, init_search(params))
+        return LBFGSState(count, zero, zero, rows, rows, weights, scale, init_search(params))
 
     def update(grads, state, params=None, **extra_args):
         given = _prepare("lbfgs", grads, params, linesearch, extra_args)
         p, g = (ravel(x, state.params.dtype) for x in (params, grads))
         state = _remember(state, p, g)
-        first = jnp.minimum(1, 1 / jnp.linalg.norm(g))  # nothing is known: a step of at most unit length
-        scale = jnp.where(state.identity_scale > 0, state.identity_scale, first) if scale_init_precond else 1.0
-        direction = _descending(_lbfgs_direction(state, scale, g), first * g, g)
+        scale = jnp.where(state.identity_scale > 0, state.identity_scale, _first(g)) if scale_init_precond else 1.0
+        direction = _lbfgs_direction(state, scale, g)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, state._replace(count=state.count + 1, params=p, updates=g, linesearch=found)
@@ -85,25 +83,25 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
 
 
 def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> LBFGSState:
-    """The state with the pair of the last step in place of the oldest, if it is one."""
+    """The state with the pair of the last step in place of the oldest; of weight 0 if it is none."""
     s, y = p - state.params, g - state.updates
     sy, yy = dot(s, y), dot(y, y)
     good = _is_pair(state.count, sy, yy)
-    row = state.pairs % len(state.weights_memory)
-    rows = jnp.arange(len(state.weights_memory)) == row
-    s_rows = state.diff_params_memory.at[row].set(jnp.where(good, s, state.diff_params_memory[row]))
-    y_rows = state.diff_updates_memory.at[row].set(jnp.where(good, y, state.diff_updates_memory[row]))
-    # The inverse of an upper triangle grows by a column and loses its first row and column; in a ring, no row moves.
-    weights = jnp.where(rows[:, None] | rows, 0, state.weights_memory)
-    column = jnp.where(rows, 1, -dot(weights, dot(s_rows, jnp.where(good, y, 0)))) / jnp.where(good, sy, 1)
-    weights = jnp.where(rows, column[:, None], weights)
-    stuck = (state.count > 0) & ~jnp.any(s != 0)
+    size = len(state.weights_memory)
+    row = jnp.maximum(state.count - 1, 0) % size
+    s_rows = jax.lax.dynamic_update_index_in_dim(state.diff_params_memory, jnp.where(good, s, 0), row, 0)
+    y_rows = jax.lax.dynamic_update_index_in_dim(state.diff_updates_memory, jnp.where(good, y, 0), row, 0)
+    # The inverse of an upper triangle loses its first row and column, and grows by a last; in a ring, no other moves.
+    here = jnp.arange(size) == row
+    old = jnp.where(here[:, None] | here, 0, state.weights_memory)
+    column = jnp.where(here, 1, -jnp.sum(old * dot(s_rows, y), axis=1)) / sy
+    weights = jnp.where(here & good, column[:, None], old)
+    useless = yy == 0  # nothing has changed since: whatever is remembered has led nowhere
     return state._replace(
         diff_params_memory=s_rows,
         diff_updates_memory=y_rows,
-        weights_memory=jnp.where(stuck, 0, jnp.where(good, weights, state.weights_memory)),
-        identity_scale=jnp.where(stuck, 0, jnp.where(good, sy / jnp.where(good, yy, 1), state.identity_scale)),
-        pairs=state.pairs + good,
+        weights_memory=jnp.where(useless, 0, weights),
+        identity_scale=jnp.where(good, sy / yy, jnp.where(useless, 0, state.identity_scale)),
     )
 
 
@@ -115,10 +113,10 @@ def _lbfgs_direction(state: LBFGSState, scale: Any, g: jax.Array) -> jax.Array:
     """
     s_rows, y_rows, weights = state.diff_params_memory, state.diff_updates_memory, state.weights_memory
     inverse = jnp.diagonal(weights)
-    alpha = dot(weights, dot(s_rows, g))
+    alpha = jnp.sum(weights * dot(s_rows, g), axis=1)
     q = scale * (g - dot(alpha, y_rows))
-    c = dot(jnp.where(inverse > 0, alpha / jnp.where(inverse > 0, inverse, 1), 0) - dot(y_rows, q), weights)
-    return q + dot(c, s_rows)
+    beta = jnp.where(inverse > 0, alpha / inverse, 0) - dot(y_rows, q)
+    return q + dot(jnp.sum(weights * beta[:, None], axis=0), s_rows)
 
 
 class BFGSState(NamedTuple):
@@ -160,9 +158,7 @@ def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
         p, g = (ravel(x, state.params.dtype) for x in (params, grads))
         inverse, good = _corrected(state, p - state.params, g - state.updates)
         pairs = state.pairs + good
-        first = jnp.minimum(1, 1 / jnp.linalg.norm(g))
-        scale = jnp.where(pairs > 0, 1, first)
-        direction = _descending(scale * dot(inverse, g), first * g, g)
+        direction = jnp.where(pairs > 0, 1, _first(g)) * dot(inverse, g)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, BFGSState(state.count + 1, p, g, inverse, pairs, found)
@@ -239,7 +235,7 @@ def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linese
         if linesearch is not None:  # the first trial promises the decrease that the last step promised
             slope, last = dot(g, direction), dot(old, state.direction)
             kept = (state.learning_rate > 0) & (slope < 0) & jnp.isfinite(last)
-            trial = jnp.where(kept, state.learning_rate * last / jnp.where(kept, slope, 1), jnp.minimum(1, gg**-0.5))
+            trial = jnp.where(kept, state.learning_rate * last / jnp.where(kept, slope, 1), _first(g))
         updates = unravel(_rate(learning_rate, state.count) * trial * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
         dd = dot(direction, direction)
@@ -275,6 +271,11 @@ def _prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dic
 def _is_pair(count, sy, yy) -> jax.Array:
     """Whether s and y can come from a bowl: their product is positive, beyond rounding, and finite."""
     return (count > 0) & (sy > jnp.finfo(sy.dtype).tiny) & jnp.isfinite(sy) & jnp.isfinite(yy)
+
+
+def _first(g: jax.Array) -> jax.Array:
+    """The scale of a first step, when nothing is known: at most of unit length."""
+    return jnp.minimum(1, jax.lax.rsqrt(dot(g, g)))
 
 
 def _descending(direction: jax.Array, steepest: jax.Array, g: jax.Array) -> jax.Array:

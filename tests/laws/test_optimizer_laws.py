@@ -29,6 +29,11 @@ WRAPPED = {
     "clip_by_global_norm": lambda: gd.clip_by_global_norm(gd.adam(0.01), 0.5),
     "decay_weights": lambda: gd.decay_weights(gd.rmsprop(0.01), 0.1),
     "reduce_on_plateau": lambda: gd.reduce_on_plateau(gd.adam(0.01), factor=0.5, patience=1),
+    "accumulate": lambda: gd.accumulate(gd.adam(0.01), 1),
+    "kahan": lambda: gd.kahan(gd.adam(0.01)),
+    "master_weights": lambda: gd.master_weights(gd.adam(0.01)),
+    "stacked": lambda: gd.stacked(gd.adamw(0.01, mask=matrices)),
+    "stochastic_rounding": lambda: gd.stochastic_rounding(gd.adam(0.01), 3),
     "clip": lambda: gd.clip(gd.adam(0.01), 0.5),
     "clip_by_norm": lambda: gd.clip_by_norm(gd.adam(0.01), 0.5),
     "clip_by_block_rms": lambda: gd.clip_by_block_rms(gd.adam(0.01), 0.5),
@@ -165,14 +170,14 @@ def test_every_docstring_has_its_lines(name):
         assert argument in doc or name == "chain", f"{argument} is not explained"
 
 
-ALIASES = [name for name in gd.OPTIMIZERS if hasattr(optax, name) or hasattr(contrib, name)]
+ALIASES = [name for name in gd.OPTIMIZERS if hasattr(contrib, name) or hasattr(optax, name)]
 
 
 @pytest.mark.parametrize("name", [*ALIASES, "schedule_free", "mechanize"])
 def test_the_signature_is_that_of_optax(name):
     """Code that calls Optax's alias calls ours: same names, order, defaults; more only by keyword."""
     ours = inspect.signature(getattr(gd, name)).parameters
-    theirs = inspect.signature(getattr(optax, name, None) or getattr(contrib, name)).parameters
+    theirs = inspect.signature(getattr(contrib, name, None) or getattr(optax, name)).parameters
     assert list(ours)[: len(theirs)] == list(theirs)
     assert all(p.kind is p.KEYWORD_ONLY for p in list(ours.values())[len(theirs) :])
     for mine, other in zip(ours.values(), theirs.values(), strict=False):

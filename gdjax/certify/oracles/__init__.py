@@ -1,6 +1,17 @@
 """NumPy float64 oracles, written from the papers: what each optimizer must equal, in the plainest words there are."""
 
-from gdjax.certify.oracles import adaptive, descent, moments
+from gdjax.certify.oracles import (
+    accelerated,
+    adaptive,
+    curvature,
+    descent,
+    moments,
+    noisy,
+    private,
+    second_moments,
+    sign,
+    sparse,
+)
 from gdjax.certify.oracles.lift import Oracle
 
 ORACLES: dict[str, Oracle] = {
@@ -12,4 +23,30 @@ ORACLES: dict[str, Oracle] = {
     "adam": moments.adam,
     "nadam": moments.nadam,
     "adamw": moments.adamw,
+    "sparse_adagrad": sparse.sparse_adagrad,
+    "sparse_adam": sparse.sparse_adam,
+    "dpsgd": private.dpsgd,
+    "sophia": curvature.sophia,
+    "nadamw": moments.nadamw,
+    "adam_atan2": moments.adam_atan2,
+    "amsgrad": second_moments.amsgrad,
+    "adamax": second_moments.adamax,
+    "adamaxw": second_moments.adamaxw,
+    "adabelief": second_moments.adabelief,
+    "yogi": second_moments.yogi,
+    "radam": second_moments.radam,
+    "noisy_sgd": noisy.noisy_sgd,
+    "sign_sgd": sign.sign_sgd,
+    "signum": sign.signum,
+    "lion": sign.lion,
+    "rprop": sign.rprop,
+    "optimistic_gradient_descent": accelerated.optimistic_gradient_descent,
+    "optimistic_adam_v2": accelerated.optimistic_adam_v2,
+    "adan": accelerated.adan,
+    "ademamix": accelerated.ademamix,
+    "simplified_ademamix": accelerated.simplified_ademamix,
+    "adopt": accelerated.adopt,
+    "acprop": accelerated.acprop,
+    "madgrad": accelerated.madgrad,
+    "mars": accelerated.mars,
 }

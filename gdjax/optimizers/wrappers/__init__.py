@@ -6,8 +6,8 @@ offers `evaluation_params(params)` there, which a run evaluates and keeps as bes
 """
 
 from gdjax.optimizers.wrappers.accumulate import accumulate
-from gdjax.optimizers.wrappers.chain import chain
 from gdjax.optimizers.wrappers.cautious import cautious, stable
+from gdjax.optimizers.wrappers.chain import chain
 from gdjax.optimizers.wrappers.clipping import (
     adaptive_grad_clip,
     clip,

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.nodes import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.clipping import rms, shortening
+from gdjax.optimizers.wrappers.clipping import rms
+from gdjax.projections import shortening
 
 
 @optimizer(bounds={"floor": "(0, 1]"})

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.nodes import as_optimizer, optimizer
 from gdjax.optimizers.wrappers.gradient import feed
+from gdjax.projections import shortening
 
 
 @optimizer(bounds={"max_delta": "[0, inf)"})
@@ -127,11 +128,6 @@ def adaptive_grad_clip(inner, clipping, eps=1e-3, axis: int | tuple[int, ...] | 
         return g * shortening(_unit_norm(g, axis), clipping * jnp.maximum(_unit_norm(p, axis), eps))
 
     return feed(as_optimizer(inner), clipped)
-
-
-def shortening(size: jax.Array, limit: Any) -> jax.Array:
-    """The factor in [0, 1] that brings a size down to a limit; 1 for a size of 0."""
-    return jnp.where(size > limit, limit / jnp.where(size > 0, size, 1), 1)
 
 
 def rms(x: jax.Array) -> jax.Array:

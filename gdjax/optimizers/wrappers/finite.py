@@ -41,15 +41,15 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
         return SkipState(zero, jnp.ones((), bool), zero, inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        is_finite = jnp.all(jnp.stack([jnp.ones((), bool), *(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))]))
+        is_finite = jnp.all(
+            jnp.stack([jnp.ones((), bool), *(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))])
+        )
         count = jnp.where(is_finite, 0, state.notfinite_count + 1)
         taken = is_finite if max_consecutive is None else is_finite | (count > max_consecutive)
         like = grads if params is None else params
 
         def take(grads):
-            # Under vmap both branches run: what is not taken must not be NaN, or a derivative through it would be.
-            good = jax.tree.map(lambda g: jnp.where(taken, g, 0), grads)
-            updates, inner_state = inner.update(good, state.inner, params, **extra_args)
+            updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
             return tree.cast_like(updates, like), _cast_arrays(inner_state, state.inner)
 
         def skip(grads):

@@ -19,14 +19,14 @@ def feed(inner: Optimizer, change: Change) -> tuple[Callable, Callable]:
     """(init, update) of an optimizer that sees change(g, p) in the place of each leaf g of the gradient."""
 
     def update(grads, state, params=None, **extra_args):
-        def changed(g, p):
+        def changed(g, p=None):
             dtype = tree.arithmetic_dtype(g)
-            return change(jnp.asarray(g, dtype), None if p is None else jnp.asarray(p, dtype)).astype(jnp.result_type(g))
+            return change(jnp.asarray(g, dtype), None if p is None else jnp.asarray(p, dtype)).astype(
+                jnp.result_type(g)
+            )
 
-        if params is None:
-            fed = jax.tree.map(lambda g: changed(g, None), grads)
-        else:
-            fed = jax.tree.map(changed, grads, params)
+        rest = () if params is None else (params,)
+        fed = jax.tree.map(changed, grads, *rest)
         return inner.update(fed, state, params, **extra_args)
 
     return inner.init, update

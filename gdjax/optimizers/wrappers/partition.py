@@ -88,14 +88,18 @@ def freeze(inner, frozen: Any):
     inner = as_optimizer(inner)
 
     def init(params):
-        trained = tuple(not flag for flag in _spread("freeze", by_path(frozen) if isinstance(frozen, str) else frozen, params))
+        trained = tuple(
+            not flag for flag in _spread("freeze", by_path(frozen) if isinstance(frozen, str) else frozen, params)
+        )
         return FreezeState(Static(trained), inner.init(_part(params, trained)))
 
     def update(grads, state, params=None, **extra_args):
         trained = state.trained.value
         _check("freeze", grads, params, len(trained))
         updates, inner_state = _update(inner, grads, state.inner, params, trained, extra_args)
-        return _merge([(trained, updates)], grads if params is None else params), FreezeState(state.trained, inner_state)
+        return _merge([(trained, updates)], grads if params is None else params), FreezeState(
+            state.trained, inner_state
+        )
 
     return init, update
 

@@ -145,16 +145,15 @@ def _uphill(params: Any, grads: Any, rho: Any, eta: Any = None) -> Any:
         return jax.tree.map(lambda p, g: (p + factor * g).astype(p.dtype), params, grads)
     scaled = jax.tree.map(lambda p, g: (tree.absolute(p) + eta) * g, params, grads)
     factor = rho * _inverse(tree.global_norm(scaled))
-    return jax.tree.map(
-        lambda p, sg: (p + factor * (tree.absolute(p) + eta) * sg).astype(p.dtype), params, scaled
-    )
+    return jax.tree.map(lambda p, sg: (p + factor * (tree.absolute(p) + eta) * sg).astype(p.dtype), params, scaled)
 
 
 def _across(x: Any, along: Any) -> Any:
     """What of x is orthogonal to a tree alike, in at least float32."""
     wide = lambda t: jax.tree.map(lambda x: jnp.asarray(x, tree.arithmetic_dtype(x)), t)  # noqa: E731
     x, along = wide(x), wide(along)
-    unit = jax.tree.map(lambda a, inverse=_inverse(tree.global_norm(along)): a * inverse, along)
+    inverse = _inverse(tree.global_norm(along))
+    unit = jax.tree.map(lambda a: a * inverse, along)
     products = tree.leafmap(lambda a, b: jnp.sum(jnp.real(jnp.conj(a) * b)), unit, x)
     length = sum(products, start=jnp.zeros((), jnp.float32))
     return jax.tree.map(lambda x, a: x - length * a, x, unit)

@@ -1,0 +1,21 @@
+"""Oracles of `gdjax.optimizers.noisy`. The random numbers are JAX's: they are part of what is recorded."""
+
+import itertools
+
+import jax
+import numpy as np
+
+from gdjax.certify.oracles.lift import at
+from gdjax.nodes import as_key
+
+
+def noisy_sgd(params, learning_rate, eta, gamma, key, seed):
+    given = key if key is not None else seed
+    state, updates = as_key(0 if given is None else given), None
+    for t in itertools.count(1):
+        grads, _, _ = yield updates
+        state, now = jax.random.split(state)
+        keys = jax.random.split(now, len(grads))
+        noise = [np.asarray(jax.random.normal(k, g.shape, g.dtype)) for k, g in zip(keys, grads, strict=True)]
+        spread = np.sqrt(eta / t**gamma)
+        updates = [-at(learning_rate, t) * (g + spread * z) for g, z in zip(grads, noise, strict=True)]
