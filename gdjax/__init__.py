@@ -51,6 +51,9 @@ from gdjax.optimizers import adopt as adopt
 from gdjax.optimizers import acprop as acprop
 from gdjax.optimizers import madgrad as madgrad
 from gdjax.optimizers import mars as mars
+from gdjax.optimizers import schedule_free_sgd as schedule_free_sgd
+from gdjax.optimizers import schedule_free_adamw as schedule_free_adamw
+from gdjax.optimizers import asgd as asgd
 from gdjax.optimizers import momentum as momentum
 from gdjax.optimizers import nadam as nadam
 from gdjax.optimizers import rmsprop as rmsprop
@@ -67,6 +70,12 @@ from gdjax.optimizers import chain as chain
 from gdjax.optimizers import clip_by_global_norm as clip_by_global_norm
 from gdjax.optimizers import decay_weights as decay_weights
 from gdjax.optimizers import reduce_on_plateau as reduce_on_plateau
+from gdjax.optimizers import average as average
+from gdjax.optimizers import tail_average as tail_average
+from gdjax.optimizers import lookahead as lookahead
+from gdjax.optimizers import mechanize as mechanize
+from gdjax.optimizers import schedule_free as schedule_free
+from gdjax.optimizers import schedule_free_eval_params as schedule_free_eval_params
 from gdjax.optimizers import accumulate as accumulate
 from gdjax.optimizers import kahan as kahan
 from gdjax.optimizers import master_weights as master_weights

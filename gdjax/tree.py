@@ -27,6 +27,11 @@ def absolute(x: jax.Array) -> jax.Array:
     return jnp.where(nonzero, jnp.abs(jnp.where(nonzero, x, 1)), 0)
 
 
+def ascent(grads: Any) -> Any:
+    """The direction of steepest ascent: of a complex parameter, the conjugate of what `jax.grad` gives."""
+    return jax.tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
+
+
 def global_norm(tree: Any) -> jax.Array:
     """sqrt(sum over all leaves of |x|²), (), at least float32; 0 for the empty tree. Its gradient at 0 is 0."""
     squares = [jnp.sum(abs_sq(jnp.asarray(x, arithmetic_dtype(x)))) for x in jax.tree.leaves(tree)]

@@ -218,11 +218,11 @@ def test_sophia_with_hutchinson_is_that_of_optax(passed_as):
     """The same seed gives the same signs."""
     with jax.enable_x64(True):
         params = {"a": jnp.array([1.0, -2.0, 0.5]), "b": jnp.asarray(0.3)}
-        ours = gd.sophia(0.01, update_interval=3, gamma=1.0)
+        options = {"b2": 0.5, "gamma": 1.0, "clip_threshold": None, "update_interval": 3}
+        ours = gd.sophia(0.01, **options)
         theirs = contrib.sophia(
             0.01,
-            update_interval=3,
-            gamma=1.0,
+            **options,
             hessian_diagonal_fn=contrib.hutchinson_estimator_diag_hessian(jax.random.key(0)),
         )
 

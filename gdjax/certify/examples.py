@@ -27,6 +27,7 @@ from gdjax.optimizers import (
     ademamix,
     adopt,
     amsgrad,
+    asgd,
     dpsgd,
     empirical_fisher,
     lion,
@@ -41,6 +42,8 @@ from gdjax.optimizers import (
     radam,
     rmsprop,
     rprop,
+    schedule_free_adamw,
+    schedule_free_sgd,
     sgd,
     signum,
     simplified_ademamix,
@@ -59,6 +62,15 @@ def matrices(params: Any) -> Any:
 MASK = matrices
 
 EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
+    "schedule_free_sgd": lambda: [
+        schedule_free_sgd(0.01),
+        schedule_free_sgd(0.01, warmup_steps=50, weight_decay=0.1, weight_lr_power=1.0),
+    ],
+    "schedule_free_adamw": lambda: [
+        schedule_free_adamw(0.01),
+        schedule_free_adamw(0.01, warmup_steps=50, b1=0.95, weight_decay=0.1),
+    ],
+    "asgd": lambda: [asgd(0.01), asgd(0.01, lambd=1e-2, alpha=0.5, t0=100.0, weight_decay=0.1)],
     "nadam": lambda: [nadam(0.01), nadam(0.01, nesterov=False)],
     "nadamw": lambda: [nadamw(0.01), nadamw(schedules.cosine(0.01, 1000), weight_decay=0.1, mask=MASK)],
     "adam_atan2": lambda: [adam_atan2(0.01), adam_atan2(0.01, a=1.0, b=2.0, weight_decay=0.1, mask=MASK)],

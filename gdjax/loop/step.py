@@ -100,7 +100,7 @@ class Step:
 
         (loss, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = state.optimizer.update(
-            grads,
+            tree.ascent(grads),
             state.opt_state,
             state.params,
             value=loss,

@@ -19,6 +19,7 @@ from gdjax.optimizers.accelerated import (
     simplified_ademamix,
 )
 from gdjax.optimizers.adaptive import adadelta, adagrad, rmsprop
+from gdjax.optimizers.averaged import asgd, schedule_free_adamw, schedule_free_sgd
 from gdjax.optimizers.curvature import sophia
 from gdjax.optimizers.descent import momentum, sgd
 from gdjax.optimizers.hessian import empirical_fisher, gauss_newton_bartlett, hutchinson
@@ -35,6 +36,7 @@ from gdjax.optimizers.wrappers import (
     accumulate,
     adaptive_grad_clip,
     add_noise,
+    average,
     by_path,
     cautious,
     centralize,
@@ -47,18 +49,23 @@ from gdjax.optimizers.wrappers import (
     freeze,
     gsam,
     kahan,
+    lookahead,
     looksam,
     master_weights,
+    mechanize,
     normalize,
     orthogonalize,
     partition,
     project,
     reduce_on_plateau,
     sam,
+    schedule_free,
+    schedule_free_eval_params,
     skip_non_finite,
     stable,
     stacked,
     stochastic_rounding,
+    tail_average,
 )
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -94,6 +101,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
         acprop,
         madgrad,
         mars,
+        schedule_free_sgd,
+        schedule_free_adamw,
+        asgd,
         sparse_adagrad,
         sparse_adam,
         dpsgd,
@@ -107,6 +117,11 @@ WRAPPERS: dict[str, Callable[..., Optimizer]] = {
         clip_by_global_norm,
         decay_weights,
         reduce_on_plateau,
+        average,
+        tail_average,
+        lookahead,
+        mechanize,
+        schedule_free,
         accumulate,
         kahan,
         master_weights,

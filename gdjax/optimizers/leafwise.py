@@ -43,9 +43,11 @@ class Slot(NamedTuple):
     value: Any = 0.0
     dtype: Any = None
     real: bool = False
+    wide: bool = False  # at least float32, whatever the parameter: for what small changes must not be lost in
 
     def init(self, p: jax.Array) -> jax.Array:
-        dtype = p.dtype if self.dtype is None else jnp.dtype(self.dtype)
+        own = tree.arithmetic_dtype(p) if self.wide else p.dtype
+        dtype = own if self.dtype is None else jnp.dtype(self.dtype)
         if self.real:
             dtype = jnp.finfo(dtype).dtype
         elif jnp.iscomplexobj(p) and not jnp.issubdtype(dtype, jnp.complexfloating):

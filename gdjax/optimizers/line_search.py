@@ -28,7 +28,9 @@ import optax
 
 from gdjax import tree
 from gdjax.nodes import Node, as_optimizer, decorator, optimizer, register
-from gdjax.optimizers.flat import flat_dtype
+from gdjax.optimizers.flat import flat_dtype, ravel
+
+SMALL = 1 << 14  # numbers; below it one sum over all leaves is cheaper to compile than a sum for each, and as quick
 
 
 class SearchResult(NamedTuple):
@@ -64,13 +66,13 @@ class _Line:
         self.slope0 = self.slope(grad)
 
     def slope(self, grad) -> jax.Array:
-        wide = jnp.result_type(self.dtype)
-
-        def product(g, d):  # JAX's gradient of a real function is the conjugate of the direction of ascent
-            g, d = (x.astype(jnp.result_type(x, wide)) for x in (g, d))
-            return jnp.sum((g * d).real).astype(wide)
-
-        return sum(tree.leafmap(product, grad, self.direction), start=jnp.zeros((), wide))
+        """real(g d) summed: JAX's gradient of a real function is the conjugate of the direction of ascent."""
+        ascent = jax.tree.map(jnp.conj, grad)
+        leaves = [ascent], [self.direction]
+        if sum(map(jnp.size, jax.tree.leaves(ascent))) > SMALL:
+            leaves = jax.tree.leaves(ascent), jax.tree.leaves(self.direction)
+        parts = [jnp.sum(ravel(g, self.dtype) * ravel(d, self.dtype)) for g, d in zip(*leaves, strict=True)]
+        return sum(parts, start=jnp.zeros((), self.dtype))
 
     def at(self, step) -> tuple[jax.Array, Any, jax.Array]:
         """Exactly where `optax.apply_updates` will go."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.nodes import optimizer
-from gdjax.optimizers.flat import dot, flat_dtype, ravel, unravel
+from gdjax.optimizers.flat import combination, dot, flat_dtype, ravel, unravel
 from gdjax.optimizers.leafwise import _refuse_integers
 from gdjax.optimizers.line_search import objective, searcher, zoom
 
@@ -29,9 +29,9 @@ class LBFGSState(NamedTuple):
     count: jax.Array  # updates so far, () int32
     params: jax.Array  # (n,) at the last update
     updates: jax.Array  # (n,) the gradient there
-    diff_params_memory: jax.Array  # (m, n) rows s
-    diff_updates_memory: jax.Array  # (m, n) rows y
-    weights_memory: jax.Array  # (m, m), see `_lbfgs_direction`; its diagonal is 1/s'y, or 0 where no pair is
+    memory: jax.Array  # (2 m, n) the rows s, then the rows y
+    weights_memory: jax.Array  # (m, m), W of `_lbfgs_direction`; its diagonal is 1/s'y, or 0 where no pair is
+    products_memory: jax.Array  # (m, m) y_i'y_j
     identity_scale: jax.Array  # () s'y/y'y of the newest pair; 0 before the first
     linesearch: Any
 
@@ -62,19 +62,18 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
 
     def init(params):
         _refuse_integers("lbfgs", params)
-        dtype = flat_dtype(params)
-        p = ravel(params, dtype)
-        rows, count = jnp.zeros((memory_size, p.size), dtype), jnp.zeros((), jnp.int32)
-        weights, scale = jnp.zeros((memory_size, memory_size), dtype), jnp.zeros((), dtype)
-        zero = jnp.zeros_like(p)
-        return LBFGSState(count, zero, zero, rows, rows, weights, scale, init_search(params))
+        p, count = ravel(params, flat_dtype(params)), jnp.zeros((), jnp.int32)
+        rows, square = (jnp.zeros((memory_size, x), p.dtype) for x in (p.size, memory_size))
+        zero, scale = jnp.zeros_like(p), jnp.zeros((), p.dtype)
+        memory = jnp.concatenate([rows, rows])
+        return LBFGSState(count, zero, zero, memory, square, square, scale, init_search(params))
 
     def update(grads, state, params=None, **extra_args):
         given = _prepare("lbfgs", grads, params, linesearch, extra_args)
         p, g = (ravel(x, state.params.dtype) for x in (params, grads))
-        state = _remember(state, p, g)
+        state, with_g = _remember(state, p, g)
         scale = jnp.where(state.identity_scale > 0, state.identity_scale, _first(g)) if scale_init_precond else 1.0
-        direction = _lbfgs_direction(state, scale, g)
+        direction = _lbfgs_direction(state, scale, g, with_g)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, state._replace(count=state.count + 1, params=p, updates=g, linesearch=found)
@@ -82,41 +81,46 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
     return init, update
 
 
-def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> LBFGSState:
-    """The state with the pair of the last step in place of the oldest; of weight 0 if it is none."""
+def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState, jax.Array]:
+    """The state with the pair of the last step in place of the oldest, of weight 0 if it is none; and memory @ g."""
     s, y = p - state.params, g - state.updates
-    sy, yy = dot(s, y), dot(y, y)
-    good = _is_pair(state.count, sy, yy)
     size = len(state.weights_memory)
     row = jnp.maximum(state.count - 1, 0) % size
-    s_rows = jax.lax.dynamic_update_index_in_dim(state.diff_params_memory, jnp.where(good, s, 0), row, 0)
-    y_rows = jax.lax.dynamic_update_index_in_dim(state.diff_updates_memory, jnp.where(good, y, 0), row, 0)
-    # The inverse of an upper triangle loses its first row and column, and grows by a last; in a ring, no other moves.
+    memory = state.memory
+    for x, at in ((s, row), (y, row + size)):  # what is not finite must not stay
+        memory = jax.lax.dynamic_update_index_in_dim(memory, jnp.where(jnp.isfinite(x), x, 0), at, 0)
+    with_y, with_g = dot(memory, jnp.stack([y, g], axis=1)).T
     here = jnp.arange(size) == row
+    sy, yy = (jnp.sum(jnp.where(here, x, 0)) for x in (with_y[:size], with_y[size:]))
+    good = (state.count > 0) & (sy > jnp.finfo(sy.dtype).tiny) & jnp.isfinite(with_y).all()
+    # The inverse of an upper triangle loses its first row and column, and grows by a last; in a ring, no other moves.
     old = jnp.where(here[:, None] | here, 0, state.weights_memory)
-    column = jnp.where(here, 1, -jnp.sum(old * dot(s_rows, y), axis=1)) / sy
+    column = jnp.where(here, 1, -jnp.sum(old * with_y[:size], axis=1)) / sy
     weights = jnp.where(here & good, column[:, None], old)
+    products = jnp.where(here[:, None], with_y[size:], jnp.where(here, with_y[size:, None], state.products_memory))
     useless = yy == 0  # nothing has changed since: whatever is remembered has led nowhere
-    return state._replace(
-        diff_params_memory=s_rows,
-        diff_updates_memory=y_rows,
+    new = state._replace(
+        memory=memory,
         weights_memory=jnp.where(useless, 0, weights),
+        products_memory=jnp.where(good, products, jnp.where(here[:, None] | here, 0, state.products_memory)),
         identity_scale=jnp.where(good, sy / yy, jnp.where(useless, 0, state.identity_scale)),
     )
+    return new, with_g
 
 
-def _lbfgs_direction(state: LBFGSState, scale: Any, g: jax.Array) -> jax.Array:
+def _lbfgs_direction(state: LBFGSState, scale: Any, g: jax.Array, with_g: jax.Array) -> jax.Array:
     """H g by the two-loop recursion, each loop solved at once.
 
-    Both loops are triangular systems in R, R_ij = s_i'y_j for i not after j: with W = R^-1 kept in the state,
-    alpha = W S g, then c = W' (D alpha - Y q) for q the scaled gradient less its alphas, D the s'y.
+    Both loops are triangular systems in R, R_ij = s_i'y_j for i not after j: with W = R^-1 kept in the state and D the
+    s'y, alpha = W S g, then c = W' (D alpha - scale Y (g - Y' alpha)) and H g = scale (g - Y' alpha) + S' c.
     """
-    s_rows, y_rows, weights = state.diff_params_memory, state.diff_updates_memory, state.weights_memory
+    weights, size = state.weights_memory, len(state.weights_memory)
     inverse = jnp.diagonal(weights)
-    alpha = jnp.sum(weights * dot(s_rows, g), axis=1)
-    q = scale * (g - dot(alpha, y_rows))
-    beta = jnp.where(inverse > 0, alpha / inverse, 0) - dot(y_rows, q)
-    return q + dot(jnp.sum(weights * beta[:, None], axis=0), s_rows)
+    alpha = jnp.sum(weights * with_g[:size], axis=1)
+    rest = with_g[size:] - jnp.sum(state.products_memory * alpha, axis=1)
+    beta = jnp.where(inverse > 0, alpha / inverse, 0) - scale * rest
+    c = jnp.sum(weights * beta[:, None], axis=0)
+    return scale * g + combination(jnp.concatenate([c, -scale * alpha]), state.memory)
 
 
 class BFGSState(NamedTuple):

@@ -3,6 +3,7 @@
 from gdjax.certify.oracles import (
     accelerated,
     adaptive,
+    averaged,
     curvature,
     descent,
     moments,
@@ -49,4 +50,7 @@ ORACLES: dict[str, Oracle] = {
     "acprop": accelerated.acprop,
     "madgrad": accelerated.madgrad,
     "mars": accelerated.mars,
+    "schedule_free_sgd": averaged.schedule_free_sgd,
+    "schedule_free_adamw": averaged.schedule_free_adamw,
+    "asgd": averaged.asgd,
 }

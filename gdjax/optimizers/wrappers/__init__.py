@@ -6,6 +6,7 @@ offers `evaluation_params(params)` there, which a run evaluates and keeps as bes
 """
 
 from gdjax.optimizers.wrappers.accumulate import accumulate
+from gdjax.optimizers.wrappers.averaging import average, lookahead, tail_average
 from gdjax.optimizers.wrappers.cautious import cautious, stable
 from gdjax.optimizers.wrappers.chain import chain
 from gdjax.optimizers.wrappers.clipping import (
@@ -18,9 +19,11 @@ from gdjax.optimizers.wrappers.clipping import (
 from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.finite import skip_non_finite
 from gdjax.optimizers.wrappers.gradient import add_noise, centralize, normalize, orthogonalize
+from gdjax.optimizers.wrappers.mechanic import mechanize
 from gdjax.optimizers.wrappers.partition import by_path, freeze, partition
 from gdjax.optimizers.wrappers.plateau import reduce_on_plateau
 from gdjax.optimizers.wrappers.precision import kahan, master_weights, stochastic_rounding
 from gdjax.optimizers.wrappers.projection import project
+from gdjax.optimizers.wrappers.schedule_free import schedule_free, schedule_free_eval_params
 from gdjax.optimizers.wrappers.sharpness import gsam, looksam, sam
 from gdjax.optimizers.wrappers.stacked import stacked

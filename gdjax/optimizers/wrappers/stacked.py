@@ -1,8 +1,9 @@
-"""Many small leaves treated as a few large ones.
+"""Many small leaves treated as a few larger ones.
 
 An update of a thousand leaves of a thousand numbers is a thousand small programs; what they cost is mostly the calling.
-Stacked, they are one program per `WIDTH` leaves. Why not one stack for all? Each leaf's part of it would be another
-offset, hence another program to compile: 20 s for a thousand leaves. Stacks of one width share their 32 programs.
+Stacked, the rule is one program per `WIDTH` leaves, and what remains for each leaf is the sum p + u. Why not one stack for
+all? A leaf's part of it is cut out at its own offset, hence by a program of its own to compile: 20 s for a thousand
+leaves. Stacks of one width share theirs: 3 s, where the unstacked takes 8.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gdjax.nodes import as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Lifted, _check_trees, _refuse_integers
 from gdjax.types import OptState
 
-WIDTH = 32  # leaves in a stack; 20 to 40 are about equally fast on a CPU, 8 and 100 slower
+WIDTH = 64  # leaves in a stack; the wider, the faster to run and the slower to compile, beyond this neither by much
 
 _AXES = OptState(count=None, slots=0)  # type: ignore[arg-type]  # one count, slots stacked
 

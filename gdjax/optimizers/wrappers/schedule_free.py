@@ -1,0 +1,104 @@
+"""Descent without a schedule: a weighted average of all iterates takes the place of a falling rate."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.nodes import as_optimizer, optimizer
+
+
+class ScheduleFreeState(NamedTuple):
+    """The parameters trained are y = b1 x + (1 - b1) z; x, the average, is what to evaluate."""
+
+    b1: jax.Array
+    weight_sum: jax.Array  # () float, of all averaging weights
+    step_count: jax.Array  # () int32, updates so far
+    max_lr: jax.Array  # () float, the largest rate so far
+    base_optimizer_state: Any
+    z: Any  # where the base optimizer alone has gone
+
+    def evaluation_params(self, params: Any) -> Any:
+        """x = (y - (1 - b1) z) / b1, in the parameters' dtype."""
+        return tree.cast_like(_average(params, self.z, self.b1), params)
+
+
+def _average(y: Any, z: Any, b1: Any) -> Any:
+    def of_leaf(yi, zi):
+        dtype = tree.arithmetic_dtype(yi, zi)
+        return (yi.astype(dtype) - (1 - b1) * zi.astype(dtype)) / b1
+
+    return jax.tree.map(of_leaf, y, z)
+
+
+def schedule_free_eval_params(state: ScheduleFreeState, params: Any) -> Any:
+    """The parameters to evaluate; Optax's name for `state.evaluation_params(params)`."""
+    return state.evaluation_params(params)
+
+
+@optimizer(static=("state_dtype",), bounds={"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"})
+def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, state_dtype: Any = None):
+    """Schedule-free: the base optimizer's path is averaged as it goes, and gradients are taken near the average.
+
+        z <- z + u_base(g),      weight = max_lr^weight_lr_power,    c = weight / (sum of weights so far)
+        x <- (1 - c) x + c z,    u = b1 x + (1 - b1) z - p                   max_lr: the largest learning rate so far
+
+    p is the point y between x and z where the next gradient is taken; evaluate x: `evaluation_params`, which a run does.
+
+    Args:
+        base_optimizer: an optimizer without momentum of its own.
+        learning_rate: the rate that the base optimizer uses; number, array or schedule (a warm-up, then constant).
+        b1: in (0, 1]; how near the average gradients are taken.
+        weight_lr_power: >= 0; how little the warm-up counts in the average.
+        state_dtype: of z; None is the parameter's.
+
+    Memory: 1 x params + base.   Raises: ValueError outside these ranges.
+    Differs from: Optax, which never reads schedule(0) for the weights.
+    Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
+    """
+    base = as_optimizer(base_optimizer)
+
+    def init(params):
+        number = jnp.result_type(float)
+        z = jax.tree.map(lambda p: jnp.array(p, dtype=_wide(p, state_dtype), copy=True), params)
+        zero = jnp.zeros((), number)
+        return ScheduleFreeState(jnp.asarray(b1, number), zero, jnp.zeros((), jnp.int32), zero, base.init(params), z)
+
+    def update(grads, state, params=None, **extra_args):
+        if params is None:
+            raise ValueError("schedule_free: update needs params to average them, got None")
+        tree.check_like("schedule_free", "grads", grads, "params", params)
+        rate = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
+        max_lr = jnp.maximum(state.max_lr, rate).astype(state.max_lr.dtype)
+        weight = max_lr**weight_lr_power
+        weight_sum = state.weight_sum + weight
+        c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1), 0)
+        base_updates, base_state = base.update(grads, state.base_optimizer_state, params, **extra_args)
+
+        def of_leaf(p, z, x, u):
+            z_new = z.astype(x.dtype) + u
+            moved = b1 * ((1 - c) * x + c * z_new) + (1 - b1) * z_new
+            return (moved - p).astype(p.dtype), z_new.astype(z.dtype)
+
+        done = tree.leafmap(of_leaf, params, state.z, _average(params, state.z, b1), base_updates)
+        structure = jax.tree.structure(params)
+        new = state._replace(
+            weight_sum=weight_sum.astype(state.weight_sum.dtype),
+            step_count=state.step_count + 1,
+            max_lr=max_lr,
+            base_optimizer_state=base_state,
+            z=structure.unflatten([z for _, z in done]),
+        )
+        return structure.unflatten([u for u, _ in done]), new
+
+    return init, update
+
+
+def _wide(p: jax.Array, dtype: Any) -> Any:
+    """The dtype of a copy of p: the one asked for, complex where p is."""
+    if dtype is None:
+        return p.dtype
+    return jnp.result_type(p.dtype, dtype) if jnp.iscomplexobj(p) else dtype
