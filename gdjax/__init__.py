@@ -51,6 +51,11 @@ from gdjax.optimizers import adopt as adopt
 from gdjax.optimizers import acprop as acprop
 from gdjax.optimizers import madgrad as madgrad
 from gdjax.optimizers import mars as mars
+from gdjax.optimizers import muon as muon
+from gdjax.optimizers import galore as galore
+from gdjax.optimizers import shampoo as shampoo
+from gdjax.optimizers import soap as soap
+from gdjax.optimizers import kron as kron
 from gdjax.optimizers import schedule_free_sgd as schedule_free_sgd
 from gdjax.optimizers import schedule_free_adamw as schedule_free_adamw
 from gdjax.optimizers import asgd as asgd

@@ -10,7 +10,7 @@ import pytest
 
 import gdjax as gd
 from gdjax.certify import ORACLES, certify, references
-from gdjax.certify.certificate import Row, _against_torch, certificate
+from gdjax.certify.certificate import Row, _against_torch, _in_double, certificate
 from gdjax.certify.examples import EXAMPLES, examples
 from gdjax.certify.measure import difference
 from gdjax.certify.own import as_judged
@@ -37,17 +37,17 @@ WITH_TWIN = [name for name in gd.OPTIMIZERS if references.optax_reference(exampl
 @pytest.mark.parametrize("name", WITH_TWIN)
 def test_the_plainest_call_equals_that_of_optax(name):
     ours = examples(name)[0]
+    row = next(row for row in _in_double(ours, STEPS, "float64") if row.reference == "optax")
     limit, _ = references.limit_of(ours)
-    found = certify(ours, references.optax_reference(ours), ("float64",), STEPS, limit)["float64"]
-    assert (found.relative <= limit) == (references.defect_of(ours, "float64") is None), found
+    assert row.passed and (row.relative <= limit) == (references.defect_of(ours, "float64") is None), row
 
 
 def test_the_tables_of_certificates_name_optimizers():
     assert set(EXAMPLES) <= set(gd.OPTIMIZERS) and set(ORACLES) >= set(gd.OPTIMIZERS)
-    named = [key if isinstance(key, str) else key[0] for key in references.PARTS_FROM_OPTAX]
-    assert {*named, *references.REAL_ONLY, *TWINS} <= set(gd.OPTIMIZERS)
+    assert {*references.REAL_ONLY, *TWINS} <= set(gd.OPTIMIZERS)
     texts = [repr(call) for name in gd.OPTIMIZERS for call in examples(name)]
-    assert all(any(text.startswith(start) for text in texts) for start in references.LIMITS)
+    defects = [key if isinstance(key, str) else key[0] for key in references.PARTS_FROM_OPTAX]
+    assert all(any(text.startswith(start) for text in texts) for start in [*references.LIMITS, *defects])
 
 
 def test_the_recording_is_what_it_says():
@@ -84,7 +84,7 @@ def test_a_difference_is_found_where_it_is():
     assert difference(ours, theirs, np.float64, 1e-12).parted == ("bowl", 3, "['scalar']")
     theirs["scalar"][0, 3] = np.nan
     assert difference(ours, theirs, np.float64, 1e-8).parted is None
-    ours["scalar"][0, 3] = np.inf
+    ours["scalar"][0, 3] = 1.0
     assert difference(ours, theirs, np.float64, 1e-8).relative == np.inf
 
 

@@ -104,8 +104,15 @@ def _in_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
         defect = references.defect_of(ours, dtype) if name == "optax" else None
         if defect == references.NO_COMPLEX:
             continue
-        found = difference(mine, answers(reference, dtype, steps, ours.arguments), dtype, limit)
+        found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments), name, dtype, steps, limit)
         yield Row(repr(ours), name, dtype, *found, None if defect else limit, defect or why)
+
+
+def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, steps: int, limit: float) -> Difference:
+    if name == "optax" and ours.recipe.name in references.BY_PARAMETERS:
+        params = record(steps, dtype.startswith("complex")).params
+        mine, theirs = (jax.tree.map(lambda p, u: p + u, params, updates) for updates in (mine, theirs))
+    return difference(mine, theirs, dtype, limit)
 
 
 def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:

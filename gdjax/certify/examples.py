@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from optax.contrib import GaLoreDimensionNumbers, MuonDimensionNumbers
 
 from gdjax import schedules
 from gdjax.nodes import Optimizer
@@ -30,10 +31,13 @@ from gdjax.optimizers import (
     asgd,
     dpsgd,
     empirical_fisher,
+    galore,
+    kron,
     lion,
     madgrad,
     mars,
     momentum,
+    muon,
     nadam,
     nadamw,
     noisy_sgd,
@@ -45,8 +49,10 @@ from gdjax.optimizers import (
     schedule_free_adamw,
     schedule_free_sgd,
     sgd,
+    shampoo,
     signum,
     simplified_ademamix,
+    soap,
     sophia,
     sparse_adagrad,
     sparse_adam,
@@ -61,6 +67,16 @@ def matrices(params: Any) -> Any:
 
 MASK = matrices
 
+
+def filled_matrices(params: Any) -> Any:
+    """Dimension numbers of muon and galore: of the leaves of two axes, but for empty ones, which Optax cannot do."""
+    return jax.tree.map(lambda p: MuonDimensionNumbers() if p.ndim == 2 and p.size else None, params)
+
+
+def galore_matrices(params: Any) -> Any:
+    return jax.tree.map(lambda p: GaLoreDimensionNumbers() if p.ndim == 2 and p.size else None, params)
+
+
 EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "schedule_free_sgd": lambda: [
         schedule_free_sgd(0.01),
@@ -71,6 +87,47 @@ EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
         schedule_free_adamw(0.01, warmup_steps=50, b1=0.95, weight_decay=0.1),
     ],
     "asgd": lambda: [asgd(0.01), asgd(0.01, lambd=1e-2, alpha=0.5, t0=100.0, weight_decay=0.1)],
+    "muon": lambda: [
+        muon(0.01, muon_weight_dimension_numbers=filled_matrices),
+        muon(
+            schedules.cosine(0.01, 1000),
+            ns_coeffs="dion",
+            weight_decay=0.1,
+            nesterov=False,
+            preconditioning="spectral",
+            adam_weight_decay=0.2,
+            muon_weight_dimension_numbers=filled_matrices,
+            consistent_rms=0.2,
+        ),
+        muon(
+            0.01,
+            adaptive=True,
+            preconditioning="aol",
+            adam_learning_rate=0.02,
+            muon_weight_dimension_numbers=filled_matrices,
+        ),
+        muon(0.01, ns_steps=3, preconditioning="schatten", muon_weight_dimension_numbers=filled_matrices),
+    ],
+    "galore": lambda: [
+        galore(0.01, rank=2, update_proj_gap=10, weight_dimension_numbers=galore_matrices),
+        galore(
+            schedules.cosine(0.01, 1000),
+            rank=3,
+            scale=0.5,
+            weight_decay=0.1,
+            mask=MASK,
+            weight_dimension_numbers=galore_matrices,
+        ),
+    ],
+    "shampoo": lambda: [
+        shampoo(0.01, update_interval=10),
+        shampoo(0.01, momentum=0.5, eps=1e-2, update_interval=50, max_dim=30, weight_decay=0.1, mask=MASK),
+    ],
+    "soap": lambda: [soap(0.01), soap(0.01, b1=0.9, b2=0.98, precondition_frequency=50, max_dim=30, mask=MASK)],
+    "kron": lambda: [
+        kron(0.01, update_interval=10),
+        kron(0.01, b1=0.5, precond_lr=0.3, update_interval=7, max_rms=0.5, max_dim=30, weight_decay=0.1, key=5),
+    ],
     "nadam": lambda: [nadam(0.01), nadam(0.01, nesterov=False)],
     "nadamw": lambda: [nadamw(0.01), nadamw(schedules.cosine(0.01, 1000), weight_decay=0.1, mask=MASK)],
     "adam_atan2": lambda: [adam_atan2(0.01), adam_atan2(0.01, a=1.0, b=2.0, weight_decay=0.1, mask=MASK)],

@@ -81,7 +81,7 @@ def _plain(name: str, x: Any, structure: Any, steps: int) -> Any:
 
 
 def difference(ours: Any, theirs: Any, dtype: Any, limit: float) -> Difference:
-    """How far one tree of answers is from another, in the ULP of a dtype; what is not finite equals its like."""
+    """How far one tree of answers is from another, in the ULP of a dtype; what is not finite equals what is not."""
     worst, ulps, parted = 0.0, 0.0, []
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
         relative, ulp = _apart(a, b, dtype)
@@ -102,8 +102,7 @@ def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.nda
     if not a.shape[-1]:
         return np.zeros((0, 0)), np.zeros((0, 0))
     finite = np.isfinite(a) & np.isfinite(b)
-    neither = ~np.isfinite(a) & ~np.isfinite(b)
-    same = (a == b) | (neither & (np.isnan(a) == np.isnan(b) if wide is np.float64 else True))
+    same = (a == b) | (~np.isfinite(a) & ~np.isfinite(b))
     with np.errstate(invalid="ignore"):
         gap = np.where(same, 0, np.where(finite, np.abs(a - b), np.inf))
     size = np.where(finite, np.abs(np.where(finite, b, 0)), 0).max(axis=-1)

@@ -25,8 +25,10 @@ from gdjax.optimizers.descent import momentum, sgd
 from gdjax.optimizers.hessian import empirical_fisher, gauss_newton_bartlett, hutchinson
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.line_search import backtracking, line_search, zoom
+from gdjax.optimizers.matrix import galore, muon
 from gdjax.optimizers.moments import adam, adam_atan2, adamw, nadam, nadamw
 from gdjax.optimizers.noisy import noisy_sgd
+from gdjax.optimizers.preconditioned import kron, shampoo, soap
 from gdjax.optimizers.private import dpsgd
 from gdjax.optimizers.quasi_newton import bfgs, lbfgs, nonlinear_cg
 from gdjax.optimizers.second_moments import adabelief, adamax, adamaxw, amsgrad, radam, yogi
@@ -101,6 +103,11 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
         acprop,
         madgrad,
         mars,
+        muon,
+        galore,
+        shampoo,
+        soap,
+        kron,
         schedule_free_sgd,
         schedule_free_adamw,
         asgd,

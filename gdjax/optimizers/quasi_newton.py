@@ -24,15 +24,13 @@ CG_METHODS = ("fletcher_reeves", "polak_ribiere", "hestenes_stiefel", "dai_yuan"
 
 
 class LBFGSState(NamedTuple):
-    """With m = memory_size and n the number of real parameters. Pairs lie in a ring: the next to go is the oldest."""
+    """With m = memory_size and n the number of real parameters."""
 
     count: jax.Array  # updates so far, () int32
     params: jax.Array  # (n,) at the last update
-    updates: jax.Array  # (n,) the gradient there
-    memory: jax.Array  # (2 m, n) the rows s, then the rows y
-    weights_memory: jax.Array  # (m, m), W of `_lbfgs_direction`; its diagonal is 1/s'y, or 0 where no pair is
-    products_memory: jax.Array  # (m, m) y_i'y_j
-    identity_scale: jax.Array  # () s'y/y'y of the newest pair; 0 before the first
+    memory: jax.Array  # (2 m + 1, n): the rows s and the rows y, the newest last, and the gradient at the last update
+    products: jax.Array  # (2, m, m): s_i'y_j for i not after j, and y_i'y_j
+    gradient_norm: jax.Array  # () at the last update
     linesearch: Any
 
 
@@ -62,65 +60,63 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
 
     def init(params):
         _refuse_integers("lbfgs", params)
-        p, count = ravel(params, flat_dtype(params)), jnp.zeros((), jnp.int32)
-        rows, square = (jnp.zeros((memory_size, x), p.dtype) for x in (p.size, memory_size))
-        zero, scale = jnp.zeros_like(p), jnp.zeros((), p.dtype)
-        memory = jnp.concatenate([rows, rows])
-        return LBFGSState(count, zero, zero, memory, square, square, scale, init_search(params))
+        m, p = memory_size, jnp.zeros_like(ravel(params, flat_dtype(params)))
+        memory, products = (jnp.zeros(shape, p.dtype) for shape in ((2 * m + 1, p.size), (2, m, m)))
+        return LBFGSState(jnp.zeros((), jnp.int32), p, memory, products, jnp.zeros((), p.dtype), init_search(params))
 
     def update(grads, state, params=None, **extra_args):
         given = _prepare("lbfgs", grads, params, linesearch, extra_args)
-        p, g = (ravel(x, state.params.dtype) for x in (params, grads))
-        state, with_g = _remember(state, p, g)
-        scale = jnp.where(state.identity_scale > 0, state.identity_scale, _first(g)) if scale_init_precond else 1.0
-        direction = _lbfgs_direction(state, scale, g, with_g)
+        state, with_g = _remember(state, *(ravel(x, state.params.dtype) for x in (params, grads)))
+        direction = _lbfgs_direction(state, with_g, scale_init_precond)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
-        return updates, state._replace(count=state.count + 1, params=p, updates=g, linesearch=found)
+        return updates, state._replace(count=state.count + 1, linesearch=found)
 
     return init, update
 
 
 def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState, jax.Array]:
-    """The state with the pair of the last step in place of the oldest, of weight 0 if it is none; and memory @ g."""
-    s, y = p - state.params, g - state.updates
-    size = len(state.weights_memory)
-    row = jnp.maximum(state.count - 1, 0) % size
-    memory = state.memory
-    for x, at in ((s, row), (y, row + size)):  # what is not finite must not stay
-        memory = jax.lax.dynamic_update_index_in_dim(memory, jnp.where(jnp.isfinite(x), x, 0), at, 0)
+    """The state with the pair of the last step in place of the oldest, and the memory's products with g.
+
+    A gradient that is not finite empties the memory.
+    """
+    m, usable = state.products.shape[-1], jnp.isfinite(state.gradient_norm)
+    kept, last = jnp.where(usable, state.memory, 0), jnp.arange(m) == m - 1
+    s = jnp.where(state.count > 0, p - state.params, 0)
+    y = jnp.where((state.count > 0) & usable & jnp.isfinite(g), g - state.memory[-1], 0)
+    memory = jnp.concatenate([kept[1:m], s[None], kept[m + 1 : -1], y[None], g[None]])
     with_y, with_g = dot(memory, jnp.stack([y, g], axis=1)).T
-    here = jnp.arange(size) == row
-    sy, yy = (jnp.sum(jnp.where(here, x, 0)) for x in (with_y[:size], with_y[size:]))
-    good = (state.count > 0) & (sy > jnp.finfo(sy.dtype).tiny) & jnp.isfinite(with_y).all()
-    # The inverse of an upper triangle loses its first row and column, and grows by a last; in a ring, no other moves.
-    old = jnp.where(here[:, None] | here, 0, state.weights_memory)
-    column = jnp.where(here, 1, -jnp.sum(old * with_y[:size], axis=1)) / sy
-    weights = jnp.where(here & good, column[:, None], old)
-    products = jnp.where(here[:, None], with_y[size:], jnp.where(here, with_y[size:, None], state.products_memory))
-    useless = yy == 0  # nothing has changed since: whatever is remembered has led nowhere
-    new = state._replace(
-        memory=memory,
-        weights_memory=jnp.where(useless, 0, weights),
-        products_memory=jnp.where(good, products, jnp.where(here[:, None] | here, 0, state.products_memory)),
-        identity_scale=jnp.where(good, sy / yy, jnp.where(useless, 0, state.identity_scale)),
-    )
-    return new, with_g
+    older = jnp.pad(jnp.where(usable, state.products, 0)[:, 1:, 1:], ((0, 0), (0, 1), (0, 1)))
+    newest = with_y[:-1].reshape(2, m)
+    products = jnp.where(last, newest[:, :, None], jnp.where(last[:, None], newest[:, None], older))
+    norm = jnp.sqrt(with_g[-1])
+    return state._replace(params=p, memory=memory, products=products, gradient_norm=norm), with_g
 
 
-def _lbfgs_direction(state: LBFGSState, scale: Any, g: jax.Array, with_g: jax.Array) -> jax.Array:
+def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scaled_start: bool) -> jax.Array:
     """H g by the two-loop recursion, each loop solved at once.
 
-    Both loops are triangular systems in R, R_ij = s_i'y_j for i not after j: with W = R^-1 kept in the state and D the
-    s'y, alpha = W S g, then c = W' (D alpha - scale Y (g - Y' alpha)) and H g = scale (g - Y' alpha) + S' c.
+    All that the recursion needs to know of its vectors are their products. Both loops are triangular systems in R,
+    R_ij = s_i'y_j for i not after j: with D the s'y and the start H = scale I,
+
+        R alpha = S g,      R' c = D alpha - scale Y (g - Y' alpha),      H g = scale (g - Y' alpha) + S' c
     """
-    weights, size = state.weights_memory, len(state.weights_memory)
-    inverse = jnp.diagonal(weights)
-    alpha = jnp.sum(weights * with_g[:size], axis=1)
-    rest = with_g[size:] - jnp.sum(state.products_memory * alpha, axis=1)
-    beta = jnp.where(inverse > 0, alpha / inverse, 0) - scale * rest
-    c = jnp.sum(weights * beta[:, None], axis=0)
-    return scale * g + combination(jnp.concatenate([c, -scale * alpha]), state.memory)
+    (sy, yy), m, dtype = state.products, state.products.shape[-1], state.memory.dtype
+    sy_each, yy_each = state.products.reshape(2, -1)[:, :: m + 1]  # the diagonals
+    nothing_changed = yy_each[-1] == 0  # as after a failed search: the memory has led nowhere
+    good = (sy_each > jnp.finfo(dtype).tiny) & ~nothing_changed
+    newest, first = jnp.max(jnp.where(good, jnp.arange(m), -1)), 1 / jnp.maximum(state.gradient_norm, 1)
+    scale = jnp.where(newest < 0, first, (sy_each / yy_each)[newest]) if scaled_start else jnp.ones((), dtype)
+    pairs = good[:, None] & good
+    triangle = jnp.where(pairs, jnp.triu(sy), jnp.eye(m, dtype=dtype))
+    alpha = _solve(triangle, jnp.where(good, with_g[:m], 0), transposed=False)
+    rest = with_g[m:-1] - jnp.sum(jnp.where(pairs, yy, 0) * alpha, axis=1)
+    c = _solve(triangle, jnp.where(good, sy_each * alpha - scale * rest, 0), transposed=True)
+    return combination(jnp.concatenate([c, -scale * alpha, scale[None]]), state.memory)
+
+
+def _solve(triangle: jax.Array, b: jax.Array, transposed: bool) -> jax.Array:
+    return jax.lax.linalg.triangular_solve(triangle, b[:, None], left_side=True, transpose_a=transposed)[:, 0]
 
 
 class BFGSState(NamedTuple):

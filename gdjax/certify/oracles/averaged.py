@@ -13,10 +13,12 @@ def _warmed(rate, warmup_steps, t):
 
 
 def _averaging(p, rate_at, base, b1, power):
-    """One leaf's schedule-free path around base(g, p, t) -> update."""
-    z, total, largest, u = p, 0.0, 0.0, None
+    """One leaf's schedule-free path around base(g, p, t) -> update, in extended precision: it takes differences."""
+    extended = np.result_type(p.dtype, np.longdouble)
+    z, total, largest, u = p.astype(extended), 0.0, 0.0, None
     for t in itertools.count(1):
         g, y, _ = yield u
+        g, y = g.astype(extended), y.astype(extended)
         largest = max(largest, rate_at(t))
         weight = largest**power
         total += weight
@@ -59,5 +61,4 @@ def asgd(p, learning_rate, lambd, alpha, t0, weight_decay):
     for t in itertools.count(1):
         g, p, _ = yield u
         eta = at(learning_rate, t) / (1 + lambd * at(learning_rate, t) * (t - 1)) ** alpha
-        moved = p * (1 - lambd * eta) - eta * (g + weight_decay * p)
-        u = moved - p
+        u = -eta * (g + weight_decay * p + lambd * p)

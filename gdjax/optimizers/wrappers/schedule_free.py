@@ -23,15 +23,12 @@ class ScheduleFreeState(NamedTuple):
 
     def evaluation_params(self, params: Any) -> Any:
         """x = (y - (1 - b1) z) / b1, in the parameters' dtype."""
-        return tree.cast_like(_average(params, self.z, self.b1), params)
 
+        def of_leaf(y, z):
+            dtype = tree.arithmetic_dtype(y, z)
+            return ((y.astype(dtype) - (1 - self.b1) * z.astype(dtype)) / self.b1).astype(y.dtype)
 
-def _average(y: Any, z: Any, b1: Any) -> Any:
-    def of_leaf(yi, zi):
-        dtype = tree.arithmetic_dtype(yi, zi)
-        return (yi.astype(dtype) - (1 - b1) * zi.astype(dtype)) / b1
-
-    return jax.tree.map(of_leaf, y, z)
+        return jax.tree.map(of_leaf, params, self.z)
 
 
 def schedule_free_eval_params(state: ScheduleFreeState, params: Any) -> Any:
@@ -44,9 +41,10 @@ def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, st
     """Schedule-free: the base optimizer's path is averaged as it goes, and gradients are taken near the average.
 
         z <- z + u_base(g),      weight = max_lr^weight_lr_power,    c = weight / (sum of weights so far)
-        x <- (1 - c) x + c z,    u = b1 x + (1 - b1) z - p                   max_lr: the largest learning rate so far
+        x <- (1 - c) x + c z,    y <- b1 x + (1 - b1) z                      max_lr: the largest learning rate so far
+        so  u = c (z_before - y + b1 u_base) + (1 - b1) u_base               without x, and without cancellation
 
-    p is the point y between x and z where the next gradient is taken; evaluate x: `evaluation_params`, which a run does.
+    The parameters trained are y, where the gradients are taken; evaluate x: `evaluation_params`, which a run does.
 
     Args:
         base_optimizer: an optimizer without momentum of its own.
@@ -78,12 +76,13 @@ def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, st
         c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1), 0)
         base_updates, base_state = base.update(grads, state.base_optimizer_state, params, **extra_args)
 
-        def of_leaf(p, z, x, u):
-            z_new = z.astype(x.dtype) + u
-            moved = b1 * ((1 - c) * x + c * z_new) + (1 - b1) * z_new
-            return (moved - p).astype(p.dtype), z_new.astype(z.dtype)
+        def of_leaf(y, z, u):
+            dtype = tree.arithmetic_dtype(y, z)
+            before, u = z.astype(dtype), u.astype(dtype)
+            moved = c * (before - y.astype(dtype) + b1 * u) + (1 - b1) * u
+            return moved.astype(y.dtype), (before + u).astype(z.dtype)
 
-        done = tree.leafmap(of_leaf, params, state.z, _average(params, state.z, b1), base_updates)
+        done = tree.leafmap(of_leaf, params, state.z, base_updates)
         structure = jax.tree.structure(params)
         new = state._replace(
             weight_sum=weight_sum.astype(state.weight_sum.dtype),
