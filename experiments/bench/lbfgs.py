@@ -136,7 +136,9 @@ def main() -> None:
     with jax.enable_x64(True):
         for name in ("breast_cancer", "digits"):
             found = figures[name] = measure(name, options.repeats)
-            print(f"{name}\n  {'':<8}{'gap':>10}{'steps':>8}{'evaluations':>13}{'run ms':>9}{'compile s':>11}{'update s':>10}")
+            print(
+                f"{name}\n  {'':<8}{'gap':>10}{'steps':>8}{'evaluations':>13}{'run ms':>9}{'compile s':>11}{'update s':>10}"
+            )
             for way in ("ours", "optax"):
                 run, compiling, updating = (found[f"{what}_seconds"][way] for what in ("run", "compile", "update"))
                 print(

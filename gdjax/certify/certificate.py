@@ -112,7 +112,8 @@ def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, ste
     if name == "optax" and ours.recipe.name in references.BY_PARAMETERS:
         params = record(steps, dtype.startswith("complex")).params
         mine, theirs = (jax.tree.map(lambda p, u: p + u, params, updates) for updates in (mine, theirs))
-    return difference(mine, theirs, dtype, limit)
+    without, _ = references.LEFT_OUT.get(ours.recipe.name, ((), ""))
+    return difference(mine, theirs, dtype, limit, without)
 
 
 def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SHAPES = {"empty": (0, 3), "large": (32, 24), "matrix": (6, 4), "scalar": (), "vector": (5,)}
+SHAPES = {"empty": (0, 3), "large": (28, 28), "matrix": (6, 4), "scalar": (), "vector": (5,)}
 STEPS = 1000
 
 

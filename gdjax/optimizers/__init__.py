@@ -22,12 +22,16 @@ from gdjax.optimizers.adaptive import adadelta, adagrad, rmsprop
 from gdjax.optimizers.averaged import asgd, schedule_free_adamw, schedule_free_sgd
 from gdjax.optimizers.curvature import sophia
 from gdjax.optimizers.descent import momentum, sgd
+from gdjax.optimizers.factored import adafactor, sm3
 from gdjax.optimizers.hessian import empirical_fisher, gauss_newton_bartlett, hutchinson
+from gdjax.optimizers.layerwise import adam_mini, fromage, lamb, lars, novograd
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.line_search import backtracking, line_search, zoom
 from gdjax.optimizers.matrix import galore, muon
 from gdjax.optimizers.moments import adam, adam_atan2, adamw, nadam, nadamw
 from gdjax.optimizers.noisy import noisy_sgd
+from gdjax.optimizers.parameter_free import cocob, dadapt_adamw, dog, dowg, prodigy
+from gdjax.optimizers.polyak import momo, momo_adam, polyak_sgd
 from gdjax.optimizers.preconditioned import kron, shampoo, soap
 from gdjax.optimizers.private import dpsgd
 from gdjax.optimizers.quasi_newton import bfgs, lbfgs, nonlinear_cg
@@ -103,6 +107,21 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
         acprop,
         madgrad,
         mars,
+        lars,
+        lamb,
+        fromage,
+        novograd,
+        adam_mini,
+        adafactor,
+        sm3,
+        polyak_sgd,
+        momo,
+        momo_adam,
+        cocob,
+        dog,
+        dowg,
+        dadapt_adamw,
+        prodigy,
         muon,
         galore,
         shampoo,

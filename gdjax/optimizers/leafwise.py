@@ -63,6 +63,7 @@ def leafwise(
     *,
     slots: Mapping[str, Slot] | None = None,
     mask: Any = None,
+    masks: Mapping[str, Any] | None = None,
     static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> Lifted:
@@ -73,6 +74,7 @@ def leafwise(
         learning_rate: parameter units per step; None means 1.
         slots: name -> `Slot`.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
+        masks: hyperparameter -> a mask like this one; it is 0 on the leaves left out.
         static: what the rule takes that is no number (counts of iterations, functions); hashable, equal by value.
         hyperparameters: numbers, arrays or schedules; a bool chooses the program and is passed as it is.
             `weight_decay` is special as said above.
@@ -87,6 +89,7 @@ def leafwise(
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
     lift = _Lift(rule, flags, _COMMON & set(names))
+    choices = {"weight_decay": mask, **(masks or {})}
     counts = "t" in names or any(map(callable, numbers.values()))  # else no program need compile a counter
 
     def init(params: Any) -> OptState:
@@ -96,7 +99,7 @@ def leafwise(
 
     def update(grads: Any, state: OptState, params: Any = None, **extra_args: Any) -> tuple[Any, OptState]:
         del extra_args  # the protocol's keyword arguments; a leafwise rule needs none
-        _check_trees(who, grads, params, needs_params="weight_decay" in numbers)
+        _check_trees(who, grads, params, needs_params="p" in names or "weight_decay" in numbers)
         for name in like_params:
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
         count = None if state.count is None else state.count + 1
@@ -104,16 +107,17 @@ def leafwise(
         now["minus_rate"] = -now["learning_rate"]  # turned once, not leaf by leaf
         step = _step if slots else _step.__wrapped__  # a rule without a slot is so short that a call would cost more
 
-        def leaf_step(g, p, decays, *slot_leaves):
-            numbers = now if decays or "weight_decay" not in now else {**now, "weight_decay": 0.0}
+        def leaf_step(g, p, chosen, *slot_leaves):
+            numbers = now if all(chosen.values()) else {k: v if chosen.get(k, True) else 0.0 for k, v in now.items()}
             return step(
                 lift, g, None if params is None else p, count, dict(zip(slots, slot_leaves, strict=True)), numbers
             )
 
         like = grads if params is None else params
-        masked = tree.spread_mask(mask, like)
-        done = tree.leafmap(leaf_step, grads, like, masked, *(state.slots[name] for name in slots))
         structure = jax.tree.structure(grads)
+        masks_of = [jax.tree.leaves(tree.spread_mask(given, like)) for given in choices.values()]
+        chosen = structure.unflatten([dict(zip(choices, leaf, strict=True)) for leaf in zip(*masks_of, strict=True)])
+        done = tree.leafmap(leaf_step, grads, like, chosen, *(state.slots[name] for name in slots))
         updates = structure.unflatten([u for u, _ in done])
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
         return updates, OptState(count=count, slots=new_slots)
@@ -121,7 +125,7 @@ def leafwise(
     lifted = Lifted((init, update))
     lifted.mask = mask
     lifted.with_mask = lambda other: leafwise(
-        rule, learning_rate, slots=slots, mask=other, static=static, **hyperparameters
+        rule, learning_rate, slots=slots, mask=other, masks=masks, static=static, **hyperparameters
     )
     return lifted
 
@@ -184,6 +188,6 @@ def _refuse_integers(who: str, params: Any) -> None:
 
 def _check_trees(who: str, grads: Any, params: Any, needs_params: bool) -> None:
     if params is None and needs_params:
-        raise ValueError(f"{who}: update needs params to decay them, got None")
+        raise ValueError(f"{who}: update needs params, got None")
     if params is not None:
         tree.check_like(who, "grads", grads, "params", params)

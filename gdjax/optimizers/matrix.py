@@ -12,6 +12,7 @@ import optax
 
 from gdjax import tree
 from gdjax.nodes import as_optimizer, optimizer
+from gdjax.optimizers.descent import sgd_rule
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.moments import adam_rule, adamw
 from gdjax.optimizers.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, newton_schulz
@@ -246,7 +247,7 @@ def galore(
     """GaLore: each matrix's gradient seen through its leading singular directions, which needs less memory.
 
         P = the first `rank` left singular vectors of g (right ones if g is wide), anew every update_proj_gap steps
-        u = -learning_rate (scale P base(P^T g) + weight_decay p)
+        u = -learning_rate (scale P base(P^T g) + weight_decay p)               base(g) for what is no matrix
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
@@ -268,7 +269,7 @@ def galore(
     slots = {"mu": Slot(), "nu": Slot(real=True)}
     default = as_pair(adam_rule, -1.0, slots=slots, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, nesterov=False)
     base = as_optimizer(default if base_optimizer is None else base_optimizer)
-    finish = as_pair(galore_rule, learning_rate, mask=mask, weight_decay=weight_decay, scale=scale)
+    finish = as_pair(sgd_rule, learning_rate, mask=mask, weight_decay=weight_decay)
 
     def matrices(params):
         dims = _dimension_numbers(weight_dimension_numbers, params)
@@ -310,7 +311,7 @@ def galore(
         ):
             if dims is not None:
                 x, back = _as_matrices(g, dims)
-                s = back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
+                s = scale * back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
             full.append(s)
         fresh = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
         now = fresh if fresh.count is None else fresh._replace(count=state.count)
@@ -318,10 +319,6 @@ def galore(
         return updates, GaLoreState(state.count + 1, base_state, structure.unflatten(projectors))
 
     return init, update
-
-
-def galore_rule(g, *, scale):
-    return scale * g, {}
 
 
 def _leading(x: jax.Array, rank: int) -> jax.Array:

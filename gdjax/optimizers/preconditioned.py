@@ -122,9 +122,11 @@ def shampoo(
 
 
 def _power(h: jax.Array, power: float) -> jax.Array:
-    """A power of a positive matrix, by its eigenvectors."""
+    """A power of a positive matrix, by its eigenvectors; eigenvalues that are only rounding count as the largest such."""
     values, vectors = jnp.linalg.eigh(h)
-    return (vectors * jnp.maximum(values, jnp.finfo(values.dtype).tiny) ** power) @ _adjoint(vectors)
+    info = jnp.finfo(values.dtype)
+    floor = jnp.maximum(len(values) * info.eps * jnp.max(values), info.tiny)
+    return (vectors * jnp.maximum(values, floor) ** power) @ _adjoint(vectors)
 
 
 @optimizer(

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.nodes import optimizer
-from gdjax.optimizers.flat import combination, dot, flat_dtype, ravel, unravel
+from gdjax.optimizers.flat import combination, dot, flat_dtype, products, ravel, unravel
 from gdjax.optimizers.leafwise import _refuse_integers
 from gdjax.optimizers.line_search import objective, searcher, zoom
 
@@ -28,9 +28,10 @@ class LBFGSState(NamedTuple):
 
     count: jax.Array  # updates so far, () int32
     params: jax.Array  # (n,) at the last update
-    memory: jax.Array  # (2 m + 1, n): the rows s and the rows y, the newest last, and the gradient at the last update
-    products: jax.Array  # (2, m, m): s_i'y_j for i not after j, and y_i'y_j
-    gradient_norm: jax.Array  # () at the last update
+    updates: jax.Array  # (n,) the gradient there
+    memory: jax.Array  # (2 m, n): rows s, y, s, y, ... in a ring, the pair of step i at 2 (i % m)
+    products: jax.Array  # (2, m, m): s_i'y_j for i not after j, and y_i'y_j, the newest last
+    identity_scale: jax.Array  # () s'y/y'y of the newest pair
     linesearch: Any
 
 
@@ -60,14 +61,17 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
 
     def init(params):
         _refuse_integers("lbfgs", params)
-        m, p = memory_size, jnp.zeros_like(ravel(params, flat_dtype(params)))
-        memory, products = (jnp.zeros(shape, p.dtype) for shape in ((2 * m + 1, p.size), (2, m, m)))
-        return LBFGSState(jnp.zeros((), jnp.int32), p, memory, products, jnp.zeros((), p.dtype), init_search(params))
+        m, p, count = memory_size, jnp.zeros_like(ravel(params, flat_dtype(params))), jnp.zeros((), jnp.int32)
+        memory, table, scale = (jnp.zeros(shape, p.dtype) for shape in ((2 * m, p.size), (2, m, m), ()))
+        return LBFGSState(count, p, p, memory, table, scale, init_search(params))
 
     def update(grads, state, params=None, **extra_args):
         given = _prepare("lbfgs", grads, params, linesearch, extra_args)
-        state, with_g = _remember(state, *(ravel(x, state.params.dtype) for x in (params, grads)))
-        direction = _lbfgs_direction(state, with_g, scale_init_precond)
+        p, g = (ravel(x, state.params.dtype) for x in (params, grads))
+        state, with_g = _remember(state, p, g)
+        direction = _lbfgs_direction(
+            state, with_g, state.identity_scale if scale_init_precond else jnp.ones((), g.dtype)
+        )
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, state._replace(count=state.count + 1, linesearch=found)
@@ -76,24 +80,25 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
 
 
 def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState, jax.Array]:
-    """The state with the pair of the last step in place of the oldest, and the memory's products with g.
+    """The state with the pair of the last step in place of the oldest, and the memory's products with g."""
+    m, zero = state.products.shape[-1], jnp.zeros((), jnp.int32)
+    pair, last = jnp.stack([p - state.params, g - state.updates]), jnp.arange(m) == m - 1
+    known = jnp.stack(
+        [state.count > 0, jnp.ones((), bool)]
+    )  # of the first step only g, which is y; and none of what is not finite
+    finite = jnp.where(known[:, None] & jnp.isfinite(pair), pair, 0)
+    memory = jax.lax.dynamic_update_slice(state.memory, finite, (2 * _row(state), zero))
+    new, with_g = (_in_order(state, x) for x in products(memory, pair[1], g))
+    older = jnp.pad(state.products[:, 1:, 1:], ((0, 0), (0, 1), (0, 1)))
+    table = jnp.where(last, new[:, :, None], jnp.where(last[:, None], new[:, None], older))
+    table = jnp.where(jnp.isfinite(table), table, 0)
+    sy, yy = new[:, -1]
+    first = jnp.where(jnp.isfinite(yy), 1 / jnp.sqrt(jnp.maximum(yy, 1)), 1)  # y is g: of unit length at most
+    scale = jnp.where(_is_pair(state.count, sy, yy), sy / yy, jnp.where(state.count > 0, state.identity_scale, first))
+    return state._replace(params=p, updates=g, memory=memory, products=table, identity_scale=scale), with_g
 
-    A gradient that is not finite empties the memory.
-    """
-    m, usable = state.products.shape[-1], jnp.isfinite(state.gradient_norm)
-    kept, last = jnp.where(usable, state.memory, 0), jnp.arange(m) == m - 1
-    s = jnp.where(state.count > 0, p - state.params, 0)
-    y = jnp.where((state.count > 0) & usable & jnp.isfinite(g), g - state.memory[-1], 0)
-    memory = jnp.concatenate([kept[1:m], s[None], kept[m + 1 : -1], y[None], g[None]])
-    with_y, with_g = dot(memory, jnp.stack([y, g], axis=1)).T
-    older = jnp.pad(jnp.where(usable, state.products, 0)[:, 1:, 1:], ((0, 0), (0, 1), (0, 1)))
-    newest = with_y[:-1].reshape(2, m)
-    products = jnp.where(last, newest[:, :, None], jnp.where(last[:, None], newest[:, None], older))
-    norm = jnp.sqrt(with_g[-1])
-    return state._replace(params=p, memory=memory, products=products, gradient_norm=norm), with_g
 
-
-def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scaled_start: bool) -> jax.Array:
+def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scale: jax.Array) -> jax.Array:
     """H g by the two-loop recursion, each loop solved at once.
 
     All that the recursion needs to know of its vectors are their products. Both loops are triangular systems in R,
@@ -101,18 +106,34 @@ def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scaled_start: bool) -
 
         R alpha = S g,      R' c = D alpha - scale Y (g - Y' alpha),      H g = scale (g - Y' alpha) + S' c
     """
-    (sy, yy), m, dtype = state.products, state.products.shape[-1], state.memory.dtype
+    (sg, yg), (sy, yy), m = with_g, state.products, state.products.shape[-1]
     sy_each, yy_each = state.products.reshape(2, -1)[:, :: m + 1]  # the diagonals
     nothing_changed = yy_each[-1] == 0  # as after a failed search: the memory has led nowhere
-    good = (sy_each > jnp.finfo(dtype).tiny) & ~nothing_changed
-    newest, first = jnp.max(jnp.where(good, jnp.arange(m), -1)), 1 / jnp.maximum(state.gradient_norm, 1)
-    scale = jnp.where(newest < 0, first, (sy_each / yy_each)[newest]) if scaled_start else jnp.ones((), dtype)
+    good = (sy_each > jnp.finfo(sy.dtype).tiny) & ~nothing_changed
     pairs = good[:, None] & good
-    triangle = jnp.where(pairs, jnp.triu(sy), jnp.eye(m, dtype=dtype))
-    alpha = _solve(triangle, jnp.where(good, with_g[:m], 0), transposed=False)
-    rest = with_g[m:-1] - jnp.sum(jnp.where(pairs, yy, 0) * alpha, axis=1)
+    triangle = jnp.where(pairs, jnp.triu(sy), jnp.eye(m, dtype=sy.dtype))
+    alpha = _solve(triangle, jnp.where(good, sg, 0), transposed=False)
+    rest = yg - jnp.sum(jnp.where(pairs, yy, 0) * alpha, axis=1)
     c = _solve(triangle, jnp.where(good, sy_each * alpha - scale * rest, 0), transposed=True)
-    return combination(jnp.concatenate([c, -scale * alpha, scale[None]]), state.memory)
+    return scale * state.updates + combination(_in_ring(state, jnp.stack([c, -scale * alpha])), state.memory)
+
+
+def _row(state: LBFGSState) -> jax.Array:
+    """Where the newest pair is."""
+    return jnp.maximum(state.count - 1, 0) % state.products.shape[-1]
+
+
+def _in_order(state: LBFGSState, x: jax.Array) -> jax.Array:
+    """What belongs to the rows of the memory, (2 m,), as (2, m): to s and to y, the newest last."""
+    twice = jnp.tile(x.reshape(-1, 2).T, 2)
+    m = state.products.shape[-1]
+    return jax.lax.dynamic_slice_in_dim(twice, (_row(state) + 1) % m, m, axis=1)
+
+
+def _in_ring(state: LBFGSState, x: jax.Array) -> jax.Array:
+    """The inverse of `_in_order`."""
+    m = state.products.shape[-1]
+    return jax.lax.dynamic_slice_in_dim(jnp.tile(x, 2), m - 1 - _row(state), m, axis=1).T.reshape(-1)
 
 
 def _solve(triangle: jax.Array, b: jax.Array, transposed: bool) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 
 from gdjax.certify.oracles.lift import abs_sq, at
@@ -77,7 +78,7 @@ def muon(
 def galore(
     params, learning_rate, rank, update_proj_gap, scale, base_optimizer, weight_decay, mask, weight_dimension_numbers
 ):
-    """With Adam as the base. The singular vectors are taken in single precision, as part of the method."""
+    """With Adam as the base. The singular vectors are XLA's, in single precision: their signs are free and part of the path."""
     projectors, mu, nu, updates = [None] * len(params), [0] * len(params), [0] * len(params), None
     for t in itertools.count(1):
         grads, params, _ = yield updates
@@ -86,7 +87,7 @@ def galore(
             is_matrix, tall = p.ndim == 2 and p.size > 0, p.ndim == 2 and p.shape[0] >= p.shape[1]
             if is_matrix and (t - 1) % update_proj_gap == 0:
                 single = g.astype(np.complex64 if np.iscomplexobj(g) else np.float32)
-                left, _, right = np.linalg.svd(single, full_matrices=False)
+                left, _, right = map(np.asarray, jnp.linalg.svd(single, full_matrices=False))
                 projectors[i] = (left[:, :rank] if tall else right[:rank].conj().T).astype(p.dtype)
             P, small = projectors[i], g
             if is_matrix:
@@ -95,4 +96,5 @@ def galore(
             d = mu[i] / (1 - 0.9**t) / (np.sqrt(nu[i] / (1 - 0.999**t)) + 1e-8)
             if is_matrix:
                 d = P @ d if tall else d @ P.conj().T
-            updates.append(-at(learning_rate, t) * (scale * d + (at(weight_decay, t) * p if mask[i] else 0)))
+                d = scale * d
+            updates.append(-at(learning_rate, t) * (d + (at(weight_decay, t) * p if mask[i] else 0)))

@@ -19,6 +19,7 @@ def _unfold(x, axis):
 
 def _symmetric_power(matrix, power):
     values, vectors = np.linalg.eigh(matrix)
+    values = np.maximum(values, len(values) * np.finfo(float).eps * values.max())
     return vectors @ np.diag(values**power) @ vectors.conj().T
 
 
@@ -66,7 +67,8 @@ def soap(p, learning_rate, b1, b2, eps, precondition_frequency, max_dim, weight_
         u = -at(learning_rate, step + 1) * (d + decay)
         cov = {i: b2 * cov[i] + (1 - b2) * grams[i] for i in axes}
         if step % precondition_frequency == 0:
-            basis = {i: np.linalg.qr(cov[i] @ basis[i])[0] for i in axes}
+            turned = {i: cov[i] @ basis[i] for i in axes}
+            basis = {i: np.linalg.qr(x)[0] if np.isfinite(x).all() else 0 * x for i, x in turned.items()}
 
 
 def kron(params, learning_rate, b1, precond_lr, update_interval, max_rms, max_dim, weight_decay, mask, key):

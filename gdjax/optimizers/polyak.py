@@ -1,0 +1,222 @@
+"""Steps as long as the value says: Polyak's rule, and its descendants with momentum. They read `value=`, as a step passes it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import tree
+from gdjax.nodes import optimizer
+from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.tree import abs_sq
+
+_TINY = float(np.finfo(np.float64).eps)  # a squared norm below this is a gradient of zero
+
+
+def _value(who: str, value: Any) -> jax.Array:
+    if value is None:
+        raise ValueError(f"{who}: update needs value=, the loss at params, as make_step passes it")
+    return jnp.asarray(value, jnp.result_type(float))
+
+
+def _check(who: str, grads: Any, params: Any) -> None:
+    if params is None:
+        raise ValueError(f"{who}: update needs params, got None")
+    tree.check_like(who, "grads", grads, "params", params)
+
+
+def _at(x: Any, count: jax.Array) -> Any:
+    return x(count) if callable(x) else x
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(tree.arithmetic_dtype(x))
+
+
+def _dot(a: Any, b: Any) -> jax.Array:
+    """The real inner product of two trees, in at least float32."""
+    return sum(
+        tree.leafmap(lambda x, y: jnp.sum((jnp.conj(_wide(x)) * _wide(y)).real), a, b),
+        start=jnp.zeros((), jnp.result_type(float)),
+    )
+
+
+class PolyakState(NamedTuple):
+    count: jax.Array | None  # updates so far, () int32; None unless a schedule asks
+
+
+@optimizer(static=("variant",), bounds={"max_learning_rate": "(0, inf)", "scaling": "[0, inf)", "eps": "[0, inf)"})
+def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="sps"):
+    """Polyak's step: as far as a line with this slope takes to come down to the least value.
+
+        u = -scaling min((value - f_min) / (|g|² + eps), max_learning_rate) g
+
+    Args:
+        max_learning_rate: > 0, the longest step, parameter units per gradient unit.
+        scaling: factor of the step; number or schedule.
+        f_min: the least value there is.
+        eps: >= 0, gradient units squared.
+        variant: "sps", or "sps+", which takes a value below f_min for f_min.
+
+    Memory: 0 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
+    Reference: Loizou et al. 2021, equation 2 (SPS_max), arXiv:2002.10542; Polyak 1969.
+    """
+    if variant not in ("sps", "sps+"):
+        raise ValueError(f"polyak_sgd: variant must be 'sps' or 'sps+', got {variant!r}")
+
+    def init(params):
+        _refuse_integers("polyak_sgd", params)
+        return PolyakState(jnp.zeros((), jnp.int32) if callable(scaling) else None)
+
+    def update(grads, state, params=None, *, value=None, **extra_args):
+        if params is not None:
+            tree.check_like("polyak_sgd", "grads", grads, "params", params)
+        factor = _at(scaling, state.count)
+        scaled = jax.tree.map(lambda g: -factor * _wide(g), grads)
+        squared = _dot(scaled, scaled)
+        gap = _value("polyak_sgd", value) - f_min
+        gap = jnp.maximum(gap, 0) if variant == "sps+" else gap
+        moves = squared + eps > _TINY
+        step = jnp.where(moves, jnp.minimum(gap / jnp.where(moves, squared + eps, 1), max_learning_rate), 0)
+        like = grads if params is None else params
+        updates = jax.tree.map(lambda s, p: (step * s).astype(p.dtype), scaled, like)
+        return updates, PolyakState(None if state.count is None else state.count + 1)
+
+    return init, update
+
+
+class MomoState(NamedTuple):
+    exp_avg: Any
+    barf: jax.Array  # () float, averaged value
+    gamma: jax.Array  # () float, averaged <g, p>
+    lb: jax.Array  # () float, lower bound of the value
+    count: jax.Array
+
+
+_MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
+
+
+@optimizer(static=("adapt_lower_bound",), bounds={**_MOMO, "beta": "[0, 1)"})
+def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_lower_bound=False):
+    """MoMo: momentum descent with Polyak's step, for the averaged linear model of the loss.
+
+        m <- beta m + (1 - beta) g,   barf <- ... value,   gamma <- ... <g, p>              the first step has beta = 0
+        tau = min(learning_rate, max(0, q (barf - gamma - lower_bound) + <m, p>) / |m|²),   q = 1 + learning_rate weight_decay
+        u = -tau m - learning_rate weight_decay/q p
+
+    Args:
+        learning_rate: the longest step; number, array or schedule.
+        beta: in [0, 1); memory of about 1/(1 - beta) steps.
+        lower_bound: of the loss.
+        weight_decay: >= 0.
+        adapt_lower_bound: also estimate the bound from below, from what has been seen.
+
+    Memory: 1 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
+    Reference: Schaipp et al. 2024, Algorithms 1 and 3, arXiv:2305.07583.
+    """
+
+    def init(params):
+        _refuse_integers("momo", params)
+        zero = jnp.zeros((), jnp.result_type(float))
+        return MomoState(jax.tree.map(jnp.zeros_like, params), zero, zero, zero + lower_bound, jnp.zeros((), jnp.int32))
+
+    def update(grads, state, params=None, *, value=None, **extra_args):
+        _check("momo", grads, params)
+        keep = jnp.where(state.count == 0, 0.0, beta)
+        barf = keep * state.barf + (1 - keep) * _value("momo", value)
+        m = jax.tree.map(lambda m, g: keep * _wide(m) + (1 - keep) * _wide(g), state.exp_avg, grads)
+        gamma = keep * state.gamma + (1 - keep) * _dot(grads, params)
+        squared, product = _dot(m, m), _dot(m, params)
+        model = _Model(barf, gamma, squared, product, _at(learning_rate, state.count), weight_decay)
+        tau, lb = model.step(state.lb, lower_bound, 1.0, adapt_lower_bound)
+        updates = jax.tree.map(lambda m, p: (model.shrink() * _wide(p) - tau * m).astype(p.dtype), m, params)
+        new = MomoState(m, barf, gamma, lb, state.count + 1)
+        return updates, tree.cast_like(new, state)
+
+    return init, update
+
+
+class _Model(NamedTuple):
+    """What the averages say of the loss along -m: a line through barf - gamma + <m, p> with slope -|m|²."""
+
+    barf: jax.Array
+    gamma: jax.Array
+    squared: jax.Array  # |m|², in the metric of the method
+    product: jax.Array  # <m, p>
+    rate: Any
+    weight_decay: Any
+
+    def shrink(self) -> Any:
+        return -(self.rate * self.weight_decay) / (1 + self.rate * self.weight_decay)
+
+    def step(self, lb: Any, least: Any, correction: Any, adapt: bool) -> tuple[jax.Array, jax.Array]:
+        """(tau, the next lower bound)."""
+        q = 1 + self.rate * self.weight_decay
+        if adapt:
+            cap = q * (self.barf - self.gamma) + self.product
+            lb = jnp.where(cap < q * correction * lb, jnp.maximum(cap / (2 * correction * q), least), lb)
+        moves = self.squared > _TINY
+        reach = jnp.maximum(q * (self.barf - correction * lb - self.gamma) + self.product, 0)
+        polyak = jnp.where(moves, reach / jnp.where(moves, self.squared, 1), 0)
+        tau = jnp.minimum(self.rate / correction, polyak)
+        if adapt:
+            seen = (self.barf + self.product - self.gamma - 0.5 * tau * self.squared) / correction
+            lb = jnp.maximum(seen, least)
+        return tau, lb
+
+
+class MomoAdamState(NamedTuple):
+    exp_avg: Any
+    exp_avg_sq: Any
+    barf: jax.Array
+    gamma: jax.Array
+    lb: jax.Array
+    count: jax.Array
+
+
+@optimizer(static=("adapt_lower_bound",), bounds={**_MOMO, "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"})
+def momo_adam(
+    learning_rate=1e-2, b1=0.9, b2=0.999, eps=1e-8, lower_bound=0.0, weight_decay=0.0, adapt_lower_bound=False
+):
+    """MoMo-Adam: Adam with Polyak's step, for the averaged linear model of the loss in Adam's metric.
+
+        m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g²,   D = eps + sqrt(v_hat),   barf, gamma as `momo`, with b1
+        tau = min(learning_rate/c, max(0, q (barf - gamma - c lower_bound) + <m, p>) / <m, m/D>),   c = 1 - b1^t
+        u = -tau m/D - learning_rate weight_decay/q p,                          q = 1 + learning_rate weight_decay
+
+    Args: as `momo`, and
+        b1: in [0, 1), of the first moment, the value and <g, p>.
+        b2: in [0, 1), of the second moment.
+        eps: >= 0, gradient units.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
+    Differs from: Optax at complex parameters, where it averages g² instead of |g|².
+    Reference: Schaipp et al. 2024, Algorithm 2, arXiv:2305.07583.
+    """
+
+    def init(params):
+        _refuse_integers("momo_adam", params)
+        zero = jnp.zeros((), jnp.result_type(float))
+        m = jax.tree.map(jnp.zeros_like, params)
+        v = jax.tree.map(lambda p: jnp.zeros_like(p.real), params)
+        return MomoAdamState(m, v, zero, zero, zero + lower_bound, jnp.zeros((), jnp.int32))
+
+    def update(grads, state, params=None, *, value=None, **extra_args):
+        _check("momo_adam", grads, params)
+        t = state.count + 1
+        barf = b1 * state.barf + (1 - b1) * _value("momo_adam", value)
+        m = jax.tree.map(lambda m, g: b1 * _wide(m) + (1 - b1) * _wide(g), state.exp_avg, grads)
+        v = jax.tree.map(lambda v, g: b2 * _wide(v) + (1 - b2) * abs_sq(_wide(g)), state.exp_avg_sq, grads)
+        scaled = jax.tree.map(lambda m, v: m / (eps + jnp.sqrt(v / (1 - b2**t))), m, v)
+        gamma = b1 * state.gamma + (1 - b1) * _dot(grads, params)
+        rate = _at(learning_rate, state.count)
+        model = _Model(barf, gamma, _dot(m, scaled), _dot(m, params), rate, weight_decay)
+        tau, lb = model.step(state.lb, lower_bound, 1 - b1**t, adapt_lower_bound)
+        updates = jax.tree.map(lambda d, p: (model.shrink() * _wide(p) - tau * d).astype(p.dtype), scaled, params)
+        new = MomoAdamState(m, v, barf, gamma, lb, t)
+        return updates, tree.cast_like(new, state)
+
+    return init, update
