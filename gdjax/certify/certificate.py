@@ -94,25 +94,30 @@ def _against_torch(twin: Twin, steps: int) -> Row:
     return Row(repr(ours), "torch", "float64", *found, TORCH_LIMIT, note)
 
 
-def _in_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
+def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax", "oracle")) -> Iterator[Row]:
     """Equality: with Optax where it has the call, and with the oracle."""
     limit, why = references.limit_of(ours)
     mine = answers(ours, dtype, steps, {})
-    for name, reference in (("optax", references.optax_reference(ours)), ("oracle", ORACLES[ours.recipe.name])):
+    for name in against:
+        reference = references.optax_reference(ours) if name == "optax" else ORACLES[ours.recipe.name]
         if reference is None:
             continue
         defect = references.defect_of(ours, dtype) if name == "optax" else None
-        if defect == references.NO_COMPLEX:
+        if defect in references.NOT_RUN:
             continue
         found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments), name, dtype, steps, limit)
-        yield Row(repr(ours), name, dtype, *found, None if defect else limit, defect or why)
+        cases, reason = references.left_out(ours.recipe.name, name)
+        without = f"without {', '.join(cases)}: {reason}" if cases else ""
+        yield Row(
+            repr(ours), name, dtype, *found, None if defect else limit, "; ".join(filter(None, (defect, why, without)))
+        )
 
 
 def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, steps: int, limit: float) -> Difference:
     if name == "optax" and ours.recipe.name in references.BY_PARAMETERS:
         params = record(steps, dtype.startswith("complex")).params
         mine, theirs = (jax.tree.map(lambda p, u: p + u, params, updates) for updates in (mine, theirs))
-    without, _ = references.LEFT_OUT.get(ours.recipe.name, ((), ""))
+    without, _ = references.left_out(ours.recipe.name, name)
     return difference(mine, theirs, dtype, limit, without)
 
 

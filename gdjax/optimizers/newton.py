@@ -124,8 +124,8 @@ def _newton_cg(curve: Any, g: jax.Array, rtol: Any, max_steps: int) -> jax.Array
     return jax.lax.while_loop(lambda c: ~c.done, body, start).d
 
 
-def _linearized(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
-    """The parameters (n,), the residuals (k,), their Jacobian (k, n), and the residuals as a function of the vector."""
+def _linearized(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax.Array, Any]:
+    """The residuals (k,), their Jacobian (k, n), and the residuals as a function of the parameters' vector (n,)."""
     p = ravel(params, dtype)
 
     def function(x):
@@ -133,7 +133,7 @@ def _linearized(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax
 
     r = function(p)
     jacobian = (jax.jacfwd if p.size <= 2 * r.size else jax.jacrev)(function)(p)
-    return p, r, jacobian, function
+    return r, jacobian, function
 
 
 def _damped_least_squares(jacobian: jax.Array, r: jax.Array, damping: jax.Array) -> jax.Array:
@@ -173,7 +173,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         dtype = _checked("gauss_newton", params)
         if not jax.tree.leaves(params):
             return grads, state._replace(count=state.count + 1)
-        p, r, jacobian, function = _linearized(residuals, params, dtype)
+        r, jacobian, function = _linearized(residuals, params, dtype)
         direction = -jnp.linalg.lstsq(jacobian, r)[0]
         rate = jnp.asarray(_rate(learning_rate, state.count), dtype)
         value, grad = 0.5 * dot(r, r), _as_jax_gradient(dot(r, jacobian), params)
@@ -222,7 +222,7 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
         dtype = _checked("levenberg_marquardt", params)
         if not jax.tree.leaves(params):
             return grads, state._replace(count=state.count + 1)
-        p, r, jacobian, function = _linearized(residuals, params, dtype)
+        r, jacobian, function = _linearized(residuals, params, dtype)
         scale = jnp.max(jnp.sum(jacobian * jacobian, axis=0))
         first = initial_damping * jnp.where(scale > 0, scale, 1)
         damping = jnp.where(state.count > 0, state.damping, first).astype(dtype)

@@ -55,7 +55,7 @@ def cocob_rule(
     reward = jnp.maximum(reward - (jnp.conj(c) * (p - init_particles)).real, 0)
     cumulative_gradients = cumulative_gradients - c
     bet = cumulative_gradients / (scale * jnp.maximum(subgradients + scale, alpha * scale)) * (scale + reward)
-    return p - (init_particles + bet), {
+    return (p - init_particles) - bet, {
         "init_particles": init_particles,
         "cumulative_gradients": cumulative_gradients,
         "scale": scale,

@@ -51,8 +51,8 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
     Memory: 2 memory_size + 3 x params (in float32 at least).   Raises: ValueError if memory_size < 1, or if update is
         called without a `value_fn=` to search.
     Differs from: Optax, which keeps pairs with s'y < 0, after which its direction may go up, and pairs that are not
-        finite, after which it is NaN for ever. Here both are left out, and a step of length 0 (a failed search) clears the
-        memory.
+        finite, after which it is NaN for ever. Here both are left out, and where a step has changed nothing (a failed
+        search) the next goes along g.
     Reference: Liu & Nocedal 1989; Byrd, Nocedal & Schnabel 1994, Theorem 2.2 (the compact form).
     """
     if memory_size < 1:
@@ -177,27 +177,26 @@ def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
     def update(grads, state, params=None, **extra_args):
         given = _prepare("bfgs", grads, params, linesearch, extra_args)
         p, g = (ravel(x, state.params.dtype) for x in (params, grads))
-        inverse, good = _corrected(state, p - state.params, g - state.updates)
-        pairs = state.pairs + good
+        inverse, pairs = _corrected(state, p - state.params, g - state.updates)
         direction = jnp.where(pairs > 0, 1, _first(g)) * dot(inverse, g)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
-        return updates, BFGSState(state.count + 1, p, g, inverse, pairs, found)
+        return updates, BFGSState(state.count + 1, p, g, inverse, pairs.astype(jnp.int32), found)
 
     return init, update
 
 
 def _corrected(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The inverse Hessian after a pair, and whether it was one; the identity again after a step of length 0."""
+    """The inverse Hessian after a pair, and how many it has seen; anew where a step has changed nothing."""
     sy, yy = dot(s, y), dot(y, y)
-    good = _is_pair(state.count, sy, yy)
+    good, nothing_changed = _is_pair(state.count, sy, yy), yy == 0
     s, y, sy = jnp.where(good, s, 0), jnp.where(good, y, 0), jnp.where(good, sy, 1)
     inverse = state.inverse_hessian * jnp.where(good & (state.pairs == 0), sy / jnp.where(good, yy, 1), 1)
     h_y = dot(inverse, y)
     cross = jnp.outer(s, h_y) / sy
     inverse = inverse - cross - cross.T + jnp.outer(s, s) * ((1 + dot(y, h_y) / sy) / sy)
-    stuck = (state.count > 0) & ~good & ~jnp.any(s != 0) & jnp.isfinite(yy)
-    return jnp.where(stuck, jnp.eye(len(s), dtype=s.dtype), inverse), good
+    inverse = jnp.where(nothing_changed, jnp.eye(len(s), dtype=s.dtype), inverse)
+    return inverse, jnp.where(nothing_changed, 0, state.pairs + good)
 
 
 class NonlinearCGState(NamedTuple):
