@@ -86,6 +86,15 @@ from gdjax.optimizers import sophia as sophia
 from gdjax.optimizers import hutchinson as hutchinson
 from gdjax.optimizers import gauss_newton_bartlett as gauss_newton_bartlett
 from gdjax.optimizers import empirical_fisher as empirical_fisher
+from gdjax.optimizers import lbfgs as lbfgs
+from gdjax.optimizers import bfgs as bfgs
+from gdjax.optimizers import nonlinear_cg as nonlinear_cg
+from gdjax.optimizers import newton as newton
+from gdjax.optimizers import gauss_newton as gauss_newton
+from gdjax.optimizers import levenberg_marquardt as levenberg_marquardt
+from gdjax.optimizers import line_search as line_search
+from gdjax.optimizers import zoom as zoom
+from gdjax.optimizers import backtracking as backtracking
 from gdjax.optimizers import chain as chain
 from gdjax.optimizers import clip_by_global_norm as clip_by_global_norm
 from gdjax.optimizers import decay_weights as decay_weights

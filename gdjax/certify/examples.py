@@ -31,6 +31,7 @@ from gdjax.optimizers import (
     adopt,
     amsgrad,
     asgd,
+    bfgs,
     cocob,
     dadapt_adamw,
     dog,
@@ -39,9 +40,12 @@ from gdjax.optimizers import (
     empirical_fisher,
     fromage,
     galore,
+    gauss_newton,
     kron,
     lamb,
     lars,
+    lbfgs,
+    levenberg_marquardt,
     lion,
     madgrad,
     mars,
@@ -51,7 +55,9 @@ from gdjax.optimizers import (
     muon,
     nadam,
     nadamw,
+    newton,
     noisy_sgd,
+    nonlinear_cg,
     novograd,
     optimistic_adam_v2,
     optimistic_gradient_descent,
@@ -90,6 +96,11 @@ def filled_matrices(params: Any) -> Any:
 
 def galore_matrices(params: Any) -> Any:
     return jax.tree.map(lambda p: GaLoreDimensionNumbers() if p.ndim == 2 and p.size else None, params)
+
+
+def bent(params: Any) -> Any:
+    """Residuals of the least-squares methods' examples: 0 at 0 and nowhere linear."""
+    return jax.tree.map(lambda p: p + 0.1 * p * p, params)
 
 
 EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
@@ -260,6 +271,21 @@ EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
             hessian_diagonal_fn=empirical_fisher(),
         ),
     ],
+    "lbfgs": lambda: [
+        lbfgs(0.01, linesearch=None),
+        lbfgs(schedules.cosine(0.5, 1000), memory_size=3, scale_init_precond=False, linesearch=None),
+    ],
+    "bfgs": lambda: [bfgs(0.01, linesearch=None), bfgs(schedules.cosine(0.5, 1000), linesearch=None)],
+    "nonlinear_cg": lambda: [
+        nonlinear_cg(0.01, restart=1e6, linesearch=None),
+        nonlinear_cg(schedules.cosine(0.5, 1000), method="fletcher_reeves", restart=1e6, linesearch=None),
+        nonlinear_cg(0.01, method="hestenes_stiefel", restart=1e6, linesearch=None),
+        nonlinear_cg(0.01, method="dai_yuan", restart=1e6, linesearch=None),
+        nonlinear_cg(0.01, method="hager_zhang", restart=1e6, linesearch=None),
+    ],
+    "newton": lambda: [newton(), newton(0.5, damping=0.1, solver="dense", linesearch=None), newton(solver="cg")],
+    "gauss_newton": lambda: [gauss_newton(bent)],
+    "levenberg_marquardt": lambda: [levenberg_marquardt(bent)],
     "sgd": lambda: [
         sgd(0.01),
         sgd(0.01, momentum=0.9),

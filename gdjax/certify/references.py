@@ -20,6 +20,7 @@ LIMITS: dict[str, tuple[float, str]] = {
         1e-10,
         "where a mean gradient cancels, division by gamma nu magnifies the rounding left of it, 1e4 times at g = 1",
     ),
+    "bfgs(": (1e-8, "pairs of noise with s'y near 0 make an inverse Hessian of any condition"),
     "rmsprop(0.01, initial_scale=1, centered=True": (
         1e-8,
         "the variance of a constant gradient is a difference of equal numbers: rounding is all that is left of it",
@@ -33,6 +34,8 @@ NOT_RUN = (NO_COMPLEX, NO_SCALARS)
 
 # The beginning of a call, alone or with a dtype, whose Optax 0.2.8 twin is wrong, and how; a test of each shows it.
 PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = {
+    ("lbfgs(", "float64"): "Optax keeps pairs of negative curvature and of infinite gradients",
+    ("lbfgs(", "complex128"): "Optax keeps pairs of negative curvature and of infinite gradients",
     ("adadelta(", "complex128"): "Optax averages g² instead of |g|²",
     ("simplified_ademamix(", "complex128"): "Optax averages g² instead of |g|²",
     ("madgrad(", "float64"): "Optax takes sqrt(t) in float32",

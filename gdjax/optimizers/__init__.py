@@ -29,6 +29,7 @@ from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.line_search import backtracking, line_search, zoom
 from gdjax.optimizers.matrix import galore, muon
 from gdjax.optimizers.moments import adam, adam_atan2, adamw, nadam, nadamw
+from gdjax.optimizers.newton import gauss_newton, levenberg_marquardt, newton
 from gdjax.optimizers.noisy import noisy_sgd
 from gdjax.optimizers.parameter_free import cocob, dadapt_adamw, dog, dowg, prodigy
 from gdjax.optimizers.polyak import momo, momo_adam, polyak_sgd
@@ -134,6 +135,12 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
         sparse_adam,
         dpsgd,
         sophia,
+        lbfgs,
+        bfgs,
+        nonlinear_cg,
+        newton,
+        gauss_newton,
+        levenberg_marquardt,
     )
 }
 WRAPPERS: dict[str, Callable[..., Optimizer]] = {
@@ -143,6 +150,7 @@ WRAPPERS: dict[str, Callable[..., Optimizer]] = {
         clip_by_global_norm,
         decay_weights,
         reduce_on_plateau,
+        line_search,
         average,
         tail_average,
         lookahead,

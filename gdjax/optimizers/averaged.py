@@ -30,7 +30,7 @@ def schedule_free_sgd(
 ):
     """Schedule-free descent: plain descent, averaged as it goes.
 
-        u as `schedule_free` around  u_base = -learning_rate (g + weight_decay p)
+        z <- z - learning_rate (g + weight_decay p),     the parameters and their average as `schedule_free`
 
     Args: as `schedule_free`, and
         warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
@@ -60,7 +60,8 @@ def schedule_free_adamw(
 ):
     """Schedule-free AdamW: AdamW whose momentum is the averaging.
 
-        u as `schedule_free` around  u_base = -learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),  nu_hat as `adam`
+        z <- z - learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),                        nu_hat as `adam`
+        the parameters and their average as `schedule_free`
 
     Args: as `schedule_free`, and
         warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.

@@ -60,7 +60,8 @@ def adafactor(
         factored: False keeps the whole second moment.
         weight_decay_mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
-    Memory: rows + columns of each matrix (1 x params where not factored, +1 momentum).   Raises: ValueError outside these ranges.
+    Memory: rows + columns of each matrix (1 x params where not factored, +1 momentum).
+    Raises: ValueError outside these ranges.
     Differs from: Optax, which gives NaN for decay_offset > 0; here the memory starts anew after that many steps.
     Reference: Shazeer & Stern 2018, Algorithms 4 and 5, arXiv:1804.04235.
     """
@@ -74,7 +75,7 @@ def adafactor(
     slots = {
         "v_row": Slot(without(1), real=True),
         "v_col": Slot(without(0), real=True),
-        "v": Slot(lambda p: jnp.zeros_like(p) if axes(p) is None else jnp.zeros((1,)), real=True),
+        "v": Slot(lambda p: jnp.zeros_like(p.real) if axes(p) is None else jnp.zeros((1,)), real=True),
     }
     options = {"decay_rate": decay_rate, "decay_offset": decay_offset, "eps": eps}
     given = {"clipping_threshold": clipping_threshold, "momentum": momentum, "weight_decay_rate": weight_decay_rate}
@@ -154,8 +155,8 @@ def sm3(learning_rate, momentum=0.9):
         nu(i, j) = min(row_i, column_j) + g²,     row_i <- max_j nu(i, j),   column_j <- max_i nu(i, j)
         nu <- momentum nu + (1 - momentum) g / sqrt(nu(i, j) + 1e-8),     u = -learning_rate nu
 
-    and likewise for any number of axes; a vector has one sum an entry. The state's mu holds the sums of all axes of a leaf in
-    a row, its nu the averaged direction (Optax's names).
+    and likewise for any number of axes; a vector has one sum an entry. The state's mu holds the sums of all axes of a leaf
+    in a row, its nu the averaged direction (Optax's names).
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.

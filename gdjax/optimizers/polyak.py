@@ -1,4 +1,4 @@
-"""Steps as long as the value says: Polyak's rule, and its descendants with momentum. They read `value=`, as a step passes it."""
+"""Steps as long as the value says: Polyak's rule, and its descendants with momentum. They read `value=`."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
     """MoMo: momentum descent with Polyak's step, for the averaged linear model of the loss.
 
         m <- beta m + (1 - beta) g,   barf <- ... value,   gamma <- ... <g, p>              the first step has beta = 0
-        tau = min(learning_rate, max(0, q (barf - gamma - lower_bound) + <m, p>) / |m|²),   q = 1 + learning_rate weight_decay
-        u = -tau m - learning_rate weight_decay/q p
+        tau = min(learning_rate, max(0, q (barf - gamma - lower_bound) + <m, p>) / |m|²)
+        q = 1 + learning_rate weight_decay,     u = -tau m - learning_rate weight_decay/q p
 
     Args:
         learning_rate: the longest step; number, array or schedule.
@@ -121,7 +121,8 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
     def init(params):
         _refuse_integers("momo", params)
         zero = jnp.zeros((), jnp.result_type(float))
-        return MomoState(jax.tree.map(jnp.zeros_like, params), zero, zero, zero + lower_bound, jnp.zeros((), jnp.int32))
+        m, count = jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32)
+        return MomoState(m, zero, zero, zero + lower_bound, count)
 
     def update(grads, state, params=None, *, value=None, **extra_args):
         _check("momo", grads, params)

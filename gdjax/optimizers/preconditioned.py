@@ -23,7 +23,7 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
 
 class PreconditionedState(NamedTuple):
     count: jax.Array  # updates so far, () int32
-    leaves: tuple  # one state for each leaf of the parameters, a dict by the equation's symbols
+    leaves: Any  # a tree like the parameters, at each leaf a dict by the equation's symbols
 
 
 def _leaf_by_leaf(who: str, init_leaf: Callable, step_leaf: Callable, learning_rate: Any, weight_decay: Any, mask: Any):
@@ -31,25 +31,28 @@ def _leaf_by_leaf(who: str, init_leaf: Callable, step_leaf: Callable, learning_r
 
     def init(params):
         _refuse_integers(who, params)
-        leaves = tuple(init_leaf(p.astype(tree.arithmetic_dtype(p))) for p in jax.tree.leaves(params))
+        leaves = jax.tree.map(lambda p: init_leaf(p.astype(tree.arithmetic_dtype(p))), params)
         return PreconditionedState(jnp.zeros((), jnp.int32), leaves)
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
         if params is None:
-            raise ValueError(f"{who}: update needs params to decay them, got None")
+            raise ValueError(f"{who}: update needs params, got None")
         tree.check_like(who, "grads", grads, "params", params)
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         decay = weight_decay(state.count) if callable(weight_decay) else weight_decay
-        updates, leaves = [], []
-        decaying = jax.tree.leaves(tree.spread_mask(mask, params))
-        for i, (g, p, decays) in enumerate(zip(jax.tree.leaves(grads), jax.tree.leaves(params), decaying, strict=True)):
+        structure = jax.tree.structure(params)
+        numbers = structure.unflatten(range(structure.num_leaves))
+
+        def of_leaf(g, p, i, decays, old):
             wide = tree.arithmetic_dtype(g, p)
-            direction, new = step_leaf(g.astype(wide), state.count, i, state.leaves[i])
+            direction, new = step_leaf(g.astype(wide), state.count, i, old)
             step = rate * (direction + (decay * p if decays else 0))
-            updates.append((-step).astype(p.dtype))
-            leaves.append(tree.cast_like(new, state.leaves[i]))
-        return jax.tree.structure(params).unflatten(updates), PreconditionedState(state.count + 1, tuple(leaves))
+            return (-step).astype(p.dtype), tree.cast_like(new, old)
+
+        done = tree.leafmap(of_leaf, grads, params, numbers, tree.spread_mask(mask, params), state.leaves)
+        leaves = structure.unflatten([new for _, new in done])
+        return structure.unflatten([u for u, _ in done]), PreconditionedState(state.count + 1, leaves)
 
     return init, update
 

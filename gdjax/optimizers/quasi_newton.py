@@ -109,7 +109,7 @@ def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scale: jax.Array) -> 
     (sg, yg), (sy, yy), m = with_g, state.products, state.products.shape[-1]
     sy_each, yy_each = state.products.reshape(2, -1)[:, :: m + 1]  # the diagonals
     nothing_changed = yy_each[-1] == 0  # as after a failed search: the memory has led nowhere
-    good = (sy_each > jnp.finfo(sy.dtype).tiny) & ~nothing_changed
+    good = (sy_each > jnp.finfo(sy.dtype).tiny) & ~nothing_changed & jnp.isfinite(with_g).all()
     pairs = good[:, None] & good
     triangle = jnp.where(pairs, jnp.triu(sy), jnp.eye(m, dtype=sy.dtype))
     alpha = _solve(triangle, jnp.where(good, sg, 0), transposed=False)
@@ -178,7 +178,8 @@ def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
         given = _prepare("bfgs", grads, params, linesearch, extra_args)
         p, g = (ravel(x, state.params.dtype) for x in (params, grads))
         inverse, pairs = _corrected(state, p - state.params, g - state.updates)
-        direction = jnp.where(pairs > 0, 1, _first(g)) * dot(inverse, g)
+        usable = (pairs > 0) & jnp.isfinite(g).all()
+        direction = jnp.where(usable, dot(inverse, g), _first(g) * g)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, BFGSState(state.count + 1, p, g, inverse, pairs.astype(jnp.int32), found)
@@ -295,7 +296,8 @@ def _is_pair(count, sy, yy) -> jax.Array:
 
 def _first(g: jax.Array) -> jax.Array:
     """The scale of a first step, when nothing is known: at most of unit length."""
-    return jnp.minimum(1, jax.lax.rsqrt(dot(g, g)))
+    square = dot(g, g)
+    return jnp.where(jnp.isfinite(square), 1 / jnp.sqrt(jnp.maximum(square, 1)), 1)
 
 
 def _descending(direction: jax.Array, steepest: jax.Array, g: jax.Array) -> jax.Array:

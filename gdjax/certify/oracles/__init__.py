@@ -15,6 +15,7 @@ from gdjax.certify.oracles import (
     polyak,
     preconditioned,
     private,
+    quasi_newton,
     second_moments,
     sign,
     sparse,
@@ -23,6 +24,9 @@ from gdjax.certify.oracles.lift import Oracle
 
 ORACLES: dict[str, Oracle] = {
     "sgd": descent.sgd,
+    "lbfgs": quasi_newton.lbfgs,
+    "bfgs": quasi_newton.bfgs,
+    "nonlinear_cg": quasi_newton.nonlinear_cg,
     "momentum": descent.momentum,
     "adagrad": adaptive.adagrad,
     "rmsprop": adaptive.rmsprop,

@@ -78,7 +78,7 @@ def muon(
 def galore(
     params, learning_rate, rank, update_proj_gap, scale, base_optimizer, weight_decay, mask, weight_dimension_numbers
 ):
-    """With Adam as the base. The singular vectors are XLA's, in single precision: their signs are free and part of the path."""
+    """With Adam as the base. The singular vectors are XLA's, in single precision: their signs are part of the path."""
     projectors, mu, nu, updates = [None] * len(params), [0] * len(params), [0] * len(params), None
     for t in itertools.count(1):
         grads, params, _ = yield updates

@@ -21,7 +21,7 @@ def _split(vector, like):
 def polyak_sgd(params, max_learning_rate, scaling, f_min, eps, variant):
     updates = None
     for t in itertools.count(1):
-        grads, params, value = yield updates
+        grads, _, value = yield updates
         g = at(scaling, t) * _flat(grads)
         squared = np.sum(abs_sq(g))
         gap = max(value - f_min, 0) if variant == "sps+" else value - f_min

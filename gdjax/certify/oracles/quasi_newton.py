@@ -56,7 +56,7 @@ def lbfgs(params, learning_rate, memory_size, scale_init_precond, linesearch=Non
             pairs.append((s, y) if good else None)
             scale = s @ y / (y @ y) if good else scale
             changed = (y != 0).any()
-        usable = [pair for pair in pairs if pair is not None] if changed else []
+        usable = [pair for pair in pairs if pair is not None] if changed and np.isfinite(g).all() else []
         q, alphas = g.copy(), []
         for s, y in reversed(usable):
             alphas.append(s @ q / (s @ y))
@@ -78,11 +78,11 @@ def bfgs(params, learning_rate, linesearch=None):
             s, y = x - last[0], g - last[1]
             if _bowl_like(s, y):
                 before = identity * (s @ y / (y @ y)) if inverse is None else inverse
-                turn = identity - np.outer(s, y) / (s @ y)
-                inverse = turn @ before @ turn.T + np.outer(s, s) / (s @ y)
+                half = before - np.outer(s, y @ before) / (s @ y)  # (I - s y'/s'y) H, then times its transpose
+                inverse = half - np.outer(half @ y, s) / (s @ y) + np.outer(s, s) / (s @ y)
             elif not (y != 0).any():
                 inverse = None
-        d = _capped(g) * g if inverse is None else inverse @ g
+        d = _capped(g) * g if inverse is None or not np.isfinite(g).all() else inverse @ g
         u, last, step = _part(-_rate(learning_rate, step) * d, grads), (x, g), step + 1
 
 

@@ -215,7 +215,7 @@ def _filled(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
 def _update(inner: Optimizer, grads: Any, state: Any, params: Any, mine: Sequence[bool], extra_args: dict) -> tuple:
     """The inner update on its own leaves; the extra arguments that are about parameters are cut down alike."""
     own = dict(extra_args)
-    if own.get("grad") is not None:
+    if own.get("grad") is not None and len(jax.tree.leaves(own["grad"])) == len(mine):
         own["grad"] = _part(own["grad"], mine)
     if params is not None and own.get("value_fn") is not None:
         own["value_fn"] = _of_part(own["value_fn"], params, mine)
