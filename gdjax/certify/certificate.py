@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.certify import references
+from gdjax.certify import closed_loop, references
 from gdjax.certify.examples import examples
 from gdjax.certify.measure import Difference, difference, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES
@@ -61,11 +61,12 @@ def certify(
     return found
 
 
-def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any]) -> Any:
+def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any], per_example: bool = False) -> Any:
     """The updates of an optimizer, or of an oracle with these arguments, on the recording in a dtype."""
     kind = jnp.dtype(dtype)
     with jax.enable_x64(jnp.finfo(kind).bits == 64):
         recording = record(steps, jnp.issubdtype(kind, jnp.complexfloating)).cast(kind)
+        recording = recording.per_example(4) if per_example else recording
         if isinstance(x, tuple):
             return updates_of(x, recording)
         return oracle_updates(x, arguments, recording)
@@ -73,6 +74,11 @@ def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any]) -> Any:
 
 def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
     """All rows of an optimizer: every example in double precision, the first also in the others."""
+    for call, reference, distance in closed_loop.minima(name) if name in closed_loop.METHODS else ():
+        note = "how far above the least value it ends" if reference == "minimum" else "between the values reached"
+        yield Row(call, reference, "float64", distance, float("nan"), None, closed_loop.LIMIT, note)
+    if name not in ORACLES:
+        return
     calls = examples(name)
     for ours in calls:
         yield from _in_double(ours, steps, "float64")
@@ -97,7 +103,8 @@ def _against_torch(twin: Twin, steps: int) -> Row:
 def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax", "oracle")) -> Iterator[Row]:
     """Equality: with Optax where it has the call, and with the oracle."""
     limit, why = references.limit_of(ours)
-    mine = answers(ours, dtype, steps, {})
+    single = ours.recipe.name in references.PER_EXAMPLE
+    mine = answers(ours, dtype, steps, {}, single)
     for name in against:
         reference = references.optax_reference(ours) if name == "optax" else ORACLES[ours.recipe.name]
         if reference is None:
@@ -105,7 +112,9 @@ def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax
         defect = references.defect_of(ours, dtype) if name == "optax" else None
         if defect in references.NOT_RUN:
             continue
-        found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments), name, dtype, steps, limit)
+        found = _compare(
+            ours, mine, answers(reference, dtype, steps, ours.arguments, single), name, dtype, steps, limit
+        )
         cases, reason = references.left_out(ours.recipe.name, name)
         without = f"without {', '.join(cases)}: {reason}" if cases else ""
         yield Row(
@@ -114,7 +123,7 @@ def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax
 
 
 def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, steps: int, limit: float) -> Difference:
-    if name == "optax" and ours.recipe.name in references.BY_PARAMETERS:
+    if ours.recipe.name in references.BY_PARAMETERS:
         params = record(steps, dtype.startswith("complex")).params
         mine, theirs = (jax.tree.map(lambda p, u: p + u, params, updates) for updates in (mine, theirs))
     without, _ = references.left_out(ours.recipe.name, name)
@@ -127,14 +136,14 @@ def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
     Each has its own truth: our hyperparameters are numbers of the dtype's width, Optax's are Python's.
     """
     oracle, twin = ORACLES[ours.recipe.name], references.optax_reference(ours)
-    limit, note = None, ""
+    limit, note, single = None, "", ours.recipe.name in references.PER_EXAMPLE
     if twin is not None and references.defect_of(ours, dtype) is None:
-        truth = answers(oracle, dtype, steps, ours.arguments)
-        its = difference(answers(twin, dtype, steps, {}), truth, dtype, 0.0).relative
+        truth = answers(oracle, dtype, steps, ours.arguments, single)
+        its = difference(answers(twin, dtype, steps, {}, single), truth, dtype, 0.0).relative
         limit = max(TIMES_OPTAX * its, 64 * float(jnp.finfo(dtype).eps))
         note = f"Optax: {its:.1e}"
-    truth = answers(oracle, dtype, steps, _rounded(ours))
-    found = difference(answers(ours, dtype, steps, {}), truth, dtype, limit or jnp.inf)
+    truth = answers(oracle, dtype, steps, _rounded(ours), single)
+    found = difference(answers(ours, dtype, steps, {}, single), truth, dtype, limit or jnp.inf)
     yield Row(repr(ours), "oracle", dtype, *found, limit, note)
 
 

@@ -277,9 +277,9 @@ EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     ],
     "bfgs": lambda: [bfgs(0.01, linesearch=None), bfgs(schedules.cosine(0.5, 1000), linesearch=None)],
     "nonlinear_cg": lambda: [
-        nonlinear_cg(0.01, restart=1e6, linesearch=None),
+        nonlinear_cg(0.01, linesearch=None),
         nonlinear_cg(schedules.cosine(0.5, 1000), method="fletcher_reeves", restart=1e6, linesearch=None),
-        nonlinear_cg(0.01, method="hestenes_stiefel", restart=1e6, linesearch=None),
+        nonlinear_cg(0.01, method="hestenes_stiefel", restart=0.5, linesearch=None),
         nonlinear_cg(0.01, method="dai_yuan", restart=1e6, linesearch=None),
         nonlinear_cg(0.01, method="hager_zhang", restart=1e6, linesearch=None),
     ],

@@ -20,6 +20,9 @@ LIMITS: dict[str, tuple[float, str]] = {
         1e-10,
         "where a mean gradient cancels, division by gamma nu magnifies the rounding left of it, 1e4 times at g = 1",
     ),
+    "lbfgs(": (1e-10, "pairs of noise that nearly depend on each other magnify the rounding of either order of sums"),
+    "nonlinear_cg(learning_rate=0.01, method='dai_yuan'": (1e-8, "d'y passes through 0 and divides"),
+    "nonlinear_cg(learning_rate=0.01, method='hager_zhang'": (1e-8, "d'y passes through 0 and divides"),
     "bfgs(": (1e-8, "pairs of noise with s'y near 0 make an inverse Hessian of any condition"),
     "rmsprop(0.01, initial_scale=1, centered=True": (
         1e-8,
@@ -56,8 +59,8 @@ PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = {
     "schedule_free_adamw(learning_rate=0.01, warmup": "Optax never reads schedule(0) for the weights",
 }
 
-# Optimizers whose Optax twin takes its update as a difference of parameters, which loses digits where the step is small:
-# against it what counts is where the parameters go.
+# Optimizers whose references take the update as a difference of parameters, which loses digits where the step is small:
+# what counts is where the parameters go.
 BY_PARAMETERS = ("schedule_free_sgd", "schedule_free_adamw", "cocob")
 
 NORMS = "what is not finite in one leaf is in the norms of all"
@@ -66,10 +69,16 @@ NORMS = "what is not finite in one leaf is in the norms of all"
 LEFT_OUT: dict[str | tuple[str, str], tuple[tuple[str, ...], str]] = {
     "shampoo": (("huge",), "directions that the gradient never had are rounding, and eps is nothing beside it"),
     "soap": (("huge", "matrix"), "where gradients span less than the axis, the eigenvectors of the rest are free"),
-    **dict.fromkeys(("momo", "momo_adam", "dadapt_adamw", "prodigy"), (("non_finite",), NORMS)),
+    **dict.fromkeys(("dadapt_adamw", "prodigy"), (("non_finite",), NORMS)),
+    **dict.fromkeys(
+        ("momo", "momo_adam"), (("non_finite", "huge"), f"{NORMS}; the value there is not that of the slope")
+    ),
     ("dadapt_adamw", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
     ("prodigy", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
 }
+
+# Optimizers that are fed the gradients of single examples, here of the last four steps.
+PER_EXAMPLE = ("dpsgd",)
 
 # Optimizers of real parameters only, and why.
 REAL_ONLY: dict[str, str] = {

@@ -31,8 +31,12 @@ class Recording(NamedTuple):
         real = jnp.finfo(dtype).dtype
         return Recording(*(jax.tree.map(lambda x: x.astype(dtype), t) for t in self[:2]), self.values.astype(real))
 
-    def case(self, index: int) -> Recording:
-        return jax.tree.map(lambda x: x[index], self)
+    def per_example(self, number: int) -> Recording:
+        """Gradients of so many examples at each step, (cases, steps, number, ...): its own and those of the steps before."""
+        lags = range(number)
+        return self._replace(
+            grads=jax.tree.map(lambda g: np.stack([np.roll(g, k, axis=1) for k in lags], axis=2), self.grads)
+        )
 
 
 def _spectrum(x: Any) -> Any:

@@ -217,7 +217,7 @@ def objective(
     def value_of(params):
         return value_fn(params, **rest)
 
-    if value is None or grad is None:
+    if value is None or jax.tree.structure(grad) != jax.tree.structure(params):  # optax.masked does not mask grad=
         value, grad = jax.value_and_grad(value_of)(params)
     return {"value": value, "grad": grad, "value_fn": value_of}
 

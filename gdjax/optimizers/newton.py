@@ -170,7 +170,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        dtype = _checked("gauss_newton", params)
+        dtype = _checked("gauss_newton", grads, params)
         if not jax.tree.leaves(params):
             return grads, state._replace(count=state.count + 1)
         r, jacobian, function = _linearized(residuals, params, dtype)
@@ -219,7 +219,7 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        dtype = _checked("levenberg_marquardt", params)
+        dtype = _checked("levenberg_marquardt", grads, params)
         if not jax.tree.leaves(params):
             return grads, state._replace(count=state.count + 1)
         r, jacobian, function = _linearized(residuals, params, dtype)
@@ -247,9 +247,8 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
     return init, update
 
 
-def _checked(who: str, params: Any) -> Any:
-    if params is None:
-        raise ValueError(f"{who}: update needs params, got None")
+def _checked(who: str, grads: Any, params: Any) -> Any:
+    _prepare(who, grads, params, None, {})
     return flat_dtype(params)
 
 

@@ -91,7 +91,7 @@ def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState
     new, with_g = (_in_order(state, x) for x in products(memory, pair[1], g))
     older = jnp.pad(state.products[:, 1:, 1:], ((0, 0), (0, 1), (0, 1)))
     table = jnp.where(last, new[:, :, None], jnp.where(last[:, None], new[:, None], older))
-    table = jnp.where(jnp.isfinite(table), table, 0)
+    table = jnp.where(jnp.isfinite(table), table, -1)  # so that it is no pair
     sy, yy = new[:, -1]
     first = jnp.where(jnp.isfinite(yy), 1 / jnp.sqrt(jnp.maximum(yy, 1)), 1)  # y is g: of unit length at most
     scale = jnp.where(_is_pair(state.count, sy, yy), sy / yy, jnp.where(state.count > 0, state.identity_scale, first))

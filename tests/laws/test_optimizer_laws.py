@@ -74,6 +74,7 @@ VARIANTS = {
 SHRINKS = "it shrinks the parameters"
 OPTAX_DTYPES = "the states of Optax change dtype, which is why ours exist"
 SIXTEEN_BITS = "its updates of 16-bit leaves are float32: the difference of two such numbers is often no such number"
+RESIDUALS = "it goes by its residuals, not by the gradient"
 PER_EXAMPLE = "its gradients are those of single examples"
 EXCEPT: dict[str, dict[str, str]] = {
     "zero": {
@@ -86,7 +87,10 @@ EXCEPT: dict[str, dict[str, str]] = {
         "fromage": SHRINKS,
         "noisy_sgd": "it shakes",
         "yogi": "its first moment starts at 1e-6, as Optax's",
+        "gauss_newton": RESIDUALS,
+        "levenberg_marquardt": RESIDUALS,
     },
+    "descends": {"gauss_newton": RESIDUALS, "levenberg_marquardt": RESIDUALS},
     "every pair": {
         **dict.fromkeys(("from optax", "chain"), OPTAX_DTYPES),
         **dict.fromkeys(("master_weights", "stochastic_rounding"), SIXTEEN_BITS),

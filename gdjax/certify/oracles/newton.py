@@ -57,7 +57,8 @@ def levenberg_marquardt(start, residuals, jacobian, steps, initial_damping=1e-3)
         g = j.T @ r
         h = np.linalg.solve(j.T @ j + mu * np.eye(x.size), -g)
         new = residuals(x + h)
-        rho = (r @ r - new @ new) / (h @ (mu * h - g))
+        with np.errstate(invalid="ignore"):  # 0/0 at the solution: refused
+            rho = (r @ r - new @ new) / (h @ (mu * h - g))
         if rho > 0:
             x, mu, nu = x + h, mu * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
         else:
