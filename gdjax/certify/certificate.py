@@ -18,7 +18,6 @@ from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
 from gdjax.nodes import Optimizer, as_optimizer
 
 DTYPES = ("float64", "float32", "bfloat16")
-TORCH_LIMIT = 1e-11  # relative: its updates are differences of parameters, which loses digits
 TIMES_OPTAX = 4.0  # below double precision ours may be this much further from the truth than Optax is, by luck
 
 
@@ -93,11 +92,9 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
 
 def _against_torch(twin: Twin, steps: int) -> Row:
     ours = twin.ours()
-    found = difference(
-        answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps)), "float64", TORCH_LIMIT
-    )
+    found = difference(answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps)), "float64", twin.limit)
     note = f"torch.optim.{twin.torch}({', '.join(f'{k}={v}' for k, v in twin.arguments.items())})"
-    return Row(repr(ours), "torch", "float64", *found, TORCH_LIMIT, note)
+    return Row(repr(ours), "torch", "float64", *found, twin.limit, note)
 
 
 def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax", "oracle")) -> Iterator[Row]:

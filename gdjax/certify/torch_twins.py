@@ -10,8 +10,8 @@
 | Adam(amsgrad=True)     | none: the maximum is taken of the raw moment and corrected afterwards  |
 | Adamax                 | `adamax`, same arguments                                               |
 | RAdam(eps=0)           | `radam(eps=0)`; eps enters before the correction there                 |
-| Rprop                  | `rprop`, the rate being the first step size                            |
-| ASGD                   | `asgd`, same arguments                                                 |
+| Rprop                  | `rprop(delayed=False)`, the rate being the first step size             |
+| ASGD                   | `asgd`, same arguments; its rate is held in single precision           |
 
 NAdam has no twin: torch schedules b1 (momentum_decay), even at 0.
 """
@@ -34,6 +34,7 @@ class Twin(NamedTuple):
     torch: str  # the class in torch.optim
     arguments: dict[str, Any]
     reads_params: bool = False  # its update depends on the parameters
+    limit: float = 1e-11  # relative: its updates are differences of parameters, which loses digits
 
 
 def _twins() -> dict[str, list[Twin]]:
@@ -60,6 +61,10 @@ def _twins() -> dict[str, list[Twin]]:
         ],
         "adadelta": [Twin(lambda: o.adadelta(1.0), "Adadelta", {"lr": 1.0})],
         "adam": [Twin(lambda: o.adam(0.01), "Adam", {"lr": 0.01})],
+        "adamax": [Twin(lambda: o.adamax(0.01), "Adamax", {"lr": 0.01})],
+        "radam": [Twin(lambda: o.radam(0.01, eps=0.0), "RAdam", {"lr": 0.01, "eps": 0.0})],
+        "rprop": [Twin(lambda: o.rprop(0.01, delayed=False), "Rprop", {"lr": 0.01})],
+        "asgd": [Twin(lambda: o.asgd(0.01), "ASGD", {"lr": 0.01}, reads_params=True, limit=1e-6)],
         "adamw": [
             Twin(lambda: o.adamw(0.01, weight_decay=0.1), "AdamW", {"lr": 0.01, "weight_decay": 0.1}, reads_params=True)
         ],

@@ -94,7 +94,8 @@ def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState
     table = jnp.where(jnp.isfinite(table), table, -1)  # so that it is no pair
     sy, yy = new[:, -1]
     first = jnp.where(jnp.isfinite(yy), 1 / jnp.sqrt(jnp.maximum(yy, 1)), 1)  # y is g: of unit length at most
-    scale = jnp.where(_is_pair(state.count, sy, yy), sy / yy, jnp.where(state.count > 0, state.identity_scale, first))
+    scale = jnp.where(state.identity_scale > 0, state.identity_scale, jnp.where(yy > 0, first, 0))
+    scale = jnp.where(_is_pair(state.count, sy, yy), sy / yy, scale)
     return state._replace(params=p, updates=g, memory=memory, products=table, identity_scale=scale), with_g
 
 

@@ -115,7 +115,7 @@ def strong_wolfe(
         flat = jnp.abs(remaining) <= curv_rtol
         level = (jnp.abs(rise) <= noise) & (remaining <= curv_rtol) & (remaining + 1 >= 2 * slope_rtol)
         at_the_end = (c.step >= max_step) & (slope < 0)
-        accepted = level | (decreased & (flat | at_the_end))
+        accepted = unknown | level | (decreased & (flat | at_the_end))
         low = (rise <= promised + noise) & (slope < 0)  # false for NaN
         kinds = jnp.stack([low, ~low, decreased & (value < c.points[BEST, 1])])
         points = jnp.where(kinds[:, None], jnp.stack([c.step, value, slope]), c.points)
@@ -129,9 +129,10 @@ def strong_wolfe(
         step = jnp.where(accepted | over, c.step, jnp.where(last, points[BEST, 0], trial))
         return _Zoom(step.astype(dtype), value, grad, c.evaluations + 1, points, status.astype(jnp.int32))
 
+    unknown = value0 == jnp.inf  # nothing is known at params: the only trial is there, and is accepted
     descends = (slope0 < 0) & jnp.isfinite(value0)
     here = jnp.stack([jnp.zeros((), dtype), value0, slope0])
-    begin = jnp.where(descends, SEARCHING, jnp.where(slope0 == 0, ACCEPTED, GIVEN_UP))
+    begin = jnp.where(descends | unknown, SEARCHING, jnp.where(slope0 == 0, ACCEPTED, GIVEN_UP))
     state = _Zoom(
         step=jnp.where(descends, jnp.minimum(jnp.asarray(step, dtype), max_step), 0).astype(dtype),
         value=value0,
