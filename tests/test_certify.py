@@ -164,7 +164,7 @@ def test_a_row_is_red_above_its_limit_and_only_then():
 
 
 def test_below_double_precision_the_measure_is_the_distance_from_the_truth():
-    rows = {row.dtype: row for row in certificate("adam", STEPS) if row.reference == "oracle" and "1e-08" not in row}
+    rows = {row.dtype: row for row in certificate("nadam", FEW) if row.reference == "oracle"}
     assert set(rows) == {"float64", "complex128", "float32", "bfloat16"}
     assert 1e-8 < rows["float32"].relative < 1e-4 < rows["bfloat16"].relative < 1.0
     assert all(row.passed and row.limit is not None for row in rows.values())

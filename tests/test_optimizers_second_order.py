@@ -327,6 +327,30 @@ def test_value_and_gradient_are_found_in_the_state():
     np.testing.assert_allclose(x, 1, rtol=1e-8)
 
 
+@pytest.mark.parametrize("search", [gd.zoom(), gd.backtracking()])
+def test_a_loop_of_updates_alone_evaluates_in_one_place(search):
+    """From value and gradient of the state, infinite and zero at first: the first update moves nothing and finds them."""
+    node, traced = gd.lbfgs(linesearch=search), []
+
+    def counting(x):
+        traced.append(x)
+        return rosenbrock(x)
+
+    @jax.jit
+    def minimized(x):
+        def body(carry, _):
+            x, state = carry
+            last = state.linesearch
+            updates, state = node.update(last.grad, state, x, value=last.value, grad=last.grad, value_fn=counting)
+            return (optax.apply_updates(x, updates), state), x
+
+        return jax.lax.scan(body, (x, node.init(x)), length=80)
+
+    (x, _), path = minimized(jnp.array([-1.2, 1.0]))
+    assert len(traced) == 1 and np.array_equal(path[0], path[1]) and not np.array_equal(path[1], path[2])
+    np.testing.assert_allclose(x, 1, rtol=1e-8)
+
+
 def test_complex_parameters_are_pairs_of_real_ones():
     def loss(z):
         return quadratic(jnp.concatenate([z["z"].real, z["z"].imag, z["x"]]))

@@ -3,6 +3,9 @@
 An optimizer without an entry is certified at its defaults with a learning rate of 0.01.
 """
 
+# pyright: reportArgumentType=false
+# (what a default says is a float may be None or a schedule: that is what is tried here)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -187,6 +190,7 @@ EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "sm3": lambda: [sm3(0.01), sm3(schedules.cosine(0.01, 1000), momentum=0.5)],
     "polyak_sgd": lambda: [
         polyak_sgd(),
+        polyak_sgd(scaling=0.5),
         polyak_sgd(0.5, scaling=schedules.cosine(1.0, 1000), f_min=0.1, eps=1e-3, variant="sps+"),
     ],
     "momo": lambda: [momo(0.01), momo(schedules.cosine(1.0, 1000), 0.5, -1.0, 0.1, adapt_lower_bound=True)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optax
 
@@ -55,7 +55,7 @@ def as_judged(thing: Any, reference: Optimizer) -> Optimizer:
     slots = {p.name: Slot() for p in rest if p.kind is not p.KEYWORD_ONLY}
     hyper = _shared(thing, [p for p in rest if p.kind is p.KEYWORD_ONLY], reference)
     rate = hyper.pop("learning_rate", reference.arguments.get("learning_rate"))
-    return as_optimizer(optax.GradientTransformationExtraArgs(*leafwise(thing, rate, slots=slots, **hyper)))
+    return as_optimizer(optax.GradientTransformationExtraArgs(*leafwise(cast(Any, thing), rate, slots=slots, **hyper)))
 
 
 def _shared(thing: Any, wanted: list[inspect.Parameter], reference: Optimizer) -> dict[str, Any]:

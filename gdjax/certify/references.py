@@ -52,6 +52,7 @@ PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = {
     ("prodigy(", "complex128"): "Optax averages g² instead of |g|², and its distance is complex",
     ("dadapt_adamw(", "complex128"): "Optax averages g² instead of |g|²",
     ("momo_adam(", "complex128"): "Optax averages g² instead of |g|²",
+    "polyak_sgd(scaling=0.5": "Optax scales the gradient before it takes |g|²: half the scaling doubles the step",
     ("momo(", "complex128"): "Optax's inner products are complex",
     ("madgrad(", "complex128"): NO_COMPLEX,
     ("adopt(", "complex128"): NO_COMPLEX,

@@ -29,7 +29,8 @@ class Recording(NamedTuple):
     def cast(self, dtype: Any) -> Recording:
         """Rounded to a dtype; a real part is enough for the values."""
         real = jnp.finfo(dtype).dtype
-        return Recording(*(jax.tree.map(lambda x: x.astype(dtype), t) for t in self[:2]), self.values.astype(real))
+        params, grads = (jax.tree.map(lambda x: x.astype(dtype), t) for t in self[:2])
+        return Recording(params, grads, self.values.astype(real))
 
     def per_example(self, number: int) -> Recording:
         """Gradients of so many examples at each step, (cases, steps, number, ...): its own and those of the steps before."""
@@ -120,14 +121,14 @@ def record(steps: int = STEPS, is_complex: bool = False) -> Recording:
     if not is_complex:
         return real
     with np.errstate(invalid="ignore"):
-        turned = jax.tree.map(lambda x: x + 1j * np.roll(x, 1, axis=0), (real.params, real.grads))
-    return Recording(*turned, real.values)
+        params, grads = (jax.tree.map(lambda x: x + 1j * np.roll(x, 1, axis=0), t) for t in real[:2])
+    return Recording(params, grads, real.values)
 
 
 def _run(function: Callable, change: Change, seed: int, steps: int) -> Recording:
     rng = np.random.default_rng(seed)
     start = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
-    path = jax.tree.map(np.asarray, _path(function, start, steps))
+    path: Recording = jax.tree.map(np.asarray, _path(function, start, steps))
     return path._replace(grads=change(rng, path.grads))
 
 

@@ -82,7 +82,7 @@ class OptimizerRequest:
         return in_epochs(schedule, steps_per_epoch) if by_epoch else schedule
 
 
-def default_rate(name: str) -> float | None:
+def default_rate(name: str) -> Any:
     """The rate an optimizer gets on the command line when none is given; None if it takes none."""
     rate = inspect.signature(OPTIMIZERS[name]).parameters.get("learning_rate")
     if rate is None:

@@ -33,7 +33,7 @@ def optimistic_gradient_descent(learning_rate, alpha=1.0, beta=1.0):
     Memory: 1 x params.   Raises: ValueError if learning_rate is negative.
     Reference: Mokhtari, Ozdaglar & Pattathil 2020, section 3, arXiv:1901.08511.
     """
-    slots = {"previous_gradient": Slot()}
+    slots: dict[str, Any] = {"previous_gradient": Slot()}
     return leafwise(optimistic_gradient_descent_rule, learning_rate, slots=slots, alpha=alpha, beta=beta)
 
 
@@ -67,8 +67,8 @@ def optimistic_adam_v2(
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Reference: Daskalakis et al. 2018, Algorithm 1, arXiv:1711.00141.
     """
-    slots = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True), "previous_gradient": Slot()}
-    options = {"alpha": alpha, "beta": beta, "b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
+    slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True), "previous_gradient": Slot()}
+    options: dict[str, Any] = {"alpha": alpha, "beta": beta, "b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
     return leafwise(optimistic_adam_v2_rule, learning_rate, slots=slots, nesterov=nesterov, **options)
 
 
@@ -95,8 +95,8 @@ def adan(learning_rate, b1=0.98, b2=0.92, b3=0.99, eps=1e-8, eps_root=1e-8, weig
     Differs from: the paper, which writes 1 - b for b and decays by division.
     Reference: Xie et al. 2022, Algorithm 1, arXiv:2208.06677.
     """
-    slots = {"m": Slot(), "v": Slot(), "n": Slot(real=True), "g_before": Slot()}
-    options = {"b1": b1, "b2": b2, "b3": b3, "eps": eps, "eps_root": eps_root}
+    slots: dict[str, Any] = {"m": Slot(), "v": Slot(), "n": Slot(real=True), "g_before": Slot()}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "b3": b3, "eps": eps, "eps_root": eps_root}
     return leafwise(adan_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
@@ -136,8 +136,12 @@ def ademamix(
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Reference: Pagliardini, Ablin & Grangier 2024, Algorithm 1, arXiv:2409.03137.
     """
-    slots = {"m1": Slot(dtype=mu_dtype), "m2": Slot(dtype=mu_dtype), "nu": Slot(dtype=mu_dtype, real=True)}
-    options = {"b1": b1, "b2": b2, "b3": b3, "alpha": alpha, "eps": eps, "eps_root": eps_root}
+    slots: dict[str, Any] = {
+        "m1": Slot(dtype=mu_dtype),
+        "m2": Slot(dtype=mu_dtype),
+        "nu": Slot(dtype=mu_dtype, real=True),
+    }
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "b3": b3, "alpha": alpha, "eps": eps, "eps_root": eps_root}
     return leafwise(ademamix_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
@@ -169,8 +173,8 @@ def simplified_ademamix(
     Differs from: Optax at complex parameters, where it averages g² instead of |g|² and is silently wrong.
     Reference: Morwani et al. 2025, section 4, arXiv:2502.02431.
     """
-    slots = {"m": Slot(), "n": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "alpha": alpha, "eps": eps, "eps_root": eps_root}
+    slots: dict[str, Any] = {"m": Slot(), "n": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "alpha": alpha, "eps": eps, "eps_root": eps_root}
     return leafwise(
         simplified_ademamix_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options
     )
@@ -219,9 +223,9 @@ def adopt(
     Differs from: Optax, which has no complex parameters; here their modulus is clipped.
     Reference: Taniguchi et al. 2024, Algorithm 2, arXiv:2411.02853.
     """
-    slots = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
+    slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
     static = {"clip_value_fn": clip_value_fn}
-    flags = {"nesterov": nesterov, "use_clipping": use_clipping}
+    flags: dict[str, Any] = {"nesterov": nesterov, "use_clipping": use_clipping}
     return leafwise(adopt_rule, learning_rate, slots=slots, static=static, b1=b1, b2=b2, eps=eps, **flags)
 
 
@@ -255,8 +259,8 @@ def acprop(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, weight_de
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Zhuang et al. 2021, Algorithm 2, arXiv:2110.05454.
     """
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
     return leafwise(acprop_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
@@ -285,8 +289,8 @@ def madgrad(learning_rate, momentum=0.9, weight_decay=0.0, eps=1e-6):
     Differs from: Optax, which has no complex parameters and takes sqrt(t) in float32 even in double precision.
     Reference: Defazio & Jelassi 2021, Algorithm 1, arXiv:2101.11075.
     """
-    slots = {"grad_sum_sq": Slot(real=True), "s": Slot(), "x0": Slot(lambda p: p)}
-    options = {"momentum": momentum, "weight_decay": weight_decay, "eps": eps}
+    slots: dict[str, Any] = {"grad_sum_sq": Slot(real=True), "s": Slot(), "x0": Slot(lambda p: p)}
+    options: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay, "eps": eps}
     return leafwise(madgrad_rule, learning_rate, slots=slots, **options)
 
 
@@ -317,8 +321,8 @@ def mars(learning_rate, b1=0.95, b2=0.99, eps=1e-8, gamma=0.025, max_norm=1.0, w
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Reference: Yuan et al. 2024, Algorithm 2 (MARS-AdamW), arXiv:2411.10438.
     """
-    slots = {"mu": Slot(), "nu": Slot(real=True), "previous_gradient": Slot()}
-    options = {"b1": b1, "b2": b2, "eps": eps, "gamma": gamma, "max_norm": max_norm}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True), "previous_gradient": Slot()}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "gamma": gamma, "max_norm": max_norm}
     return leafwise(mars_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 

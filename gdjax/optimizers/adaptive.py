@@ -29,7 +29,7 @@ def adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
     Differs from: torch.optim.Adagrad, whose sum starts at 0 with eps outside the root.
     Reference: Duchi, Hazan & Singer 2011, section 1.2, jmlr.org/papers/v12/duchi11a.html.
     """
-    slots = {"sum_of_squares": Slot(initial_accumulator_value, real=True)}
+    slots: dict[str, Any] = {"sum_of_squares": Slot(initial_accumulator_value, real=True)}
     return leafwise(adagrad_rule, learning_rate, slots=slots, eps=eps)
 
 
@@ -77,12 +77,12 @@ def rmsprop(
         lectures' RMSProp has no eps and divides 0 by 0 at a zero gradient.
     Reference: Tieleman & Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, equations 38-45 (centered, momentum).
     """
-    slots = {"nu": Slot(initial_scale, real=True)}
+    slots: dict[str, Any] = {"nu": Slot(initial_scale, real=True)}
     slots |= {"mu": Slot()} if centered else {}
     slots |= {"trace": Slot()} if momentum is not None else {}
-    options = {} if momentum is None else {"momentum": momentum, "nesterov": nesterov}
+    options: dict[str, Any] = {} if momentum is None else {"momentum": momentum, "nesterov": nesterov}
     rule = rmsprop_rule if momentum is None else rmsprop_momentum_rule
-    flags = {"eps_in_sqrt": eps_in_sqrt, "bias_correction": bias_correction}
+    flags: dict[str, Any] = {"eps_in_sqrt": eps_in_sqrt, "bias_correction": bias_correction}
     return leafwise(rule, learning_rate, slots=slots, decay=decay, eps=eps, **flags, **options)
 
 
@@ -128,7 +128,7 @@ def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0, weight_dec
         wrong (it averages g² instead of |g|²).
     Reference: Zeiler 2012, Algorithm 1, arXiv:1212.5701.
     """
-    slots = {"e_g": Slot(real=True), "e_x": Slot(real=True)}
+    slots: dict[str, Any] = {"e_g": Slot(real=True), "e_x": Slot(real=True)}
     return leafwise(
         adadelta_rule,
         learning_rate,

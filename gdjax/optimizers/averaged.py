@@ -116,8 +116,8 @@ def asgd(learning_rate=0.01, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Polyak & Juditsky 1992, doi:10.1137/0330046; Bottou 2012; the arguments are those of torch.optim.ASGD.
     """
-    slots = {"ax": Slot(lambda p: p, wide=True)}
-    numbers = {"lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
+    slots: dict[str, Any] = {"ax": Slot(lambda p: p, wide=True)}
+    numbers: dict[str, Any] = {"lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
     init, update = leafwise(asgd_rule, learning_rate, slots=slots, **numbers)
 
     def update_and_show(grads, state, params=None, **extra_args):

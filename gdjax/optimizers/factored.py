@@ -70,14 +70,18 @@ def adafactor(
         return _factored_axes(p.shape, min_dim_size_to_factor) if factored else None
 
     def without(number):
-        return lambda p: jnp.zeros((1,) if axes(p) is None else np.delete(p.shape, axes(p)[number]))
+        def zeros(p):
+            chosen = axes(p)
+            return jnp.zeros((1,) if chosen is None else np.delete(p.shape, chosen[number]))
 
-    slots = {
+        return zeros
+
+    slots: dict[str, Any] = {
         "v_row": Slot(without(1), real=True),
         "v_col": Slot(without(0), real=True),
         "v": Slot(lambda p: jnp.zeros_like(p.real) if axes(p) is None else jnp.zeros((1,)), real=True),
     }
-    options = {"decay_rate": decay_rate, "decay_offset": decay_offset, "eps": eps}
+    options: dict[str, Any] = {"decay_rate": decay_rate, "decay_offset": decay_offset, "eps": eps}
     given = {"clipping_threshold": clipping_threshold, "momentum": momentum, "weight_decay_rate": weight_decay_rate}
     options |= {name: value for name, value in given.items() if value is not None}
     slots |= {} if momentum is None else {"ema": Slot(dtype=dtype_momentum)}
@@ -114,7 +118,7 @@ def adafactor_rule(
     least,
     multiply_by_parameter_scale,
     clipping_threshold=None,
-    momentum=None,
+    momentum: Any = None,
     weight_decay_rate=None,
 ):
     beta = 1 - jnp.maximum(t - decay_offset, 1) ** -decay_rate
@@ -166,7 +170,7 @@ def sm3(learning_rate, momentum=0.9):
     Differs from: Optax, which has no schedules here and fails on scalars.
     Reference: Anil et al. 2019, Algorithm SM3-II, arXiv:1901.11150.
     """
-    slots = {"mu": Slot(lambda p: jnp.zeros(max(sum(p.shape), 1)), real=True), "nu": Slot()}
+    slots: dict[str, Any] = {"mu": Slot(lambda p: jnp.zeros(max(sum(p.shape), 1)), real=True), "nu": Slot()}
     return leafwise(sm3_rule, learning_rate, slots=slots, momentum=momentum)
 
 

@@ -92,8 +92,8 @@ def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: You et al. 2020, Algorithm 2, arXiv:1904.00962.
     """
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
     return leafwise(lamb_rule, learning_rate, slots=slots, mask=mask, **options)
 
 
@@ -142,8 +142,8 @@ def novograd(learning_rate, b1=0.9, b2=0.25, eps=1e-6, eps_root=0.0, weight_deca
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Ginsburg et al. 2019, Algorithm 1, arXiv:1905.11286.
     """
-    slots = {"mu": Slot(), "nu": Slot(lambda p: jnp.zeros(()), real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(lambda p: jnp.zeros(()), real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
     return leafwise(novograd_rule, learning_rate, slots=slots, **options)
 
 
@@ -174,8 +174,8 @@ def adam_mini(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask:
     if by not in ("column", "leaf"):
         raise ValueError(f"adam_mini: by must be 'column' or 'leaf', got {by!r}")
     blocks = (lambda p: p.shape[-1:] if p.ndim > 1 else ()) if by == "column" else (lambda p: ())
-    slots = {"mu": Slot(), "nu": Slot(lambda p: jnp.zeros(blocks(p)), real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "weight_decay": weight_decay}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(lambda p: jnp.zeros(blocks(p)), real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "weight_decay": weight_decay}
     return leafwise(adam_mini_rule, learning_rate, slots=slots, mask=mask, **options)
 
 

@@ -103,9 +103,11 @@ def leafwise(
         for name in like_params:
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
         count = None if state.count is None else state.count + 1
-        now = {name: value(state.count) if callable(value) else value for name, value in numbers.items()}
+        now: dict[str, Any] = {
+            name: value(state.count) if callable(value) else value for name, value in numbers.items()
+        }
         now["minus_rate"] = -now["learning_rate"]  # turned once, not leaf by leaf
-        step = _step if slots else _step.__wrapped__  # a rule without a slot is so short that a call would cost more
+        step = _step if slots else _short_step  # a rule without a slot is so short that a call would cost more
 
         def leaf_step(g, p, chosen, *slot_leaves):
             numbers = now if all(chosen.values()) else {k: v if chosen.get(k, True) else 0.0 for k, v in now.items()}
@@ -148,11 +150,10 @@ class _Lift(NamedTuple):
     named: frozenset[str]
 
 
-@functools.partial(jax.jit, static_argnums=0)  # traced once per leaf shape, not once per leaf
-def _step(lift: _Lift, g, p, t, slots, numbers):
+def _short_step(lift: _Lift, g, p, t, slots, numbers):
     out_dtype = g.dtype if p is None else p.dtype
     dtype, real = _arithmetic(g.dtype, out_dtype)
-    values = {name: _as(value, real) for name, value in numbers.items()}
+    values: dict[str, Any] = {name: _as(value, real) for name, value in numbers.items()}
     values |= {"g": _as(g, dtype), "p": None if p is None else _as(p, dtype), "t": None if t is None else _as(t, real)}
     wide = {name: _as(x, dtype if jnp.iscomplexobj(x) else real) for name, x in slots.items()}
     common = _COMMON - lift.named
@@ -162,6 +163,9 @@ def _step(lift: _Lift, g, p, t, slots, numbers):
         direction = direction + values["weight_decay"] * values["p"]
     step = values["minus_rate"] * direction if "learning_rate" in common else -direction
     return _as(step, out_dtype), {name: _as(new[name], x.dtype) for name, x in slots.items()}
+
+
+_step = jax.jit(_short_step, static_argnums=0)  # traced once per leaf shape, not once per leaf
 
 
 @functools.lru_cache(maxsize=64)

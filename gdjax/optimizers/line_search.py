@@ -161,7 +161,11 @@ class SearchInfo(NamedTuple):
 
 
 class SearchState(NamedTuple):
-    """What the last search found; `optax.value_and_grad_from_state` finds value and gradient here."""
+    """What the last search found; `optax.value_and_grad_from_state` finds value and gradient here.
+
+    Before the first search the value is infinite: an update that is given this value and gradient moves nothing and finds
+    both, so that a loop which takes them from here holds a single evaluation of the loss.
+    """
 
     learning_rate: jax.Array  # () float, the length found; 0 if none was
     value: jax.Array
@@ -178,7 +182,8 @@ def searcher(linesearch: Any) -> tuple[Callable, Callable]:
     if linesearch is None:
         return lambda params: (), lambda updates, state, params, **_: (updates, state)
     if not isinstance(linesearch, LineSearch):
-        return tuple(as_optimizer(linesearch))
+        theirs = as_optimizer(linesearch)
+        return theirs.init, theirs.update
 
     def init(params):
         dtype = flat_dtype(params)

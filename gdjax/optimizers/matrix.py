@@ -313,7 +313,7 @@ def galore(
                 x, back = _as_matrices(g, dims)
                 s = scale * back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
             full.append(s)
-        fresh = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
+        fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
         now = fresh if fresh.count is None else fresh._replace(count=state.count)
         updates, _ = finish.update(structure.unflatten(full), now, params)
         return updates, GaLoreState(state.count + 1, base_state, structure.unflatten(projectors))

@@ -25,8 +25,8 @@ def adam_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
 
 
 def _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay):
-    slots = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
+    slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
     return leafwise(adam_rule, learning_rate, slots=slots, **options, **decay)
 
 
@@ -145,8 +145,8 @@ def adam_atan2(learning_rate, b1=0.9, b2=0.999, a=1.27, b=1.0, weight_decay=0.0,
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Everett et al. 2024, section 5, arXiv:2407.05872.
     """
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "a": a, "b": b, "weight_decay": weight_decay, "mask": mask}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "a": a, "b": b, "weight_decay": weight_decay, "mask": mask}
     return leafwise(adam_atan2_rule, learning_rate, slots=slots, **options)
 
 

@@ -33,7 +33,7 @@ def cocob(learning_rate=1.0, alpha=100.0, eps=1e-8, weight_decay=0.0, mask: Any 
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
     Memory: 5 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax at complex parameters, which it has not.
+    Differs from: Optax at complex parameters, which it has not, and in float16, where a first gradient of 0 is NaN there.
     Reference: Orabona & Tommasi 2017, Algorithm 2 (COCOB-Backprop), arXiv:1705.07795.
     """
     slots = {
@@ -54,7 +54,8 @@ def cocob_rule(
     subgradients = subgradients + jnp.abs(c)
     reward = jnp.maximum(reward - (jnp.conj(c) * (p - init_particles)).real, 0)
     cumulative_gradients = cumulative_gradients - c
-    bet = cumulative_gradients / (scale * jnp.maximum(subgradients + scale, alpha * scale)) * (scale + reward)
+    safe = jnp.where(scale > 0, scale, 1)  # float16 rounds eps to 0; then there has been no gradient, and no bet
+    bet = cumulative_gradients / (safe * jnp.maximum(subgradients + safe, alpha * safe)) * (scale + reward)
     return (p - init_particles) - bet, {
         "init_particles": init_particles,
         "cumulative_gradients": cumulative_gradients,
@@ -111,6 +112,7 @@ def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weigh
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges, or for another kind of init_step.
+    Differs from: Optax in bfloat16, where its sum of squares stops growing, as it has the parameters' dtype.
     Reference: Ivgi, Hinder & Carmon 2023, equation 1, arXiv:2302.12022.
     """
     kind, first = init_step
@@ -208,7 +210,8 @@ def dadapt_adamw(learning_rate=1.0, betas: Any = (0.9, 0.999), eps=1e-8, estim_l
         m <- b1 m + (1 - b1) c g,     v <- b2 v + (1 - b2) g²,     s <- sqrt(b2) s + (1 - sqrt(b2)) c g
         d <- max(d, r / ((1 - sqrt(b2)) |s|_1)),     u = -m/(sqrt(v) + eps) - weight_decay c p
 
-    In the state m, v, s, d, r are exp_avg, exp_avg_sq, grad_sum, estim_lr, numerator_weighted.
+    In the state m, v, s, d, r are exp_avg, exp_avg_sq, grad_sum, estim_lr, numerator_weighted. They are too small for
+    parameters of 16 bits, and so are the first steps: `master_weights(dadapt_adamw())`.
 
     Args:
         learning_rate: factor of d, 1 or a schedule that starts there.
@@ -218,7 +221,8 @@ def dadapt_adamw(learning_rate=1.0, betas: Any = (0.9, 0.999), eps=1e-8, estim_l
         weight_decay: >= 0, decoupled.
 
     Memory: 3 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax at complex parameters, where it averages g² instead of |g|².
+    Differs from: Optax at complex parameters, where it averages g² instead of |g|², and at a first gradient of 0, which
+        is NaN there.
     Reference: Defazio & Mishchenko 2023, Algorithm 5, arXiv:2301.07733.
     """
     b1, b2 = betas
@@ -278,7 +282,8 @@ def prodigy(
         r <- beta3 r + c d/d0 <g, p0 - p>,     d <- max(d, estim_lr_coef r / |s|_1)
         u = -c m/(sqrt(v) + d eps) - weight_decay c p
 
-    In the state m, v, s, d, r are exp_avg, exp_avg_sq, grad_sum, estim_lr, numerator_weighted.
+    In the state m, v, s, d, r are exp_avg, exp_avg_sq, grad_sum, estim_lr, numerator_weighted. They are too small for
+    parameters of 16 bits, and so are the first steps: `master_weights(prodigy())`.
 
     Args:
         learning_rate: factor of d, 1 or a schedule that starts there.
@@ -291,7 +296,8 @@ def prodigy(
         safeguard_warmup: leave the rate out of s, for a warm-up.
 
     Memory: 4 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax at complex parameters, where it is silently wrong (g² instead of |g|², a complex distance).
+    Differs from: Optax at complex parameters, where it is silently wrong (g² instead of |g|², a complex distance), and
+        at a first gradient of 0, which is NaN there.
     Reference: Mishchenko & Defazio 2024, Algorithm 4, arXiv:2306.06101.
     """
     (b1, b2), keep = betas, betas[1] ** 0.5 if beta3 is None else beta3

@@ -62,6 +62,7 @@ def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="
         variant: "sps", or "sps+", which takes a value below f_min for f_min.
 
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
+    Differs from: Optax, which scales the gradient before it takes |g|²: there half the scaling doubles the step.
     Reference: Loizou et al. 2021, equation 2 (SPS_max), arXiv:2002.10542; Polyak 1969.
     """
     if variant not in ("sps", "sps+"):
@@ -74,15 +75,14 @@ def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="
     def update(grads, state, params=None, *, value=None, **extra_args):
         if params is not None:
             tree.check_like("polyak_sgd", "grads", grads, "params", params)
-        factor = _at(scaling, state.count)
-        scaled = jax.tree.map(lambda g: -factor * _wide(g), grads)
-        squared = _dot(scaled, scaled)
+        squared = _dot(grads, grads)
         gap = _value("polyak_sgd", value) - f_min
         gap = jnp.maximum(gap, 0) if variant == "sps+" else gap
         moves = squared + eps > _TINY
-        step = jnp.where(moves, jnp.minimum(gap / jnp.where(moves, squared + eps, 1), max_learning_rate), 0)
+        rate = jnp.where(moves, jnp.minimum(gap / jnp.where(moves, squared + eps, 1), max_learning_rate), 0)
+        step = _at(scaling, state.count) * rate
         like = grads if params is None else params
-        updates = jax.tree.map(lambda s, p: (step * s).astype(p.dtype), scaled, like)
+        updates = jax.tree.map(lambda g, p: (-step * _wide(g)).astype(p.dtype), grads, like)
         return updates, PolyakState(None if state.count is None else state.count + 1)
 
     return init, update
@@ -115,6 +115,7 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
         adapt_lower_bound: also estimate the bound from below, from what has been seen.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
+    Differs from: Optax at complex parameters, where its inner products are complex.
     Reference: Schaipp et al. 2024, Algorithms 1 and 3, arXiv:2305.07583.
     """
 

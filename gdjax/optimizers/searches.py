@@ -9,6 +9,9 @@ at the last trial, only a few numbers. Value and gradient at the end are handed 
 Near a minimum phi(t) = f(p + t d) changes by less than the rounding of f, while its slope is still exact. There a trial
 that is level with phi(0) is judged by its slope alone, the approximate Wolfe condition of Hager & Zhang 2005. A search
 that fails takes the best length that it has seen, which may be 0; it never goes up and never makes NaN.
+
+A value of infinity says that nothing is known at params: the search then evaluates there and moves nothing. A loop that
+takes value and gradient from the last search can start so, and holds no other evaluation.
 """
 
 from __future__ import annotations
@@ -115,7 +118,7 @@ def strong_wolfe(
         flat = jnp.abs(remaining) <= curv_rtol
         level = (jnp.abs(rise) <= noise) & (remaining <= curv_rtol) & (remaining + 1 >= 2 * slope_rtol)
         at_the_end = (c.step >= max_step) & (slope < 0)
-        accepted = unknown | level | (decreased & (flat | at_the_end))
+        accepted = level | (decreased & (flat | at_the_end)) | (unknown & jnp.isfinite(value))
         low = (rise <= promised + noise) & (slope < 0)  # false for NaN
         kinds = jnp.stack([low, ~low, decreased & (value < c.points[BEST, 1])])
         points = jnp.where(kinds[:, None], jnp.stack([c.step, value, slope]), c.points)
@@ -123,14 +126,13 @@ def strong_wolfe(
         narrow = jnp.isfinite(width) & (width <= precision * points[HIGH, 0])
         still = (rise == 0) & (slope == slope0)  # too short a step to move the parameters
         last = (c.evaluations + 1 >= max_evaluations) | narrow | still
-        over = (c.status == LAST) | (last & (points[BEST, 0] == c.step))
+        over = unknown | (c.status == LAST) | (last & (points[BEST, 0] == c.step))
         status = jnp.where(accepted, ACCEPTED, jnp.where(over, GIVEN_UP, jnp.where(last, LAST, SEARCHING)))
         trial = jnp.minimum(_next_trial(c.points, points, noise), max_step)
         step = jnp.where(accepted | over, c.step, jnp.where(last, points[BEST, 0], trial))
         return _Zoom(step.astype(dtype), value, grad, c.evaluations + 1, points, status.astype(jnp.int32))
 
-    unknown = value0 == jnp.inf  # nothing is known at params: the only trial is there, and is accepted
-    descends = (slope0 < 0) & jnp.isfinite(value0)
+    unknown, descends = value0 == jnp.inf, (slope0 < 0) & jnp.isfinite(value0)
     here = jnp.stack([jnp.zeros((), dtype), value0, slope0])
     begin = jnp.where(descends | unknown, SEARCHING, jnp.where(slope0 == 0, ACCEPTED, GIVEN_UP))
     state = _Zoom(
@@ -193,7 +195,7 @@ def armijo(
     """
     line = _Line(value_fn, params, direction, value, grad)
     noise, slack = noise_rtol * jnp.abs(line.value0), rtol * jnp.abs(line.value0) + atol
-    descends = (line.slope0 < 0) & jnp.isfinite(line.value0)
+    unknown, descends = line.value0 == jnp.inf, (line.slope0 < 0) & jnp.isfinite(line.value0)
 
     def body(c: _Backtrack) -> _Backtrack:
         step = jnp.where(c.evaluations > 0, decrease_factor * c.step, c.step).astype(line.dtype)
@@ -201,18 +203,19 @@ def armijo(
         rise = value - line.value0
         level = (rise <= noise) & (slope <= (2 * slope_rtol - 1) * line.slope0)
         return _Backtrack(
-            step, value, grad, c.evaluations + 1, (rise <= slope_rtol * step * line.slope0 + slack) | level
+            step, value, grad, c.evaluations + 1, unknown | level | (rise <= slope_rtol * step * line.slope0 + slack)
         )
 
     start = _Backtrack(
-        step=jnp.asarray(step, line.dtype),
+        step=jnp.where(unknown, 0, step).astype(line.dtype),
         value=line.value0,
         grad=line.grad0,
         evaluations=jnp.zeros((), jnp.int32),
-        accepted=~descends,
+        accepted=~(descends | unknown),
     )
     end = jax.lax.while_loop(lambda c: ~c.accepted & (c.evaluations < max_evaluations), body, start)
-    found = end.accepted & descends
+    found = end.accepted & (descends | (unknown & jnp.isfinite(end.value)))
     value, grad = tree.select(found, (end.value, end.grad), (line.value0, line.grad0))
-    step = jnp.where(found, end.step, 0).astype(line.dtype)
-    return SearchResult(step, value, grad, end.evaluations, ~found & (line.slope0 != 0), end.step)
+    length = jnp.where(found, end.step, 0).astype(line.dtype)
+    guess = jnp.where(unknown, step, end.step).astype(line.dtype)
+    return SearchResult(length, value, grad, end.evaluations, ~found & (line.slope0 != 0), guess)

@@ -45,9 +45,9 @@ def amsgrad(
     Differs from: torch.optim.Adam(amsgrad=True), which corrects the maximum of the raw moments.
     Reference: Reddi, Kale & Kumar 2018, Algorithm 2, arXiv:1904.09237.
     """
-    slots = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True), "nu_max": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
-    flags = {"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu}
+    slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True), "nu_max": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
+    flags: dict[str, Any] = {"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu}
     return leafwise(amsgrad_rule, learning_rate, slots=slots, **options, **flags)
 
 
@@ -89,7 +89,7 @@ def adamaxw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4, mask: 
 
 
 def _adamax(learning_rate, b1, b2, eps, **decay):
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
     return leafwise(adamax_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps, **decay)
 
 
@@ -112,8 +112,8 @@ def adabelief(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nes
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Zhuang et al. 2020, Algorithm 2, arXiv:2010.07468.
     """
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
     return leafwise(adabelief_rule, learning_rate, slots=slots, **options)
 
 
@@ -139,7 +139,7 @@ def yogi(learning_rate, b1=0.9, b2=0.999, eps=1e-3):
         start moves the parameters by 0.9e-3 of the rate.
     Reference: Zaheer et al. 2018, Algorithm 2, papers.nips.cc/paper/8186.
     """
-    slots = {"mu": Slot(YOGI_START), "nu": Slot(YOGI_START, real=True)}
+    slots: dict[str, Any] = {"mu": Slot(YOGI_START), "nu": Slot(YOGI_START, real=True)}
     return leafwise(yogi_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps)
 
 
@@ -169,8 +169,15 @@ def radam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, threshold=5.0
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Liu et al. 2020, Algorithm 2, arXiv:1908.03265.
     """
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
-    options = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "threshold": threshold, "nesterov": nesterov}
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {
+        "b1": b1,
+        "b2": b2,
+        "eps": eps,
+        "eps_root": eps_root,
+        "threshold": threshold,
+        "nesterov": nesterov,
+    }
     return leafwise(radam_rule, learning_rate, slots=slots, **options)
 
 

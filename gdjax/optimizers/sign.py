@@ -114,10 +114,10 @@ def rprop(learning_rate, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-6, max_st
     Differs from: torch.optim.Rprop and the paper in the delay, which is Optax's.
     Reference: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623; without weight-backtracking, Igel & Hüsken 2000.
     """
-    first = learning_rate(0) if callable(learning_rate) else learning_rate
-    slots = {"step_sizes": Slot(lambda p: jnp.full_like(p, first), real=True), "prev_updates": Slot()}
-    options = {"eta_minus": eta_minus, "eta_plus": eta_plus, "delayed": delayed}
-    limits = {"min_step_size": min_step_size, "max_step_size": max_step_size}
+    first: Any = learning_rate(0) if callable(learning_rate) else learning_rate
+    slots: dict[str, Any] = {"step_sizes": Slot(lambda p: jnp.full_like(p, first), real=True), "prev_updates": Slot()}
+    options: dict[str, Any] = {"eta_minus": eta_minus, "eta_plus": eta_plus, "delayed": delayed}
+    limits: dict[str, Any] = {"min_step_size": min_step_size, "max_step_size": max_step_size}
     return leafwise(rprop_rule, 1.0, slots=slots, **options, **limits)
 
 

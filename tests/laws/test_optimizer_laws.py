@@ -229,7 +229,7 @@ PAIRS = [*itertools.product(REAL, REAL), *itertools.product(COMPLEX, COMPLEX)]
 def test_state_is_a_fixed_point_of_update_for_every_pair_of_dtypes(name):
     node = {**ALL, **VARIANTS}[name]()
     with jax.enable_x64(True):
-        for param_dtype, grad_dtype in PAIRS:
+        for param_dtype, grad_dtype in PAIRS if name in ALL else FOUR:
             if jnp.issubdtype(param_dtype, jnp.complexfloating) and base(node) in REAL_ONLY:
                 continue
             params, grads = params_like(param_dtype), params_like(grad_dtype)

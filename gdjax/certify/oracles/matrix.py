@@ -50,7 +50,9 @@ def muon(
     presets = {"dion": [(4.0848, -6.8946, 2.927), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037)]}
     presets["dion"] += [(2.8769, -3.1427, 1.2046), (2.8366, -3.0525, 1.2012)]
     coefficients = presets[ns_coeffs] if isinstance(ns_coeffs, str) else ns_coeffs
-    mu, nu, updates = [0] * len(params), [0] * len(params), None
+    mu: list = [0] * len(params)
+    nu: list = [0] * len(params)
+    updates = None
     for t in itertools.count(1):
         grads, params, _ = yield updates
         updates = []
@@ -79,7 +81,10 @@ def galore(
     params, learning_rate, rank, update_proj_gap, scale, base_optimizer, weight_decay, mask, weight_dimension_numbers
 ):
     """With Adam as the base. The singular vectors are XLA's, in single precision: their signs are part of the path."""
-    projectors, mu, nu, updates = [None] * len(params), [0] * len(params), [0] * len(params), None
+    mu: list = [0] * len(params)
+    nu: list = [0] * len(params)
+    updates = None
+    projectors: list = [None] * len(params)
     for t in itertools.count(1):
         grads, params, _ = yield updates
         updates = []

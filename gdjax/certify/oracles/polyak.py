@@ -22,11 +22,11 @@ def polyak_sgd(params, max_learning_rate, scaling, f_min, eps, variant):
     updates = None
     for t in itertools.count(1):
         grads, _, value = yield updates
-        g = at(scaling, t) * _flat(grads)
+        g = _flat(grads)
         squared = np.sum(abs_sq(g))
         gap = max(value - f_min, 0) if variant == "sps+" else value - f_min
         step = 0.0 if squared + eps <= NOTHING else min(gap / (squared + eps), max_learning_rate)
-        updates = _split(-step * g, grads)
+        updates = _split(-at(scaling, t) * step * g, grads)
 
 
 def _step(q, barf, lb, gamma, product, squared, longest, correction, least, adapt):

@@ -75,7 +75,8 @@ def kron(params, learning_rate, b1, precond_lr, update_interval, max_rms, max_di
     shapes = [np.atleast_1d(p).shape for p in params]
     dense = [[len(shape) > 1 and d <= max_dim for d in shape] for shape in shapes]
     factors = [[np.eye(d) for d in shape] for shape in shapes]  # a diagonal factor is a matrix here too
-    averages, updates = [0] * len(params), None
+    averages: list = [0] * len(params)
+    updates = None
     for step in itertools.count(0):
         grads, params, _ = yield updates
         updates = []

@@ -88,7 +88,7 @@ def bfgs(params, learning_rate, linesearch=None):
 
 def nonlinear_cg(params, learning_rate, method, restart, linesearch=None):
     """Nocedal & Wright 2006, Algorithm 5.4 with the betas of its section 5.2."""
-    old, d, step, u = None, None, 0, None
+    old, d, step, u = None, np.zeros(0), 0, None
     while True:
         grads, _, _ = yield u
         g = _join(grads)

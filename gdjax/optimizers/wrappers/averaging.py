@@ -5,7 +5,7 @@ The optimizer's path is not changed by an average (by lookahead it is). The stat
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -171,7 +171,7 @@ def lookahead(inner, sync_period: int = 6, slow_step_size=0.5, reset_state=False
         moved = tree.leafmap(move, state.slow_params, params, updates)
         structure = jax.tree.structure(params)
         if reset_state:
-            inner_state = tree.select(meets, inner.init(params), inner_state)
+            inner_state = tree.select(meets, inner.init(cast(Any, params)), inner_state)
         new = LookaheadState(count, structure.unflatten([slow for slow, _ in moved]), inner_state)
         return structure.unflatten([u for _, u in moved]), new
 

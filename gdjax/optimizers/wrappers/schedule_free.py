@@ -69,7 +69,7 @@ def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, st
         if params is None:
             raise ValueError("schedule_free: update needs params to average them, got None")
         tree.check_like("schedule_free", "grads", grads, "params", params)
-        rate = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
+        rate: Any = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
         max_lr = jnp.maximum(state.max_lr, rate).astype(state.max_lr.dtype)
         weight = max_lr**weight_lr_power
         weight_sum = state.weight_sum + weight
