@@ -146,7 +146,7 @@ def test_a_schedule_of_the_users_own():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("adma(0.1)", "no 'adma' here: did you mean 'adam'?"),
+        ("adaam(0.1)", "no 'adaam' here: did you mean 'adam'?"),
         ("adam(0.1", "write a call such as"),
         ("0.1", "write a call such as"),
         ("adam(0.1, beta=3)", "adam: "),

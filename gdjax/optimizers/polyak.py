@@ -115,7 +115,7 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
         adapt_lower_bound: also estimate the bound from below, from what has been seen.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
-    Differs from: Optax at complex parameters, where its inner products are complex.
+    Differs from: Optax at complex parameters, where its step turns complex as soon as weight decay moves them too.
     Reference: Schaipp et al. 2024, Algorithms 1 and 3, arXiv:2305.07583.
     """
 

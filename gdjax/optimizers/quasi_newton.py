@@ -91,7 +91,6 @@ def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState
     new, with_g = (_in_order(state, x) for x in products(memory, pair[1], g))
     older = jnp.pad(state.products[:, 1:, 1:], ((0, 0), (0, 1), (0, 1)))
     table = jnp.where(last, new[:, :, None], jnp.where(last[:, None], new[:, None], older))
-    table = jnp.where(jnp.isfinite(table), table, -1)  # so that it is no pair
     sy, yy = new[:, -1]
     first = jnp.where(jnp.isfinite(yy), 1 / jnp.sqrt(jnp.maximum(yy, 1)), 1)  # y is g: of unit length at most
     scale = jnp.where(state.identity_scale > 0, state.identity_scale, jnp.where(yy > 0, first, 0))
@@ -110,7 +109,8 @@ def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scale: jax.Array) -> 
     (sg, yg), (sy, yy), m = with_g, state.products, state.products.shape[-1]
     sy_each, yy_each = state.products.reshape(2, -1)[:, :: m + 1]  # the diagonals
     nothing_changed = yy_each[-1] == 0  # as after a failed search: the memory has led nowhere
-    good = (sy_each > jnp.finfo(sy.dtype).tiny) & ~nothing_changed & jnp.isfinite(with_g).all()
+    good = (sy_each > jnp.finfo(sy.dtype).tiny) & (sy_each < jnp.inf)
+    good &= ~nothing_changed & jnp.isfinite(with_g).all()
     pairs = good[:, None] & good
     triangle = jnp.where(pairs, jnp.triu(sy), jnp.eye(m, dtype=sy.dtype))
     alpha = _solve(triangle, jnp.where(good, sg, 0), transposed=False)

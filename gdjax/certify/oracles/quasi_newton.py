@@ -43,19 +43,20 @@ def _rate(learning_rate, step):
 
 def lbfgs(params, learning_rate, memory_size, scale_init_precond, linesearch=None):
     """Nocedal & Wright 2006, Algorithms 7.4 and 7.5."""
-    pairs, scale, last, step, u = deque(maxlen=memory_size), 1.0, None, 0, None
+    pairs, scale, last, step, u = deque(maxlen=memory_size), 0.0, None, 0, None
     while True:
         grads, now, _ = yield u
         x, g = _join(now), _join(grads)
         changed = True
-        if last is None:
-            scale = _capped(g)
-        else:
-            s, y = x - last[0], g - last[1]
-            good = _bowl_like(s, y)
+        s, y = (x - last[0], g - last[1]) if last is not None else (0 * x, g)
+        good = _bowl_like(s, y)
+        if good:
+            scale = s @ y / (y @ y)
+        elif not scale and y.any():
+            scale = _capped(y)
+        if last is not None:
             pairs.append((s, y) if good else None)
-            scale = s @ y / (y @ y) if good else scale
-            changed = (y != 0).any()
+            changed = y.any()
         usable = [pair for pair in pairs if pair is not None] if changed and np.isfinite(g).all() else []
         q, alphas = g.copy(), []
         for s, y in reversed(usable):
