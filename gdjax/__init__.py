@@ -152,5 +152,10 @@ from gdjax.types import Stop as Stop
 from gdjax.types import TrainState as TrainState
 from gdjax.programs import clear_programs as clear_programs
 
+# Any function, from a start to a stop.
+from gdjax.minimize import Minimum as Minimum
+from gdjax.minimize import minimize as minimize
+from gdjax.search import search as search
+
 # Looking.
 from gdjax.models import summary as summary

@@ -55,8 +55,8 @@ def box(lower: Any = None, upper: Any = None):
     def nearest(x: Any) -> Any:
         _refuse_complex("box", x)
         if lower is not None:
-            x = _with_prefix(jnp.maximum, lower, x)
-        return x if upper is None else _with_prefix(jnp.minimum, upper, x)
+            x = _bounded(jnp.maximum, "lower", lower, x)
+        return x if upper is None else _bounded(jnp.minimum, "upper", upper, x)
 
     return nearest
 
@@ -179,8 +179,22 @@ def _along(normal: Any, x: Any, length: jax.Array) -> Any:
     return jax.tree.map(lambda a, leaf: leaf - length * a, normal, x)
 
 
-def _with_prefix(function: Callable, bound: Any, x: Any) -> Any:
-    return jax.tree.map(lambda b, branch: jax.tree.map(lambda leaf: function(leaf, b), branch), bound, x)
+def _bounded(function: Callable, name: str, bound: Any, x: Any) -> Any:
+    """function(leaf, its bound) over a tree, the bound a prefix of it; ValueError where they do not fit."""
+    try:
+        bounds = jax.tree.broadcast(bound, x)
+    except ValueError as error:
+        raise ValueError(f"box: {name} must be a number, or a tree like x or a prefix of it; {error}") from error
+
+    def apply(path, leaf, b):
+        shape = jnp.shape(b)
+        ends = zip(reversed(shape), reversed(leaf.shape), strict=False)
+        if len(shape) > leaf.ndim or any(size not in (1, of_leaf) for size, of_leaf in ends):
+            where = tree.path_string(path) if path else ""
+            raise ValueError(f"box: {name}{where} must have shape {leaf.shape} or (), got {shape}")
+        return function(leaf, b)
+
+    return jax.tree_util.tree_map_with_path(apply, x, bounds)
 
 
 def _raveled(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:

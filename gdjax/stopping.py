@@ -83,6 +83,38 @@ def change(delta, over: str = "epoch"):
     return init, update
 
 
+@rule(bounds={"eps": "[0, inf)"})
+def gradient_norm(eps=1e-5):
+    """CONVERGED once the gradient at the parameters is small; on a set, the step that projected descent would take.
+
+        |g| <= eps,          on a set:  |P(p - g) - p| <= eps
+
+    Args:
+        eps: >= 0, units of the value per unit of the parameters.
+
+    Raises: ValueError in a run that does not measure it: `minimize` does, runs over batches do not.
+    """
+    return _stateless(Stop.CONVERGED, lambda seen: _measured("gradient_norm", seen.grad_norm) <= eps)
+
+
+@rule(bounds={"delta": "[0, inf)"})
+def parameter_change(delta):
+    """CONVERGED once a step moves the parameters, taken as one vector, by at most delta.
+
+    Args:
+        delta: >= 0, units of the parameters.
+
+    Raises: ValueError in a run that does not measure it: `minimize` and `search` do, runs over batches do not.
+    """
+    return _stateless(Stop.CONVERGED, lambda seen: _measured("parameter_change", seen.moved) <= delta)
+
+
+def _measured(who: str, x):
+    if x is None:
+        raise ValueError(f"{who}: this run does not measure what the rule asks for; `minimize` does")
+    return x
+
+
 @rule
 def target(value):
     """TARGET once the monitored value is at or beyond `value` (at or above it where more is better).
@@ -152,5 +184,6 @@ def any_of(*rules: Rule):
 
 
 RULES: dict[str, Callable[..., Rule]] = {
-    factory.__name__: factory for factory in (never, patience, change, target, budget, divergence, non_finite, any_of)
+    factory.__name__: factory
+    for factory in (never, patience, change, gradient_norm, parameter_change, target, budget, divergence, non_finite, any_of)
 }

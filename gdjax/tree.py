@@ -36,8 +36,8 @@ def global_norm(tree: Any) -> jax.Array:
     """sqrt(sum over all leaves of |x|²), (), at least float32; 0 for the empty tree. Its gradient at 0 is 0."""
     squares = [jnp.sum(abs_sq(jnp.asarray(x, arithmetic_dtype(x)))) for x in jax.tree.leaves(tree)]
     total = sum(squares, start=jnp.zeros((), jnp.float32))
-    positive = total > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, total, 1)), 0)
+    nonzero = total != 0  # of NaN too
+    return jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, total, 1)), 0)
 
 
 def arithmetic_dtype(*leaves: Any) -> jnp.dtype:

@@ -73,7 +73,7 @@ class TrainState(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a stopping rule sees after each evaluation."""
+    """What a stopping rule sees after each evaluation; None is what this kind of run does not measure."""
 
     value: jax.Array  # the monitored value, turned so that less is better
     sign: float  # 1, or -1 where the value was turned
@@ -82,6 +82,8 @@ class Observation(NamedTuple):
     step: jax.Array  # updates applied
     epoch: jax.Array  # epochs completed
     seconds: jax.Array  # wall clock at the start of the compiled segment
+    grad_norm: jax.Array | None = None  # of the gradient at these parameters
+    moved: jax.Array | None = None  # norm of the last step; infinite before the first
 
 
 class RunState(NamedTuple):

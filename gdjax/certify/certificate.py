@@ -92,7 +92,9 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
 
 def _against_torch(twin: Twin, steps: int) -> Row:
     ours = twin.ours()
-    found = difference(answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps)), "float64", twin.limit)
+    without, _ = references.left_out(ours.recipe.name, "torch", "float64")
+    mine, its = answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps))
+    found = difference(mine, its, "float64", twin.limit, without)
     note = f"torch.optim.{twin.torch}({', '.join(f'{k}={v}' for k, v in twin.arguments.items())})"
     return Row(repr(ours), "torch", "float64", *found, twin.limit, note)
 
@@ -112,7 +114,7 @@ def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax
         found = _compare(
             ours, mine, answers(reference, dtype, steps, ours.arguments, single), name, dtype, steps, limit
         )
-        cases, reason = references.left_out(ours.recipe.name, name)
+        cases, reason = references.left_out(ours.recipe.name, name, dtype)
         without = f"without {', '.join(cases)}: {reason}" if cases else ""
         yield Row(
             repr(ours), name, dtype, *found, None if defect else limit, "; ".join(filter(None, (defect, why, without)))
@@ -123,7 +125,7 @@ def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, ste
     if ours.recipe.name in references.BY_PARAMETERS:
         params = record(steps, dtype.startswith("complex")).params
         mine, theirs = (jax.tree.map(lambda p, u: p + u, params, updates) for updates in (mine, theirs))
-    without, _ = references.left_out(ours.recipe.name, name)
+    without, _ = references.left_out(ours.recipe.name, name, dtype)
     return difference(mine, theirs, dtype, limit, without)
 
 

@@ -23,6 +23,7 @@ LIMITS: dict[str, tuple[float, str]] = {
     "lbfgs(": (1e-10, "pairs of noise that nearly depend on each other magnify the rounding of either order of sums"),
     "nonlinear_cg(learning_rate=0.01, method='dai_yuan'": (1e-8, "d'y passes through 0 and divides"),
     "nonlinear_cg(learning_rate=0.01, method='hager_zhang'": (1e-8, "d'y passes through 0 and divides"),
+    "fromage(": (1e-6, "Optax takes 1 from 1/sqrt(1 + r²), which costs it the digits of r²"),
     "bfgs(": (1e-8, "pairs of noise with s'y near 0 make an inverse Hessian of any condition"),
     "rmsprop(0.01, initial_scale=1, centered=True": (
         1e-8,
@@ -64,6 +65,7 @@ PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = {
 # what counts is where the parameters go.
 BY_PARAMETERS = ("schedule_free_sgd", "schedule_free_adamw", "cocob")
 
+NO_INFINITY = "what inf + i times a number is depends on how it is multiplied out"
 NORMS = "what is not finite in one leaf is in the norms of all"
 
 # Cases and leaves in which an optimizer is not defined to the last digits, and why.
@@ -74,6 +76,11 @@ LEFT_OUT: dict[str | tuple[str, str], tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(
         ("momo", "momo_adam"), (("non_finite", "huge"), f"{NORMS}; the value there is not that of the slope")
     ),
+    **dict.fromkeys(
+        (("rprop", "oracle"), ("rprop", "torch")),
+        (("ravine",), "the product of slopes below 1e-154 is too small a number: 0 to XLA, not to others"),
+    ),
+    ("yogi", "oracle"): (("rosenbrock",), "where nu has come to g² itself, rounding decides the sign of their difference"),
     ("dadapt_adamw", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
     ("prodigy", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
 }
@@ -92,9 +99,12 @@ def limit_of(ours: Optimizer) -> tuple[float, str]:
     return next((own for start, own in LIMITS.items() if text.startswith(start)), (LIMIT, ""))
 
 
-def left_out(name: str, reference: str) -> tuple[tuple[str, ...], str]:
+def left_out(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
     """Cases and leaves that are not compared, and why; of an optimizer against a reference."""
-    return LEFT_OUT.get((name, reference)) or LEFT_OUT.get(name, ((), ""))
+    cases, why = LEFT_OUT.get((name, reference)) or LEFT_OUT.get(name, ((), ""))
+    if dtype.startswith("complex"):
+        return (*cases, "non_finite"), "; ".join(filter(None, (why, NO_INFINITY)))
+    return cases, why
 
 
 def defect_of(ours: Optimizer, dtype: str) -> str | None:

@@ -114,14 +114,18 @@ CASES: dict[str, tuple[Callable, Change]] = {
 
 @functools.lru_cache(maxsize=4)
 def record(steps: int = STEPS, is_complex: bool = False) -> Recording:
-    """All cases, recorded once. Complex ones pair each case with the one before."""
+    """All cases, recorded once. Complex ones have as imaginary part the case before, where that is finite."""
     with jax.enable_x64(True):
         runs = [_run(function, change, seed, steps) for seed, (function, change) in enumerate(CASES.values())]
     real = jax.tree.map(lambda *x: np.stack(x), *runs)
     if not is_complex:
         return real
-    with np.errstate(invalid="ignore"):
-        params, grads = (jax.tree.map(lambda x: x + 1j * np.roll(x, 1, axis=0), t) for t in real[:2])
+
+    def paired(x: np.ndarray) -> np.ndarray:
+        before = np.roll(x, 1, axis=0)
+        return x + 1j * np.where(np.isfinite(before), before, 0)
+
+    params, grads = (jax.tree.map(paired, t) for t in real[:2])
     return Recording(params, grads, real.values)
 
 

@@ -77,7 +77,7 @@ def updates_of_twin(twin: Twin, recording: Recording) -> Any:
     torch changes parameters in place, so an update is a difference; where the parameters play no part they are set to
     zero first, and nothing is lost in it.
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     leaves, structure = jax.tree.flatten(recording.params)
     grads = jax.tree.leaves(recording.grads)

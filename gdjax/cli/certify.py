@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import tyro
@@ -37,6 +42,8 @@ class Certify:
     """A folder for certificates.json and certificates.md."""
     steps: int = 1000
     """Steps of each recorded case, from 10."""
+    jobs: int = os.cpu_count() or 1
+    """Processes that share the optimizers, where several are named."""
 
     def run(self, argv: list[str]) -> int:
         if self.steps < 10:
@@ -52,13 +59,28 @@ class Certify:
         if self.out is not None:
             with user_mistakes(f"--out {self.out}: "):
                 self.out.mkdir(parents=True, exist_ok=True)
+        if self.jobs < 1:
+            raise UserError(f"--jobs must be at least 1, got {self.jobs}")
+        judged = [row for name in own for row in self._judge(name)]
         print(HEAD)
         rows = []
-        for name in self.names or OPTIMIZERS:
-            for row in self._judge(name) if name in own else certificate(name, self.steps):
-                rows.append(row)
-                print(line(row), flush=True)
+        for row in itertools.chain(
+            judged, self._certificates([name for name in self.names or OPTIMIZERS if name not in own])
+        ):
+            rows.append(row)
+            print(line(row), flush=True)
         return self._finish(rows)
+
+    def _certificates(self, names: list[str]) -> Iterator[Row]:
+        """The rows of optimizers in their order, from as many processes as are worth it."""
+        if min(self.jobs, len(names)) < 2:
+            for name in names:
+                yield from certificate(name, self.steps)
+            return
+        spawn = multiprocessing.get_context("spawn")  # JAX has threads: a fork would hang
+        with concurrent.futures.ProcessPoolExecutor(min(self.jobs, len(names)), spawn) as pool:
+            for rows in pool.map(_rows, names, [self.steps] * len(names)):
+                yield from rows
 
     def _judge(self, place: str) -> list[Row]:
         """The row of a user's own rule."""
@@ -78,3 +100,7 @@ class Certify:
                 write_whole(self.out / "certificates.json", as_json(rows))
                 write_whole(self.out / "certificates.md", as_markdown(rows))
         return 1 if red else 0
+
+
+def _rows(name: str, steps: int) -> list[Row]:
+    return list(certificate(name, steps))

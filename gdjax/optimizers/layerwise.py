@@ -120,8 +120,9 @@ def fromage(learning_rate, min_norm=1e-6):
 
 
 def fromage_rule(g, p, *, learning_rate, min_norm):
-    m = 1 / jnp.sqrt(1 + learning_rate**2)
-    return m * learning_rate * _trust_ratio(g, p, least=min_norm) * g + (1 - m) * p, {}
+    root = jnp.sqrt(1 + learning_rate**2)
+    lost = learning_rate**2 / (root * (1 + root))  # 1 - 1/root, all of its digits
+    return learning_rate / root * _trust_ratio(g, p, least=min_norm) * g + lost * p, {}
 
 
 @optimizer(bounds={**_ADAM, "eps_root": "[0, inf)"})

@@ -227,6 +227,15 @@ def objective(
     return {"value": value, "grad": grad, "value_fn": value_of}
 
 
+def value_and_grad_after(state: Any) -> tuple[jax.Array, Any] | None:
+    """(value, grad) where the last update led, if the outermost optimizer is one that searched its way there.
+
+    Before the first update the value is infinite; see `SearchState`.
+    """
+    found = getattr(state, "linesearch", None)
+    return (found.value, found.grad) if isinstance(found, SearchState) else None
+
+
 class LineSearchState(NamedTuple):
     inner: Any
     linesearch: Any

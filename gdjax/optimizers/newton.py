@@ -145,6 +145,11 @@ def _damped_least_squares(jacobian: jax.Array, r: jax.Array, damping: jax.Array)
     return jax.scipy.linalg.solve_triangular(triangle, rhs)
 
 
+class GaussNewtonState(NamedTuple):
+    count: jax.Array
+    search: Any  # along 1/2 sum residuals², whose value is not that of the loss
+
+
 @optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"})
 def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease_factor=0.5)):  # noqa: B008
     """Gauss-Newton: least squares with the residuals made linear; least 1/2 sum residuals².
@@ -166,7 +171,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
 
     def init(params):
         _refuse_integers("gauss_newton", params)
-        return NewtonState(jnp.zeros((), jnp.int32), init_search(params))
+        return GaussNewtonState(jnp.zeros((), jnp.int32), init_search(params))
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
@@ -179,8 +184,8 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         value, grad = 0.5 * dot(r, r), _as_jax_gradient(dot(r, jacobian), params)
         value_fn = lambda params: 0.5 * jnp.sum(function(ravel(params, dtype)) ** 2)  # noqa: E731
         given = objective("gauss_newton", params, linesearch is not None, value=value, grad=grad, value_fn=value_fn)
-        updates, found = search(unravel(rate * direction, params), state.linesearch, params, **given)
-        return updates, NewtonState(state.count + 1, found)
+        updates, found = search(unravel(rate * direction, params), state.search, params, **given)
+        return updates, GaussNewtonState(state.count + 1, found)
 
     return init, update
 

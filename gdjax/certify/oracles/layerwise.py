@@ -54,8 +54,8 @@ def fromage(p, learning_rate, min_norm):
     for t in itertools.count(1):
         g, p, _ = yield u
         eta = at(learning_rate, t)
-        shrink = 1 / np.sqrt(1 + eta**2)
-        u = -shrink * eta * _ratio(g, p, least=min_norm) * g - (1 - shrink) * p
+        root = np.sqrt(1 + eta**2)
+        u = -eta / root * _ratio(g, p, least=min_norm) * g - eta**2 / (root * (1 + root)) * p
 
 
 @per_leaf

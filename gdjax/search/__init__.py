@@ -1,0 +1,35 @@
+"""Minimising without the gradient, or with no more than its sign: methods as (init, ask, tell), and their one loop.
+
+    method               asks for
+    random_guessing      points drawn in a box, keeps the best
+    fixed_step           both neighbours along each axis, one step away
+    sign_step            the neighbours along the sign of the derivative
+    coordinate           both neighbours along one axis after the other, ever nearer
+    nelder_mead          reflections of a simplex
+    ant_colony           points near those of an archive of good ones
+    genetic, particle_swarm, cma_es     populations, through evosax (the extra `gdjax[populations]`)
+"""
+
+from collections.abc import Callable
+
+from gdjax.search.ant_colony import ant_colony
+from gdjax.search.guessing import random_guessing
+from gdjax.search.loop import Method, method, search
+from gdjax.search.neighbours import coordinate, fixed_step, sign_step
+from gdjax.search.populations import cma_es, genetic, particle_swarm
+from gdjax.search.simplex import nelder_mead
+
+METHODS: dict[str, Callable[..., Method]] = {
+    factory.__name__: factory
+    for factory in (
+        random_guessing,
+        fixed_step,
+        sign_step,
+        coordinate,
+        nelder_mead,
+        ant_colony,
+        genetic,
+        particle_swarm,
+        cma_es,
+    )
+}

@@ -1,0 +1,179 @@
+"""The loop of a search: ask for candidates, evaluate them all, tell their values.
+
+A method is a call node of three pure functions, whose state says where it stands:
+
+    init(params, value, key, value_fn) -> state           state has the fields params, value and done
+    ask(state, key, value_fn) -> (candidates, state)      a tree like params, (n, ...) each
+    tell(state, candidates, values) -> state
+
+`value_fn` is there for a first population, and for the one method that takes a slope. A value that is NaN is told as
+infinity, so that no method has to know of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import numbers
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import stopping, tree
+from gdjax.minimize import (
+    Minimum,
+    Point,
+    checked_params,
+    checked_record,
+    closes_over_tracers,
+    is_traced,
+    observation,
+    on_host,
+    scalar,
+    value_dtype,
+)
+from gdjax.nodes import Node, Rule, decorator, register
+from gdjax.programs import bind, compiled
+from gdjax.trace import Trace, start_trace, written
+from gdjax.types import Params, Stop
+
+
+class Method(Node):
+    """A node of (init, ask, tell)."""
+
+
+register(Method)
+method = decorator(Method, "A factory of search methods from a body that returns (init, ask, tell).")
+
+
+def search(
+    f: Callable[..., jax.Array],
+    params: Params,
+    how: Method,
+    *,
+    stop: Rule | None = None,
+    max_steps: int = 10_000,
+    onto: Any = None,
+    record: int | bool | None = None,
+    args: tuple = (),
+    key: jax.Array | int = 0,
+) -> Minimum:
+    """Look for a minimum of f by trying points: `minimize` for methods that have no gradient.
+
+    Args:
+        f: (params, *args) -> (), real. It is evaluated at all candidates of a step at once (a vmap).
+        params: the start, any pytree of real floating arrays.
+        how: a method of `gdjax.search`, e.g. fixed_step(0.01).
+        stop: a rule of `gdjax.stopping`, which reads the value where the method stands; None leaves the end to the method
+            (CONVERGED where it knows one) and to max_steps.
+        max_steps: rounds of ask and tell; BUDGET after so many.
+        onto: a set of `gdjax.projections` into which every candidate is moved.
+        record, args: as for `minimize`.
+        key: a JAX key or an int seed, for the methods that draw.
+
+    Returns: a `Minimum`; its grad_norm is NaN, since none is asked for.
+    Raises: ValueError as `minimize` does.
+    """
+    params, f = checked_params("search", params), bind(f)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if jnp.iscomplexobj(leaf):
+            raise ValueError(f"search: params{tree.path_string(path)} must be real, got {leaf.dtype}")
+    if not isinstance(how, Method):
+        raise TypeError(f"search: the method must be one of gdjax.search, such as fixed_step(0.01), got {how!r}")
+    key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else key
+    capacity = checked_record("search", record, max_steps)
+    onto = onto.settle() if hasattr(onto, "settle") else onto
+    rule = (stop or stopping.never()).settle()
+    traced = is_traced((params, how, rule, max_steps, onto, args, key)) or closes_over_tracers(f)
+    searcher = Searcher(f, capacity)
+    run = searcher if traced else compiled(searcher)
+    return on_host("search", run(params, how.settle(), rule, max_steps, onto, args, key), capacity)
+
+
+class Quest(NamedTuple):
+    """What the loop carries."""
+
+    state: Any  # of the method
+    rule_state: Any
+    steps: jax.Array
+    before: Params  # where the method stood a step ago
+    stop: jax.Array
+    trace: Trace | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Searcher:
+    """The loop, equal by value."""
+
+    f: Callable
+    capacity: int | None
+
+    def __call__(self, params, how, rule, max_steps, onto, args, key) -> Minimum:
+        params = params if onto is None else onto(params)
+        dtype, zero, inner = value_dtype(params), jnp.zeros((), jnp.int32), scalar("search", self.f, args)
+
+        def f(params):
+            value = inner(params).astype(dtype)
+            return jnp.where(jnp.isnan(value), jnp.inf, value)
+
+        value = f(params)
+        state = how.build()[0](params, value, jax.random.fold_in(key, 0), f)
+        trace = None if self.capacity is None else start_trace(_point(zero, state), self.capacity)
+        stop = jnp.where(jnp.isfinite(value), Stop.RUNNING, Stop.NON_FINITE).astype(jnp.int32)
+        first = Quest(state, rule.init(), zero, params, stop, trace)
+        turn = functools.partial(self._turn, f, how, rule, max_steps, onto, key)
+        first = self._judged(first, rule, max_steps)
+        end = jax.lax.while_loop(lambda c: c.stop == Stop.RUNNING, turn, first)
+        path = None if end.trace is None else end.trace.rows
+        return Minimum(*_point(end.steps, end.state)[1:], end.steps, end.stop, path)
+
+    def _turn(self, f, how, rule, max_steps, onto, key, last: Quest) -> Quest:
+        """Ask, evaluate, tell, judge."""
+        _, ask, tell = how.build()
+        candidates, state = ask(last.state, jax.random.fold_in(key, last.steps + 1), f)
+        candidates = candidates if onto is None else jax.vmap(onto)(candidates)
+        state = tree.cast_like(tell(state, candidates, jax.vmap(f)(candidates)), last.state)
+        moved = _distance(state.params, last.state.params) > 0
+        steps = last.steps + (moved | ~state.done)  # a round that finds no better neighbour is the end, and no step
+        return self._judged(last._replace(state=state, before=last.state.params, steps=steps), rule, max_steps)
+
+    def _judged(self, now: Quest, rule: Rule, max_steps: Any) -> Quest:
+        here, step = _point(now.steps, now.state), _distance(now.state.params, now.before)
+        seen = observation(here, jnp.where(now.steps > 0, step, jnp.inf))._replace(grad_norm=None)
+        rule_state, stop = rule.update(now.rule_state, seen)
+        for reason, condition in ((Stop.CONVERGED, now.state.done), (Stop.BUDGET, now.steps >= max_steps)):
+            stop = jnp.where((stop == Stop.RUNNING) & condition, reason, stop)
+        stop = jnp.where(now.stop == Stop.RUNNING, stop, now.stop).astype(jnp.int32)
+        trace = None if now.trace is None else written(now.trace, here)
+        return now._replace(rule_state=rule_state, stop=stop, trace=trace)
+
+
+def _distance(a: Params, b: Params) -> jax.Array:
+    return tree.global_norm(jax.tree.map(lambda a, b: a - b, a, b))
+
+
+def _point(step: jax.Array, state: Any) -> Point:
+    return Point(step, state.params, state.value, jnp.full_like(state.value, jnp.nan))
+
+
+class Standing(NamedTuple):
+    """The state of a method that has no more to remember."""
+
+    params: Params
+    value: jax.Array
+    done: jax.Array
+
+
+def best_of(state: Any, candidates: Params, values: jax.Array) -> tuple[Params, jax.Array, jax.Array]:
+    """(params, value, improved): the best candidate, or where the state stands if none is better."""
+    best = jnp.argmin(values)
+    improved = values[best] < state.value
+    params = tree.select(improved, jax.tree.map(lambda x: x[best], candidates), state.params)
+    return params, jnp.where(improved, values[best], state.value), improved
+
+
+def stacked(*trees: Any) -> Any:
+    """Trees as one, each leaf with a new leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
