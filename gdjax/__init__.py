@@ -20,6 +20,7 @@ from gdjax import data as data
 from gdjax import losses as losses
 from gdjax import metrics as metrics
 from gdjax import models as models
+from gdjax import problems as problems
 from gdjax import projections as projections
 from gdjax import schedules as schedules
 from gdjax import stopping as stopping
@@ -156,6 +157,11 @@ from gdjax.programs import clear_programs as clear_programs
 from gdjax.minimize import Minimum as Minimum
 from gdjax.minimize import minimize as minimize
 from gdjax.search import search as search
+from gdjax.gradient_flow import gradient_flow as gradient_flow
+from gdjax.planes import Plane as Plane
+from gdjax.planes import pca_plane as pca_plane
+from gdjax.planes import plane_through as plane_through
+from gdjax.planes import random_plane as random_plane
 
 # Looking.
 from gdjax.models import summary as summary

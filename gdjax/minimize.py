@@ -142,7 +142,9 @@ class Minimizer:
 
     def __call__(self, params, optimizer, rule, max_steps, onto, args) -> Minimum:
         if self.unrolled is None:
-            return implicitly(self._run, self._residual, self._value)((params, optimizer, rule, max_steps), (onto, args))
+            return implicitly(self._run, self._residual, self._value)(
+                (params, optimizer, rule, max_steps), (onto, args)
+            )
         return self._run((params, optimizer, rule, max_steps), (onto, args))
 
     def _residual(self, params: Params, given: Any) -> Any:

@@ -185,5 +185,16 @@ def any_of(*rules: Rule):
 
 RULES: dict[str, Callable[..., Rule]] = {
     factory.__name__: factory
-    for factory in (never, patience, change, gradient_norm, parameter_change, target, budget, divergence, non_finite, any_of)
+    for factory in (
+        never,
+        patience,
+        change,
+        gradient_norm,
+        parameter_change,
+        target,
+        budget,
+        divergence,
+        non_finite,
+        any_of,
+    )
 }

@@ -217,7 +217,7 @@ EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "adamax": lambda: [adamax(0.01), adamax(schedules.cosine(0.01, 1000), b1=0.8, b2=0.99)],
     "adamaxw": lambda: [adamaxw(0.01), adamaxw(0.01, weight_decay=0.1, mask=MASK)],
     "adabelief": lambda: [adabelief(0.01), adabelief(0.01, eps=1e-8, eps_root=1e-10, nesterov=True)],
-    "yogi": lambda: [yogi(0.01), yogi(0.01, b1=0.8, b2=0.9, eps=1e-5)],
+    "yogi": lambda: [yogi(0.01), yogi(0.01, b1=0.8, eps=1e-5)],
     "radam": lambda: [radam(0.01), radam(0.01, eps_root=1e-6, threshold=6.0, nesterov=True)],
     "noisy_sgd": lambda: [noisy_sgd(0.01, key=3), noisy_sgd(0.01, eta=1.0, gamma=0.3, seed=5)],
     "signum": lambda: [signum(0.01), signum(schedules.cosine(0.01, 1000), beta=0.5)],

@@ -63,13 +63,17 @@ class Certify:
             raise UserError(f"--jobs must be at least 1, got {self.jobs}")
         judged = [row for name in own for row in self._judge(name)]
         print(HEAD)
-        rows = []
-        for row in itertools.chain(
-            judged, self._certificates([name for name in self.names or OPTIMIZERS if name not in own])
-        ):
-            rows.append(row)
-            print(line(row), flush=True)
-        return self._finish(rows)
+        rows: list[Row] = []
+        others = [name for name in self.names or OPTIMIZERS if name not in own]
+        try:
+            for row in itertools.chain(judged, self._certificates(others)):
+                rows.append(row)
+                print(line(row), flush=True)
+        finally:  # what was measured before an interrupt is kept
+            self._write(rows)
+        red = sum(not row.passed for row in rows)
+        print(f"\n{len(rows)} rows, {red} red")
+        return 1 if red else 0
 
     def _certificates(self, names: list[str]) -> Iterator[Row]:
         """The rows of optimizers in their order, from as many processes as are worth it."""
@@ -92,14 +96,11 @@ class Certify:
             found = certify(judged, reference, DTYPES[:1], self.steps, OWN_LIMIT)["float64"]
         return [Row(place, reference.recipe.name, "float64", *found, OWN_LIMIT, "")]
 
-    def _finish(self, rows: list[Row]) -> int:
-        red = sum(not row.passed for row in rows)
-        print(f"\n{len(rows)} rows, {red} red")
+    def _write(self, rows: list[Row]) -> None:
         if self.out is not None:
             with user_mistakes(f"--out {self.out}: "):
                 write_whole(self.out / "certificates.json", as_json(rows))
                 write_whole(self.out / "certificates.md", as_markdown(rows))
-        return 1 if red else 0
 
 
 def _rows(name: str, steps: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Pictures of a run: plain matplotlib figures, drawn by Agg, without pyplot and so without global state.
+"""Pictures of runs and of the ground they run on: plain matplotlib figures, drawn by Agg, without pyplot and so without global state.
 
     save(curves(result.history, best=result.best_evaluation, monitor=result.monitor), "curves.png")
 
@@ -6,9 +6,28 @@ gdjax itself never imports this package, nor matplotlib (the extra `gdjax[lab]`)
 wanted.
 """
 
+from gdjax.plots.animation import animate
 from gdjax.plots.boundary import boundary
 from gdjax.plots.confusion import confusion
 from gdjax.plots.curves import curves
+from gdjax.plots.landscape import contour, curve, field, landscape, loss_surface, surface
+from gdjax.plots.progress import descent, schedules
 from gdjax.plots.style import PALETTE, palette, save
 
-__all__ = ["PALETTE", "boundary", "confusion", "curves", "palette", "save"]
+__all__ = [
+    "PALETTE",
+    "animate",
+    "boundary",
+    "confusion",
+    "contour",
+    "curve",
+    "curves",
+    "descent",
+    "field",
+    "landscape",
+    "loss_surface",
+    "palette",
+    "save",
+    "schedules",
+    "surface",
+]

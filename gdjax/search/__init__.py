@@ -1,13 +1,13 @@
 """Minimising without the gradient, or with no more than its sign: methods as (init, ask, tell), and their one loop.
 
-    method               asks for
-    random_guessing      points drawn in a box, keeps the best
-    fixed_step           both neighbours along each axis, one step away
-    sign_step            the neighbours along the sign of the derivative
-    coordinate           both neighbours along one axis after the other, ever nearer
-    nelder_mead          reflections of a simplex
-    ant_colony           points near those of an archive of good ones
-    genetic, particle_swarm, cma_es     populations, through evosax (the extra `gdjax[populations]`)
+method               asks for
+random_guessing      points drawn in a box, keeps the best
+fixed_step           both neighbours along each axis, one step away
+sign_step            the neighbours along the sign of the derivative
+coordinate           both neighbours along one axis after the other, ever nearer
+nelder_mead          reflections of a simplex
+ant_colony           points near those of an archive of good ones
+genetic, particle_swarm, cma_es     populations, through evosax (the extra `gdjax[populations]`)
 """
 
 from collections.abc import Callable

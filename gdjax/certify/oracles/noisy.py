@@ -16,6 +16,9 @@ def noisy_sgd(params, learning_rate, eta, gamma, key, seed):
         grads, _, _ = yield updates
         state, now = jax.random.split(state)
         keys = jax.random.split(now, len(grads))
-        noise = [np.asarray(jax.random.normal(k, g.shape, g.dtype)) for k, g in zip(keys, grads, strict=True)]
+        noise = [
+            np.asarray(jax.random.normal(k, g.shape, jax.dtypes.canonicalize_dtype(g.dtype)))
+            for k, g in zip(keys, grads, strict=True)
+        ]
         spread = np.sqrt(eta / t**gamma)
         updates = [-at(learning_rate, t) * (g + spread * z) for g, z in zip(grads, noise, strict=True)]

@@ -1,0 +1,87 @@
+"""Planes through the space of parameters: what a loss of thousands of parameters looks like over two directions.
+
+    plane = random_plane(params, key)            plane((a, b)) = params + a u + b v
+
+`plots.loss_surface(loss, plane)` draws the loss over it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.optimizers.flat import flat_dtype, ravel, unravel
+from gdjax.types import Params
+
+
+class Plane(NamedTuple):
+    """A centre and two directions, all like the parameters."""
+
+    centre: Params
+    u: Params
+    v: Params
+
+    def __call__(self, at: Any) -> Params:
+        """centre + a u + b v, at = (a, b)."""
+        return jax.tree.map(lambda c, u, v: c + at[0] * u + at[1] * v, *self)
+
+    def coordinates(self, params: Params) -> jax.Array:
+        """(2,): the point of the plane nearest to params; (n, 2) for a path with n rows in each leaf."""
+        dtype = flat_dtype(self.centre)
+        basis = jnp.stack([ravel(self.u, dtype), ravel(self.v, dtype)], axis=1)
+        flat = lambda params: ravel(params, dtype) - ravel(self.centre, dtype)  # noqa: E731
+        is_path = jnp.ndim(jax.tree.leaves(params)[0]) > jnp.ndim(jax.tree.leaves(self.centre)[0])
+        gaps = jax.vmap(flat)(params).T if is_path else flat(params)
+        return jnp.linalg.lstsq(basis, gaps)[0].T
+
+
+def plane_through(centre: Params, first: Params, second: Params) -> Plane:
+    """The plane through three points: (1, 0) is `first`, (0, 1) `second`."""
+    for name, point in (("first", first), ("second", second)):
+        tree.check_like("plane_through", name, point, "centre", centre)
+    return Plane(centre, *(jax.tree.map(lambda p, c: p - c, point, centre) for point in (first, second)))
+
+
+def random_plane(params: Params, key: jax.Array | int = 0) -> Plane:
+    """Two random directions, each unit's weights scaled to the size that they have in params; vectors and numbers stay.
+
+    Without the scale a direction's length says nothing: a relu network is the same after its layers are scaled against
+    each other. A unit is what the last axis counts.
+
+    Reference: Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section 4, arXiv:1712.09913.
+    """
+    keys = jax.random.split(jax.random.key(key) if isinstance(key, int) else key)
+    return Plane(params, *(_like_filters(params, k) for k in keys))
+
+
+def _like_filters(params: Params, key: jax.Array) -> Params:
+    leaves, structure = jax.tree.flatten(params)
+
+    def direction(leaf, key):
+        if leaf.ndim < 2:
+            return jnp.zeros_like(leaf)
+        drawn, axes = jax.random.normal(key, leaf.shape, leaf.dtype), tuple(range(leaf.ndim - 1))
+        norm = lambda x: jnp.sqrt(jnp.sum(x * x, axis=axes, keepdims=True))  # noqa: E731
+        return drawn * norm(leaf) / jnp.maximum(norm(drawn), jnp.finfo(leaf.dtype).tiny)
+
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    return structure.unflatten(
+        [direction(leaf, k) for leaf, k in zip(leaves, jax.random.split(key, len(leaves)), strict=True)]
+    )
+
+
+def pca_plane(path: Params) -> Plane:
+    """The plane around the last point of a path, (n, ...) each leaf with n >= 3, in which the path moved most.
+
+    The directions are the first two principal components of the way there, of unit length: what descent was busy with.
+    """
+    last = jax.tree.map(lambda x: x[-1], path)
+    dtype = flat_dtype(last)
+    gaps = jax.vmap(lambda params: ravel(params, dtype))(path) - ravel(last, dtype)
+    if gaps.shape[0] < 3 or gaps.shape[1] < 2:
+        raise ValueError(f"pca_plane: path must have at least 3 rows of at least 2 parameters, got {gaps.shape}")
+    components = jnp.linalg.svd(gaps, full_matrices=False)[2]
+    return Plane(last, unravel(components[0], last), unravel(components[1], last))

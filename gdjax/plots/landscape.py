@@ -1,0 +1,232 @@
+"""Landscapes and the paths through them: a curve over one variable, contours or a surface over two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from gdjax.plots import style
+from gdjax.plots.style import BLUE, GREEN, INK, MUTED, NORMAL, ORANGE, PAPER, PURPLE, SKY, SMALL, VERMILLION
+
+Bounds = Sequence[tuple[float, float]]
+Paths = Mapping[str, ArrayLike]  # name -> (n,) or (n, 2), the point at each step
+
+GROUND = LinearSegmentedColormap.from_list("ground", ["#f7fafc", "#d3dee8", "#a9bccd"])
+PATHS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, "#000000")
+MARKERS = "osD^vP*"
+LEVELS = 22
+
+
+def landscape(f: Callable, bounds: Bounds, *args: Any, **options: Any) -> Figure:
+    """The picture that fits: `curve` over one variable, `contour` over two."""
+    draw = {1: curve, 2: contour}.get(len(bounds))
+    if draw is None:
+        raise ValueError(f"landscape: bounds must be (low, high) of one or two variables, got {bounds}")
+    return draw(f, bounds, *args, **options)
+
+
+def contour(
+    f: Callable,
+    bounds: Bounds,
+    paths: Paths | None = None,
+    minima: Sequence[ArrayLike] = (),
+    title: str = "",
+    names: Sequence[str] = ("x", "y"),
+) -> Figure:
+    """Lines of equal value over two variables, with the paths that led through them.
+
+    Lines lie close where it is steep: their values grow by the same factor from one to the next, above the lowest.
+
+    Args:
+        f: (2,) -> (), of JAX.
+        bounds: ((low, high), (low, high)).
+        paths: name -> (n, 2); each is drawn from a small dot to a large mark. Steps out of the picture leave it.
+        minima: points marked by a cross.
+        names: of the two variables.
+    """
+    picture = style.figure(6.2, title)
+    axes = picture.subplots()
+    _draw_ground(picture, axes, f, bounds, names)
+    _draw_paths(axes, paths or {}, bounds)
+    if len(minima):
+        x, y = np.reshape(np.asarray(minima, float), (-1, 2)).T
+        axes.plot(x, y, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
+    _legend(axes)
+    return picture
+
+
+def loss_surface(
+    loss: Callable,
+    plane: Any,
+    path: Any = None,
+    reach: float | None = None,
+    title: str = "",
+    three_d: bool = False,
+) -> Figure:
+    """A loss over a plane through the parameters (`gdjax.planes`), and the path that descent took, seen in it.
+
+    Args:
+        loss: params -> ().
+        plane: a `Plane`.
+        path: parameters with a leading axis of steps, or None.
+        reach: the picture goes from -reach to reach in both directions; None is 1, or what the path needs.
+        three_d: a surface instead of contours.
+    """
+    walked = {} if path is None else {"descent": np.asarray(plane.coordinates(path))}
+    reach = reach or 1.25 * max((float(np.abs(points).max()) for points in walked.values()), default=0.8)
+    draw = surface if three_d else contour
+    names = ("along the first direction", "along the second direction")
+    return draw(lambda at: loss(plane(at)), ((-reach, reach),) * 2, walked, title=title, names=names)
+
+
+def curve(
+    f: Callable,
+    bounds: Bounds,
+    paths: Paths | None = None,
+    minima: Sequence[ArrayLike] = (),
+    title: str = "",
+    names: Sequence[str] = ("x",),
+) -> Figure:
+    """The graph of a function of one variable, with the points that each path stood on; arguments as `contour`."""
+    picture = style.figure(4.2, title)
+    axes = picture.subplots()
+    style.dress(axes)
+    style.rule(axes)
+    low, high = bounds[0]
+    x = np.linspace(low, high, 801)
+    y = np.asarray(jax.jit(jax.vmap(f))(jnp.asarray(x)))
+    axes.plot(x, y, color=MUTED, linewidth=1.8, zorder=2)
+    for i, (name, path) in enumerate((paths or {}).items()):
+        points = np.ravel(np.asarray(path, float))
+        seen = points[(points >= low) & (points <= high)]
+        heights = np.asarray(jax.vmap(f)(jnp.asarray(seen)))
+        colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
+        axes.plot(seen, heights, color=colour, linewidth=1, alpha=0.5, zorder=3)
+        axes.scatter(seen, heights, s=14, color=colour, marker=marker, zorder=4, label=style.shorten(name, 40))
+        if len(seen) and seen[-1] == points[-1]:
+            axes.scatter(seen[-1:], heights[-1:], s=90, color=colour, marker=marker, edgecolor=PAPER, zorder=5)
+    for i, minimum in enumerate(minima):
+        axes.axvline(float(minimum), color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None)
+    axes.set_xlim(low, high)
+    axes.set_xlabel(names[0], fontsize=NORMAL, color=INK)
+    axes.set_ylabel(f"f({names[0]})", fontsize=NORMAL, color=INK)
+    _legend(axes)
+    return picture
+
+
+def field(f: Callable, bounds: Bounds, title: str = "", arrows: int = 17, names: Sequence[str] = ("x", "y")) -> Figure:
+    """The gradient, uphill, beside its negative, downhill: arrows of a length that grows with the root of the slope."""
+    picture = style.figure(4.2, title)
+    x, y = (np.linspace(*ends, arrows + 2)[1:-1] for ends in bounds)
+    points = np.stack(np.meshgrid(x, y), axis=-1)
+    slopes = np.asarray(jax.jit(jax.vmap(jax.vmap(jax.grad(f))))(jnp.asarray(points)))
+    size = np.linalg.norm(slopes, axis=-1, keepdims=True)
+    arrows_up = slopes / np.maximum(size, 1e-300) * np.sqrt(size / max(size.max(), 1e-300))
+    sides = (("gradient: uphill", 1, VERMILLION), ("negative gradient: downhill", -1, BLUE))
+    for axes, (words, sign, colour) in zip(picture.subplots(1, 2, sharey=True), sides, strict=True):
+        _draw_ground(None, axes, f, bounds, names)
+        axes.quiver(
+            *np.moveaxis(points, -1, 0), *np.moveaxis(sign * arrows_up, -1, 0), color=colour, pivot="mid", width=0.006
+        )
+        axes.set_title(words, fontsize=NORMAL, color=colour, loc="left")
+    axes.set_ylabel("")
+    return picture
+
+
+def surface(
+    f: Callable, bounds: Bounds, paths: Paths | None = None, title: str = "", names: Sequence[str] = ("x", "y")
+) -> Figure:
+    """The function as a surface in three dimensions, with paths on it; arguments as `contour`.
+
+    Where values span a factor of more than 1000 above the lowest, the height is log10(1 + value - lowest), and says so.
+    """
+    x, y, z = grid(f, bounds, 120)
+    lowest = np.nanmin(z)
+    span = z - lowest
+    logs = np.nanmax(span) > 1000 * max(np.nanmedian(span), 1e-300) or np.nanmax(span) > 1000
+    height = (lambda v: np.log10(1 + np.maximum(v - lowest, 0))) if logs else (lambda v: v)
+    picture = style.figure(6.0, title)
+    axes: Any = picture.add_subplot(projection="3d", computed_zorder=False)
+    axes.plot_surface(
+        *np.meshgrid(x, y), height(z), cmap=GROUND, rcount=80, ccount=80, linewidth=0, alpha=0.9, zorder=1
+    )
+    for i, (name, path) in enumerate((paths or {}).items()):
+        points = _inside(np.asarray(path, float), bounds)
+        heights = height(np.asarray(jax.vmap(f)(jnp.asarray(np.nan_to_num(points)))))
+        colour = PATHS[i % len(PATHS)]
+        axes.plot(*points.T, heights, color=colour, linewidth=1.8, zorder=3, label=style.shorten(name, 40))
+        axes.scatter(*points[-1:].T, heights[-1:], color=colour, marker=MARKERS[i % len(MARKERS)], s=50, zorder=4)
+    axes.set_xlabel(names[0], fontsize=NORMAL)
+    axes.set_ylabel(names[1], fontsize=NORMAL)
+    axes.set_zlabel("log₁₀(1 + value − lowest)" if logs else "value", fontsize=NORMAL)
+    axes.tick_params(labelsize=SMALL)
+    axes.view_init(32, -125)
+    if paths:
+        axes.legend(fontsize=SMALL, loc="upper right", frameon=False)
+    return picture
+
+
+def grid(f: Callable, bounds: Bounds, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(points,), (points,) and the values (points, points) over them, rows by the second variable; NaN where not finite."""
+    x, y = (np.linspace(*ends, points) for ends in bounds)
+    of_point = jax.vmap(jax.vmap(lambda x, y: f(jnp.stack([x, y])), in_axes=(0, None)), in_axes=(None, 0))
+    z = np.asarray(jax.jit(of_point)(jnp.asarray(x), jnp.asarray(y)), float)
+    return x, y, np.where(np.isfinite(z), z, np.nan)
+
+
+def _draw_ground(picture: Figure | None, axes: Axes, f: Callable, bounds: Bounds, names: Sequence[str]) -> None:
+    style.dress(axes)
+    x, y, z = grid(f, bounds, 241)
+    lowest, span = np.nanmin(z), np.nanmax(z) - np.nanmin(z)
+    if not span > 0:
+        raise ValueError(f"contour: f must vary over {bounds}, got {lowest} everywhere")
+    steps = np.geomspace(1e-4, 1, LEVELS) if np.nanmedian(z - lowest) < 0.3 * span else np.linspace(0.02, 1, LEVELS)
+    levels = np.concatenate([[lowest], lowest + span * steps])
+    ranks = np.interp(z, levels, np.arange(len(levels)))  # colours by the line below, so that the valley is seen too
+    axes.contourf(x, y, ranks, levels=np.arange(len(levels)), cmap=GROUND)
+    axes.contour(x, y, z, levels=levels[1:-1], colors="#6b8096", linewidths=0.5)
+    axes.set_xlim(*bounds[0])
+    axes.set_ylim(*bounds[1])
+    axes.set_xlabel(names[0], fontsize=NORMAL, color=INK)
+    axes.set_ylabel(names[1], fontsize=NORMAL, color=INK)
+
+
+def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
+    halo = [patheffects.Stroke(linewidth=3.2, foreground=PAPER, alpha=0.9), patheffects.Normal()]
+    for i, (name, path) in enumerate(paths.items()):
+        points = _inside(np.asarray(path, float), bounds)
+        colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
+        line = {"color": colour, "linewidth": 1.6, "zorder": 4, "path_effects": halo}
+        (shown,) = axes.plot(
+            *points.T, label=style.shorten(name, 48), marker=marker, markevery=[-1], markersize=9, **line
+        )
+        shown.set_markeredgecolor(PAPER)
+        if len(points) <= 60:
+            axes.plot(*points.T, ".", color=colour, markersize=4, zorder=5)
+        axes.plot(*points[:1].T, "o", color=INK, markersize=5, zorder=6)
+
+
+def _inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
+    """A path cut where it leaves the neighbourhood of the picture, so that a divergent one does not fill it with lines."""
+    if path.ndim != 2 or path.shape[1] != 2:
+        raise ValueError(f"a path over two variables must be (n, 2), got {path.shape}")
+    low, high = np.array(bounds, float).T
+    margin = 3 * (high - low)
+    inside = np.isfinite(path).all(axis=1) & (path >= low - margin).all(axis=1) & (path <= high + margin).all(axis=1)
+    return np.where(inside[:, None], path, np.nan)
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        legend = axes.legend(fontsize=SMALL, loc="best", framealpha=0.92, edgecolor=style.RULE, labelcolor=INK)
+        for text in legend.get_texts():
+            text.set_parse_math(False)

@@ -1,0 +1,227 @@
+"""Landscapes: functions of one, two or n variables that show one thing each. Points are (), or arrays (n,)."""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.problems.problem import Problem
+
+
+def _double_well(x):
+    return (x**2 - 4) ** 2 / 16
+
+
+def double_well() -> Problem:
+    """(x² - 4)² / 16: two minima alike, at -2 and 2, and a maximum between them."""
+    return Problem("double_well", _double_well, 0.5, (), (-2.0, 2.0), 0.0, (0.0,), ((-4, 4),))
+
+
+def _tilted_well(x):
+    return x**4 / 4 - x**3 / 3 - 2 * x**2
+
+
+def tilted_well() -> Problem:
+    """x⁴/4 - x³/3 - 2x²: a minimum at (1 + √17)/2, and one that is not so low at (1 - √17)/2."""
+    low, high = (1 + math.sqrt(17)) / 2, (1 - math.sqrt(17)) / 2
+    return Problem("tilted_well", _tilted_well, -3.5, (), (low,), _tilted_well(low), (high, 0.0), ((-4, 4),))
+
+
+def _waves(x):
+    return x**2 / 20 - jnp.cos(2 * x)
+
+
+def waves() -> Problem:
+    """x²/20 - cos 2x: the lowest valley at 0, a higher one on either side."""
+    side = 3.064672786647796
+    return Problem("waves", _waves, 3.5, (), (0.0,), -1.0, (side, -side), ((-4, 4),), 4.1)
+
+
+def _quartic(x):
+    return x**4
+
+
+def quartic() -> Problem:
+    """x⁴: flat at its minimum, steep far from it, so that the largest rate depends on the start."""
+    return Problem("quartic", _quartic, 2.0, (), (0.0,), 0.0, (), ((-3, 3),))
+
+
+def _sum_of_squares(x):
+    return jnp.sum(x**2)
+
+
+def sum_of_squares(n: int = 2) -> Problem:
+    """x_1² + ... + x_n²: the same curvature in every direction."""
+    zero = np.zeros(n)
+    return Problem("sum_of_squares", _sum_of_squares, zero + 2.5, (), (zero,), 0.0, (), ((-3, 3),) * 2, 2.0, 1.0)
+
+
+def _bowl(x, steepness):
+    return steepness * x[0] ** 2 + x[1] ** 2
+
+
+def bowl(steepness: float = 10.0) -> Problem:
+    """a x² + y², the lectures' bowls at a = 1, 10, 100: the steeper one way, the slower the other.
+
+    Args:
+        steepness: a > 0.
+    """
+    _above("bowl", "steepness", steepness)
+    ends = (steepness, 1.0)
+    return Problem(
+        f"bowl({steepness:g})",
+        _bowl,
+        np.array([2.0, 2.0]),
+        (float(steepness),),
+        (np.zeros(2),),
+        0.0,
+        (),
+        ((-3, 3), (-3, 3)),
+        2 * max(ends),
+        max(ends) / min(ends),
+    )
+
+
+def _rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def rosenbrock(n: int = 2) -> Problem:
+    """Rosenbrock's curved valley: sum 100 (x_{i+1} - x_i²)² + (1 - x_i)². Rosenbrock 1960, The Computer Journal 3(3)."""
+    start = np.where(np.arange(n) % 2 == 0, -1.2, 1.0)
+    return Problem("rosenbrock", _rosenbrock, start, (), (np.ones(n),), 0.0, (), ((-2, 2), (-1, 3)))
+
+
+def _beale(p):
+    x, y = p
+    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
+
+
+def beale() -> Problem:
+    """Beale's flat valley with steep corners. Beale 1958; Moré, Garbow & Hillstrom 1981, ACM TOMS 7(1), problem 5."""
+    bounds, best = ((-4.5, 4.5), (-4.5, 4.5)), np.array([3.0, 0.5])
+    return Problem("beale", _beale, np.array([1.0, 1.0]), (), (best,), 0.0, (np.array([0.0, 1.0]),), bounds)
+
+
+def _booth(p):
+    x, y = p
+    return (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
+
+
+def booth() -> Problem:
+    """Booth's quadratic, a bowl turned by 45 degrees: curvatures 2 and 18."""
+    bounds = ((-10, 10), (-10, 10))
+    return Problem("booth", _booth, np.array([-8.0, 6.0]), (), (np.array([1.0, 3.0]),), 0.0, (), bounds, 18.0, 9.0)
+
+
+def _himmelblau(p):
+    x, y = p
+    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
+
+
+def himmelblau() -> Problem:
+    """Himmelblau's four minima, all of value 0. Himmelblau 1972, Applied Nonlinear Programming."""
+    minima = (
+        (3.0, 2.0),
+        (-2.805118086952745, 3.131312518250573),
+        (-3.779310253377747, -3.283185991286170),
+        (3.584428340330492, -1.848126526964404),
+    )
+    points = tuple(np.array(point) for point in minima)
+    return Problem("himmelblau", _himmelblau, np.array([0.0, 0.0]), (), points, 0.0, (), ((-6, 6), (-6, 6)))
+
+
+def _rastrigin(x):
+    return jnp.sum(x**2 - 10 * jnp.cos(2 * jnp.pi * x) + 10)
+
+
+def rastrigin(n: int = 2) -> Problem:
+    """Rastrigin's egg box: a minimum near every whole number, the lowest at 0. Rastrigin 1974."""
+    bounds, zero, steepest = ((-5.12, 5.12),) * 2, np.zeros(n), 2 + 40 * math.pi**2
+    return Problem("rastrigin", _rastrigin, zero + 2.2, (), (zero,), 0.0, (), bounds, steepest)
+
+
+def _ackley(x):
+    square = jnp.mean(x**2)
+    length = jnp.where(
+        square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0
+    )  # a cone: its gradient at 0 is taken as 0
+    return 20 + jnp.e - 20 * jnp.exp(-0.2 * length) - jnp.exp(jnp.mean(jnp.cos(2 * jnp.pi * x)))
+
+
+def ackley(n: int = 2) -> Problem:
+    """Ackley's funnel in a field of dimples; its minimum 0 is the tip of a cone. Ackley 1987."""
+    zero = np.zeros(n)
+    return Problem("ackley", _ackley, zero + 3.3, (), (zero,), 0.0, (), ((-5, 5),) * 2)
+
+
+def _three_hump_camel(p):
+    x, y = p
+    return 2 * x**2 - 1.05 * x**4 + x**6 / 6 + x * y + y**2
+
+
+def three_hump_camel() -> Problem:
+    """The three-hump camel: its lowest valley at 0, one on either side. Branin 1972."""
+    side = np.array([1.7475523458302888, -0.8737761729151444])
+    start, zero, bounds = np.array([-2.0, 2.0]), np.zeros(2), ((-2.5, 2.5), (-2.5, 2.5))
+    return Problem("three_hump_camel", _three_hump_camel, start, (), (zero,), 0.0, (side, -side), bounds)
+
+
+def _saddle(p):
+    x, y = p
+    return x**2 - y**2
+
+
+def saddle() -> Problem:
+    """x² - y²: down without end to two sides; from y = 0 descent stops at the saddle."""
+    bounds, start = ((-2, 2), (-2, 2)), np.array([1.5, 1e-6])
+    return Problem("saddle", _saddle, start, (), (), None, (np.zeros(2),), bounds, 2.0)
+
+
+def _monkey_saddle(p):
+    x, y = p
+    return x**3 - 3 * x * y**2
+
+
+def monkey_saddle() -> Problem:
+    """x³ - 3xy²: three ways down; at 0 the curvature too is 0, so that Newton's method has nothing to go by."""
+    start, bounds = np.array([1.0, 1e-6]), ((-2, 2), (-2, 2))
+    return Problem("monkey_saddle", _monkey_saddle, start, (), (), None, (np.zeros(2),), bounds)
+
+
+def _plateau(x):
+    return 1 - jnp.exp(-jnp.sum(x**2))
+
+
+def plateau(n: int = 2) -> Problem:
+    """1 - exp(-|x|²): a hole in a plain, where far from it the gradient tells next to nothing."""
+    zero = np.zeros(n)
+    return Problem("plateau", _plateau, zero + 1.5, (), (zero,), 0.0, (), ((-3, 3),) * 2, 2.0)
+
+
+def _quadratic(x, hessian, centre):
+    return 0.5 * (x - centre) @ hessian @ (x - centre)
+
+
+def quadratic(spectrum: tuple[float, ...] = (1.0, 100.0), seed: int = 0) -> Problem:
+    """1/2 (x - c)' Q diag(spectrum) Q' (x - c), Q a random rotation and c a random centre.
+
+    Args:
+        spectrum: the curvatures, all > 0.
+    """
+    for curvature in spectrum:
+        _above("quadratic", "every curvature", curvature)
+    rng, n = np.random.default_rng(seed), len(spectrum)
+    rotation = np.linalg.qr(rng.normal(size=(n, n)))[0]
+    centre, hessian = rng.normal(size=n), (rotation * np.array(spectrum)) @ rotation.T
+    low, high = min(spectrum), max(spectrum)
+    bounds = tuple((c - 3, c + 3) for c in centre[:2])
+    start = centre + rotation.sum(axis=1)  # as far from the centre along every axis of the bowl
+    return Problem("quadratic", _quadratic, start, (hessian, centre), (centre,), 0.0, (), bounds, high, high / low)
+
+
+def _above(who: str, name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{who}: {name} must be above 0, got {value}")
