@@ -24,7 +24,7 @@ DENSE = 200  # real unknowns up to which dF/dx is formed and solved; above, by p
 def implicitly(run: Callable, residual: Callable, value: Callable) -> Callable[[Any, Any], Any]:
     """run(start, given), whose answer changes with `given` only, as residual(params, given) = 0 says.
 
-    The answer has the fields `params` and `value`, which is value(params, given); all others are constants to the derivative.
+    The answer has the fields `params` and `value`, which is value(params, given); all others are constants to it.
     """
 
     @jax.custom_jvp

@@ -1,7 +1,7 @@
 """A path kept in a fixed number of rows, however long it gets.
 
-Every `stride`-th step has a row. When the rows are full, every other one is dropped and the stride doubles, so that a million
-steps fit into a hundred rows, evenly spread, and a short run keeps them all. One row more holds the newest step.
+Every `stride`-th step has a row. When the rows are full, every other one is dropped and the stride doubles, so that a
+million steps fit into a hundred rows, evenly spread, and a short run keeps them all. One row more holds the newest step.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-from pathlib import Path
 from typing import Any, cast
 
 import optax
@@ -13,28 +11,6 @@ from gdjax.nodes import Optimizer, as_optimizer
 from gdjax.optimizers import Slot, leafwise
 
 LEADING = 3  # g, p, t
-
-
-def load_object(place: str) -> Any:
-    """What `FILE.py:name` names.
-
-    Raises: ValueError if there is no such file or name, or the file itself fails.
-    """
-    file, _, name = place.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"{place}: no file {file}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{place}: {file} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{file} fails when read: {type(error).__name__}: {error}") from error
-    if not hasattr(module, name):
-        raise ValueError(f"{place}: {file} has no {name!r}")
-    return getattr(module, name)
 
 
 def as_judged(thing: Any, reference: Optimizer) -> Optimizer:

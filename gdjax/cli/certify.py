@@ -13,10 +13,11 @@ from pathlib import Path
 import tyro
 
 from gdjax.certify import DTYPES, Row, certificate, certify
-from gdjax.certify.own import as_judged, load_object
+from gdjax.certify.own import as_judged
 from gdjax.certify.report import HEAD, as_json, as_markdown, line
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.files import write_whole
+from gdjax.cli.objects import load_object
 from gdjax.cli.specs import catalogue_at
 from gdjax.nodes import Optimizer
 from gdjax.optimizers import OPTIMIZERS
@@ -89,7 +90,7 @@ class Certify:
     def _judge(self, place: str) -> list[Row]:
         """The row of a user's own rule."""
         with user_mistakes():
-            reference = parse(str(self.against), catalogue_at(RATE))
+            reference = parse(str(self.against), catalogue_at(lambda name: RATE))
             if not isinstance(reference, Optimizer):
                 raise UserError(f"--against must be an optimizer, got {self.against!r}")
             judged = as_judged(load_object(place), reference)

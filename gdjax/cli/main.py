@@ -16,12 +16,14 @@ from gdjax.cli.catalogue import Data, Optimizers
 from gdjax.cli.certify import Certify
 from gdjax.cli.errors import UserError
 from gdjax.cli.inspect import Evaluate, Predict
+from gdjax.cli.minimize import Minimize
 from gdjax.cli.train import Train
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Minimize, tyro.conf.subcommand("minimize")]
     | Annotated[Certify, tyro.conf.subcommand("certify")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Data, tyro.conf.subcommand("data")]
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _parse(argv: list[str]) -> Train | Evaluate | Predict | Certify | Optimizers | Data:
+def _parse(argv: list[str]) -> Train | Evaluate | Predict | Minimize | Certify | Optimizers | Data:
     """tyro's answer; its boxed complaints as one line."""
     said = io.StringIO()
     try:

@@ -91,16 +91,20 @@ def default_rate(name: str) -> Any:
     return DEFAULT_RATES.get(name, USUAL_RATE if rate.default is rate.empty else own)
 
 
-def catalogue_at(rate: float) -> dict[str, Callable]:
-    """What a spec may name, where an optimizer without a learning rate gets this one."""
+def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable]:
+    """What a spec may name, where an optimizer that needs a learning rate and has none gets that of its name."""
 
     def with_rate(factory: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
         first = next(iter(inspect.signature(factory).parameters.values()))
 
         @functools.wraps(factory)
         def make(*args: Any, **kwargs: Any) -> Optimizer:
-            if first.name == "learning_rate" and "learning_rate" not in _given(factory, args, kwargs):
-                kwargs["learning_rate"] = rate
+            if (
+                first.name == "learning_rate"
+                and first.default is first.empty
+                and "learning_rate" not in _given(factory, args, kwargs)
+            ):
+                kwargs["learning_rate"] = rate_of(factory.__name__)
             return factory(*args, **kwargs)
 
         return make

@@ -1,4 +1,6 @@
-"""Pictures of runs and of the ground they run on: plain matplotlib figures, drawn by Agg, without pyplot and so without global state.
+"""Pictures of runs and of the ground they run on.
+
+They are plain matplotlib figures, drawn by Agg, without pyplot and so without global state.
 
     save(curves(result.history, best=result.best_evaluation, monitor=result.monitor), "curves.png")
 

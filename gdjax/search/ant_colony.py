@@ -24,7 +24,7 @@ class ColonyState(NamedTuple):
     bounds={"sigma": "(0, inf)", "archive": "[2, inf)", "ants": "[1, inf)", "q": "(0, inf)", "xi": "(0, inf)"},
 )
 def ant_colony(sigma=1.0, archive: int = 50, ants: int = 10, q=0.1, xi=0.85):
-    """ACO_R: each ant follows one archived point, the better the likelier, and steps around it as far as the archive spreads.
+    """ACO_R: each ant follows an archived point, the better the likelier, and steps around it as far as others lie from it.
 
         P(follow the l-th best) ~ exp(-(l - 1)² / (2 q² k²)),      k the size of the archive
         x_i ~ N(s_li, xi sum_e |s_ei - s_li| / (k - 1))            for each coordinate i

@@ -107,7 +107,7 @@ def particle_swarm(population: int = 64, sigma=0.5, inertia=0.75, cognitive=1.5,
 
 @method(static=("population",), bounds={"population": "[4, inf)", "sigma": "(0, inf)"})
 def cma_es(population: int = 16, sigma=0.5):
-    """CMA-ES: a normal distribution that learns from its best samples where to lie, how far to reach and in which directions.
+    """CMA-ES: a normal distribution that learns from its best samples where to lie, how far to reach, in which directions.
 
     Args:
         population: at least 4; 4 + 3 ln n is usual for n parameters.

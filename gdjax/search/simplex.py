@@ -27,7 +27,7 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
     """Nelder-Mead: the worst corner of a simplex is mirrored through the others, further or less far as it pays.
 
     A step asks for all that may follow at once: the reflection, the expansion, both contractions and the n points of a
-    shrunken simplex. The simplex starts at x and at x with each coordinate moved by `step`, relative to it where it is not 0.
+    shrunken simplex. It starts at x and at x with each coordinate moved by `step`, relative to it where it is not 0.
 
     Args:
         step: > 0, the size of the first simplex.

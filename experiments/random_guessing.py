@@ -1,0 +1,152 @@
+"""How many random guesses is a step of descent worth?
+
+    python -m experiments.random_guessing [--out pictures]
+
+The lecture fits y = θ1 x1 + θ2 x2 twice: by drawing θ at random and keeping the best, and by descent. Its four guesses cost
+10.4, 7.2, 1.0 and 16.2, its four points of descent 25.2, 8.7, 1.5 and 0.2. No quadratic has all eight values where it puts
+them, so they illustrate and cannot be computed again; what can is their shape: guesses go up and down, descent only down.
+
+Here the data lie on a plane, so that the least loss is 0; its largest curvature is four times the smallest, the rate is 1/L,
+and guesses are drawn evenly from [0, 1] for each parameter. They must hit an ellipse whose share of the box is known, and
+take one over that share. Expected: 160 guesses for ten steps of descent, 10^13 for fifty; the best of N falls as N^(-2/d)
+with d parameters, where descent takes 13 to 24 steps to pass the best of 65,536, whatever d. About 15 s.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gdjax as gd
+from experiments.lab import Lab
+from gdjax.plots import style
+from gdjax.search import random_guessing
+from gdjax.stopping import never, target
+
+ROWS, START_LOSS, STEPS = 32, 25.0, 50
+HUNTS, GUESSES, ROUNDS = 200, 64, 1024
+DIMENSIONS = (1, 2, 4, 8)
+
+
+class Fit(NamedTuple):
+    """Noise-free regression through the origin: y = x · best."""
+
+    x: np.ndarray  # (ROWS, d)
+    y: np.ndarray  # (ROWS,)
+    best: np.ndarray  # (d,)
+    matrix: np.ndarray  # (d, d), the loss is (θ - best)' matrix (θ - best)
+
+
+def loss(theta, x, y):
+    return jnp.mean((y - x @ theta) ** 2)
+
+
+def regression(d: int) -> Fit:
+    """Curvatures from 4 to 1 in turned directions, the loss at 0 being START_LOSS."""
+    rng = np.random.default_rng(d)
+    columns, turn = np.linalg.qr(rng.normal(size=(ROWS, d)))[0], np.linalg.qr(rng.normal(size=(d, d)))[0]
+    best = rng.uniform(0.4, 0.6, d)
+    x = columns * np.geomspace(2, 1, d) @ turn.T
+    x *= math.sqrt(START_LOSS / np.mean((x @ best) ** 2))
+    return Fit(x, x @ best, best, x.T @ x / ROWS)
+
+
+def descend(fit: Fit) -> np.ndarray:
+    """Losses after 0, 1, ..., STEPS steps from 0 and the points, at the rate 1/L."""
+    rate = 1 / (2 * np.linalg.eigvalsh(fit.matrix)[-1])
+    args = {"args": (fit.x, fit.y), "stop": never(), "max_steps": STEPS, "record": True}
+    return gd.minimize(loss, np.zeros(len(fit.best)), gd.sgd(rate), **args).path
+
+
+def share(fit: Fit, value: float) -> float:
+    """Of the box, where the loss is at most value: the volume of an ellipsoid, as long as it lies inside."""
+    d = len(fit.best)
+    ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1)
+    return ball * value ** (d / 2) / math.sqrt(np.linalg.det(fit.matrix))
+
+
+def guesses_until(fit: Fit, value: float, hunts: int) -> np.ndarray:
+    """How many guesses each of the hunts took to get to the value."""
+
+    def hunt(key):
+        how, args = random_guessing(0.0, 1.0), (fit.x, fit.y)
+        start = jnp.full(len(fit.best), 1e3)  # worse than any guess
+        return gd.search(loss, start, how, stop=target(value), max_steps=10**6, args=args, key=key).steps
+
+    return np.asarray(jax.jit(jax.vmap(hunt))(jax.random.split(jax.random.key(0), hunts)))
+
+
+def best_of(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """N, and the median over the hunts of the best of N guesses."""
+
+    def hunt(key):
+        how, args = random_guessing(0.0, 1.0, GUESSES), (fit.x, fit.y)
+        start = jnp.full(len(fit.best), 1e3)
+        return gd.search(loss, start, how, max_steps=ROUNDS, record=True, args=args, key=key).path.value
+
+    values = jax.jit(jax.vmap(hunt))(jax.random.split(jax.random.key(1), HUNTS))
+    return GUESSES * np.arange(1, ROUNDS + 1), np.median(values, axis=0)[1:]
+
+
+def slope(number: np.ndarray, values: np.ndarray) -> float:
+    """Of the logarithms, over points that are evenly spread on their scale."""
+    picked = np.unique(np.geomspace(1, len(number), 30).astype(int)) - 1
+    return float(np.polyfit(np.log(number[picked]), np.log(values[picked]), 1)[0])
+
+
+def draw(fit: Fit, path, drawn: np.ndarray, curves: dict, falls: dict):
+    picture = style.figure(4.3, "Guessing needs ever more guesses, descent the same few steps")
+    left, right = picture.subplots(1, 2, width_ratios=(1, 1.15))
+    sides = np.linspace(0, 1, 150)
+    grid = np.stack(np.meshgrid(sides, sides), axis=-1) - fit.best
+    ground = np.einsum("...i,ij,...j", grid, fit.matrix, grid)
+    levels = START_LOSS * 2.0 ** np.arange(-8, 3)
+    left.contour(sides, sides, ground, levels=levels, colors=style.FAINT, linewidths=0.6)
+    left.plot(*drawn.T, ".", color=style.VERMILLION, markersize=3, label=f"{len(drawn)} guesses")
+    left.plot(*path.params.T, "o-", color=style.BLUE, markersize=4, linewidth=1.5, label="descent from 0")
+    left.plot(*fit.best, "*", color=style.INK, markersize=11, label="least loss")
+    left.set(xlabel="θ1", ylabel="θ2", xlim=(-0.02, 1), ylim=(-0.02, 1))
+    for colour, (d, (number, values)) in zip(style.palette(len(curves)), curves.items(), strict=True):
+        words = f"{d} parameter{'s' * (d > 1)}"
+        right.plot(number, values, color=colour, linewidth=1.8, label=words)
+        right.plot(np.arange(1, STEPS + 1), falls[d][1:], "--", color=colour, linewidth=1.3)
+    right.plot([], [], "-", color=style.MUTED, label="best of N guesses")
+    right.plot([], [], "--", color=style.MUTED, label="descent, N steps")
+    right.set(xscale="log", yscale="log", ylim=(1e-9, 60), xlabel="N, guesses or steps", ylabel="loss J")
+    for axes in (left, right):
+        style.dress(axes)
+        axes.legend(fontsize=style.SMALL - 1, loc="lower left" if axes is right else "lower right", framealpha=0.92)
+    style.rule(right)
+    return picture
+
+
+def main() -> None:
+    with Lab(__doc__) as lab:
+        fits = {d: regression(d) for d in DIMENSIONS}
+        paths = {d: descend(fit) for d, fit in fits.items()}
+        fit, path = fits[2], paths[2]
+        drawn = np.random.default_rng(0).uniform(size=(100, 2))
+        guessed = [float(loss(theta, fit.x, fit.y)) for theta in drawn]
+        lecture = ((10.4, 25.2), (7.2, 8.7), (1.0, 1.5), (16.2, 0.2))
+        rows = [(t + 1, guessed[t], lecture[t][0], path.value[t], lecture[t][1]) for t in range(4)]
+        lab.table(("t", "guess", "lecture's guess", "descent", "lecture's descent"), rows)
+        hunted = {k: float(np.mean(guesses_until(fit, float(path.value[k]), 2000))) for k in (5, 10)}
+        wanted = {k: 1 / share(fit, float(path.value[k])) for k in (5, 10, 20, 50)}
+        rows = [(k, path.value[k], wanted[k], hunted.get(k, "")) for k in wanted]
+        lab.table(("steps of descent", "their loss", "guesses, 1 / share", "guesses, mean of 2000 hunts"), rows)
+        curves = {d: best_of(fit) for d, fit in fits.items()}
+        slopes = {d: slope(*curve) for d, curve in curves.items()}
+        last = {d: float(curve[1][-1]) for d, curve in curves.items()}
+        passes = {d: int(np.argmax(paths[d].value < last[d])) for d in fits}
+        passes = {d: k or f"> {STEPS}" for d, k in passes.items()}
+        rows = [(d, curves[d][1][0], last[d], slopes[d], -2 / d, passes[d]) for d in fits]
+        lab.table(("parameters", "best of 64", "best of 65,536", "slope", "-2/d", "steps to pass"), rows)
+    return
+
+
+if __name__ == "__main__":
+    main()
