@@ -93,7 +93,7 @@ def _parsed(text: str) -> ast.expr:
 
 def _value(node: ast.expr, text: str, values: Mapping[str, Any] | None) -> Any:
     """What a node comes to; without values only its grammar is checked."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return float(node.value)
     if isinstance(node, ast.Name) and node.id not in FUNCTIONS:
         if node.id in CONSTANTS:

@@ -54,8 +54,11 @@ def _solved(function: Callable, x: jax.Array, b: jax.Array) -> jax.Array:
     """(d function / dx)^-1 b."""
     if x.size <= DENSE:
         return jnp.linalg.solve(jax.jacfwd(function)(x), b)
-    product = jax.linearize(function, x)[1]
-    return jax.scipy.sparse.linalg.bicgstab(product, b, tol=float(jnp.finfo(x.dtype).eps))[0]
+
+    def solve(product, b):
+        return jax.scipy.sparse.linalg.bicgstab(product, b, tol=float(jnp.finfo(x.dtype).eps))[0]
+
+    return jax.lax.custom_linear_solve(jax.linearize(function, x)[1], b, solve, transpose_solve=solve)
 
 
 def _constant(x: jax.Array) -> Any:

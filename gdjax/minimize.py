@@ -25,6 +25,7 @@ from gdjax.implicit import implicitly
 from gdjax.nodes import Optimizer, Rule, as_optimizer
 from gdjax.optimizers.line_search import value_and_grad_after
 from gdjax.programs import bind, compiled
+from gdjax.projections import as_set
 from gdjax.trace import Trace, start_trace, trim, written
 from gdjax.types import Observation, Params, Stop
 
@@ -112,7 +113,7 @@ def minimize(
         args, call = (*args, *hoisted), lambda minimizer, *rest: minimizer(*rest)
     else:
         call = lambda minimizer, *rest: compiled(minimizer)(*rest)  # noqa: E731
-    onto = onto.settle() if hasattr(onto, "settle") else onto
+    onto = None if onto is None else as_set(onto).settle()
     guarded = stopping.any_of(stopping.divergence(), stop or stopping.gradient_norm()).settle()
     minimizer = Minimizer(f, capacity, max_steps if derivative == "unrolled" else None)
     found = call(minimizer, params, optimizer.settle(), guarded, max_steps, onto, args)
@@ -158,7 +159,7 @@ class Minimizer:
 
     def _run(self, start: Any, given: Any) -> Minimum:
         (params, optimizer, rule, max_steps), (onto, args) = start, given
-        params = params if onto is None else onto(params)
+        params = moved_onto("minimize", onto, params)
         body = functools.partial(self._turn, optimizer, rule, max_steps, onto, args)
         first = self._start(params, optimizer, rule, onto)
         if self.unrolled is None:
@@ -191,8 +192,7 @@ class Minimizer:
         )
         tree.check_like("minimize", "the optimizer's updates", updates, "params", last.params)
         params: Any = optax.apply_updates(last.params, updates)
-        params = params if onto is None else tree.cast_like(onto(params), params)
-        tree.check_like("minimize", "onto's answer", params, "params", last.params)
+        params = moved_onto("minimize", onto, params)
         going = judged.stop == Stop.RUNNING
         return judged._replace(params=params, opt_state=opt_state, steps=judged.steps + going)
 
@@ -269,6 +269,15 @@ def scalar(who: str, f: Callable, args: tuple) -> Callable[[Params], jax.Array]:
         return jnp.asarray(value)
 
     return of_params
+
+
+def moved_onto(who: str, onto: Any, params: Params) -> Params:
+    """The nearest point of the set, in the shapes and dtypes of params."""
+    if onto is None:
+        return params
+    nearest = onto(params)
+    tree.check_like(who, "onto's answer", nearest, "params", params)
+    return tree.cast_like(nearest, params)
 
 
 def checked_record(who: str, record: int | bool | None, max_steps: Any) -> int | None:

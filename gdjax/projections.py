@@ -143,6 +143,17 @@ def each_leaf(onto):
     return lambda x: jax.tree.map(onto, x)
 
 
+@projection
+def from_function(function):
+    """What a function params -> params makes of them, whatever that is."""
+    return function
+
+
+def as_set(onto: Any) -> Set:
+    """A set as it is, a bare function as one."""
+    return onto if isinstance(onto, Set) else from_function(onto)
+
+
 PROJECTIONS: dict[str, Callable[..., Set]] = {
     factory.__name__: factory
     for factory in (box, non_negative, simplex, l1_ball, l2_ball, linf_ball, hyperplane, halfspace, each_leaf)

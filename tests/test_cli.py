@@ -268,3 +268,64 @@ def test_import_gdjax_is_light():
     heavy = ("matplotlib", "sklearn", "orbax", "tyro", "tqdm", "scipy.stats", "pandas", "torch", "flax")
     program = f"import sys, gdjax; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+class TestMinimize:
+    """`gdjax minimize`."""
+
+    def test_a_table_a_trace_a_picture_and_an_animation(self, place):
+        words = ["minimize", "bowl(4)", "--optimizer", "sgd", "--optimizer", "lbfgs", "--optimizer", "nelder_mead"]
+        code, out, err = gdjax(*words, "--plot", "p.png", "--animate", "a.gif", "--max-steps", 60)
+        assert (code, err) == (0, "")
+        assert {path.name for path in place.iterdir()} == {"p.png", "a.gif"}
+        assert matplotlib.image.imread(place / "p.png").shape[1] >= 800
+        rows = {line.split("(")[0]: line.split() for line in out.splitlines()}
+        assert rows["sgd"][0] == "sgd(0.12)", "1 / the largest curvature"
+        assert {rows[name][-1] for name in ("sgd", "lbfgs", "nelder_mead")} <= {"CONVERGED", "BUDGET"}
+        assert float(rows["lbfgs"][2]) < 1e-5, "the distance to the known minimum"
+
+    def test_the_lectures_table(self):
+        words = ["minimize", "(x-2)^2", "--start", "16.5", "--optimizer", "sgd(0.01)", "--stop", "gradient_norm(0.0001)"]
+        code, out, err = gdjax(*words, "--trace")
+        lines = [line.split() for line in out.splitlines()]
+        assert (code, err) == (0, "") and lines[1] == ["t", "x", "f", "df/dx"]
+        assert lines[2] == ["0", "16.5", "210.25", "29"] and lines[3] == ["1", "16.21", "201.9241", "28.42"]
+        assert lines[2 + 623][0] == "623" and lines[3 + 623] == []
+        assert lines[-1][-3] == "623" and lines[-1][-1] == "CONVERGED"
+
+    def test_a_function_of_ones_own(self, place):
+        (place / "mine.py").write_text("def f(p):\n    return (p[0] - 1) ** 2 + p[1] ** 4\n")
+        for name in ("mine:f", "mine.py:f"):
+            code, out, err = gdjax("minimize", name, "--start", "3", "-2", "--plot", "p.png")
+            assert (code, err) == (0, "") and "CONVERGED" in out
+
+    def test_a_rate_too_large_is_told_by_table_and_exit_code(self):
+        code, out, err = gdjax("minimize", "x^4", "--start", "16.5", "--optimizer", "sgd(1.0)")
+        assert (code, err) == (1, "") and out.split()[-1] == "DIVERGED"
+
+    @pytest.mark.parametrize(
+        "words, message",
+        [
+            (["rosenbrok"], "did you mean 'rosenbrock'"),
+            (["x^2 + y"], "say where to start, --start x=1 y=1"),
+            (["x^2 + y", "--start", "x=1"], "--start must give x=... y=..."),
+            (["x^2", "--start", "one"], "--start must be numbers"),
+            (["x^2 + foo(x)", "--start", "1"], "no function 'foo'"),
+            (["2 + 3", "--start", "1"], "no variable"),
+            (["log(x)", "--start", "-1"], "must be finite at the start"),
+            (["nothing:f", "--start", "1"], "cannot import 'nothing'"),
+            (["missing.py:f", "--start", "1"], "no file missing.py"),
+            (["rosenbrock", "--optimizer", "adamm"], "did you mean"),
+            (["rosenbrock", "--optimizer", "cosine(0.1, 10)"], "must be an optimizer or a search"),
+            (["rosenbrock", "--stop", "soon"], "no 'soon' here"),
+            (["rosenbrock", "--plot", "p.jpg"], "--plot must end in .png"),
+            (["rosenbrock", "--plot", "nowhere/p.png"], "no folder"),
+            (["waves", "--animate", "a.gif"], "--animate is for two variables"),
+            (["rosenbrock", "--max-steps", "-1"], "--max-steps must be at least 0"),
+            (["least_squares", "--start", "1"], "leave it out"),
+        ],
+    )
+    def test_a_mistake_costs_one_line(self, place, words, message):
+        code, out, err = gdjax("minimize", *words)
+        assert code == 2 and out == "" and err.count("\n") == 1 and message in err, err
+        assert list(place.iterdir()) == []

@@ -153,9 +153,8 @@ def _table(target: Target, runs: dict[str, tuple[Minimum, float]]) -> str:
         far = f"{distance:>9.2g}" if np.isfinite(distance) else f"{'':>9}"
         slope = f"{found.grad_norm:>10.2g}" if np.isfinite(found.grad_norm) else f"{'':>10}"
         shown = name if len(name) <= 40 else name[:37] + "..."
-        lines.append(
-            f"{shown:<{width}}  {found.value:>12.6g}  {far}  {slope}  {found.steps:>8}  {1e6 * seconds:>8.2f}  {found.stop.name}"
-        )
+        end = f"{found.steps:>8}  {1e6 * seconds:>8.2f}  {Stop(int(found.stop)).name}"
+        lines.append(f"{shown:<{width}}  {found.value:>12.6g}  {far}  {slope}  {end}")
     return "\n".join(lines)
 
 

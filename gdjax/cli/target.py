@@ -51,22 +51,19 @@ def read_target(text: str, start: Sequence[str]) -> Target:
         problem = parse(text, PROBLEMS)
         return _started(problem, _names_of(problem.start), start)
     if re.fullmatch(r"[\w./\\-]+:\w+", text):
-        function = load_object(text)
+        function: Any = load_object(text)
         if not callable(function):
             raise UserError(f"{text} must be a function, got {function!r}")
         if not start:
             raise UserError(f"{text}: say where to start, --start 1.0 -2.0")
         count = len(start)
-        return _started(Problem(text, function, np.zeros(() if count == 1 else count)), _numbered(count), start)
-    if re.fullmatch(r"\w{2,}", name) and (text == name or text.startswith(f"{name}(")) and not _is_function(name):
-        close = difflib.get_close_matches(name, PROBLEMS, n=1)
+        f: Any = function
+        return _started(Problem(text, f, np.zeros(() if count == 1 else count)), _numbered(count), start)
+    close = difflib.get_close_matches(name, PROBLEMS, n=1)
+    if name not in FUNCTIONS and (re.fullmatch(r"\w{2,}", text) or (close and re.fullmatch(r"\w+\([^()]*\)", text))):
         hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(PROBLEMS)}, or an expression"
         raise UserError(f"no problem {name!r}: {hint}")
     return _of_expression(text, start)
-
-
-def _is_function(name: str) -> bool:
-    return name in FUNCTIONS
 
 
 def _of_expression(text: str, start: Sequence[str]) -> Target:

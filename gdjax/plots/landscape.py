@@ -115,7 +115,9 @@ def curve(
         if len(seen) and seen[-1] == points[-1]:
             axes.scatter(seen[-1:], heights[-1:], s=90, color=colour, marker=marker, edgecolor=PAPER, zorder=5)
     for i, minimum in enumerate(minima):
-        axes.axvline(float(minimum), color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None)
+        axes.axvline(
+            float(np.asarray(minimum)), color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None
+        )
     axes.set_xlim(low, high)
     axes.set_xlabel(names[0], fontsize=NORMAL, color=INK)
     axes.set_ylabel(f"f({names[0]})", fontsize=NORMAL, color=INK)

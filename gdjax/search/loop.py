@@ -29,6 +29,7 @@ from gdjax.minimize import (
     checked_record,
     closes_over_tracers,
     is_traced,
+    moved_onto,
     observation,
     on_host,
     scalar,
@@ -36,6 +37,7 @@ from gdjax.minimize import (
 )
 from gdjax.nodes import Node, Rule, decorator, register
 from gdjax.programs import bind, compiled
+from gdjax.projections import as_set
 from gdjax.trace import Trace, start_trace, written
 from gdjax.types import Params, Stop
 
@@ -84,7 +86,7 @@ def search(
         raise TypeError(f"search: the method must be one of gdjax.search, such as fixed_step(0.01), got {how!r}")
     key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else key
     capacity = checked_record("search", record, max_steps)
-    onto = onto.settle() if hasattr(onto, "settle") else onto
+    onto = None if onto is None else as_set(onto).settle()
     rule = (stop or stopping.never()).settle()
     traced = is_traced((params, how, rule, max_steps, onto, args, key)) or closes_over_tracers(f)
     searcher = Searcher(f, capacity)
@@ -111,7 +113,7 @@ class Searcher:
     capacity: int | None
 
     def __call__(self, params, how, rule, max_steps, onto, args, key) -> Minimum:
-        params = params if onto is None else onto(params)
+        params = moved_onto("search", onto, params)
         dtype, zero, inner = value_dtype(params), jnp.zeros((), jnp.int32), scalar("search", self.f, args)
 
         def f(params):

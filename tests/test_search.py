@@ -1,0 +1,133 @@
+"""Methods without a gradient: what they find, in how many steps, and that each does what its docstring says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gdjax as gd
+from gdjax import search as searches  # noqa: F401 (the function, by the face)
+from gdjax.projections import box
+from gdjax.search import METHODS, coordinate, fixed_step, nelder_mead, random_guessing, sign_step
+from gdjax.stopping import target
+from gdjax.types import Stop
+
+
+@pytest.fixture(autouse=True)
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def parabola(x):
+    return (x - 2.0) ** 2
+
+
+def bowl(p):
+    return jnp.sum((p - jnp.array([1.0, -0.5])) ** 2 * jnp.array([1.0, 4.0]))
+
+
+@pytest.mark.parametrize("method", [fixed_step(0.01), sign_step(0.01)], ids=repr)
+def test_the_lectures_count(method):
+    found = gd.search(parabola, 16.5, method, record=True)
+    assert found.steps == 1450 and found.stop is Stop.CONVERGED and abs(found.params - 2) < 1e-9
+    np.testing.assert_allclose(np.diff(found.path.params), -0.01, rtol=1e-9)
+    assert np.isnan(found.grad_norm) and "gradient" not in str(found)
+
+
+def by_hand(function, x, step):
+    """The lecture's loop, by which both fixed-step searches are judged."""
+    count = 0
+    while function(x) > function(x - step) or function(x) > function(x + step):
+        x = x + step if function(x - step) > function(x + step) else x - step
+        count += 1
+    return x, count
+
+
+@pytest.mark.parametrize("start, step", [(16.5, 0.01), (-3.0, 0.25), (2.1, 0.3), (2.0, 0.1)])
+def test_fixed_step_is_the_lectures_loop(start, step):
+    found = gd.search(parabola, start, fixed_step(step))
+    assert (float(found.params), found.steps) == pytest.approx(by_hand(parabola, start, step), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_finds_the_bottom_of_a_bowl(name):
+    how = {
+        "fixed_step": fixed_step(0.01),
+        "sign_step": sign_step(0.01),
+        "random_guessing": random_guessing(-2.0, 2.0, 50),
+    }
+    found = gd.search(bowl, jnp.array([-1.0, 1.0]), how.get(name, METHODS[name]()), max_steps=400, record=50)
+    assert found.value < {"random_guessing": 1e-2, "sign_step": 2.0}.get(
+        name, 1e-3
+    )  # signs alone stop in a narrow valley
+    assert found.value == pytest.approx(float(bowl(found.params)), abs=1e-12)
+    assert (np.diff(found.path.value) <= 1e-12).all(), "no method forgets the best"
+    assert found.params.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_seeds_decide(name):
+    how = METHODS[name]()
+    run = lambda key: gd.search(bowl, jnp.array([-1.0, 1.0]), how, max_steps=5, key=key).params  # noqa: E731
+    np.testing.assert_array_equal(run(1), run(1))
+    draws = name not in ("fixed_step", "sign_step", "coordinate", "nelder_mead")
+    assert draws != np.array_equal(run(1), run(2))
+
+
+def test_vmap_is_a_loop_and_trees_are_welcome():
+    f = lambda p: bowl(jnp.stack([p["a"], p["b"][0]]))  # noqa: E731
+    starts = {"a": jnp.array([0.0, 3.0, -2.0]), "b": jnp.array([[0.0], [1.0], [2.0]])}
+    together = jax.jit(jax.vmap(lambda p: gd.search(f, p, nelder_mead())))(starts)
+    for i in range(3):
+        alone = gd.search(f, jax.tree.map(lambda x, i=i: x[i], starts), nelder_mead())
+        assert alone.steps == together.steps[i] and alone.stop is Stop.CONVERGED
+        np.testing.assert_allclose(together.params["a"][i], alone.params["a"], rtol=1e-9)
+        assert abs(alone.params["a"] - 1) < 1e-5
+
+
+def test_nelder_mead_is_as_good_as_scipys():
+    from scipy.optimize import minimize as scipy_minimize
+
+    f = gd.problems.rosenbrock()
+    theirs = scipy_minimize(
+        lambda x: float(f(jnp.asarray(x))), f.start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-6}
+    )
+    ours = gd.search(f.f, f.start, nelder_mead(xtol=1e-6, ftol=1e-6))
+    assert ours.stop is Stop.CONVERGED and f.distance(ours.params) < 1e-4 and ours.steps < 2 * theirs.nit
+
+
+def test_coordinate_search_follows_its_definition():
+    path = gd.search(bowl, jnp.array([0.0, 0.0]), coordinate(step=1.0), max_steps=3, record=True).path
+    np.testing.assert_array_equal(path.params, [[0, 0], [1, 0], [1, 0], [1, 0]])  # then the step halves
+    found = gd.search(bowl, jnp.array([0.0, 0.0]), coordinate(step=1.0))
+    assert found.stop is Stop.CONVERGED and found.value < 1e-10
+
+
+def test_guesses_are_as_good_as_chance():
+    """The best of n guesses of one number in [0, 1] is at 1/(n + 1) on average."""
+    run = lambda key: gd.search(lambda x: x, 1.0, random_guessing(0.0, 1.0, 10), max_steps=10, key=key).value  # noqa: E731
+    best = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), 500))
+    assert np.mean(best) == pytest.approx(1 / 101, rel=0.15)
+
+
+def test_sets_rules_and_nan():
+    inside = gd.search(bowl, jnp.array([-1.0, 1.0]), nelder_mead(), onto=box(-1.0, 0.5))
+    np.testing.assert_allclose(inside.params, [0.5, -0.5], atol=1e-4)
+    early = gd.search(bowl, jnp.array([-1.0, 1.0]), nelder_mead(), stop=target(0.1))
+    assert early.stop is Stop.TARGET and early.value <= 0.1
+    gaps = lambda x: jnp.where(jnp.abs(x - 1) < 0.3, jnp.nan, (x - 2) ** 2)  # noqa: E731
+    assert abs(gd.search(gaps, 0.0, METHODS["cma_es"](sigma=2.0), max_steps=50).params - 2) < 1e-3
+
+
+def test_bad_input_is_told():
+    with pytest.raises(TypeError, match=r"search: the method must be one of gdjax\.search"):
+        gd.search(bowl, jnp.zeros(2), gd.sgd(0.1))
+    with pytest.raises(ValueError, match=r"search: params must be floating"):
+        gd.search(bowl, 3, fixed_step())
+    with pytest.raises(ValueError, match="fixed_step: step must be in"):
+        fixed_step(-1.0)
+    with pytest.raises(ValueError, match="f must return one real floating number"):
+        gd.search(lambda x: x, jnp.zeros(2), fixed_step())
+    with pytest.raises(ValueError, match="must be finite at the start"):
+        gd.search(lambda x: x * jnp.nan, 1.0, fixed_step())
