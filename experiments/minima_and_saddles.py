@@ -7,9 +7,9 @@ that a cyclic rate explores a new minimum in each cycle; they give no numbers. H
 valley of the poorer minimum of two functions, 300 in that of the best, and 300 at (1.5, 0), uphill from the saddle of
 x² - y² + y⁴/4 with a slope along y of exactly 0; 300 more at (1.5, 1e-6), where y grows by 1 + 2 rate a step.
 Expected: plain descent leaves nothing. Little noise leaves the saddle only. Much noise ends in the best of the waves in 55 %
-from either valley, as it forgets the start, and in that of the tilted well in 61 %, losing 2 %. Momentum rolls over one hill
+from either valley, as it forgets the start, and in that of the tilted well in 61 %, losing 3 %. Momentum rolls over one hill
 of two (27 %) and off no saddle. A cyclic rate does nothing below 2 / curvature; above, it ends in the best of the waves in
-80 %, but in the tilted well leaves the best minimum, which is sharp, for the flat one, or diverges (90 % together). About 20 s.
+80 %, but in the tilted well leaves the best minimum, which is sharp, for the flat one or for infinity (89 %). About 20 s.
 """
 
 from __future__ import annotations
@@ -87,7 +87,11 @@ def measure(method) -> dict[str, float]:
 def picture(told):
     figure = style.figure(6.6, "Noise leaves saddles and poor minima, the others only some minima")
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.1))
-    panels = {"saddle": "leaves the saddle", "waves": "poor → best, waves", "tilted well": "poor → best, tilted well"}
+    panels = {
+        "saddle": "leaves the saddle, y = 0",
+        "waves": "poor → best, waves",
+        "tilted well": "poor → best, tilted well",
+    }
     for axes, (key, title) in zip(above.subplots(1, 3, sharey=True), panels.items(), strict=True):
         style.dress(axes)
         shares = [100 * row[key] for row in told.values()]

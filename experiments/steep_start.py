@@ -79,7 +79,9 @@ def picture(measured, paths):
     left.legend(fontsize=style.SMALL, loc="lower left", framealpha=0.92, edgecolor=style.RULE)
     for (share, found), colour, marker in zip(paths.items(), style.PALETTE, "os^", strict=False):
         here = np.abs(found.path.params)
-        right.plot(found.path.step, here, color=colour, marker=marker, markersize=4, label=f"rate {share:g} × the limit")
+        right.plot(
+            found.path.step, here, color=colour, marker=marker, markersize=4, label=f"rate {share:g} × the limit"
+        )
     right.set(yscale="log", ylim=(0.1, 30))
     right.set_yticks([0.1, 1, 2, 10], ["0.1", "1", "2", "10"])
     right.set_yticks([], minor=True)

@@ -85,11 +85,12 @@ def minimize(
         params: the start, any pytree of real or complex floating arrays.
         optimizer: ours or Optax's.
         stop: a rule of `gdjax.stopping`, asked at every step, the start included; None is gradient_norm(1e-5). A value above
-            a thousand times the first (or 1000) is DIVERGED, one that is not a number NON_FINITE, whatever the rule; a
-            search that twice in a row finds no better point is PATIENCE.
+            a thousand times the first (or 1000) is DIVERGED unless the rule holds a `divergence` of its own, one that is
+            not a number NON_FINITE; a search that twice in a row finds no better point is PATIENCE.
         max_steps: BUDGET after so many, at least 0.
         onto: a set of `gdjax.projections` (box(0, 1), say) that the parameters are kept in, the start included.
-        record: rows of the path: True keeps every step; a number keeps at most so many, evenly spread, and the last.
+        record: rows of the path: True keeps every step; a number keeps at most so many, evenly spread, and the last. Under
+            vmap every step copies the rows: keep them few there.
         args: further arguments of f: what changes from call to call without compiling, and can be differentiated.
         derivative: of the result. "implicit" differentiates the solution with respect to args (and onto) by the implicit
             function theorem, whatever the way that led there: at a minimum, not of a start or a rate. "unrolled"
@@ -114,10 +115,16 @@ def minimize(
     else:
         call = lambda minimizer, *rest: compiled(minimizer)(*rest)  # noqa: E731
     onto = None if onto is None else as_set(onto).settle()
-    guarded = stopping.any_of(stopping.divergence(), stop or stopping.gradient_norm()).settle()
+    rule = _guarded(stop or stopping.gradient_norm()).settle()
     minimizer = Minimizer(f, capacity, max_steps if derivative == "unrolled" else None)
-    found = call(minimizer, params, optimizer.settle(), guarded, max_steps, onto, args)
+    found = call(minimizer, params, optimizer.settle(), rule, max_steps, onto, args)
     return on_host("minimize", found, capacity)
+
+
+def _guarded(rule: Rule) -> Rule:
+    """The rule, on the watch for divergence if it is not already."""
+    watches = any(each.recipe.name == "divergence" for each in rule.walk())
+    return rule if watches else stopping.any_of(stopping.divergence(), rule)
 
 
 class Descent(NamedTuple):

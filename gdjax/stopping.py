@@ -144,12 +144,12 @@ def budget(epochs=None, steps: int | None = None, seconds=None):
     return _stateless(Stop.BUDGET, spent)
 
 
-@rule(bounds={"factor": "(1, inf)"})
+@rule(bounds={"factor": "(1, inf]"})
 def divergence(factor=1e3):
     """DIVERGED once the training loss exceeds `factor` times the first one seen (or factor, if that was below 1).
 
     Args:
-        factor: > 1, dimensionless.
+        factor: > 1, dimensionless; inf leaves only infinite values.
     """
 
     def init():

@@ -285,7 +285,16 @@ class TestMinimize:
         assert float(rows["lbfgs"][2]) < 1e-5, "the distance to the known minimum"
 
     def test_the_lectures_table(self):
-        words = ["minimize", "(x-2)^2", "--start", "16.5", "--optimizer", "sgd(0.01)", "--stop", "gradient_norm(0.0001)"]
+        words = [
+            "minimize",
+            "(x-2)^2",
+            "--start",
+            "16.5",
+            "--optimizer",
+            "sgd(0.01)",
+            "--stop",
+            "gradient_norm(0.0001)",
+        ]
         code, out, err = gdjax(*words, "--trace")
         lines = [line.split() for line in out.splitlines()]
         assert (code, err) == (0, "") and lines[1] == ["t", "x", "f", "df/dx"]

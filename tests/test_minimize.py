@@ -99,6 +99,14 @@ def test_rules_compose():
     assert run(None, max_steps=0).steps == 0
 
 
+def test_divergence_is_a_rule_that_can_be_set():
+    run = lambda *rules: gd.minimize(parabola, 16.5, gd.sgd(1.1), stop=stopping.any_of(*rules))  # noqa: E731
+    assert run(stopping.target(0.0)).steps == 19
+    assert run(stopping.divergence(10.0)).steps == 7
+    assert run(stopping.divergence(jnp.inf), stopping.budget(steps=100)).stop is Stop.BUDGET
+    assert run(stopping.divergence(jnp.inf)).steps > 1900
+
+
 def test_a_stalled_search_is_patience():
     found = gd.minimize(lambda x: jnp.abs(x).sum(), jnp.array([1.0, -2.0]), gd.lbfgs(), stop=stopping.target(-1.0))
     assert found.stop is Stop.PATIENCE and found.steps < 1000 and found.value < 1e-3

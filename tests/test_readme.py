@@ -28,12 +28,13 @@ def test_readme_table_of_optimizers_is_fresh():
 
 def test_readme_code_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     out = capsys.readouterr().out
     assert "mlp((64, 64, 10))" in out and "parameters are kept" in out and "sign_momentum(0.001, decay=0.95)" in out
+    assert "CONVERGED after 623 steps" in out and "(3.6, -1.8)" in out and "-1.33333" in out
 
 
 def test_readme_names_every_module():

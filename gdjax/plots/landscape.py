@@ -130,7 +130,7 @@ def field(f: Callable, bounds: Bounds, title: str = "", arrows: int = 17, names:
     picture = style.figure(4.2, title)
     x, y = (np.linspace(*ends, arrows + 2)[1:-1] for ends in bounds)
     points = np.stack(np.meshgrid(x, y), axis=-1)
-    slopes = np.asarray(jax.jit(jax.vmap(jax.vmap(jax.grad(f))))(jnp.asarray(points)))
+    slopes = np.asarray(jax.jit(jax.vmap(jax.vmap(jax.grad(f))))(jnp.asarray(points)), float)
     size = np.linalg.norm(slopes, axis=-1, keepdims=True)
     arrows_up = slopes / np.maximum(size, 1e-300) * np.sqrt(size / max(size.max(), 1e-300))
     sides = (("gradient: uphill", 1, VERMILLION), ("negative gradient: downhill", -1, BLUE))

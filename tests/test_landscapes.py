@@ -1,0 +1,178 @@
+"""Landscapes: the pictures over one and two variables, planes through many, and the flow."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+import gdjax as gd
+from gdjax import plots
+from gdjax.problems import himmelblau, rosenbrock, tilted_well
+
+BOWL = ((-2, 2), (-3, 3))
+
+
+def bowl(p):
+    return p[0] ** 2 + 4 * p[1] ** 2
+
+
+PATH = np.array([[1.5, 2.0], [1.0, -1.0], [0.2, 0.5], [0.0, 0.0]])
+
+
+def words(figure: Figure) -> str:
+    figure.canvas.draw()
+    return " | ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def drawn(figure: Figure, path: np.ndarray) -> bool:
+    """Whether a line of the picture has these points."""
+    return any(
+        np.shape(line.get_xydata()) == path.shape and np.allclose(line.get_xydata(), path)
+        for line in figure.axes[0].lines
+    )
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.contour(bowl, BOWL, {"a $path": PATH}, [(0.0, 0.0)], "A bowl"),
+        lambda: plots.landscape(bowl, BOWL, {"a $path": PATH}, title="A bowl"),
+        lambda: plots.surface(bowl, BOWL, {"a $path": PATH}, "A bowl"),
+        lambda: plots.field(bowl, BOWL, "A bowl"),
+        lambda: plots.curve(tilted_well(), ((-4, 4),), {"a $path": PATH[:, 0]}, (2.56,), "A bowl"),
+        lambda: plots.descent({"a $path": [4.0, 2.0, 1.0]}, 0.5, "A bowl"),
+        lambda: plots.schedules({"a $path": gd.schedules.cosine(0.1, 10)}, 10, "A bowl"),
+    ],
+    ids=["contour", "landscape", "surface", "field", "curve", "descent", "schedules"],
+)
+def test_every_picture_says_what_it_is_and_reaches_the_disk(draw, tmp_path):
+    figure = draw()
+    said = words(figure)
+    assert "A bowl" in said and ("a $path" in said or "downhill" in said)
+    assert all(axes.get_xlabel() for axes in figure.axes if axes.get_visible())
+    image = np.asarray(Image.open(plots.save(figure, tmp_path / "p.png")))
+    assert image.shape[1] == 1600 and len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 50
+
+
+def test_paths_are_drawn_where_they_went():
+    assert drawn(plots.contour(bowl, BOWL, {"path": PATH}), PATH)
+    far = np.concatenate([PATH, [[1e9, 1e9], [np.nan, 0]]])
+    inside = [line.get_xydata() for line in plots.contour(bowl, BOWL, {"path": far}).axes[0].lines]
+    assert all(np.nanmax(np.abs(points)) < 100 for points in inside), "a divergent path leaves the picture"
+
+
+def test_the_value_falls_from_the_minimum():
+    figure = plots.descent({"run": [4.0, 2.0, 1.0]}, 0.5)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [3.5, 1.5, 0.5])
+    assert figure.axes[0].get_yscale() == "log"
+    found = gd.minimize(rosenbrock().f, rosenbrock().start, gd.lbfgs(), record=True)
+    np.testing.assert_allclose(plots.descent({"lbfgs": found}).axes[0].lines[0].get_xdata(), found.path.step)
+    with pytest.raises(ValueError, match="a Minimum must have a path"):
+        plots.descent({"lbfgs": found._replace(path=None)})
+
+
+def test_arrows_of_the_field_are_gradients():
+    up, down = plots.field(bowl, BOWL, arrows=5).axes
+    (arrows,), (back,) = up.collections[-1:], down.collections[-1:]
+    slopes = np.stack([2 * arrows.X, 8 * arrows.Y], axis=-1)
+    shown = np.stack([arrows.U, arrows.V], axis=-1)
+    cosine = (slopes * shown).sum(-1) / np.maximum(
+        np.linalg.norm(slopes, axis=-1) * np.linalg.norm(shown, axis=-1), 1e-9
+    )
+    assert np.all((cosine > 0.999) | (np.linalg.norm(slopes, axis=-1) < 1e-9))
+    np.testing.assert_allclose(back.U, -arrows.U)
+
+
+def test_an_animation_has_frames_that_move(tmp_path):
+    path = plots.animate(
+        bowl, BOWL, {"path": PATH, "short": PATH[:2]}, tmp_path / "a.gif", "A bowl", frames=10, seconds=1.0
+    )
+    with Image.open(path) as gif:
+        assert gif.n_frames == 4, "no more frames than steps"
+        assert gif.info["duration"] >= 100 and gif.size[0] == 800
+        shots = []
+        for i in range(gif.n_frames):
+            gif.seek(i)
+            shots.append(np.asarray(gif.convert("RGB"), int))
+    assert all((a != b).any() for a, b in itertools.pairwise(shots))
+    with pytest.raises(ValueError, match="must end in .gif"):
+        plots.animate(bowl, BOWL, {}, tmp_path / "a.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
+
+
+def test_pictures_refuse_nonsense():
+    with pytest.raises(ValueError, match="f must vary"):
+        plots.contour(lambda p: 1.0 + 0 * p[0], BOWL)
+    with pytest.raises(ValueError, match=r"must be \(n, 2\), got \(4,\)"):
+        plots.contour(bowl, BOWL, {"path": PATH[:, 0]})
+    with pytest.raises(ValueError, match="one or two variables"):
+        plots.landscape(bowl, ((0, 1),) * 3)
+
+
+class TestPlanes:
+    """Planes through the parameters."""
+
+    @property
+    def params(self):
+        return {"w": jnp.arange(6.0).reshape(2, 3) + 1, "b": jnp.ones(3)}
+
+    def test_through_three_points(self):
+        other = jax.tree.map(lambda x: 2 * x, self.params)
+        third = {"w": self.params["w"], "b": jnp.zeros(3)}
+        plane = gd.plane_through(self.params, other, third)
+        for at, point in (((0, 0), self.params), ((1, 0), other), ((0, 1), third)):
+            jax.tree.map(np.testing.assert_allclose, plane(at), point)
+            np.testing.assert_allclose(plane.coordinates(point), at, atol=1e-5)
+        path = jax.tree.map(lambda *x: jnp.stack(x), self.params, other, third)
+        np.testing.assert_allclose(plane.coordinates(path), [[0, 0], [1, 0], [0, 1]], atol=1e-5)
+        with pytest.raises(ValueError, match="plane_through: first"):
+            gd.plane_through(self.params, {"w": 1.0}, third)
+
+    def test_random_directions_have_the_size_of_each_unit(self):
+        plane = gd.random_plane(self.params, 0)
+        for direction in (plane.u, plane.v):
+            np.testing.assert_allclose(
+                jnp.linalg.norm(direction["w"], axis=0), jnp.linalg.norm(self.params["w"], axis=0), rtol=1e-5
+            )
+            assert (direction["b"] == 0).all()
+        assert not np.allclose(plane.u["w"], plane.v["w"])
+
+    def test_the_principal_plane_holds_a_plane_path(self):
+        u, v = ({"w": jax.random.normal(jax.random.key(i), (2, 3)), "b": jnp.ones(3) * i} for i in (1, 2))
+        at = jax.random.normal(jax.random.key(3), (10, 2))
+        path = jax.vmap(gd.Plane(self.params, u, v))(at)
+        plane = gd.pca_plane(path)
+        again = jax.vmap(plane)(plane.coordinates(path))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again, path)
+        with pytest.raises(ValueError, match="at least 3 rows"):
+            gd.pca_plane(jax.tree.map(lambda x: x[:2], path))
+
+    def test_the_loss_over_a_plane(self):
+        loss = lambda p: jnp.sum(p["w"] ** 2) + jnp.sum((p["b"] - 1) ** 2)  # noqa: E731
+        path = gd.minimize(loss, self.params, gd.sgd(0.1), record=True).path.params
+        plane = gd.pca_plane(path)
+        figure = plots.loss_surface(loss, plane, path, title="Loss")
+        assert drawn(figure, np.asarray(plane.coordinates(path))) and "along the first direction" in words(figure)
+        assert "Loss" in words(plots.loss_surface(loss, gd.random_plane(self.params), title="Loss", three_d=True))
+
+
+def test_the_flow_is_the_limit_of_small_steps():
+    with jax.enable_x64(True):
+        times = jnp.linspace(0, 1, 5)
+        flow = gd.gradient_flow(bowl, jnp.array([1.0, 2.0]), times)
+        np.testing.assert_allclose(
+            flow, np.stack([np.exp(-2 * times), 2 * np.exp(-8 * times)], -1), rtol=1e-5, atol=1e-7
+        )
+        tree = gd.gradient_flow(lambda p: himmelblau()(jnp.stack([p["a"], p["b"]])), {"a": 0.0, "b": 0.0}, times)
+        gaps = []
+        for rate in (2e-5, 1e-5):
+            path = gd.minimize(
+                himmelblau().f, jnp.zeros(2), gd.sgd(rate), max_steps=round(0.25 / rate), stop=gd.stopping.never()
+            )
+            gaps.append(float(jnp.hypot(path.params[0] - tree["a"][1], path.params[1] - tree["b"][1])))
+        assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.05), "Euler's method is of first order"
