@@ -47,6 +47,7 @@ PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = {
     ("adadelta(", "complex128"): "Optax averages g² instead of |g|²",
     ("simplified_ademamix(", "complex128"): "Optax averages g² instead of |g|²",
     ("madgrad(", "float64"): "Optax takes sqrt(t) in float32",
+    ("sophia(", "complex128"): NO_COMPLEX,
     ("galore(", "complex128"): NO_COMPLEX,
     ("cocob(", "complex128"): NO_COMPLEX,
     ("sm3(", "complex128"): NO_COMPLEX,
