@@ -60,12 +60,12 @@ def certify(
     return found
 
 
-def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any], per_example: bool = False) -> Any:
-    """The updates of an optimizer, or of an oracle with these arguments, on the recording in a dtype."""
+def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any], name: str = "") -> Any:
+    """The updates of an optimizer, or of an oracle with these arguments, on the recording in a dtype, as fed to `name`."""
     kind = jnp.dtype(dtype)
     with jax.enable_x64(jnp.finfo(kind).bits == 64):
         recording = record(steps, jnp.issubdtype(kind, jnp.complexfloating)).cast(kind)
-        recording = recording.per_example(4) if per_example else recording
+        recording = references.fed_to(name, recording)
         if isinstance(x, tuple):
             return updates_of(x, recording)
         return oracle_updates(x, arguments, recording)
@@ -102,8 +102,8 @@ def _against_torch(twin: Twin, steps: int) -> Row:
 def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax", "oracle")) -> Iterator[Row]:
     """Equality: with Optax where it has the call, and with the oracle."""
     limit, why = references.limit_of(ours)
-    single = ours.recipe.name in references.PER_EXAMPLE
-    mine = answers(ours, dtype, steps, {}, single)
+    own = ours.recipe.name
+    mine = answers(ours, dtype, steps, {}, own)
     for name in against:
         reference = references.optax_reference(ours) if name == "optax" else ORACLES[ours.recipe.name]
         if reference is None:
@@ -112,7 +112,7 @@ def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax
         if defect in references.NOT_RUN:
             continue
         found = _compare(
-            ours, mine, answers(reference, dtype, steps, ours.arguments, single), name, dtype, steps, limit
+            ours, mine, answers(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit
         )
         cases, reason = references.left_out(ours.recipe.name, name, dtype)
         without = f"without {', '.join(cases)}: {reason}" if cases else ""
@@ -135,14 +135,14 @@ def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
     Each has its own truth: our hyperparameters are numbers of the dtype's width, Optax's are Python's.
     """
     oracle, twin = ORACLES[ours.recipe.name], references.optax_reference(ours)
-    limit, note, single = None, "", ours.recipe.name in references.PER_EXAMPLE
+    limit, note, own = None, "", ours.recipe.name
     if twin is not None and references.defect_of(ours, dtype) is None:
-        truth = answers(oracle, dtype, steps, ours.arguments, single)
-        its = difference(answers(twin, dtype, steps, {}, single), truth, dtype, 0.0).relative
+        truth = answers(oracle, dtype, steps, ours.arguments, own)
+        its = difference(answers(twin, dtype, steps, {}, own), truth, dtype, 0.0).relative
         limit = max(TIMES_OPTAX * its, 64 * float(jnp.finfo(dtype).eps))
         note = f"Optax: {its:.1e}"
-    truth = answers(oracle, dtype, steps, _rounded(ours), single)
-    found = difference(answers(ours, dtype, steps, {}, single), truth, dtype, limit or jnp.inf)
+    truth = answers(oracle, dtype, steps, _rounded(ours), own)
+    found = difference(answers(ours, dtype, steps, {}, own), truth, dtype, limit or jnp.inf)
     yield Row(repr(ours), "oracle", dtype, *found, limit, note)
 
 

@@ -8,6 +8,7 @@ import warnings
 import optax
 from optax import contrib
 
+from gdjax.certify.suite import Recording
 from gdjax.nodes import Optimizer, Schedule
 
 LIMIT = 1e-12  # relative, in double precision
@@ -75,6 +76,7 @@ NORMS = "what is not finite in one leaf is in the norms of all"
 
 # Cases and leaves in which an optimizer is not defined to the last digits, and why.
 LEFT_OUT: dict[str | tuple[str, str], tuple[tuple[str, ...], str]] = {
+    "bfgs": (("huge",), "a path that is not its own gives an inverse Hessian of any condition, here 1e24"),
     "shampoo": (("huge",), "directions that the gradient never had are rounding, and eps is nothing beside it"),
     "soap": (("huge", "matrix"), "where gradients span less than the axis, the eigenvectors of the rest are free"),
     **dict.fromkeys(("dadapt_adamw", "prodigy"), (("non_finite",), NORMS)),
@@ -96,10 +98,20 @@ LEFT_OUT: dict[str | tuple[str, str], tuple[tuple[str, ...], str]] = {
 # Optimizers that are fed the gradients of single examples, here of the last four steps.
 PER_EXAMPLE = ("dpsgd",)
 
+# Optimizers that keep a matrix of all parameters by all parameters, and see eight rows and columns of each leaf.
+OF_FEW = ("bfgs",)
+
 # Optimizers of real parameters only, and why.
 REAL_ONLY: dict[str, str] = {
     "rprop": "whether a slope has turned is asked of real numbers",
 }
+
+
+def fed_to(name: str, recording: Recording) -> Recording:
+    """The recording as an optimizer of this name is given it."""
+    if name in PER_EXAMPLE:
+        return recording.per_example(4)
+    return recording.few(8) if name in OF_FEW else recording
 
 
 def limit_of(ours: Optimizer) -> tuple[float, str]:

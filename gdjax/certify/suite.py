@@ -32,6 +32,11 @@ class Recording(NamedTuple):
         params, grads = (jax.tree.map(lambda x: x.astype(dtype), t) for t in self[:2])
         return Recording(params, grads, self.values.astype(real))
 
+    def few(self, number: int) -> Recording:
+        """Of each leaf so many entries along each axis."""
+        cut = lambda x: x[(..., *[slice(number)] * (x.ndim - 2))]  # noqa: E731
+        return Recording(*(jax.tree.map(cut, t) for t in self[:2]), self.values)
+
     def per_example(self, number: int) -> Recording:
         """Gradients of so many examples at each step, (cases, steps, number, ...): its own and those of the steps before."""
         lags = range(number)
