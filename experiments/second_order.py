@@ -6,11 +6,11 @@ Lecture S3: second-order methods may be better, but need the Hessian, which many
 method, BFGS, L-BFGS and conjugate gradients as they come, against descent, momentum 0.9 and Adam at the best rate of a
 grid, from the same start down to a gradient of 1e-8: on Rosenbrock's valley, a quadratic in 20 variables of condition
 1000, and logistic regression on the breast cancer data (569 x 30, standardised, C = 1). An evaluation is a call of f with
-its derivatives; Newton's count holds its Hessians, one a step. Then time and work of a gradient, of a product of the
-Hessian with a vector and of the Hessian, for a tanh network on 200 digits.
+its derivatives, those of the loop's last turn included, whose step is not taken; Newton's count holds its Hessians. Then
+time and work of a gradient, of a product of the Hessian with a vector and of the Hessian, for a tanh network on 200 digits.
 Expected: Newton 22, 1 and 9 steps; L-BFGS 47, 273 and 56 evaluations, the best first-order method 1218, 479 and 323,
 plain descent about 22,000, 9,300 and 10,200. A product costs 1.3 gradients, the Hessian n products: "impractical" holds
-for the matrix, not for L-BFGS, which never asks for it. About 25 s, most of it compilation.
+for the matrix, not for L-BFGS, which never asks for it. About 30 s, most of it compilation.
 """
 
 from __future__ import annotations

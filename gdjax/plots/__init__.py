@@ -10,6 +10,7 @@ wanted.
 
 from gdjax.plots.animation import animate
 from gdjax.plots.boundary import boundary
+from gdjax.plots.computation import computation, graph_svg
 from gdjax.plots.confusion import confusion
 from gdjax.plots.curves import curves
 from gdjax.plots.landscape import contour, curve, field, landscape, loss_surface, surface
@@ -20,12 +21,14 @@ __all__ = [
     "PALETTE",
     "animate",
     "boundary",
+    "computation",
     "confusion",
     "contour",
     "curve",
     "curves",
     "descent",
     "field",
+    "graph_svg",
     "landscape",
     "loss_surface",
     "palette",

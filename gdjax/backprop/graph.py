@@ -1,0 +1,351 @@
+"""The computational graph of any JAX function: every operation with its value, its adjoint and its local derivatives.
+
+    graph(lambda x, y, z: (x + y) * z, -2.0, 5.0, -4.0)
+
+A node's adjoint is the derivative of the output with respect to it, whatever it is: an input, a parameter, something in
+between. It comes from the nodes that use it, by the chain rule,
+
+    adjoint(node) = sum over its users of  adjoint(user) d user / d node
+
+for which the graph is walked once from the end. Jitted functions are inlined; loops, branches and functions with a
+derivative of their own are one node each, whose inside can be asked for (`Node.inside`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from gdjax import tree
+
+INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
+SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "integer_pow": "^", "pow": "^"}
+LETTERS = "qrstuvwabcdghkmnpo"
+SMALL = 64  # entries of a local derivative that is worth writing down
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Node:
+    """One variable of the computation."""
+
+    index: int
+    name: str  # of an input its path, of others a letter
+    op: str  # "input", "constant", or the operation
+    inputs: tuple[int, ...]  # indices of the nodes that it is made of
+    value: Any
+    adjoint: Any = None  # d output / d node, like value; None where there is none (integers)
+    local: tuple[Any, ...] = ()  # d node / d input, for each: a number, an array (out..., in...), None where large
+    inside: Any = None  # the jaxpr of a loop, a branch or a function with its own derivative
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.value)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in the order of evaluation; the last is the output."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def output(self) -> Node:
+        return self.nodes[-1]
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.op == "input")
+
+    def __getitem__(self, name: str) -> Node:
+        """The node of a name."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"no node {name!r}: one of {', '.join(node.name for node in self.nodes if node.name)}")
+
+    def tangents(self, name: str, direction: Any = 1.0) -> dict[str, Any]:
+        """Forward mode: the derivative of every node along a direction of one input, from the inputs on."""
+        found: dict[int, Any] = {}
+        for node in self.nodes:
+            if node.name == name and node.op == "input":
+                found[node.index] = jnp.broadcast_to(jnp.asarray(direction, jnp.result_type(node.value)), node.shape)
+                continue
+            parts = [_pushed(d, found[i], node) for i, d in zip(node.inputs, node.local, strict=True) if i in found and d is not None]
+            if parts:
+                found[node.index] = sum(parts[1:], start=parts[0])
+        return {node.name: found[node.index] for node in self.nodes if node.index in found}
+
+    def counts(self) -> dict[str, int]:
+        """What each way to the gradient costs, in products of a local derivative with a number or an array.
+
+        operations      nodes that are computed
+        edges           local derivatives: the products of one pass, forward or back
+        scalar inputs   numbers that the output depends on: forward mode needs a pass for each
+        forward         edges times scalar inputs
+        reverse         edges: one pass gives the derivative with respect to all
+        unshared        operations of the same formula written out as a tree, every shared part computed anew
+        """
+        computed = [node for node in self.nodes if node.inputs]
+        edges = sum(len(node.inputs) for node in computed)
+        numbers = sum(int(np.size(node.value)) for node in self.inputs if node.adjoint is not None)
+        unshared: dict[int, int] = {}
+        for node in self.nodes:
+            unshared[node.index] = sum(unshared[i] for i in node.inputs) + bool(node.inputs)
+        return {
+            "operations": len(computed),
+            "edges": edges,
+            "scalar inputs": numbers,
+            "forward": edges * numbers,
+            "reverse": edges,
+            "unshared": unshared[self.output.index],
+        }
+
+    def __str__(self) -> str:
+        head = ("node", "is", "shape", "value", "adjoint", "local derivatives")
+        rows = [(n.name, self.formula(n), str(list(n.shape)) if n.shape else "", shown(n.value), shown(n.adjoint), self._edges(n)) for n in self.nodes]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows))
+
+    def formula(self, node: Node) -> str:
+        """What a node is, in the names of its inputs."""
+        names = [self.nodes[i].name for i in node.inputs]
+        if not names:
+            return node.op
+        symbol = SYMBOLS.get(node.op)
+        if symbol and len(names) == 2:
+            return f"{names[0]} {symbol} {names[1]}"
+        return f"{symbol or node.op}{names[0]}" if symbol == "-" else f"{node.op}({', '.join(names)})"
+
+    def _edges(self, node: Node) -> str:
+        each = zip(node.inputs, node.local, strict=True)
+        return ", ".join(f"d{node.name}/d{self.nodes[i].name} = {shown(d)}" for i, d in each if d is not None and np.size(d) == 1)
+
+    def to_dot(self) -> str:
+        """The graph in the language of Graphviz."""
+        lines = ["digraph {", "  rankdir=LR; node [shape=box, style=rounded];"]
+        for node in self.nodes:
+            words = "\\n".join(filter(None, (f"{node.name} = {self.formula(node)}", shown(node.value), f"adjoint {shown(node.adjoint)}" if node.adjoint is not None else "")))
+            lines.append(f'  n{node.index} [label="{_escaped(words)}"];')
+            for i, d in zip(node.inputs, node.local, strict=True):
+                label = f' [label="{shown(d)}"]' if d is not None and np.size(d) == 1 else ""
+                lines.append(f"  n{i} -> n{node.index}{label};")
+        return "\n".join([*lines, "}"])
+
+    def _repr_svg_(self) -> str:
+        from gdjax.plots import graph_svg
+
+        return graph_svg(self)
+
+
+def graph(f: Callable[..., jax.Array], *args: Any) -> Graph:
+    """The computational graph of f at these arguments, with all values and adjoints.
+
+    Args:
+        f: any JAX function of pytrees that gives one real number.
+        args: its arguments. Integers take part; they have no adjoint.
+
+    Raises: ValueError if f gives anything but one real number.
+    """
+    closed, answer = jax.make_jaxpr(f, return_shape=True)(*args)
+    leaves = jax.tree.leaves(answer)
+    if len(leaves) != 1 or leaves[0].shape != () or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
+        got = f"{leaves[0].dtype} of shape {leaves[0].shape}" if len(leaves) == 1 else f"{len(leaves)} arrays"
+        raise ValueError(f"graph: f must give one real number, got {got}; take one of them, lambda x: f(x)[0]")
+    builder = _Builder()
+    names = _input_names(args)
+    inputs = [builder.add(name, "input", (), leaf) for name, leaf in zip(names, jax.tree.leaves(args), strict=True)]
+    constants = [builder.add("", "constant", (), value) for value in closed.consts]
+    (last,) = builder.walk(closed.jaxpr, constants, inputs)
+    return builder.finish(last)
+
+
+def _input_names(args: tuple) -> list[str]:
+    """x, y, z for plain arguments, paths for the leaves of trees."""
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(args)]
+    single = all(len(path) == 1 for path in paths)
+    if single and len(paths) <= 3:
+        return list("xyz"[: len(paths)])
+    if len(args) == 1:
+        paths = [path[1:] for path in paths]
+    if all(len(path) == 1 and isinstance(path[0], jax.tree_util.DictKey) for path in paths):
+        return [str(path[0].key) for path in paths]
+    return [tree.path_string(path) for path in paths]
+
+
+@dataclasses.dataclass
+class _Step:
+    """One evaluated equation: what it took, what it gave, and how to pull back through it."""
+
+    function: Callable
+    inputs: list[int]
+    outputs: list[int]
+
+
+class _Builder:
+    """Evaluates a jaxpr equation by equation and writes everything down."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.steps: list[_Step] = []
+
+    def add(self, name: str, op: str, inputs: tuple[int, ...], value: Any, inside: Any = None) -> int:
+        self.nodes.append(Node(len(self.nodes), name, op, inputs, jnp.asarray(value), inside=inside))
+        return len(self.nodes) - 1
+
+    def walk(self, jaxpr: Any, constants: list[int], inputs: list[int]) -> list[int]:
+        """The nodes of a jaxpr's outputs, given those of its constants and inputs."""
+        place: dict[Any, int] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *inputs], strict=True))
+
+        def read(atom: Any) -> int:
+            if isinstance(atom, core.Literal):
+                return self.add("", "constant", (), atom.val)
+            return place[atom]
+
+        for equation in jaxpr.eqns:
+            taken = [read(atom) for atom in equation.invars]
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            if equation.primitive.name in INLINED and inner is not None:
+                body, consts = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, [])
+                given = self.walk(body, [self.add("", "constant", (), c) for c in consts], taken)
+            else:
+                given = self._evaluate(equation, taken, inner)
+            place.update(zip(equation.outvars, given, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _evaluate(self, equation: Any, taken: list[int], inner: Any) -> list[int]:
+        function = _function_of(equation)
+        values = function(*(self.nodes[i].value for i in taken))
+        inside = inner or equation.params.get("branches") or equation.params.get("body_jaxpr")
+        given = [self.add("", equation.primitive.name, tuple(taken), value, inside) for value in values]
+        self.steps.append(_Step(function, taken, given))
+        return given
+
+    def finish(self, last: int) -> Graph:
+        """Adjoints and local derivatives, and only what the output is made of."""
+        adjoints = self._adjoints(last)
+        local = dict(self._locals(adjoints))
+        needed = _ancestors(self.nodes, last)
+        order = {old: new for new, old in enumerate(sorted(needed - {last}) + [last])}
+        letters = iter(_letters({node.name for node in self.nodes}))
+        kept = []
+        for old in order:
+            node = self.nodes[old]
+            name = node.name or ("f" if old == last else shown(node.value) if node.op == "constant" else next(letters))
+            kept.append(
+                dataclasses.replace(
+                    node,
+                    index=order[old],
+                    name=name,
+                    inputs=tuple(order[i] for i in node.inputs),
+                    adjoint=adjoints.get(old),
+                    local=tuple(local.get((old, k)) for k in range(len(node.inputs))),
+                )
+            )
+        return Graph(tuple(kept))
+
+    def _adjoints(self, last: int) -> dict[int, Any]:
+        found: dict[int, Any] = {last: jnp.ones((), self.nodes[last].value.dtype)}
+        for step in reversed(self.steps):
+            if not any(i in found for i in step.outputs):
+                continue
+            moving = [k for k, i in enumerate(step.inputs) if _moves(self.nodes[i].value)]
+            if not moving:
+                continue
+            _, pull = jax.vjp(_of_some(step.function, self._values(step), moving), *(self.nodes[step.inputs[k]].value for k in moving))
+            for k, part in zip(moving, pull(tuple(_cotangent(found.get(i), self.nodes[i].value) for i in step.outputs)), strict=True):
+                i = step.inputs[k]
+                found[i] = found[i] + part if i in found else part
+        return {i: x for i, x in found.items() if _moves(self.nodes[i].value)}
+
+    def _locals(self, adjoints: dict[int, Any]) -> Iterator[tuple[tuple[int, int], Any]]:
+        """((node, position of the input), derivative) for the edges that are small enough to be written down."""
+        for step in self.steps:
+            for k, i in enumerate(step.inputs):
+                value = self.nodes[i].value
+                one = _of_some(step.function, self._values(step), [k])
+                for position, j in enumerate(step.outputs):
+                    small = value.size * self.nodes[j].value.size <= SMALL
+                    if j in adjoints and small and _moves(value) and _moves(self.nodes[j].value):
+                        yield (j, k), jax.jacrev(lambda x, one=one, position=position: one(x)[position])(value)
+
+    def _values(self, step: _Step) -> list[Any]:
+        return [self.nodes[i].value for i in step.inputs]
+
+
+def _function_of(equation: Any) -> Callable:
+    """An equation as a function values -> tuple of values, with its own derivative."""
+    def run(*values: Any) -> tuple:
+        extra, params = equation.primitive.get_bind_params(equation.params)
+        answer = equation.primitive.bind(*extra, *values, **params)
+        return tuple(answer) if equation.primitive.multiple_results else (answer,)
+
+    return run
+
+
+def _of_some(function: Callable, values: list[Any], chosen: list[int]) -> Callable:
+    """A function of the chosen arguments alone."""
+
+    def of_chosen(*some: Any) -> tuple:
+        whole = list(values)
+        for k, x in zip(chosen, some, strict=True):
+            whole[k] = x
+        return function(*whole)
+
+    return of_chosen
+
+
+def _moves(value: Any) -> bool:
+    return bool(jnp.issubdtype(jnp.result_type(value), jnp.inexact))
+
+
+def _cotangent(adjoint: Any, value: Any) -> Any:
+    if not _moves(value):
+        return np.zeros(np.shape(value), jax.dtypes.float0)
+    return jnp.zeros_like(value) if adjoint is None else adjoint
+
+
+def _pushed(local: Any, tangent: Any, node: Node) -> Any:
+    """A local derivative (out..., in...) times a tangent (in...)."""
+    return jnp.tensordot(local, tangent, axes=np.ndim(tangent))
+
+
+def _ancestors(nodes: list[Node], last: int) -> set[int]:
+    needed, waiting = set(), [last]
+    while waiting:
+        i = waiting.pop()
+        if i not in needed:
+            needed.add(i)
+            waiting.extend(nodes[i].inputs)
+    return needed
+
+
+def _letters(taken: set[str]) -> Iterator[str]:
+    number = 0
+    while True:
+        for letter in LETTERS:
+            name = letter + (str(number) if number else "")
+            if name not in taken:
+                yield name
+        number += 1
+
+
+def shown(x: Any) -> str:
+    """A number as it is, a small array in brackets, a large one by its norm."""
+    if x is None:
+        return ""
+    array = np.asarray(x)
+    if array.ndim == 0:
+        return f"{float(array):.6g}" if array.dtype.kind not in "bc" else str(array)
+    if array.size <= 4:
+        return np.array2string(array, precision=4, separator=", ").replace("\n", "")
+    return f"|.| = {float(np.linalg.norm(np.ravel(array).astype(complex))):.4g}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace('"', '\\"')

@@ -1,0 +1,129 @@
+"""The picture of a computational graph: values above, adjoints below, local derivatives on the edges."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from gdjax.backprop.graph import Graph, Node, shown
+from gdjax.plots import style
+from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
+
+WIDE, HIGH = 1.75, 1.25  # inches of a column and of a row
+BOX = (1.25, 0.78)
+MOST = 120  # nodes that can be told apart
+
+
+def computation(graph: Graph, title: str = "") -> Figure:
+    """The graph from left to right: each box names a node, its value in blue and its adjoint in red.
+
+    Arrays are shown by their shape, their norms, and small maps of their values and adjoints; constants that are single
+    numbers are written into the formulas.
+
+    Raises: ValueError for more than 120 nodes.
+    """
+    nodes = [node for node in graph.nodes if not _is_number(node)]
+    if len(nodes) > MOST:
+        raise ValueError(f"computation: at most {MOST} nodes can be drawn, got {len(nodes)}; print the graph instead")
+    places = _places(graph, nodes)
+    columns, rows = (1 + max(spot[k] for spot in places.values()) for k in (0, 1))
+    picture = style.figure(max(rows * HIGH, 2.0) + 0.4, title)
+    scale = max(columns * WIDE, style.WIDTH)
+    picture.set_size_inches(scale, picture.get_size_inches()[1])
+    axes = picture.subplots()
+    axes.set_axis_off()
+    axes.set_xlim(-0.6 * WIDE, (columns - 0.4) * WIDE)
+    axes.set_ylim(-0.65 * HIGH, (rows - 0.35) * HIGH)
+    spots = {i: (x * WIDE, (rows - 1 - y) * HIGH) for i, (x, y) in places.items()}
+    for node in nodes:
+        for i, local in zip(node.inputs, node.local, strict=True):
+            if i in spots:
+                _draw_edge(axes, spots[i], spots[node.index], local)
+    for node in nodes:
+        _draw_node(axes, graph, node, spots[node.index])
+    return picture
+
+
+def graph_svg(graph: Graph) -> str:
+    """The picture as SVG, for notebooks."""
+    text = io.StringIO()
+    computation(graph).savefig(text, format="svg")
+    return text.getvalue()
+
+
+def _is_number(node: Node) -> bool:
+    return node.op == "constant" and not node.shape
+
+
+def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
+    """Column and row of each node: columns by the longest way from the inputs, rows so that edges cross little."""
+    drawn = {node.index for node in nodes}
+    column: dict[int, int] = {}
+    for node in nodes:
+        column[node.index] = max((column[i] + 1 for i in node.inputs if i in drawn), default=0)
+    users = defaultdict(list)
+    for node in nodes:
+        for i in node.inputs:
+            users[i].append(node.index)
+    for node in reversed(nodes):  # an input stands just before its first user
+        if not node.inputs and users[node.index]:
+            column[node.index] = max(min(column[j] for j in users[node.index]) - 1, 0)
+    layers = defaultdict(list)
+    for node in nodes:
+        layers[column[node.index]].append(node.index)
+    row = {i: float(k) for layer in layers.values() for k, i in enumerate(layer)}
+    neighbours = {node.index: [i for i in (*node.inputs, *users[node.index]) if i in drawn] for node in nodes}
+    for _ in range(12):
+        for layer in layers.values():
+            middle = {i: np.mean([row[j] for j in neighbours[i]]) if neighbours[i] else row[i] for i in layer}
+            layer.sort(key=lambda i: middle[i])
+            row.update({i: float(k) for k, i in enumerate(layer)})
+    tallest = max(len(layer) for layer in layers.values())
+    return {i: (c, k + (tallest - len(layer)) / 2) for c, layer in layers.items() for k, i in enumerate(layer)}
+
+
+def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float], local: Any) -> None:
+    (x0, y0), (x1, y1) = (start[0] + BOX[0] / 2, start[1]), (end[0] - BOX[0] / 2, end[1])
+    bend = 0.0 if abs(y1 - y0) < 1e-6 and x1 - x0 < WIDE else 0.08
+    arrow = FancyArrowPatch((x0, y0), (x1, y1), arrowstyle="-|>", mutation_scale=9, color=MUTED, linewidth=0.9, connectionstyle=f"arc3,rad={bend}")
+    axes.add_patch(arrow)
+    if local is not None and np.size(local) == 1:
+        look = {"fontsize": SMALL - 1.5, "color": MUTED, "ha": "center", "va": "center"}
+        axes.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.11, shown(np.ravel(local)[0]), backgroundcolor="#ffffffcc", zorder=3, **look)
+
+
+def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) -> None:
+    (x, y), (width, height) = spot, BOX
+    ground = {"input": "#eef4fa", "constant": "#f4f4f4"}.get(node.op, PAPER)
+    edge = INK if node.index == graph.output.index else MUTED
+    corner = (x - width / 2, y - height / 2)
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.09", facecolor=ground, edgecolor=edge, linewidth=1.1, zorder=4))
+    words = node.name if not node.inputs else style.shorten(f"{node.name} = {graph.formula(node)}", 21)
+    look = {"ha": "center", "va": "center", "zorder": 5, "parse_math": False}
+    axes.text(x, y + 0.25, words, fontsize=SMALL, color=INK, fontweight="bold" if not node.inputs else None, **look)
+    if node.shape:
+        _draw_maps(axes, node, spot)
+        return
+    axes.text(x, y + 0.02, shown(node.value), fontsize=SMALL, color=BLUE, **look)
+    if node.adjoint is not None:
+        axes.text(x, y - 0.22, shown(node.adjoint), fontsize=SMALL, color=VERMILLION, **look)
+
+
+def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:
+    """Small maps of an array and of its adjoint, each on its own scale, with shape and norms."""
+    x, y = spot
+    for side, (array, colours, ink) in enumerate(((node.value, "Blues", BLUE), (node.adjoint, "Reds", VERMILLION))):
+        if array is None:
+            continue
+        flat = np.abs(np.atleast_2d(np.asarray(array).reshape(np.shape(array)[0] if np.ndim(array) > 1 else 1, -1)).astype(float))
+        left = x + (-0.56 if side == 0 else 0.04)
+        axes.imshow(flat, cmap=colours, vmin=0, aspect="auto", extent=(left, left + 0.52, y - 0.17, y + 0.12), zorder=5, interpolation="nearest")
+        norm = f"{np.linalg.norm(flat):.3g}"
+        axes.text(left + 0.26, y - 0.28, norm, fontsize=SMALL - 2, color=ink, ha="center", va="center", zorder=6)
+    axes.text(x, y - 0.47, "×".join(map(str, node.shape)), fontsize=SMALL - 2, color=MUTED, ha="center", va="center", zorder=5)
