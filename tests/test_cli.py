@@ -338,3 +338,47 @@ class TestMinimize:
         code, out, err = gdjax("minimize", *words)
         assert code == 2 and out == "" and err.count("\n") == 1 and message in err, err
         assert list(place.iterdir()) == []
+
+
+class TestBackprop:
+    """`gdjax backprop` and `gdjax check`."""
+
+    def test_the_lectures_expression(self, place):
+        code, out, err = gdjax("backprop", "(x + y) * z", "x=-2", "y=5", "z=-4", "--plot", "g.svg")
+        assert (code, err) == (0, "")
+        rows = [line.split() for line in out.splitlines()]
+        assert rows[1:4] == [["x", "input", "-2", "-4"], ["y", "input", "5", "-4"], ["z", "input", "-4", "3"]]
+        assert rows[4][:6] == ["q", "x", "+", "y", "3", "-4"] and rows[5][:6] == ["f", "q", "*", "z", "-12", "1"]
+        assert "<svg" in (place / "g.svg").read_text() and [path.name for path in place.iterdir()] == ["g.svg"]
+        gdjax("backprop", "x^2", "3", "--plot", "g.dot")
+        gdjax("backprop", "x^2", "3", "--plot", "g.png")
+        assert {path.name for path in place.iterdir()} == {"g.svg", "g.dot", "g.png"}
+
+    def test_a_check_of_ones_own_loss(self, place):
+        text = "import jax.numpy as jnp\nparams = {'w': jnp.ones(3) * 0.5}\n"
+        text += "def batch():\n    return jnp.arange(6.0).reshape(2, 3)\n"
+        text += "def loss(params, batch, scale=2.0):\n    return scale * jnp.mean(jnp.tanh(batch @ params['w']))\n"
+        text += "import jax\n@jax.custom_vjp\ndef square(x):\n    return x**2\n"
+        text += "square.defvjp(lambda x: (x**2, x), lambda x, g: (g * x,))\n"
+        text += "def wrong(params):\n    return jnp.sum(square(params['w']))\n"
+        (place / "mine.py").write_text(text)
+        code, out, err = gdjax("check", "mine.py:loss")
+        assert (code, err) == (0, "") and "the gradient is right" in out
+        code, out, err = gdjax("check", "mine.py:wrong")
+        assert (code, err) == (1, "") and "WRONG in ['w']" in out
+
+    @pytest.mark.parametrize(
+        "words, message",
+        [
+            (["backprop", "(x + y) * z", "x=1"], "must give x=... y=... z=..."),
+            (["backprop", "foo(x)", "x=1"], "no function 'foo'"),
+            (["backprop", "1 + 1"], "no variable"),
+            (["backprop", "x^2", "3", "--plot", "g.jpg"], "--plot must end in .svg, .png or .dot"),
+            (["check", "missing.py:loss"], "no file missing.py"),
+            (["check", "math:sqrt"], "math has no 'params'"),
+        ],
+    )
+    def test_a_mistake_costs_one_line(self, place, words, message):
+        code, out, err = gdjax(*words)
+        assert code == 2 and out == "" and err.count("\n") == 1 and message in err, err
+        assert list(place.iterdir()) == []

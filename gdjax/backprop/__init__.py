@@ -1,8 +1,10 @@
-"""Backpropagation laid open: done by hand, and checked.
+"""Backpropagation laid open: done by hand, drawn, and checked.
 
 by_hand     BP1 to BP4 for fully connected networks, equal to jax.grad
+graph       the graph of any function, with the value and the adjoint of every node
 check       any gradient against differences of the loss, with a verdict for each leaf
 """
 
 from gdjax.backprop.by_hand import Pass, backpropagate, cost_of, fold_bias, product_gradients, table, with_ones
 from gdjax.backprop.check import Check, Probe, check_gradients, difference_quotients
+from gdjax.backprop.graph import Graph, Node, graph

@@ -217,8 +217,8 @@ def _probed(
     leaf: str, words: str, dtype: Any, direction: Params, grads: Params, values: jax.Array, rtol: float
 ) -> Probe:
     """The verdict on one direction."""
-    ascent = [(jnp.conj(g), d) for g, d in zip(jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True)]
-    slope = float(sum(jnp.sum(jnp.real(g * d)) for g, d in ascent)) if ascent else 0.0
+    pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True)
+    slope = float(sum(jnp.sum(jnp.real(g * d)) for g, d in pairs))
     difference, error, sides = _differences(np.asarray(values))
     gap, scale = abs(slope - difference), max(abs(slope), abs(difference), np.finfo(float).tiny)
     low, high = min(sides), max(sides)

@@ -25,7 +25,7 @@ from jax.extend import core
 from gdjax import tree
 
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
-SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "integer_pow": "^", "pow": "^"}
+SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "pow": "^", "dot_general": "·"}
 LETTERS = "qrstuvwabcdghkmnpo"
 SMALL = 64  # entries of a local derivative that is worth writing down
 
@@ -76,7 +76,10 @@ class Graph:
             if node.name == name and node.op == "input":
                 found[node.index] = jnp.broadcast_to(jnp.asarray(direction, jnp.result_type(node.value)), node.shape)
                 continue
-            parts = [_pushed(d, found[i], node) for i, d in zip(node.inputs, node.local, strict=True) if i in found and d is not None]
+            edges = zip(node.inputs, node.local, strict=True)
+            parts = [
+                jnp.tensordot(d, found[i], axes=np.ndim(found[i])) for i, d in edges if i in found and d is not None
+            ]
             if parts:
                 found[node.index] = sum(parts[1:], start=parts[0])
         return {node.name: found[node.index] for node in self.nodes if node.index in found}
@@ -108,9 +111,14 @@ class Graph:
 
     def __str__(self) -> str:
         head = ("node", "is", "shape", "value", "adjoint", "local derivatives")
-        rows = [(n.name, self.formula(n), str(list(n.shape)) if n.shape else "", shown(n.value), shown(n.adjoint), self._edges(n)) for n in self.nodes]
+        rows = [self._row(node) for node in self.nodes if node.shape or node.op != "constant"]
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows))
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _row(self, node: Node) -> tuple[str, ...]:
+        shape = str(list(node.shape)) if node.shape else ""
+        return node.name, self.formula(node), shape, shown(node.value), shown(node.adjoint), self._edges(node)
 
     def formula(self, node: Node) -> str:
         """What a node is, in the names of its inputs."""
@@ -124,14 +132,17 @@ class Graph:
 
     def _edges(self, node: Node) -> str:
         each = zip(node.inputs, node.local, strict=True)
-        return ", ".join(f"d{node.name}/d{self.nodes[i].name} = {shown(d)}" for i, d in each if d is not None and np.size(d) == 1)
+        single = ((self.nodes[i].name, d) for i, d in each if d is not None and np.size(d) == 1)
+        return ", ".join(f"d{node.name}/d{name} = {shown(np.ravel(d)[0])}" for name, d in single)
 
     def to_dot(self) -> str:
         """The graph in the language of Graphviz."""
         lines = ["digraph {", "  rankdir=LR; node [shape=box, style=rounded];"]
         for node in self.nodes:
-            words = "\\n".join(filter(None, (f"{node.name} = {self.formula(node)}", shown(node.value), f"adjoint {shown(node.adjoint)}" if node.adjoint is not None else "")))
-            lines.append(f'  n{node.index} [label="{_escaped(words)}"];')
+            words = [f"{node.name} = {self.formula(node)}", shown(node.value)]
+            words += [] if node.adjoint is None else [f"adjoint {shown(node.adjoint)}"]
+            label = "\\n".join(word.replace('"', "'") for word in words)
+            lines.append(f'  n{node.index} [label="{label}"];')
             for i, d in zip(node.inputs, node.local, strict=True):
                 label = f' [label="{shown(d)}"]' if d is not None and np.size(d) == 1 else ""
                 lines.append(f"  n{i} -> n{node.index}{label};")
@@ -143,12 +154,13 @@ class Graph:
         return graph_svg(self)
 
 
-def graph(f: Callable[..., jax.Array], *args: Any) -> Graph:
+def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
     """The computational graph of f at these arguments, with all values and adjoints.
 
     Args:
         f: any JAX function of pytrees that gives one real number.
         args: its arguments. Integers take part; they have no adjoint.
+        fold: show each jitted function (jax.nn.log_softmax, say) as one node of its name, instead of what it is made of.
 
     Raises: ValueError if f gives anything but one real number.
     """
@@ -157,7 +169,7 @@ def graph(f: Callable[..., jax.Array], *args: Any) -> Graph:
     if len(leaves) != 1 or leaves[0].shape != () or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
         got = f"{leaves[0].dtype} of shape {leaves[0].shape}" if len(leaves) == 1 else f"{len(leaves)} arrays"
         raise ValueError(f"graph: f must give one real number, got {got}; take one of them, lambda x: f(x)[0]")
-    builder = _Builder()
+    builder = _Builder(fold)
     names = _input_names(args)
     inputs = [builder.add(name, "input", (), leaf) for name, leaf in zip(names, jax.tree.leaves(args), strict=True)]
     constants = [builder.add("", "constant", (), value) for value in closed.consts]
@@ -190,7 +202,8 @@ class _Step:
 class _Builder:
     """Evaluates a jaxpr equation by equation and writes everything down."""
 
-    def __init__(self) -> None:
+    def __init__(self, fold: bool) -> None:
+        self.fold = fold
         self.nodes: list[Node] = []
         self.steps: list[_Step] = []
 
@@ -210,9 +223,11 @@ class _Builder:
         for equation in jaxpr.eqns:
             taken = [read(atom) for atom in equation.invars]
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-            if equation.primitive.name in INLINED and inner is not None:
+            if equation.primitive.name in INLINED and inner is not None and not (self.fold and len(inner.eqns) > 1):
                 body, consts = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, [])
                 given = self.walk(body, [self.add("", "constant", (), c) for c in consts], taken)
+            elif equation.primitive.name == "convert_element_type" and _keeps(equation, self.nodes[taken[0]]):
+                given = taken
             else:
                 given = self._evaluate(equation, taken, inner)
             place.update(zip(equation.outvars, given, strict=True))
@@ -222,7 +237,7 @@ class _Builder:
         function = _function_of(equation)
         values = function(*(self.nodes[i].value for i in taken))
         inside = inner or equation.params.get("branches") or equation.params.get("body_jaxpr")
-        given = [self.add("", equation.primitive.name, tuple(taken), value, inside) for value in values]
+        given = [self.add("", _name_of(equation, inner), tuple(taken), value, inside) for value in values]
         self.steps.append(_Step(function, taken, given))
         return given
 
@@ -231,16 +246,17 @@ class _Builder:
         adjoints = self._adjoints(last)
         local = dict(self._locals(adjoints))
         needed = _ancestors(self.nodes, last)
-        order = {old: new for new, old in enumerate(sorted(needed - {last}) + [last])}
+        order = {old: new for new, old in enumerate([*sorted(needed - {last}), last])}
         letters = iter(_letters({node.name for node in self.nodes}))
         kept = []
-        for old in order:
+        for old, new in order.items():
             node = self.nodes[old]
-            name = node.name or ("f" if old == last else shown(node.value) if node.op == "constant" else next(letters))
+            number = node.op == "constant" and not node.shape
+            name = node.name or ("f" if old == last else shown(node.value) if number else next(letters))
             kept.append(
                 dataclasses.replace(
                     node,
-                    index=order[old],
+                    index=new,
                     name=name,
                     inputs=tuple(order[i] for i in node.inputs),
                     adjoint=adjoints.get(old),
@@ -249,19 +265,30 @@ class _Builder:
             )
         return Graph(tuple(kept))
 
+    def _live(self) -> set[int]:
+        """The nodes that a derivative can flow through: made of floating inputs, and not behind a stop_gradient."""
+        live = {node.index for node in self.nodes if node.op == "input" and _moves(node.value)}
+        for node in self.nodes:
+            if live.intersection(node.inputs) and _moves(node.value) and node.op != "stop_gradient":
+                live.add(node.index)
+        return live
+
     def _adjoints(self, last: int) -> dict[int, Any]:
+        live = self._live()
         found: dict[int, Any] = {last: jnp.ones((), self.nodes[last].value.dtype)}
         for step in reversed(self.steps):
             if not any(i in found for i in step.outputs):
                 continue
-            moving = [k for k, i in enumerate(step.inputs) if _moves(self.nodes[i].value)]
-            if not moving:
+            moving = [k for k, i in enumerate(step.inputs) if i in live]
+            if not moving or not live.intersection(step.outputs):
                 continue
-            _, pull = jax.vjp(_of_some(step.function, self._values(step), moving), *(self.nodes[step.inputs[k]].value for k in moving))
-            for k, part in zip(moving, pull(tuple(_cotangent(found.get(i), self.nodes[i].value) for i in step.outputs)), strict=True):
+            points = [self.nodes[step.inputs[k]].value for k in moving]
+            _, pull = jax.vjp(_of_some(step.function, self._values(step), moving), *points)
+            parts = pull(tuple(_cotangent(found.get(i), self.nodes[i].value) for i in step.outputs))
+            for k, part in zip(moving, parts, strict=True):
                 i = step.inputs[k]
                 found[i] = found[i] + part if i in found else part
-        return {i: x for i, x in found.items() if _moves(self.nodes[i].value)}
+        return found
 
     def _locals(self, adjoints: dict[int, Any]) -> Iterator[tuple[tuple[int, int], Any]]:
         """((node, position of the input), derivative) for the edges that are small enough to be written down."""
@@ -271,7 +298,7 @@ class _Builder:
                 one = _of_some(step.function, self._values(step), [k])
                 for position, j in enumerate(step.outputs):
                     small = value.size * self.nodes[j].value.size <= SMALL
-                    if j in adjoints and small and _moves(value) and _moves(self.nodes[j].value):
+                    if i in adjoints and j in adjoints and small:
                         yield (j, k), jax.jacrev(lambda x, one=one, position=position: one(x)[position])(value)
 
     def _values(self, step: _Step) -> list[Any]:
@@ -280,12 +307,26 @@ class _Builder:
 
 def _function_of(equation: Any) -> Callable:
     """An equation as a function values -> tuple of values, with its own derivative."""
+
     def run(*values: Any) -> tuple:
-        extra, params = equation.primitive.get_bind_params(equation.params)
-        answer = equation.primitive.bind(*extra, *values, **params)
+        answer = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
         return tuple(answer) if equation.primitive.multiple_results else (answer,)
 
     return run
+
+
+def _keeps(equation: Any, node: Node) -> bool:
+    """Whether a conversion changes nothing but how JAX promotes the type."""
+    return equation.params["new_dtype"] == node.value.dtype
+
+
+def _name_of(equation: Any, inner: Any) -> str:
+    """The operation, or the user's name of a function with its own derivative."""
+    name = equation.params.get("name", equation.primitive.name)
+    if name.startswith("custom_") and inner is not None:
+        debug = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
+        return getattr(debug, "func_name", None) or name
+    return name
 
 
 def _of_some(function: Callable, values: list[Any], chosen: list[int]) -> Callable:
@@ -308,11 +349,6 @@ def _cotangent(adjoint: Any, value: Any) -> Any:
     if not _moves(value):
         return np.zeros(np.shape(value), jax.dtypes.float0)
     return jnp.zeros_like(value) if adjoint is None else adjoint
-
-
-def _pushed(local: Any, tangent: Any, node: Node) -> Any:
-    """A local derivative (out..., in...) times a tangent (in...)."""
-    return jnp.tensordot(local, tangent, axes=np.ndim(tangent))
 
 
 def _ancestors(nodes: list[Node], last: int) -> set[int]:
@@ -345,7 +381,3 @@ def shown(x: Any) -> str:
     if array.size <= 4:
         return np.array2string(array, precision=4, separator=", ").replace("\n", "")
     return f"|.| = {float(np.linalg.norm(np.ravel(array).astype(complex))):.4g}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace('"', '\\"')

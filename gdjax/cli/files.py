@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
     """The file whole or not at all."""
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
+        draft.write_text(text)
         os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    finally:
+        draft.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from typing import Annotated
 import jax
 import tyro
 
+from gdjax.cli.backprop import Backprop, Check
 from gdjax.cli.catalogue import Data, Optimizers
 from gdjax.cli.certify import Certify
 from gdjax.cli.errors import UserError
@@ -24,6 +25,8 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Minimize, tyro.conf.subcommand("minimize")]
+    | Annotated[Backprop, tyro.conf.subcommand("backprop")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Certify, tyro.conf.subcommand("certify")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Data, tyro.conf.subcommand("data")]
@@ -49,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _parse(argv: list[str]) -> Train | Evaluate | Predict | Minimize | Certify | Optimizers | Data:
+def _parse(argv: list[str]) -> Train | Evaluate | Predict | Minimize | Backprop | Check | Certify | Optimizers | Data:
     """tyro's answer; its boxed complaints as one line."""
     said = io.StringIO()
     try:

@@ -81,16 +81,23 @@ def _started(problem: Problem, names: tuple[str, ...], start: Sequence[str]) -> 
         return Target(problem, names)
     if not isinstance(problem.start, (np.ndarray, float)):
         raise UserError(f"{problem.name}: --start is for points, this one's parameters are a tree; leave it out")
-    given = dict(zip(names, start, strict=False)) if not any("=" in word for word in start) else None
-    given = dict(word.split("=", 1) for word in start if "=" in word) if given is None else given
-    if set(given) != set(names) or len(start) != len(names):
-        wanted = " ".join(f"{name}=..." for name in names)
-        raise UserError(f"--start must give {wanted}, got {' '.join(start)}")
-    try:
-        values = [float(given[name]) for name in names]
-    except ValueError as error:
-        raise UserError(f"--start must be numbers, got {' '.join(start)}") from error
+    values = coordinates("--start", names, start)
     return Target(dataclasses.replace(problem, start=np.reshape(values, np.shape(problem.start))), names)
+
+
+def coordinates(who: str, names: Sequence[str], words: Sequence[str]) -> list[float]:
+    """Numbers for names, from "-2 5" in their order or "y=5 x=-2" in any."""
+    by_name = any("=" in word for word in words)
+    given = (
+        dict(word.split("=", 1) for word in words if "=" in word) if by_name else dict(zip(names, words, strict=False))
+    )
+    if set(given) != set(names) or len(words) != len(names):
+        wanted = " ".join(f"{name}=..." for name in names)
+        raise UserError(f"{who} must give {wanted}, got {' '.join(words) or 'nothing'}")
+    try:
+        return [float(given[name]) for name in names]
+    except ValueError as error:
+        raise UserError(f"{who} must be numbers, got {' '.join(words)}") from error
 
 
 def _names_of(start: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections import defaultdict
 from typing import Any
@@ -18,17 +19,18 @@ from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
 WIDE, HIGH = 1.75, 1.25  # inches of a column and of a row
 BOX = (1.25, 0.78)
 MOST = 120  # nodes that can be told apart
+PLUMBING = ("broadcast_in_dim", "reshape", "convert_element_type", "squeeze", "copy", "expand_dims")
 
 
 def computation(graph: Graph, title: str = "") -> Figure:
     """The graph from left to right: each box names a node, its value in blue and its adjoint in red.
 
-    Arrays are shown by their shape, their norms, and small maps of their values and adjoints; constants that are single
-    numbers are written into the formulas.
+    Arrays are shown by their shape, their norms, and small maps of the sizes of their entries. What only changes a shape is
+    left out, and so is what no derivative flows through, except data; numbers are written into the formulas.
 
     Raises: ValueError for more than 120 nodes.
     """
-    nodes = [node for node in graph.nodes if not _is_number(node)]
+    nodes = _worth_drawing(graph)
     if len(nodes) > MOST:
         raise ValueError(f"computation: at most {MOST} nodes can be drawn, got {len(nodes)}; print the graph instead")
     places = _places(graph, nodes)
@@ -57,8 +59,18 @@ def graph_svg(graph: Graph) -> str:
     return text.getvalue()
 
 
-def _is_number(node: Node) -> bool:
-    return node.op == "constant" and not node.shape
+def _worth_drawing(graph: Graph) -> list[Node]:
+    """The nodes of the picture, their inputs being those that are drawn."""
+    stands_for: dict[int, int] = {}
+    for node in graph.nodes:
+        stands_for[node.index] = stands_for[node.inputs[0]] if node.op in PLUMBING else node.index
+    nodes = []
+    for node in graph.nodes:
+        if node.op in PLUMBING or (node.adjoint is None and not (node.op in ("input", "constant") and node.shape)):
+            continue
+        nodes.append(dataclasses.replace(node, inputs=tuple(stands_for[i] for i in node.inputs)))
+    used = {i for node in nodes for i in node.inputs}
+    return [node for node in nodes if node.index in used or node.index == graph.output.index]
 
 
 def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
@@ -91,11 +103,26 @@ def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
 def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float], local: Any) -> None:
     (x0, y0), (x1, y1) = (start[0] + BOX[0] / 2, start[1]), (end[0] - BOX[0] / 2, end[1])
     bend = 0.0 if abs(y1 - y0) < 1e-6 and x1 - x0 < WIDE else 0.08
-    arrow = FancyArrowPatch((x0, y0), (x1, y1), arrowstyle="-|>", mutation_scale=9, color=MUTED, linewidth=0.9, connectionstyle=f"arc3,rad={bend}")
+    arrow = FancyArrowPatch(
+        (x0, y0),
+        (x1, y1),
+        arrowstyle="-|>",
+        mutation_scale=9,
+        color=MUTED,
+        linewidth=0.9,
+        connectionstyle=f"arc3,rad={bend}",
+    )
     axes.add_patch(arrow)
     if local is not None and np.size(local) == 1:
         look = {"fontsize": SMALL - 1.5, "color": MUTED, "ha": "center", "va": "center"}
-        axes.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.11, shown(np.ravel(local)[0]), backgroundcolor="#ffffffcc", zorder=3, **look)
+        axes.text(
+            (x0 + x1) / 2,
+            (y0 + y1) / 2 + 0.11,
+            shown(np.ravel(local)[0]),
+            backgroundcolor="#ffffffcc",
+            zorder=3,
+            **look,
+        )
 
 
 def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) -> None:
@@ -103,10 +130,21 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
     ground = {"input": "#eef4fa", "constant": "#f4f4f4"}.get(node.op, PAPER)
     edge = INK if node.index == graph.output.index else MUTED
     corner = (x - width / 2, y - height / 2)
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.09", facecolor=ground, edgecolor=edge, linewidth=1.1, zorder=4))
-    words = node.name if not node.inputs else style.shorten(f"{node.name} = {graph.formula(node)}", 21)
+    axes.add_patch(
+        FancyBboxPatch(
+            corner,
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.09",
+            facecolor=ground,
+            edgecolor=edge,
+            linewidth=1.1,
+            zorder=4,
+        )
+    )
+    words = node.name if not node.inputs else style.shorten(f"{node.name} = {_formula(graph, node)}", 18)
     look = {"ha": "center", "va": "center", "zorder": 5, "parse_math": False}
-    axes.text(x, y + 0.25, words, fontsize=SMALL, color=INK, fontweight="bold" if not node.inputs else None, **look)
+    axes.text(x, y + 0.25, words, fontsize=SMALL - 1, color=INK, fontweight="bold" if not node.inputs else None, **look)
     if node.shape:
         _draw_maps(axes, node, spot)
         return
@@ -115,15 +153,33 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
         axes.text(x, y - 0.22, shown(node.adjoint), fontsize=SMALL, color=VERMILLION, **look)
 
 
+def _formula(graph: Graph, node: Node) -> str:
+    """A formula of names and numbers; an operation that has neither by its name alone."""
+    text = graph.formula(node)
+    return text if len(text) <= 15 else node.op
+
+
 def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:
     """Small maps of an array and of its adjoint, each on its own scale, with shape and norms."""
     x, y = spot
     for side, (array, colours, ink) in enumerate(((node.value, "Blues", BLUE), (node.adjoint, "Reds", VERMILLION))):
         if array is None:
             continue
-        flat = np.abs(np.atleast_2d(np.asarray(array).reshape(np.shape(array)[0] if np.ndim(array) > 1 else 1, -1)).astype(float))
+        flat = np.abs(
+            np.atleast_2d(np.asarray(array).reshape(np.shape(array)[0] if np.ndim(array) > 1 else 1, -1)).astype(float)
+        )
         left = x + (-0.56 if side == 0 else 0.04)
-        axes.imshow(flat, cmap=colours, vmin=0, aspect="auto", extent=(left, left + 0.52, y - 0.17, y + 0.12), zorder=5, interpolation="nearest")
+        axes.imshow(
+            flat,
+            cmap=colours,
+            vmin=0,
+            aspect="auto",
+            extent=(left, left + 0.52, y - 0.17, y + 0.12),
+            zorder=5,
+            interpolation="nearest",
+        )
         norm = f"{np.linalg.norm(flat):.3g}"
         axes.text(left + 0.26, y - 0.28, norm, fontsize=SMALL - 2, color=ink, ha="center", va="center", zorder=6)
-    axes.text(x, y - 0.47, "×".join(map(str, node.shape)), fontsize=SMALL - 2, color=MUTED, ha="center", va="center", zorder=5)
+    axes.text(
+        x, y - 0.47, "×".join(map(str, node.shape)), fontsize=SMALL - 2, color=MUTED, ha="center", va="center", zorder=5
+    )
