@@ -12,7 +12,7 @@ pass ends; windows are as good as the order of the rows: sorted by target, they 
 falling rate ends the hovering. Part 3 counts operations on made data of condition κ: 2 n d² + d³/3 for solving, 4 n d for
 each of the steps that divide the excess of the loss by a million, at most ln(10^6) / (-2 ln(1 - 1/κ)) of them, whatever d.
 They cross near d = 2 · steps: about 90 at κ = 10, 750 at κ = 100. As long as d < n, d³ is the smaller part of solving.
-Times are shown, not claimed. About 20 s.
+Expected: these figures, by claims; times are shown, not claimed. About 20 s.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ distance, which is not 0 where the rates have a finite sum. On 10 x² + y² from
 had converged, 1.70 from the minimum for q = 0.5, 0.034 for q = 0.98, as the product says to 1e-9; a constant rate arrives.
 
 Why then let it fall? Gradients of mini-batches are noisy. On x² / 2 with noise of deviation 1, in 2000 runs, a constant rate
-r hovers at sqrt(r / (2 - r)) for ever, 0.229 at 0.1; rate 1 / t is a running mean and goes on as 1 / sqrt(t). About 12 s.
+r hovers at sqrt(r / (2 - r)) for ever, 0.229 at 0.1; rate 1 / t is a running mean and goes on as 1 / sqrt(t).
+Expected: these figures, to a tenth. About 12 s.
 """
 
 from __future__ import annotations

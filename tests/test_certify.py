@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 
@@ -60,7 +61,7 @@ def test_optax_parts_from_the_paper_as_it_is_said(key):
 
 @pytest.mark.parametrize("name", closed_loop.METHODS)
 def test_methods_that_search_reach_the_minimum(name):
-    found = list(closed_loop.minima(name))
+    found = list(itertools.islice(closed_loop.minima(name), 4))  # `gdjax certify` does them all
     assert len(found) >= 2 and all(-1e-12 <= distance <= closed_loop.LIMIT for _, _, distance in found), found
 
 

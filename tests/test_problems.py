@@ -42,8 +42,8 @@ def test_no_curvature_is_above_the_stated_one(name):
     problem = PROBLEMS[name]()
     flat, unravel = jax.flatten_util.ravel_pytree(floats(problem.start))
     points = flat + 2 * jax.random.normal(jax.random.key(0), (200, flat.size))
-    curvatures = jnp.linalg.eigvalsh(jax.vmap(jax.hessian(lambda x: problem(unravel(x))))(points))
-    assert jnp.abs(curvatures).max() <= problem.lipschitz * (1 + 1e-9)
+    curvatures = np.linalg.eigvalsh(jax.jit(jax.vmap(jax.hessian(lambda x: problem(unravel(x)))))(points))
+    assert np.abs(curvatures).max() <= problem.lipschitz * (1 + 1e-9)
     if problem.condition is not None:
         assert curvatures.max() / curvatures.min() == pytest.approx(problem.condition, rel=1e-9)
         assert curvatures.max() == pytest.approx(problem.lipschitz, rel=1e-9)

@@ -7,17 +7,29 @@ import pytest
 
 from gdjax import stopping
 from gdjax.spec import parse
-from gdjax.stopping import RULES, any_of, budget, change, divergence, never, non_finite, patience, target
+from gdjax.stopping import (
+    RULES,
+    any_of,
+    budget,
+    change,
+    divergence,
+    gradient_norm,
+    never,
+    non_finite,
+    parameter_change,
+    patience,
+    target,
+)
 from gdjax.types import Observation, Stop
 
 NAN, INF = float("nan"), float("inf")
 
 
-def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1.0):
+def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1.0, grad_norm=NAN, moved=INF):
     loss = value if loss is None else loss
     numbers = map(jnp.asarray, (float(value), float(loss), float(change), step, float(epoch), float(seconds)))
     value, loss, change, step, epoch, seconds = numbers
-    return Observation(value, sign, loss, change, step, epoch, seconds)
+    return Observation(value, sign, loss, change, step, epoch, seconds, jnp.asarray(grad_norm), jnp.asarray(moved))
 
 
 def stops(rule, observations):
@@ -40,6 +52,8 @@ CASES = [
     (change(0.1), [observe(0, loss=v) for v in (3, 2, 1.95)], [RUN, RUN, "CONVERGED"]),
     (change(0.1, "batch"), [observe(0, change=c) for c in (1, 0.1)], [RUN, "CONVERGED"]),
     (change(0.1, "batch"), [observe(0)], [RUN]),
+    (gradient_norm(0.1), [observe(0, grad_norm=g) for g in (1.0, NAN, 0.1)], [RUN, RUN, "CONVERGED"]),
+    (parameter_change(0.1), [observe(0, moved=d) for d in (INF, 0.2, 0.1)], [RUN, RUN, "CONVERGED"]),
     (target(0.5), [observe(v) for v in (1, 0.5)], [RUN, "TARGET"]),
     (target(0.9), [observe(-v, sign=-1.0) for v in (0.8, 0.95)], [RUN, "TARGET"]),
     (budget(epochs=2), [observe(1, epoch=e) for e in (1, 2)], [RUN, "BUDGET"]),

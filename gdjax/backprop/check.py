@@ -235,6 +235,8 @@ def _probed(
 def _differences(values: np.ndarray) -> tuple[float, float, tuple[float, float]]:
     """(central difference, its error, slopes to both sides) from the values at the offsets."""
     here, up, down = values[0], values[1 : 1 + len(STEPS)], values[1 + len(STEPS) :]
+    still = (up == here) | (down == here)  # steps too short for a loss that rounds inside, unless they all are
+    up, down = (np.where(still & ~still.all(), np.nan, side) for side in (up, down))
     central, right, left = (up - down) / (2 * STEPS), (up - here) / STEPS, (here - down) / STEPS
     rounding = np.finfo(float).eps * np.max(np.abs(values[np.isfinite(values)]), initial=0) / STEPS
     apart = np.abs(np.diff(central)) + rounding[1:]

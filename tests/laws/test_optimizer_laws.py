@@ -249,7 +249,7 @@ FOUR = [(jnp.bfloat16, jnp.float32), (jnp.float32, jnp.bfloat16), (jnp.float16, 
 
 @law("dtypes")
 def test_a_legal_carry_of_scan_and_while_loop(name):
-    """Four pairs of dtypes in one program: a while-loop around a scan, two by two steps."""
+    """Four pairs of dtypes in one program: a while-loop around a scan, two by two steps; of wrappers it is only traced."""
     node = ALL[name]().settle()
     pairs = FOUR if base(node) in REAL_ONLY else [*FOUR, (jnp.complex64, jnp.complex64)]
     grads = [params_like(dtype) for _, dtype in pairs]
@@ -265,6 +265,9 @@ def test_a_legal_carry_of_scan_and_while_loop(name):
         start = [(params_like(dtype), node.init(params_like(dtype))) for dtype, _ in pairs]
         return jax.lax.while_loop(lambda carry: carry[0] < 2, twice, (0, start))[1]
 
+    if name in gd.WRAPPERS:  # tracing refuses what is no carry
+        jax.eval_shape(run, node)
+        return
     for new, _ in run(node):
         assert all(np.isfinite(np.asarray(x, np.complex64)).all() for x in jax.tree.leaves(new))
 
