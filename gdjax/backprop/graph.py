@@ -14,6 +14,7 @@ derivative of their own are one node each, whose inside can be asked for (`Node.
 from __future__ import annotations
 
 import dataclasses
+import html
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from gdjax import tree
 
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
 SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "pow": "^", "dot_general": "·"}
+HEAD = ("node", "is", "shape", "value", "adjoint", "local derivatives")
 LETTERS = "qrstuvwabcdghkmnpo"
 SMALL = 64  # entries of a local derivative that is worth writing down
 
@@ -110,11 +112,14 @@ class Graph:
         }
 
     def __str__(self) -> str:
-        head = ("node", "is", "shape", "value", "adjoint", "local derivatives")
-        rows = [self._row(node) for node in self.nodes if node.shape or node.op != "constant"]
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
+        rows = [HEAD, *map(self._row, self._listed())]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
         return "\n".join(line.rstrip() for line in lines)
+
+    def _listed(self) -> list[Node]:
+        """All but the numbers that stand in formulas."""
+        return [node for node in self.nodes if node.shape or node.op != "constant"]
 
     def _row(self, node: Node) -> tuple[str, ...]:
         shape = str(list(node.shape)) if node.shape else ""
@@ -148,10 +153,11 @@ class Graph:
                 lines.append(f"  n{i} -> n{node.index}{label};")
         return "\n".join([*lines, "}"])
 
-    def _repr_svg_(self) -> str:
-        from gdjax.plots import graph_svg
-
-        return graph_svg(self)
+    def _repr_html_(self) -> str:
+        """The table, in a notebook."""
+        rows = [HEAD, *map(self._row, self._listed())]
+        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+        return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
 
 
 def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:

@@ -35,7 +35,7 @@ class Recording(NamedTuple):
     def few(self, number: int) -> Recording:
         """Of each leaf so many entries along each axis."""
         cut = lambda x: x[(..., *[slice(number)] * (x.ndim - 2))]  # noqa: E731
-        return Recording(*(jax.tree.map(cut, t) for t in self[:2]), self.values)
+        return self._replace(params=jax.tree.map(cut, self.params), grads=jax.tree.map(cut, self.grads))
 
     def per_example(self, number: int) -> Recording:
         """Gradients of so many examples at each step, (cases, steps, number, ...): its own and those of the steps before."""
