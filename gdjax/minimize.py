@@ -30,6 +30,9 @@ from gdjax.trace import Trace, start_trace, trim, written
 from gdjax.types import Observation, Params, Stop
 
 
+GENTLE, WATCH = stopping.gradient_norm(), stopping.divergence()  # what holds where nothing else is said
+
+
 class Point(NamedTuple):
     """Where a run stands, and one row of its path: (n, ...) each there."""
 
@@ -114,17 +117,17 @@ def minimize(
         args, call = (*args, *hoisted), lambda minimizer, *rest: minimizer(*rest)
     else:
         call = lambda minimizer, *rest: compiled(minimizer)(*rest)  # noqa: E731
-    onto = None if onto is None else as_set(onto).settle()
-    rule = _guarded(stop or stopping.gradient_norm()).settle()
+    onto = None if onto is None else as_set(onto).settle(on_host=True)
+    rule = _guarded(stop or GENTLE).settle(on_host=True)
     minimizer = Minimizer(f, capacity, max_steps if derivative == "unrolled" else None)
-    found = call(minimizer, params, optimizer.settle(), rule, max_steps, onto, args)
+    found = call(minimizer, params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
     return on_host("minimize", found, capacity)
 
 
 def _guarded(rule: Rule) -> Rule:
     """The rule, on the watch for divergence if it is not already."""
     watches = any(each.recipe.name == "divergence" for each in rule.walk())
-    return rule if watches else stopping.any_of(stopping.divergence(), rule)
+    return rule if watches else stopping.any_of(WATCH, rule)
 
 
 class Descent(NamedTuple):
@@ -260,7 +263,7 @@ def checked_params(who: str, params: Params) -> Params:
             raise ValueError(f"{who}: {where} must be floating to descend, got {jnp.result_type(leaf)}")
     if not jax.tree.leaves(params):
         raise ValueError(f"{who}: params must have at least one array, got {params!r}")
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), params)
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x)), params)
 
 
 def scalar(who: str, f: Callable, args: tuple) -> Callable[[Params], jax.Array]:

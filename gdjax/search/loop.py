@@ -86,12 +86,12 @@ def search(
         raise TypeError(f"search: the method must be one of gdjax.search, such as fixed_step(0.01), got {how!r}")
     key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else key
     capacity = checked_record("search", record, max_steps)
-    onto = None if onto is None else as_set(onto).settle()
-    rule = (stop or stopping.never()).settle()
+    onto = None if onto is None else as_set(onto).settle(on_host=True)
+    rule = (stop or stopping.never()).settle(on_host=True)
     traced = is_traced((params, how, rule, max_steps, onto, args, key)) or closes_over_tracers(f)
     searcher = Searcher(f, capacity)
     run = searcher if traced else compiled(searcher)
-    return on_host("search", run(params, how.settle(), rule, max_steps, onto, args, key), capacity)
+    return on_host("search", run(params, how.settle(on_host=True), rule, max_steps, onto, args, key), capacity)
 
 
 class Quest(NamedTuple):
