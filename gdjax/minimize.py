@@ -29,7 +29,6 @@ from gdjax.projections import as_set
 from gdjax.trace import Trace, start_trace, trim, written
 from gdjax.types import Observation, Params, Stop
 
-
 GENTLE, WATCH = stopping.gradient_norm(), stopping.divergence()  # what holds where nothing else is said
 
 
@@ -316,7 +315,7 @@ def on_host(who: str, found: Minimum, capacity: int | None) -> Minimum:
     """The result of a direct call as NumPy, its path trimmed; an error where nothing could be evaluated."""
     if is_traced(found) or jnp.ndim(found.stop):
         return found
-    found = jax.device_get(found)
+    found = jax.tree.map(np.asarray, found)
     if found.stop == Stop.NON_FINITE and found.steps == 0:
         _refuse_start(who, found)
     path = None if capacity is None else trim(found.path)

@@ -133,7 +133,7 @@ class Recipe:
     def dtype(self, name: str) -> jnp.dtype | None:
         """int32 for an argument annotated as int (or a container of int), its own for a Key, else the default float."""
         kind = _kind_of(self.signature.parameters[name].annotation)
-        return None if kind is None else jnp.result_type(kind)
+        return None if kind is None else jax.dtypes.canonicalize_dtype(kind)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -200,6 +200,8 @@ class Node:
                     return as_key(x)
                 return np.asarray(x, dtype) if on_host and not isinstance(x, jax.Array) else jnp.array(x, dtype=dtype)
 
+            if isinstance(child, (int, float, Node)):  # most are; a tree map costs ten times as much
+                return settle_leaf(child)
             return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, Node))
 
         return self._make(self.recipe, {name: settle_child(name, child) for name, child in self._children.items()})
