@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from gdjax.optimizers.flat import flat_dtype, ravel, unravel
 
@@ -31,15 +32,27 @@ def implicitly(run: Callable, residual: Callable, value: Callable) -> Callable[[
     def solved(start, given):
         return run(start, given)
 
-    @solved.defjvp
-    def _(primals, tangents):
+    def moved(primals, tangents):
         start, given = primals
+        if not all(isinstance(x, SymbolicZero) for x in jax.tree.leaves(tangents[0])):
+            raise ValueError(
+                "the solution does not depend on where the run started, its optimizer or its rule; to differentiate the way "
+                "there by these, take derivative='unrolled'"
+            )
+        given_dot = jax.tree.map(_instantiated, tangents[1])
         found = solved(start, given)
-        moved = _moved(found.params, residual, given, tangents[1])
-        _, value_dot = jax.jvp(value, (found.params, given), (moved, tangents[1]))
-        return found, jax.tree.map(_constant, found)._replace(params=moved, value=value_dot.astype(found.value.dtype))
+        x_dot = _moved(found.params, residual, given, given_dot)
+        _, value_dot = jax.jvp(value, (found.params, given), (x_dot, given_dot))
+        return found, jax.tree.map(_constant, found)._replace(params=x_dot, value=value_dot.astype(found.value.dtype))
 
+    solved.defjvp(moved, symbolic_zeros=True)
     return solved
+
+
+def _instantiated(x: Any) -> Any:
+    if not isinstance(x, SymbolicZero):
+        return x
+    return np.zeros(x.shape, x.dtype) if x.dtype == jax.dtypes.float0 else jnp.zeros(x.shape, x.dtype)
 
 
 def _moved(x: Any, residual: Callable, given: Any, given_dot: Any) -> Any:

@@ -217,6 +217,14 @@ class TestDerivatives:
 
         assert jax.grad(of)(2.0) == pytest.approx(float(jnp.sum(1 / curvatures)), rel=1e-8)
 
+    def test_a_rate_and_a_start_are_refused(self):
+        for of in (
+            lambda rate: gd.minimize(parabola, 16.5, gd.sgd(rate)).value,
+            lambda start: gd.minimize(parabola, start, gd.sgd(0.1)).params,
+        ):
+            with pytest.raises(ValueError, match="derivative='unrolled'"):
+                jax.grad(of)(0.1)
+
     def test_unrolled(self):
         def of(rate):
             return gd.minimize(parabola, 16.5, gd.sgd(rate), max_steps=20, derivative="unrolled").value
@@ -234,6 +242,9 @@ def test_inside_sets():
     assert found.params.max() <= 0.5
     inside = gd.minimize(lambda x: jnp.sum((x - 3) ** 2), jnp.ones(2) * 9, gd.lbfgs(), onto=l2_ball(1.0))
     np.testing.assert_allclose(inside.params, np.sqrt(0.5), atol=1e-4)
+    searched = gd.minimize(problem.f, problem.start, gd.lbfgs(), onto=box(-1.0, 0.5), max_steps=5, record=True)
+    values = [float(problem(params)) for params in searched.path.params]  # of the points in the set, not of the search
+    np.testing.assert_allclose(searched.path.value, values, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
