@@ -100,6 +100,8 @@ def test_nelder_mead_is_as_good_as_scipys():
 def test_coordinate_search_follows_its_definition():
     path = gd.search(bowl, jnp.array([0.0, 0.0]), coordinate(step=1.0), max_steps=3, record=True).path
     np.testing.assert_array_equal(path.params, [[0, 0], [1, 0], [1, 0], [1, 0]])  # then the step halves
+    path = gd.search(lambda x: (x - 20.0) ** 2, 0.0, coordinate(step=1.0), max_steps=3, record=True).path
+    np.testing.assert_array_equal(path.params, [0, 1, 3, 7])  # it doubles where it helps
     found = gd.search(bowl, jnp.array([0.0, 0.0]), coordinate(step=1.0))
     assert found.stop is Stop.CONVERGED and found.value < 1e-10
 
