@@ -163,5 +163,8 @@ from gdjax.planes import pca_plane as pca_plane
 from gdjax.planes import plane_through as plane_through
 from gdjax.planes import random_plane as random_plane
 
+# Backpropagation laid open.
+from gdjax import backprop as backprop
+
 # Looking.
 from gdjax.models import summary as summary
