@@ -96,7 +96,7 @@ def optimistixs(problem: Problem, name: str, tolerance: float) -> Callable[[], A
     solver = {"BFGS": optimistix.BFGS, "CG": optimistix.NonlinearCG}[name](rtol=tolerance, atol=tolerance)
     function = lambda y, args: problem.f(y)  # noqa: E731
     start = jnp.asarray(problem.start)
-    return lambda: optimistix.minimise(function, solver, start, max_steps=50_000, throw=False).value
+    return lambda: optimistix.minimise(function, solver, start, max_steps=2_000, throw=False).value
 
 
 def reached(problem: Problem, answer: Any) -> tuple[np.ndarray, float]:
@@ -127,7 +127,8 @@ def solutions(problem: Problem, repeats: int) -> dict[str, Any]:
     makers: dict[tuple[str, str], Callable[[], Callable[[], Any]]] = {}
     for name, method in methods.items():
         makers[name, "gdjax"] = lambda method=method: ours(problem, method)
-        makers[name, "SciPy"] = lambda name=name: scipys(problem, PEERS[name])
+        if small or name != "BFGS":  # SciPy multiplies whole matrices at each step: half a minute
+            makers[name, "SciPy"] = lambda name=name: scipys(problem, PEERS[name])
         if has_optimistix and name in ("BFGS", "CG"):
             makers[name, "Optimistix"] = lambda name=name: as_far(problem, name)
     figures: dict[str, Any] = {}
