@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gdjax.plots import style
-from gdjax.plots.landscape import MARKERS, PATHS, Bounds, Paths, _draw_ground, _inside
+from gdjax.plots.landscape import MARKERS, PATHS, Bounds, Paths, draw_ground, inside
 from gdjax.plots.style import INK, PAPER, SMALL
 
 
@@ -42,8 +42,8 @@ def animate(
     picture = style.figure(6.0, title)
     picture.set_dpi(100)
     canvas, axes = FigureCanvasAgg(picture), picture.subplots()
-    _draw_ground(picture, axes, f, bounds, names)
-    tracks = {name: _inside(np.asarray(points, float), bounds) for name, points in paths.items()}
+    draw_ground(picture, axes, f, bounds, names)
+    tracks = {name: inside(np.asarray(points, float), bounds) for name, points in paths.items()}
     longest = max((len(track) for track in tracks.values()), default=1)
     lines = []
     for i, name in enumerate(tracks):

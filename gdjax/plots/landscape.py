@@ -55,12 +55,12 @@ def contour(
     """
     picture = style.figure(6.2, title)
     axes = picture.subplots()
-    _draw_ground(picture, axes, f, bounds, names)
+    draw_ground(picture, axes, f, bounds, names)
     _draw_paths(axes, paths or {}, bounds)
     if len(minima):
         x, y = np.reshape(np.asarray(minima, float), (-1, 2)).T
         axes.plot(x, y, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
-    _legend(axes)
+    style.legend(axes)
     return picture
 
 
@@ -121,7 +121,7 @@ def curve(
     axes.set_xlim(low, high)
     axes.set_xlabel(names[0], fontsize=NORMAL, color=INK)
     axes.set_ylabel(f"f({names[0]})", fontsize=NORMAL, color=INK)
-    _legend(axes)
+    style.legend(axes)
     return picture
 
 
@@ -135,7 +135,7 @@ def field(f: Callable, bounds: Bounds, title: str = "", arrows: int = 17, names:
     arrows_up = slopes / np.maximum(size, 1e-300) * np.sqrt(size / max(size.max(), 1e-300))
     sides = (("gradient: uphill", 1, VERMILLION), ("negative gradient: downhill", -1, BLUE))
     for axes, (words, sign, colour) in zip(picture.subplots(1, 2, sharey=True), sides, strict=True):
-        _draw_ground(None, axes, f, bounds, names)
+        draw_ground(None, axes, f, bounds, names)
         axes.quiver(
             *np.moveaxis(points, -1, 0), *np.moveaxis(sign * arrows_up, -1, 0), color=colour, pivot="mid", width=0.006
         )
@@ -162,7 +162,7 @@ def surface(
         *np.meshgrid(x, y), height(z), cmap=GROUND, rcount=80, ccount=80, linewidth=0, alpha=0.9, zorder=1
     )
     for i, (name, path) in enumerate((paths or {}).items()):
-        points = _inside(np.asarray(path, float), bounds)
+        points = inside(np.asarray(path, float), bounds)
         heights = height(np.asarray(jax.vmap(f)(jnp.asarray(np.nan_to_num(points)))))
         colour = PATHS[i % len(PATHS)]
         axes.plot(*points.T, heights, color=colour, linewidth=1.8, zorder=3, label=style.shorten(name, 40))
@@ -185,7 +185,7 @@ def grid(f: Callable, bounds: Bounds, points: int) -> tuple[np.ndarray, np.ndarr
     return x, y, np.where(np.isfinite(z), z, np.nan)
 
 
-def _draw_ground(picture: Figure | None, axes: Axes, f: Callable, bounds: Bounds, names: Sequence[str]) -> None:
+def draw_ground(picture: Figure | None, axes: Axes, f: Callable, bounds: Bounds, names: Sequence[str]) -> None:
     style.dress(axes)
     x, y, z = grid(f, bounds, 241)
     lowest, span = np.nanmin(z), np.nanmax(z) - np.nanmin(z)
@@ -205,7 +205,7 @@ def _draw_ground(picture: Figure | None, axes: Axes, f: Callable, bounds: Bounds
 def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
     halo = [patheffects.Stroke(linewidth=3.2, foreground=PAPER, alpha=0.9), patheffects.Normal()]
     for i, (name, path) in enumerate(paths.items()):
-        points = _inside(np.asarray(path, float), bounds)
+        points = inside(np.asarray(path, float), bounds)
         colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
         line = {"color": colour, "linewidth": 1.6, "zorder": 4, "path_effects": halo}
         (shown,) = axes.plot(
@@ -217,7 +217,7 @@ def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
         axes.plot(*points[:1].T, "o", color=INK, markersize=5, zorder=6)
 
 
-def _inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
+def inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
     """A path cut where it leaves the neighbourhood of the picture, so that a divergent one does not fill it with lines."""
     if path.ndim != 2 or path.shape[1] != 2:
         raise ValueError(f"a path over two variables must be (n, 2), got {path.shape}")
@@ -225,10 +225,3 @@ def _inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
     margin = 3 * (high - low)
     inside = np.isfinite(path).all(axis=1) & (path >= low - margin).all(axis=1) & (path <= high + margin).all(axis=1)
     return np.where(inside[:, None], path, np.nan)
-
-
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        legend = axes.legend(fontsize=SMALL, loc="best", framealpha=0.92, edgecolor=style.RULE, labelcolor=INK)
-        for text in legend.get_texts():
-            text.set_parse_math(False)

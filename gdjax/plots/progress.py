@@ -8,13 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from gdjax.plots import style
 from gdjax.plots.landscape import MARKERS, PATHS
-from gdjax.plots.style import INK, NORMAL, SMALL
+from gdjax.plots.style import INK, NORMAL
 
 LARGEST = 1e100
 
@@ -46,7 +45,7 @@ def descent(
     axes.set_yscale("log")
     axes.set_xlabel(steps, fontsize=NORMAL, color=INK)
     axes.set_ylabel(f"{label} − minimum" if minimum else label, fontsize=NORMAL, color=INK)
-    _legend(axes)
+    style.legend(axes)
     return picture
 
 
@@ -69,7 +68,7 @@ def schedules(given: Mapping[str, Callable], steps: int, title: str = "", label:
     axes.yaxis.set_major_formatter(FuncFormatter(style.number))
     axes.set_xlabel("step", fontsize=NORMAL, color=INK)
     axes.set_ylabel(label, fontsize=NORMAL, color=INK)
-    _legend(axes)
+    style.legend(axes)
     return picture
 
 
@@ -83,10 +82,3 @@ def _series(given: Any) -> tuple[np.ndarray, np.ndarray]:
         return np.asarray(given[0]), np.asarray(given[1], float)
     values = np.asarray(given, float)
     return np.arange(len(values)), values
-
-
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        legend = axes.legend(fontsize=SMALL, framealpha=0.92, edgecolor=style.RULE, labelcolor=INK)
-        for text in legend.get_texts():
-            text.set_parse_math(False)

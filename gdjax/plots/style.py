@@ -92,6 +92,14 @@ def rule(axes: Axes) -> None:
     axes.grid(True, color=RULE, linewidth=0.8, linestyle="-")
 
 
+def legend(axes: Axes) -> None:
+    """A legend of what has a label, if anything has, its text as it is."""
+    if axes.get_legend_handles_labels()[0]:
+        drawn = axes.legend(fontsize=SMALL, framealpha=0.92, edgecolor=RULE, labelcolor=INK)
+        for text in drawn.get_texts():
+            text.set_parse_math(False)
+
+
 def shorten(name: object, limit: int) -> str:
     """A name on one line of at most `limit` characters, its middle left out where it is longer."""
     text = " ".join(str(name).split())
