@@ -19,7 +19,7 @@ from gdjax.nodes import Optimizer
 
 Params: TypeAlias = Any  # any pytree
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
-Metrics: TypeAlias = dict[str, jax.Array]
+Metrics: TypeAlias = dict[str, Any]  # name -> array, or Sampled before the mean is taken
 Transition: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]  # (state, x) -> (state, metrics), what scan eats
 
 
@@ -50,6 +50,13 @@ class OptState(NamedTuple):
 
     count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule asks
     slots: dict[str, Any]
+
+
+class Sampled(NamedTuple):
+    """A metric that is measured at some steps only: its mean is over those, NaN where there are none."""
+
+    value: jax.Array  # 0 where it was not taken
+    taken: jax.Array  # 1 or 0
 
 
 class Evaluation(NamedTuple):

@@ -3,8 +3,10 @@
 by_hand     BP1 to BP4 for fully connected networks, equal to jax.grad
 graph       the graph of any function, with the value and the adjoint of every node
 check       any gradient against differences of the loss, with a verdict for each leaf
+flow        where the gradient goes in any model, layer by layer, at one look or along a run
 """
 
 from gdjax.backprop.by_hand import Pass, backpropagate, cost_of, fold_bias, product_gradients, table, with_ones
 from gdjax.backprop.check import Check, Probe, check_gradients, difference_quotients
+from gdjax.backprop.flow import Flow, Watch, flow, watch
 from gdjax.backprop.graph import Graph, Node, graph

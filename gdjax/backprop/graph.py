@@ -243,7 +243,7 @@ class _Builder:
         function = _function_of(equation)
         values = function(*(self.nodes[i].value for i in taken))
         inside = inner or equation.params.get("branches") or equation.params.get("body_jaxpr")
-        given = [self.add("", _name_of(equation, inner), tuple(taken), value, inside) for value in values]
+        given = [self.add("", name_of(equation, inner), tuple(taken), value, inside) for value in values]
         self.steps.append(_Step(function, taken, given))
         return given
 
@@ -326,7 +326,7 @@ def _keeps(equation: Any, node: Node) -> bool:
     return equation.params["new_dtype"] == node.value.dtype
 
 
-def _name_of(equation: Any, inner: Any) -> str:
+def name_of(equation: Any, inner: Any) -> str:
     """The operation, or the user's name of a function with its own derivative."""
     name = equation.params.get("name", equation.primitive.name)
     if name.startswith("custom_") and inner is not None:

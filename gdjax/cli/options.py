@@ -77,6 +77,8 @@ class Options:
     """What JAX finds best if not given."""
     out: Path | None = None
     """The run folder; runs/<data>-<n> if not given."""
+    flow: bool = False
+    """Watch where the gradient goes: norms, updates and activations of each layer, as a table, a picture and a diagnosis."""
     overwrite: bool = False
     """Replace the run folder if it is there."""
     quiet: bool = False

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import metrics, stopping
+from gdjax.backprop import Flow, Watch, watch
 from gdjax.cli.options import DEFAULT_EPOCHS, DEFAULT_LOSSES, DEFAULT_OPTIMIZER, Options
 from gdjax.cli.specs import OptimizerRequest
 from gdjax.data import Dataset, Scaling, fit_scaling, load, split, standardize
@@ -69,6 +70,11 @@ class Job:
     rule: Rule
     batch_size: int
     metric: str
+    watch: Watch | None = None
+
+    def flow(self, result: Result) -> Flow | None:
+        """What the run has seen of the gradient's way, if it was asked to look."""
+        return self.watch.seen(result.history) if self.watch and len(result.history["loss"]) else None
 
     def score(self, result: Result, data: Any) -> dict[str, float]:
         scores = compiled(self.evaluate)(result.params, data)
@@ -108,7 +114,18 @@ def plan(options: Options, parts: Parts) -> Job:
         rule=stopping.patience(options.patience, options.min_delta),
         batch_size=batch_size,
         metric=metric,
+        watch=watch_of(options, model, loss_fn, parts, batch_size) if options.flow else None,
     )
+
+
+def watch_of(options: Options, model: Model, loss_fn: PerExample, parts: Parts, batch_size: int) -> Watch:
+    """A look at the first step of each period between two evaluations."""
+    rows = len(parts.train[0])
+    params = jax.eval_shape(
+        lambda key: jax.tree.map(lambda p: p.astype(options.dtype), model.init(key)), jax.random.key(0)
+    )
+    batch = jax.tree.map(lambda x: x[:batch_size], parts.train)
+    return watch(loss_fn, params, batch, every=options.every or -(-rows // batch_size))
 
 
 def objective(options: Options, dataset: Dataset) -> tuple[Model, str, PerExample, Evaluate, str]:

@@ -17,7 +17,7 @@ from gdjax.data import hash_of, standardize
 from gdjax.loop import Result
 from gdjax.losses import LOSSES
 from gdjax.models import summary
-from gdjax.plots import boundary, confusion, curves, save
+from gdjax.plots import boundary, confusion, curves, layer_flow, save, style
 from gdjax.programs import compiled
 
 
@@ -89,6 +89,10 @@ def pictures(job: Job, parts: Parts, result: Result) -> dict[str, Any]:
     made = {
         "curves.png": curves(result.history, best, f"{dataset.name}: {job.optimizer}", job.metric, loss_label=label)
     }
+    seen = job.flow(result)
+    if seen is not None:
+        title = f"{dataset.name}: {job.model}, {style.shorten(job.optimizer, 40)}"
+        made["flow.png"] = layer_flow(seen, title, result.history["epoch"])
     if dataset.task == "classification":
         x, y = parts.test
         counts = metrics.confusion_counts(len(dataset.target_names))(compiled(job.model.apply)(result.params, x), y)
@@ -120,6 +124,7 @@ def plane(job: Job, parts: Parts, result: Result) -> Any:
 def report(folder: Path, job: Job, parts: Parts, result: Result, scores: dict[str, dict[str, float]]) -> str:
     """What a person wants to read at the end."""
     rows = {name: len(x) for name, (x, _) in parts.named().items()}
+    seen = job.flow(result)
     lines = [
         f"{parts.dataset.name}: {job.model}, {summary(result.params).total} parameters, {job.optimizer}",
         str(result),
@@ -130,6 +135,7 @@ def report(folder: Path, job: Job, parts: Parts, result: Result, scores: dict[st
             for name, values in scores.items()
         ),
         "",
+        *([] if seen is None else [str(seen), ""]),
         f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
     ]
     return "\n".join(lines)

@@ -69,6 +69,7 @@ def execute(options: Options, job: Job, parts: Parts) -> Result:
             batch_size=job.batch_size,
             evaluate=job.evaluate,
             key=key,
+            watch=job.watch,
             progress=lambda run_state: show_progress(bar, run_state, job.metric),
             steps=options.steps,
             epochs=None if options.steps else options.epochs or DEFAULT_EPOCHS,
@@ -78,7 +79,7 @@ def execute(options: Options, job: Job, parts: Parts) -> Result:
 def show_progress(bar: tqdm, run_state: RunState, metric: str) -> None:
     done, capacity = int(run_state.evaluations), len(run_state.history["loss"])
     bar.total = capacity
-    last = {name: float(values[done - 1]) for name, values in run_state.history.items()}
+    last = {name: float(values[done - 1]) for name, values in run_state.history.items() if values.ndim == 1}
     shown = {
         "loss": last["loss"],
         "validation": last["validation_loss"],

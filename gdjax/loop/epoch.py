@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gdjax.data import batch_indices, batches_per_epoch, num_rows, take
 from gdjax.loop.step import ORDER, Step
 from gdjax.programs import compiled
-from gdjax.types import Metrics, TrainState
+from gdjax.types import Metrics, Sampled, TrainState
 
 
 def make_epoch(
@@ -103,6 +103,8 @@ def weighted_mean(metrics: Metrics) -> Metrics:
     total = jnp.sum(weight)
 
     def mean(x):
+        if isinstance(x, Sampled):
+            return jnp.sum(x.value, axis=0) / jnp.sum(x.taken)
         return jnp.tensordot(weight.astype(x.dtype), x, 1) / jnp.where(total > 0, total, 1).astype(x.dtype)
 
     return {**{name: mean(x) for name, x in metrics.items() if name != "weight"}, "weight": total}

@@ -72,6 +72,7 @@ def fit(
     model_state: Any = (),
     key: jax.Array | int = 0,
     progress: Callable[[RunState], None] | None = None,
+    watch: Any = None,
 ) -> Result:
     """Train to a stop, keep the best parameters, say how it went.
 
@@ -90,6 +91,7 @@ def fit(
         model_state: what a `stateful` loss starts from.
         key: a JAX key or an int seed.
         progress: called with the RunState between compiled segments.
+        watch: what `backprop.watch` returns, for the flow of the gradient in the history.
 
     A second call with other numbers (rate, decay, schedule values, patience, key) compiles nothing. Ctrl-C ends the run
     at the next segment with all it has found, as INTERRUPTED; a second one raises.
@@ -105,7 +107,7 @@ def fit(
     needs_change = rule is not None and any(
         each.recipe.name == "change" and each.arguments["over"] == "batch" for each in rule.walk()
     )
-    step = make_step(loss_fn, batch_change=needs_change)
+    step = make_step(loss_fn, batch_change=needs_change, watch=watch)
     size = min(64, num_rows(data)) if batch_size is None else batch_size
     epoch = make_epoch(step, size, order=order, steps=every)
     if evaluate is None and validation is not None:

@@ -68,17 +68,18 @@ def evaluation_params(state: TrainState) -> Params:
     return params
 
 
-def make_step(loss_fn: LossFn | Stateful, batch_change: bool = False) -> Step:
+def make_step(loss_fn: LossFn | Stateful, batch_change: bool = False, watch: Any = None) -> Step:
     """The transition of one batch: loss and gradient, update, new parameters.
 
     Args:
         loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
         batch_change: also report |change of the loss over the batch by this step| as the metric "change", at the price of
             one more forward pass; `stopping.change(..., over="batch")` reads it.
+        watch: what `backprop.watch` returns: at every so-many-th step it adds to the metrics where the gradient goes.
 
     Returns: step(state, batch, mask=None) -> (state, metrics), equal by value, with metrics "loss" and those of the loss.
     """
-    return Step(loss_fn, batch_change)
+    return Step(loss_fn, batch_change, watch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Step:
 
     loss_fn: Any
     batch_change: bool = False
+    watch: Any = None
 
     @property
     def takes_mask(self) -> bool:
@@ -113,6 +115,8 @@ class Step:
         metrics = {"loss": loss, **metrics}
         if self.batch_change:
             metrics["change"] = jnp.abs(objective(params)[0] - loss)
+        if self.watch is not None:
+            metrics |= self.watch(state.step, objective, state.params, grads, updates, mask)
         state = state._replace(
             step=state.step + 1,
             batches=state.batches + 1,

@@ -13,6 +13,7 @@ from gdjax.plots.boundary import boundary
 from gdjax.plots.computation import computation, graph_svg
 from gdjax.plots.confusion import confusion
 from gdjax.plots.curves import curves
+from gdjax.plots.flow import layer_flow
 from gdjax.plots.landscape import contour, curve, field, landscape, loss_surface, surface
 from gdjax.plots.progress import descent, schedules
 from gdjax.plots.style import PALETTE, palette, save
@@ -30,6 +31,7 @@ __all__ = [
     "field",
     "graph_svg",
     "landscape",
+    "layer_flow",
     "loss_surface",
     "palette",
     "save",

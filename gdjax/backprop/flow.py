@@ -1,0 +1,293 @@
+"""Where gradients go: layer by layer what arrives of the gradient, what it moves, and what state the units are in.
+
+    flow(loss_fn, params, batch, optimizer)                   one look, with a diagnosis
+    watching = watch(loss_fn, params, batch, every=100)       the same at every 100th step of a run, inside the program:
+    make_step(loss_fn, watch=watching)                        its metrics carry what `watching.seen(result.history)` reads
+
+Works for a model of any library, by the operations that its loss is made of (`backprop.layers`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import tree
+from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
+from gdjax.losses import Stateful
+from gdjax.types import Batch, Metrics, Params, Sampled
+
+MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
+SATURATED = 0.05  # of the largest slope, below which a unit counts as saturated
+SLOPES: dict[str, Callable] = {  # of the bounded functions from their values, relative to the largest
+    "tanh": lambda a: 1 - a**2,
+    "sigmoid": lambda a: 4 * a * (1 - a),
+    "soft_sign": lambda a: (1 - jnp.abs(a)) ** 2,
+    "hard_tanh": lambda a: (jnp.abs(a) < 1).astype(a.dtype),
+}
+VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of the first layer over that of the last
+MANY = 0.5  # a share of the units that is worth a word
+LARGE_UPDATE, SMALL_UPDATE = 0.1, 1e-6  # |update| / |parameters| of one step
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Measures the flow at every so-many-th step; made by `watch`, taken by `make_step`. Equal by value."""
+
+    layers: tuple[Layer, ...]
+    every: int
+
+    def __call__(
+        self, step: jax.Array, objective: Callable, params: Params, grads: Params, updates: Params, mask: Any = None
+    ) -> Metrics:
+        """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; nothing is computed between."""
+
+        def look() -> dict[str, jax.Array]:
+            return measure(self.layers, objective, params, grads, updates, mask)
+
+        taken = step % self.every == 0
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(look))
+        values = jax.lax.cond(taken, look, lambda: nothing)
+        return {f"flow_{name}": Sampled(value, taken.astype(value.dtype)) for name, value in values.items()}
+
+    def seen(self, history: Mapping[str, Any]) -> Flow:
+        """What a run's history holds: (evaluations, layers) each, NaN where no step was looked at between evaluations."""
+        if "flow_gradient_norm" not in history:
+            raise ValueError(f"Watch.seen: history must come from a step with this watch, got {sorted(history)}")
+        return Flow(self.layers, **{name: np.asarray(history[f"flow_{name}"]) for name in MEASURES})
+
+
+def watch(
+    loss_fn: Callable[..., Any],
+    params: Params,
+    batch: Batch,
+    *,
+    every: int = 100,
+    key: jax.Array | None = None,
+    model_state: Any = (),
+) -> Watch:
+    """A probe of the flow for `make_step`, laid out for this loss and these parameters.
+
+    Args:
+        loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
+        params, batch: of the run, or like them: only shapes are read.
+        every: steps from one look to the next, at least 1. A look costs a forward pass and the norms.
+        key: given if the loss needs one to be called.
+        model_state: what a `stateful` loss carries.
+
+    Raises: ValueError if every is below 1.
+    """
+    if every < 1:
+        raise ValueError(f"watch: every must be at least 1, got {every}")
+    layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), tree.part(params), batch)
+    return Watch(layers, every)
+
+
+def flow(
+    loss_fn: Callable[..., Any],
+    params: Params,
+    batch: Batch,
+    optimizer: Any = None,
+    *,
+    key: jax.Array | None = None,
+    model_state: Any = (),
+) -> Flow:
+    """One look at the gradient's way through a model.
+
+    Args:
+        loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return, or a scalar alone.
+        params: of any library, layer by layer.
+        batch: a pytree of arrays that share their leading axis.
+        optimizer: whose first update is held against the parameters; None leaves the update out.
+        key, model_state: what the loss takes besides.
+
+    Returns: a Flow of (layers,) each. Printed, a table with a diagnosis.
+    Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
+    """
+    params = tree.part(params)
+    layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), params, batch)
+
+    def look(params: Params, batch: Batch) -> dict[str, jax.Array]:
+        def objective(params: Params) -> Any:
+            return _value(loss_fn, params, batch, key, model_state)
+
+        grads = jax.grad(objective, allow_int=True)(params)
+        if optimizer is None:
+            updates = jax.tree.map(lambda p: jnp.full(jnp.shape(p), jnp.nan), params)
+        else:
+            updates, _ = optimizer.update(tree.ascent(grads), optimizer.init(params), params)
+        return measure(layers, objective, params, grads, updates)
+
+    return Flow(layers, **{name: np.asarray(x) for name, x in jax.jit(look)(params, batch).items()})
+
+
+def measure(
+    layers: Sequence[Layer], objective: Callable, params: Params, grads: Params, updates: Params, mask: Any = None
+) -> dict[str, jax.Array]:
+    """All that `Flow` holds, (layers,) each; pure and jittable.
+
+    Args:
+        objective: params -> the loss over one batch, or a pair whose first is that.
+        mask: (rows,) of the batch, those that count; None is all.
+    """
+    values = activations(objective, params)
+    states = [_state_of(layer, values, mask) for layer in layers]
+    sizes, pulls, moves = (_norms(layers, each) for each in (params, grads, updates))
+    measured = [pulls, moves / sizes, *(jnp.stack(column) for column in zip(*states, strict=True))]
+    return {name: x.astype(float) for name, x in zip(MEASURES, measured, strict=True)}
+
+
+def _value(loss_fn: Callable, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
+    """The scalar of a loss of any kind."""
+    carried = (tree.whole(model_state),) if isinstance(loss_fn, Stateful) else ()
+    returned = loss_fn(tree.whole(params), *carried, batch, key)
+    return returned[0] if isinstance(returned, tuple) else returned
+
+
+def _norms(layers: Sequence[Layer], values: Any) -> jax.Array:
+    leaves = jax.tree.leaves(values)
+    return jnp.stack([tree.global_norm([leaves[i] for i in layer.leaves]) for layer in layers])
+
+
+def _state_of(layer: Layer, values: list[jax.Array], mask: Any) -> list[jax.Array]:
+    """Mean and spread of a layer's activation, share of saturated entries, share of dead units."""
+    nothing = jnp.full((), jnp.nan, float)
+    if layer.tap is None:
+        return [nothing] * 4
+    a = jnp.moveaxis(values[layer.tap.index], layer.tap.rows, 0).astype(float)
+    a = a.reshape(a.shape[0], -1, a.shape[-1] if a.ndim > 1 else 1)
+    rows = jnp.ones(len(a)) if mask is None or len(mask) != len(a) else jnp.asarray(mask).astype(float)
+    weights = jnp.broadcast_to(rows[:, None, None], a.shape) / (jnp.sum(rows) * a[0].size)
+    mean = jnp.sum(weights * a)
+    spread = jnp.sqrt(jnp.sum(weights * (a - mean) ** 2))
+    saturated = dead = nothing
+    if layer.tap.kind in BOUNDED:
+        saturated = jnp.sum(weights * (SLOPES[layer.tap.kind](a) < SATURATED))
+    if layer.tap.kind in RECTIFIERS:
+        dead = jnp.mean(jnp.all((a == 0) | (rows == 0)[:, None, None], axis=(0, 1)).astype(float))
+    return [mean, spread, saturated, dead]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Flow:
+    """The flow through each layer: arrays (layers,), or (evaluations, layers) of a run. NaN: a layer has no such.
+
+    gradient_norm       |dL / d layer|, in units of the loss per unit of the parameters
+    update_ratio        |update| / |layer|, of one step
+    activation_mean     over units and examples
+    activation_std      likewise
+    saturated           share of (unit, example) whose slope is below 5 % of the largest: sigmoid, tanh and their kin
+    dead                share of units that give 0 for every example: relu
+    """
+
+    layers: tuple[Layer, ...]
+    gradient_norm: np.ndarray
+    update_ratio: np.ndarray
+    activation_mean: np.ndarray
+    activation_std: np.ndarray
+    saturated: np.ndarray
+    dead: np.ndarray
+
+    @property
+    def last(self) -> Flow:
+        """(layers,) each: of a run the last look."""
+        if self.gradient_norm.ndim == 1:
+            return self
+        looked = np.flatnonzero(~np.isnan(self.gradient_norm).all(axis=1))
+        row = int(looked[-1]) if looked.size else -1
+        return dataclasses.replace(self, **{name: getattr(self, name)[row] for name in MEASURES})
+
+    def __str__(self) -> str:
+        rows = self._cells()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return "\n".join([*lines, "", *self.diagnosis()])
+
+    def _repr_html_(self) -> str:
+        """The table and the diagnosis, in a notebook."""
+        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._cells())
+        table = "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+        return table + "".join(f"<p>{html.escape(line)}</p>" for line in self.diagnosis())
+
+    def _cells(self) -> list[list[str]]:
+        head = ["layer", "place", "units", *(name.replace("_", " ") for name in MEASURES)]
+        last = self.last
+        rows = []
+        for i, layer in enumerate(self.layers):
+            values = (getattr(last, name)[i] for name in MEASURES)
+            shown = ("" if np.isnan(value) else f"{value:.2g}" for value in values)
+            rows.append([str(i + 1), layer.name, layer.tap.kind if layer.tap else "", *shown])
+        used = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+        return [list(row) for row in zip(*used, strict=True)]
+
+    def diagnosis(self) -> list[str]:
+        """What a teacher would say to it, in sentences; of a run about the last look."""
+        last = self.last
+        found = [*_of_gradients(last), *_of_units(last), *_of_updates(last)]
+        if found:
+            return found
+        reached = last.gradient_norm[np.isfinite(last.gradient_norm)]
+        factor = reached.max() / reached.min() if reached.size and reached.min() > 0 else 1.0
+        return [f"gradients reach all layers: their norms lie within a factor of {factor:.2g}"]
+
+
+def _of_gradients(flow: Flow) -> Iterator[str]:
+    """Vanishing, exploding, absent, not finite."""
+    norms = flow.gradient_norm
+    if not np.isfinite(norms).all():
+        places = [str(i + 1) for i in np.flatnonzero(~np.isfinite(norms))]
+        yield f"the gradient of layer {', '.join(places)} is not finite: try a smaller learning rate or clipping"
+        return
+    if norms[-1] == 0:
+        yield f"layer {len(norms)} receives no gradient at all: the loss does not depend on it here"
+        return
+    ratio = norms[0] / norms[-1]
+    compared = f"layer 1 receives {ratio:.1g} of the gradient of layer {len(norms)}"
+    if norms[0] == 0:
+        yield f"layer 1 receives no gradient at all: {_cause(flow)}"
+    elif ratio < VANISHING:
+        yield f"{compared}: {_cause(flow)}"
+    elif ratio > EXPLODING:
+        yield f"{compared}: the weights are large; try smaller initial weights (he_normal, xavier_normal) or clipping"
+
+
+def _cause(flow: Flow) -> str:
+    """Why gradients vanish on the way, and what helps."""
+    kinds = {layer.tap.kind for layer in flow.layers if layer.tap}
+    stds = flow.activation_std[~np.isnan(flow.activation_std)]
+    if _largest(flow.saturated) > MANY:
+        return "saturating activation; try smaller weights, standardised inputs or relu"
+    if _largest(flow.dead) > MANY:
+        return "dead relu units; try a smaller learning rate, he_normal weights or leaky_relu"
+    if "sigmoid" in kinds:
+        return "a sigmoid passes on at most 0.25 of it in each layer; try tanh, or relu with he_normal weights"
+    if len(stds) > 1 and stds[-1] < 0.1 * stds[0]:
+        return "the weights are too small, activations fade as well; try he_normal (relu) or xavier_normal (tanh)"
+    return "it shrinks in every layer; try fewer layers, larger initial weights or another activation"
+
+
+def _of_units(flow: Flow) -> Iterator[str]:
+    for share, what, remedy in (
+        (flow.saturated, "saturated", "smaller weights, standardised inputs or relu"),
+        (flow.dead, "dead (0 for every example)", "a smaller learning rate, he_normal weights or leaky_relu"),
+    ):
+        for i in np.flatnonzero(np.nan_to_num(share) > MANY):
+            yield f"layer {i + 1}: {100 * share[i]:.0f} % of its units are {what}; try {remedy}"
+
+
+def _of_updates(flow: Flow) -> Iterator[str]:
+    for i, ratio in enumerate(flow.update_ratio):
+        if ratio > LARGE_UPDATE:
+            yield f"layer {i + 1}: one step moves it by {100 * ratio:.0f} % of its size; try a smaller learning rate"
+        elif ratio < SMALL_UPDATE:
+            yield f"layer {i + 1}: one step moves it by {ratio:.0e} of its size: it hardly learns; try a larger rate"
+
+
+def _largest(shares: np.ndarray) -> float:
+    return float(np.nan_to_num(shares).max(initial=0.0))

@@ -1,0 +1,297 @@
+"""Where gradients go: measured against the same figures computed one by one, for models of three libraries."""
+
+import dataclasses
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gdjax as gd
+from gdjax import tree
+from gdjax.backprop import flow, watch
+from gdjax.backprop.layers import activations, find_layers
+from gdjax.loop import make_epoch, make_state, make_step
+from gdjax.losses import per_example, softmax_cross_entropy, stateful, supervised
+from gdjax.models import mlp, normal
+from gdjax.plots import layer_flow
+
+X = jax.random.normal(jax.random.key(1), (12, 4))
+Y = jnp.arange(12) % 3
+
+
+def network(activation="tanh", hidden=(5, 6), scale=None):
+    weights = None if scale is None else normal(scale)
+    model = mlp((4, *hidden, 3), activation=activation, weights=weights)
+    return per_example(supervised(model, softmax_cross_entropy)), model.init(jax.random.key(0))
+
+
+def hidden_values(params, x, function):
+    values = []
+    for layer in params[:-1]:
+        x = function(x @ layer["w"] + layer["b"])
+        values.append(np.asarray(x, float))
+    return values
+
+
+def norm(*arrays):
+    return np.sqrt(sum(float(jnp.sum(x**2)) for x in arrays))
+
+
+class TestFlow:
+    def test_gradients_and_updates_are_those_of_jax_grad(self):
+        loss, params = network()
+        seen = flow(loss, params, (X, Y), gd.sgd(0.5))
+        grads = jax.grad(lambda p: loss(p, (X, Y))[0])(params)
+        assert [layer.name for layer in seen.layers] == ["[0]", "[1]", "[2]"]
+        for i, (g, p) in enumerate(zip(grads, params, strict=True)):
+            assert seen.gradient_norm[i] == pytest.approx(norm(g["w"], g["b"]), rel=1e-5)
+            assert seen.update_ratio[i] == pytest.approx(0.5 * norm(g["w"], g["b"]) / norm(p["w"], p["b"]), rel=1e-5)
+
+    @pytest.mark.parametrize(
+        ("name", "function"), [("tanh", jnp.tanh), ("sigmoid", jax.nn.sigmoid), ("soft_sign", jax.nn.soft_sign)]
+    )
+    def test_bounded_units(self, name, function):
+        loss, params = network("softsign" if name == "soft_sign" else name, scale=2.0)
+        seen = flow(loss, params, (X, Y))
+        slope = jax.vmap(jax.vmap(jax.grad(function)))
+        inputs = X
+        for i, values in enumerate(hidden_values(params, X, function)):
+            z = inputs @ params[i]["w"] + params[i]["b"]
+            low = np.mean(slope(z) < 0.05 * jax.grad(function)(0.0))
+            assert seen.layers[i].tap.kind == name
+            assert seen.activation_mean[i] == pytest.approx(values.mean(), abs=1e-5)
+            assert seen.activation_std[i] == pytest.approx(values.std(), rel=1e-4)
+            assert seen.saturated[i] == pytest.approx(low) and np.isnan(seen.dead[i])
+            inputs = values
+        assert 0 < seen.saturated[0] < 1 and np.isnan(seen.saturated[2]) and np.isnan(seen.activation_mean[2])
+        assert np.isnan(seen.update_ratio).all()
+
+    def test_dead_units(self):
+        loss, params = network("relu")
+        b = params[0]["b"].at[:2].set(-100.0)
+        seen = flow(loss, ({**params[0], "b": b}, *params[1:]), (X, Y))
+        assert seen.dead[0] == pytest.approx(0.4) and seen.dead[1] < 0.4
+        assert np.isnan(seen.saturated).all()
+
+    def test_a_rectifier_written_by_hand(self):
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
+        seen = flow(lambda p, b, k: jnp.mean(jnp.maximum(b @ p["w1"], 0) @ p["w2"]), params, X)
+        assert [(layer.name, layer.tap and layer.tap.kind) for layer in seen.layers] == [("1", "relu"), ("2", None)]
+
+    def test_the_loss_is_no_layer(self):
+        """Its logarithms and rectifiers are not the units of the last layer; a bounded output is."""
+        params = {"w1": jnp.ones((4, 1))}
+        kinds = []
+        for f in (
+            lambda z: jnp.maximum(1 - z, 0),
+            jax.nn.softplus,
+            lambda z: -jax.nn.log_sigmoid(z),
+            lambda z: (jax.nn.sigmoid(z) - 1) ** 2,
+        ):
+            (layer,) = flow(lambda p, b, k, f=f: jnp.mean(f(b @ p["w1"])), params, X).layers
+            kinds.append(layer.tap and layer.tap.kind)
+        assert kinds == [None, None, None, "sigmoid"]
+
+    def test_the_gate_of_a_gelu_is_no_tanh(self):
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
+        seen = flow(lambda p, b, k: jnp.mean(jax.nn.gelu(b @ p["w1"]) @ p["w2"]), params, X)
+        assert seen.layers[0].tap is None
+
+    def test_no_layer_and_an_unused_one(self):
+        params = {"w1": jnp.ones((4, 3)), "w9": jnp.ones(3), "n1": jnp.arange(3)}
+        seen = flow(lambda p, b, k: jnp.mean(b @ p["w1"]), params, X)
+        assert [layer.name for layer in seen.layers] == ["1", "9"] and seen.gradient_norm[1] == 0
+        assert "layer 2 receives no gradient" in str(seen)
+
+    def test_a_table_for_people_and_for_notebooks(self):
+        loss, params = network()
+        seen = flow(loss, params, (X, Y))
+        assert str(seen).splitlines()[0].split()[:3] == ["layer", "place", "units"] and "dead" not in str(seen)
+        assert "<td>tanh</td>" in seen._repr_html_() and "gradients reach all layers" in seen._repr_html_()
+
+
+class TestOtherLibraries:
+    def test_layers_are_in_the_order_of_the_data_not_of_their_names(self):
+        class Deep(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                for _ in range(11):
+                    x = nn.relu(nn.Dense(3)(x))
+                return nn.Dense(1)(x)
+
+        model = Deep()
+        params = model.init(jax.random.key(0), X)
+        layers = find_layers(lambda p, x: jnp.mean(model.apply(p, x) ** 2), params, X)
+        assert [layer.name for layer in layers] == [f"['params']['Dense_{i}']" for i in range(12)]
+        assert [layer.tap.index if layer.tap else None for layer in layers] == [*range(11), None]
+
+    @pytest.mark.parametrize("width", [5, 12])  # 12 rows: the shape alone cannot tell rows from units
+    def test_rows_are_found_where_vmap_puts_them(self, width):
+        """Equinox multiplies w @ x for one example; under vmap the rows may be any axis."""
+        module = eqx.nn.MLP(4, 3, width, 1, key=jax.random.key(0))
+        dead = module.layers[0].bias.at[0].set(-100.0)
+        module = eqx.tree_at(lambda m: m.layers[0].bias, module, dead)
+        seen = flow(lambda m, batch, key: jnp.mean(jax.vmap(m)(batch[0]) ** 2), module, (X, Y))
+        rows = np.asarray(jax.nn.relu(X @ module.layers[0].weight.T + dead))
+        assert seen.layers[0].name == ".layers[0]"
+        assert seen.dead[0] == pytest.approx((rows == 0).all(0).mean()) and seen.dead[0] >= 1 / width
+
+        def column_form(params, batch, key):
+            hidden = jax.nn.relu(params["w1"] @ batch[0].T)
+            return jnp.mean((params["w2"] @ hidden) ** 2)
+
+        params = {"w1": module.layers[0].weight, "w2": module.layers[1].weight}
+        assert flow(column_form, params, (X, Y)).layers[0].tap.rows == 1
+
+    def test_casts_and_masks_on_weights_hide_no_layer(self):
+        def loss(params, batch, key):
+            low = jax.tree.map(lambda p: p.astype(jnp.bfloat16) * 0.5, params)
+            return jnp.mean(jnp.tanh(batch.astype(jnp.bfloat16) @ low["w2"]) @ low["w1"])
+
+        params = {"w1": jnp.ones((5, 3)), "w2": jnp.ones((4, 5))}
+        seen = flow(loss, params, X)
+        assert [(layer.name, layer.tap and layer.tap.kind) for layer in seen.layers] == [("2", "tanh"), ("1", None)]
+
+    def test_functions_with_a_derivative_of_their_own_are_looked_into(self):
+        @jax.custom_vjp
+        def layer(w, x):
+            return jnp.tanh(x @ w)
+
+        layer.defvjp(lambda w, x: (layer(w, x), (w, x)), lambda kept, d: (kept[1].T @ d, d @ kept[0].T))
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
+        seen = flow(lambda p, b, k: jnp.mean(jax.jit(layer)(p["w1"], b) @ p["w2"]), params, X)
+        assert seen.layers[0].tap.kind == "tanh"
+
+    def test_activations_are_the_values(self):
+        _, params = network()
+        apply = mlp((4, 5, 6, 3), activation="tanh").apply
+        found = activations(apply, params, X)
+        for got, expected in zip(found, hidden_values(params, X, jnp.tanh), strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+class TestWatch:
+    def test_a_run_carries_what_single_looks_see(self):
+        """Steps 0, 3, 6, ...: the history has the mean of an epoch's looks, and training is not touched by them."""
+        loss, params = network()
+        watching = watch(loss, params, (X, Y), every=3)
+        optimizer = gd.adam(0.01)
+        with_flow = gd.fit(loss, params, optimizer, (X, Y), epochs=3, batch_size=4, watch=watching)
+        without = gd.fit(loss, params, optimizer, (X, Y), epochs=3, batch_size=4)
+        for a, b in zip(*(jax.tree.leaves(r.last.params) for r in (with_flow, without)), strict=True):
+            np.testing.assert_array_equal(a, b)
+        seen = watching.seen(with_flow.history)
+        assert seen.gradient_norm.shape == (3, 3) and np.isnan(seen.dead).all()
+        first = flow(loss, params, taken_first(loss, params), optimizer)
+        np.testing.assert_allclose(seen.gradient_norm[0], first.gradient_norm, rtol=1e-5)
+        np.testing.assert_allclose(seen.update_ratio[0], first.update_ratio, rtol=1e-5)
+        np.testing.assert_allclose(seen.saturated[0], first.saturated, rtol=1e-5)
+        assert str(seen) == str(seen.last) and seen.last.gradient_norm.shape == (3,)
+
+    def test_epochs_without_a_look_are_nan_and_the_mean_is_over_looks(self):
+        loss, params = network()
+        watching = watch(loss, params, (X, Y), every=6)
+        step = make_step(loss, watch=watching)
+        epoch = jax.jit(make_epoch(step, 4))
+        state, metrics = epoch(make_state(params, gd.sgd(0.0)), (X, Y))
+        assert np.isfinite(metrics["flow_gradient_norm"]).all()
+        state, metrics = epoch(state, (X, Y))
+        assert np.isnan(metrics["flow_gradient_norm"]).all() and np.isfinite(metrics["loss"])
+        history = {name: np.stack([np.asarray(value)] * 2) for name, value in metrics.items()}
+        assert np.isnan(watching.seen(history).last.gradient_norm).all()
+
+    def test_masked_rows_do_not_count(self):
+        """12 rows in batches of 8: the second batch is half padding."""
+        loss, params = network("relu")
+        watching = watch(loss, params, (X, Y), every=1)
+        state = make_state(params, gd.sgd(0.0))
+        mask = jnp.arange(12) < 7
+        _, metrics = make_step(loss, watch=watching)(state, (X.at[7:].set(1e3), Y), mask)
+        expected = flow(loss, params, (X[:7], Y[:7]))
+        for name in ("gradient_norm", "activation_mean", "activation_std", "dead"):
+            got, taken = metrics[f"flow_{name}"]
+            assert taken == 1
+            np.testing.assert_allclose(got, getattr(expected, name), rtol=1e-4, atol=1e-6, err_msg=name)
+
+    def test_no_second_program_and_equal_by_value(self):
+        loss, params = network()
+        one, two = (watch(loss, params, (X, Y), every=2) for _ in range(2))
+        assert one == two and hash(one) == hash(two) and make_step(loss, watch=one) == make_step(loss, watch=two)
+        assert one != dataclasses.replace(one, every=3)
+
+    def test_a_loss_with_a_state(self):
+        @stateful
+        def loss(params, state, batch, key):
+            value = jnp.mean(jnp.tanh(batch @ params["w1"]) @ params["w2"])
+            return value, {}, {"seen": state["seen"] + 1}
+
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
+        watching = watch(loss, params, X, every=1, model_state={"seen": 0})
+        result = gd.fit(loss, params, gd.sgd(0.1), X, epochs=2, model_state={"seen": 0}, watch=watching)
+        assert np.isfinite(watching.seen(result.history).gradient_norm).all()
+        assert flow(loss, params, X, model_state={"seen": 0}).layers == watching.layers
+
+    def test_mistakes(self):
+        loss, params = network()
+        with pytest.raises(ValueError, match=r"watch: every must be at least 1, got 0"):
+            watch(loss, params, (X, Y), every=0)
+        with pytest.raises(ValueError, match=r"history must come from a step with this watch"):
+            watch(loss, params, (X, Y)).seen({"loss": np.zeros(2)})
+
+
+def taken_first(loss, params):
+    """The first batch of four that `fit` draws with key 0."""
+    state = make_state(params, gd.sgd(0.0))
+    rows, _ = make_epoch(make_step(loss), 4)._rows(state, (X, Y), 3)
+    return X[rows[0]], Y[rows[0]]
+
+
+class TestDiagnosis:
+    def said(self, activation, scale=None, hidden=(8,) * 8, params=None, optimizer=None):
+        loss, drawn = network(activation, hidden, scale)
+        return " ".join(flow(loss, drawn if params is None else params(drawn), (X, Y), optimizer).diagnosis())
+
+    def test_each_illness_has_its_words(self):
+        assert "a sigmoid passes on at most 0.25" in self.said("sigmoid")
+        assert "saturating activation" in self.said("sigmoid", params=lambda p: jax.tree.map(lambda x: x + 3.0, p))
+        assert "of its units are saturated" in self.said("tanh", 50.0, (8,))
+        assert "the weights are too small" in self.said("tanh", 0.02)
+        assert "the weights are large" in self.said("identity", 8.0)
+        assert "gradients reach all layers" in self.said("relu", hidden=(8, 8))
+
+    def test_dead_units_cut_the_gradient(self):
+        said = self.said("relu", hidden=(8, 8), params=lambda p: ({**p[0], "b": p[0]["b"] - 100}, *p[1:]))
+        assert "layer 1 receives no gradient at all: dead relu units" in said
+        assert "layer 1: 100 % of its units are dead" in said
+
+    def test_steps_that_are_too_large_or_too_small(self):
+        assert "layer 1: one step moves it by" in self.said("relu", hidden=(4,), optimizer=gd.sgd(100.0))
+        assert "it hardly learns" in self.said("relu", hidden=(4,), optimizer=gd.sgd(1e-9))
+
+    def test_what_is_not_finite(self):
+        assert "is not finite" in self.said(
+            "relu", hidden=(4,), params=lambda p: jax.tree.map(lambda x: x * jnp.nan, p)
+        )
+
+
+def test_pictures_of_a_look_and_of_a_run():
+    loss, params = network()
+    look = layer_flow(flow(loss, params, (X, Y)), "one look")
+    labels = [axes.get_ylabel().split("\n")[0] for axes in look.axes]
+    assert labels == ["|gradient|", "activation", "saturated"]  # no optimizer, no relu
+    watching = watch(loss, params, (X, Y), every=1)
+    result = gd.fit(loss, params, gd.adam(0.01), (X, Y), epochs=4, watch=watching)
+    run = layer_flow(watching.seen(result.history), "a run", result.history["epoch"])
+    lines = run.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["layer 1", "layer 2", "layer 3"]
+    np.testing.assert_allclose(lines[2].get_ydata(), result.history["flow_gradient_norm"][:, 2])
+    assert run.axes[-1].get_xlabel() == "epoch"
+
+
+def test_parameters_of_a_foreign_library_stay_whole():
+    module = eqx.nn.MLP(4, 3, 5, 1, key=jax.random.key(0))
+    layers = find_layers(lambda m, x: jnp.mean(jax.vmap(tree.whole(m))(x)), tree.part(module), X)
+    assert [len(layer.leaves) for layer in layers] == [2, 2]
