@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -66,6 +67,10 @@ class Minimum(NamedTuple):
         if stop == Stop.NON_FINITE:
             return f"NON_FINITE at step {int(self.steps)}; before it {end}"
         return f"{stop.name} after {int(self.steps)} steps: {end}"
+
+    def _repr_html_(self) -> str:
+        """As it prints, in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def minimize(

@@ -1,6 +1,7 @@
 """Where gradients go: measured against the same figures computed one by one, for models of three libraries."""
 
 import dataclasses
+import html
 
 import equinox as eqx
 import flax.linen as nn
@@ -295,3 +296,13 @@ def test_parameters_of_a_foreign_library_stay_whole():
     module = eqx.nn.MLP(4, 3, 5, 1, key=jax.random.key(0))
     layers = find_layers(lambda m, x: jnp.mean(jax.vmap(tree.whole(m))(x)), tree.part(module), X)
     assert [len(layer.leaves) for layer in layers] == [2, 2]
+
+
+def test_results_and_summaries_show_themselves_in_a_notebook():
+    loss, params = network()
+    result = gd.fit(loss, params, gd.sgd(0.1), (X, Y), epochs=1)
+    found = gd.minimize(lambda x: (x - 2) ** 2, 1.0, gd.sgd(0.1), max_steps=5)
+    checked = gd.backprop.check_gradients(lambda x: jnp.sum(x**2), jnp.ones(2))
+    for shown in (result, found, checked, gd.summary(params)):
+        assert shown._repr_html_() == f"<pre>{html.escape(str(shown))}</pre>"
+    assert "total" in gd.summary(params)._repr_html_()

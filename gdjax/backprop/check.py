@@ -10,6 +10,7 @@ not accused of it. Where the slopes to both sides stay apart however small the s
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -59,6 +60,10 @@ class Check(NamedTuple):
     def __str__(self) -> str:
         head = f"{'leaf':<22}{'direction':<14}{'gradient':>15}{'difference':>15}{'relative':>10}{'ULP':>10}  verdict"
         return "\n".join([head, *map(_line, self.probes), self.summary()])
+
+    def _repr_html_(self) -> str:
+        """As it prints, in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def summary(self) -> str:
         kinks = sum(probe.verdict == KINK for probe in self.probes)

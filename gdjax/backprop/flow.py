@@ -31,7 +31,7 @@ SLOPES: dict[str, Callable] = {  # of the bounded functions from their values, r
     "soft_sign": lambda a: (1 - jnp.abs(a)) ** 2,
     "hard_tanh": lambda a: (jnp.abs(a) < 1).astype(a.dtype),
 }
-VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of the first layer over that of the last
+VANISHING, EXPLODING = 1e-2, 1e2  # gradient norm of the first layer over that of the last
 MANY = 0.5  # a share of the units that is worth a word
 LARGE_UPDATE, SMALL_UPDATE = 0.1, 1e-6  # |update| / |parameters| of one step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 import time
 from collections.abc import Callable
@@ -51,6 +52,10 @@ class Result:
             return f"{ended}; no evaluation was finite, the parameters are the first"
         epoch = self.history["epoch"][self.best_evaluation]
         return f"{ended}; best {self.monitor} {self.best_value:.5g} at epoch {epoch:g}, whose parameters are kept"
+
+    def _repr_html_(self) -> str:
+        """As it prints, in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def fit(

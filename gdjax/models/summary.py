@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,10 @@ class Summary:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         totals = f"matrices {self.weights:,}, biases {self.biases:,}, total {self.total:,}"
         return "\n".join([*(_line(row, widths) for row in rows), totals])
+
+    def _repr_html_(self) -> str:
+        """As it prints, in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def summary(params: Params) -> Summary:
