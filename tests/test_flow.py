@@ -235,6 +235,23 @@ class TestWatch:
         assert np.isfinite(watching.seen(result.history).gradient_norm).all()
         assert flow(loss, params, X, model_state={"seen": 0}).layers == watching.layers
 
+    def test_frozen_layers_stay_out_of_the_backward_pass(self):
+        """The gradient of layer 1 is neither shown nor computed: its product with the inputs is in no program."""
+        loss, params = network()
+        optimizer = gd.freeze(gd.sgd(0.1), r"^0\.")
+        watching = watch(loss, params, (X, Y), every=1)
+        state = make_state(params, optimizer)
+        _, metrics = make_step(loss, watch=watching)(state, (X, Y))
+        norms = metrics["flow_gradient_norm"].value
+        assert np.isnan(norms[0]) and np.isfinite(norms[1:]).all()
+        assert watching.seen({name: np.asarray(getattr(x, "value", x)) for name, x in metrics.items()}).diagnosis()
+
+        def products(state):
+            step = jax.jit(make_step(loss, watch=watching))
+            return step.lower(state, (X, Y)).compile().as_text().count(" dot(")
+
+        assert products(state) < products(make_state(params, gd.sgd(0.1)))
+
     def test_mistakes(self):
         loss, params = network()
         with pytest.raises(ValueError, match=r"watch: every must be at least 1, got 0"):
@@ -260,7 +277,7 @@ class TestDiagnosis:
         assert "saturating activation" in self.said("sigmoid", params=lambda p: jax.tree.map(lambda x: x + 3.0, p))
         assert "of its units are saturated" in self.said("tanh", 50.0, (8,))
         assert "the weights are too small" in self.said("tanh", 0.02)
-        assert "the weights are large" in self.said("identity", 8.0)
+        assert "the weights are large" in self.said("sin", 8.0)
         assert "gradients reach all layers" in self.said("relu", hidden=(8, 8))
 
     def test_dead_units_cut_the_gradient(self):

@@ -21,7 +21,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
 from gdjax.losses import Stateful
-from gdjax.types import Batch, Metrics, Params, Sampled
+from gdjax.types import Batch, Metrics, Params, Sampled, TrainState
 
 MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
 SATURATED = 0.05  # of the largest slope, below which a unit counts as saturated
@@ -44,14 +44,18 @@ class Watch:
     every: int
 
     def __call__(
-        self, step: jax.Array, objective: Callable, params: Params, grads: Params, updates: Params, mask: Any = None
+        self, state: TrainState, objective: Callable, grads: Params, updates: Params, mask: Any = None
     ) -> Metrics:
-        """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; nothing is computed between."""
+        """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; nothing is computed between.
+
+        Of leaves that `freeze` holds no gradient is asked for, so that XLA still deletes their backward pass.
+        """
+        layers = _without_frozen(self.layers, state)
 
         def look() -> dict[str, jax.Array]:
-            return measure(self.layers, objective, params, grads, updates, mask)
+            return measure(layers, objective, state.params, grads, updates, mask)
 
-        taken = step % self.every == 0
+        taken = state.step % self.every == 0
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(look))
         values = jax.lax.cond(taken, look, lambda: nothing)
         return {f"flow_{name}": Sampled(value, taken.astype(value.dtype)) for name, value in values.items()}
@@ -119,8 +123,8 @@ def flow(
 
         grads = jax.grad(objective, allow_int=True)(params)
         if optimizer is None:
-            updates = jax.tree.map(lambda p: jnp.full(jnp.shape(p), jnp.nan), params)
-        else:
+            updates = None
+        if optimizer is not None:
             updates, _ = optimizer.update(tree.ascent(grads), optimizer.init(params), params)
         return measure(layers, objective, params, grads, updates)
 
@@ -128,17 +132,24 @@ def flow(
 
 
 def measure(
-    layers: Sequence[Layer], objective: Callable, params: Params, grads: Params, updates: Params, mask: Any = None
+    layers: Sequence[Layer],
+    objective: Callable,
+    params: Params,
+    grads: Params,
+    updates: Params | None,
+    mask: Any = None,
 ) -> dict[str, jax.Array]:
     """All that `Flow` holds, (layers,) each; pure and jittable.
 
     Args:
         objective: params -> the loss over one batch, or a pair whose first is that.
+        updates: None leaves "update_ratio" NaN.
         mask: (rows,) of the batch, those that count; None is all.
     """
     values = activations(objective, params)
     states = [_state_of(layer, values, mask) for layer in layers]
-    sizes, pulls, moves = (_norms(layers, each) for each in (params, grads, updates))
+    sizes, pulls = _norms(layers, params), _norms(layers, grads)
+    moves = jnp.nan if updates is None else _norms(layers, updates)
     measured = [pulls, moves / sizes, *(jnp.stack(column) for column in zip(*states, strict=True))]
     return {name: x.astype(float) for name, x in zip(MEASURES, measured, strict=True)}
 
@@ -151,8 +162,21 @@ def _value(loss_fn: Callable, params: Params, batch: Batch, key: Any, model_stat
 
 
 def _norms(layers: Sequence[Layer], values: Any) -> jax.Array:
+    """(layers,): infinite where one is not finite, NaN where a layer has no leaf."""
     leaves = jax.tree.leaves(values)
-    return jnp.stack([tree.global_norm([leaves[i] for i in layer.leaves]) for layer in layers])
+    norms = [tree.global_norm([leaves[i] for i in layer.leaves]) for layer in layers]
+    known = [
+        jnp.where(jnp.isnan(n), jnp.inf, n) if each.leaves else jnp.nan for n, each in zip(norms, layers, strict=True)
+    ]
+    return jnp.stack([jnp.asarray(norm, float) for norm in known])
+
+
+def _without_frozen(layers: Sequence[Layer], state: TrainState) -> tuple[Layer, ...]:
+    """The layers with their trained leaves only."""
+    count = len(jax.tree.leaves(state.params))
+    flags = [node.trained.value for node in tree.nodes_with(state.opt_state, "trained")]
+    frozen = {i for each in flags if len(each) == count for i, trained in enumerate(each) if not trained}
+    return tuple(each._replace(leaves=tuple(i for i in each.leaves if i not in frozen)) for each in layers)
 
 
 def _state_of(layer: Layer, values: list[jax.Array], mask: Any) -> list[jax.Array]:
@@ -239,18 +263,22 @@ class Flow:
 
 def _of_gradients(flow: Flow) -> Iterator[str]:
     """Vanishing, exploding, absent, not finite."""
-    norms = flow.gradient_norm
-    if not np.isfinite(norms).all():
-        places = [str(i + 1) for i in np.flatnonzero(~np.isfinite(norms))]
+    known = np.flatnonzero(~np.isnan(flow.gradient_norm))  # NaN: frozen
+    norms = flow.gradient_norm[known]
+    if not known.size:
+        return
+    first, last = known[0] + 1, known[-1] + 1
+    if np.isinf(norms).any():
+        places = [str(i + 1) for i in known[np.isinf(norms)]]
         yield f"the gradient of layer {', '.join(places)} is not finite: try a smaller learning rate or clipping"
         return
     if norms[-1] == 0:
-        yield f"layer {len(norms)} receives no gradient at all: the loss does not depend on it here"
+        yield f"layer {last} receives no gradient at all: the loss does not depend on it here"
         return
     ratio = norms[0] / norms[-1]
-    compared = f"layer 1 receives {ratio:.1g} of the gradient of layer {len(norms)}"
+    compared = f"layer {first} receives {ratio:.1g} of the gradient of layer {last}"
     if norms[0] == 0:
-        yield f"layer 1 receives no gradient at all: {_cause(flow)}"
+        yield f"layer {first} receives no gradient at all: {_cause(flow)}"
     elif ratio < VANISHING:
         yield f"{compared}: {_cause(flow)}"
     elif ratio > EXPLODING:

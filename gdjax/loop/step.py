@@ -116,7 +116,7 @@ class Step:
         if self.batch_change:
             metrics["change"] = jnp.abs(objective(params)[0] - loss)
         if self.watch is not None:
-            metrics |= self.watch(state.step, objective, state.params, grads, updates, mask)
+            metrics |= self.watch(state, objective, grads, updates, mask)
         state = state._replace(
             step=state.step + 1,
             batches=state.batches + 1,
