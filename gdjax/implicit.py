@@ -10,7 +10,7 @@ so that a loop of any length costs one linear system to differentiate, in forwar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,7 @@ def implicitly(run: Callable, residual: Callable, value: Callable) -> Callable[[
 def _instantiated(x: Any) -> Any:
     if not isinstance(x, SymbolicZero):
         return x
+    x = cast(Any, x)  # its class does not say that it has a shape
     return np.zeros(x.shape, x.dtype) if x.dtype == jax.dtypes.float0 else jnp.zeros(x.shape, x.dtype)
 
 

@@ -154,10 +154,12 @@ def measure(
     return {name: x.astype(float) for name, x in zip(MEASURES, measured, strict=True)}
 
 
-def _value(loss_fn: Callable, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
+def _value(loss_fn: Any, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
     """The scalar of a loss of any kind."""
-    carried = (tree.whole(model_state),) if isinstance(loss_fn, Stateful) else ()
-    returned = loss_fn(tree.whole(params), *carried, batch, key)
+    params = tree.whole(params)
+    if isinstance(loss_fn, Stateful):
+        return loss_fn(params, tree.whole(model_state), batch, key)[0]
+    returned = loss_fn(params, batch, key)
     return returned[0] if isinstance(returned, tuple) else returned
 
 
