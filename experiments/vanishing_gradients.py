@@ -1,0 +1,163 @@
+"""How much of the gradient reaches the first layers, and what decides it: activation, inputs, initial weights, depth?
+
+    python -m experiments.vanishing_gradients [--out pictures]
+
+The lectures: sigmoid's slope is at most 0.25, so with weights of at most 1 each layer passes on at most a quarter of what it
+receives, and large inputs make it far less; relu passes all or nothing. Here the bound is tried on chains of one unit per
+layer, whose weights are drawn within it (always kept) and from N(0, 1) (broken now and then, by 20 % of
+the chains of one factor and by none of 16); then tanh and relu networks of 30 layers of 256 units with initial weights
+that suit them, that are far too small, and with sigmoid, by `backprop.flow`; and a relu that dies of one step too large.
+Expected: relu with He weights has first and last layer within a factor of 10 in the median of 20 seeds, the others do not.
+About 25 s.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.lab import Lab
+from gdjax.backprop import flow
+from gdjax.models import he_normal, mlp, normal, xavier_normal
+from gdjax.plots import palette, style
+from gdjax.tree import global_norm
+
+DRAWS, DEPTHS = 10_000, (1, 2, 4, 8, 16)
+WIDTH, DEPTH, SEEDS = 256, 30, 20
+NETWORKS = {  # name -> activation, initial weights
+    "relu, He": ("relu", he_normal()),
+    "tanh, Xavier": ("tanh", xavier_normal()),
+    "sigmoid, Xavier": ("sigmoid", xavier_normal()),
+    "relu, far too small": ("relu", normal(0.001)),
+}
+
+
+def chain_ratio(weights, biases, x):
+    """|dC/db_1| / |dC/db_L| of a chain of sigmoid units, one in each layer; C = a_L."""
+
+    def output(b):
+        a = x
+        for i in range(len(weights)):
+            a = jax.nn.sigmoid(weights[i] * a + b[i])
+        return a
+
+    grads = jax.grad(output)(biases)
+    return jnp.abs(grads[0]) / jnp.abs(grads[-1])
+
+
+def share_above_bound(depth: int, draw) -> tuple[float, float]:
+    """(median ratio, share of draws above 0.25^depth) of chains with `depth` layers between the first and the last."""
+    keys = jax.random.split(jax.random.key(depth), 3)
+    shape = DRAWS, depth + 1
+    biases, x = jax.random.normal(keys[1], shape), jax.random.normal(keys[2], (DRAWS,))
+    ratios = jax.jit(jax.vmap(chain_ratio))(draw(keys[0], shape), biases, x)
+    return float(jnp.median(ratios)), float(jnp.mean(ratios > 0.25**depth * (1 + 1e-12)))
+
+
+def loss_of(model):
+    return lambda params, x, key=None: jnp.mean(jnp.sum(model.apply(params, x) ** 2, axis=-1))
+
+
+def norms_by_seed(activation: str, weights) -> np.ndarray:
+    """|dC/dlayer| of the 31 layers, (seeds, layers), C = sum of squares of the output; inputs are standard normal."""
+    model = mlp((WIDTH, *[WIDTH] * DEPTH, 10), activation=activation, weights=weights)
+
+    def norms(seed):
+        init_key, data_key = jax.random.split(jax.random.key(seed))
+        grads = jax.grad(loss_of(model))(model.init(init_key), jax.random.normal(data_key, (32, WIDTH)))
+        return jnp.stack([global_norm(layer) for layer in grads])
+
+    return np.asarray(jax.jit(lambda seeds: jax.lax.map(norms, seeds))(jnp.arange(SEEDS)))
+
+
+def large_inputs() -> list[tuple[float, float, float]]:
+    """(factor, saturated share, |dC/dw_1| over that of factor 1) of one sigmoid layer whose inputs are not scaled."""
+    model = mlp((64, 32, 10), activation="sigmoid")
+    params, x = model.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (256, 64))
+    seen = {factor: flow(loss_of(model), params, factor * x) for factor in (1.0, 10.0, 100.0)}
+    # dC/dw_1 carries the input itself as a factor
+    pulls = {factor: look.gradient_norm[0] / factor for factor, look in seen.items()}
+    return [(factor, look.saturated[0], pulls[factor] / pulls[1.0]) for factor, look in seen.items()]
+
+
+def dying_relu() -> list[tuple[float, float]]:
+    """(rate, dead share of the first layer after one step of descent)."""
+    model = mlp((8, 64, 1), activation="relu")
+    params, x = model.init(jax.random.key(0)), 1 + jax.random.normal(jax.random.key(1), (256, 8))
+    loss = loss_of(model)
+    grads = jax.grad(loss)(params, x)
+    rows = []
+    for rate in (0.0, 0.01, 1.0, 10.0):
+        moved = jax.tree.map(lambda p, g, rate=rate: p - rate * g, params, grads)
+        rows.append((rate, flow(loss, moved, x).dead[0]))
+    return rows
+
+
+def main() -> None:
+    with Lab(__doc__) as lab:
+        bounded = {depth: share_above_bound(depth, within_one) for depth in DEPTHS}
+        free = {depth: share_above_bound(depth, jax.random.normal) for depth in DEPTHS}
+        rows = [(d, 0.25**d, bounded[d][0], bounded[d][1], free[d][0], free[d][1]) for d in DEPTHS]
+        head = ("depth", "0.25^depth", "median, |w| <= 1", "above", "median, w ~ N(0,1)", "above")
+        lab.table(head, rows)
+        norms = {name: norms_by_seed(*choice) for name, choice in NETWORKS.items()}
+        first_over_last = {name: float(np.median(n[:, 0] / n[:, -1])) for name, n in norms.items()}
+        lab.table(("30 x 256", "first / last layer, median of 20 seeds"), first_over_last.items())
+        inputs, dying = large_inputs(), dying_relu()
+        lab.table(("inputs times", "saturated", "slope that passes, relative"), inputs)
+        lab.table(("rate of one step", "dead units after it"), dying)
+        lab.claim(
+            "no chain with |w| <= 1 passes more than 0.25^depth", all(above == 0 for _, above in bounded.values())
+        )
+        lab.claim(
+            "with w ~ N(0, 1) some do, and fewer in longer chains",
+            free[1][1] > 0 and free[16][1] < free[1][1],
+        )
+        for name, ratio in first_over_last.items():
+            level = name.startswith(("relu, He", "tanh"))
+            words = "within a factor 10" if level else "not within a factor 10"
+            lab.claim(f"{name}: first and last layer {words}", (0.1 < ratio < 10) == level)
+        lab.claim(
+            "sigmoid loses the gradient: the diagnosis names it",
+            "a sigmoid passes on at most 0.25" in diagnosis("sigmoid", xavier_normal()),
+        )
+        lab.claim("inputs 100 times too large pass less than a tenth of the slope", inputs[-1][2] < 0.1)
+        lab.claim("a step too large kills relu units, a small one does not", dying[1][1] == 0 and dying[-1][1] > 0.25)
+        lab.save(drawn(norms, free), "vanishing_gradients.png")
+
+
+def within_one(key, shape):
+    return jax.random.uniform(key, shape, minval=-1.0)
+
+
+def diagnosis(activation: str, weights) -> str:
+    model = mlp((WIDTH, *[WIDTH] * 8, 10), activation=activation, weights=weights)
+    x = jax.random.normal(jax.random.key(1), (32, WIDTH))
+    return " ".join(flow(loss_of(model), model.init(jax.random.key(0)), x).diagnosis())
+
+
+def drawn(norms: dict[str, np.ndarray], free: dict[int, tuple[float, float]]) -> Figure:
+    picture = style.figure(4.4, "Relu with He weights carries the gradient through 30 layers; sigmoid loses it")
+    axes: Axes = picture.subplots()
+    style.dress(axes)
+    style.rule(axes)
+    layers = np.arange(1, DEPTH + 2)
+    for (name, all_norms), colour in zip(norms.items(), palette(len(norms)), strict=True):
+        relative = all_norms / all_norms[:, -1:]
+        low, middle, high = np.quantile(relative, (0.1, 0.5, 0.9), axis=0)
+        axes.fill_between(layers, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(layers, middle, color=colour, label=name, linewidth=1.8)
+    axes.plot(layers, 0.25 ** (layers[-1] - layers.astype(float)), ":", color="black", label="0.25 per layer")
+    axes.set_yscale("log")
+    axes.set_ylim(1e-20, 1e3)
+    axes.set_xlabel(f"layer of {DEPTH + 1} (1 is next to the data), {WIDTH} units each")
+    axes.set_ylabel("|gradient of a layer| / |of the last|")
+    style.legend(axes)
+    return picture
+
+
+if __name__ == "__main__":
+    main()
