@@ -1,0 +1,191 @@
+"""Do the lectures' derivatives by the chain rule hold: of numbers, of vectors by Jacobians, of a matrix of weights?
+
+    python -m experiments.chain_rule_examples [--out pictures]
+
+One lecture derives (x²)' = 2x and (x⁴)' = 4x³ from the difference quotient, where h and 6hx² + 4h²x + h³ are left over, and
+x⁴ again as (x²)²; another has (2x² + 1)² = f(g(x)) and leaves 8x(2x² + 1) to be found. Of x² + xy + y² it takes 2x + y and
+x + 2y. For vectors the Jacobians are multiplied, dz/dx = J' dz/dy; for D = X W all dD_ij/dW_uv but those with j = v are 0,
+and dL/dW = X' dL/dD is left. Without points; here x = 1.5, y = -0.5, its layer W x + b = (-1, 24), and five iris flowers.
+
+Expected: by hand, jax.grad and the graph agree to 1e-14, central differences to 1e-9. The quotient misses by what the
+lecture lets go to 0, and by rounding, ε f / h: best near h = 1e-8; a central one misses x⁴ by 4xh², best near 1e-5.
+Jacobians multiply to the chain's, in either order, to 1e-14; of the 180 entries of dD/dW 60 are not 0, the 20 features of
+the five flowers, each three times. About 8 s.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.datasets import load_iris
+
+from experiments.lab import Lab
+from gdjax.backprop import difference_quotients, graph, product_gradients
+from gdjax.plots import style
+
+X, Y = 1.5, -0.5
+W, INPUT, B = np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]), np.array([1.0, 2, 3, 4]), np.array([5.0, 6])
+SIGMOID = 1 / (1 + math.exp(-X))
+EXAMPLES = {  # of x alone: the function, its derivative at X by hand
+    "x²": (lambda x: x**2, 2 * X),
+    "x⁴": (lambda x: x**4, 4 * X**3),
+    "x⁴ = (x²)²": (lambda x: (x**2) ** 2, 2 * X**2 * 2 * X),
+    "(2x² + 1)²": (lambda x: (2 * x**2 + 1) ** 2, 2 * (2 * X**2 + 1) * 4 * X),
+    "(2x² + 1)², multiplied out": (lambda x: 4 * x**4 + 4 * x**2 + 1, 16 * X**3 + 8 * X),
+    "x² + xy + y², by x": (lambda x: x**2 + x * Y + Y**2, 2 * X + Y),
+    "x² + xy + y², by y": (lambda y: Y**2 + Y * y + y**2, Y + 2 * X),
+    "wx + b, by w": (lambda w: w * Y + 7, Y),
+    "σ(x)": (jax.nn.sigmoid, SIGMOID * (1 - SIGMOID)),
+    "σ(x) = 1 / (1 + exp(-x))": (lambda x: 1 / (1 + jnp.exp(-x)), SIGMOID**2 * math.exp(-X)),
+    "exp(sin(x²)): f(h(g(x)))": (lambda x: jnp.exp(jnp.sin(x**2)), math.exp(math.sin(X**2)) * math.cos(X**2) * 2 * X),
+}
+
+
+def examples() -> list[tuple]:
+    """Each by hand, by jax.grad, by its graph, by a central difference."""
+    rows = []
+    for name, (f, by_hand) in EXAMPLES.items():
+        central = difference_quotients(f, X, [1e-5])["central"][0]
+        rows.append((name, by_hand, jax.grad(f)(X), float(graph(f, X).inputs[0].adjoint), central))
+    return rows
+
+
+def layers() -> list:
+    """The lecture's layer, as a chain of three: the weighted input, the activation (here tanh(z / 10)), a squared error."""
+    return [lambda x: W @ x + B, lambda z: jnp.tanh(z / 10), lambda a: jnp.sum((a - 0.5) ** 2)[None]]
+
+
+def jacobians() -> dict[str, np.ndarray]:
+    """The Jacobian of the chain, (1, 4), by each way."""
+    chain, point, each = layers(), jnp.asarray(INPUT), []
+    for f in chain:
+        each.append(np.asarray(jax.jacfwd(f)(point)))
+        point = f(point)
+
+    def whole(x):
+        return chain[2](chain[1](chain[0](x)))
+
+    a = np.tanh((W @ INPUT + B) / 10)
+    print("  Jacobians of the layers:", " · ".join(str(j.shape) for j in reversed(each)), "\n")
+    return {
+        "by hand: 2 (a - ½)' diag((1 - a²) / 10) W": (2 * (a - 0.5) * (1 - a**2) / 10 @ W)[None],
+        "product, from the loss back": (each[2] @ each[1]) @ each[0],
+        "product, from the input on": each[2] @ (each[1] @ each[0]),
+        "transposed, in the opposite order": (each[0].T @ each[1].T @ each[2].T).T,
+        "jacrev of the chain": np.asarray(jax.jacrev(whole)(INPUT)),
+        "jacfwd of the chain": np.asarray(jax.jacfwd(whole)(INPUT)),
+    }
+
+
+def weights() -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """dD/dW of D = X W (5, 3, 4, 3), dL/dW (4, 3) by each way, and X."""
+    x = load_iris().data[::30]
+    w = np.random.default_rng(0).normal(size=(4, 3)) / 4
+
+    def f(d):
+        return jnp.sum(jnp.tanh(d) ** 2)
+
+    d_out = np.asarray(jax.grad(f)(x @ w))
+    jacobian = np.asarray(jax.jacfwd(lambda w: x @ w)(w))
+    summed = [[sum(d_out[i, v] * x[i, u] for i in range(5)) for v in range(3)] for u in range(4)]
+    ways = {
+        "all 180 entries: Σij dL/dDij dDij/dWuv": np.einsum("ij,ijuv->uv", d_out, jacobian),
+        "flattened, a 15 × 12 Jacobian": (jacobian.reshape(15, 12).T @ d_out.ravel()).reshape(4, 3),
+        "what is left: Σi Xiu dL/dDiv": np.array(summed),
+        "X' dL/dD": np.asarray(product_gradients(x, w, d_out)[1]),
+        "jax.grad": np.asarray(jax.grad(lambda w: f(x @ w))(w)),
+    }
+    return jacobian, ways, x
+
+
+def apart(ways: dict[str, np.ndarray]) -> dict[str, float]:
+    """The largest difference of each way from the last, relative to the largest entry."""
+    last = list(ways.values())[-1]
+    return {name: float(np.max(np.abs(found - last)) / np.max(np.abs(last))) for name, found in ways.items()}
+
+
+def quotients() -> dict[str, tuple[dict, dict]]:
+    """Of x² and x⁴, the quotients at all steps, and what the lecture says that they miss by."""
+    h = 10.0 ** -np.arange(0, 13.01, 0.25)
+    left = {
+        "x²": {"one-sided": h, "central": 0 * h},
+        "x⁴": {"one-sided": 6 * h * X**2 + 4 * h**2 * X + h**3, "central": 4 * X * h**2},
+    }
+    return {name: (difference_quotients(EXAMPLES[name][0], X, h), told) for name, told in left.items()}
+
+
+FORMULAS = {  # where each is written in the picture
+    "x²": (("h", "one-sided", 2e-7, 3e-6), ("0: rounding alone", "central", 3e-11, 1e-14)),
+    "x⁴": (("6hx² + 4h²x + h³", "one-sided", 3e-8, 2e1), ("4xh²", "central", 2e-2, 3e-5)),
+}
+
+
+def picture(found):
+    figure = style.figure(4.2, "A quotient misses by what goes to 0 with h, and by rounding")
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, (name, (measured, told)) in zip(both, found.items(), strict=True):
+        style.dress(axes)
+        style.rule(axes)
+        h = measured["step"]
+        colours = dict(zip(told, style.PALETTE, strict=False))
+        for kind, marker in zip(told, "os", strict=True):
+            miss = np.maximum(np.abs(measured[kind] - measured["derivative"]), 1e-16)
+            axes.plot(h, miss, marker, color=colours[kind], markersize=5, label=f"{kind}, measured")
+            if np.any(told[kind]):
+                axes.plot(h, told[kind], color=colours[kind], label=f"{kind}, by algebra")
+        axes.plot(h, np.finfo(float).eps * EXAMPLES[name][0](X) / h, color=style.INK, linestyle=":", label="ε f / h")
+        for words, kind, x, y in FORMULAS[name]:
+            axes.text(x, y, words, fontsize=style.NORMAL, color=colours[kind])
+        axes.set(xscale="log", yscale="log", ylim=(1e-17, 3e3))
+        axes.set_yticks([1e-15, 1e-10, 1e-5, 1], ["1e−15", "1e−10", "1e−5", "1"])
+        axes.set_xticks([1e-12, 1e-8, 1e-4, 1], ["1e−12", "1e−8", "1e−4", "1"])
+        axes.minorticks_off()
+        axes.set_xlabel(f"h: derivative of {name} at 1.5", fontsize=style.NORMAL)
+    both[0].set_ylabel("|quotient − derivative|", fontsize=style.NORMAL)
+    figure.legend(*both[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=style.SMALL)
+    return figure
+
+
+def main() -> None:
+    with Lab(__doc__) as lab:
+        rows = examples()
+        values = np.array([row[1:] for row in rows], float)
+        miss = np.abs(values[:, 1:] / values[:, :1] - 1)
+        head = ("derivative at 1.5", "by hand", "jax.grad differs by", "graph", "central, h = 1e-5")
+        lab.table(head, [(row[0], row[1], *off) for row, off in zip(rows, miss, strict=True)])
+        lab.claim("by hand, jax.grad and graph agree to 1e-14", np.all(miss[:, :2] <= 1e-14))
+        lab.claim("central differences agree to 1e-9", np.all(miss[:, 2] <= 1e-9))
+
+        found, rows = quotients(), []
+        for name, (measured, told) in found.items():
+            for kind, algebra in told.items():
+                h, error = measured["step"], measured[kind] - measured["derivative"]
+                rounding = np.finfo(float).eps * EXAMPLES[name][0](X + h) / h
+                rows.append((name, kind, h[np.argmin(abs(error))], np.max(np.abs(error - algebra) / rounding)))
+        lab.table(("quotient of", "", "best h", "misses by algebra to within ε f / h times"), rows)
+        lab.claim("at all h they miss by what algebra says, to 4 ε f / h", max(row[3] for row in rows) < 4)
+        best = rows[2][2], rows[3][2]
+        lab.claim("the best h of the one-sided quotient of x⁴ is near 1e-8", 1e-9 <= best[0] <= 1e-7)
+        lab.claim("that of the central one is near 1e-5", 1e-6 <= best[1] <= 1e-4)
+
+        ways = jacobians()
+        off = apart(ways)
+        head = ("Jacobian of the chain", "d/dx1", "d/dx2", "d/dx3", "d/dx4", "differs from the last")
+        lab.table(head, [(name, *j[0], off[name]) for name, j in ways.items()])
+        lab.claim("all six are equal to 1e-14", max(off.values()) <= 1e-14)
+        jacobian, ways, x = weights()
+        lab.table(("dL/dW of D = X W", "differs from the last"), apart(ways).items())
+        lab.claim("all five are equal to 1e-14", max(apart(ways).values()) <= 1e-14)
+        told = np.einsum("iu,jv->ijuv", x, np.eye(3))
+        lab.claim(
+            "of 180 entries of dD/dW the 60 with j = v are Xiu, the others 0",
+            np.array_equal(jacobian, told) and np.count_nonzero(jacobian) == 60,
+        )
+        lab.save(picture(found), "chain_rule_examples.png")
+
+
+if __name__ == "__main__":
+    main()
