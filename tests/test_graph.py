@@ -131,6 +131,8 @@ def test_counts_tell_why_reverse_wins_and_sharing_saves():
             x = x + x
         return x
 
+    sigmoid = graph(lambda t: 1 / (1 + jnp.exp(-t)), 0.5).counts()
+    assert (sigmoid["operations"], sigmoid["edges"]) == (4, 4)  # numbers have no edge
     counts = graph(doubled, 1.0).counts()
     assert (counts["operations"], counts["unshared"]) == (10, 2**10 - 1)
     loss, params = network_loss()

@@ -133,15 +133,13 @@ def table(
     names = _names(activations, len(params))
     if found.a[0].shape[0] != 1:
         raise ValueError(f"table: x must be one instance, got {found.a[0].shape[0]}")
-    lines = [f"{'layer':<8}{'z':<28}{'a':<28}{'dC/dz':<28}{'|dC/dw|':>10}{'|dC/db|':>10}"]
-    lines.append(f"{'input':<8}{'':<28}{_shown(found.a[0][0]):<28}")
+    rows = [["layer", "z", "a", "dC/dz", "|dC/dw|", "|dC/db|", ""], ["input", "", _shown(found.a[0][0]), *[""] * 4]]
     for i, (z, a, delta, gradient) in enumerate(zip(found.z, found.a[1:], found.delta, found.gradients, strict=True)):
-        sizes = (f"{float(jnp.linalg.norm(gradient[name])):>10.4g}" for name in ("w", "b"))
-        lines.append(
-            f"{i + 1:<8}{_shown(z[0]):<28}{_shown(a[0]):<28}{_shown(delta[0]):<28}{''.join(sizes)}  {names[i]}"
-        )
-    lines.append(f"cost {float(found.cost):.6g} ({cost})")
-    return "\n".join(line.rstrip() for line in lines)
+        sizes = (f"{float(jnp.linalg.norm(gradient[name])):.4g}" for name in ("w", "b"))
+        rows.append([str(i + 1), *(_shown(x[0]) for x in (z, a, delta)), *sizes, names[i]])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join([*(line.rstrip() for line in lines), f"cost {float(found.cost):.6g} ({cost})"])
 
 
 def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax.Array, jax.Array]:

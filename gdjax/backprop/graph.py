@@ -97,7 +97,8 @@ class Graph:
         unshared        operations of the same formula written out as a tree, every shared part computed anew
         """
         computed = [node for node in self.nodes if node.inputs]
-        edges = sum(len(node.inputs) for node in computed)
+        live = [node.adjoint is not None for node in self.nodes]
+        edges = sum(live[node.index] and live[i] for node in computed for i in node.inputs)
         numbers = sum(int(np.size(node.value)) for node in self.inputs if node.adjoint is not None)
         unshared: dict[int, int] = {}
         for node in self.nodes:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patheffects import withStroke
 
 from gdjax.backprop.graph import Graph, Node, shown
 from gdjax.plots import style
@@ -117,9 +118,9 @@ def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float],
         look = {"fontsize": SMALL - 1.5, "color": MUTED, "ha": "center", "va": "center"}
         axes.text(
             (x0 + x1) / 2,
-            (y0 + y1) / 2 + 0.11,
+            (y0 + y1) / 2 + 0.13,
             shown(np.ravel(local)[0]),
-            backgroundcolor="#ffffffcc",
+            path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
             zorder=3,
             **look,
         )
@@ -142,7 +143,7 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
             zorder=4,
         )
     )
-    words = node.name if not node.inputs else style.shorten(f"{node.name} = {_formula(graph, node)}", 18)
+    words = node.name if not node.inputs else style.shorten(f"{node.name} = {_formula(graph, node)}", 16)
     look = {"ha": "center", "va": "center", "zorder": 5, "parse_math": False}
     axes.text(x, y + 0.25, words, fontsize=SMALL - 1, color=INK, fontweight="bold" if not node.inputs else None, **look)
     if node.shape:
@@ -156,7 +157,7 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
 def _formula(graph: Graph, node: Node) -> str:
     """A formula of names and numbers; an operation that has neither by its name alone."""
     text = graph.formula(node)
-    return text if len(text) <= 15 else node.op
+    return text if len(text) <= 11 else node.op
 
 
 def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:

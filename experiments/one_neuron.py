@@ -1,0 +1,174 @@
+"""What can one neuron learn, by the perceptron rule or by descent on the logistic loss, and does its activation matter?
+
+    python -m experiments.one_neuron [--out pictures]
+
+The lecture's perceptron is f(w·x) with f the sigmoid: logistic regression. Rosenblatt's has a step for f and adds y x to w
+at every mistake (descent at rate 1 on max(0, -y w·x), an example at a time); on classes that a plane parts by a margin γ,
+with |x| <= R, it makes at most (R/γ)² mistakes, ever (Novikoff 1962). Orthogonal examples reach the bound, made sets do not.
+On versicolor and virginica, which no line parts, it never ends; the sigmoid's descent does, as its loss has a minimum.
+
+Another lecture's layer is σ(W x + b), W = (1 2 -1 -2; 3 4 -3 4), x = (1, 2, 3, 4), b = (5, 6): W x + b = (-1, 24). It states
+tanh(x) = 2 sigm(2x) - 1. So a tanh network is a sigmoid network of other weights: before an activation w and b doubled,
+behind one w doubled and b less the sum of w's rows. The functions are equal, their descents not: a step takes them apart.
+
+Expected: 40 orthogonal examples, 40 mistakes; 240 made sets, at most half of their bounds; of 100 irises 94 right, 83 by the
+rule; networks alike to 1e-12, and by 0.09 apart after a step at rate 0.1. About 10 s.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.datasets import load_iris
+
+import gdjax as gd
+from experiments.lab import Lab
+from gdjax import losses, models
+from gdjax.backprop import backpropagate, fold_bias, with_ones
+from gdjax.plots import style
+from gdjax.stopping import gradient_norm
+
+MARGINS, SETS, POINTS, ROUNDS = (0.4, 0.2, 0.1, 0.05, 0.02, 0.01), 40, 100, 2000
+LAYER = {"w": np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]).T, "b": np.array([5.0, 6])}
+INPUT = np.array([1.0, 2, 3, 4])
+NEURON = models.logistic_regression(2)
+
+
+def apart(margin: float, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Points of the unit disc at least `margin` from a line through its centre, their sides, and the bound."""
+    rng = np.random.default_rng(seed)
+    angle, points = rng.uniform(0, 2 * np.pi), rng.uniform(-1, 1, (10 * POINTS, 2))
+    side, size = points @ [np.cos(angle), np.sin(angle)], np.linalg.norm(points, axis=1)
+    kept = np.flatnonzero((np.abs(side) >= margin) & (size <= 1))[:POINTS]
+    return points[kept], np.sign(side[kept]), (size[kept].max() / np.abs(side[kept]).min()) ** 2
+
+
+@jax.jit
+def rosenblatt(x, y):
+    """All examples again and again until none is mistaken: weights, all mistakes, and those of the last round."""
+
+    def correct(w, example):
+        slope = jax.grad(lambda w: losses.perceptron(example[0] @ w, example[1]))(w)
+        return w - slope, jnp.any(slope != 0)
+
+    def turn(state):
+        w, mistakes, _, rounds = state
+        w, wrong = jax.lax.scan(correct, w, (x, y))
+        return w, mistakes + wrong.sum(), wrong.sum(), rounds + 1
+
+    start = jnp.zeros(x.shape[1]), 0, 1, 0
+    return jax.lax.while_loop(lambda state: (state[2] > 0) & (state[3] < ROUNDS), turn, start)[:3]
+
+
+def irises() -> tuple[np.ndarray, np.ndarray]:
+    """Versicolor (0) and virginica (1), their four measurements standardised: sepals, petals."""
+    data = load_iris()
+    x = data.data[data.target > 0]
+    return (x - x.mean(axis=0)) / x.std(axis=0), data.target[data.target > 0] - 1.0
+
+
+def neuron_loss(params, x, y):
+    return jnp.mean(losses.binary_cross_entropy_from_logits(NEURON.apply(params, x), y))
+
+
+def descend(x, y):
+    """At rate 1/L, L the largest curvature of the loss."""
+    steepest = np.linalg.eigvalsh(with_ones(x).T @ with_ones(x))[-1] / (4 * len(y))
+    start = NEURON.init(jax.random.key(0))
+    limits = {"stop": gradient_norm(1e-6), "max_steps": 50_000}
+    return gd.minimize(neuron_loss, start, gd.sgd(1 / steepest), args=(x, y), **limits)
+
+
+def as_sigmoids(layers):
+    """The sigmoid network that computes what the tanh network does."""
+    behind = [layers[0], *({"w": 2 * part["w"], "b": part["b"] - part["w"].sum(axis=0)} for part in layers[1:])]
+    return (*(jax.tree.map(lambda leaf: 2 * leaf, part) for part in behind[:-1]), behind[-1])
+
+
+def networks_apart(sizes, x, y, rate: float) -> float:
+    """The largest difference of outputs between a tanh network and its rewriting, after a step of descent on each."""
+    start = models.mlp(sizes, "tanh").init(jax.random.key(1))
+
+    def outputs(name: str, params):
+        model = models.mlp(sizes, name)
+        slope = jax.grad(lambda p: jnp.mean(losses.softmax_cross_entropy(model.apply(p, x), y)))(params)
+        return model.apply(jax.tree.map(lambda p, s: p - rate * s, params, slope), x)
+
+    return float(jnp.max(jnp.abs(outputs("tanh", start) - outputs("sigmoid", as_sigmoids(start)))))
+
+
+def draw(bounds, mistakes, x, y, neuron):
+    title = "The perceptron rule stays under its bound; the logistic neuron learns classes that overlap"
+    picture = style.figure(4.4, title)
+    left, right = picture.subplots(1, 2)
+    for axes in (left, right):
+        style.dress(axes)
+    ends = np.array([2, 3e4])
+    left.loglog(ends, ends, color=style.INK, linewidth=1.2, label="the bound itself")
+    left.loglog(bounds, np.maximum(mistakes, 1), ".", color=style.BLUE, alpha=0.6, label=f"{len(bounds)} made sets")
+    left.loglog([40], [40], "*", color=style.VERMILLION, markersize=12, label="40 orthogonal examples")
+    left.set(xlabel="bound (R/γ)², mistakes", ylabel="mistakes until none is left")
+    grid = np.stack(np.meshgrid(*(np.linspace(-2.6, 2.6, 200),) * 2), axis=-1)
+    chance = np.asarray(jax.nn.sigmoid(NEURON.apply(neuron, grid)))
+    look = {"colors": style.INK, "linewidths": (0.8, 1.8, 0.8)}
+    lines = right.contour(grid[..., 0], grid[..., 1], chance, [0.1, 0.5, 0.9], **look)
+    right.clabel(lines, fmt="p = %g", fontsize=9)
+    for label, colour, marker, name in ((0, style.BLUE, "o", "versicolor"), (1, style.VERMILLION, "^", "virginica")):
+        right.plot(*x[y == label].T, marker, color=colour, markersize=5, alpha=0.7, label=name)
+    right.set(xlabel="petal length, standard deviations", ylabel="petal width, standard deviations")
+    for axes in (left, right):
+        style.legend(axes)
+    return picture
+
+
+def main() -> None:
+    with Lab(__doc__) as lab:
+        sets = [apart(margin, seed) for margin in MARGINS for seed in range(SETS)]
+        points, sides, bounds = (np.stack(part) for part in zip(*sets, strict=True))
+        _, mistakes, left_over = map(np.asarray, jax.vmap(rosenblatt)(points, sides))
+        rows = (values.reshape(len(MARGINS), SETS) for values in (bounds, mistakes, mistakes / bounds))
+        medians = [(np.median(most), np.median(made), share.max()) for most, made, share in zip(*rows, strict=True)]
+        head = ("margin at least", "bound, median", "mistakes, median", "largest share of a bound")
+        lab.table(head, [(margin, *row) for margin, row in zip(MARGINS, medians, strict=True)])
+        orthogonal = [int(rosenblatt(np.eye(n), np.resize([1.0, -1.0], n))[1]) for n in (10, 40)]
+        x, y = irises()
+        petals = x[:, 2:]
+        run, (w, wrong, still) = descend(petals, y), rosenblatt(with_ones(petals), 2 * y - 1)
+        right = [np.sum((scores > 0) == y) for scores in (with_ones(petals) @ w, NEURON.apply(run.params, petals))]
+        rule = f"{wrong:,} mistakes in {ROUNDS:,} rounds, {still} in the last"
+        descent = f"{run.steps:,} steps, loss {run.value:.4f} nats"
+        rows = (("perceptron rule", "no", right[0], rule), ("logistic neuron", run.stop.name, right[1], descent))
+        lab.table(("irises by", "ended", "right of 100", "what it took"), rows)
+        outputs = ("identity", "sigmoid", "tanh", "relu")
+        layer = {f: models.mlp((4, 2), output=f).apply((LAYER,), INPUT) for f in outputs}
+        rows = [(f, *values, "(-1, 24)" if f == "identity" else "") for f, values in layer.items()]
+        lab.table(("σ(W x + b), σ", "first", "second", "lecture"), rows)
+        shapes, kinds = ((4, 5, 2), (4, 6, 5, 3, 2)), y.astype(int)
+        gaps = {shape: [networks_apart(shape, x, kinds, rate) for rate in (0.0, 0.1)] for shape in shapes}
+        lab.table(("tanh or sigmoid network", "apart by", "after a step"), [(str(s), *gap) for s, gap in gaps.items()])
+        claim, z = lab.claim, np.linspace(-20, 20, 4001)
+        claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))
+        claim("orthogonal examples take as many as the bound, n", orthogonal == [10, 40])
+        both = set(map(tuple, petals[y == 0])) & set(map(tuple, petals[y == 1]))
+        claim("irises of both kinds have the same petals, and the rule never ends", both and still > 0)
+        ended = run.stop.name == "CONVERGED"
+        claim("the neuron's descent does, with over five more of them right", ended and right[1] > right[0] + 5)
+        params = {"w": np.array([[0.3], [-0.7]]), "b": np.array([0.2])}
+        by_hand = backpropagate((params,), petals, y[:, None], "sigmoid", "binary_cross_entropy").gradients[0]
+        delta = (jax.nn.sigmoid(NEURON.apply(params, petals)) - y) / len(y)
+        folded = with_ones(petals).T @ delta[:, None]
+        slope = jax.grad(neuron_loss)(params, petals, y)
+        alike = [np.abs(fold_bias(slopes) - folded).max() for slopes in (by_hand, slope)]
+        claim("its gradient is x'(a - y)/n by hand, by backpropagation and by autodiff", max(alike) < 1e-14)
+        claim("the lecture's layer gives (-1, 24) before σ", np.array_equal(layer["identity"], [-1, 24]))
+        claim("its bias may be a row of the weights", np.array_equal(with_ones(INPUT) @ fold_bias(LAYER), [-1, 24]))
+        identity = np.abs(jnp.tanh(z) - (2 * jax.nn.sigmoid(2 * z) - 1)).max()
+        claim("tanh(x) is 2 sigm(2x) - 1, to 1e-14", identity < 1e-14)
+        claim("so tanh networks are sigmoid networks, to 1e-12", max(gap[0] for gap in gaps.values()) < 1e-12)
+        claim("which one step of descent takes apart by over 0.05", min(gap[1] for gap in gaps.values()) > 0.05)
+        lab.save(draw(bounds, mistakes, petals, y, run.params), "one_neuron.png")
+
+
+if __name__ == "__main__":
+    main()
