@@ -8,7 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 import gdjax as gd
 from gdjax import tree
@@ -156,6 +158,94 @@ class TestOtherLibraries:
         seen = flow(loss, params, X)
         assert [(layer.name, layer.tap and layer.tap.kind) for layer in seen.layers] == [("2", "tanh"), ("1", None)]
 
+    def test_weighted_examples_and_pruned_weights_hide_no_layer(self):
+        """The weight of an example switches every parameter; a mask of weights is a constant of the weights' shape."""
+        model = mlp((4, 5, 6, 3), activation="relu")
+        weighted = per_example(supervised(model, softmax_cross_entropy), weight=lambda example: example[0][0] ** 2)
+        params = model.init(jax.random.key(0))
+        masks = jax.tree.map(lambda p: jnp.asarray(np.random.default_rng(0).integers(0, 2, p.shape)), params)
+        plain, _ = network("relu")
+        pruned = lambda p, batch, key: plain(jax.tree.map(jnp.multiply, p, masks), batch, key)  # noqa: E731
+        for loss in (weighted, pruned):
+            layers = flow(loss, params, (X, Y)).layers
+            assert [(layer.name, layer.tap and layer.tap.index) for layer in layers] == [
+                ("[0]", 0),
+                ("[1]", 1),
+                ("[2]", None),
+            ]
+
+    def test_data_captured_as_a_constant_is_no_mask(self):
+        params = {"w2": jnp.ones((4, 4)), "w1": jnp.ones((4, 4))}
+        data = jnp.eye(4)
+        seen = flow(lambda p, b, k: jnp.mean(b @ jnp.tanh(data @ p["w2"]) @ p["w1"]), params, X)
+        assert [layer.name for layer in seen.layers] == ["2", "1"]
+
+    @pytest.mark.parametrize("norm", [nn.LayerNorm, lambda: nn.BatchNorm(use_running_average=False)])
+    def test_the_variance_of_a_normalisation_is_no_rectifier(self, norm):
+        class Normed(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                x = norm()(nn.relu(nn.Dense(7)(x)))
+                return nn.Dense(1)(x)
+
+        model = Normed()
+        params = model.init(jax.random.key(0), X)["params"]
+        bias = jnp.where(jnp.arange(7) < 2, -100.0, 0.0)
+        params = {**params, "Dense_0": {**params["Dense_0"], "bias": bias}}
+
+        def loss(p, batch, key):
+            return jnp.mean(model.apply({"params": p}, batch, mutable=["batch_stats"])[0] ** 2)
+
+        seen = flow(loss, params, X)
+        kinds = [(layer.name[2:7], layer.tap and layer.tap.kind) for layer in seen.layers]
+        assert [kind for _, kind in kinds] == ["relu", None, None] and kinds[0][0] == "Dense"
+        assert 2 / 7 <= seen.dead[0] < 0.8
+
+    def test_functions_of_parameters_alone_are_no_units(self):
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3)), "scale3": jnp.ones(())}
+
+        def loss(p, batch, key):
+            hidden = jnp.tanh(batch @ p["w1"])
+            return jnp.mean((hidden @ jax.nn.softplus(p["w2"])) * jax.nn.sigmoid(p["scale3"]))
+
+        kinds = [layer.tap and layer.tap.kind for layer in flow(loss, params, X).layers]
+        assert kinds == ["tanh", None, None]
+
+    def test_a_variable_of_nnx_is_no_layer(self):
+        class Two(nnx.Module):
+            def __init__(self, rngs):
+                self.a, self.b = nnx.Linear(4, 5, rngs=rngs), nnx.Linear(5, 3, rngs=rngs)
+
+        graph, state = nnx.split(Two(nnx.Rngs(0)))
+
+        def loss(state, batch, key):
+            module = nnx.merge(graph, state)
+            return jnp.mean(module.b(nnx.relu(module.a(batch))))
+
+        layers = flow(loss, state, X).layers
+        assert [(len(layer.leaves), layer.tap and layer.tap.kind) for layer in layers] == [(2, "relu"), (2, None)]
+
+    def test_a_loss_for_one_size_of_batch(self):
+        def loss(params, batch, key):
+            hidden = jax.nn.relu(params["w1"] @ batch.reshape(12, 4).T)
+            return jnp.mean((params["w2"] @ hidden).T * jnp.ones((12, 3)))
+
+        params = {"w1": jnp.ones((5, 4)), "w2": jnp.ones((3, 5))}
+        assert flow(loss, params, X).layers[0].tap.rows == 1
+
+    def test_every_place_of_a_feature_map_is_a_unit(self):
+        """Channels first: a channel that is 0 everywhere is dead at each of its places."""
+        images = jax.random.normal(jax.random.key(3), (6, 2, 5, 5))
+        conv = eqx.nn.Conv2d(2, 3, 3, key=jax.random.key(0))
+        conv = eqx.tree_at(lambda c: c.bias, conv, conv.bias.at[0].set(-100.0))
+        params = {"1": {"w": conv.weight, "b": conv.bias}, "2": {"w": jnp.ones(27)}}
+
+        def loss(p, batch, key):
+            layer = eqx.tree_at(lambda c: (c.weight, c.bias), conv, (p["1"]["w"], p["1"]["b"]))
+            return jnp.mean(jax.nn.relu(jax.vmap(layer)(batch)).reshape(6, -1) @ p["2"]["w"])
+
+        assert 1 / 3 <= flow(loss, params, images).dead[0] < 0.5
+
     def test_functions_with_a_derivative_of_their_own_are_looked_into(self):
         @jax.custom_vjp
         def layer(w, x):
@@ -170,7 +260,7 @@ class TestOtherLibraries:
         _, params = network()
         apply = mlp((4, 5, 6, 3), activation="tanh").apply
         found = activations(apply, params, X)
-        for got, expected in zip(found, hidden_values(params, X, jnp.tanh), strict=True):
+        for (_, got), expected in zip(found, hidden_values(params, X, jnp.tanh), strict=True):
             np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
@@ -235,22 +325,44 @@ class TestWatch:
         assert np.isfinite(watching.seen(result.history).gradient_norm).all()
         assert flow(loss, params, X, model_state={"seen": 0}).layers == watching.layers
 
-    def test_frozen_layers_stay_out_of_the_backward_pass(self):
+    @pytest.mark.parametrize(
+        "optimizer", [gd.freeze(gd.sgd(0.1), r"^0\."), gd.partition({r"^0\.": None, r"^[12]\.": gd.sgd(0.1)})]
+    )
+    def test_frozen_layers_stay_out_of_the_backward_pass(self, optimizer):
         """The gradient of layer 1 is neither shown nor computed: its product with the inputs is in no program."""
         loss, params = network()
-        optimizer = gd.freeze(gd.sgd(0.1), r"^0\.")
         watching = watch(loss, params, (X, Y), every=1)
         state = make_state(params, optimizer)
         _, metrics = make_step(loss, watch=watching)(state, (X, Y))
         norms = metrics["flow_gradient_norm"].value
         assert np.isnan(norms[0]) and np.isfinite(norms[1:]).all()
-        assert watching.seen({name: np.asarray(getattr(x, "value", x)) for name, x in metrics.items()}).diagnosis()
+        assert "gradients reach all layers" in watching.seen(metrics).diagnosis()[0]
 
         def products(state):
             step = jax.jit(make_step(loss, watch=watching))
             return step.lower(state, (X, Y)).compile().as_text().count(" dot(")
 
         assert products(state) < products(make_state(params, gd.sgd(0.1)))
+
+    def test_several_rows_of_one_example_are_masked_together(self):
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 1))}
+
+        def loss(p, batch, key, mask=None):
+            return jnp.mean(jnp.tanh(batch.reshape(-1, 4) @ p["w1"]) @ p["w2"]), {}
+
+        watching = watch(loss, params, jnp.ones((6, 3, 4)), every=1)
+        batch = jnp.where((jnp.arange(6) < 4)[:, None, None], 0.1, 100.0) * jnp.ones((6, 3, 4))
+        state = make_state(params, gd.sgd(0.0))
+        grads = jax.tree.map(jnp.zeros_like, params)
+        seen = watching(state, lambda p: loss(p, batch, None), grads, grads, jnp.arange(6) < 4)
+        assert seen["flow_activation_mean"].value[0] == pytest.approx(np.tanh(0.4))
+
+    def test_another_computation_than_laid_out_is_refused(self):
+        loss, params = network("tanh", (5,))
+        other, _ = network("relu", (5,))
+        watching = watch(loss, params, (X, Y), every=1)
+        with pytest.raises(ValueError, match="must compute what it was laid out for"):
+            make_step(other, watch=watching)(make_state(params, gd.sgd(0.1)), (X, Y))
 
     def test_mistakes(self):
         loss, params = network()
@@ -265,6 +377,12 @@ def taken_first(loss, params):
     state = make_state(params, gd.sgd(0.0))
     rows, _ = make_epoch(make_step(loss), 4)._rows(state, (X, Y), 3)
     return X[rows[0]], Y[rows[0]]
+
+
+@pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.sam(gd.sgd(0.1), rho=0.05), optax.sgd(0.1)], ids=str)
+def test_the_first_update_of_any_optimizer(optimizer):
+    loss, params = network()
+    assert (flow(loss, params, (X, Y), optimizer).update_ratio > 0).all()
 
 
 class TestDiagnosis:
@@ -289,6 +407,12 @@ class TestDiagnosis:
         assert "layer 1: one step moves it by" in self.said("relu", hidden=(4,), optimizer=gd.sgd(100.0))
         assert "it hardly learns" in self.said("relu", hidden=(4,), optimizer=gd.sgd(1e-9))
 
+    def test_what_starts_at_zero_is_no_large_step(self):
+        loss, params = network("relu", (4,))
+        zero = (*params[:-1], jax.tree.map(jnp.zeros_like, params[-1]))
+        seen = flow(loss, zero, (X, Y), gd.sgd(0.01))
+        assert np.isnan(seen.update_ratio[-1]) and "one step moves" not in str(seen)
+
     def test_what_is_not_finite(self):
         assert "is not finite" in self.said(
             "relu", hidden=(4,), params=lambda p: jax.tree.map(lambda x: x * jnp.nan, p)
@@ -302,6 +426,8 @@ def test_pictures_of_a_look_and_of_a_run():
     assert labels == ["|gradient|", "activation", "saturated"]  # no optimizer, no relu
     watching = watch(loss, params, (X, Y), every=1)
     result = gd.fit(loss, params, gd.adam(0.01), (X, Y), epochs=4, watch=watching)
+    nothing = watching.seen({name: values[:0] for name, values in result.history.items()})
+    assert len(layer_flow(nothing).axes) == 1 and np.isnan(nothing.last.gradient_norm).all()
     run = layer_flow(watching.seen(result.history), "a run", result.history["epoch"])
     lines = run.axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["layer 1", "layer 2", "layer 3"]

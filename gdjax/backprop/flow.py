@@ -21,7 +21,8 @@ import numpy as np
 from gdjax import tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
 from gdjax.losses import Stateful
-from gdjax.types import Batch, Metrics, Params, Sampled, TrainState
+from gdjax.nodes import as_optimizer
+from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 
 MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
 SATURATED = 0.05  # of the largest slope, below which a unit counts as saturated
@@ -46,9 +47,10 @@ class Watch:
     def __call__(
         self, state: TrainState, objective: Callable, grads: Params, updates: Params, mask: Any = None
     ) -> Metrics:
-        """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; nothing is computed between.
+        """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; between looks nothing is computed.
 
-        Of leaves that `freeze` holds no gradient is asked for, so that XLA still deletes their backward pass.
+        (Under vmap over runs all is computed at every step, as JAX does with a condition.) Of leaves that `freeze` holds no
+        gradient is asked for, so that XLA still deletes their backward pass.
         """
         layers = _without_frozen(self.layers, state)
 
@@ -61,10 +63,11 @@ class Watch:
         return {f"flow_{name}": Sampled(value, taken.astype(value.dtype)) for name, value in values.items()}
 
     def seen(self, history: Mapping[str, Any]) -> Flow:
-        """What a run's history holds: (evaluations, layers) each, NaN where no step was looked at between evaluations."""
+        """What a run's history holds, (evaluations, layers) each, NaN where no step was looked at; or one step's metrics."""
         if "flow_gradient_norm" not in history:
             raise ValueError(f"Watch.seen: history must come from a step with this watch, got {sorted(history)}")
-        return Flow(self.layers, **{name: np.asarray(history[f"flow_{name}"]) for name in MEASURES})
+        columns = {name: history[f"flow_{name}"] for name in MEASURES}
+        return Flow(self.layers, **{name: np.asarray(getattr(x, "value", x)) for name, x in columns.items()})
 
 
 def watch(
@@ -80,16 +83,17 @@ def watch(
 
     Args:
         loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
-        params, batch: of the run, or like them: only shapes are read.
+        params, batch: of the run, or like them: only shapes are read. Which arrays are a layer: see `find_layers`.
         every: steps from one look to the next, at least 1. A look costs a forward pass and the norms.
-        key: given if the loss needs one to be called.
+        key: that the loss is traced with, for a loss that depends on its kind; None is `jax.random.key(0)`.
         model_state: what a `stateful` loss carries.
 
     Raises: ValueError if every is below 1.
     """
     if every < 1:
         raise ValueError(f"watch: every must be at least 1, got {every}")
-    layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), tree.part(params), batch)
+    key = jax.random.key(0) if key is None else key
+    layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), tree.part(params), _arrays(batch))
     return Watch(layers, every)
 
 
@@ -114,21 +118,26 @@ def flow(
     Returns: a Flow of (layers,) each. Printed, a table with a diagnosis.
     Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
     """
-    params = tree.part(params)
+    params, batch = tree.part(params), _arrays(batch)
     layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), params, batch)
 
     def look(params: Params, batch: Batch) -> dict[str, jax.Array]:
         def objective(params: Params) -> Any:
             return _value(loss_fn, params, batch, key, model_state)
 
-        grads = jax.grad(objective, allow_int=True)(params)
-        if optimizer is None:
-            updates = None
-        if optimizer is not None:
-            updates, _ = optimizer.update(tree.ascent(grads), optimizer.init(params), params)
+        value, grads = jax.value_and_grad(objective, allow_int=True)(params)
+        updates = None if optimizer is None else _first_update(optimizer, objective, params, value, grads)
         return measure(layers, objective, params, grads, updates)
 
     return Flow(layers, **{name: np.asarray(x) for name, x in jax.jit(look)(params, batch).items()})
+
+
+def _first_update(optimizer: Any, objective: Callable, params: Params, value: jax.Array, grads: Params) -> Params:
+    """With all that `make_step` tells an optimizer."""
+    optimizer = as_optimizer(optimizer)
+    given = {"value": value, "grad": grads, "value_fn": lambda p, evaluation=None, weight=None: objective(p)}
+    seen = {"evaluation": Evaluation(jnp.full((), jnp.inf), jnp.zeros((), jnp.int32)), "weight": jnp.ones(())}
+    return optimizer.update(tree.ascent(grads), optimizer.init(params), params, **given, **seen)[0]
 
 
 def measure(
@@ -150,8 +159,16 @@ def measure(
     states = [_state_of(layer, values, mask) for layer in layers]
     sizes, pulls = _norms(layers, params), _norms(layers, grads)
     moves = jnp.nan if updates is None else _norms(layers, updates)
-    measured = [pulls, moves / sizes, *(jnp.stack(column) for column in zip(*states, strict=True))]
+    measured = [
+        pulls,
+        jnp.where(sizes > 0, moves / sizes, jnp.nan),
+        *(jnp.stack(column) for column in zip(*states, strict=True)),
+    ]
     return {name: x.astype(float) for name, x in zip(MEASURES, measured, strict=True)}
+
+
+def _arrays(batch: Batch) -> Batch:
+    return jax.tree.map(lambda x: x if hasattr(x, "dtype") else jnp.asarray(x), batch)
 
 
 def _value(loss_fn: Any, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
@@ -181,22 +198,34 @@ def _without_frozen(layers: Sequence[Layer], state: TrainState) -> tuple[Layer, 
     return tuple(each._replace(leaves=tuple(i for i in each.leaves if i not in frozen)) for each in layers)
 
 
-def _state_of(layer: Layer, values: list[jax.Array], mask: Any) -> list[jax.Array]:
+def _rows(mask: Any, count: int) -> jax.Array:
+    """The mask for an activation's rows, of which an example may have several (a sequence, flattened)."""
+    if mask is None or count % len(mask):
+        return jnp.ones(count)
+    return jnp.repeat(jnp.asarray(mask).astype(float), count // len(mask))
+
+
+def _state_of(layer: Layer, values: list[tuple[str, jax.Array]], mask: Any) -> list[jax.Array]:
     """Mean and spread of a layer's activation, share of saturated entries, share of dead units."""
     nothing = jnp.full((), jnp.nan, float)
     if layer.tap is None:
         return [nothing] * 4
-    a = jnp.moveaxis(values[layer.tap.index], layer.tap.rows, 0).astype(float)
-    a = a.reshape(a.shape[0], -1, a.shape[-1] if a.ndim > 1 else 1)
-    rows = jnp.ones(len(a)) if mask is None or len(mask) != len(a) else jnp.asarray(mask).astype(float)
-    weights = jnp.broadcast_to(rows[:, None, None], a.shape) / (jnp.sum(rows) * a[0].size)
+    kinds = [kind for kind, _ in values]
+    if layer.tap.index >= len(kinds) or kinds[layer.tap.index] != layer.tap.kind:
+        raise ValueError(
+            f"flow: the loss must compute what it was laid out for ({layer.tap}), got the activations {kinds}"
+        )
+    a = jnp.moveaxis(values[layer.tap.index][1], layer.tap.rows, 0).astype(float)
+    a = a.reshape(len(a), -1)
+    rows = _rows(mask, len(a))
+    weights = jnp.broadcast_to(rows[:, None], a.shape) / (jnp.sum(rows) * a.shape[1])
     mean = jnp.sum(weights * a)
     spread = jnp.sqrt(jnp.sum(weights * (a - mean) ** 2))
     saturated = dead = nothing
     if layer.tap.kind in BOUNDED:
         saturated = jnp.sum(weights * (SLOPES[layer.tap.kind](a) < SATURATED))
     if layer.tap.kind in RECTIFIERS:
-        dead = jnp.mean(jnp.all((a == 0) | (rows == 0)[:, None, None], axis=(0, 1)).astype(float))
+        dead = jnp.mean(jnp.all((a == 0) | (rows == 0)[:, None], axis=0).astype(float))
     return [mean, spread, saturated, dead]
 
 
@@ -209,7 +238,7 @@ class Flow:
     activation_mean     over units and examples
     activation_std      likewise
     saturated           share of (unit, example) whose slope is below 5 % of the largest: sigmoid, tanh and their kin
-    dead                share of units that give 0 for every example: relu
+    dead                share of units that give 0 for every example: relu (of a feature map each place is a unit)
     """
 
     layers: tuple[Layer, ...]
@@ -225,6 +254,8 @@ class Flow:
         """(layers,) each: of a run the last look."""
         if self.gradient_norm.ndim == 1:
             return self
+        if not len(self.gradient_norm):
+            return dataclasses.replace(self, **{name: np.full(len(self.layers), np.nan) for name in MEASURES})
         looked = np.flatnonzero(~np.isnan(self.gradient_norm).all(axis=1))
         row = int(looked[-1]) if looked.size else -1
         return dataclasses.replace(self, **{name: getattr(self, name)[row] for name in MEASURES})
@@ -315,7 +346,7 @@ def _of_updates(flow: Flow) -> Iterator[str]:
     for i, ratio in enumerate(flow.update_ratio):
         if ratio > LARGE_UPDATE:
             yield f"layer {i + 1}: one step moves it by {100 * ratio:.0f} % of its size; try a smaller learning rate"
-        elif ratio < SMALL_UPDATE:
+        elif 0 < ratio < SMALL_UPDATE:
             yield f"layer {i + 1}: one step moves it by {ratio:.0e} of its size: it hardly learns; try a larger rate"
 
 

@@ -329,7 +329,7 @@ def _keeps(equation: Any, node: Node) -> bool:
 
 def name_of(equation: Any, inner: Any) -> str:
     """The operation, or the user's name of a function with its own derivative."""
-    name = equation.params.get("name", equation.primitive.name)
+    name = equation.params.get("name") or equation.primitive.name
     if name.startswith("custom_") and inner is not None:
         debug = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
         return getattr(debug, "func_name", None) or name

@@ -7,6 +7,7 @@ the layer met last. Inside loops and branches nothing is looked for.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,17 +22,20 @@ from gdjax.backprop.graph import INLINED, name_of
 
 BOUNDED = ("tanh", "sigmoid", "soft_sign", "hard_tanh")  # units that can saturate
 RECTIFIERS = ("relu", "relu6")  # units that can die
-OTHERS = ("leaky_relu", "elu", "selu", "celu", "silu", "mish", "softplus")
+OTHERS = ("leaky_relu", "elu", "selu", "celu", "silu", "mish", "softplus", "hard_sigmoid", "hard_silu")
 CLOSED = ("logaddexp", "log_softmax", "logsumexp", "softmax", "log_sigmoid")  # of a loss: not looked into
+DATA: frozenset[str] = frozenset()
+CONSTANT = frozenset(["constant"])
+PRODUCTS = ("dot_general", "conv_general_dilated")
 OPENED = (*INLINED, "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 
 
 class Tap(NamedTuple):
-    """One activation of a computation."""
+    """One activation of a computation, with the examples along one of its axes."""
 
     index: int  # among all of it, in the order of evaluation
     kind: str
-    rows: int  # the axis of the examples
+    rows: int  # that axis
 
 
 class Layer(NamedTuple):
@@ -48,6 +52,8 @@ def find_layers(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> tuple[
     Args:
         f: any JAX function of both; the rows of the batch are its leading axis. The axis of the examples in an activation is
             the one that grows with the batch, wherever vmap has put it.
+        params: arrays that share all but the last step of their path are a layer; at the top of the tree, those that share
+            the number in their name.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     groups: dict[str, list[int]] = {}
@@ -58,7 +64,7 @@ def find_layers(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> tuple[
     closed = jax.make_jaxpr(f)(params, batch)
     survey = _Survey()
     origins = [frozenset([owner[i]] if i in owner else []) for i in range(len(leaves))]
-    survey.walk(closed.jaxpr, [*origins, *[frozenset()] * (len(closed.jaxpr.invars) - len(leaves))])
+    survey.walk(closed.jaxpr, [*origins, *[DATA] * (len(closed.jaxpr.invars) - len(leaves))])
     order = [*survey.met, *(name for name in groups if name not in survey.met)]
     rows = _row_axes(f, params, batch)
     return tuple(
@@ -66,50 +72,74 @@ def find_layers(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> tuple[
     )
 
 
-def activations(f: Callable[..., Any], *args: Any) -> list[jax.Array]:
-    """The values of all activations in f(*args), in the order of evaluation."""
+def activations(f: Callable[..., Any], *args: Any) -> list[tuple[str, jax.Array]]:
+    """(kind, value) of all activations in f(*args), in the order of evaluation."""
     closed = jax.make_jaxpr(f)(*args)
-    found: list[jax.Array] = []
+    found: list[tuple[str, jax.Array]] = []
     _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args), found)
     return found
 
 
 def _layer_name(path: tuple) -> str:
     """The place of a leaf without its last step; of a leaf at the top the number in its name, w1 and b1 being layer 1."""
+    if path[-1] == jax.tree_util.GetAttrKey("value"):  # of a Variable of Flax NNX
+        path = path[:-1]
     if len(path) > 1:
         return tree.path_string(path[:-1])
     number = re.search(r"\d+", tree.path_string(path))
     return number.group() if number else "parameters"
 
 
-def _tap_of(name: str, is_last: bool, taps: list[tuple[str, str]], rows: list[int]) -> Tap | None:
+def _tap_of(name: str, is_last: bool, taps: list[tuple[str, str]], rows: list[int | None]) -> Tap | None:
     """The last activation of a layer; of the last layer only one that is bounded: the rest belongs to the loss."""
-    own = [i for i, (kind, layer) in enumerate(taps) if layer == name and (kind in BOUNDED or not is_last)]
-    return Tap(own[-1], taps[own[-1]][0], rows[own[-1]]) if own else None
+    for i in reversed(range(len(taps))):
+        (kind, layer), axis = taps[i], rows[i]
+        if layer == name and axis is not None and (kind in BOUNDED or not is_last):
+            return Tap(i, kind, axis)
+    return None
 
 
-def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int]:
-    """Of each activation the axis that grows with the batch; 0 where none does."""
-    longer = jax.tree.map(lambda x: jax.ShapeDtypeStruct((np.shape(x)[0] + 1, *np.shape(x)[1:]), x.dtype), batch)
-    as_it_is, grown = (jax.eval_shape(lambda p, b: activations(f, p, b), params, b) for b in (batch, longer))
-    differ = (np.not_equal(x.shape, y.shape) for x, y in zip(as_it_is, grown, strict=True))
-    return [int(np.argmax(axes)) for axes in differ]
+def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int | None]:
+    """Of each activation the axis that grows with the batch, None where none does."""
+    shapes = _shapes(f, params, batch)
+    try:
+        grown = _shapes(f, params, jax.tree.map(_doubled, batch))
+    except Exception:  # a loss for one size of batch: the rows are what is as long as they
+        count = max(np.shape(x)[0] for x in jax.tree.leaves(batch) if np.ndim(x))
+        grown = [tuple(0 if n == count else n for n in shape) for shape in shapes]
+    differ = [np.not_equal(one, other) for one, other in zip(shapes, grown, strict=True)]
+    return [int(np.argmax(axes)) if np.any(axes) else None for axes in differ]
+
+
+def _doubled(x: Any) -> Any:
+    """The shape of twice the rows."""
+    return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype) if np.ndim(x) else x
+
+
+def _shapes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[tuple[int, ...]]:
+    values = jax.eval_shape(lambda p, b: [value for _, value in activations(f, p, b)], params, batch)
+    return [value.shape for value in values]
 
 
 class _Survey:
-    """Walks a jaxpr for what meets what: the layers in order, and the activations with the layer before each."""
+    """Walks a jaxpr for what meets what: the layers in order, and the activations with the layer before each.
+
+    The origin of a variable is the set of layers whose parameters alone it is made of, DATA (none), or CONSTANT.
+    """
 
     def __init__(self) -> None:
         self.met: list[str] = []
         self.latest = ""
+        self.size = 0  # of what the latest layer gave
         self.taps: list[tuple[str, str]] = []
 
     def walk(self, jaxpr: Any, inputs: list[frozenset[str]]) -> list[frozenset[str]]:
-        """The layers whose parameters alone each output is made of, given those of the inputs."""
-        origins: dict[Any, frozenset[str]] = dict(zip(jaxpr.invars, inputs, strict=True))
+        """The origins of a jaxpr's outputs, given those of its inputs."""
+        origins: dict[Any, frozenset[str]] = dict.fromkeys(jaxpr.constvars, CONSTANT)
+        origins.update(zip(jaxpr.invars, inputs, strict=True))
 
         def of(atom: Any) -> frozenset[str]:
-            return frozenset() if isinstance(atom, core.Literal) else origins.get(atom, frozenset())
+            return CONSTANT if isinstance(atom, core.Literal) else origins[atom]
 
         for equation, kind, inner in _equations(jaxpr):
             taken = [of(atom) for atom in equation.invars]
@@ -118,21 +148,34 @@ class _Survey:
             else:
                 given = [self._combined(equation, taken)] * len(equation.outvars)
             if kind is not None:
-                self.taps.append((kind, self.latest))
+                of_units = given[0] == DATA and (equation.primitive.name != "max" or self._is_full(equation))
+                self.taps.append((kind, self.latest if of_units else ""))
             origins.update(zip(equation.outvars, given, strict=True))
         return [of(atom) for atom in jaxpr.outvars]
 
+    def _is_full(self, equation: Any) -> bool:
+        """Whether a maximum with 0 is of every unit: that of a normalisation's variance is of fewer numbers."""
+        return math.prod(equation.outvars[0].aval.shape) == self.size
+
     def _combined(self, equation: Any, taken: list[frozenset[str]]) -> frozenset[str]:
-        """What is made of parameters alone still is parameters; where they meet data, their layers are met."""
-        variables = [o for atom, o in zip(equation.invars, taken, strict=True) if not isinstance(atom, core.Literal)]
-        layers = frozenset().union(*variables)
-        if variables and all(variables):
+        """The origin of an output: parameters that are cast, scaled or masked still are; where they meet data, layers do."""
+        inputs = list(zip(equation.invars, taken, strict=True))
+        if equation.primitive.name == "select_n":
+            del inputs[0]  # what chooses is in neither
+        origins = [origin for _, origin in inputs]
+        layers = frozenset().union(*origins) - CONSTANT
+        if not layers:
+            return DATA if DATA in origins else CONSTANT
+        own_shapes = {atom.aval.shape for atom, origin in inputs if origin & layers}
+        masked = equation.primitive.name not in PRODUCTS and own_shapes == {x.aval.shape for x in equation.outvars}
+        if DATA not in origins and (CONSTANT not in origins or masked):
             return layers
+        self.size = math.prod(equation.outvars[0].aval.shape)
         for name in sorted(layers):
             self.latest = name
             if name not in self.met:
                 self.met.append(name)
-        return frozenset()
+        return DATA
 
 
 def _equations(jaxpr: Any) -> Iterator[tuple[Any, str | None, tuple[Any, Any] | None]]:
@@ -171,7 +214,7 @@ def _gates(jaxpr: Any) -> set[Any]:
     }
 
 
-def _evaluate(jaxpr: Any, consts: Any, args: list[Any], found: list[jax.Array]) -> list[Any]:
+def _evaluate(jaxpr: Any, consts: Any, args: list[Any], found: list[tuple[str, jax.Array]]) -> list[Any]:
     values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
     def read(atom: Any) -> Any:
@@ -185,6 +228,6 @@ def _evaluate(jaxpr: Any, consts: Any, args: list[Any], found: list[jax.Array]) 
             answer = equation.primitive.bind(*taken, **equation.primitive.get_bind_params(equation.params))
             given = answer if equation.primitive.multiple_results else [answer]
         if kind is not None:
-            found.append(given[0])
+            found.append((kind, given[0]))
         values.update(zip(equation.outvars, given, strict=True))
     return [read(atom) for atom in jaxpr.outvars]

@@ -103,9 +103,7 @@ def leafwise(
         for name in like_params:
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
         count = None if state.count is None else state.count + 1
-        now: dict[str, Any] = {
-            name: value(state.count) if callable(value) else value for name, value in numbers.items()
-        }
+        now: dict[str, Any] = {name: _at(state.count, value) for name, value in numbers.items()}
         now["minus_rate"] = -now["learning_rate"]  # turned once, not leaf by leaf
         step = _step if slots else _short_step  # a rule without a slot is so short that a call would cost more
 
@@ -129,7 +127,15 @@ def leafwise(
     lifted.with_mask = lambda other: leafwise(
         rule, learning_rate, slots=slots, mask=other, masks=masks, static=static, **hyperparameters
     )
+    if "weight_decay" in numbers and not {"p", "weight_decay", "learning_rate"} & set(names):
+        rest = {name: value for name, value in hyperparameters.items() if name != "weight_decay"}
+        lifted.undecayed = lambda: leafwise(rule, learning_rate, slots=slots, masks=masks, static=static, **rest)
+        lifted.decay = lambda count: _at(count, numbers["learning_rate"]) * _at(count, numbers["weight_decay"])
     return lifted
+
+
+def _at(count: Any, number: Any) -> Any:
+    return number(count) if callable(number) else number
 
 
 class Lifted(tuple[Callable, Callable]):
@@ -137,6 +143,10 @@ class Lifted(tuple[Callable, Callable]):
 
     mask: Any
     with_mask: Callable[[Any], Lifted]  # the same rule, other leaves decay
+    decay: Callable[[Any], Any] | None = (
+        None  # count -> the share of p that a step takes off, where that is all p is for
+    )
+    undecayed: Callable[[], Lifted]  # the same rule without it
 
 
 _COMMON = frozenset({"g", "p", "t", "learning_rate", "weight_decay"})

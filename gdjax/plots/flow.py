@@ -44,7 +44,7 @@ def layer_flow(flow: Flow, title: str = "", epoch: ArrayLike | None = None) -> F
         epoch: (evaluations,) of a run, for the axis; None counts evaluations.
     """
     over_run = flow.gradient_norm.ndim == 2
-    panels = [panel for panel in PANELS if not np.isnan(getattr(flow, panel.name)).all()]
+    panels = [panel for panel in PANELS if panel is PANELS[0] or not np.isnan(getattr(flow, panel.name)).all()]
     picture = style.figure(0.6 + HEIGHT * len(panels), title)
     stack = picture.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     x = np.arange(1, 1 + len(flow.gradient_norm)) if epoch is None or not over_run else np.asarray(epoch)

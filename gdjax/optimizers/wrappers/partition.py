@@ -108,6 +108,12 @@ class PartitionState(NamedTuple):
     labels: Static  # one per leaf; part of the structure
     inner_states: dict[str, Any]
 
+    @property
+    def trained(self) -> Static:
+        """As that of `freeze`: an optimizer that is None has no state at all."""
+        frozen = {name for name, state in self.inner_states.items() if type(state) is tuple and not state}
+        return Static(tuple(label not in frozen for label in self.labels.value))
+
     def evaluation_params(self, params: Any) -> Any:
         for name, state in self.inner_states.items():
             params = _evaluation_params(state, params, [label == name for label in self.labels.value])

@@ -62,12 +62,16 @@ def stacked(inner):
         updates: list[Any] = [None] * len(leaves)
         slots: dict[str, list[Any]] = {name: [] for name in state.slots}
         for k, (decays, members) in enumerate(_plan(grads if params is None else params, pair.mask)):
-            row_update = jax.vmap(pair.with_mask(decays)[1], in_axes=(0, _AXES, 0), out_axes=(0, _AXES))
+            apart = beside is not None and _decays_apart(pair, leaves[members[0]], beside[members[0]])
+            row_pair = pair.undecayed() if apart else pair.with_mask(decays)
+            row_update = jax.vmap(row_pair[1], in_axes=(0, _AXES, 0), out_axes=(0, _AXES))
             before = OptState(state.count, {name: stacks[k] for name, stacks in state.slots.items()})
-            p = None if beside is None else _stack(beside, members)
+            p = None if beside is None or apart else _stack(beside, members)
             u, new = row_update(_stack(leaves, members), before, p)
             for row, i in enumerate(members):
                 updates[i] = jax.lax.index_in_dim(u, row, keepdims=False)
+                if apart and decays:
+                    updates[i] -= jnp.asarray(pair.decay(state.count), beside[i].dtype) * beside[i]
             for name, stacks in slots.items():
                 stacks.append(new.slots[name])
         count = None if state.count is None else state.count + 1
@@ -83,6 +87,14 @@ def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
     for i, (x, decay) in enumerate(zip(jax.tree.leaves(like), decays, strict=True)):
         alike.setdefault((jnp.shape(x), jnp.result_type(x), decay), []).append(i)
     return [(key[-1], ids[i : i + WIDTH]) for key, ids in alike.items() for i in range(0, len(ids), WIDTH)]
+
+
+def _decays_apart(pair: Lifted, g: Any, p: Any) -> bool:
+    """Whether the decay may be left to each leaf, whose p + u reads p anyway: then no parameter need be stacked.
+
+    In 16 bits it may not: there the sum is rounded once, after the decay.
+    """
+    return pair.decay is not None and jnp.result_type(g) == jnp.result_type(p) == tree.arithmetic_dtype(g)
 
 
 def _stack(leaves: list[Any], members: list[int]) -> jax.Array:
