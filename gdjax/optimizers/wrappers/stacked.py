@@ -58,20 +58,20 @@ def stacked(inner):
         del extra_args
         _check_trees("stacked", grads, params, needs_params=False)
         leaves, structure = jax.tree.flatten(grads)
-        beside = None if params is None else jax.tree.leaves(params)
+        beside: list[Any] = [None] * len(leaves) if params is None else jax.tree.leaves(params)
         updates: list[Any] = [None] * len(leaves)
         slots: dict[str, list[Any]] = {name: [] for name in state.slots}
         for k, (decays, members) in enumerate(_plan(grads if params is None else params, pair.mask)):
-            apart = beside is not None and _decays_apart(pair, leaves[members[0]], beside[members[0]])
-            row_pair = pair.undecayed() if apart else pair.with_mask(decays)
+            decay = _decay_apart(pair, leaves[members[0]], beside[members[0]], state.count)
+            row_pair = pair.with_mask(decays) if decay is None else pair.undecayed()
             row_update = jax.vmap(row_pair[1], in_axes=(0, _AXES, 0), out_axes=(0, _AXES))
             before = OptState(state.count, {name: stacks[k] for name, stacks in state.slots.items()})
-            p = None if beside is None or apart else _stack(beside, members)
+            p = None if params is None or decay is not None else _stack(beside, members)
             u, new = row_update(_stack(leaves, members), before, p)
             for row, i in enumerate(members):
                 updates[i] = jax.lax.index_in_dim(u, row, keepdims=False)
-                if apart and decays:
-                    updates[i] -= jnp.asarray(pair.decay(state.count), beside[i].dtype) * beside[i]
+                if decays and decay is not None:
+                    updates[i] -= decay * beside[i]
             for name, stacks in slots.items():
                 stacks.append(new.slots[name])
         count = None if state.count is None else state.count + 1
@@ -89,12 +89,14 @@ def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
     return [(key[-1], ids[i : i + WIDTH]) for key, ids in alike.items() for i in range(0, len(ids), WIDTH)]
 
 
-def _decays_apart(pair: Lifted, g: Any, p: Any) -> bool:
-    """Whether the decay may be left to each leaf, whose p + u reads p anyway: then no parameter need be stacked.
+def _decay_apart(pair: Lifted, g: Any, p: Any, count: Any) -> jax.Array | None:
+    """The share of p that a step takes off, if that may be left to each leaf, whose p + u reads p anyway.
 
-    In 16 bits it may not: there the sum is rounded once, after the decay.
+    Then no parameter need be stacked. In 16 bits it may not: there the sum is rounded once, after the decay.
     """
-    return pair.decay is not None and jnp.result_type(g) == jnp.result_type(p) == tree.arithmetic_dtype(g)
+    if pair.decay is None or p is None or not g.dtype == p.dtype == tree.arithmetic_dtype(g):
+        return None
+    return jnp.asarray(pair.decay(count), jnp.finfo(p.dtype).dtype)
 
 
 def _stack(leaves: list[Any], members: list[int]) -> jax.Array:
