@@ -73,6 +73,21 @@ def test_train_evaluate_predict(place):
     assert (place / "out.csv").read_text() == out
 
 
+def test_the_flow_of_a_run(place):
+    words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4]
+    code, out, err = gdjax("train", "iris", *words, "--flow", "--out", "run")
+    assert (code, err) == (0, "") and (place / "run" / "flow.png").exists()
+    table = [line.split() for line in out.splitlines() if "sigmoid  " in line]
+    assert [row[:3] for row in table] == [["1", "[0]", "sigmoid"], ["2", "[1]", "sigmoid"]]
+    assert "layer 1" in out or "gradients reach all layers" in out
+    seen = load_run(place / "run").history
+    assert len(seen) == 2 and all(
+        len(row["flow_gradient_norm"]) == 3 and min(row["flow_gradient_norm"]) > 0 for row in seen
+    )
+    assert seen[0]["flow_dead"] == [None] * 3
+    assert gdjax("evaluate", "run")[0] == 0
+
+
 def test_a_run_reads_back_to_the_same_numbers():
     for dtype in ("float32", "bfloat16"):
         assert gdjax("train", "wine", *QUICK, "--dtype", dtype, "--out", dtype)[0] == 0

@@ -301,7 +301,7 @@ def matrices(params):
     [
         gd.sgd(0.1),
         gd.adam(gd.schedules.cosine(0.1, 10)),
-        gd.adamw(0.1, weight_decay=0.3, mask=matrices),
+        gd.adamw(gd.schedules.cosine(0.1, 10), weight_decay=0.3, mask=matrices),
         gd.adamw(
             0.1,
             weight_decay=gd.schedules.constant(0.3),
