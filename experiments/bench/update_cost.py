@@ -4,8 +4,9 @@ Optimizer by optimizer and shape by shape, ours and Optax's take turns, paramete
 to copy the parameters and the state once (no update can be faster than its memory), torch's fused AdamW where torch is
 installed, and `stacked(...)`, which treats leaves of one shape as one array. Ratios are ours / Optax, the median of the
 rounds with the interval that holds it in 96 % of cases (the 4th and the 12th of 15). Expected: no interval above 1.05 for
-the step or for trace + lower + compile; stacked at most 0.5 of Optax's step on 1,000 leaves. About 40 minutes on 2 cores;
---only and --shapes choose a part of it.
+the step or for trace + lower + compile; stacked at most 0.5 of Optax's step on 1,000 leaves. Where compiling takes long its
+rounds are fewer, 3 at least (--budget); the number of rounds is printed. About 40 minutes on 2 cores; --only and --shapes
+choose a part of it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ OPTIMIZERS: dict[str, tuple[Callable, Callable]] = {
     "muon": (gd.muon, contrib.muon),
 }
 BOUND = 1.05
+LEAST = 3  # rounds of compilation
 
 
 def leaves_of(name: str, shape: str) -> list[tuple[int, ...]]:
@@ -119,13 +121,15 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return float(np.median(ordered)), float(ordered[low]), float(ordered[-1 - low])
 
 
-def turns(calls: dict[str, Callable[[], float]], repeats: int) -> dict[str, np.ndarray]:
-    """What each call says it took, in turns."""
-    rounds = [{name: call() for name, call in calls.items()} for _ in range(repeats + 1)]
+def turns(calls: dict[str, Callable[[], float]], repeats: int, budget: float) -> dict[str, np.ndarray]:
+    """What each call says it took, in turns; once the budget of seconds is spent no more rounds than LEAST."""
+    began, rounds = time.perf_counter(), []
+    while len(rounds) <= (repeats if time.perf_counter() - began < budget else min(repeats, LEAST)):
+        rounds.append({name: call() for name, call in calls.items()})
     return {name: np.array([r[name] for r in rounds[1:]]) for name in calls}
 
 
-def measure(name: str, shape: str, repeats: int, compile_repeats: int) -> dict[str, Any]:
+def measure(name: str, shape: str, repeats: int, budget: float) -> dict[str, Any]:
     """All figures of one optimizer on one tree."""
     make, theirs = OPTIMIZERS[name]
     shapes = leaves_of(name, shape)
@@ -137,8 +141,9 @@ def measure(name: str, shape: str, repeats: int, compile_repeats: int) -> dict[s
     if name == "adamw" and (fused := torch_fused(shapes)) is not None:
         calls["torch"] = fused
     seconds = interleave(calls, repeats)
-    compiles = turns({who: compiling(optimizer, shapes) for who, optimizer in candidates.items()}, compile_repeats)
+    compiles = turns({who: compiling(optimizer, shapes) for who, optimizer in candidates.items()}, repeats, budget)
     figures: dict[str, Any] = {"ms": {who: float(np.median(s)) * 1e3 for who, s in seconds.items()}}
+    figures["compile rounds"] = len(compiles["optax"])
     figures["compile_s"] = {who: float(np.median(s)) for who, s in compiles.items()}
     for who in calls:
         figures[f"step: {who}/optax"] = interval(seconds[who] / seconds["optax"])
@@ -151,16 +156,16 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--only", nargs="*", default=list(OPTIMIZERS), choices=OPTIMIZERS, help="optimizers")
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=SHAPES, help="trees")
-    parser.add_argument("--compile-repeats", type=int, default=None, help="rounds of compilation; as --repeats")
+    parser.add_argument("--budget", type=float, default=60, help="seconds after which no further compilation begins")
     options = parser.parse_args()
     found: dict[str, Any] = {}
     slow = []
     for shape in options.shapes:
         print(f"\n{SHAPES[shape][0]} x {SHAPES[shape][1]}, float32" + " (muon: 1 x (1024, 1024))" * (shape == "large"))
-        head = f"  {'':<10}{'ms':>9}{'copy':>9}{'compile s':>11}"
+        head = f"  {'':<10}{'ms':>9}{'copy':>9}{'compile s':>11}{'rounds':>8}"
         print(f"{head}   step / Optax                compile / Optax             others step / Optax")
         for name in options.only:
-            figures = measure(name, shape, options.repeats, options.compile_repeats or options.repeats)
+            figures = measure(name, shape, options.repeats, options.budget)
             found[f"{name}, {shape}"] = figures
             ratios = [figures[f"{what}: ours/optax"] for what in ("step", "compile")]
             slow += [f"{name}, {shape}" for _, low, _ in ratios if low > BOUND]
@@ -170,7 +175,7 @@ def main() -> None:
                 others.append(f"(stacked compiles in {figures['compile_s']['stacked']:.1f} s)")
             ms, seconds = figures["ms"], figures["compile_s"]["ours"]
             print(
-                f"  {name:<10}{ms['ours']:>9.2f}{ms['copy']:>9.2f}{seconds:>11.2f}{shown}   {' '.join(others)}",
+                f"  {name:<10}{ms['ours']:>9.2f}{ms['copy']:>9.2f}{seconds:>11.2f}{figures['compile rounds']:>8}{shown}   {' '.join(others)}",
                 flush=True,
             )
     print("\nslower than 1.05 of Optax: " + (", ".join(slow) or "none"))
