@@ -28,13 +28,14 @@ def test_readme_table_of_optimizers_is_fresh():
 
 def test_readme_code_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     out = capsys.readouterr().out
     assert "mlp((64, 64, 10))" in out and "parameters are kept" in out and "sign_momentum(0.001, decay=0.95)" in out
     assert "CONVERGED after 623 steps" in out and "(3.6, -1.8)" in out and "-1.33333" in out
+    assert "layer 1 receives" in out and "a sigmoid passes on at most 0.25" in out
 
 
 def test_readme_names_every_module():
@@ -43,6 +44,13 @@ def test_readme_names_every_module():
     packages = {path.parent.name for path in Path(gd.__file__).parent.glob("*/__init__.py")}
     assert not [name for name in modules if f"{name}.py" not in text]
     assert not [name for name in packages if f"{name}/" not in text]
+
+
+def test_every_experiment_is_named():
+    text = README.read_text()
+    section = text[text.index("## Experiments") : text.index("## Optimizers")]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert named == {path.stem for path in (README.parent / "experiments").glob("*.py")} - {"__init__", "lab"}
 
 
 if __name__ == "__main__":

@@ -173,11 +173,9 @@ def main() -> None:
             others = [f"{w} {figures[f'step: {w}/optax'][0]:.2f}" for w in ("stacked", "torch") if w in figures["ms"]]
             if "stacked" in figures["compile_s"]:
                 others.append(f"(stacked compiles in {figures['compile_s']['stacked']:.1f} s)")
-            ms, seconds = figures["ms"], figures["compile_s"]["ours"]
-            print(
-                f"  {name:<10}{ms['ours']:>9.2f}{ms['copy']:>9.2f}{seconds:>11.2f}{figures['compile rounds']:>8}{shown}   {' '.join(others)}",
-                flush=True,
-            )
+            ms, seconds, rounds = figures["ms"], figures["compile_s"]["ours"], figures["compile rounds"]
+            row = f"  {name:<10}{ms['ours']:>9.2f}{ms['copy']:>9.2f}{seconds:>11.2f}{rounds:>8}{shown}"
+            print(f"{row}   {' '.join(others)}", flush=True)
     print("\nslower than 1.05 of Optax: " + (", ".join(slow) or "none"))
     write(options.json, found)
 
