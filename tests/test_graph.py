@@ -159,3 +159,18 @@ def test_renderings_name_every_node(tmp_path):
 
     with pytest.raises(ValueError, match="at most 120 nodes"):
         computation(graph(long, 1.0))
+
+
+def test_a_long_graph_is_broken_into_lines():
+    def chain(x):
+        for _ in range(9):
+            x = jnp.sin(x)
+        return x
+
+    found = graph(chain, 1.0)
+    picture = computation(found)
+    assert picture.get_size_inches()[0] < 7.5 * 1.75
+    heights = {round(text.get_position()[1], 2) for text in picture.axes[0].texts if "sin(" in text.get_text()}
+    assert len(heights) == 2  # ten columns in two lines
+    alone = [text.get_text() for text in picture.axes[0].texts if text.get_text() == found.nodes[4].name]
+    assert len(alone) == 1  # the name that the edge from the first line to the second ends in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -19,6 +20,7 @@ from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
 
 WIDE, HIGH = 1.75, 1.25  # inches of a column and of a row
 BOX = (1.25, 0.78)
+COLUMNS = 7  # of a line; longer graphs go on in the next, as text does
 MOST = 120  # nodes that can be told apart
 PLUMBING = ("broadcast_in_dim", "reshape", "convert_element_type", "squeeze", "copy", "expand_dims")
 
@@ -27,14 +29,15 @@ def computation(graph: Graph, title: str = "") -> Figure:
     """The graph from left to right: each box names a node, its value in blue and its adjoint in red.
 
     Arrays are shown by their shape, their norms, and small maps of the sizes of their entries. What only changes a shape is
-    left out, and so is what no derivative flows through, except data; numbers are written into the formulas.
+    left out, and so is what no derivative flows through, except data; numbers are written into the formulas. A long graph is
+    broken into lines; an edge from one to the next ends in the name of the node that it comes from.
 
     Raises: ValueError for more than 120 nodes.
     """
     nodes = _worth_drawing(graph)
     if len(nodes) > MOST:
         raise ValueError(f"computation: at most {MOST} nodes can be drawn, got {len(nodes)}; print the graph instead")
-    places = _places(graph, nodes)
+    lines, places = _broken(_places(graph, nodes))
     columns, rows = (1 + max(spot[k] for spot in places.values()) for k in (0, 1))
     picture = style.figure(max(rows * HIGH, 2.0) + 0.4, title)
     scale = max(columns * WIDE, style.WIDTH)
@@ -46,8 +49,10 @@ def computation(graph: Graph, title: str = "") -> Figure:
     spots = {i: (x * WIDE, (rows - 1 - y) * HIGH) for i, (x, y) in places.items()}
     for node in nodes:
         for i, local in zip(node.inputs, node.local, strict=True):
-            if i in spots:
+            if i in spots and lines[i] == lines[node.index]:
                 _draw_edge(axes, spots[i], spots[node.index], local)
+            elif i in spots:
+                _draw_break(axes, spots[i], spots[node.index], graph.nodes[i].name)
     for node in nodes:
         _draw_node(axes, graph, node, spots[node.index])
     return picture
@@ -99,6 +104,28 @@ def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
             row.update({i: float(k) for k, i in enumerate(layer)})
     tallest = max(len(layer) for layer in layers.values())
     return {i: (c, k + (tallest - len(layer)) / 2) for c, layer in layers.items() for k, i in enumerate(layer)}
+
+
+def _broken(places: dict[int, tuple[int, float]]) -> tuple[dict[int, int], dict[int, tuple[int, float]]]:
+    """The line of each node, and its column and row where the lines stand one below the other."""
+    columns = 1 + max(column for column, _ in places.values())
+    per_line = math.ceil(columns / math.ceil(columns / COLUMNS))
+    lines = {i: column // per_line for i, (column, _) in places.items()}
+    top, broken = 0.0, {}
+    for line in range(1 + max(lines.values())):
+        rows = {i: places[i][1] for i in places if lines[i] == line}
+        broken |= {i: (places[i][0] % per_line, top + row - min(rows.values())) for i, row in rows.items()}
+        top += 1 + max(rows.values()) - min(rows.values())
+    return lines, broken
+
+
+def _draw_break(axes: Axes, start: tuple[float, float], end: tuple[float, float], name: str) -> None:
+    """An edge that goes on in another line: out of the one box, and into the other from a name."""
+    look = {"arrowstyle": "-|>", "mutation_scale": 9, "color": MUTED, "linewidth": 0.9, "linestyle": (0, (3, 2))}
+    half, reach = BOX[0] / 2, 0.85
+    for (x, y), tail, head in ((start, half, reach), (end, -reach, -half)):
+        axes.add_patch(FancyArrowPatch((x + tail, y), (x + head, y), **look))
+    axes.text(end[0] - reach, end[1], name, fontsize=SMALL - 1, color=INK, ha="right", va="center", parse_math=False)
 
 
 def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float], local: Any) -> None:
@@ -157,7 +184,7 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
 def _formula(graph: Graph, node: Node) -> str:
     """A formula of names and numbers; an operation that has neither by its name alone."""
     text = graph.formula(node)
-    return text if len(text) <= 11 else node.op
+    return text if len(text) <= 12 else node.op
 
 
 def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:
