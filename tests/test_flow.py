@@ -379,7 +379,7 @@ def taken_first(loss, params):
     return X[rows[0]], Y[rows[0]]
 
 
-@pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.sam(gd.sgd(0.1), rho=0.05), optax.sgd(0.1)], ids=str)
+@pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.sam(gd.sgd(0.1), rho=0.05), optax.sgd(0.1)])
 def test_the_first_update_of_any_optimizer(optimizer):
     loss, params = network()
     assert (flow(loss, params, (X, Y), optimizer).update_ratio > 0).all()
