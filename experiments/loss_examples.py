@@ -113,34 +113,34 @@ def main() -> None:
         gap = {name: np.abs(both[:, 0] - both[:, 1]).max() for name, both in found.items()}
         rows = [(name, DERIVED[name][1], np.abs(both).max(), gap[name]) for name, both in found.items()]
         lab.table(("loss", "derivative", "largest", "off autodiff's"), rows)
-        claim, names = lab.claim, list(DERIVED)
-        claim(
+        names = list(DERIVED)
+        lab.claim(
             "the logarithms are base 10, cut after two decimals", all(logs[p][2] == said for p, said in PRINTED.items())
         )
-        claim("none of them is in nats", all(abs(logs[p][0] - said) > 0.06 for p, said in PRINTED.items()))
+        lab.claim("none of them is in nats", all(abs(logs[p][0] - said) > 0.06 for p, said in PRINTED.items()))
         nats = -np.log([p if y else 1 - p for y, p in PAIRS] + [CLASSES[RIGHT]])
         alike = np.allclose(np.array(list(costs.values())), nats[:, None], rtol=1e-12, atol=1e-14)
-        claim("gdjax's are nats, and three ways to each example agree", alike)
-        claim(
+        lab.claim("gdjax's are nats, and three ways to each example agree", alike)
+        lab.claim(
             "derivatives are as derived, to 1e-12 of their size",
             all(gap[n] <= 1e-12 * max(1, np.abs(found[n]).max()) for n in names),
         )
         pull = jax.grad(losses.softmax_cross_entropy)(np.log(CLASSES), RIGHT)
-        claim("through softmax it is p - y, here (0.3, 0.2, -0.5)", np.allclose(pull, [0.3, 0.2, -0.5], rtol=1e-12))
+        lab.claim("through softmax it is p - y, here (0.3, 0.2, -0.5)", np.allclose(pull, [0.3, 0.2, -0.5], rtol=1e-12))
         printed = np.array([y / P + (1 - y) / (P - 1) for y in (0, 1)])
-        claim(
+        lab.claim(
             "the backward table's g_y is minus the loss's derivative",
             np.allclose(printed, -found["cross-entropy"][:, 1]),
         )
         stuck, pulled = (abs(found[name][1, 1, 0]) for name in names[2:4])
-        claim("a sigmoid at p = 0.001 is pulled over 900 times as hard by the cross-entropy", pulled > 900 * stuck)
+        lab.claim("a sigmoid at p = 0.001 is pulled over 900 times as hard by the cross-entropy", pulled > 900 * stuck)
         above = ENTROPY(P, np.ones_like(P)) - quadratic(P, 1)
-        claim("the cross-entropy lies above the quadratic loss at every p", above.min() > 0)
-        claim(
+        lab.claim("the cross-entropy lies above the quadratic loss at every p", above.min() > 0)
+        lab.claim(
             "the hinge is 3 where the sign is wrong, 0.5 where it is right by 0.5",
             [b[3] for b in bounds] == [0, 0, 3, 3, 0.5],
         )
-        claim(
+        lab.claim(
             "only zero-one has no derivative to follow", [n for n in names if not found[n][:, 1].any()] == ["zero-one"]
         )
         lab.save(draw(), "loss_examples.png")

@@ -147,26 +147,26 @@ def main() -> None:
         shapes, kinds = ((4, 5, 2), (4, 6, 5, 3, 2)), y.astype(int)
         gaps = {shape: [networks_apart(shape, x, kinds, rate) for rate in (0.0, 0.1)] for shape in shapes}
         lab.table(("tanh or sigmoid network", "apart by", "after a step"), [(str(s), *gap) for s, gap in gaps.items()])
-        claim, z = lab.claim, np.linspace(-20, 20, 4001)
-        claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))
-        claim("orthogonal examples take as many as the bound, n", orthogonal == [10, 40])
+        z = np.linspace(-20, 20, 4001)
+        lab.claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))
+        lab.claim("orthogonal examples take as many as the bound, n", orthogonal == [10, 40])
         both = set(map(tuple, petals[y == 0])) & set(map(tuple, petals[y == 1]))
-        claim("irises of both kinds have the same petals, and the rule never ends", both and still > 0)
+        lab.claim("irises of both kinds have the same petals, and the rule never ends", both and still > 0)
         ended = run.stop.name == "CONVERGED"
-        claim("the neuron's descent does, with over five more of them right", ended and right[1] > right[0] + 5)
+        lab.claim("the neuron's descent does, with over five more of them right", ended and right[1] > right[0] + 5)
         params = {"w": np.array([[0.3], [-0.7]]), "b": np.array([0.2])}
         by_hand = backpropagate((params,), petals, y[:, None], "sigmoid", "binary_cross_entropy").gradients[0]
         delta = (jax.nn.sigmoid(NEURON.apply(params, petals)) - y) / len(y)
         folded = with_ones(petals).T @ delta[:, None]
         slope = jax.grad(neuron_loss)(params, petals, y)
         alike = [np.abs(fold_bias(slopes) - folded).max() for slopes in (by_hand, slope)]
-        claim("its gradient is x'(a - y)/n by hand, by backpropagation and by autodiff", max(alike) < 1e-14)
-        claim("the lecture's layer gives (-1, 24) before σ", np.array_equal(layer["identity"], [-1, 24]))
-        claim("its bias may be a row of the weights", np.array_equal(with_ones(INPUT) @ fold_bias(LAYER), [-1, 24]))
+        lab.claim("its gradient is x'(a - y)/n by hand, by backpropagation and by autodiff", max(alike) < 1e-14)
+        lab.claim("the lecture's layer gives (-1, 24) before σ", np.array_equal(layer["identity"], [-1, 24]))
+        lab.claim("its bias may be a row of the weights", np.array_equal(with_ones(INPUT) @ fold_bias(LAYER), [-1, 24]))
         identity = np.abs(jnp.tanh(z) - (2 * jax.nn.sigmoid(2 * z) - 1)).max()
-        claim("tanh(x) is 2 sigm(2x) - 1, to 1e-14", identity < 1e-14)
-        claim("so tanh networks are sigmoid networks, to 1e-12", max(gap[0] for gap in gaps.values()) < 1e-12)
-        claim("which one step of descent takes apart by over 0.05", min(gap[1] for gap in gaps.values()) > 0.05)
+        lab.claim("tanh(x) is 2 sigm(2x) - 1, to 1e-14", identity < 1e-14)
+        lab.claim("so tanh networks are sigmoid networks, to 1e-12", max(gap[0] for gap in gaps.values()) < 1e-12)
+        lab.claim("which one step of descent takes apart by over 0.05", min(gap[1] for gap in gaps.values()) > 0.05)
         lab.save(draw(bounds, mistakes, petals, y, run.params), "one_neuron.png")
 
 

@@ -163,22 +163,23 @@ def main() -> None:
         digit = jax.tree.map(lambda leaf: leaf[0, 0, 0], found["identity", 64][0].params)
         one, inputs = collapsed(digit), digits()[2][0]
         scores = models_of(64, 10)["identity"][0].apply(digit, inputs)
-        claim = lab.claim
         gap = np.abs(scores - (inputs @ one["w"] + one["b"])).max()
-        claim("two layers without activation are one linear map, to 1e-11", gap < 1e-11)
-        claim("from every start they end at the linear model's loss, to 1e-12", gaps.max() < 1e-12)
-        claim("and at its line, to 1e-5", lines.max() < 1e-5)
-        claim("in less than half of its steps at the same rate", np.all(steps[1] < steps[0] / 2))
+        lab.claim("two layers without activation are one linear map, to 1e-11", gap < 1e-11)
+        lab.claim("from every start they end at the linear model's loss, to 1e-12", gaps.max() < 1e-12)
+        lab.claim("and at its line, to 1e-5", lines.max() < 1e-5)
+        lab.claim("in less than half of its steps at the same rate", np.all(steps[1] < steps[0] / 2))
         near = abs(identity["digits"][0] - linear["digits"][0])
-        claim("on digits they are within 0.01 of the linear model", near < 0.01)
+        lab.claim("on digits they are within 0.01 of the linear model", near < 0.01)
         gains = {name: tanh[name][-1] - linear[name][0] for name in PLACES}
-        claim("tanh gains over 0.09 on moons, over 0.4 on circles", gains["moons"] > 0.09 and gains["circles"] > 0.4)
-        claim("and on digits between 0.005 and 0.03", 0.005 < gains["digits"] < 0.03)
+        lab.claim(
+            "tanh gains over 0.09 on moons, over 0.4 on circles", gains["moons"] > 0.09 and gains["circles"] > 0.4
+        )
+        lab.claim("and on digits between 0.005 and 0.03", 0.005 < gains["digits"] < 0.03)
         two, four = tanh["circles"][at(2)], tanh["circles"][at(4)]
-        claim("circles: under 0.8 with two hidden units, over 0.97 with four", two < 0.8 and four > 0.97)
+        lab.claim("circles: under 0.8 with two hidden units, over 0.97 with four", two < 0.8 and four > 0.97)
         flat = [np.ptp(tanh[name][at(8) :]) for name in ("moons", "circles")]
-        claim("from eight units on more change nothing on the plane, to 0.015", max(flat) < 0.015)
-        claim("two hidden units lose over 0.3 on digits", tanh["digits"][at(2)] < linear["digits"][0] - 0.3)
+        lab.claim("from eight units on more change nothing on the plane, to 0.015", max(flat) < 0.015)
+        lab.claim("two hidden units lose over 0.3 on digits", tanh["digits"][at(2)] < linear["digits"][0] - 0.3)
         kinds = {"linear": linear, "identity": identity, "tanh": tanh}
         scored = {(kind, name): values for kind, each in kinds.items() for name, values in each.items()}
         lab.save(draw(found, scored), "two_layers.png")

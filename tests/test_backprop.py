@@ -48,12 +48,12 @@ def network(sizes, seed, rows):
     return params, x, jnp.eye(sizes[-1])[rng.integers(0, sizes[-1], rows)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
-    st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    st.lists(st.sampled_from((1, 4)), min_size=2, max_size=5),  # few shapes: each is compiled anew
     st.lists(st.sampled_from(HIDDEN), min_size=3, max_size=3),
     st.sampled_from(ENDS),
-    st.integers(1, 5),
+    st.sampled_from((1, 3)),
     st.integers(0, 10_000),
 )
 def test_by_hand_is_jax_grad(sizes, hidden, end, rows, seed):
