@@ -89,12 +89,14 @@ def test_a_batch_is_the_mean_of_its_instances_and_the_pass_is_whole():
     whole = backpropagate(params, x, y)
     each = [backpropagate(params, a, b).gradients for a, b in zip(x, y, strict=True)]
     mean = jax.tree.map(lambda *g: sum(g) / len(g), *each)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), whole.gradients, mean)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15), whole.gradients, mean)
     assert [z.shape for z in whole.z] == [(6, 5), (6, 3)] and [a.shape for a in whole.a] == [(6, 4), (6, 5), (6, 3)]
     assert [d.shape for d in whole.delta] == [(6, 5), (6, 3)]
     np.testing.assert_allclose(whole.delta[-1], whole.a[-1] - y)  # where softmax and cross-entropy cancel
     jitted = jax.jit(backpropagate, static_argnames=("activations", "cost"))(params, x, y, ("tanh", "softmax"))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), jitted.gradients, whole.gradients)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15), jitted.gradients, whole.gradients
+    )
 
 
 def test_it_is_the_gradient_of_the_models_too():
@@ -121,7 +123,7 @@ def test_matrix_forms_and_folded_biases():
     loss = lambda x, w: jnp.sum(d_out * (x @ w))  # noqa: E731
     expected = jax.grad(loss, argnums=(0, 1))(x, params[0]["w"])
     for ours, theirs in zip(product_gradients(x, params[0]["w"], d_out), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(with_ones(x) @ fold_bias(params[0]), x @ params[0]["w"] + params[0]["b"], rtol=1e-12)
 
 
