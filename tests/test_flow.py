@@ -177,7 +177,7 @@ class TestOtherLibraries:
     def test_data_captured_as_a_constant_is_no_mask(self):
         params = {"w2": jnp.ones((4, 4)), "w1": jnp.ones((4, 4))}
         data = jnp.eye(4)
-        seen = flow(lambda p, b, k: jnp.mean(b @ jnp.tanh(data @ p["w2"]) @ p["w1"]), params, X)
+        seen = flow(lambda p, b, k: jnp.mean(b @ (jnp.tanh(data @ p["w2"]) @ p["w1"])), params, X)
         assert [layer.name for layer in seen.layers] == ["2", "1"]
 
     @pytest.mark.parametrize("norm", [nn.LayerNorm, lambda: nn.BatchNorm(use_running_average=False)])

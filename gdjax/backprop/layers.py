@@ -100,7 +100,7 @@ def _tap_of(name: str, is_last: bool, taps: list[tuple[str, str]], rows: list[in
 
 
 def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int | None]:
-    """Of each activation the axis that grows with the batch, None where none does."""
+    """Of each activation the axis that grows with the batch, None where none does: it is of parameters alone."""
     shapes = _shapes(f, params, batch)
     try:
         grown = _shapes(f, params, jax.tree.map(_doubled, batch))
@@ -148,7 +148,7 @@ class _Survey:
             else:
                 given = [self._combined(equation, taken)] * len(equation.outvars)
             if kind is not None:
-                of_units = given[0] == DATA and (equation.primitive.name != "max" or self._is_full(equation))
+                of_units = equation.primitive.name != "max" or self._is_full(equation)
                 self.taps.append((kind, self.latest if of_units else ""))
             origins.update(zip(equation.outvars, given, strict=True))
         return [of(atom) for atom in jaxpr.outvars]
