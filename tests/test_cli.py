@@ -385,6 +385,10 @@ class TestBackprop:
         "words, message",
         [
             (["backprop", "(x + y) * z", "x=1"], "must give x=... y=... z=..."),
+            (
+                ["backprop", "x^2", "x=1", "--plot", "none/g.png"],
+                "--plot must be in a folder that exists, got none/g.png",
+            ),
             (["backprop", "foo(x)", "x=1"], "no function 'foo'"),
             (["backprop", "1 + 1"], "no variable"),
             (["backprop", "x^2", "3", "--plot", "g.jpg"], "--plot must end in .svg, .png or .dot"),

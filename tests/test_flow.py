@@ -103,6 +103,10 @@ class TestFlow:
         seen = flow(lambda p, b, k: jnp.mean(jax.nn.gelu(b @ p["w1"]) @ p["w2"]), params, X)
         assert seen.layers[0].tap is None
 
+    def test_one_array_is_one_layer(self):
+        (layer,) = flow(lambda p, b, k: jnp.mean(b @ p), jnp.ones(4), X).layers
+        assert layer == ("parameters", (0,), None)
+
     def test_no_layer_and_an_unused_one(self):
         params = {"w1": jnp.ones((4, 3)), "w9": jnp.ones(3), "n1": jnp.arange(3)}
         seen = flow(lambda p, b, k: jnp.mean(b @ p["w1"]), params, X)

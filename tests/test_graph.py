@@ -174,3 +174,10 @@ def test_a_long_graph_is_broken_into_lines():
     assert len(heights) == 2  # ten columns in two lines
     alone = [text.get_text() for text in picture.axes[0].texts if text.get_text() == found.nodes[4].name]
     assert len(alone) == 1  # the name that the edge from the first line to the second ends in
+
+
+def test_powers_keep_their_exponent_and_the_output_its_own_name():
+    found = graph(lambda given: given["f"] ** 3 + given["q"], {"f": 2.0, "q": 1.0})
+    cube = next(node for node in found.nodes if node.op == "^3")
+    assert found.formula(cube) == "f^3" and found["f"].op == "input"
+    assert found.output.name == "output" and float(found["f"].adjoint) == 12

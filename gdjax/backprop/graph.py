@@ -131,6 +131,8 @@ class Graph:
         names = [self.nodes[i].name for i in node.inputs]
         if not names:
             return node.op
+        if node.op.startswith("^"):
+            return names[0] + node.op
         symbol = SYMBOLS.get(node.op)
         if symbol and len(names) == 2:
             return f"{names[0]} {symbol} {names[1]}"
@@ -254,12 +256,13 @@ class _Builder:
         local = dict(self._locals(adjoints))
         needed = _ancestors(self.nodes, last)
         order = {old: new for new, old in enumerate([*sorted(needed - {last}), last])}
-        letters = iter(_letters({node.name for node in self.nodes}))
+        taken = {node.name for node in self.nodes}
+        letters, output = iter(_letters(taken)), "output" if "f" in taken else "f"
         kept = []
         for old, new in order.items():
             node = self.nodes[old]
             number = node.op == "constant" and not node.shape
-            name = node.name or ("f" if old == last else shown(node.value) if number else next(letters))
+            name = node.name or (output if old == last else shown(node.value) if number else next(letters))
             kept.append(
                 dataclasses.replace(
                     node,
@@ -328,7 +331,9 @@ def _keeps(equation: Any, node: Node) -> bool:
 
 
 def name_of(equation: Any, inner: Any) -> str:
-    """The operation, or the user's name of a function with its own derivative."""
+    """The operation, or the user's name of a function with its own derivative; "^3" is a whole power."""
+    if equation.primitive.name == "integer_pow":
+        return f"^{equation.params['y']}"
     name = equation.params.get("name") or equation.primitive.name
     if name.startswith("custom_") and inner is not None:
         debug = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)

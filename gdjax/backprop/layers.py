@@ -82,7 +82,7 @@ def activations(f: Callable[..., Any], *args: Any) -> list[tuple[str, jax.Array]
 
 def _layer_name(path: tuple) -> str:
     """The place of a leaf without its last step; of a leaf at the top the number in its name, w1 and b1 being layer 1."""
-    if path[-1] == jax.tree_util.GetAttrKey("value"):  # of a Variable of Flax NNX
+    if path and path[-1] == jax.tree_util.GetAttrKey("value"):  # of a Variable of Flax NNX
         path = path[:-1]
     if len(path) > 1:
         return tree.path_string(path[:-1])

@@ -35,6 +35,8 @@ class Backprop:
         jax.config.update("jax_enable_x64", True)
         if self.plot is not None and self.plot.suffix.lower() not in (".svg", ".png", ".dot"):
             raise UserError(f"--plot must end in .svg, .png or .dot, got {self.plot}")
+        if self.plot is not None and not self.plot.absolute().parent.is_dir():
+            raise UserError(f"--plot must be in a folder that exists, got {self.plot}")
         with user_mistakes():
             read = expression(self.expression)
             if not read.variables:

@@ -28,8 +28,8 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("gradient_norm", "|gradient|\n(loss per parameter)", "log"),
-    Panel("update_ratio", "|update| / |parameters|\nof one step", "log"),
+    Panel("gradient_norm", "|gradient|\n(loss per unit)", "log"),
+    Panel("update_ratio", "|update| / |layer|\nof one step", "log"),
     Panel("activation_std", "activation\n(mean ± spread)", "linear"),
     Panel("saturated", "saturated\n(share of units)", "share"),
     Panel("dead", "dead\n(share of units)", "share"),
