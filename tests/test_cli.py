@@ -380,6 +380,12 @@ class TestBackprop:
         assert (code, err) == (0, "") and "the gradient is right" in out
         code, out, err = gdjax("check", "mine.py:wrong")
         assert (code, err) == (1, "") and "WRONG in ['w']" in out
+        (place / "mine.py").write_text("params = {'w': 1.0}\ndef loss(params, y):\n    return params['z']\n")
+        code, out, err = gdjax("check", "mine.py:loss")
+        assert (code, out) == (2, "") and "needs 'y' of the same file" in err and err.count("\n") == 1
+        (place / "mine.py").write_text("params = {'w': 1.0}\ndef loss(params):\n    return params['z']\n")
+        code, out, err = gdjax("check", "mine.py:loss")
+        assert (code, out, err) == (2, "", "gdjax: mine.py:loss raised KeyError at line 3: 'z'\n")
 
     @pytest.mark.parametrize(
         "words, message",
@@ -393,6 +399,7 @@ class TestBackprop:
             (["backprop", "1 + 1"], "no variable"),
             (["backprop", "x^2", "3", "--plot", "g.jpg"], "--plot must end in .svg, .png or .dot"),
             (["check", "missing.py:loss"], "no file missing.py"),
+            (["check", "mine.py"], "a name must follow, FILE.py:name or module:name"),
             (["check", "math:sqrt"], "math has no 'params'"),
         ],
     )

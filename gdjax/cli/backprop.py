@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,22 @@ class Check:
             if not callable(loss):
                 raise UserError(f"{self.loss} must be a function, got {loss!r}")
             arguments = self._arguments(loss)
-            found = check_gradients(loss, *arguments, directions=self.directions, entries=self.entries, key=self.seed)
+            found = self._check(loss, arguments)
         print(found)
         return 0 if found.passed else 1
+
+    def _check(self, loss: Any, arguments: list[Any]) -> Any:
+        """The check; what goes wrong inside the user's own function is told with the line where it did."""
+        try:
+            return check_gradients(loss, *arguments, directions=self.directions, entries=self.entries, key=self.seed)
+        except ValueError:
+            raise
+        except Exception as error:
+            file = getattr(getattr(inspect.unwrap(loss), "__code__", None), "co_filename", None)
+            own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+            where = f" at line {own[-1].lineno}" if own else ""
+            said = (str(error).splitlines() or [""])[0]
+            raise UserError(f"{self.loss} raised {type(error).__name__}{where}: {said}") from error
 
     def _arguments(self, loss: Any) -> list[Any]:
         place = self.loss.rpartition(":")[0]
@@ -93,7 +107,11 @@ class Check:
         for i, (name, parameter) in enumerate(inspect.signature(loss).parameters.items()):
             if i and parameter.default is not parameter.empty:
                 break
-            value = load_object(f"{place}:{name if i else 'params'}")
+            name = name if i else "params"
+            try:
+                value = load_object(f"{place}:{name}")
+            except ValueError as error:
+                raise UserError(f"{self.loss} needs {name!r} of the same file: {error}") from error
             given.append(value() if inspect.isfunction(value) else value)
         if not given:
             raise UserError(f"{self.loss} must take parameters")

@@ -16,6 +16,8 @@ def load_object(place: str) -> Any:
     Raises: ValueError if there is no such file, module or name, or the file itself fails.
     """
     origin, _, name = place.rpartition(":")
+    if not origin or not name:
+        raise ValueError(f"{place}: a name must follow, FILE.py:name or module:name")
     module = _from_file(Path(origin)) if origin.endswith(".py") else _from_module(origin)
     if not hasattr(module, name):
         raise ValueError(f"{place}: {origin} has no {name!r}")
