@@ -407,6 +407,16 @@ class TestDiagnosis:
         assert "layer 1 receives no gradient at all: dead relu units" in said
         assert "layer 1: 100 % of its units are dead" in said
 
+    def test_a_layer_in_the_middle_that_nothing_reaches(self):
+        params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 5)), "w3": jnp.ones((5, 1))}
+
+        def loss(p, batch, key):
+            hidden = jnp.tanh(batch @ p["w1"])
+            return jnp.mean((hidden + jax.lax.stop_gradient(hidden @ p["w2"])) @ p["w3"])
+
+        said = flow(loss, params, X).diagnosis()
+        assert said[0].startswith("layer 2 receives no gradient at all")
+
     def test_steps_that_are_too_large_or_too_small(self):
         assert "layer 1: one step moves it by" in self.said("relu", hidden=(4,), optimizer=gd.sgd(100.0))
         assert "it hardly learns" in self.said("relu", hidden=(4,), optimizer=gd.sgd(1e-9))
@@ -431,6 +441,7 @@ def test_pictures_of_a_look_and_of_a_run():
     watching = watch(loss, params, (X, Y), every=1)
     result = gd.fit(loss, params, gd.adam(0.01), (X, Y), epochs=4, watch=watching)
     nothing = watching.seen({name: values[:0] for name, values in result.history.items()})
+    assert "no step was looked at" in nothing.diagnosis()[0]
     assert len(layer_flow(nothing).axes) == 1 and np.isnan(nothing.last.gradient_norm).all()
     run = layer_flow(watching.seen(result.history), "a run", result.history["epoch"])
     lines = run.axes[0].get_lines()

@@ -289,9 +289,10 @@ class Flow:
         found = [*_of_gradients(last), *_of_units(last), *_of_updates(last)]
         if found:
             return found
-        reached = last.gradient_norm[np.isfinite(last.gradient_norm)]
-        factor = reached.max() / reached.min() if reached.size and reached.min() > 0 else 1.0
-        return [f"gradients reach all layers: their norms lie within a factor of {factor:.2g}"]
+        reached = last.gradient_norm[~np.isnan(last.gradient_norm)]
+        if not reached.size:
+            return ["no step was looked at, or no layer is trained: there is nothing to say"]
+        return [f"gradients reach all layers: their norms lie within a factor of {reached.max() / reached.min():.2g}"]
 
 
 def _of_gradients(flow: Flow) -> Iterator[str]:
@@ -308,6 +309,8 @@ def _of_gradients(flow: Flow) -> Iterator[str]:
     if norms[-1] == 0:
         yield f"layer {last} receives no gradient at all: the loss does not depend on it here"
         return
+    for i in known[1:-1][norms[1:-1] == 0]:
+        yield f"layer {i + 1} receives no gradient at all: dead units, or the loss does not depend on it here"
     ratio = norms[0] / norms[-1]
     compared = f"layer {first} receives {ratio:.1g} of the gradient of layer {last}"
     if norms[0] == 0:

@@ -143,9 +143,8 @@ class Lifted(tuple[Callable, Callable]):
 
     mask: Any
     with_mask: Callable[[Any], Lifted]  # the same rule, other leaves decay
-    decay: Callable[[Any], Any] | None = (
-        None  # count -> the share of p that a step takes off, where that is all p is for
-    )
+    # count -> the share of p that a step takes off; None where there is no decay, or the rule asks for p itself
+    decay: Callable[[Any], Any] | None = None
     undecayed: Callable[[], Lifted]  # the same rule without it
 
 
