@@ -398,3 +398,21 @@ def test_second_order_methods_in_a_training_run():
     loss = gd.per_example(lambda p, example: (example[0] @ p - example[1]) ** 2)
     result = gd.fit(loss, jnp.zeros(5), gd.lbfgs(), data, epochs=30, batch_size=64)
     np.testing.assert_allclose(result.params, BEST, rtol=1e-5)
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-9])
+def test_soap_keeps_the_second_moment_with_its_eigenvector(small):
+    """A matrix of singular values 1 and `small` that turns slowly: no step is longer than Adam's, one rate and a little.
+
+    A basis refreshed from its smallest eigenvector up takes the largest in its place, and divides it by `small`'s moment.
+    """
+    angle = 0.01 * np.arange(40)
+    turn = np.stack([np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], -2)
+    optimizer = gd.soap(1.0, b2=0.999, weight_decay=0.0, precondition_frequency=5).settle()
+
+    def body(state, g):
+        updates, state = optimizer.update(g, state, jnp.zeros_like(g))
+        return state, updates
+
+    _, updates = jax.lax.scan(body, optimizer.init(jnp.zeros((2, 2))), jnp.asarray(turn * np.array([1.0, small])))
+    assert 0.9 < np.abs(updates).max() < 1.5

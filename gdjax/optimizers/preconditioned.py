@@ -156,10 +156,13 @@ def soap(
         L <- b2 L + (1 - b2) g g^T,   R <- b2 R + (1 - b2) g^T g         one such average for each axis
         mu <- b1 mu + (1 - b1) g,     nu <- b2 nu + (1 - b2) (Q_L^T g Q_R)²
         u = -learning_rate (Q_L (Q_L^T mu_hat Q_R / (sqrt(nu_hat) + eps)) Q_R^T + weight_decay p)
-        every precondition_frequency steps   Q <- QR(L Q).Q              one power iteration towards the eigenvectors
+        every precondition_frequency steps   Q <- QR(L Q).Q              one power iteration towards the eigenvectors,
+                                             the columns of Q, and nu with them, first sorted by q^T L q, falling
 
     The first step sets the averages and their eigenvectors and moves nothing but the decay. Leaves of fewer than two axes,
-    and axes longer than max_dim, have no basis: there it is Adam.
+    and axes longer than max_dim, have no basis: there it is Adam. Where gradients span less than an axis, as behind pixels
+    that are always 0, the eigenvectors of the rest are free: rounding chooses them, and with them the path (digits, hidden
+    layer of 32, rate 1e-2: parameters that differ by 3e-16 are 0.4 apart after 20 steps; no step is longer than 5 rates).
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
@@ -172,7 +175,6 @@ def soap(
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
     Memory: 2 x params + 2 d² for each axis of length d.   Raises: ValueError outside these ranges.
-    Differs from: the authors' program, which also sorts the bases by eigenvalue.
     Reference: Vyas et al. 2024, Algorithms 3 and 4, arXiv:2409.11321.
     """
 
@@ -201,14 +203,19 @@ def soap(
             d = _along(q, d, axis)
 
         def start():
-            return tuple(jnp.linalg.eigh(h)[1].astype(h.dtype) for h in L)
+            return tuple(jnp.linalg.eigh(h)[1][:, ::-1].astype(h.dtype) for h in L), nu
 
         def turn():
-            return tuple(jnp.linalg.qr(h @ q)[0].astype(h.dtype) for h, q in zip(L, state["Q"], strict=True))
+            turned, moved = [], nu
+            for h, q, axis in zip(L, state["Q"], which, strict=True):
+                order = jnp.argsort(-jnp.sum(jnp.conj(q) * (h @ q), axis=0).real)  # QR goes from the largest down
+                moved = jnp.take(moved, order, axis=axis)
+                turned.append(jnp.linalg.qr(h @ q[:, order])[0].astype(h.dtype))
+            return tuple(turned), moved
 
         due = jnp.where(first, 0, jnp.where(count % precondition_frequency == 0, 1, 2))
         same = tuple(q.astype(h.dtype) for h, q in zip(L, state["Q"], strict=True))
-        Q = jax.lax.switch(due, [start, turn, lambda: same])
+        Q, nu = jax.lax.switch(due, [start, turn, lambda: (same, nu)])
         return jnp.where(first, 0, d), {"L": L, "Q": Q, "mu": mu, "nu": nu}
 
     return _leaf_by_leaf("soap", init_leaf, step_leaf, learning_rate, weight_decay, mask)

@@ -53,7 +53,7 @@ def soap(p, learning_rate, b1, b2, eps, precondition_frequency, max_dim, weight_
         grams = {i: _unfold(g, i) @ _unfold(g, i).conj().T for i in axes}
         if step == 0:
             cov = grams
-            basis = {i: np.linalg.eigh(cov[i])[1] for i in axes}
+            basis = {i: np.linalg.eigh(cov[i])[1][:, ::-1] for i in axes}
             u = -at(learning_rate, 1) * (0 * g + decay)
             continue
         mu = b1 * mu + (1 - b1) * g
@@ -67,8 +67,11 @@ def soap(p, learning_rate, b1, b2, eps, precondition_frequency, max_dim, weight_
         u = -at(learning_rate, step + 1) * (d + decay)
         cov = {i: b2 * cov[i] + (1 - b2) * grams[i] for i in axes}
         if step % precondition_frequency == 0:
-            turned = {i: cov[i] @ basis[i] for i in axes}
-            basis = {i: np.linalg.qr(x)[0] if np.isfinite(x).all() else 0 * x for i, x in turned.items()}
+            for i in axes:
+                estimates = [(q.conj() @ cov[i] @ q).real for q in basis[i].T]
+                order = np.argsort(estimates)[::-1]
+                nu, turned = np.take(nu, order, axis=i), cov[i] @ basis[i][:, order]
+                basis[i] = np.linalg.qr(turned)[0] if np.isfinite(turned).all() else 0 * turned
 
 
 def kron(params, learning_rate, b1, precond_lr, update_interval, max_rms, max_dim, weight_decay, mask, key):
