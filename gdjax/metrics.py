@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gdjax.losses import absolute_error, softmax_cross_entropy, squared_error
+from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy, squared_error
 from gdjax.programs import bind
 from gdjax.tree import arithmetic_dtype
 
@@ -35,10 +35,18 @@ class Metric:
 
     measure: (prediction (n, ...), target (n, ...), weight (n,) float) -> a chunk's stats, a pytree of arrays.
     result: stats stacked along a new first axis, that of the chunks -> the value.
+    better: "min" or "max", the direction in which it improves; None where it has none or does not know.
+    of_one: (prediction, target) -> the value of one example, where the metric is a mean over examples.
     """
 
     measure: Callable[[Any, Any, jax.Array], Any]
     result: Callable[[Any], jax.Array]
+    better: str | None = None
+    of_one: Callable[[Any, Any], jax.Array] | None = None
+
+    def __post_init__(self):
+        if self.better not in (None, "min", "max"):
+            raise ValueError(f"Metric: better must be 'min', 'max' or None, got {self.better!r}")
 
     def __call__(self, prediction: Any, target: Any, weight: ArrayLike | None = None) -> jax.Array:
         n = jnp.shape(target)[0]
@@ -95,12 +103,21 @@ def _classes(who: str, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Ar
     return jnp.argmax(scores, axis=-1).astype(jnp.int32), label, known.all(axis=-1)
 
 
+for _function, _better in ((correct, "max"), (zero_one, "min"), (in_top_k, "max")):
+    _function.better = _better  # type: ignore[attr-defined]
+
+
 # Means over examples.
 
 
-def mean(function: Callable[[Any, Any], jax.Array]) -> Metric:
-    """sum_i w_i f(prediction_i, target_i) / sum_i w_i, of any function of one example."""
-    return Metric(bind(_measure_mean, bind(function)), _mean_result)
+def mean(function: Callable[[Any, Any], jax.Array], better: str | None = None) -> Metric:
+    """sum_i w_i f(prediction_i, target_i) / sum_i w_i, of any function of one example.
+
+    Args:
+        better: "min" or "max"; None is the function's own direction, if it is one of ours or a loss of Optax's.
+    """
+    of_one = bind(function)
+    return Metric(bind(_measure_mean, of_one), _mean_result, better or better_direction(function), of_one)
 
 
 def _measure_mean(function: Callable, prediction: Any, target: Any, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -130,7 +147,7 @@ accuracy = mean(correct)
 zero_one_error = mean(zero_one)
 mean_squared_error = mean(squared_error)
 mean_absolute_error = mean(absolute_error)
-perplexity = Metric(bind(_measure_mean, softmax_cross_entropy), _perplexity_result)  # e^(nats per label)
+perplexity = Metric(bind(_measure_mean, softmax_cross_entropy), _perplexity_result, better="min")  # e^(nats per label)
 
 
 # The coefficient of determination.
@@ -166,7 +183,7 @@ def _r2_result(stats: tuple[jax.Array, ...]) -> jax.Array:
 # 1 - sum w (y - prediction)² / sum w (y - mean y)², (n, ...), the mean over outputs. Of a constant target it
 # is 1 if predicted exactly, else 0, as in sklearn.metrics.r2_score (which wants two rows). Chunks merge by
 # their means and spreads (Chan, Golub & LeVeque 1983), so that a large mean does not cancel.
-r2 = Metric(_measure_r2, _r2_result)
+r2 = Metric(_measure_r2, _r2_result, better="max")
 
 
 # Counts of (true, predicted) classes.
@@ -179,12 +196,12 @@ def confusion_counts(num_classes: int) -> Metric:
 
 def precision(num_classes: int) -> Metric:
     """Of what is predicted as class c, the share that is: (C,); 0 where nothing is predicted so."""
-    return Metric(bind(_measure_confusion, num_classes), _precision_result)
+    return Metric(bind(_measure_confusion, num_classes), _precision_result, better="max")
 
 
 def recall(num_classes: int) -> Metric:
     """Of class c, the share that is predicted so: (C,); 0 where the class is absent."""
-    return Metric(bind(_measure_confusion, num_classes), _recall_result)
+    return Metric(bind(_measure_confusion, num_classes), _recall_result, better="max")
 
 
 def _measure_confusion(num_classes: int, prediction: Any, target: Any, weight: jax.Array) -> jax.Array:
@@ -239,7 +256,7 @@ def _roc_auc_result(stats: tuple[jax.Array, ...]) -> jax.Array:
 
 # P(score of a positive > score of a negative), ties counting half, exactly: scores (n,), labels (n,) in
 # {0, 1} or {-1, +1}. It keeps the scores of all chunks. NaN if a class is absent or a score is NaN.
-roc_auc = Metric(_measure_roc_auc, _roc_auc_result)
+roc_auc = Metric(_measure_roc_auc, _roc_auc_result, better="max")
 
 
 class MetricEntry(NamedTuple):

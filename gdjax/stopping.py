@@ -146,7 +146,9 @@ def budget(epochs=None, steps: int | None = None, seconds=None):
 
 @rule(bounds={"factor": "(1, inf]"})
 def divergence(factor=1e3):
-    """DIVERGED once the training loss exceeds `factor` times the first one seen (or factor, if that was below 1).
+    """DIVERGED once the training loss exceeds `factor` times that of the start (or factor, if that was below 1).
+
+    The start is the loss at the parameters handed in: in a run over batches that of the first batch, before any step.
 
     Args:
         factor: > 1, dimensionless; inf leaves only infinite values.
@@ -156,8 +158,10 @@ def divergence(factor=1e3):
         return jnp.array(jnp.nan, dtype=float)
 
     def update(first, seen):
-        first = jnp.where(jnp.isnan(first), jnp.abs(seen.loss), first).astype(first.dtype)
-        return first, _code(seen.loss > factor * jnp.maximum(first, 1), Stop.DIVERGED)
+        start = seen.loss if seen.first_loss is None else seen.first_loss
+        first = jnp.where(jnp.isnan(first), jnp.abs(start), first).astype(first.dtype)
+        beyond = (seen.loss > factor * jnp.maximum(first, 1)) | jnp.isposinf(seen.loss)
+        return first, _code(beyond, Stop.DIVERGED)
 
     return init, update
 

@@ -91,17 +91,19 @@ class Observation(NamedTuple):
     seconds: jax.Array  # wall clock at the start of the compiled segment
     grad_norm: jax.Array | None = None  # of the gradient at these parameters
     moved: jax.Array | None = None  # norm of the last step; infinite before the first
+    first_loss: jax.Array | None = None  # of the run's first batch, before any step
 
 
 class RunState(NamedTuple):
     """What a run carries, a checkpoint holds, a sweep stacks; a finished one is the result."""
 
     state: TrainState
-    best: tuple[Params, Any]  # (params, model_state) of the best evaluation
-    best_value: jax.Array  # less is better
-    best_evaluation: jax.Array  # its index in the history, -1 before the first
+    best: tuple[Params, Any]  # (params, model_state) kept: of the best evaluation on validation data; without, the last
+    best_value: jax.Array  # the monitored value at that evaluation; less is better
+    best_evaluation: jax.Array  # its number, -1 before the first
     rule: Any  # the stopping rule, a node: its numbers are leaves
     rule_state: Any
-    evaluations: jax.Array  # done so far, () int32: the length of the history's filled part
-    history: dict[str, jax.Array]  # name -> (capacity,)
+    evaluations: jax.Array  # done so far, () int32
+    history: dict[str, jax.Array]  # name -> (capacity,), a ring: evaluation i is in row i % capacity
+    first_loss: jax.Array  # of the first batch, before any step; NaN before it is known
     stop: jax.Array  # a Stop, () int32

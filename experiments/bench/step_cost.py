@@ -138,7 +138,8 @@ def gdjax_run(train, validation):
         return loop.start_run(run, state, stopping.patience(EPOCHS), train, validation, EPOCHS)
 
     def call(params, key):
-        return program(start(params, key), train, validation, EPOCHS)
+        steps = np.int32(-(-len(train[0]) // BATCH))  # a number, as `fit` gives it
+        return program(start(params, key), train, validation, EPOCHS, 0.0, steps)
 
     return call
 

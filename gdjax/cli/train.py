@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import math
 import sys
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def execute(options: Options, job: Job, parts: Parts) -> Result:
     key = jax.random.fold_in(jax.random.key(options.seed), 1)
     params = job.model.init(jax.random.fold_in(jax.random.key(options.seed), 2))
     params = jax.tree.map(lambda p: p.astype(options.dtype), params)
-    with tqdm(unit=" evaluations", disable=True if options.quiet else None, file=sys.stderr, leave=False) as bar:
+    total = evaluations(options, job.batch_size, len(parts.train[0]))
+    with tqdm(
+        total=total, unit=" evaluations", disable=True if options.quiet else None, file=sys.stderr, leave=False
+    ) as bar:
         return fit(
             job.loss_fn,
             params,
@@ -76,9 +80,15 @@ def execute(options: Options, job: Job, parts: Parts) -> Result:
         )
 
 
+def evaluations(options: Options, batch_size: int, rows: int) -> int:
+    """How many a run has that no rule ends."""
+    per_epoch = -(-rows // batch_size)
+    steps = options.steps or math.ceil((options.epochs or DEFAULT_EPOCHS) * per_epoch)
+    return -(-steps // (options.every or per_epoch))
+
+
 def show_progress(bar: tqdm, run_state: RunState, metric: str) -> None:
-    done, capacity = int(run_state.evaluations), len(run_state.history["loss"])
-    bar.total = capacity
+    done = int(run_state.evaluations)
     last = {name: float(values[done - 1]) for name, values in run_state.history.items() if values.ndim == 1}
     shown = {
         "loss": last["loss"],

@@ -2,6 +2,7 @@
 
 from gdjax.data.arrays import Dataset as Dataset
 from gdjax.data.arrays import Scaling as Scaling
+from gdjax.data.arrays import as_arrays as as_arrays
 from gdjax.data.arrays import fit_scaling as fit_scaling
 from gdjax.data.arrays import num_rows as num_rows
 from gdjax.data.arrays import split as split

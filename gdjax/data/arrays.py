@@ -141,7 +141,7 @@ def to_device(data: Any) -> Any:
 
     NumPy arrays are copied: writing to one later changes nothing here.
 
-    Raises: ValueError for an integer beyond int32, TypeError for text and objects; both name the path.
+    Raises: ValueError for a number beyond the dtype, TypeError for text and objects; both name the path.
     """
     return jax.tree_util.tree_map_with_path(_to_device, data)
 
@@ -150,22 +150,55 @@ def _to_device(path: tuple, leaf: Any) -> jax.Array:
     dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
     place = jnp.asarray if isinstance(leaf, jax.Array) else jnp.array  # asarray may share NumPy's memory
     if jnp.issubdtype(dtype, jnp.floating):
-        return place(leaf, jnp.result_type(float))
-    if jnp.issubdtype(dtype, jnp.integer):
-        _check_int32(path, leaf)
-        return place(leaf, jnp.int32)
-    if not jnp.issubdtype(dtype, jnp.bool_):
+        target = jnp.result_type(float)
+    elif jnp.issubdtype(dtype, jnp.integer):
+        target = np.dtype(np.int32)
+    elif jnp.issubdtype(dtype, jnp.bool_):
+        return place(leaf)
+    else:
         raise TypeError(f"to_device: real numbers or bools are needed, got {dtype} at {path_string(path)}")
-    return place(leaf)
+    check_fits("to_device", path, leaf, target)
+    return place(leaf, target)
 
 
-def _check_int32(path: tuple, leaf: Any) -> None:
-    if not is_concrete(leaf) or not np.size(leaf):
+def as_arrays(who: str, data: Any) -> Any:
+    """Data at the door of a loop: jax arrays as they are, all else in the dtype that JAX gives it, where that holds it.
+
+    Raises: ValueError for a number beyond that dtype (2^31 where integers are int32), TypeError for text, dates and objects;
+        both name `who` and the path.
+    """
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: _as_array(who, path, leaf), data)
+
+
+def _as_array(who: str, path: tuple, leaf: Any) -> jax.Array:
+    if isinstance(leaf, jax.Array):
+        return leaf
+    array = np.asarray(leaf)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_)):
+        raise TypeError(f"{who}: data must be numbers or bools, got {array.dtype} at {path_string(path)}")
+    target = jax.dtypes.canonicalize_dtype(array.dtype)
+    check_fits(who, path, array, target)
+    return jnp.asarray(array, target)
+
+
+def check_fits(who: str, path: tuple, leaf: Any, target: Any) -> None:
+    """Raise ValueError where a concrete array holds a number beyond the dtype: an integer out of its range, a finite float
+    that would become infinite."""
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    if not is_concrete(leaf) or not np.size(leaf) or dtype == target:
         return
-    limits = np.iinfo(np.int32)
-    for extreme in (np.min(leaf), np.max(leaf)):
-        if not limits.min <= int(extreme) <= limits.max:
-            raise ValueError(f"to_device: integers must fit in int32, got {extreme} at {path_string(path)}")
+    if jnp.issubdtype(target, jnp.integer):
+        extremes, limits = (np.min(leaf), np.max(leaf)), np.iinfo(target)
+        beyond = [x for x in extremes if not limits.min <= int(x) <= limits.max]
+    else:
+        finite = np.where(np.isfinite(leaf), np.abs(leaf), 0)
+        beyond = [x for x in (np.max(finite),) if x > jnp.finfo(target).max]
+    if beyond:
+        kind = "integers" if jnp.issubdtype(target, jnp.integer) else "numbers"
+        hint = "" if jax.config.jax_enable_x64 else " (or enable jax_enable_x64)"
+        hint = "" if who == "to_device" else hint
+        where = path_string(path)
+        raise ValueError(f"{who}: {kind} must fit in {np.dtype(target)}{hint}, got {beyond[0]} at {where}")
 
 
 def _check_array(name: str, field: str, array: Any, shape: tuple[int, ...], dtype: type) -> None:

@@ -14,11 +14,41 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.loop.run import Run
+from gdjax.loop.run import RING, Run
 from gdjax.programs import compiled
 from gdjax.types import RunState, Stop
 
 SEGMENT_SECONDS = 0.2  # between two looks of the host; the bits do not depend on it
+
+
+class History:
+    """The rows of all evaluations on the host, name -> (evaluations, ...); taken from the device's ring as they come."""
+
+    def __init__(self, run_state: RunState):
+        self.done = 0
+        self.columns: dict[str, Any] = {
+            name: np.zeros((RING, *x.shape[1:]), x.dtype) for name, x in run_state.history.items()
+        }
+        self.take(run_state)
+
+    def take(self, run_state: RunState) -> None:
+        """The rows since the last time, at most as many as the ring holds."""
+        done = int(run_state.evaluations)
+        self._make_room(done)
+        for name, ring in jax.device_get(run_state.history).items():
+            rows = np.arange(max(self.done, done - len(ring)), done)
+            self.columns[name][rows] = ring[rows % len(ring)]
+        self.done = done
+
+    def rows(self) -> dict[str, np.ndarray]:
+        return {name: column[: self.done] for name, column in self.columns.items()}
+
+    def _make_room(self, done: int) -> None:
+        for name, column in self.columns.items():
+            if len(column) < done:  # twice the room, so that n rows are copied O(n) times in all
+                larger = np.zeros((2 * done, *column.shape[1:]), column.dtype)
+                larger[: self.done] = column[: self.done]
+                self.columns[name] = larger
 
 
 @dataclasses.dataclass
@@ -32,29 +62,35 @@ class Driver:
     compile_seconds: float = 0.0
     interrupted: bool = False
 
-    def drive(self, run: Run, run_state: RunState, until: int) -> RunState:
-        """run_state after `until` evaluations, or where its rule stopped it."""
+    def drive(self, run: Run, run_state: RunState, until: int, steps: int) -> RunState:
+        """run_state after `until` evaluations `steps` apart, or where its rule stopped it, with the whole history as NumPy.
+
+        A number of evaluations is no shape: the device has a ring of `RING` rows, which a segment does not outrun.
+        """
         program = compiled(run, donate=(0,))
-        done = int(run_state.evaluations)
+        history = History(run_state)
+        done = history.done
         if done >= until or int(run_state.stop) != Stop.RUNNING:
-            return run_state
+            return run_state._replace(history=history.rows())
+        ring = {name: jnp.zeros((RING, *x.shape[1:]), x.dtype) for name, x in run_state.history.items()}
         before = time.perf_counter()
-        run_state = jax.block_until_ready(
-            program(run_state, self.data, self.validation, done, 0.0)
-        )  # compiles, runs nothing
+        call = lambda state, target, at: program(  # noqa: E731
+            state, self.data, self.validation, np.int32(target), np.float32(at), np.int32(steps)
+        )
+        run_state = jax.block_until_ready(call(run_state._replace(history=ring), done, 0.0))  # compiles, runs nothing
         self.compile_seconds += time.perf_counter() - before
         length = 1
         while done < until and int(run_state.stop) == Stop.RUNNING:
             before = time.perf_counter()
-            target = min(done + length, until)
-            run_state = program(run_state, self.data, self.validation, target, before - self.began)
-            done = int(run_state.evaluations)
+            run_state = call(run_state, min(done + min(length, RING), until), before - self.began)
+            history.take(run_state)
+            done = history.done
             length = _next_length(length, time.perf_counter() - before)
             if self.progress is not None:
-                self.progress(run_state)
+                self.progress(run_state._replace(history=history.rows()))
             if self.interrupted and int(run_state.stop) == Stop.RUNNING:
                 run_state = run_state._replace(stop=jnp.array(np.int32(Stop.INTERRUPTED)))
-        return run_state
+        return run_state._replace(history=history.rows())
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""An epoch: a step, scanned over batches whose rows are a pure function of (key, batch number)."""
+"""An epoch: a step, looped over batches whose rows are a pure function of (key, batch number)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.data import batch_indices, batches_per_epoch, num_rows, take
-from gdjax.loop.step import ORDER, Step
+from gdjax.data import as_arrays, batch_indices, batches_per_epoch, num_rows, take
+from gdjax.loop.step import ORDER, Step, state_and_replicated
+from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.programs import compiled
+from gdjax.tree import arithmetic_dtype
 from gdjax.types import Metrics, Sampled, TrainState
 
 
@@ -37,7 +39,8 @@ def make_epoch(
         take: (data, indices) -> batch, to place rows on a mesh.
         scan: `jax.lax.scan`, or a Python loop of its signature for debugging.
 
-    Returns: epoch(state, data) -> (state, metrics), equal by value; metrics are means over rows, by weight.
+    Returns: epoch(state, data, steps=None) -> (state, metrics), equal by value; metrics are means over rows, by weight. The
+        call's own `steps`, () int32, may be traced: another number compiles nothing, but such a loop has no reverse mode.
     """
     if order not in ("shuffle", "replacement", "sequence"):
         raise ValueError(f"make_epoch: order must be 'shuffle', 'replacement' or 'sequence', got {order!r}")
@@ -68,33 +71,74 @@ class Epoch:
             )
         return rows // self.batch_size if self.tail == "drop" else batches_per_epoch(rows, self.batch_size)
 
-    def __call__(self, state: TrainState, data: Any) -> tuple[TrainState, Metrics]:
-        per_epoch = self.batches_per_epoch(data)
-        indices, mask = self._rows(state, data, per_epoch)
-        ragged = num_rows(data) % self.batch_size if self.order != "replacement" and self.tail == "mask" else 0
+    def __call__(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics]:
+        return self.walk(state, data, steps)[:2]
 
-        def whole_batch(state, rows, mask=None):
+    def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
+        """The same, and the loss of the first of these batches before its step."""
+        data = as_arrays("make_epoch", data)
+        walk = self._scanned if steps is None else self._counted
+        layout = lambda *args: (*state_and_replicated(*args), replicated())  # noqa: E731
+        return on_automatic_axes(walk, layout, state, data, steps)
+
+    def _scanned(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, Metrics, jax.Array]:
+        number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)
+        batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
+        state, metrics = self.scan(lambda state, batch: self._take_step(state, data, *batch), state, batches)
+        return state, weighted_mean(metrics), metrics["loss"][0]
+
+    def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, Metrics, jax.Array]:
+        step = jax.jit(lambda state: self._take_step(state, data, *self._rows(state, data, state.batches)))
+        _, metrics = jax.eval_shape(step, state)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+
+        def advance(i, carry):
+            state, sums, first = carry
+            state, metrics = step(state)
+            sums = jax.tree.map(jnp.add, sums, _terms(metrics))
+            return state, sums, jnp.where(i == 0, metrics["loss"], first)
+
+        start = state, _terms(nothing), nothing["loss"]
+        state, sums, first = jax.lax.fori_loop(0, steps, advance, start)
+        return state, _means(sums, metrics), first
+
+    def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
+        """One step on these rows; of a ragged last batch on those that count."""
+
+        def on(state, rows, mask=None):
             return self.step(state, self.take(data, rows), mask)
 
-        def body(state, batch):
-            rows, mask = batch
-            if not ragged:
-                return whole_batch(state, rows)
-            if self.step.takes_mask:
-                return whole_batch(state, rows, mask)
-            return jax.lax.cond(mask[-1], whole_batch, lambda s, r: whole_batch(s, r[:ragged]), state, rows)
+        ragged = num_rows(data) % self.batch_size if self.order != "replacement" and self.tail == "mask" else 0
+        if not ragged:
+            return on(state, rows)
+        if self.step.takes_mask:
+            return on(state, rows, mask)
+        try:
+            return jax.lax.cond(mask[-1], on, lambda state, rows: on(state, rows[:ragged]), state, rows)
+        except TypeError:
+            whole, tail = (jax.eval_shape(on, state, x)[1] for x in (rows, rows[:ragged]))
+            check_same_shapes("make_epoch", whole, tail, self.batch_size, ragged)
+            raise
 
-        state, metrics = self.scan(body, state, (indices, mask))
-        return state, weighted_mean(metrics)
-
-    def _rows(self, state: TrainState, data: Any, per_epoch: int) -> tuple[jax.Array, jax.Array]:
-        """The rows of the coming batches, (steps, batch_size), and which of them count."""
+    def _rows(self, state: TrainState, data: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The rows of a batch by its number, (batch_size,), and which of them count."""
         key = jax.random.fold_in(state.key, ORDER)
         rows = num_rows(data)
-        batch = state.batches + jnp.arange(self.steps or per_epoch, dtype=jnp.int32)
         if self.tail == "drop":  # number batches as if there were a tail, and never come to it
+            per_epoch = self.batches_per_epoch(data)
             batch = batch // per_epoch * batches_per_epoch(rows, self.batch_size) + batch % per_epoch
-        return jax.vmap(lambda i: batch_indices(self.order, key, i, rows, self.batch_size))(batch)
+        return batch_indices(self.order, key, batch, rows, self.batch_size)
+
+
+def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged: int) -> None:
+    """Raise where a metric has another shape over the ragged tail: no mean over rows can be taken of it."""
+    for name, x in whole.items():
+        shapes = [jax.tree.map(jnp.shape, jax.tree.leaves(each)) for each in (x, tail.get(name, ()))]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{who}: a metric must have one shape whatever the number of rows (a mean over them), got {name!r} of "
+                f"{shapes[0]} for {rows} rows and {shapes[1]} for {ragged}"
+            )
 
 
 def weighted_mean(metrics: Metrics) -> Metrics:
@@ -110,6 +154,28 @@ def weighted_mean(metrics: Metrics) -> Metrics:
     return {**{name: mean(x) for name, x in metrics.items() if name != "weight"}, "weight": total}
 
 
+def _terms(metrics: Metrics) -> Metrics:
+    """What to sum over batches, so that `_means` makes of the sums what `weighted_mean` makes of stacked metrics."""
+    weight = metrics["weight"]
+
+    def term(x):
+        return x if isinstance(x, Sampled) else weight.astype(arithmetic_dtype(x)) * x
+
+    return {**{name: term(x) for name, x in metrics.items() if name != "weight"}, "weight": weight}
+
+
+def _means(sums: Metrics, like: Metrics) -> Metrics:
+    total = jnp.where(sums["weight"] > 0, sums["weight"], 1)
+
+    def mean(name, x):
+        if isinstance(x, Sampled):
+            return x.value / x.taken
+        value, dtype = x / total.astype(x.dtype), like[name].dtype
+        return value.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else value
+
+    return {**{name: mean(name, x) for name, x in sums.items() if name != "weight"}, "weight": sums["weight"]}
+
+
 def iterate(
     epoch: Epoch, state: TrainState, data: Any, epochs: int | None = None
 ) -> Iterator[tuple[TrainState, Metrics]]:
@@ -121,6 +187,7 @@ def iterate(
         epochs: how many; None goes on for as long as the caller does.
     """
     program = compiled(epoch)
+    data = as_arrays("iterate", data)
     done = 0
     while epochs is None or done < epochs:
         state, metrics = program(state, data)

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gdjax import stopping, tree
-from gdjax.data import num_rows
+from gdjax.data import as_arrays, num_rows
 from gdjax.loop.drive import Driver
 from gdjax.loop.epoch import make_epoch
 from gdjax.loop.evaluate import Evaluate, make_evaluate
@@ -28,8 +27,11 @@ from gdjax.types import Params, RunState, Stop, TrainState
 class Result:
     """How a run ended, and what it found.
 
-    `params` are those of the best evaluation, `last` the whole state at the end. `history` maps each metric to its value
-    at every evaluation. `str(result)` says it in a sentence.
+    `params` are those of the best evaluation on validation data; without such data the last (while the run was sound: what
+    a run that went wrong keeps are those before), since a mean over an epoch, in which they moved, says nothing about which
+    were best. `best_value` is the monitored value at the evaluation whose parameters are kept. `last` is the whole state at
+    the end, `history` maps each metric to its value at every evaluation, `remarks` say what is odd about the run.
+    `str(result)` says it in a sentence.
     """
 
     stop: Stop
@@ -44,14 +46,30 @@ class Result:
     epochs: float
     seconds: float
     compile_seconds: float
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         took = f"{self.seconds:.2f} s and {self.compile_seconds:.2f} s of compiling"
         ended = f"{self.stop.name} after {self.epochs:g} epochs ({self.steps} steps, {took})"
-        if self.best_evaluation < 0:
-            return f"{ended}; no evaluation was finite, the parameters are the first"
-        epoch = self.history["epoch"][self.best_evaluation]
-        return f"{ended}; best {self.monitor} {self.best_value:.5g} at epoch {epoch:g}, whose parameters are kept"
+        return "; ".join((ended, self._kept(), *self.remarks))
+
+    def _kept(self) -> str:
+        """Which parameters these are."""
+        number, epochs = self.best_evaluation, self.history["epoch"]
+        if self.monitor.startswith("validation "):
+            if number < 0:
+                return "no evaluation was finite, the parameters are the first"
+            return f"best {self.monitor} {self.best_value:.5g} at epoch {epochs[number]:g}, whose parameters are kept"
+        if number < 0:
+            return "it went wrong before the first evaluation, the parameters are the first"
+        span = epochs[number] - (epochs[number - 1] if number else 0)
+        over = "the last epoch" if math.isclose(span, 1, rel_tol=1e-3) else f"the last {span:.3g} epochs"
+        if number == len(epochs) - 1:
+            return f"{self.monitor} {self.best_value:.5g}, the mean over {over}, whose last parameters are kept"
+        return (
+            f"{self.monitor} {self.best_value:.5g}, the mean over {over} up to epoch {epochs[number]:g}, whose last "
+            "parameters are kept: the run went wrong after it"
+        )
 
     def _repr_html_(self) -> str:
         """As it prints, in a notebook."""
@@ -72,27 +90,31 @@ def fit(
     batch_size: int | None = None,
     order: str = "shuffle",
     evaluate: Evaluate | None = None,
-    monitor: str = "loss",
-    mode: str = "min",
+    monitor: str | tuple[str, str] = "loss",
+    mode: str | None = None,
     model_state: Any = (),
     key: jax.Array | int = 0,
     progress: Callable[[RunState], None] | None = None,
     watch: Any = None,
 ) -> Result:
-    """Train to a stop, keep the best parameters, say how it went.
+    """Train to a stop, keep the best parameters (without validation data the last), say how it went.
 
     Args:
         loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
         params: any pytree.
         optimizer: ours or Optax's.
         data: a pytree of arrays that share their leading axis.
-        validation: the same, to evaluate on; None monitors the training loss.
-        rule: of `gdjax.stopping`; a run that is not finite, or diverges a thousandfold, stops whatever the rule.
+        validation: the same, to evaluate on (the training data again, if the best on those is wanted); None monitors the
+            training loss, the mean over the steps since the last evaluation, and keeps the last parameters.
+        rule: of `gdjax.stopping`; a run that is not finite, or comes to a thousand times the loss of its first batch (or
+            1000), stops whatever the rule.
         epochs, steps: at most one; the length of the run if the rule does not end it, 100 epochs if neither is given.
         every: steps between evaluations; None is one epoch.
         batch_size, order: as for `make_epoch`; None is 64, or all rows where there are fewer.
         evaluate: what `make_evaluate` returns; None evaluates the loss.
-        monitor, mode: the metric that decides, and its better direction.
+        monitor: the metric that decides, e.g. "loss"; a number that the loss reports beside its value as (name, "max") or
+            (name, "min"), since whether more of it is better is not known.
+        mode: "max" or "min", as the second of that pair.
         model_state: what a `stateful` loss starts from.
         key: a JAX key or an int seed.
         progress: called with the RunState between compiled segments.
@@ -107,8 +129,9 @@ def fit(
         if length is not None and not length > 0:
             raise ValueError(f"fit: {name} must be above 0, got {length}")
     began = time.perf_counter()
+    remarks = _scales_apart(data)
     state = make_state(params, optimizer, key, model_state)
-    data, validation = (jax.tree.map(jnp.asarray, x) for x in (data, validation))
+    data, validation = as_arrays("fit", data), as_arrays("fit", validation)
     needs_change = rule is not None and any(
         each.recipe.name == "change" and each.arguments["over"] == "batch" for each in rule.walk()
     )
@@ -117,19 +140,20 @@ def fit(
     epoch = make_epoch(step, size, order=order, steps=every)
     if evaluate is None and validation is not None:
         evaluate = make_evaluate(loss_fn)
-    run = make_run(epoch, evaluate, monitor, mode)
     per_epoch = epoch.batches_per_epoch(data)
     period = every or per_epoch
+    run = make_run(dataclasses.replace(epoch, steps=None), evaluate, monitor, mode)  # the period is a number: no shape
     total = steps if steps is not None else math.ceil((100 if epochs is None else epochs) * per_epoch)
     guarded = stopping.any_of(stopping.non_finite(), stopping.divergence(), rule or stopping.never())
-    run_state = start_run(run, state, guarded, data, validation, capacity=math.ceil(total / period))
+    run_state = start_run(run, state, guarded, data, validation, steps=np.int32(period))
     driver = Driver(data, validation, progress, began)
     with driver.listening():
-        run_state = driver.drive(run, run_state, total // period)
+        run_state = driver.drive(run, run_state, total // period, period)
         if total % period:  # the last, shorter period, so that the length is exact
-            rest = dataclasses.replace(epoch, steps=total % period)
-            run_state = driver.drive(make_run(rest, evaluate, monitor, mode), run_state, -(-total // period))
-    return summarize(run, run_state, time.perf_counter() - began - driver.compile_seconds, driver.compile_seconds)
+            run_state = driver.drive(run, run_state, -(-total // period), total % period)
+    seconds = time.perf_counter() - began - driver.compile_seconds
+    result = summarize(run, run_state, seconds, driver.compile_seconds)
+    return dataclasses.replace(result, remarks=(*_nothing_learned(result, run_state, params), *remarks))
 
 
 def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: float) -> Result:
@@ -138,19 +162,54 @@ def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: fl
     stop = Stop(int(run_state.stop))
     params, model_state = run_state.best
     history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
-    sign = 1 if run.mode == "min" else -1
-    on_validation = f"validation_{run.monitor}" in history
+    name, direction = run.monitored({name: np.zeros(x.shape[1:]) for name, x in history.items()})
+    on_validation = name.startswith("validation_")
     return Result(
         stop=Stop.BUDGET if stop == Stop.RUNNING else stop,
         params=tree.whole(params),
         model_state=tree.whole(model_state),
         last=run_state.state,
         history=history,
-        monitor=f"{'validation' if on_validation else 'training'} {run.monitor}",
-        best_value=sign * float(run_state.best_value),
+        monitor=f"{'validation' if on_validation else 'training'} {name.removeprefix('validation_')}",
+        best_value=(1 if direction == "min" else -1) * float(run_state.best_value),
         best_evaluation=int(run_state.best_evaluation),
         steps=int(run_state.state.step),
         epochs=float(history["epoch"][-1]) if done else 0.0,
         seconds=seconds,
         compile_seconds=compile_seconds,
     )
+
+
+def _nothing_learned(result: Result, run_state: RunState, params: Params) -> tuple[str, ...]:
+    """What tells a run that learned nothing from one that did, by what the run has seen anyway."""
+    trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
+    if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
+        return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
+    first, number = float(run_state.first_loss), result.best_evaluation
+    if number < 0 or not result.monitor.endswith(" loss") or not result.best_value >= first:
+        return ()
+    return (f"no better than the parameters handed in, whose loss on the first batch was {first:.5g}",)
+
+
+def _first_rows(leaf: Any) -> np.ndarray:
+    if not isinstance(leaf, jax.Array):
+        return np.asarray(leaf[:1000] if hasattr(leaf, "shape") and np.ndim(leaf) else leaf)
+    shard = leaf.addressable_shards[0].data
+    return np.asarray(shard)[:1000] if shard.platform() == "cpu" else np.asarray(shard[:1000])
+
+
+APART = 1e4  # scales that differ by more hide some columns from descent with one rate
+
+
+def _scales_apart(data: Any) -> tuple[str, ...]:
+    """Whether columns of a matrix in the data, by their first rows, are of scales too far apart."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
+        x = _first_rows(leaf)
+        if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
+            continue
+        scales = np.abs(x).max(axis=0)
+        scales = scales[np.isfinite(scales) & (scales > 0)].astype(float)
+        if scales.size > 1 and scales.max() > APART * scales.min():
+            ratio, where = scales.max() / scales.min(), tree.path_string(path)
+            return (f"columns of the data at {where} differ in scale by {ratio:.1g}: standardize them",)
+    return ()

@@ -12,7 +12,9 @@ import numpy as np
 import optax
 
 from gdjax import tree
+from gdjax.data import as_arrays
 from gdjax.losses import Stateful, takes_mask
+from gdjax.meshes import on_automatic_axes, replicated, spec_of
 from gdjax.nodes import as_optimizer
 from gdjax.programs import compiled
 from gdjax.types import Batch, Evaluation, LossFn, Metrics, Params, TrainState
@@ -48,7 +50,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
 
 
 def _init(optimizer, params):
-    return optimizer.init(params)
+    return on_automatic_axes(lambda params: optimizer.init(params), replicated, params)
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:
@@ -95,6 +97,10 @@ class Step:
         return takes_mask(self.loss_fn)
 
     def __call__(self, state: TrainState, batch: Batch, mask: jax.Array | None = None) -> tuple[TrainState, Metrics]:
+        batch = as_arrays("make_step", batch)
+        return on_automatic_axes(self._descend, state_and_replicated, state, batch, mask)
+
+    def _descend(self, state: TrainState, batch: Batch, mask: jax.Array | None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
 
         def objective(params):
@@ -125,6 +131,11 @@ class Step:
             opt_state=opt_state,
         )
         return state, metrics
+
+
+def state_and_replicated(state: Any, *_: Any) -> Any:
+    """The layout of what a rung returns on an explicit mesh: the state's own, and all else the same everywhere."""
+    return spec_of(state), replicated()
 
 
 def evaluate_loss(loss_fn: Any, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any) -> Any:

@@ -20,7 +20,17 @@ from gdjax.losses.functions import (
     squared_error,
     squared_hinge,
 )
-from gdjax.losses.lifts import PerExample, Stateful, Supervised, per_example, stateful, supervised, takes_mask
+from gdjax.losses.lifts import (
+    PerExample,
+    Stateful,
+    Supervised,
+    better_direction,
+    better_directions,
+    per_example,
+    stateful,
+    supervised,
+    takes_mask,
+)
 from gdjax.losses.penalties import Penalty, elastic, is_weight, l1, l2
 from gdjax.programs import bind
 
@@ -32,6 +42,8 @@ __all__ = [
     "Stateful",
     "Supervised",
     "absolute_error",
+    "better_direction",
+    "better_directions",
     "binary_cross_entropy",
     "binary_cross_entropy_from_logits",
     "bind",

@@ -12,6 +12,7 @@ compares by value, a `functools.partial` inside included, so that a loop built a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gdjax.programs import bind
+from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.programs import Bound, bind
 from gdjax.tree import arithmetic_dtype
 from gdjax.types import Batch, Metrics, Params
 
@@ -36,9 +38,16 @@ class PerExample:
     weight: Callable | None = None
     penalty: Callable | None = None
 
+    @property
+    def directions(self) -> dict[str, str]:
+        return better_directions(self.loss)
+
     def __call__(
         self, params: Params, batch: Batch, key: jax.Array | None = None, *, mask: ArrayLike | None = None
     ) -> tuple[jax.Array, Metrics]:
+        return on_automatic_axes(self._all, replicated, params, batch, key, mask)
+
+    def _all(self, params: Params, batch: Batch, key: Any, mask: Any) -> tuple[jax.Array, Metrics]:
         weights = self._weights(batch, mask)
         lifted_params = params
         if mask is not None or self.weight is not None:
@@ -108,6 +117,11 @@ class Supervised:
     loss: Callable
     metrics: tuple[tuple[str, Callable], ...] = ()
 
+    @property
+    def directions(self) -> dict[str, str]:
+        known = {name: better_direction(metric) for name, metric in self.metrics}
+        return {name: direction for name, direction in known.items() if direction is not None}
+
     def __call__(
         self, params: Params, example: tuple[Any, Any], key: jax.Array | None = None
     ) -> tuple[jax.Array, Metrics]:
@@ -127,8 +141,37 @@ def supervised(
         loss: (prediction, y) -> (...); the axes of a vector-valued target are averaged.
         metrics: name -> (prediction, y) -> (...), of the same prediction and averaged alike.
     """
-    named = sorted((name, bind(metric)) for name, metric in dict(metrics).items())
+    named = sorted((name, _of_one_example(name, metric)) for name, metric in dict(metrics).items())
     return Supervised(model, bind(loss), tuple(named))
+
+
+def _of_one_example(name: str, metric: Any) -> Callable:
+    """The metric as a function of one example: a `Metric` that is a mean is one, another needs all rows at once."""
+    if not hasattr(metric, "measure"):
+        return bind(metric)
+    if metric.of_one is None:
+        raise ValueError(
+            f"supervised: a metric must be a mean over examples, got {name!r}, which needs all rows at once; "
+            "write make_evaluate(loss_fn, metrics={...}, predict=model.apply)"
+        )
+    return metric.of_one
+
+
+def better_direction(metric: Any) -> str | None:
+    """ "min" or "max", of a metric or loss of ours or Optax's; None of any other function."""
+    while isinstance(metric, (Bound, functools.partial)):
+        metric = metric.function if isinstance(metric, Bound) else metric.func
+    if (told := getattr(metric, "better", None)) is not None:
+        return told
+    module = getattr(metric, "__module__", None) or ""
+    if module.startswith(("gdjax.losses.functions", "optax.losses")):
+        return "max" if metric.__name__.endswith("similarity") else "min"
+    return None
+
+
+def better_directions(loss_fn: Any) -> dict[str, str]:
+    """The better direction of the loss, and of those of its metrics that know one."""
+    return {**getattr(loss_fn, "directions", {}), "loss": "min"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +183,15 @@ class Stateful:
     def __call__(
         self, params: Params, model_state: Any, batch: Batch, key: jax.Array | None = None, **mask: Any
     ) -> tuple[jax.Array, Metrics, Any]:
-        return self.function(params, model_state, batch, key, **mask)
+        try:
+            return self.function(params, model_state, batch, key, **mask)
+        except Exception as error:
+            if jax.tree.leaves(model_state):
+                raise
+            words = (
+                f"stateful: the loss fails without a state; give model_state=, what it starts from, got {model_state!r}"
+            )
+            raise ValueError(words) from error
 
 
 def stateful(function: Callable) -> Stateful:
