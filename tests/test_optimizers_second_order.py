@@ -296,6 +296,72 @@ def test_lbfgs_is_that_of_optax_at_a_fixed_rate():
     assert slopes[0] < 0 < slopes[1]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "node",
+    [
+        gd.lbfgs(1.0, scale_init_precond=False, linesearch=None),
+        gd.lbfgs(1.0, linesearch=None),
+        gd.bfgs(1.0, linesearch=None),
+    ],
+    ids=["lbfgs", "scaled lbfgs", "bfgs"],
+)
+def test_a_product_that_is_rounding_teaches_nothing(node, dtype):
+    """s and y at right angles but for rounding: a pair of them would ask for a step of |s|²/s'y."""
+    p, g, s, y = (np.array(x, dtype) for x in ([1.4, 1.3], [0.3, -0.2], [0.02, 0.01], [-0.01, 0.02]))
+    y = y + s * np.array(2 * np.finfo(dtype).eps, dtype)
+    _, state = node.update(g, node.init(p), p)
+    u, _ = node.update(g + y, state, p + s)
+    np.testing.assert_allclose(u, -(g + y), rtol=1e-6)  # |g| < 1: nothing is known, and nothing is shortened
+
+
+def test_bfgs_is_not_held_up_by_the_scale_of_its_first_pair():
+    """Condition 1,000: 22 steps where the slope is halved, 59 where unit steps of too small a scale are taken."""
+    curvature = np.geomspace(1.0, 1000.0, 10)
+    found = gd.minimize(
+        lambda x: 0.5 * jnp.sum(curvature * x**2), np.ones(10), gd.bfgs(), stop=gd.stopping.gradient_norm(1e-6)
+    )
+    assert found.stop == gd.Stop.CONVERGED and found.steps <= 40
+
+
+def test_zoom_halves_an_interval_that_does_not_shrink():
+    """Before a wall a cubic goes a tenth of the way: 110 trials to a width of 1e-5, where halving takes 30."""
+    wall = lambda t: jnp.where(t > 0.7, 1e30, -t)  # noqa: E731
+    search = gd.zoom(curv_rtol=0.1, max_linesearch_steps=60)
+    found = search.search(wall, jnp.zeros(()), jnp.ones(()), jnp.zeros(()), -jnp.ones(()), 1.0)
+    assert found.evaluations < 45 and 0.699 < found.step < 0.7
+
+
+def test_conjugate_gradients_start_again_where_gradients_are_not_orthogonal():
+    """Opposed as well as alike: |g'g*| >= restart g'g."""
+    node = gd.nonlinear_cg(0.1, linesearch=None)
+    for g, restarts in (([-1.0, 0.1], True), ([1.0, 0.1], True), ([0.1, 1.0], False), ([-0.1, 1.0], False)):
+        g, old = np.array(g), np.array([1.0, 0.0])
+        _, state = node.update(old, node.init(old), old)
+        u, _ = node.update(g, state, old)
+        beta = 0.0 if restarts else g @ (g - old)
+        np.testing.assert_allclose(u, 0.1 * (-g - beta * old), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", CG_METHODS)
+def test_each_formula_of_conjugate_gradients_has_its_value(method):
+    rng = np.random.default_rng(5)
+    for old, g in [rng.normal(size=(2, 4)) for _ in range(3)] + [(np.full(4, 1e-3), np.array([1e-3, -3e-3, 2e-3, 0]))]:
+        node, d, y = gd.nonlinear_cg(0.1, method=method, restart=np.inf, linesearch=None), -old, g - old
+        eta = -1 / (np.linalg.norm(d) * min(0.01, np.linalg.norm(old)))
+        beta = {
+            "fletcher_reeves": g @ g / (old @ old),
+            "polak_ribiere": max(0, g @ y / (old @ old)),
+            "hestenes_stiefel": max(0, g @ y / (d @ y)),
+            "dai_yuan": g @ g / (d @ y),
+            "hager_zhang": max(eta, (y - 2 * d * (y @ y) / (d @ y)) @ g / (d @ y)),
+        }[method]
+        bent = -g + beta * d
+        _, state = node.update(old, node.init(old), old)
+        u, _ = node.update(g, state, old)
+        np.testing.assert_allclose(u, 0.1 * (bent if bent @ g < 0 else -g), rtol=1e-10)
+
+
 def test_one_infinite_gradient_is_forgotten():
     ours, theirs = gd.lbfgs(0.1, linesearch=None), optax.lbfgs(0.1, linesearch=None)
     finite = []

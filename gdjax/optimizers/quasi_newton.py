@@ -4,7 +4,8 @@ All keep vectors (see `gdjax.optimizers.flat`) of the last parameters p' and gra
 
     s = p - p',      y = g - g'          what the last step was, and what it did to the gradient
 
-of which only pairs with s'y > 0 can come from a bowl; others teach nothing and are left out.
+of which only pairs with s'y > 0 can come from a bowl; others teach nothing and are left out. So does a product that may
+be rounding alone: in a bowl whose condition number is below 1/eps,  s'y >= sqrt(eps) |s| |y|.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
     Memory: 2 memory_size + 3 x params (in float32 at least).   Raises: ValueError if memory_size < 1, or if update is
         called without a `value_fn=` to search.
     Differs from: Optax, which keeps pairs with s'y < 0, after which its direction may go up, and pairs that are not
-        finite, after which it is NaN for ever. Here both are left out, and where a step has changed nothing (a failed
+        finite, after which it is NaN for ever. Here both are left out, products that are rounding too, and where a step has changed nothing (a failed
         search) the next goes along g.
     Reference: Liu & Nocedal 1989; Byrd, Nocedal & Schnabel 1994, Theorem 2.2 (the compact form).
     """
@@ -94,7 +95,9 @@ def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState
     sy, yy = new[:, -1]
     first = jnp.where(jnp.isfinite(yy), 1 / jnp.sqrt(jnp.maximum(yy, 1)), 1)  # y is g: of unit length at most
     scale = jnp.where(state.identity_scale > 0, state.identity_scale, jnp.where(yy > 0, first, 0))
-    scale = jnp.where(_is_pair(state.count, sy, yy), sy / yy, scale)
+    is_pair = _is_pair(state.count, dot(finite[0], finite[0]), sy, yy)
+    table = table.at[0, -1, -1].set(jnp.where(is_pair, sy, 0))
+    scale = jnp.where(is_pair, sy / yy, scale)
     return state._replace(params=p, updates=g, memory=memory, products=table, identity_scale=scale), with_g
 
 
@@ -109,8 +112,7 @@ def _lbfgs_direction(state: LBFGSState, with_g: jax.Array, scale: jax.Array) -> 
     (sg, yg), (sy, yy), m = with_g, state.products, state.products.shape[-1]
     sy_each, yy_each = state.products.reshape(2, -1)[:, :: m + 1]  # the diagonals
     nothing_changed = yy_each[-1] == 0  # as after a failed search: the memory has led nowhere
-    good = (sy_each > jnp.finfo(sy.dtype).tiny) & (sy_each < jnp.inf)
-    good &= ~nothing_changed & jnp.isfinite(with_g).all()
+    good = (sy_each > 0) & ~nothing_changed & jnp.isfinite(with_g).all()
     pairs = good[:, None] & good
     triangle = jnp.where(pairs, jnp.triu(sy), jnp.eye(m, dtype=sy.dtype))
     alpha = _solve(triangle, jnp.where(good, sg, 0), transposed=False)
@@ -153,7 +155,7 @@ class BFGSState(NamedTuple):
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)"})
-def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
+def bfgs(learning_rate=None, linesearch=zoom(curv_rtol=0.5)):  # noqa: B008
     """BFGS: an inverse Hessian kept as a matrix, corrected by every step.
 
         H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       from H = (s'y/y'y) I at the first pair
@@ -161,7 +163,8 @@ def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
 
     Args:
         learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
-        linesearch: as in `lbfgs`.
+        linesearch: as in `lbfgs`. Its curv_rtol is 0.5: the scale of the first pair is that of the steepest direction, and
+            unit steps along the others, which 0.9 accepts, correct it slowly (59 steps against 22, condition 1,000).
 
     Memory: n + 3 x params, n the number of parameters (in float32 at least).   Raises: ValueError if update is called
         without a `value_fn=` to search.
@@ -191,7 +194,7 @@ def bfgs(learning_rate=None, linesearch=zoom()):  # noqa: B008
 def _corrected(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The inverse Hessian after a pair, and how many it has seen; anew where a step has changed nothing."""
     sy, yy = dot(s, y), dot(y, y)
-    good, nothing_changed = _is_pair(state.count, sy, yy), yy == 0
+    good, nothing_changed = _is_pair(state.count, dot(s, s), sy, yy), yy == 0
     s, y, sy = jnp.where(good, s, 0), jnp.where(good, y, 0), jnp.where(good, sy, 1)
     inverse = state.inverse_hessian * jnp.where(good & (state.pairs == 0), sy / jnp.where(good, yy, 1), 1)
     h_y = dot(inverse, y)
@@ -290,9 +293,11 @@ def _prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dic
     return objective(who, params, linesearch is not None, **extra_args)
 
 
-def _is_pair(count, sy, yy) -> jax.Array:
-    """Whether s and y can come from a bowl: their product is positive, beyond rounding, and finite."""
-    return (count > 0) & (sy > jnp.finfo(sy.dtype).tiny) & jnp.isfinite(sy) & jnp.isfinite(yy)
+def _is_pair(count, ss, sy, yy) -> jax.Array:
+    """Whether s and y can come from a bowl: s'y is positive beyond rounding, and finite. False before the second step."""
+    limits = jnp.finfo(sy.dtype)
+    rounding = jnp.sqrt(limits.eps) * jnp.sqrt(ss) * jnp.sqrt(yy)
+    return (count > 0) & (sy > jnp.maximum(rounding, limits.tiny)) & jnp.isfinite(sy) & jnp.isfinite(yy)
 
 
 def _first(g: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gdjax.certify.oracles.lift import Seen, at
 
-TINY = np.finfo(float).tiny
+TINY, ROUNDING = np.finfo(float).tiny, np.sqrt(np.finfo(float).eps)
 
 
 def _join(leaves):
@@ -34,7 +34,8 @@ def _capped(g):
 
 
 def _bowl_like(s, y):
-    return TINY < s @ y < np.inf and y @ y < np.inf
+    """s'y positive beyond rounding: a bowl of condition number below 1/eps has s'y >= sqrt(eps) |s| |y|."""
+    return max(TINY, ROUNDING * np.sqrt(s @ s) * np.sqrt(y @ y)) < s @ y < np.inf and y @ y < np.inf
 
 
 def _rate(learning_rate, step):
