@@ -52,8 +52,8 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
     Memory: 2 memory_size + 3 x params (in float32 at least).   Raises: ValueError if memory_size < 1, or if update is
         called without a `value_fn=` to search.
     Differs from: Optax, which keeps pairs with s'y < 0, after which its direction may go up, and pairs that are not
-        finite, after which it is NaN for ever. Here both are left out, products that are rounding too, and where a step has changed nothing (a failed
-        search) the next goes along g.
+        finite, after which it is NaN for ever. Here both are left out, products that are rounding too; and where a step
+        has changed nothing (a failed search) the next goes along g.
     Reference: Liu & Nocedal 1989; Byrd, Nocedal & Schnabel 1994, Theorem 2.2 (the compact form).
     """
     if memory_size < 1:
