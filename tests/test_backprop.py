@@ -204,16 +204,100 @@ def test_a_wrong_custom_derivative_is_caught_in_the_leaf_that_it_serves():
     assert check_gradients(f, params).wrong_leaves() == ["['bad']"]
 
 
-def test_a_kink_is_no_error_and_an_error_is_no_kink():
+@pytest.mark.parametrize(
+    "claimed, verdict", [(-0.1, "WRONG"), (0.0, "kink"), (0.3, "kink"), (1.0, "kink"), (1.1, "WRONG")]
+)
+def test_a_kink_is_no_error_and_an_error_is_no_kink(claimed, verdict):
+    """Any slope between those of both sides will do, and no other."""
     relu = lambda p: jnp.sum(jax.nn.relu(p))  # noqa: E731
-    at_kink = check_gradients(relu, jnp.array([0.0, 1.0, -1.0]))
-    assert (
-        at_kink.passed
-        and {p.direction: p.verdict for p in at_kink.probes}["[0]"] == "kink"
-        and "at a kink" in at_kink.summary()
-    )
-    wrong = check_gradients(relu, jnp.array([0.0, 1.0, -1.0]), gradient=lambda p: jnp.array([1.5, 1.0, 0.0]))
-    assert {p.direction: p.verdict for p in wrong.probes}["[0]"] == "WRONG"
+    found = check_gradients(relu, jnp.array([0.0, 1.0]), gradient=lambda p: jnp.array([claimed, 1.0]), entries=2)
+    assert [p.verdict for p in found.probes if p.direction != "random"] == [verdict, "right"]
+    assert found.passed == (verdict == "kink") and ("2 at a kink" in found.summary() or not found.passed)
+
+
+def of(probes, leaf):
+    return {p.verdict for p in probes if p.leaf == leaf}
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 3e7, 1e20])
+@pytest.mark.parametrize(
+    "f", [lambda u: jnp.sum(jnp.log(u)), lambda u: jnp.sum(jnp.sqrt(u)), lambda u: jnp.sum(jnp.sin(u) * u**2)]
+)
+def test_steps_are_relative_to_the_parameters(f, scale):
+    """The same function in other units has the same verdicts: right ones stay right, 0 and 1 % off are wrong."""
+    x = np.array([1.3, 0.4, 2.0]) * scale
+    loss = lambda x: f(x / scale)  # noqa: E731
+    for factor, verdict in ((1, "right"), (0, "WRONG"), (1.01, "WRONG"), (-1, "WRONG")):
+        found = check_gradients(loss, x, gradient=lambda x, c=factor: c * jax.grad(loss)(x))
+        assert of(found.probes, "the root") == {verdict} and found.passed == (factor == 1)
+
+
+def test_a_zero_of_a_norm_and_a_tiny_beside_a_large_are_right():
+    sums = lambda x: x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-8)  # noqa: E731
+    norm = lambda x: jnp.sum(jnp.cos(jnp.arange(12.0).reshape(3, 4)) * sums(x))  # noqa: E731
+    x = jax.random.normal(jax.random.key(0), (3, 4)).at[1].set(0)
+    for loss, point in ((norm, x), (norm, 0 * x), (lambda x: jnp.sum(jnp.log(x)), np.array([2.0, 1e-17, 1e-6]))):
+        found = check_gradients(loss, point, entries=12)
+        assert of(found.probes, "the root") == {"right"}, str(found)
+
+
+def test_what_the_rounding_hides_is_undecided_and_has_not_passed():
+    loss = lambda p: jnp.sum(p["large"] ** 2) + jnp.sum(p["tiny"] ** 2)  # noqa: E731
+    right = jax.grad(loss)
+    for size, verdict in ((2.0, "WRONG"), (1e-7, "undecided")):
+        params = {"large": np.full(2, 3e5), "tiny": np.full(3, size)}
+        for change in (lambda g: -g, lambda g: 0 * g):
+            wrong = lambda p, change=change: {**right(p), "tiny": change(right(p)["tiny"])}  # noqa: E731
+            found = check_gradients(loss, params, gradient=wrong)
+            assert of(found.probes, "['tiny']") == {verdict} and of(found.probes, "['large']") == {"right"}
+            assert not found.passed
+    assert "nothing is known of the gradient in ['tiny']" in found.summary() and "4 undecided" in found.summary()
+    for params in (jnp.arange(3), jnp.zeros((0, 2))):
+        nothing = check_gradients(lambda p: 1.0 * jnp.sum(p), params)
+        assert not nothing.passed and "nothing is known" in nothing.summary()
+    unused = check_gradients(lambda p: jnp.sum(p["used"] ** 2), {"used": jnp.ones(2), "unused": jnp.ones(2)})
+    assert unused.passed and of(unused.probes, "['unused']") == {"right"}
+
+
+def test_only_what_is_near_counts():
+    """A fast sine has wrapped around many times, and a kink lies close by: the slope is that of here."""
+    fast = lambda x: jnp.sum(jnp.sin(3e8 * x))  # noqa: E731
+    x = np.array([0.3, 1.7])
+    assert check_gradients(fast, x).passed
+    assert of(check_gradients(fast, x, gradient=jnp.zeros_like).probes, "the root") == {"WRONG"}
+    near = lambda x: jnp.sum(jnp.abs(x - 2e-9)) + 4  # noqa: E731
+    for claimed, passed in ((-1.0, True), (1.0, False), (0.0, False)):
+        found = check_gradients(near, np.zeros(1), gradient=lambda x, c=claimed: jnp.full(1, c))
+        assert found.passed == passed
+    jump = lambda x: jnp.sum(jnp.where(x < 0, x, x + 0.5))  # noqa: E731
+    found = check_gradients(jump, np.zeros(1))
+    assert of(found.probes, "the root") == {"undecided"} and not found.passed
+
+
+def test_one_wrong_entry_among_many_and_what_would_have_been_seen():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=30_000))
+    loss = lambda x: jnp.mean((x - 0.1) ** 4)  # noqa: E731
+    found = check_gradients(loss, x)
+    assert found.passed and (found.entries, found.total) == (4, 30_000) and found.visible < 1e-2
+    assert "probed: 4 of 30000 entries alone" in found.summary()
+    error = 3 * found.visible * np.max(np.abs(jax.grad(loss)(x)))
+    for place in (17, 20_000):
+        wrong = check_gradients(loss, x, gradient=lambda x, i=place: jax.grad(loss)(x).at[i].add(error))
+        assert not wrong.passed
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_loss_that_rounds_inside_is_not_accused(dtype):
+    model = models.mlp((3, 6, 2), activation="tanh")
+    params, x = model.init(jax.random.key(2)), jax.random.normal(jax.random.key(1), (20, 3))
+
+    def loss(params):
+        low = jax.tree.map(lambda p: p.astype(dtype), params)
+        penalty = sum(jnp.sum(p**2) for p in jax.tree.leaves(params))
+        return jnp.mean(model.apply(low, x.astype(dtype)) ** 2) + 0.01 * penalty
+
+    verdicts = {p.verdict for p in check_gradients(loss, params).probes}
+    assert verdicts <= {"right", "undecided"} and ("right" in verdicts or dtype == jnp.bfloat16)
 
 
 def test_odd_leaves_losses_and_answers():

@@ -1,17 +1,21 @@
 """Is a gradient right? Differences of the loss along directions, each with an estimate of its own error.
 
-    central(h) = (f(p + h d) - f(p - h d)) / 2h         truncation error of order h², rounding error of order eps |f| / h
+    central(h) = (f(p + h d) - f(p - h d)) / 2h         truncation error of order h², rounding error of order noise / h
 
-The loss is evaluated in float64 whatever the parameters' dtype, along a ladder of steps h; the one at which neighbours agree
-best is taken, and their disagreement is its error. So no step has to be guessed, and a loss that rounds inside to float32 is
-not accused of it. Where the slopes to both sides stay apart however small the step, the point is a kink and not an error.
+The loss is evaluated in float64 whatever the parameters' dtype, along a ladder of steps h that spans what the parameters'
+own sizes suggest, and its noise is measured from the high differences of closely spaced values. From the shortest step
+upwards the differences must agree within noise / h; the last that does is taken (the rule of Lepski). So no step has to be
+guessed, a loss that rounds inside to float32 is not accused of it, and what lies further away (a kink, another period of a
+fast sine) is not taken for the slope here. Where the slopes to both sides stay apart however small the step, the point is a
+kink and not an error; where the noise hides what the gradient says, the probe is undecided.
 """
 
 from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,41 +25,62 @@ import numpy as np
 from gdjax import tree
 from gdjax.types import Params
 
-STEPS = 10.0 ** -np.arange(1.0, 8.5, 0.5)
-SAFETY = 10.0  # times the estimated error of a difference is forgiven
+STEPS = 32  # of the ladder
+SHORTEST, LONGEST = 2.0**-44, 2.0**6  # of its steps, relative to the smallest and the largest of the parameters moved
+RANGE = 1e-30  # the smallest ratio of two parameters that is told from zero
+NOISE = 3.0  # times the noise, over h: what a difference may be wrong by
+LOCAL = 2.0**-3  # of the size of what is moved: longer steps count only where the loss is a straight line
+STRAIGHT = 1e-2  # of the slope: what those to both sides differ by on a straight line
+SAFETY = 3.0  # times that is forgiven
+BLIND = 0.1  # of the slope: a probe that may be wrong by more cannot tell
+FLAT = 1e-4  # of the slope further away: a probe that is sure of this much may call a slope zero
 RTOL = 1e-5
-RIGHT, WRONG, KINK = "right", "WRONG", "kink"
+RIGHT, WRONG, KINK, UNDECIDED = "right", "WRONG", "kink", "undecided"
 
 
 class Probe(NamedTuple):
     """One directional derivative, by the gradient and by differences."""
 
     leaf: str  # its path; "all" for a direction through every leaf
-    direction: str  # "random", or an entry such as "[3, 0]"
+    direction: str  # "random", or an entry such as "[3, 0]"; "i [0]" is along the imaginary part
     gradient: float
     difference: float
-    error: float  # of the difference, estimated
-    relative: float
+    error: float  # of the difference, estimated; infinite where there is none
+    relative: float  # to the larger of the two, or to the slopes further away where both are zero
     ulp: float  # of the parameters' dtype
     verdict: str
 
 
 class Check(NamedTuple):
-    """What was found; `passed` if nothing is wrong. A kink is no error: any slope between those of both sides will do."""
+    """What was found; `passed` if nothing is wrong and something is known.
+
+    A kink is no error: any slope between those of both sides will do. Nothing is known of an undecided probe, and a gradient
+    has not passed while nothing is known of one of its leaves.
+    """
 
     probes: tuple[Probe, ...]
+    entries: int = 0  # real numbers that were moved by themselves
+    total: int = 0  # real numbers that the loss was to be differentiated by
+    visible: float = (
+        math.inf
+    )  # error in one entry that shows in any leaf, relative to the leaf's largest gradient entry
 
     @property
     def passed(self) -> bool:
-        return all(probe.verdict != WRONG for probe in self.probes)
+        return bool(self.probes) and not self.unknown_leaves() and all(p.verdict != WRONG for p in self.probes)
 
     @property
     def worst(self) -> Probe:
-        return max(self.probes, key=lambda probe: (probe.verdict == WRONG, probe.relative))
+        return max(self.probes, key=lambda p: (p.verdict == WRONG, p.verdict != UNDECIDED, p.relative))
 
     def wrong_leaves(self) -> list[str]:
         """The leaves in which the gradient is wrong, in order."""
         return list(dict.fromkeys(p.leaf for p in self.probes if p.verdict == WRONG and p.leaf != "all"))
+
+    def unknown_leaves(self) -> list[str]:
+        """The leaves of which every probe is undecided, in order."""
+        decided = {p.leaf for p in self.probes if p.verdict != UNDECIDED}
+        return list(dict.fromkeys(p.leaf for p in self.probes if p.leaf not in {*decided, "all"}))
 
     def __str__(self) -> str:
         head = f"{'leaf':<22}{'direction':<14}{'gradient':>15}{'difference':>15}{'relative':>10}{'ULP':>10}  verdict"
@@ -66,12 +91,34 @@ class Check(NamedTuple):
         return f"<pre>{html.escape(str(self))}</pre>"
 
     def summary(self) -> str:
-        kinks = sum(probe.verdict == KINK for probe in self.probes)
-        also = f", {kinks} at a kink" if kinks else ""
-        largest = f"largest relative error {self.worst.relative:.1e}" if self.probes else "nothing to probe"
-        if self.passed:
-            return f"the gradient is right along {len(self.probes) - kinks} directions{also}; {largest}"
-        return f"the gradient is WRONG in {', '.join(self.wrong_leaves()) or 'all leaves together'}{also}; {largest}"
+        """The verdict, and what could have been seen, in two lines."""
+        if not self.probes:
+            return "nothing is known of the gradient: no floating or complex parameter to probe"
+        counts = {
+            verdict: sum(p.verdict == verdict for p in self.probes) for verdict in (RIGHT, WRONG, KINK, UNDECIDED)
+        }
+        also = f", {counts[KINK]} at a kink" if counts[KINK] else ""
+        also += f", {counts[UNDECIDED]} undecided: the loss's own rounding hides them" if counts[UNDECIDED] else ""
+        largest = f"largest relative error {self.worst.relative:.1e}"
+        if counts[WRONG]:
+            verdict = (
+                f"the gradient is WRONG in {', '.join(self.wrong_leaves()) or 'all leaves together'}{also}; {largest}"
+            )
+        elif self.passed:
+            verdict = f"the gradient is right along {counts[RIGHT]} directions{also}; {largest}"
+        else:
+            unknown = ", ".join(self.unknown_leaves())
+            verdict = f"nothing is known of the gradient in {unknown}: {counts[RIGHT]} directions are right{also}"
+        return f"{verdict}\n{self._share()}"
+
+    def _share(self) -> str:
+        randoms = sum(p.direction == "random" for p in self.probes)
+        share = (
+            f"probed: {self.entries} of {self.total} entries alone, all of them together in {randoms} random directions"
+        )
+        if not math.isfinite(self.visible):
+            return f"{share}; an error in one other entry might not have been seen"
+        return f"{share}; an error in one entry is seen from {self.visible:.0e} of the largest in its leaf"
 
 
 def _line(p: Probe) -> str:
@@ -96,27 +143,36 @@ def check_gradients(
         params: any pytree; floating and complex leaves are probed, others left alone.
         gradient: (params, *args) -> a tree like params, as jax.grad gives it; None is jax.grad(loss). Both are evaluated
             at params in float64 (complex128).
-        directions: random ones through all leaves; each leaf gets one of its own besides.
+        directions: random ones through all leaves, each moved by its own size; each leaf gets one of its own besides.
         entries: single entries of each leaf, sampled.
-        rtol: relative error that is forgiven, beside ten times what the difference itself may be wrong by.
+        rtol: relative error that is forgiven, beside three times what the difference itself may be wrong by.
         key: a JAX key or an int seed.
 
+    Returns: a Check, whose `passed` needs at least one probe that could tell.
     Raises: ValueError if the loss is not scalar, or not finite at params.
+    Reference: Moré & Wild 2011, SIAM J. Sci. Comput. 33 (noise from difference tables); Lepski 1991 (the step).
     """
     with jax.enable_x64(True):
         wide = jax.tree.map(_widened, params)
         args = tuple(jax.tree.map(_widened, args))
         f = jax.jit(functools.partial(_value, loss, args))
-        check_finite(f(wide))
+        here = f(wide)
+        check_finite(here)
         grads = gradient(wide, *args) if gradient is not None else _gradient(f, wide)
         tree.check_like("check_gradients", "the gradient", grads, "params", wide)
-        values = jax.jit(lambda direction: jax.lax.map(lambda h: f(_along(wide, direction, h)), _offsets()))
+        along = jax.jit(lambda d, offsets: jax.lax.map(lambda h: f(_along(wide, d, h)), offsets))
         key = jax.random.key(key) if isinstance(key, int) else key
-        probes = tuple(
-            _probed(leaf, words, dtype, direction, grads, values(direction), rtol)
-            for leaf, words, dtype, direction in _directions(params, wide, key, directions, entries)
-        )
-    return Check(probes)
+        rng = np.random.default_rng(int(jax.random.randint(key, (), 0, 2**31 - 1)))
+        paths = list(_paths(params, wide, rng, directions, entries))
+        grain = _coarsest(f, wide)
+        noise = _noise(paths[0], along, float(here), grain) if paths else 0.0
+        found = []
+        for path in paths:
+            values = np.asarray(along(path.direction, jnp.asarray(path.offsets())))
+            found.append(_probed(path, grads, values, noise, grain, rtol))
+    alone = sum(p.direction != "random" for p, _ in found)
+    total = sum(np.size(x) * (1 + jnp.iscomplexobj(x)) for x in jax.tree.leaves(wide) if _moves(x))
+    return Check(tuple(p for p, _ in found), alone, int(total), _visible(found, paths, grads))
 
 
 def difference_quotients(f: Callable, x: Any, steps: Any = None) -> dict[str, np.ndarray]:
@@ -176,83 +232,205 @@ def _moves(leaf: Any) -> bool:
     return bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)) and jnp.size(leaf) > 0
 
 
-def _offsets() -> jax.Array:
-    """0, then both sides of every step."""
-    return jnp.concatenate([jnp.zeros(1), STEPS, -STEPS])
+class _Path(NamedTuple):
+    """A straight line through params, and the steps that are taken along it."""
+
+    leaf: str
+    words: str
+    dtype: Any  # of the parameters that it moves
+    direction: Params
+    size: float  # of the largest parameter moved, in units of the direction
+    finest: float  # of the smallest
+
+    def steps(self) -> np.ndarray:
+        return np.geomspace(SHORTEST * max(self.finest, RANGE * self.size), LONGEST * self.size, STEPS)
+
+    def offsets(self) -> np.ndarray:
+        """0, both sides of every step, and NaN: whether the loss looks at what is moved at all."""
+        return np.concatenate([[0.0], self.steps(), -self.steps(), [np.nan]])
 
 
 def _along(params: Params, direction: Params, h: jax.Array) -> Params:
-    return jax.tree.map(lambda p, d: p + h * d if _moves(p) else p, params, direction)
+    """params + h direction; what does not move is kept as it is, whatever h."""
+    return jax.tree.map(lambda p, d: jnp.where(d != 0, p + h * d, p) if _moves(p) else p, params, direction)
 
 
-def _directions(
-    params: Params, wide: Params, key: jax.Array, number: int, entries: int
-) -> Iterator[tuple[str, str, Any, Params]]:
-    """(leaf, words, dtype, direction): through all leaves, through each, and along single entries of each."""
+def _sizes(leaf: Any) -> tuple[float, float]:
+    """The largest and the smallest size of a leaf's entries, zeros left out; 1 where all are zero."""
+    sizes = np.abs(np.asarray(leaf))
+    sizes = sizes[(sizes > 0) & np.isfinite(sizes)]
+    return (float(sizes.max()), float(sizes.min())) if sizes.size else (1.0, 1.0)
+
+
+def _paths(params: Params, wide: Params, rng: np.random.Generator, number: int, entries: int) -> Iterator[_Path]:
+    """Through all leaves, through each, and along single entries of each."""
     leaves, structure = jax.tree.flatten(wide)
     own = [jnp.result_type(leaf) for leaf in jax.tree.leaves(params)]
     names = [tree.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(wide)]
     moving = [i for i, leaf in enumerate(leaves) if _moves(leaf)]
-    zeros = [jnp.zeros(jnp.shape(leaf), jnp.result_type(leaf, float)) for leaf in leaves]
+    sizes = {i: _sizes(leaves[i]) for i in moving}
+    zeros = [np.zeros(np.shape(leaf), complex if jnp.iscomplexobj(leaf) else float) for leaf in leaves]
 
-    def drawn(i: int, key: jax.Array) -> jax.Array:
-        return jax.random.normal(jax.random.fold_in(key, i), leaves[i].shape, leaves[i].dtype)
+    def signs(i: int) -> np.ndarray:
+        """Every entry moves by as much, so that an error in one shows whichever it is."""
+        real, imaginary = (rng.choice([-1.0, 1.0], np.shape(leaves[i])) for _ in range(2))
+        return (real + 1j * imaginary) / np.sqrt(2) if jnp.iscomplexobj(leaves[i]) else real
+
+    def whole(chosen: dict[int, Any]) -> Params:
+        return structure.unflatten([jnp.asarray(chosen.get(i, zero)) for i, zero in enumerate(zeros)])
 
     coarsest = max((own[i] for i in moving), key=lambda dtype: jnp.finfo(dtype).eps, default=jnp.float32)
-    for probe in range(number if len(moving) > 1 else 0):
-        chosen = jax.random.fold_in(key, probe)
-        yield (
-            "all",
-            "random",
-            coarsest,
-            structure.unflatten([drawn(i, chosen) if i in moving else z for i, z in enumerate(zeros)]),
-        )
-    rng = np.random.default_rng(int(jax.random.randint(key, (), 0, 2**31 - 1)))
+    finest = min((low / high for high, low in sizes.values()), default=1.0)
+    for _ in range(number if len(moving) > 1 else 0):
+        direction = whole({i: sizes[i][0] * signs(i) for i in moving})
+        yield _Path("all", "random", coarsest, direction, 1.0, finest)
     for i in moving:
-        alone = drawn(i, jax.random.fold_in(key, number + i))
-        yield names[i], "random", own[i], structure.unflatten([alone if j == i else z for j, z in enumerate(zeros)])
-        for flat in sorted(rng.choice(leaves[i].size, min(entries, leaves[i].size), replace=False)):
-            index = np.unravel_index(flat, leaves[i].shape)
-            one = zeros[i].at[index].set(1)
+        yield _Path(names[i], "random", own[i], whole({i: signs(i)}), *sizes[i])
+        for flat in sorted(rng.choice(np.size(leaves[i]), min(entries, np.size(leaves[i])), replace=False)):
+            index = np.unravel_index(flat, np.shape(leaves[i]))
             words = str([int(k) for k in index]) if index else "()"
-            yield names[i], words, own[i], structure.unflatten([one if j == i else z for j, z in enumerate(zeros)])
+            size = float(np.abs(leaves[i][index])) or sizes[i][0]
+            for unit, prefix in ((1.0, ""), (1j, "i "))[: 1 + jnp.iscomplexobj(leaves[i])]:
+                one = zeros[i].copy()
+                one[index] = unit
+                yield _Path(names[i], prefix + words, own[i], whole({i: one}), sizes[i][0], size)
+
+
+def _coarsest(f: Callable, params: Params) -> float:
+    """The largest eps of the floating types that the loss computes in."""
+    found = [np.finfo(float).eps]
+
+    def look(jaxpr: Any) -> None:
+        for equation in jaxpr.eqns:
+            kinds = (getattr(v.aval, "dtype", None) for v in equation.outvars)
+            found.extend(float(jnp.finfo(k).eps) for k in kinds if k is not None and jnp.issubdtype(k, jnp.inexact))
+            for given in equation.params.values():
+                for inner in given if isinstance(given, (tuple, list)) else [given]:
+                    inner = getattr(inner, "jaxpr", inner)
+                    if hasattr(inner, "eqns"):
+                        look(inner)
+
+    look(jax.make_jaxpr(f)(params).jaxpr)
+    return max(found)
+
+
+def _noise(path: _Path, along: Callable, here: float, coarsest: float) -> float:
+    """The standard deviation of the loss's own rounding near params, measured along a path."""
+    steps, points = path.steps(), np.arange(1.0, 9.0)
+    spacings = np.geomspace(steps[0], 2.0**-14 * path.size, 4)
+    spacings = np.append(spacings, min(8 * coarsest, 2.0**-5) * path.size)
+    offsets = spacings[:, None] * np.concatenate([points, -points])
+    values = np.asarray(along(path.direction, jnp.asarray(offsets.ravel()))).reshape(len(spacings), 2, len(points))
+    levels = [_scatter(each) for each in values]
+    finest = 2 * next((level for level in levels[:-1] if level), 0.0)
+    if coarsest == np.finfo(float).eps:
+        return max(finest, coarsest * abs(here))
+    return max(finest, coarsest * abs(here), 2 * levels[-1])
+
+
+def _scatter(values: np.ndarray) -> float:
+    """The noise of equally spaced values (sides, points), by their high differences; 0 where most do not change."""
+    if not np.isfinite(values).all() or np.mean(np.diff(values) != 0) < 0.5:
+        return 0.0
+
+    def of_order(k: int) -> np.ndarray:
+        share = math.factorial(k) ** 2 / math.factorial(2 * k)
+        return np.sqrt(share * np.mean(np.diff(values, k) ** 2, axis=-1))
+
+    return float(np.median([of_order(k) for k in (3, 4, 5)], axis=0).max())
 
 
 def _probed(
-    leaf: str, words: str, dtype: Any, direction: Params, grads: Params, values: jax.Array, rtol: float
-) -> Probe:
-    """The verdict on one direction."""
-    pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True)
-    slope = float(sum(jnp.sum(jnp.real(g * d)) for g, d in pairs))
-    difference, error, sides = _differences(np.asarray(values))
-    gap, scale = abs(slope - difference), max(abs(slope), abs(difference), np.finfo(float).tiny)
-    low, high = min(sides), max(sides)
-    kink = high - low > 1e-3 * max(abs(low), abs(high)) and high - low > 100 * error
-    between = low - rtol * scale <= slope <= high + rtol * scale
-    allowed = rtol * scale + SAFETY * error
-    verdict = RIGHT if gap <= allowed and not kink else KINK if kink and between else WRONG
-    unit = float(np.exp2(np.floor(np.log2(scale)))) * float(jnp.finfo(dtype).eps)
-    return Probe(
-        leaf, words, slope, difference, error, gap / scale if gap else 0.0, gap / unit if gap else 0.0, verdict
-    )
+    path: _Path, grads: Params, values: np.ndarray, noise: float, grain: float, rtol: float
+) -> tuple[Probe, float]:
+    """The verdict on one direction, and the error of the slope that it would have shown."""
+    pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(path.direction), strict=True)
+    parts = [np.real(np.asarray(g)[d != 0] * d[d != 0]) for g, d in ((g, np.asarray(d)) for g, d in pairs)]
+    slope, own = (float(sum(np.sum(f(part)) for part in parts)) for f in (np.asarray, np.abs))
+    seen = _differences(path, values, noise)
+    gap, scale = abs(slope - seen.difference), max(abs(slope), abs(seen.difference))
+    allowed = rtol * scale + SAFETY * seen.error + grain * own  # the gradient has rounded too
+    verdict, scale = _verdict(slope, gap, scale, allowed, seen)
+    unit = float(np.exp2(np.floor(np.log2(max(scale, np.finfo(float).tiny))))) * float(jnp.finfo(path.dtype).eps)
+    relative, ulp = (gap / scale, gap / unit) if gap else (0.0, 0.0)
+    probe = Probe(path.leaf, path.words, slope, seen.difference, seen.error, relative, ulp, verdict)
+    return probe, allowed if verdict == RIGHT else math.inf
 
 
-def _differences(values: np.ndarray) -> tuple[float, float, tuple[float, float]]:
-    """(central difference, its error, slopes to both sides) from the values at the offsets."""
-    here, up, down = values[0], values[1 : 1 + len(STEPS)], values[1 + len(STEPS) :]
-    still = (up == here) | (down == here)  # steps too short for a loss that rounds inside, unless they all are
-    up, down = (np.where(still & ~still.all(), np.nan, side) for side in (up, down))
-    central, right, left = (up - down) / (2 * STEPS), (up - here) / STEPS, (here - down) / STEPS
-    rounding = np.finfo(float).eps * np.max(np.abs(values[np.isfinite(values)]), initial=0) / STEPS
-    apart = np.abs(np.diff(central)) + rounding[1:]
-    best = int(np.nanargmin(np.where(np.isfinite(apart), apart, np.inf)))
-    sides = _settled(right, rounding), _settled(left, rounding)
-    return float(central[best + 1]), float(apart[best]), sides
+class _Seen(NamedTuple):
+    """What the values along a path say of the slope."""
+
+    difference: float
+    error: float
+    low: float  # the slopes to both sides, where they are surely not the same
+    high: float
+    kink: bool
+    beyond: float  # the largest slope within the parameters' own size, beyond noise
+    moved: bool  # whether the loss changes anywhere
+    read: bool  # whether it looks at what is moved
 
 
-def _settled(slopes: np.ndarray, rounding: np.ndarray) -> float:
-    """A one-sided slope in the limit of small steps: two neighbours, extrapolated, where they agree best."""
-    ratio = STEPS[0] / STEPS[1]
-    limits = (ratio * slopes[1:] - slopes[:-1]) / (ratio - 1)
-    apart = np.abs(np.diff(limits)) + rounding[2:]
-    return float(limits[int(np.nanargmin(np.where(np.isfinite(apart), apart, np.inf))) + 1])
+def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _Seen) -> tuple[str, float]:
+    """The verdict, and what the error is relative to."""
+    if not math.isfinite(slope):
+        return WRONG, scale
+    if not math.isfinite(seen.error):
+        return UNDECIDED, scale
+    if seen.kink:
+        between = seen.low - allowed <= slope <= seen.high + allowed
+        return (KINK if between else WRONG), scale
+    if gap > allowed:
+        return WRONG, scale
+    if scale == 0:
+        return (RIGHT if seen.moved or not seen.read else UNDECIDED), 1.0
+    doubt = SAFETY * seen.error
+    if doubt <= BLIND * scale:
+        return RIGHT, scale
+    return (RIGHT, seen.beyond) if doubt <= FLAT * seen.beyond else (UNDECIDED, scale)
+
+
+def _differences(path: _Path, values: np.ndarray, noise: float) -> _Seen:
+    """From the values at the path's offsets."""
+    steps = path.steps()
+    here, up, down, read = values[0], values[1 : 1 + STEPS], values[1 + STEPS : -1], values[-1] != values[0]
+    rounding = np.maximum(noise, np.finfo(float).eps * np.maximum(np.abs(up), np.abs(down))) / steps
+    with np.errstate(invalid="ignore", over="ignore"):
+        central, right, left = (up - down) / (2 * steps), (up - here) / steps, (here - down) / steps
+    bent = ~(np.abs(right - left) <= STRAIGHT * np.abs(right + left)) & (steps > LOCAL * path.size)
+    end = int(np.argmax(bent)) if bent.any() else STEPS
+    difference, error = _settled(central[:end], NOISE * rounding[:end])
+    (after, doubt), (before, other) = (_settled(side, 2 * NOISE * rounding) for side in (right, left))
+    low, high, apart = min(after, before), max(after, before), abs(after - before)
+    kink = apart > 1e-3 * max(abs(low), abs(high)) and apart > 2 * SAFETY * (doubt + other)
+    sides = np.maximum(np.abs(right), np.abs(left))
+    sure = np.isfinite(sides) & (sides > 2 * NOISE * rounding) & (steps <= path.size)
+    moved = bool(np.any((up != here) | (down != here)))
+    return _Seen(difference, error, low, high, kink, float(np.max(sides[sure], initial=0)), moved, bool(read))
+
+
+def _settled(slopes: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """The slope in the limit of short steps, and its error: the last that agrees with all at shorter ones."""
+    low, high, last = -math.inf, math.inf, -1
+    for k, (slope, error) in enumerate(zip(slopes, errors, strict=True)):
+        low, high = max(low, slope - error), min(high, slope + error)
+        if not (math.isfinite(slope) and low <= high):
+            break
+        last = k
+    if last < 0:
+        return math.nan, math.inf
+    # One step further the truncation may have been as large as the noise of the step before.
+    before = last - 1 if last else 1
+    return float(slopes[last]), float(errors[min(before, last)] + abs(slopes[last] - slopes[before]))
+
+
+def _visible(found: Sequence[tuple[Probe, float]], paths: Sequence[_Path], grads: Params) -> float:
+    """The largest error of one entry that might have stayed unseen, relative to its leaf's largest entry."""
+    largest = [float(np.max(np.abs(np.asarray(g)), initial=0)) for g in jax.tree.leaves(grads)]
+    names = [tree.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(grads)]
+    of = dict(zip(names, largest, strict=True))
+    shares = [
+        limit / of[path.leaf] if of[path.leaf] else (0.0 if math.isfinite(limit) else math.inf)
+        for (_, limit), path in zip(found, paths, strict=True)
+        if path.leaf != "all" and path.words == "random"
+    ]
+    return max(shares, default=math.inf)

@@ -63,7 +63,7 @@ class Backprop:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Hold the gradient of your own loss against differences of its values; exit code 1 if it is wrong.
+    """Hold the gradient of your own loss against differences of its values; exit code 1 if it is wrong, or nothing is known.
 
     `gdjax check FILE.py:loss` takes the parameters from `params` of the same file, and further arguments of the loss by
     their names; each may be a value, or a function without arguments that gives it.
