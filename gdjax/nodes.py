@@ -255,13 +255,79 @@ class Optimizer(Node, optax.GradientTransformationExtraArgs):
         node.recipe, node._children = recipe, children
         return node
 
-    def learning_rate_at(self, step: Any) -> Any:
-        """The outermost learning rate among the call's arguments, at a step; None if there is none."""
-        for node in self.walk():
-            rate = node.arguments.get("learning_rate")
-            if rate is not None:
-                return rate(step) if callable(rate) else rate
+    def learning_rate_at(self, state: Any, evaluation: Any = None) -> Any:
+        """The learning rate of the next update, (); None if there is none to show, NaN where the leaves' rates differ.
+
+        Args:
+            state: of this optimizer, in whose parts each schedule finds its own count; or a step, in the place of all.
+            evaluation: as in a TrainState, for what scales the rate after an evaluation.
+        """
+        return one_rate(self.learning_rates_at(state, evaluation))
+
+    def learning_rates_at(self, state: Any, evaluation: Any = None) -> Any:
+        """As `learning_rate_at`, but a list where leaves have rates of their own: one for each, None for a frozen one."""
+        built, rate = self.build(), self.arguments.get("learning_rate")
+        if isinstance(built, Rated):
+            return built.rate_at(state, evaluation)
+        if rate is not None:
+            return rate_of(rate, state)
+        around = [x for x in self.arguments.values() if isinstance(x, Optimizer)]
+        if len(around) != 1:
+            return None
+        keeps_nothing = built[0] is around[0].init  # then the state is that of the inner optimizer
+        return around[0].learning_rates_at(state if keeps_nothing else inner_state(state), evaluation)
+
+
+class Rated(tuple[Callable, Callable]):
+    """(init, update) of an optimizer whose rate is not simply its argument `learning_rate` at the count in its state.
+
+    `rate_at(state, evaluation)` gives it, as `Optimizer.learning_rates_at` does.
+    """
+
+    rate_at: Callable[[Any, Any], Any]
+
+    def __new__(cls, init: Callable, update: Callable, rate_at: Callable[[Any, Any], Any]):
+        pair = super().__new__(cls, (init, update))
+        pair.rate_at = rate_at
+        return pair
+
+
+def no_rate(state: Any, evaluation: Any) -> None:
+    """The `rate_at` of those whose steps follow no one rate."""
+
+
+def rate_of(rate: Any, state: Any) -> Any:
+    """A number, or a schedule at the count in a state of ours or of Optax's; None if no count is there."""
+    if not callable(rate) or is_number(state):
+        return rate(state) if callable(rate) else rate
+    fields = getattr(state, "_fields", ())
+    for name in ("count", "step_count"):
+        if name in fields and getattr(state, name) is not None:
+            return rate(getattr(state, name))
+    is_scheduled = lambda x: isinstance(x, optax.ScaleByScheduleState)  # noqa: E731
+    scheduled = [x for x in jax.tree.leaves(state, is_leaf=is_scheduled) if is_scheduled(x)]
+    return rate(scheduled[0].count) if len(scheduled) == 1 else None
+
+
+def inner_state(state: Any) -> Any:
+    """The state of the optimizer that a wrapper is around (of a step, the step); None if none is there."""
+    if is_number(state):
+        return state
+    names = [name for name in ("inner", "inner_opt_state", "base_optimizer_state") if hasattr(state, name)]
+    return getattr(state, names[0]) if names else None
+
+
+def one_rate(rates: Any) -> Any:
+    """The one number that the rates of all leaves are, NaN if they differ; None if there is none."""
+    if rates is None:
         return None
+    distinct = {id(x): x for x in (rates if isinstance(rates, list) else [rates]) if x is not None}
+    if not distinct:
+        return None
+    entries = jnp.concatenate([jnp.ravel(jnp.asarray(x)) for x in distinct.values()])
+    if entries.size == 0:
+        return None
+    return jnp.where(jnp.all(entries == entries[0]), entries[0], jnp.nan) if entries.size > 1 else entries[0]
 
 
 class Schedule(Node):

@@ -45,6 +45,32 @@ class LossFn(Protocol):
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Metrics]: ...
 
 
+class Updating(Protocol):
+    """A state whose optimizer does not make an update at every call."""
+
+    def updated(self) -> Any:
+        """Whether the last call made one, () bool."""
+        ...
+
+
+class Averaging(Protocol):
+    """A state that knows better parameters than those trained."""
+
+    is_average: bool  # a mean of the parameters walked is asked before any other that answers (False if it is missing)
+
+    def evaluation_params(self, params: Params) -> Params:
+        """They, from the parameters trained, in their dtypes."""
+        ...
+
+
+class Routing(Protocol):
+    """A state that shows its inner one other parameters, or lets no answer pass as it is."""
+
+    def route(self, ask: Callable[[Any, Params], list[Any]], params: Params) -> list[Any]:
+        """The answer for each leaf of params, None where there is none; `ask(state, params)` asks an inner state."""
+        ...
+
+
 class OptState(NamedTuple):
     """`slots` maps the equation's symbols to trees like the parameters."""
 
@@ -69,7 +95,7 @@ class Evaluation(NamedTuple):
 class TrainState(NamedTuple):
     """All that a step needs: a run stopped here goes on as if it never had."""
 
-    step: jax.Array  # updates applied, () int32
+    step: jax.Array  # updates applied, () int32: none at a batch that was accumulated or skipped
     batches: jax.Array  # batches consumed, () int32: batch i is a pure function of (key, i)
     params: Params
     model_state: Any  # what a `stateful` loss carries, e.g. batch statistics; else ()

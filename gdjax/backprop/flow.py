@@ -57,7 +57,7 @@ class Watch:
         def look() -> dict[str, jax.Array]:
             return measure(layers, objective, state.params, grads, updates, mask)
 
-        taken = state.step % self.every == 0
+        taken = state.batches % self.every == 0
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(look))
         values = jax.lax.cond(taken, look, lambda: nothing)
         return {f"flow_{name}": Sampled(value, taken.astype(value.dtype)) for name, value in values.items()}
@@ -84,7 +84,7 @@ def watch(
     Args:
         loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
         params, batch: of the run, or like them: only shapes are read. Which arrays are a layer: see `find_layers`.
-        every: steps from one look to the next, at least 1. A look costs a forward pass and the norms.
+        every: batches from one look to the next, at least 1. A look costs a forward pass and the norms.
         key: that the loss is traced with, for a loss that depends on its kind; None is `jax.random.key(0)`.
         model_state: what a `stateful` loss carries.
 

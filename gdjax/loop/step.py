@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.data import as_arrays
 from gdjax.losses import Stateful, takes_mask
 from gdjax.meshes import on_automatic_axes, replicated, spec_of
@@ -54,20 +55,20 @@ def _init(optimizer, params):
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:
-    """The rate of the next step, () float: schedule and plateau included; None if the optimizer has none to show."""
-    rate = state.optimizer.learning_rate_at(state.step)
-    if rate is None:
+    """The rate of the next update, () float: each schedule at the count of its own optimizer, times all plateaus around it.
+
+    None if the optimizer has none to show, or none that holds for all parameters (NaN where that is only known later, as
+    under jit).
+    """
+    rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
+    if rate is None or (not isinstance(rate, Tracer) and np.isnan(rate).all()):
         return None
-    scales = [node.rate_scale for node in tree.nodes_with(state.opt_state, "rate_scale")]
-    return jnp.asarray(jnp.prod(jnp.stack([jnp.asarray(rate), *scales])), jnp.result_type(float))
+    return jnp.asarray(rate, jnp.result_type(float))
 
 
 def evaluation_params(state: TrainState) -> Params:
-    """The parameters to evaluate and keep: those of an averaging optimizer's state if it offers any, else the trained."""
-    params = state.params
-    for node in tree.nodes_with(state.opt_state, "evaluation_params"):
-        params = node.evaluation_params(params)
-    return params
+    """The parameters to evaluate and keep: the average if the optimizer keeps one, however deep inside, else the trained."""
+    return answers.evaluation_params(state.opt_state, state.params)
 
 
 def make_step(loss_fn: LossFn | Stateful, batch_change: bool = False, watch: Any = None) -> Step:
@@ -124,7 +125,7 @@ class Step:
         if self.watch is not None:
             metrics |= self.watch(state, objective, grads, updates, mask)
         state = state._replace(
-            step=state.step + 1,
+            step=state.step + jnp.asarray(answers.updated(opt_state), jnp.int32),
             batches=state.batches + 1,
             params=params,
             model_state=model_state,

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
+from gdjax.nodes import Rated, rate_of
 from gdjax.types import OptState
 
 Rule = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
@@ -122,7 +123,7 @@ def leafwise(
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
         return updates, OptState(count=count, slots=new_slots)
 
-    lifted = Lifted((init, update))
+    lifted = Lifted(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
     lifted.mask = mask
     lifted.with_mask = lambda other: leafwise(
         rule, learning_rate, slots=slots, mask=other, masks=masks, static=static, **hyperparameters
@@ -138,7 +139,7 @@ def _at(count: Any, number: Any) -> Any:
     return number(count) if callable(number) else number
 
 
-class Lifted(tuple[Callable, Callable]):
+class Lifted(Rated):
     """The (init, update) of a rule: of a pair of this class it is known that no leaf asks for another."""
 
     mask: Any

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.nodes import Node, as_optimizer, decorator, optimizer, register
+from gdjax.nodes import Node, Rated, as_optimizer, decorator, no_rate, optimizer, rate_of, register
 from gdjax.optimizers.flat import flat_dtype
 from gdjax.optimizers.searches import SearchResult, armijo, scaled, strong_wolfe
 
@@ -201,6 +201,12 @@ def searcher(linesearch: Any) -> tuple[Callable, Callable]:
     return init, update
 
 
+def with_rate(init: Callable, update: Callable, learning_rate: Any, linesearch: Any) -> Rated:
+    """(init, update) that shows its rate only where no search sets the length of the step."""
+    rate = 1.0 if learning_rate is None else learning_rate
+    return Rated(init, update, no_rate if linesearch is not None else lambda state, _: rate_of(rate, state))
+
+
 def objective(
     who: str, params: Any, needed: bool, value=None, grad=None, value_fn=None, **extra_args
 ) -> dict[str, Any]:
@@ -266,4 +272,4 @@ def line_search(inner, linesearch=zoom(initial_guess_strategy="keep")):  # noqa:
         updates, search_state = search(updates, state.linesearch, params, **given)
         return updates, LineSearchState(inner_state, search_state)
 
-    return init, update
+    return Rated(init, update, no_rate)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import tree
-from gdjax.nodes import as_optimizer, optimizer
+from gdjax.nodes import Rated, as_optimizer, is_number, optimizer, rate_of
 from gdjax.optimizers.descent import sgd_rule
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.moments import adam_rule, adamw
@@ -163,8 +163,9 @@ def muon(
             **rms,
         )
 
+    adam_rate = learning_rate if adam_learning_rate is None else adam_learning_rate
     rest = adamw(
-        learning_rate if adam_learning_rate is None else adam_learning_rate,
+        adam_rate,
         adam_b1,
         adam_b2,
         eps,
@@ -187,7 +188,13 @@ def muon(
     def update(grads, state, params=None, **extra_args):
         return parts(grads if params is None else params)[1](grads, state, params, **extra_args)
 
-    return lambda params: parts(params)[0](params), update
+    def rate_at(state, evaluation):
+        names = ("muon", "adam") if is_number(state) else state.labels.value
+        own = {name: state if is_number(state) else state.inner_states[name] for name in names}
+        rates = {name: rate_of(adam_rate if name == "adam" else learning_rate, own[name]) for name in own}
+        return [rates[name] for name in names]
+
+    return Rated(lambda params: parts(params)[0](params), update, rate_at)
 
 
 def as_pair(rule: Callable, learning_rate: Any, **options: Any) -> optax.GradientTransformationExtraArgs:

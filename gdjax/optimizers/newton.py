@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gdjax.nodes import optimizer
 from gdjax.optimizers.flat import dot, flat_dtype, ravel, unravel
 from gdjax.optimizers.leafwise import _refuse_integers
-from gdjax.optimizers.line_search import backtracking, objective, searcher, zoom
+from gdjax.optimizers.line_search import backtracking, objective, searcher, with_rate, zoom
 from gdjax.optimizers.quasi_newton import _prepare, _rate
 
 DENSE = 200  # real parameters up to which solver="auto" forms the Hessian
@@ -83,7 +83,7 @@ def newton(
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, NewtonState(state.count + 1, found)
 
-    return init, update
+    return with_rate(init, update, learning_rate, linesearch)
 
 
 def _newton_dense(hessian: jax.Array, g: jax.Array, damping: Any) -> jax.Array:
@@ -187,7 +187,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         updates, found = search(unravel(rate * direction, params), state.search, params, **given)
         return updates, GaussNewtonState(state.count + 1, found)
 
-    return init, update
+    return with_rate(init, update, learning_rate, linesearch)
 
 
 class LevenbergMarquardtState(NamedTuple):

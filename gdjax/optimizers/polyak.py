@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.nodes import optimizer
+from gdjax.nodes import Rated, no_rate, optimizer
 from gdjax.optimizers.leafwise import _refuse_integers
 from gdjax.tree import abs_sq
 
@@ -138,7 +138,7 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
         new = MomoState(m, barf, gamma, lb, state.count + 1)
         return updates, tree.cast_like(new, state)
 
-    return init, update
+    return Rated(init, update, no_rate)  # the rate is only the longest step
 
 
 class _Model(NamedTuple):
@@ -221,4 +221,4 @@ def momo_adam(
         new = MomoAdamState(m, v, barf, gamma, lb, t)
         return updates, tree.cast_like(new, state)
 
-    return init, update
+    return Rated(init, update, no_rate)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import Key, as_key, optimizer
+from gdjax.nodes import Key, Rated, as_key, inner_state, optimizer, rate_of
 from gdjax.optimizers.descent import sgd
 
 
@@ -67,7 +67,7 @@ def dpsgd(learning_rate, l2_norm_clip, noise_multiplier, seed: Key, momentum=Non
         updates, inner = descent.update(mean, state.inner, params, **extra_args)
         return updates, PrivateState(new_key, inner)
 
-    return init, update
+    return Rated(init, update, lambda state, _: rate_of(learning_rate, inner_state(state)))
 
 
 def _clipped_sums(leaves: list[jax.Array], max_norm: Any) -> list[jax.Array]:

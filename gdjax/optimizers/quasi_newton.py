@@ -19,7 +19,7 @@ from gdjax import tree
 from gdjax.nodes import optimizer
 from gdjax.optimizers.flat import combination, dot, flat_dtype, products, ravel, unravel
 from gdjax.optimizers.leafwise import _refuse_integers
-from gdjax.optimizers.line_search import objective, searcher, zoom
+from gdjax.optimizers.line_search import objective, searcher, with_rate, zoom
 
 CG_METHODS = ("fletcher_reeves", "polak_ribiere", "hestenes_stiefel", "dai_yuan", "hager_zhang")
 
@@ -77,7 +77,7 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, state._replace(count=state.count + 1, linesearch=found)
 
-    return init, update
+    return with_rate(init, update, learning_rate, linesearch)
 
 
 def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState, jax.Array]:
@@ -188,7 +188,7 @@ def bfgs(learning_rate=None, linesearch=zoom(curv_rtol=0.5)):  # noqa: B008
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, BFGSState(state.count + 1, p, g, inverse, pairs.astype(jnp.int32), found)
 
-    return init, update
+    return with_rate(init, update, learning_rate, linesearch)
 
 
 def _corrected(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -267,7 +267,7 @@ def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linese
         length = dot(ravel(updates, g.dtype), direction) / jnp.where(dd > 0, dd, 1)
         return updates, NonlinearCGState(state.count + 1, g, direction, length.astype(g.dtype), found)
 
-    return init, update
+    return with_rate(init, update, learning_rate, linesearch)
 
 
 def _cg_beta(method: str, g, gg, old, d) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gdjax.nodes import optimizer
+from gdjax.nodes import no_rate, optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 
 
@@ -118,7 +118,9 @@ def rprop(learning_rate, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-6, max_st
     slots: dict[str, Any] = {"step_sizes": Slot(lambda p: jnp.full_like(p, first), real=True), "prev_updates": Slot()}
     options: dict[str, Any] = {"eta_minus": eta_minus, "eta_plus": eta_plus, "delayed": delayed}
     limits: dict[str, Any] = {"min_step_size": min_step_size, "max_step_size": max_step_size}
-    return leafwise(rprop_rule, 1.0, slots=slots, **options, **limits)
+    pair = leafwise(rprop_rule, 1.0, slots=slots, **options, **limits)
+    pair.rate_at = no_rate
+    return pair
 
 
 def rprop_rule(g, step_sizes, prev_updates, *, eta_minus, eta_plus, min_step_size, max_step_size, delayed):

@@ -1,8 +1,9 @@
 """Optimizer -> Optimizer: what cuts across rules is wrapped around them, never a flag of their constructors.
 
 A wrapper's arguments are leaves like any other's: in `clip_by_global_norm(adam(1e-3), 1.0)` the inner rate is the leaf
-`.inner.learning_rate`. A wrapper that scales the rate shows by how much as `rate_scale` on its state; one that averages
-offers `evaluation_params(params)` there, which a run evaluates and keeps as best.
+`.inner.learning_rate`. A wrapper whose rate is not simply that of the optimizer inside returns a `Rated`; one that averages
+offers `evaluation_params(params)` on its state, which a run evaluates and keeps as best; one that does not update at every
+call says so there by `updated()` (see `gdjax.answers`).
 """
 
 from gdjax.optimizers.wrappers.accumulate import accumulate

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.nodes import as_optimizer, optimizer
 
 
@@ -16,6 +16,9 @@ class AccumulateState(NamedTuple):
     gradient_step: jax.Array  # () int32, updates made
     acc_grads: Any  # the sum, at least float32
     inner_opt_state: Any
+
+    def updated(self) -> Any:
+        return (self.mini_step == 0) & answers.updated(self.inner_opt_state)
 
 
 @optimizer(bounds={"every": "[1, inf)"})

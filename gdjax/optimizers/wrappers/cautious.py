@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
 
@@ -50,11 +48,6 @@ def _direction(u: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.sign(u) * jnp.sign(g)
 
 
-class StableState(NamedTuple):
-    count: jax.Array  # updates so far, () int32
-    inner: Any
-
-
 @optimizer(bounds={"threshold": "[0, inf)"})
 def stable(inner, threshold=1.0):
     """Update clipping: a leaf whose update is longer than its learning rate allows is shortened.
@@ -65,7 +58,7 @@ def stable(inner, threshold=1.0):
     gradient that the second moment has not caught up with then costs a step of usual length, not a spike.
 
     Args:
-        inner: an optimizer with a learning rate; its decoupled decay is part of the update.
+        inner: an optimizer with a learning rate, or with one for each leaf; its decoupled decay is part of the update.
         threshold: >= 0; the RMS allowed, in units of the learning rate.
 
     Memory: 0 + inner.   Raises: ValueError if inner has no learning rate.
@@ -77,16 +70,15 @@ def stable(inner, threshold=1.0):
     if inner.learning_rate_at(0) is None:
         raise ValueError(f"stable: inner must have a learning rate, got {inner!r}")
 
-    def init(params):
-        return StableState(jnp.zeros((), jnp.int32), inner.init(params))
-
     def update(grads, state, params=None, **extra_args):
-        updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
-        limit = threshold * inner.learning_rate_at(state.count)
+        rates = inner.learning_rates_at(state, extra_args.get("evaluation"))
+        updates, state = inner.update(grads, state, params, **extra_args)
+        leaves, structure = jax.tree.flatten(updates)
 
-        def shortened(u):
-            return (u * shortening(rms(u), limit)).astype(u.dtype)
+        def shortened(u, rate):
+            return u if rate is None else (u * shortening(rms(u), threshold * rate)).astype(u.dtype)
 
-        return jax.tree.map(shortened, updates), StableState(state.count + 1, inner_state)
+        rates = rates if isinstance(rates, list) else [rates] * len(leaves)
+        return structure.unflatten(map(shortened, leaves, rates)), state
 
-    return init, update
+    return inner.init, update

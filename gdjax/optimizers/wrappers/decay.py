@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.nodes import as_optimizer, optimizer
 
 
 class DecayState(NamedTuple):
-    count: jax.Array
+    count: jax.Array  # () int32, updates so far
     inner: Any
 
 
@@ -20,11 +20,12 @@ class DecayState(NamedTuple):
 def decay_weights(inner, weight_decay, mask: Any = None):
     """Decoupled weight decay around any optimizer that has a learning rate.
 
-        u <- u_inner - learning_rate weight_decay p          on the leaves of the mask
+        u <- u_inner - learning_rate weight_decay p          on the leaves of the mask, at each update of inner
 
     Args:
-        inner: an optimizer with a learning rate; its rate at the step scales the decay.
-        weight_decay: >= 0, per step and unit of learning rate; number or schedule.
+        inner: an optimizer with a learning rate, or with one for each leaf (`partition`): the rate of the update scales the
+            decay, that of a plateau included. What it freezes does not decay.
+        weight_decay: >= 0, per update and unit of learning rate; number, or schedule of the updates made.
         mask: a tree of bools (or a prefix of one), or params -> such a tree; None decays all.
 
     Memory: 0 + inner.   Raises: ValueError if inner has no learning rate.
@@ -42,12 +43,19 @@ def decay_weights(inner, weight_decay, mask: Any = None):
             raise ValueError("decay_weights: update needs params to decay them, got None")
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         strength = weight_decay(state.count) if callable(weight_decay) else weight_decay
-        factor = inner.learning_rate_at(state.count) * strength
+        rates = inner.learning_rates_at(state.inner, extra_args.get("evaluation"))
+        rates = rates if isinstance(rates, list) else [rates] * len(jax.tree.leaves(params))
+        made = answers.updated(inner_state)
 
-        def decay(u, p, decays):
-            return (u - factor * p).astype(u.dtype) if decays else u
+        def decay(u, p, decays, rate):
+            if not decays or rate is None:
+                return u
+            return (u - answers.if_updated(made, jnp.asarray(rate * strength), 0) * p).astype(u.dtype)
 
-        updates = jax.tree.map(decay, updates, params, tree.spread_mask(mask, params))
-        return updates, DecayState(state.count + 1, inner_state)
+        leaves, structure = jax.tree.flatten(updates)
+        decays = jax.tree.leaves(tree.spread_mask(mask, params))
+        decayed = structure.unflatten(map(decay, leaves, jax.tree.leaves(params), decays, rates))
+        new = DecayState(state.count + jnp.asarray(made, jnp.int32), inner_state)
+        return decayed, new
 
     return init, update

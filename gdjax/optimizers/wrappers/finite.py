@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.nodes import as_optimizer, optimizer
 
 
@@ -15,7 +15,11 @@ class SkipState(NamedTuple):
     notfinite_count: jax.Array  # bad gradients in a row up to now, () int32
     last_finite: jax.Array  # whether the last gradient was good, () bool
     total_notfinite: jax.Array  # bad gradients in all, () int32
+    taken: jax.Array  # whether the inner optimizer saw the last gradient, () bool
     inner: Any
+
+    def updated(self) -> Any:
+        return self.taken & answers.updated(self.inner)
 
 
 @optimizer(bounds={"max_consecutive": "[0, inf)"})
@@ -38,7 +42,7 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
 
     def init(params):
         zero = jnp.zeros((), jnp.int32)
-        return SkipState(zero, jnp.ones((), bool), zero, inner.init(params))
+        return SkipState(zero, jnp.ones((), bool), zero, jnp.ones((), bool), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
         is_finite = jnp.all(
@@ -56,7 +60,7 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
             return jax.tree.map(jnp.zeros_like, like), state.inner
 
         updates, inner_state = jax.lax.cond(taken, take, skip, grads)
-        return updates, SkipState(count, is_finite, state.total_notfinite + ~is_finite, inner_state)
+        return updates, SkipState(count, is_finite, state.total_notfinite + ~is_finite, taken, inner_state)
 
     return init, update
 

@@ -78,7 +78,7 @@ def add_noise(inner, eta, gamma, key: Key = 0):
 def centralize(inner, axis: int | tuple[int, ...] | None = None):
     """Take its mean off the gradient of each matrix before the inner optimizer sees it.
 
-        g <- g - mean(g)        over `axis`, for leaves of two axes or more
+        g <- g - mean(g)        over `axis`, for leaves of two axes or more that are longer than 1 along it
 
     Args:
         inner: the optimizer to feed.
@@ -86,13 +86,15 @@ def centralize(inner, axis: int | tuple[int, ...] | None = None):
             kernels (inputs, outputs), as those of `gdjax.models`, that is axis=0.
 
     Memory: 0 + inner.
+    Differs from: Optax, where a kernel (inputs, 1) never moves: each mean is over the one entry.
     Reference: Yong, Huang, Hua & Zhang 2020, equation 1, arXiv:2004.01461.
     """
 
     def centred(g: jax.Array, p: Any) -> jax.Array:
         if g.ndim < 2 or g.size == 0:
             return g
-        return g - jnp.mean(g, axis=tuple(range(1, g.ndim)) if axis is None else axis, keepdims=True)
+        mean = jnp.mean(g, axis=tuple(range(1, g.ndim)) if axis is None else axis, keepdims=True)
+        return g if mean.shape == g.shape else g - mean  # over one entry each it would be the gradient itself
 
     return feed(as_optimizer(inner), centred)
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import tree
-from gdjax.nodes import as_optimizer, optimizer
+from gdjax import answers, tree
+from gdjax.nodes import Rated, as_optimizer, no_rate, optimizer
 
 
 class MechanicState(NamedTuple):
@@ -67,10 +67,11 @@ def mechanize(base_optimizer, weight_decay=1e-2, eps=1e-8, s_init=1e-6, num_beta
             return ((start - jnp.sum(s) * (d - ui)) - p).astype(p.dtype)
 
         updates = jax.tree.map(of_leaf, params, x0, delta, u)
-        new = MechanicState(base_state, state.count + 1, r, m, v, s, x0)
-        return updates, tree.cast_like(new, state._replace(base_optimizer_state=base_state))
+        made, before = answers.updated(base_state), state._replace(base_optimizer_state=base_state)
+        new = tree.cast_like(MechanicState(base_state, state.count + 1, r, m, v, s, x0), before)
+        return answers.if_updated(made, updates, 0), answers.if_updated(made, new, before)
 
-    return init, update
+    return Rated(init, update, no_rate)  # the scale is learned
 
 
 def _wide(p: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,8 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import tree
-from gdjax.nodes import Optimizer, Static, as_optimizer, optimizer
+from gdjax import answers, tree
+from gdjax.nodes import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -38,6 +39,13 @@ class ByPath:
             if re.search(pattern, path):
                 return label
         raise ValueError(f"by_path: a pattern must match {path!r}, got {', '.join(map(repr, self.rule))}")
+
+    def check_use(self, who: str, paths: list[str]) -> None:
+        """Raise ValueError for a pattern that is found in none of the paths."""
+        patterns = [self.rule] if isinstance(self.rule, str) else list(self.rule) if isinstance(self.rule, dict) else []
+        for pattern in patterns:
+            if paths and not any(re.search(pattern, path) for path in paths):
+                raise ValueError(f"{who}: {pattern!r} must be found in one of the paths {_listed(paths)}")
 
     def __repr__(self) -> str:
         return f"by_path({getattr(self.rule, '__qualname__', None) or repr(self.rule)})"
@@ -61,12 +69,34 @@ def dotted(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+def _paths(params: Any) -> list[str]:
+    return [dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+
+
+def _listed(paths: list[str]) -> str:
+    more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
+    return ", ".join(map(repr, paths[:10])) + more
+
+
+@jax.tree_util.register_static
+class Labels(Static):
+    """One value per leaf, as structure. None at all fit any, so that `optax.tree.map_params`, which asks for the state of
+    a tree without leaves, finds its place in that of the parameters."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Labels) and (not self.value or not other.value or self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(Labels)
+
+
 class FreezeState(NamedTuple):
-    trained: Static  # one bool per leaf; part of the structure
+    trained: Labels  # one bool per leaf; part of the structure
     inner: Any
 
-    def evaluation_params(self, params: Any) -> Any:
-        return _evaluation_params(self.inner, params, self.trained.value)
+    def route(self, ask: Callable, params: Any) -> list[Any]:
+        trained = self.trained.value
+        return answers.spread(ask(self.inner, _part(params, trained)), trained)
 
 
 @optimizer(static=("frozen",))
@@ -82,16 +112,20 @@ def freeze(inner, frozen: Any):
         frozen: a regular expression to be found in the path, as in "layers.0.w"; `by_path(function)`; a tree of bools
             or a prefix of one; or params -> such a tree.
 
-    Memory: 0 + inner, on the trained leaves only.
+    Memory: 0 + inner, on the trained leaves only.   Raises: ValueError for a pattern that is found in no path, or in all.
     Reference: optax.freeze, as an optimizer around another.
     """
     inner = as_optimizer(inner)
 
+    mask = by_path(frozen) if isinstance(frozen, str) else frozen
+
     def init(params):
-        trained = tuple(
-            not flag for flag in _spread("freeze", by_path(frozen) if isinstance(frozen, str) else frozen, params)
-        )
-        return FreezeState(Static(trained), inner.init(_part(params, trained)))
+        trained = tuple(not flag for flag in _spread("freeze", mask, params))
+        if isinstance(mask, ByPath):
+            mask.check_use("freeze", paths := _paths(params))
+            if paths and not any(trained):
+                raise ValueError(f"freeze: {mask!r} must leave one of the paths to train, got all: {_listed(paths)}")
+        return FreezeState(Labels(trained), inner.init(_part(params, trained)))
 
     def update(grads, state, params=None, **extra_args):
         trained = state.trained.value
@@ -101,23 +135,44 @@ def freeze(inner, frozen: Any):
             state.trained, inner_state
         )
 
-    return init, update
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        rates = inner.learning_rates_at(inner_state(state), evaluation)
+        if rates is None or is_number(state):
+            return rates
+        trained = state.trained.value
+        return answers.spread(rates if isinstance(rates, list) else [rates] * sum(trained), trained)
+
+    return Rated(init, update, rate_at)
 
 
 class PartitionState(NamedTuple):
-    labels: Static  # one per leaf; part of the structure
+    labels: Labels  # one per leaf; part of the structure
     inner_states: dict[str, Any]
 
     @property
     def trained(self) -> Static:
         """As that of `freeze`: an optimizer that is None has no state at all."""
-        frozen = {name for name, state in self.inner_states.items() if type(state) is tuple and not state}
-        return Static(tuple(label not in frozen for label in self.labels.value))
+        return Static(tuple(not _is_frozen(self.inner_states[label]) for label in self.labels.value))
 
-    def evaluation_params(self, params: Any) -> Any:
+    def route(self, ask: Callable, params: Any) -> list[Any]:
+        whole: list[Any] = [None] * len(self.labels.value)
         for name, state in self.inner_states.items():
-            params = _evaluation_params(state, params, [label == name for label in self.labels.value])
-        return params
+            mine = [label == name for label in self.labels.value]
+            own = answers.spread(ask(state, _part(params, mine)), mine)
+            whole = [x if keep else y for x, keep, y in zip(own, mine, whole, strict=True)]
+        return whole
+
+    def updated(self) -> Any:
+        """Whether one of the parts that have leaves has made an update."""
+        names = set(self.labels.value)
+        states = [state for name, state in self.inner_states.items() if name in names and not _is_frozen(state)]
+        flags = [answers.updated(state) for state in states]
+        return True if not flags or any(flag is True for flag in flags) else jnp.any(jnp.stack(flags))
+
+
+def _is_frozen(state: Any) -> bool:
+    """Whether it is the state of an optimizer that is None."""
+    return type(state) is tuple and not state
 
 
 @optimizer(static=("labels",))
@@ -132,7 +187,8 @@ def partition(optimizers: dict[str, Any], labels: Any = None):
         labels: a tree of names, or a prefix of one; params -> such a tree, for example `by_path({"bias": "slow", "":
             "fast"})`; None: the names are themselves regular expressions, and exactly one must be found in each path.
 
-    Memory: the sum of the parts, each on its own leaves.   Raises: ValueError for a leaf without optimizer, with its path.
+    Memory: the sum of the parts, each on its own leaves.   Raises: ValueError for a leaf without optimizer and for a
+        pattern without a leaf, with the paths.
     Differs from: Optax's partition, which says which labels are unknown but not where, and shows value_fn all leaves.
     Reference: optax.partition.
     """
@@ -142,15 +198,19 @@ def partition(optimizers: dict[str, Any], labels: Any = None):
 
     def init(params):
         names = _spread("partition", by_path(_only_match(inner)) if labels is None else labels, params)
-        for name, (path, _) in zip(names, jax.tree_util.tree_leaves_with_path(params), strict=True):
+        paths = _paths(params)
+        for name, path in zip(names, paths, strict=True):
             if name not in inner:
                 known = ", ".join(map(repr, inner))
-                raise ValueError(f"partition: the label of {dotted(path)!r} must be one of {known}, got {name!r}")
+                raise ValueError(f"partition: the label of {path!r} must be one of {known}, got {name!r}")
+        rule = ByPath(inner) if labels is None else labels
+        if isinstance(rule, ByPath):
+            rule.check_use("partition", paths)
         states = {
             name: () if part is None else part.init(_part(params, [label == name for label in names]))
             for name, part in inner.items()
         }
-        return PartitionState(Static(names), states)
+        return PartitionState(Labels(names), states)
 
     def update(grads, state, params=None, **extra_args):
         names = state.labels.value
@@ -164,7 +224,18 @@ def partition(optimizers: dict[str, Any], labels: Any = None):
                 parts.append((mine, updates))
         return _merge(parts, grads if params is None else params), PartitionState(state.labels, states)
 
-    return init, update
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        names = list(inner) if is_number(state) else state.labels.value
+        own = {name: state if is_number(state) else state.inner_states[name] for name in names}
+        rates = {
+            name: part.learning_rates_at(own[name], evaluation) for name in own if (part := inner[name]) is not None
+        }
+        if any(rate is None for rate in rates.values()):
+            return None
+        left = {name: iter(rate) if isinstance(rate, list) else itertools.repeat(rate) for name, rate in rates.items()}
+        return [next(left[name]) if name in left else None for name in names]
+
+    return Rated(init, update, rate_at)
 
 
 def _only_match(patterns: dict[str, Optimizer | None]) -> Callable[[str], str]:
@@ -234,11 +305,3 @@ def _of_part(value_fn: Callable, params: Any, mine: Sequence[bool]) -> Callable:
 
     value_of.__signature__ = inspect.signature(value_fn)  # type: ignore[attr-defined]  (searches read its names)
     return value_of
-
-
-def _evaluation_params(state: Any, params: Any, mine: Sequence[bool]) -> Any:
-    """What averaging optimizers among the inner state make of their leaves."""
-    part = _part(params, mine)
-    for node in tree.nodes_with(state, "evaluation_params"):
-        part = node.evaluation_params(part)
-    return _filled(params, part, mine)

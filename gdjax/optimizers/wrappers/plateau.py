@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import as_optimizer, optimizer
+from gdjax.nodes import Rated, as_optimizer, inner_state, is_number, optimizer
 
 
 class PlateauState(NamedTuple):
@@ -76,16 +76,27 @@ def reduce_on_plateau(inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0
             cooldown_count=jnp.where(drop, cooldown, jnp.maximum(state.cooldown_count - 1, 0)),
         )
 
+    def after(state, evaluation):
+        value, count = evaluation
+        return tree.select(count > state.seen, observe(state, jnp.asarray(value)), state)
+
     def update(grads, state, params=None, *, evaluation=None, **extra_args):
         if evaluation is None:
             raise ValueError("reduce_on_plateau: update needs evaluation=(value, count), as a run passes it")
-        value, count = evaluation
-        observed = tree.select(count > state.seen, observe(state, jnp.asarray(value)), state)
+        observed = after(state, evaluation)
         updates, inner_state = inner.update(grads, state.inner, params, evaluation=evaluation, **extra_args)
         updates = jax.tree.map(lambda u: (u * observed.rate_scale).astype(u.dtype), updates)
-        seen = jnp.asarray(count, jnp.int32)
+        seen = jnp.asarray(evaluation[1], jnp.int32)
         return updates, tree.cast_like(
             observed._replace(seen=seen, inner=inner_state), state._replace(inner=inner_state)
         )
 
-    return init, update
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        rates = inner.learning_rates_at(inner_state(state), evaluation)
+        if rates is None or is_number(state):
+            return rates
+        own = state._replace(inner=None)
+        scale = (own if evaluation is None else after(own, evaluation)).rate_scale
+        return [r if r is None else r * scale for r in rates] if isinstance(rates, list) else rates * scale
+
+    return Rated(init, update, rate_at)

@@ -13,6 +13,7 @@ are no longer what they say, so put these two outermost. `kahan` needs no target
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +27,11 @@ from gdjax.nodes import Key, as_key, as_optimizer, optimizer
 class MasterState(NamedTuple):
     master: Any  # float32 copies of the 16-bit leaves, None in the place of all others
     inner: Any
+
+    def route(self, ask: Callable, params: Any) -> list[Any]:
+        """The inner state is asked about the copies, which it has seen."""
+        found = ask(self.inner, jax.tree.map(_resynchronised, params, self.master))
+        return [x if x is None else x.astype(p.dtype) for x, p in zip(found, jax.tree.leaves(params), strict=True)]
 
 
 class KahanState(NamedTuple):

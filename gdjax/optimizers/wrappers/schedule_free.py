@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import tree
-from gdjax.nodes import as_optimizer, optimizer
+from gdjax import answers, tree
+from gdjax.nodes import Rated, as_optimizer, inner_state, optimizer, rate_of
 
 
 class ScheduleFreeState(NamedTuple):
@@ -83,17 +83,22 @@ def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, st
             return moved.astype(y.dtype), (before + u).astype(z.dtype)
 
         done = tree.leafmap(of_leaf, params, state.z, base_updates)
-        structure = jax.tree.structure(params)
-        new = state._replace(
+        structure, before = jax.tree.structure(params), state._replace(base_optimizer_state=base_state)
+        new = before._replace(
             weight_sum=weight_sum.astype(state.weight_sum.dtype),
             step_count=state.step_count + 1,
             max_lr=max_lr,
-            base_optimizer_state=base_state,
             z=structure.unflatten([z for _, z in done]),
         )
-        return structure.unflatten([u for u, _ in done]), new
+        updates, made = structure.unflatten([u for u, _ in done]), answers.updated(base_state)
+        return answers.if_updated(made, updates, 0), answers.if_updated(made, new, before)
 
-    return init, update
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        """The base optimizer's; where it shows none, what is said here."""
+        rate = base.learning_rates_at(inner_state(state), evaluation)
+        return rate_of(learning_rate, state) if rate is None else rate
+
+    return Rated(init, update, rate_at)
 
 
 def _wide(p: jax.Array, dtype: Any) -> Any:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import as_optimizer, optimizer
+from gdjax.nodes import Rated, as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Lifted, _check_trees, _refuse_integers
 from gdjax.types import OptState
 
@@ -77,7 +77,7 @@ def stacked(inner):
         count = None if state.count is None else state.count + 1
         return structure.unflatten(updates), OptState(count, slots)
 
-    return init, update
+    return Rated(init, update, pair.rate_at)
 
 
 def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
