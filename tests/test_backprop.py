@@ -59,7 +59,8 @@ def network(sizes, seed, rows):
 def test_by_hand_is_jax_grad(sizes, hidden, end, rows, seed):
     cost, last = end
     with jax.enable_x64(True), jax.disable_jit():
-        params, x, y = network(sizes, seed, rows)
+        params, x, y = network([*sizes[:-1], 4 if last == "softmax" else sizes[-1]], seed, rows)
+        y = y * 1.7 - 0.2 if seed % 2 else y  # targets that are no probabilities, or one-hot
         activations = [*hidden[: len(sizes) - 2], last]
         for given_x, given_y in ((x, y), (x[0], y[0])):
             found = backpropagate(params, given_x, given_y, activations, cost)
@@ -110,6 +111,55 @@ def test_it_is_the_gradient_of_the_models_too():
     )
 
 
+MODELS = [  # (activation, output, sizes, cost, loss of the model's own outputs and the targets)
+    ("tanh", "identity", (4, 5, 3), None, lambda out, y: -jnp.sum(y * jax.nn.log_softmax(out), -1)),
+    (
+        "sigmoid",
+        "sigmoid",
+        (4, 6, 1),
+        "binary_cross_entropy",
+        lambda a, y: -jnp.sum(y * jnp.log(a / (1 - a)) + jnp.log(1 - a), -1),
+    ),
+    ("gelu", "identity", (4, 3, 2), "quadratic", lambda out, y: jnp.sum((out - y) ** 2, -1) / 2),
+    ("selu", "softplus", (4, 3, 4, 2), "quadratic", lambda out, y: jnp.sum((out - y) ** 2, -1) / 2),
+    (
+        "softsign",
+        "identity",
+        (4, 3, 1),
+        "binary_cross_entropy",
+        lambda z, y: jnp.sum(jnp.log1p(jnp.exp(z)) - y * z, -1),
+    ),
+    (lambda z: z**2, "identity", (4, 2, 2), None, lambda out, y: -jnp.sum(y * jax.nn.log_softmax(out), -1)),
+]
+
+
+@pytest.mark.parametrize("activation, output, sizes, cost, own", MODELS)
+def test_the_model_says_what_is_differentiated(activation, output, sizes, cost, own):
+    """Targets that sum to anything, inputs of whole numbers: the gradient is that of the model's own loss."""
+    model = models.mlp(sizes, activation=activation, output=output)
+    params = jax.tree.map(lambda p: p.astype(float), model.init(jax.random.key(3)))
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(-2, 3, (5, 4)), rng.uniform(0.1, 0.8, (5, sizes[-1]))
+    value, slope = jax.value_and_grad(lambda p: jnp.mean(own(model.apply(p, x * 1.0), y)))(params)
+    for found in (backpropagate(model, params, x, y, cost), backpropagate(params, x, y, cost=cost, model=model)):
+        assert float(found.cost) == pytest.approx(float(value), rel=1e-10)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found.gradients, slope)
+    assert float(cost_of(model, params, x, y, cost)) == pytest.approx(float(value), rel=1e-10)
+
+
+@pytest.mark.parametrize("x", [np.array([[1, 0], [0, 1]]), np.array([[True, False], [False, True]])])
+def test_whole_numbers_and_truth_values_do_not_round_the_targets(x):
+    with jax.enable_x64(False):
+        params = ({"w": jnp.array([[0.3, -0.2], [0.1, 0.4]], jnp.bfloat16), "b": jnp.zeros(2, jnp.bfloat16)},)
+        y = np.array([[0.6, 0.7], [0.1, 0.2]], np.float32)
+        found = backpropagate(params, x, y, "softmax")
+        exact = np.asarray(params[0]["w"], float)
+        a = np.exp(exact) / np.exp(exact).sum(1, keepdims=True)
+        np.testing.assert_allclose(found.delta[0], a * y.sum(1, keepdims=True) - y, atol=0.01)
+        assert float(found.cost) == pytest.approx(-np.mean(np.sum(y * np.log(a), 1)), rel=0.01)
+        assert found.gradients[0]["w"].dtype == jnp.bfloat16
+
+
 def test_large_logits_keep_their_cost():
     params = ({"w": jnp.eye(2) * 1000.0, "b": jnp.zeros(2)},)
     for cost, last in (("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid")):
@@ -144,6 +194,12 @@ def test_the_table_shows_every_layer():
         ({"activations": ("softmax", "softmax")}, "softmax last"),
         ({"activations": ("tanh", "tanh", "softmax")}, "one for each of 2 layers"),
         ({"cost": "absolute"}, "cost must be one of quadratic"),
+        ({"params": {"w": 1.0}}, "params must be"),
+        ({"x": jnp.ones((1, 4), complex)}, "x must be real"),
+        ({"model": models.dense(4, 3)}, "model must be a models.mlp"),
+        ({"model": models.mlp((4, 5, 1))}, "give cost='quadratic' or 'binary_cross_entropy'"),
+        ({"model": models.mlp((4, 5, 3)), "activations": "tanh"}, "a model has its own activations"),
+        ({"params": network((4, 5, 1), 0, 1)[0], "y": jnp.ones((1, 1))}, "softmax must have at least 2 outputs, got 1"),
         ({"x": jnp.ones((1, 3))}, r"params\[0\]\['w'\] must have 3 rows"),
         ({"y": jnp.ones((1, 2))}, r"y must have shape \(1, 3\) as the outputs, got \(1, 2\)"),
     ],

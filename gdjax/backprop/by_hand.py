@@ -13,17 +13,25 @@ and go back with the error delta_l = dC/dz_l:
 
 Parameters are those of `models.mlp`, ({"w": (in, out), "b": (out,)}, ...): w is the transpose of the lectures' W. One
 instance is x (in,), y (out,); a mini-batch is x (n, in), y (n, out), whose cost and gradients are means over its instances.
-Where the cost and the last activation belong together, BP1 is a - y: their derivatives cancel (`CANCELLING`).
+Where the cost and the last activation belong together, BP1 is a - y: their derivatives cancel (`CANCELLING`); with softmax
+it is a sum(y) - y, for targets that need not sum to 1.
+
+    backpropagate(model, params, x, y)                      a `models.mlp`: its own activations, the cost of its logits
+    backpropagate(params, x, y, activations, cost)          these parameters with these activations
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from gdjax import models
+from gdjax.nodes import Model
 
 Layers = Sequence[dict[str, jax.Array]]
 
@@ -74,6 +82,7 @@ COSTS: dict[str, Cost] = {
     "cross_entropy": Cost(_cross_entropy, lambda a, y: -y / a),
     "binary_cross_entropy": Cost(_binary_cross_entropy, lambda a, y: (a - y) / (a * (1 - a))),
 }
+HEADS = {"quadratic": "identity", "cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}  # of logits
 CANCELLING = {("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid"), ("quadratic", "identity")}
 
 
@@ -87,6 +96,41 @@ class Pass(NamedTuple):
     gradients: tuple[dict[str, jax.Array], ...]  # of the mean, like the parameters
 
 
+def _takes_a_model(f: Callable[..., Any]) -> Callable[..., Any]:
+    """(params, x, y, activations, cost), or (model, params, x, y, cost), or the first with `model=`."""
+
+    @functools.wraps(f)
+    def call(*given: Any, model: Any = None, **named: Any) -> Any:
+        if given and isinstance(given[0], Model):
+            model, *given = given  # type: ignore[assignment]
+        if model is None:
+            return f(*given, **named)
+        if len(given) > 3:
+            *given, named["cost"] = given  # type: ignore[assignment]
+        if len(given) > 3 or "activations" in named:
+            raise ValueError(f"{f.__name__}: a model has its own activations: give (model, params, x, y, cost)")
+        named["activations"], named["cost"] = _told_by(model, named.get("cost"))
+        return f(*given, **named)
+
+    return call
+
+
+def _told_by(model: Any, cost: str | None) -> tuple[list[Any], str]:
+    """The activations of an mlp with the function that its cost takes the outputs through, and that cost."""
+    if not isinstance(model, Model) or model.recipe.name != "mlp":
+        raise ValueError(f"backpropagate: model must be a models.mlp, got {model!r}; else give params and activations")
+    sizes, hidden, output = (model.arguments[name] for name in ("sizes", "activation", "output"))
+    logits = output in ("identity", models.ACTIVATIONS["identity"])
+    if cost is None and not (logits and sizes[-1] not in (None, 1)):
+        raise ValueError(
+            f"backpropagate: {model!r} has no probabilities of several classes: give cost='quadratic' or "
+            "'binary_cross_entropy'"
+        )
+    cost = "cross_entropy" if cost is None else cost
+    return [*[hidden] * (len(sizes) - 2), HEADS.get(cost, "identity") if logits else output], cost
+
+
+@_takes_a_model
 def cost_of(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> jax.Array:
@@ -95,6 +139,7 @@ def cost_of(
     return _mean_cost(z, a, y, cost, _names(activations, len(params))[-1])
 
 
+@_takes_a_model
 def backpropagate(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> Pass:
@@ -103,28 +148,36 @@ def backpropagate(
     Args:
         params: ({"w": (in, out), "b": (out,)}, ...), as `models.mlp` has them.
         x: (in,) or (n, in).
-        y: (out,) or (n, out): targets, or probabilities of the classes (one-hot).
-        activations: of the layers, names in `ACTIVATIONS`; with two names for more layers, the first is that of all hidden
-            ones. "softmax" can only be the last.
+        y: (out,) or (n, out): targets, or probabilities of the classes (one-hot). Of one output () or (n,) will do.
+        activations: of the layers, names in `ACTIVATIONS` or in `models.ACTIVATIONS`, or functions of each entry; with two
+            for more layers, the first is that of all hidden ones. "softmax" can only be the last. Without any, the lectures'
+            network is meant: give the model instead, or say which.
         cost: "quadratic" 1/2 sum (a - y)², "cross_entropy" -sum y ln a (nats), or "binary_cross_entropy"
-            -sum y ln a + (1 - y) ln(1 - a), of each instance.
+            -sum y ln a + (1 - y) ln(1 - a), of each instance. Outputs of a model that are logits go through softmax, sigmoid
+            or nothing, as the cost wants; without a cost, several are those of classes.
 
-    Raises: ValueError for unknown names, or shapes that do not fit.
+    Returns: a Pass; its gradients have the dtypes of params.
+    Raises: ValueError for unknown names, shapes that do not fit, a softmax of one output, or a model that is no mlp.
     Reference: Rumelhart, Hinton & Williams 1986; Nielsen 2015, Neural Networks and Deep Learning, chapter 2 (BP1 to BP4).
     """
     z, a, y, names = _fed_forward(params, x, y, activations, cost)
     n, last = a[0].shape[0], len(params) - 1
     delta = [_output_error(z[-1], a[-1], y, names[-1], cost)]  # BP1
     for layer in range(last - 1, -1, -1):
-        slope = ACTIVATIONS[names[layer]].derivative(z[layer], a[layer + 1])  # type: ignore[misc]
+        slope = _activation(names[layer]).derivative(z[layer], a[layer + 1])  # type: ignore[misc]
         delta.insert(0, delta[0] @ params[layer + 1]["w"].T * slope)  # BP2
     gradients = tuple(
         {"w": a[layer].T @ delta[layer] / n, "b": jnp.mean(delta[layer], axis=0)}  # BP4, BP3
         for layer in range(len(params))
     )
+    gradients = tuple(
+        {name: g[name].astype(jnp.result_type(layer[name])) for name in g}
+        for g, layer in zip(gradients, params, strict=True)
+    )
     return Pass(z, a, delta, _mean_cost(z, a, y, cost, names[-1]), gradients)
 
 
+@_takes_a_model
 def table(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> str:
@@ -136,7 +189,14 @@ def table(
     rows = [["layer", "z", "a", "dC/dz", "|dC/dw|", "|dC/db|", ""], ["input", "", _shown(found.a[0][0]), *[""] * 4]]
     for i, (z, a, delta, gradient) in enumerate(zip(found.z, found.a[1:], found.delta, found.gradients, strict=True)):
         sizes = (f"{float(jnp.linalg.norm(gradient[name])):.4g}" for name in ("w", "b"))
-        rows.append([str(i + 1), *(_shown(x[0]) for x in (z, a, delta)), *sizes, names[i]])
+        rows.append(
+            [
+                str(i + 1),
+                *(_shown(x[0]) for x in (z, a, delta)),
+                *sizes,
+                names[i] if isinstance(names[i], str) else getattr(names[i], "__name__", ""),
+            ]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join([*(line.rstrip() for line in lines), f"cost {float(found.cost):.6g} ({cost})"])
@@ -162,11 +222,21 @@ def with_ones(x: jax.Array) -> jax.Array:
 
 def _fed_forward(params, x, y, activations, cost):
     """z, a, y as batches, and the activation of each layer; checked."""
+    if not isinstance(params, Sequence) or not all(
+        isinstance(layer, dict) and {"w", "b"} <= set(layer) for layer in params
+    ):
+        raise ValueError(
+            "backpropagate: params must be ({'w': (in, out), 'b': (out,)}, ...), or a models.mlp before them, got "
+            f"{jax.tree.structure(params)}"
+        )
     names = _names(activations, len(params))
     if cost not in COSTS:
         raise ValueError(f"backpropagate: cost must be one of {', '.join(COSTS)}, got {cost!r}")
-    x, y = (jnp.atleast_2d(jnp.asarray(v)) for v in (x, y))
-    y = y.astype(x.dtype)
+    x = _real("x", x, jnp.result_type(params[0]["w"]))
+    y = _real("y", y, jnp.result_type(float))
+    if params[-1]["w"].shape[-1] == 1 and y.ndim == x.ndim - 1:
+        y = y[..., None]
+    x, y = jnp.atleast_2d(x), jnp.atleast_2d(y)
     z, a = [], [x]
     for i, (layer, name) in enumerate(zip(params, names, strict=True)):
         if a[-1].shape[-1] != layer["w"].shape[0]:
@@ -174,36 +244,60 @@ def _fed_forward(params, x, y, activations, cost):
                 f"backpropagate: params[{i}]['w'] must have {a[-1].shape[-1]} rows, got {layer['w'].shape}"
             )
         z.append(a[-1] @ layer["w"] + layer["b"])
-        a.append(ACTIVATIONS[name].function(z[-1]))
+        a.append(_activation(name).function(z[-1]))
     if y.shape != a[-1].shape:
         raise ValueError(f"backpropagate: y must have shape {a[-1].shape} as the outputs, got {y.shape}")
+    if names[-1] == "softmax" and y.shape[-1] == 1:
+        raise ValueError(
+            "backpropagate: a softmax must have at least 2 outputs, got 1, which is always 1: give the model, or a last "
+            "activation such as 'sigmoid' with cost='binary_cross_entropy'"
+        )
     return z, a, y, names
 
 
-def _names(activations: Any, layers: int) -> list[str]:
-    names = [activations] * layers if isinstance(activations, str) else list(activations)
+def _real(name: str, value: Any, dtype: Any) -> jax.Array:
+    """As an array of floats: whole numbers and truth values take this dtype, others keep their own."""
+    value = jnp.asarray(value)
+    if jnp.issubdtype(value.dtype, jnp.complexfloating):
+        raise ValueError(f"backpropagate: {name} must be real, got {value.dtype}")
+    return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(dtype)
+
+
+def _activation(name: Any) -> Activation:
+    """Of a name or a function; the derivative of what is not in `ACTIVATIONS` is that of JAX, entry by entry."""
+    if isinstance(name, str) and name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    function: Any = name if callable(name) else models.ACTIVATIONS[name]
+    return Activation(function, lambda z, a: jax.jvp(function, (z,), (jnp.ones_like(z),))[1])
+
+
+def _names(activations: Any, layers: int) -> list[Any]:
+    if isinstance(activations, str) or callable(activations):
+        activations = [activations] * layers
+    names = [*activations]
     if len(names) == 2 and layers != 2:
         names = [names[0]] * (layers - 1) + [names[1]]
-    unknown = [name for name in names if name not in ACTIVATIONS]
+    known = dict.fromkeys([*ACTIVATIONS, *models.ACTIVATIONS])
+    unknown = [name for name in names if not callable(name) and name not in known]
     if unknown or len(names) != layers or "softmax" in names[:-1]:
-        known = ", ".join(ACTIVATIONS)
         raise ValueError(
-            f"backpropagate: activations must name one for each of {layers} layers, of {known} (softmax last), got {names}"
+            f"backpropagate: activations must name one for each of {layers} layers, of {', '.join(known)} (softmax last), "
+            f"got {names}"
         )
     return names
 
 
-def _output_error(z, a, y, name: str, cost: str) -> jax.Array:
+def _output_error(z, a, y, name: Any, cost: str) -> jax.Array:
     """BP1: delta_L."""
     if (cost, name) in CANCELLING:
-        return a - y
+        return a * jnp.sum(y, axis=-1, keepdims=True) - y if name == "softmax" else a - y
     slope = COSTS[cost].derivative(a, y)
     if name == "softmax":  # J' g with J = diag(a) - a a'
         return a * (slope - jnp.sum(a * slope, axis=-1, keepdims=True))
-    return slope * ACTIVATIONS[name].derivative(z, a)  # type: ignore[misc]
+    return slope * _activation(name).derivative(z, a)  # type: ignore[misc]
 
 
-def _mean_cost(z, a, y, cost: str, name: str) -> jax.Array:
+def _mean_cost(z, a, y, cost: str, name: Any) -> jax.Array:
     """The cost, from z where the logarithm of a would overflow."""
     if (cost, name) == ("cross_entropy", "softmax"):
         return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(z[-1]), axis=-1))

@@ -298,7 +298,7 @@ def _paths(params: Params, wide: Params, rng: np.random.Generator, number: int, 
 
 def _coarsest(f: Callable, params: Params) -> float:
     """The largest eps of the floating types that the loss computes in."""
-    found = [np.finfo(float).eps]
+    found = [float(np.finfo(float).eps)]
 
     def look(jaxpr: Any) -> None:
         for equation in jaxpr.eqns:
