@@ -15,10 +15,16 @@
 
 The numbers are leaves, so a sweep over a radius is a `vmap` and a bound can be learned. Leaves that are None are not
 there. The wrapper `project(inner, onto)` keeps descent inside a set.
+
+The nearest point is computed in at least float32; in 16 bits it is rounded into the set, not out of it (a simplex or a
+hyperplane, of which most 16-bit numbers are no points, is met to rounding). An infinite entry counts as one that grows
+beyond all others: the nearest point is the limit, in a ball and the simplex with nothing left for the finite entries;
+along a normal that does not vanish there the limit is no point, and gives NaN.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 from collections.abc import Callable
@@ -26,17 +32,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gdjax import tree
-from gdjax.nodes import Node, decorator, register
+from gdjax.nodes import Node, decorator, is_concrete, is_number, register
 
 
 class Set(Node):
-    """A closed convex set as a node: called with a tree it gives the nearest tree of the set, in the same dtypes."""
+    """A closed convex set as a node: called with a tree it gives the nearest tree of the set, in the same dtypes.
+
+    Raises: TypeError for integers, most of whose nearest points are none.
+    """
 
     def __call__(self, params: Any) -> Any:
-        wide = jax.tree.map(lambda x: jnp.asarray(x, tree.arithmetic_dtype(x)), params)
-        return tree.cast_like(self.build()(wide), params) if jax.tree.leaves(params) else params
+        if not jax.tree.leaves(params):
+            return params
+        _refuse_integers(self.recipe.name, params)
+        nearest = self.build()
+        return _rounded(nearest, nearest(_wide(params)), params)
 
 
 register(Set)
@@ -49,14 +62,19 @@ def box(lower: Any = None, upper: Any = None):
 
     Raises: ValueError if a lower number exceeds the upper one.
     """
-    if isinstance(lower, int | float) and isinstance(upper, int | float) and lower > upper:
-        raise ValueError(f"box: lower must be at most upper, got {lower} > {upper}")
+    if is_number(lower) and is_number(upper) and 0 in (np.ndim(lower), np.ndim(upper)):
+        _check_order(lower, upper)
 
     def nearest(x: Any) -> Any:
         _refuse_complex("box", x)
-        if lower is not None:
-            x = _bounded(jnp.maximum, "lower", lower, x)
-        return x if upper is None else _bounded(jnp.minimum, "upper", upper, x)
+        if lower is None:
+            return x if upper is None else _bounded(jnp.minimum, "upper", upper, x)
+        x = _bounded(jnp.maximum, "lower", lower, x)
+        if upper is None:
+            return x
+        x = _bounded(jnp.minimum, "upper", upper, x)
+        jax.tree.map(lambda _, *ends: _check_order(*ends), x, *(jax.tree.broadcast(end, x) for end in (lower, upper)))
+        return x
 
     return nearest
 
@@ -93,7 +111,7 @@ def l1_ball(radius=1.0):
 
     def nearest(flat: jax.Array) -> jax.Array:
         size = tree.absolute(flat)
-        return jnp.where(jnp.sum(size) > radius, jnp.sign(flat) * _onto_simplex(size, radius), flat)
+        return jnp.where(jnp.sum(size) > radius, _sign(flat) * _onto_simplex(size, radius), flat)
 
     return lambda x: _raveled(nearest, x)
 
@@ -102,11 +120,7 @@ def l1_ball(radius=1.0):
 def l2_ball(radius=1.0):
     """|x| <= radius, the Euclidean norm of all leaves together."""
 
-    def nearest(x: Any) -> Any:
-        factor = shortening(tree.global_norm(x), radius)
-        return jax.tree.map(lambda leaf: leaf * factor, x)
-
-    return nearest
+    return lambda x: tree.shorten(_limit(x), radius)
 
 
 @projection(bounds={"radius": "[0, inf)"})
@@ -115,7 +129,7 @@ def linf_ball(radius=1.0):
 
     def nearest(leaf: jax.Array) -> jax.Array:
         if jnp.iscomplexobj(leaf):
-            return leaf * shortening(tree.absolute(leaf), radius)
+            return tree.shorten_entries(_finite(leaf), radius)
         return jnp.clip(leaf, -radius, radius)
 
     return lambda x: jax.tree.map(nearest, x)
@@ -124,13 +138,23 @@ def linf_ball(radius=1.0):
 @projection
 def hyperplane(normal: Any, offset=0.0):
     """<normal, x> = offset, with normal a tree like x; one of zeros leaves x as it is."""
-    return lambda x: _along(normal, x, _excess(normal, x, offset))
+
+    def nearest(x: Any) -> Any:
+        beyond, unit = _excess("hyperplane", normal, x, offset)
+        return _along(unit, x, beyond)
+
+    return nearest
 
 
 @projection
 def halfspace(normal: Any, offset=0.0):
     """<normal, x> <= offset, with normal a tree like x; one of zeros leaves x as it is."""
-    return lambda x: _along(normal, x, jnp.maximum(_excess(normal, x, offset), 0))
+
+    def nearest(x: Any) -> Any:
+        beyond, unit = _excess("halfspace", normal, x, offset)
+        return _along(unit, x, jnp.maximum(beyond, 0))
+
+    return nearest
 
 
 @projection
@@ -161,7 +185,7 @@ PROJECTIONS: dict[str, Callable[..., Set]] = {
 
 
 def _onto_simplex(x: jax.Array, scale: Any) -> jax.Array:
-    x = x - jnp.max(x)  # moves theta alone, and keeps large entries exact
+    x = jnp.where(x == jnp.max(x), 0, x - jnp.max(x))  # moves theta alone, and keeps large entries exact
     sums = jnp.cumsum(jnp.sort(x, descending=True))
     theta = jnp.max((sums - scale) / jnp.arange(1, x.size + 1, dtype=x.dtype))
     return jnp.maximum(x - theta, 0)
@@ -173,21 +197,88 @@ def _refuse_complex(who: str, x: Any) -> None:
             raise TypeError(f"{who}: x{tree.path_string(path)} must be real to be ordered, got {leaf.dtype}")
 
 
-def shortening(size: jax.Array, limit: Any) -> jax.Array:
-    """The factor in [0, 1] that brings a size down to a limit; 1 for a size of 0."""
-    return jnp.where(size > limit, limit / jnp.where(size > 0, size, 1), 1)
+def _refuse_integers(who: str, x: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(x):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            where = tree.path_string(path) if path else ""
+            raise TypeError(f"{who}: x{where} must be floating or complex, got {jnp.result_type(leaf)}")
 
 
-def _excess(normal: Any, x: Any, offset: Any) -> jax.Array:
-    """(<normal, x> - offset) / |normal|², 0 for a normal of zeros."""
-    tree.check_like("hyperplane", "normal", normal, "x", x)
-    products = tree.leafmap(lambda a, leaf: jnp.sum(jnp.real(jnp.conj(a) * leaf)), normal, x)
-    square = sum(tree.leafmap(lambda a: jnp.sum(tree.abs_sq(jnp.asarray(a))), normal))
-    return jnp.where(square > 0, (sum(products) - offset) / jnp.where(square > 0, square, 1), 0)
+def _wide(x: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, tree.arithmetic_dtype(leaf)), x)
 
 
-def _along(normal: Any, x: Any, length: jax.Array) -> Any:
-    return jax.tree.map(lambda a, leaf: leaf - length * a, normal, x)
+def _rounded(nearest: Callable, point: Any, like: Any) -> Any:
+    """A point in the dtypes of like; where rounding has thrown it out of the set, each entry goes one float back.
+
+    Only if that brings it nearer: in a set without an inside, such as the simplex, it need not.
+    """
+    first = tree.cast_like(point, like)
+    if all(a.dtype == jnp.result_type(b) for a, b in zip(*map(jax.tree.leaves, (point, like)), strict=True)):
+        return first
+
+    def gap(x):
+        return jax.tree.map(lambda a, b: a - b, nearest(_wide(x)), _wide(x))
+
+    back = gap(first)
+    second = jax.tree.map(_next_float, first, back)
+    return tree.select(tree.global_norm(gap(second)) < tree.global_norm(back), second, first)
+
+
+def _next_float(x: jax.Array, gap: jax.Array) -> jax.Array:
+    """The next float of x's dtype in the direction of a gap, in each part; x itself where there is none."""
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(_next_float(x.real, gap.real), _next_float(x.imag, gap.imag))
+    return jnp.where(gap == 0, x, jnp.nextafter(x, jnp.where(gap > 0, jnp.inf, -jnp.inf).astype(x.dtype)))
+
+
+def _limit(x: Any) -> Any:
+    """x, or where an entry is infinite its direction: a large number in place of each such entry, 0 for the others."""
+
+    def of_part(part, some):
+        large = jnp.sign(part) * (jnp.finfo(part.dtype).max / 4)
+        return jnp.where(some & ~jnp.isnan(part), jnp.where(jnp.isinf(part), large, 0), part)
+
+    def of_leaf(leaf, some):
+        return (
+            jax.lax.complex(of_part(leaf.real, some), of_part(leaf.imag, some))
+            if jnp.iscomplexobj(leaf)
+            else of_part(leaf, some)
+        )
+
+    some = functools.reduce(jnp.logical_or, (jnp.any(jnp.isinf(leaf)) for leaf in jax.tree.leaves(x)))
+    return jax.tree.map(lambda leaf: of_leaf(leaf, some), x)
+
+
+def _sign(x: jax.Array) -> jax.Array:
+    """x / |x| of each entry; that of an infinite one is its direction."""
+    return jnp.sign(_finite(x)) if jnp.iscomplexobj(x) else jnp.sign(x)
+
+
+def _finite(x: jax.Array) -> jax.Array:
+    """A large number in the direction of each infinite entry."""
+    return jnp.where(jnp.isinf(x), _limit(x), x)
+
+
+def _excess(who: str, normal: Any, x: Any, offset: Any) -> tuple[jax.Array, Any]:
+    """How far x is beyond the plane, in units of a normal of length 1, and that normal; 0 for a normal of zeros."""
+    tree.check_like(who, "normal", normal, "x", x)
+    size, scale = tree.norm(normal)
+    unit = jax.tree.map(lambda a: tree.ratio(a * scale, size), normal)
+
+    def product(a, leaf):
+        return jnp.sum(jnp.where(a == 0, 0, jnp.real(jnp.conj(a) * jnp.where(a == 0, 0, leaf))))
+
+    return sum(tree.leafmap(product, unit, x)) - tree.ratio(offset * scale, size), unit
+
+
+def _along(unit: Any, x: Any, length: jax.Array) -> Any:
+    return jax.tree.map(lambda a, leaf: jnp.where(a == 0, leaf, leaf - length * a), unit, x)
+
+
+def _check_order(lower: Any, upper: Any) -> None:
+    if is_concrete(lower) and is_concrete(upper) and not np.all(np.asarray(lower) <= np.asarray(upper)):
+        raise ValueError(f"box: lower must be at most upper, got {lower} > {upper}")
 
 
 def _bounded(function: Callable, name: str, bound: Any, x: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,12 +32,140 @@ def ascent(grads: Any) -> Any:
     return jax.tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
 
 
+class Norm(NamedTuple):
+    """A Euclidean norm as size / scale, so that no square of a finite number leaves the floats' range.
+
+    The scale is a power of two, 1 unless the plain sum of squares overflows or loses digits; x * scale * (1 / size) has
+    length 1 also where the norm itself is no float.
+    """
+
+    size: jax.Array  # |scale x|, (), at least float32
+    scale: jax.Array
+
+
+def norm(tree: Any) -> Norm:
+    """|x|, x being all leaves together: sqrt(sum |x|²), 0 for the empty tree; its gradient at 0 is 0.
+
+    It is inf where a leaf is infinite, NaN where one is NaN.
+    """
+    leaves = [x for x in map(jnp.asarray, jax.tree.leaves(tree)) if x.size]
+    dtype = jnp.finfo(arithmetic_dtype(*leaves)).dtype
+    if not leaves:
+        return Norm(jnp.zeros((), dtype), jnp.ones((), dtype))
+    return Norm(*_norm([x if _is_float(x) else x.astype(dtype) for x in leaves]))
+
+
 def global_norm(tree: Any) -> jax.Array:
     """sqrt(sum over all leaves of |x|²), (), at least float32; 0 for the empty tree. Its gradient at 0 is 0."""
-    squares = [jnp.sum(abs_sq(jnp.asarray(x, arithmetic_dtype(x)))) for x in jax.tree.leaves(tree)]
-    total = sum(squares, start=jnp.zeros((), jnp.float32))
-    nonzero = total != 0  # of NaN too
-    return jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, total, 1)), 0)
+    size, scale = norm(tree)
+    return size / scale
+
+
+@jax.custom_jvp
+@jax.jit  # so that a call outside jit is one
+def _norm(leaves: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """(size, scale) of `Norm`. The sum is taken with scale 1, and only if that fails once more with another.
+
+    It stands in a loop, not in two branches: then it is compiled once, and what is made of it cannot be fused with it,
+    so that no use of the norm repeats the sum.
+    """
+    dtype = jnp.finfo(arithmetic_dtype(*leaves)).dtype
+    info = jnp.finfo(dtype)
+    far = dtype.type(2.0 ** (3 * info.maxexp // 4))
+    number = sum(x.size for x in leaves)
+    least = min(number * float(info.tiny / info.eps), 1.0)  # below it, squares that are lost would be seen
+
+    def add(state):
+        scale, total, tries = state
+        scale = jnp.where(tries == 0, 1, jnp.where(total < 1, far, 1 / far)).astype(dtype)
+        return scale, sum(_sum_sq(x, scale, dtype) for x in leaves), tries + 1
+
+    def fails(state):
+        _, total, tries = state
+        return (tries == 0) | ((tries == 1) & ~((total >= least) & (total < jnp.inf)))
+
+    scale, total, _ = jax.lax.while_loop(fails, add, (jnp.ones((), dtype), jnp.zeros((), dtype), 0))
+    return jnp.sqrt(total), scale
+
+
+@_norm.defjvp
+def _norm_jvp(primals, tangents):
+    (leaves,), (directions,) = primals, tangents
+    size, scale = _norm(leaves)
+
+    def along(x, t):
+        x, t = x.astype(arithmetic_dtype(x, size)), t.astype(arithmetic_dtype(t, size))
+        return jnp.sum(x.real * scale * t.real + x.imag * scale * t.imag if jnp.iscomplexobj(x) else x * scale * t)
+
+    total = sum(map(along, leaves, directions))
+    return (size, scale), (ratio(total, size) * scale, jnp.zeros_like(scale))
+
+
+def _sum_sq(x: jax.Array, scale: jax.Array, dtype: Any) -> jax.Array:
+    return jnp.sum(abs_sq(x.astype(arithmetic_dtype(x, dtype)) * scale))
+
+
+def _is_float(x: jax.Array) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def norm_along(x: jax.Array, axis: int | tuple[int, ...] | None) -> Norm:
+    """The `Norm` of each part of an array that runs along some axes, these kept with length 1; its gradient at 0 is 0."""
+    scale = 1 / power_of_two(jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)))
+    return Norm(root(jnp.sum(abs_sq(x * scale), axis=axis, keepdims=True)), scale)
+
+
+@jax.custom_jvp
+def root(x: jax.Array) -> jax.Array:
+    """sqrt(x), its derivative at 0 taken as 0."""
+    return jnp.sqrt(x)
+
+
+@root.defjvp
+def _root_jvp(primals, tangents):
+    value = root(*primals)
+    return value, ratio(0.5 * tangents[0], value)
+
+
+def power_of_two(x: jax.Array) -> jax.Array:
+    """The largest power of two up to x >= 0, kept where it and its inverse are floats; to divide by it costs no digit."""
+    info = jnp.finfo(x.dtype)
+    exponent = jnp.where(x < jnp.inf, jnp.frexp(x)[1] - 1, -info.minexp)  # NaN: any will do
+    return jnp.ldexp(jnp.ones_like(x), jnp.where(x > 0, jnp.clip(exponent, info.minexp, -info.minexp), info.minexp))
+
+
+def ratio(a: Any, b: Any) -> jax.Array:
+    """a / b for b > 0, else 0. The guard is on the divisor alone, so that there is one selection, and a derivative."""
+    return a / jnp.where(b > 0, b, jnp.inf)
+
+
+def shorten(tree: Any, limit: Any) -> Any:
+    """x min(1, limit / |x|), all leaves together, in at least float32; x itself where its norm is NaN."""
+    size = norm(tree)
+    return jax.tree.map(lambda x: shortened(x, size, limit), tree)
+
+
+def shortened(x: jax.Array, size: Norm, limit: Any) -> jax.Array:
+    """x min(1, limit / size)."""
+    outside = size.size > limit * size.scale
+    factor = jnp.where(outside, limit, 1) / jnp.where(outside, size.size, 1)
+    return x * jnp.where(outside, size.scale, 1) * factor
+
+
+def shorten_entries(x: jax.Array, limit: Any) -> jax.Array:
+    """Each entry of a complex array shortened to a largest modulus."""
+    size = absolute(x)
+    outside = size > limit
+    return jnp.where(outside, x / jnp.where(outside, size, 1) * limit, x)
+
+
+def direction(tree: Any) -> Any:
+    """x / |x|, all leaves together, in at least float32; 0 where x is 0.
+
+    Where an entry is not finite it stays so, and the finite ones are 0.
+    """
+    size, scale = norm(tree)
+    return jax.tree.map(lambda x: ratio(x * scale, size), tree)
 
 
 def arithmetic_dtype(*leaves: Any) -> jnp.dtype:

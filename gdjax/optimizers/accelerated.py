@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gdjax import tree
 from gdjax.nodes import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.moments import adam_rule
@@ -241,10 +242,7 @@ def adopt_rule(g, t, mu, nu, *, b1, b2, eps, nesterov, use_clipping, clip_value_
 
 
 def _clip_entries(d, limit):
-    if not jnp.iscomplexobj(d):
-        return jnp.clip(d, -limit, limit)
-    size = jnp.abs(d)
-    return d * jnp.where(size > limit, limit / jnp.where(size > 0, size, 1), 1)
+    return tree.shorten_entries(d, limit) if jnp.iscomplexobj(d) else jnp.clip(d, -limit, limit)
 
 
 @optimizer(static=("mask",), bounds={**_ROOT, **_DECAY})
@@ -329,7 +327,6 @@ def mars(learning_rate, b1=0.95, b2=0.99, eps=1e-8, gamma=0.025, max_norm=1.0, w
 def mars_rule(g, t, mu, nu, previous_gradient, *, b1, b2, eps, gamma, max_norm):
     change = jnp.where(t == 1, 0, g - previous_gradient)
     c = g + gamma * b1 / (1 - b1) * change
-    norm = jnp.sqrt(jnp.sum(abs_sq(c)))
-    c = c * jnp.where(norm > max_norm, max_norm / jnp.where(norm > 0, norm, 1), 1)
+    c = tree.shorten(c, max_norm)
     u, new = adam_rule(c, t, mu, nu, b1=b1, b2=b2, eps=eps, eps_root=0.0, nesterov=False)
     return u, {**new, "previous_gradient": g}

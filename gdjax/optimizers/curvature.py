@@ -115,8 +115,7 @@ def sophia_rule(g, t, mu, nu, *, b1, eps, gamma, clip):
     mu = b1 * mu + (1 - b1) * g
     ratio = mu / (1 - b1**t) / jnp.maximum(gamma * nu, eps)
     if jnp.iscomplexobj(ratio):
-        size = tree.absolute(ratio)
-        return ratio * jnp.where(size > clip, clip / jnp.where(size > clip, size, 1), 1), {"mu": mu, "nu": nu}
+        return tree.shorten_entries(ratio, clip), {"mu": mu, "nu": nu}
     return jnp.clip(ratio, -clip, clip), {"mu": mu, "nu": nu}
 
 

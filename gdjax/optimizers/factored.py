@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax import tree
 from gdjax.nodes import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
@@ -149,7 +150,7 @@ def _inverse_root(x):
 
 
 def _rms(x):
-    return jnp.sqrt(jnp.sum(abs_sq(x)) / max(x.size, 1))
+    return tree.global_norm(x) / max(x.size, 1) ** 0.5
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)", "momentum": "[0, 1)"})
@@ -183,5 +184,6 @@ def sm3_rule(g, mu, nu, *, momentum):
     nu = momentum * nu + (1 - momentum) * g * jnp.where(total > 0, (total + 1e-8) ** -0.5, 0)
     if total.size:
         sums = [jnp.max(total, axis=tuple(i for i in range(g.ndim) if i != axis)) for axis in range(g.ndim)]
+        mu = jnp.concatenate(sums)
     nu = nu.reshape(original)
-    return nu, {"mu": jnp.concatenate(sums), "nu": nu}
+    return nu, {"mu": mu, "nu": nu}

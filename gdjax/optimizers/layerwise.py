@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gdjax import tree
 from gdjax.nodes import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.moments import adam_rule
@@ -15,15 +16,13 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
 _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
-def _norm(x, least=0.0):
-    return jnp.maximum(jnp.sqrt(jnp.sum(abs_sq(x))), least)
-
-
-def _trust_ratio(u, p, coefficient=1.0, eps=0.0, least=0.0):
-    """coefficient |p| / (|u| + eps); 1 where either norm is 0."""
-    p_norm, u_norm = _norm(p, least), _norm(u, least)
-    defined = (p_norm != 0) & (u_norm != 0)
-    return jnp.where(defined, coefficient * p_norm / (jnp.where(defined, u_norm, 1) + eps), 1)
+def _trusted(u, p, coefficient=1.0, eps=0.0, least=0.0):
+    """coefficient |p| / (|u| + eps) u, each norm at least `least`; u itself where either is 0."""
+    length, (size, scale) = jnp.maximum(tree.global_norm(p), least), tree.norm(u)
+    size = jnp.maximum(size, least * scale)
+    defined = (length != 0) & (size != 0)
+    ratio = jnp.where(defined, coefficient * length, 1) / jnp.where(defined, size + eps * scale, 1)
+    return ratio * (u * jnp.where(defined, scale, 1))
 
 
 @optimizer(static=("weight_decay_mask", "trust_ratio_mask", "nesterov"), bounds={**_RATE, "momentum": "[0, 1)"})
@@ -74,8 +73,7 @@ def lars(
 
 def lars_rule(g, p, trace, *, learning_rate, weight_decay, trust_coefficient, eps, trust, momentum, nesterov):
     g = g + weight_decay * p
-    ratio = jnp.where(trust > 0, _trust_ratio(g, p, trust_coefficient, eps), 1)
-    step = learning_rate * (ratio * g)
+    step = learning_rate * jnp.where(trust > 0, _trusted(g, p, trust_coefficient, eps), g)
     trace = step + momentum * trace
     return (step + momentum * trace if nesterov else trace), {"trace": trace}
 
@@ -100,7 +98,7 @@ def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0
 def lamb_rule(g, p, t, mu, nu, *, weight_decay, **options):
     d, new = adam_rule(g, t, mu, nu, nesterov=False, **options)
     d = d + weight_decay * p
-    return _trust_ratio(d, p) * d, new
+    return _trusted(d, p), new
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)", "min_norm": "[0, inf)"})
@@ -122,7 +120,7 @@ def fromage(learning_rate, min_norm=1e-6):
 def fromage_rule(g, p, *, learning_rate, min_norm):
     root = jnp.sqrt(1 + learning_rate**2)
     lost = learning_rate**2 / (root * (1 + root))  # 1 - 1/root, all of its digits
-    return learning_rate / root * _trust_ratio(g, p, least=min_norm) * g + lost * p, {}
+    return learning_rate / root * _trusted(g, p, least=min_norm) + lost * p, {}
 
 
 @optimizer(bounds={**_ADAM, "eps_root": "[0, inf)"})
@@ -131,6 +129,8 @@ def novograd(learning_rate, b1=0.9, b2=0.25, eps=1e-6, eps_root=0.0, weight_deca
 
         nu <- b2 nu + (1 - b2) |g|²   (|g|² at the first step)                           one number per leaf
         mu <- b1 mu + g / (sqrt(nu + eps_root) + eps) + weight_decay p,     u = -learning_rate mu
+
+    The state holds the root of nu, a norm, which no gradient makes overflow.
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
@@ -143,17 +143,17 @@ def novograd(learning_rate, b1=0.9, b2=0.25, eps=1e-6, eps_root=0.0, weight_deca
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Ginsburg et al. 2019, Algorithm 1, arXiv:1905.11286.
     """
-    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(lambda p: jnp.zeros(()), real=True)}
+    slots: dict[str, Any] = {"mu": Slot(), "root_nu": Slot(lambda p: jnp.zeros(()), real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
     return leafwise(novograd_rule, learning_rate, slots=slots, **options)
 
 
-def novograd_rule(g, p, t, mu, nu, *, b1, b2, eps, eps_root, weight_decay):
-    squared = jnp.sum(abs_sq(g))
-    nu = jnp.where(t == 1, squared, b2 * nu + (1 - b2) * squared)
-    scale = jnp.sqrt(nu + eps_root) + eps
-    mu = b1 * mu + g / jnp.where(scale > 0, scale, 1) + weight_decay * p
-    return mu, {"mu": mu, "nu": nu}
+def novograd_rule(g, p, t, mu, root_nu, *, b1, b2, eps, eps_root, weight_decay):
+    norm = tree.global_norm(g)
+    root_nu = jnp.where(t == 1, norm, jnp.hypot(tree.root(b2) * root_nu, tree.root(1 - b2) * norm))
+    scale = jnp.hypot(root_nu, tree.root(eps_root)) + eps
+    mu = b1 * mu + tree.ratio(g, scale) + weight_decay * p
+    return mu, {"mu": mu, "root_nu": root_nu}
 
 
 @optimizer(static=("by", "mask"), bounds=_ADAM)

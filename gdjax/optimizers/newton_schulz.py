@@ -10,7 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gdjax import tree
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steep at 0: five repetitions bring [0.01, 1] into about [0.7, 1.2]
+LEAST = 1e-8  # of the squared norms that divide in "aol" and "schatten"
 PRECONDITIONINGS = ("frobenius", "spectral", "aol", "schatten")
 
 
@@ -34,21 +37,27 @@ def newton_schulz(
     rows = jnp.broadcast_to(rows, (steps, 3)) if rows.ndim == 1 else rows[-steps:]
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
+    size, scale = tree.norm(x)
+    if preconditioning == "spectral":
+        size = jnp.linalg.norm(x * scale, ord=2)
     if preconditioning in ("frobenius", "spectral"):
-        x = x / (jnp.linalg.norm(x, ord="fro" if preconditioning == "frobenius" else 2) + eps)
+        x = tree.ratio(x * scale, size + eps * scale)
+    else:
+        scale = jnp.minimum(scale, 1)  # of what is tiny the least divisor decides
+        x, least = x * scale, LEAST * scale * scale
     for i in range(steps):
         a, b, c = rows[i, 0], rows[i, 1], rows[i, 2]
         square = x @ jnp.conj(x.T)
         if i == 0 and preconditioning in ("aol", "schatten"):
-            x, square = _shrunk(x, square, preconditioning)
+            x, square = _shrunk(x, square, preconditioning, least)
         x = a * x + (b * square + c * square @ square) @ x
     return x.T if is_tall else x
 
 
-def _shrunk(x: jax.Array, square: jax.Array, preconditioning: str) -> tuple[jax.Array, jax.Array]:
+def _shrunk(x: jax.Array, square: jax.Array, preconditioning: str, least: Any) -> tuple[jax.Array, jax.Array]:
     """x and its square, divided so that no singular value is above 1."""
     if preconditioning == "schatten":
-        scale = jax.lax.rsqrt(jnp.maximum(jnp.linalg.norm(square), 1e-8))
+        scale = jax.lax.rsqrt(jnp.maximum(tree.global_norm(square), least))
         return scale * x, scale**2 * square
-    scale = jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.abs(square), axis=-1), 1e-8))[:, None]
+    scale = jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.abs(square), axis=-1), least))[:, None]
     return scale * x, scale * square * scale.T

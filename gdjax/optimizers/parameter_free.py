@@ -83,16 +83,15 @@ def _decayed(grads: Any, params: Any, weight_decay: Any, mask: Any) -> Any:
     return jax.tree.map(lambda g, p, c: _wide(g) + weight_decay * _wide(p) if c else _wide(g), grads, params, chosen)
 
 
-def _distance_sq(a: Any, b: Any) -> jax.Array:
-    gap = jax.tree.map(lambda x, y: _wide(x) - _wide(y), a, b)
-    return _dot(gap, gap)
+def _distance(a: Any, b: Any) -> jax.Array:
+    return tree.global_norm(jax.tree.map(lambda x, y: _wide(x) - _wide(y), a, b))
 
 
 class DoGState(NamedTuple):
     is_init_step: jax.Array
     init_params: Any
     max_dist: jax.Array  # () float, the farthest that the parameters have been from their start
-    sum_sq_norm_grads: jax.Array
+    norm_grads: jax.Array  # () float, the root of Optax's sum_sq_norm_grads
     count: jax.Array
 
 
@@ -100,8 +99,8 @@ class DoGState(NamedTuple):
 def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weight_decay=None, mask: Any = None):
     """DoG, distance over gradients: the rate is how far one has come over how much gradient one has seen.
 
-        max_dist <- max(max_dist, |p - p0|),     sum_sq_norm_grads <- sum_sq_norm_grads + |g|²
-        u = -learning_rate max_dist / sqrt(sum_sq_norm_grads + eps) g
+        max_dist <- max(max_dist, |p - p0|),     norm_grads² <- norm_grads² + |g|²
+        u = -learning_rate max_dist / sqrt(norm_grads² + eps) g
 
     Its last iterate wants averaging: `tail_average(dog())`.
 
@@ -124,29 +123,30 @@ def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weigh
     def init(params):
         _refuse_integers("dog", params)
         number = jnp.result_type(float)
-        start = {"distance": lambda: first, "heuristic": lambda: first * (1 + jnp.sqrt(_dot(params, params)))}
+        start = {"distance": lambda: first, "heuristic": lambda: first * (1 + tree.global_norm(params))}
         max_dist = jnp.asarray(start.get(kind, lambda: 0.0)(), number)
         return DoGState(jnp.asarray(True), _copy(params), max_dist, jnp.zeros((), number), jnp.zeros((), jnp.int32))
 
     def update(grads, state, params=None, **extra_args):
         _check("dog", grads, params)
         g = _decayed(grads, params, weight_decay, mask)
-        max_dist = jnp.maximum(state.max_dist, jnp.sqrt(_distance_sq(params, state.init_params)))
-        total = state.sum_sq_norm_grads + _dot(g, g)
-        seen = total + eps > 0
-        rate = jnp.where(seen, max_dist / jnp.sqrt(jnp.where(seen, total + eps, 1)), 0)
-        rate = jnp.where(state.is_init_step, first, rate) if kind == "learning_rate" else rate
-        step = _at(learning_rate, state.count) * rate
+        max_dist = jnp.maximum(state.max_dist, _distance(params, state.init_params))
+        total = jnp.hypot(state.norm_grads, tree.global_norm(g))
+        divisor = jnp.hypot(total, tree.root(eps))
+        if kind == "learning_rate":
+            max_dist, divisor = [jnp.where(state.is_init_step, *x) for x in ((first, max_dist), (1, divisor))]
+        step = _at(learning_rate, state.count) * max_dist
         new = DoGState(jnp.asarray(False), state.init_params, max_dist, total, state.count + 1)
-        return jax.tree.map(lambda g, p: (-step * g).astype(p.dtype), g, params), tree.cast_like(new, state)
+        updates = jax.tree.map(lambda g, p: (-step * tree.ratio(g, divisor)).astype(p.dtype), g, params)
+        return updates, tree.cast_like(new, state)
 
     return init, update
 
 
 class DoWGState(NamedTuple):
     init_params: Any
-    weighted_sq_norm_grads: jax.Array
-    estim_sq_dist: jax.Array
+    weighted_norm_grads: jax.Array  # () float, the roots of Optax's weighted_sq_norm_grads and estim_sq_dist
+    estim_dist: jax.Array
     count: jax.Array
 
 
@@ -154,9 +154,9 @@ class DoWGState(NamedTuple):
 def dowg(learning_rate=1.0, init_estim_sq_dist=None, eps=1e-4, weight_decay=None, mask: Any = None):
     """DoWG, distance over weighted gradients: DoG in which later, farther gradients weigh more.
 
-        estim_sq_dist <- max(estim_sq_dist, |p - p0|²)
-        weighted_sq_norm_grads <- weighted_sq_norm_grads + estim_sq_dist |g|²
-        u = -learning_rate estim_sq_dist / (sqrt(weighted_sq_norm_grads) + eps) g
+        estim_dist <- max(estim_dist, |p - p0|)
+        weighted_norm_grads² <- weighted_norm_grads² + estim_dist² |g|²
+        u = -learning_rate estim_dist² / (weighted_norm_grads + eps) g
 
     Args:
         learning_rate: factor; number, array or schedule.
@@ -173,16 +173,17 @@ def dowg(learning_rate=1.0, init_estim_sq_dist=None, eps=1e-4, weight_decay=None
         _refuse_integers("dowg", params)
         number = jnp.result_type(float)
         first = jnp.asarray(eps if init_estim_sq_dist is None else init_estim_sq_dist, number)
-        return DoWGState(_copy(params), jnp.zeros((), number), first, jnp.zeros((), jnp.int32))
+        return DoWGState(_copy(params), jnp.zeros((), number), jnp.sqrt(first), jnp.zeros((), jnp.int32))
 
     def update(grads, state, params=None, **extra_args):
         _check("dowg", grads, params)
         g = _decayed(grads, params, weight_decay, mask)
-        squared = jnp.maximum(state.estim_sq_dist, _distance_sq(params, state.init_params))
-        total = state.weighted_sq_norm_grads + squared * _dot(g, g)
-        step = _at(learning_rate, state.count) * squared / (jnp.sqrt(total) + eps)
-        new = DoWGState(state.init_params, total, squared, state.count + 1)
-        return jax.tree.map(lambda g, p: (-step * g).astype(p.dtype), g, params), tree.cast_like(new, state)
+        dist = jnp.maximum(state.estim_dist, _distance(params, state.init_params))
+        total = jnp.hypot(state.weighted_norm_grads, dist * tree.global_norm(g))
+        step, divisor = _at(learning_rate, state.count) * dist, total + eps
+        new = DoWGState(state.init_params, total, dist, state.count + 1)
+        updates = jax.tree.map(lambda g, p: (-step * tree.ratio(dist * g, divisor)).astype(p.dtype), g, params)
+        return updates, tree.cast_like(new, state)
 
     return init, update
 
@@ -245,7 +246,7 @@ def dadapt_adamw(learning_rate=1.0, betas: Any = (0.9, 0.999), eps=1e-8, estim_l
         v = jax.tree.map(lambda v, g: b2 * _wide(v) + (1 - b2) * abs_sq(_wide(g)), state.exp_avg_sq, grads)
         s = jax.tree.map(lambda s, g: root * _wide(s) + (1 - root) * c * _wide(g), state.grad_sum, grads)
         size = (1 - root) * _l1(s)
-        d = jnp.maximum(state.estim_lr, jnp.where(size > 0, r / jnp.where(size > 0, size, 1), 0))
+        d = jnp.maximum(state.estim_lr, tree.ratio(r, size))
 
         def of_leaf(m, v, p):
             return (-weight_decay * c * _wide(p) - m / (jnp.sqrt(v) + eps)).astype(p.dtype)
@@ -322,7 +323,7 @@ def prodigy(
         s = jax.tree.map(lambda s, g: keep * _wide(s) + weight * _wide(g), state.grad_sum, grads)
         r = keep * state.numerator_weighted + d / estim_lr0 * c * _dot(grads, come)
         size = _l1(s)
-        new_d = jnp.maximum(d, jnp.where(size > 0, estim_lr_coef * r / jnp.where(size > 0, size, 1), 0))
+        new_d = jnp.maximum(d, tree.ratio(estim_lr_coef * r, size))
 
         def of_leaf(m, v, p):
             return (-weight_decay * c * _wide(p) - c * m / (jnp.sqrt(v) + new_d * eps)).astype(p.dtype)

@@ -13,7 +13,7 @@ from gdjax.nodes import Rated, no_rate, optimizer
 from gdjax.optimizers.leafwise import _refuse_integers
 from gdjax.tree import abs_sq
 
-_TINY = float(np.finfo(np.float64).eps)  # a squared norm below this is a gradient of zero
+_TINY = float(np.finfo(np.float64).eps)  # a squared norm up to this is a gradient of zero, as in Optax
 
 
 def _value(who: str, value: Any) -> jax.Array:
@@ -44,6 +44,14 @@ def _dot(a: Any, b: Any) -> jax.Array:
     )
 
 
+def _scaled(x: Any) -> tuple[jax.Array, jax.Array, Any]:
+    """(s, |s x|², s x): s is 1, or 1/|x| where |x|² would leave the floats' range; 0 for x = 0."""
+    size, scale = tree.norm(x)
+    plain = scale == 1
+    s = jnp.where(plain, 1, tree.ratio(scale, size))
+    return s, jnp.where(plain, size * size, jnp.sign(size)), jax.tree.map(lambda leaf: s * _wide(leaf), x)
+
+
 class PolyakState(NamedTuple):
     count: jax.Array | None  # updates so far, () int32; None unless a schedule asks
 
@@ -61,6 +69,8 @@ def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="
         eps: >= 0, gradient units squared.
         variant: "sps", or "sps+", which takes a value below f_min for f_min.
 
+    A gradient with |g|² + eps up to 2.2e-16 counts as zero, as in Optax.
+
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
     Differs from: Optax, which scales the gradient before it takes |g|²: there half the scaling doubles the step.
     Reference: Loizou et al. 2021, equation 2 (SPS_max), arXiv:2002.10542; Polyak 1969.
@@ -75,14 +85,14 @@ def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="
     def update(grads, state, params=None, *, value=None, **extra_args):
         if params is not None:
             tree.check_like("polyak_sgd", "grads", grads, "params", params)
-        squared = _dot(grads, grads)
+        s, squared, scaled = _scaled(grads)
         gap = _value("polyak_sgd", value) - f_min
         gap = jnp.maximum(gap, 0) if variant == "sps+" else gap
-        moves = squared + eps > _TINY
-        rate = jnp.where(moves, jnp.minimum(gap / jnp.where(moves, squared + eps, 1), max_learning_rate), 0)
-        step = _at(scaling, state.count) * rate
+        squared = squared + eps * s * s
+        rate = jnp.minimum(tree.ratio(gap, squared) * s, max_learning_rate / s)
+        step = _at(scaling, state.count) * jnp.where(squared > _TINY * s * s, rate, 0)
         like = grads if params is None else params
-        updates = jax.tree.map(lambda g, p: (-step * _wide(g)).astype(p.dtype), grads, like)
+        updates = jax.tree.map(lambda g, p: (-step * g).astype(p.dtype), scaled, like)
         return updates, PolyakState(None if state.count is None else state.count + 1)
 
     return init, update
@@ -131,10 +141,10 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
         barf = keep * state.barf + (1 - keep) * _value("momo", value)
         m = jax.tree.map(lambda m, g: keep * _wide(m) + (1 - keep) * _wide(g), state.exp_avg, grads)
         gamma = keep * state.gamma + (1 - keep) * _dot(grads, params)
-        squared, product = _dot(m, m), _dot(m, params)
-        model = _Model(barf, gamma, squared, product, _at(learning_rate, state.count), weight_decay)
+        s, squared, scaled = _scaled(m)
+        model = _Model(barf, gamma, squared, _dot(m, params), _at(learning_rate, state.count), weight_decay, s)
         tau, lb = model.step(state.lb, lower_bound, 1.0, adapt_lower_bound)
-        updates = jax.tree.map(lambda m, p: (model.shrink() * _wide(p) - tau * m).astype(p.dtype), m, params)
+        updates = jax.tree.map(lambda m, p: (model.shrink() * _wide(p) - tau * m).astype(p.dtype), scaled, params)
         new = MomoState(m, barf, gamma, lb, state.count + 1)
         return updates, tree.cast_like(new, state)
 
@@ -146,26 +156,27 @@ class _Model(NamedTuple):
 
     barf: jax.Array
     gamma: jax.Array
-    squared: jax.Array  # |m|², in the metric of the method
+    squared: jax.Array  # |scale m|², in the metric of the method
     product: jax.Array  # <m, p>
     rate: Any
     weight_decay: Any
+    scale: jax.Array
 
     def shrink(self) -> Any:
         return -(self.rate * self.weight_decay) / (1 + self.rate * self.weight_decay)
 
     def step(self, lb: Any, least: Any, correction: Any, adapt: bool) -> tuple[jax.Array, jax.Array]:
-        """(tau, the next lower bound)."""
+        """(tau / scale, the next lower bound)."""
         q = 1 + self.rate * self.weight_decay
         if adapt:
             cap = q * (self.barf - self.gamma) + self.product
             lb = jnp.where(cap < q * correction * lb, jnp.maximum(cap / (2 * correction * q), least), lb)
-        moves = self.squared > _TINY
         reach = jnp.maximum(q * (self.barf - correction * lb - self.gamma) + self.product, 0)
-        polyak = jnp.where(moves, reach / jnp.where(moves, self.squared, 1), 0)
-        tau = jnp.minimum(self.rate / correction, polyak)
+        tau = jnp.minimum(self.rate / correction / self.scale, tree.ratio(reach, self.squared) * self.scale)
+        tau = jnp.where(self.squared > _TINY * self.scale * self.scale, tau, 0)
         if adapt:
-            seen = (self.barf + self.product - self.gamma - 0.5 * tau * self.squared) / correction
+            slope = 0.5 * tree.ratio(tau * self.squared, self.scale)
+            seen = (self.barf + self.product - self.gamma - slope) / correction
             lb = jnp.maximum(seen, least)
         return tau, lb
 
@@ -212,10 +223,11 @@ def momo_adam(
         barf = b1 * state.barf + (1 - b1) * _value("momo_adam", value)
         m = jax.tree.map(lambda m, g: b1 * _wide(m) + (1 - b1) * _wide(g), state.exp_avg, grads)
         v = jax.tree.map(lambda v, g: b2 * _wide(v) + (1 - b2) * abs_sq(_wide(g)), state.exp_avg_sq, grads)
-        scaled = jax.tree.map(lambda m, v: m / (eps + jnp.sqrt(v / (1 - b2**t))), m, v)
+        s, _, short = _scaled(m)
+        scaled = jax.tree.map(lambda m, v: m / (eps + jnp.sqrt(v / (1 - b2**t))), short, v)
         gamma = b1 * state.gamma + (1 - b1) * _dot(grads, params)
         rate = _at(learning_rate, state.count)
-        model = _Model(barf, gamma, _dot(m, scaled), _dot(m, params), rate, weight_decay)
+        model = _Model(barf, gamma, _dot(short, scaled), _dot(m, params), rate, weight_decay, s)
         tau, lb = model.step(state.lb, lower_bound, 1 - b1**t, adapt_lower_bound)
         updates = jax.tree.map(lambda d, p: (model.shrink() * _wide(p) - tau * d).astype(p.dtype), scaled, params)
         new = MomoAdamState(m, v, barf, gamma, lb, t)

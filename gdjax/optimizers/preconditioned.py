@@ -82,6 +82,7 @@ def shampoo(
         d = g times H_i^(-1/(2k)) along each axis i                    a matrix: L^(-1/4) g R^(-1/4)
         mu <- momentum mu + d,   u = -learning_rate (mu + weight_decay p)
 
+    (The state holds H_i / unit², where unit is 1 unless gradients are so large that their squares would overflow.)
     gram_i(g) is the matrix of inner products of g's slices along axis i (g g^T and g^T g of a matrix).
 
     Args:
@@ -103,25 +104,38 @@ def shampoo(
     def init_leaf(p):
         p = jnp.atleast_1d(p)
         units = tuple(jnp.eye(p.shape[i], dtype=p.dtype) for i in axes(p))
-        return {"H": tuple(eps * unit for unit in units), "roots": units, "mu": jnp.zeros_like(p)}
+        one = {name: jnp.ones((), jnp.finfo(p.dtype).dtype) for name in ("unit", "roots_unit")}
+        return {"H": tuple(eps * unit for unit in units), "roots": units, "mu": jnp.zeros_like(p), **one}
 
     def step_leaf(g, count, i, state):
         shape, g = g.shape, jnp.atleast_1d(g)
         which = axes(g)
-        H = tuple(h + _gram(g, axis) for h, axis in zip(state["H"], which, strict=True))
+        unit = _unit(g, state["unit"]) if which else state["unit"]
+        as_old = unit.astype(state["unit"].dtype)
+        shrunk = (state["unit"] / unit) ** 2
+        H = tuple(shrunk * h + _gram(g / unit, axis) for h, axis in zip(state["H"], which, strict=True))
         power = -1 / (2 * max(len(which), 1))
 
         def fresh():
-            return tuple(_power(h, power).astype(old.dtype) for h, old in zip(H, state["roots"], strict=True))
+            return tuple(_power(h, power).astype(old.dtype) for h, old in zip(H, state["roots"], strict=True)), as_old
 
-        roots = jax.lax.cond(count % update_interval == 0, fresh, lambda: state["roots"])
-        d = g
+        roots, roots_unit = jax.lax.cond(
+            count % update_interval == 0, fresh, lambda: (state["roots"], state["roots_unit"])
+        )
+        d = g / roots_unit
         for root, axis in zip(roots, which, strict=True):
             d = _along(root, d, axis)
         mu = momentum * state["mu"] + d
-        return mu.reshape(shape), {"H": H, "roots": roots, "mu": mu}
+        return mu.reshape(shape), {"H": H, "roots": roots, "mu": mu, "unit": unit, "roots_unit": roots_unit}
 
     return _leaf_by_leaf("shampoo", init_leaf, step_leaf, learning_rate, weight_decay, mask)
+
+
+def _unit(g: jax.Array, unit: jax.Array) -> jax.Array:
+    """The unit that squares of gradients are kept in: 1 until they would overflow, then a power of two that only grows."""
+    largest = jnp.max(jnp.abs(g), initial=0)
+    far = 2.0 ** (jnp.finfo(unit.dtype).maxexp // 4)
+    return jnp.maximum(unit, jnp.where(largest > far, tree.power_of_two(largest), 1))
 
 
 def _power(h: jax.Array, power: float) -> jax.Array:
@@ -293,8 +307,7 @@ def kron(
         d = h
         for axis, q in enumerate(Q):
             d = _factor(q, _factor(q, d, axis), axis, adjoint=True)
-        rms = jnp.sqrt(jnp.mean(abs_sq(d)))
-        d = d * jnp.where(rms > max_rms, max_rms / jnp.where(rms > 0, rms, 1), 1)
+        d = tree.shorten(d, max_rms * d.size**0.5)
         return d.reshape(shape), {"Q": Q, "mu": mu}
 
     return _leaf_by_leaf("kron", init_leaf, step_leaf, learning_rate, weight_decay, mask)

@@ -75,8 +75,9 @@ def _clipped_sums(leaves: list[jax.Array], max_norm: Any) -> list[jax.Array]:
     wide = [g.astype(tree.arithmetic_dtype(g)) for g in leaves]
     if not wide:
         return []
-    norms = jax.vmap(tree.global_norm)(wide)
-    factors = jnp.where(norms > max_norm, max_norm / jnp.where(norms > 0, norms, 1), 1)
+    size, scale = jax.vmap(tree.norm)(wide)
+    outside = size > max_norm * scale
+    factors = jnp.where(outside, scale, 1) * (jnp.where(outside, max_norm, 1) / jnp.where(outside, size, 1))
     return [jnp.tensordot(factors.astype(jnp.finfo(g.dtype).dtype), g, axes=1) for g in wide]
 
 

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.nodes import as_optimizer, optimizer
 from gdjax.optimizers.wrappers.clipping import rms
-from gdjax.projections import shortening
 
 
 @optimizer(bounds={"floor": "(0, 1]"})
@@ -76,7 +75,7 @@ def stable(inner, threshold=1.0):
         leaves, structure = jax.tree.flatten(updates)
 
         def shortened(u, rate):
-            return u if rate is None else (u * shortening(rms(u), threshold * rate)).astype(u.dtype)
+            return u if rate is None else tree.shortened(u, rms(u), threshold * rate).astype(u.dtype)
 
         rates = rates if isinstance(rates, list) else [rates] * len(leaves)
         return structure.unflatten(map(shortened, leaves, rates)), state

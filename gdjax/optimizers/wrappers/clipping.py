@@ -19,7 +19,6 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.nodes import as_optimizer, optimizer
 from gdjax.optimizers.wrappers.gradient import feed
-from gdjax.projections import shortening
 
 
 @optimizer(bounds={"max_delta": "[0, inf)"})
@@ -39,7 +38,7 @@ def clip(inner, max_delta):
 
     def clipped(g: jax.Array, p: Any) -> jax.Array:
         if jnp.iscomplexobj(g):
-            return g * shortening(tree.absolute(g), max_delta)
+            return tree.shorten_entries(g, max_delta)
         return jnp.clip(g, -max_delta, max_delta)
 
     return feed(as_optimizer(inner), clipped)
@@ -58,7 +57,7 @@ def clip_by_norm(inner, max_norm):
     Memory: 0 + inner.
     Reference: Pascanu, Mikolov & Bengio 2013, Algorithm 1 (there for all leaves together), arXiv:1211.5063.
     """
-    return feed(as_optimizer(inner), lambda g, p: g * shortening(tree.global_norm(g), max_norm))
+    return feed(as_optimizer(inner), lambda g, p: tree.shorten(g, max_norm))
 
 
 @optimizer(bounds={"max_norm": "[0, inf)"})
@@ -79,9 +78,7 @@ def clip_by_global_norm(inner, max_norm):
     inner = as_optimizer(inner)
 
     def update(grads, state, params=None, **extra_args):
-        factor = shortening(tree.global_norm(grads), max_norm)
-        clipped = jax.tree.map(lambda g: (g * factor).astype(jnp.result_type(g)), grads)
-        return inner.update(clipped, state, params, **extra_args)
+        return inner.update(tree.cast_like(tree.shorten(grads, max_norm), grads), state, params, **extra_args)
 
     return inner.init, update
 
@@ -101,7 +98,7 @@ def clip_by_block_rms(inner, threshold):
     Reference: Shazeer & Stern 2018, section 6, arXiv:1804.04235.
     """
 
-    return feed(as_optimizer(inner), lambda g, p: g * shortening(rms(g), threshold))
+    return feed(as_optimizer(inner), lambda g, p: tree.shortened(g, rms(g), threshold))
 
 
 @optimizer(static=("axis",), bounds={"clipping": "[0, inf)", "eps": "[0, inf)"})
@@ -125,20 +122,20 @@ def adaptive_grad_clip(inner, clipping, eps=1e-3, axis: int | tuple[int, ...] | 
     def clipped(g: jax.Array, p: Any) -> jax.Array:
         if p is None:
             raise ValueError("adaptive_grad_clip: update needs params to compare the gradient with, got None")
-        return g * shortening(_unit_norm(g, axis), clipping * jnp.maximum(_unit_norm(p, axis), eps))
+        size, scale = _unit_norm(p, axis)
+        return tree.shortened(g, _unit_norm(g, axis), clipping * jnp.maximum(size / scale, eps))
 
     return feed(as_optimizer(inner), clipped)
 
 
-def rms(x: jax.Array) -> jax.Array:
-    """sqrt(mean |x|²), (); subgradient 0 at 0."""
-    return tree.global_norm(x) / max(x.size, 1) ** 0.5
+def rms(x: jax.Array) -> tree.Norm:
+    """sqrt(mean |x|²); its gradient at 0 is 0."""
+    size, scale = tree.norm(x)
+    return tree.Norm(size / max(x.size, 1) ** 0.5, scale)
 
 
-def _unit_norm(x: jax.Array, axis: int | tuple[int, ...] | None) -> jax.Array:
-    """Norms over the axes of a unit, these kept with length 1; subgradient 0 at 0."""
+def _unit_norm(x: jax.Array, axis: int | tuple[int, ...] | None) -> tree.Norm:
+    """Norms over the axes of a unit, these kept with length 1."""
     if axis is None and sum(length != 1 for length in x.shape) > 1:
         axis = 0 if x.ndim <= 3 else tuple(range(x.ndim - 1))
-    squares = jnp.sum(tree.abs_sq(x), axis=axis, keepdims=True)
-    positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+    return tree.norm_along(x, axis)

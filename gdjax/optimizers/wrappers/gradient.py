@@ -115,10 +115,7 @@ def normalize(inner):
     inner = as_optimizer(inner)
 
     def update(grads, state, params=None, **extra_args):
-        norm = tree.global_norm(grads)
-        norm = jnp.where(norm > 0, norm, 1)
-        unit = jax.tree.map(lambda g: (g / norm).astype(jnp.result_type(g)), grads)
-        return inner.update(unit, state, params, **extra_args)
+        return inner.update(tree.cast_like(tree.direction(grads), grads), state, params, **extra_args)
 
     return inner.init, update
 

@@ -16,7 +16,7 @@ class MechanicState(NamedTuple):
     count: jax.Array
     r: jax.Array  # (num_betas,) reward
     m: jax.Array  # (num_betas,) largest |h|
-    v: jax.Array  # (num_betas,) sum of h²
+    v: jax.Array  # (num_betas,) root of the sum of h²
     s: jax.Array  # (num_betas,) scales, whose sum multiplies the base optimizer's path
     x0: Any  # the parameters at the start
 
@@ -84,6 +84,6 @@ def _learn(state: MechanicState, h: jax.Array, eps: Any, s_init: Any) -> tuple[j
     betas = 1 - 0.1 ** jnp.arange(1, number + 1, dtype=state.s.dtype)
     clipped = jnp.clip(h, -state.m, state.m)
     m = jnp.maximum(betas * state.m, jnp.abs(h) + eps)
-    v = betas**2 * state.v + h**2
+    v = jnp.hypot(betas * state.v, h)
     r = betas * state.r + clipped * state.s
-    return m, v, r, (s_init / number * m + jnp.maximum(0, r)) / (jnp.sqrt(v) + eps)
+    return m, v, r, (s_init / number * m + jnp.maximum(0, r)) / (v + eps)

@@ -73,7 +73,7 @@ def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, st
         max_lr = jnp.maximum(state.max_lr, rate).astype(state.max_lr.dtype)
         weight = max_lr**weight_lr_power
         weight_sum = state.weight_sum + weight
-        c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1), 0)
+        c = tree.ratio(weight, weight_sum)
         base_updates, base_state = base.update(grads, state.base_optimizer_state, params, **extra_args)
 
         def of_leaf(y, z, u):
