@@ -1,5 +1,6 @@
 """The computational graph: every value, every adjoint, and a picture of both."""
 
+import operator
 import re
 
 import jax
@@ -101,7 +102,7 @@ def hard(x, n):
 def test_loops_branches_and_custom_derivatives():
     found = graph(hard, 0.7, 3)
     assert float(found["x"].adjoint) == pytest.approx(float(jax.grad(hard)(0.7, 3)), rel=1e-6)
-    assert found["y"].adjoint is None, "an integer has none"
+    assert found["n"].adjoint is None, "an integer has none"
     nodes = {node.op: node for node in found.nodes}
     assert {"scan", "while", "cond", "clipped"} <= set(nodes)
     assert all(nodes[op].inside is not None for op in ("scan", "cond", "while", "clipped"))
@@ -181,3 +182,52 @@ def test_powers_keep_their_exponent_and_the_output_its_own_name():
     cube = next(node for node in found.nodes if node.op == "^3")
     assert found.formula(cube) == "f^3" and found["f"].op == "input"
     assert found.output.name == "output" and float(found["f"].adjoint) == 12
+
+
+def lecture_of_a_neuron(w, x, b):
+    return jnp.tanh(w * x + b)
+
+
+def summed(*xs, scale=2.0):
+    return scale * xs[0] * xs[1] + xs[2]
+
+
+CALLS = {
+    "a function": (lecture_of_a_neuron, (2.0, 3.0, -5.0), ["w", "x", "b"]),
+    "jitted": (jax.jit(lecture_of_a_neuron), (2.0, 3.0, -5.0), ["w", "x", "b"]),
+    "four": (lambda a, t, f, output: a * t + jnp.sin(f) * output, (1.0, 2.0, 3.0, 4.0), ["a", "t", "f", "output"]),
+    "any number": (summed, (1.0, 2.0, 3.0), ["xs[0]", "xs[1]", "xs[2]"]),
+    "trees": (
+        lambda params, y: params["w1"] * params["b4"] - y[0] * y[1],
+        ({"w1": 2.0, "b4": 3.0}, (1.0, 4.0)),
+        ["params['b4']", "params['w1']", "y[0]", "y[1]"],
+    ),
+    "keys": (
+        lambda given: jnp.exp(given["w1"]) * given["a2"] + given["q"],
+        ({"w1": 0.1, "a2": 2.0, "q": 1.0},),
+        ["a2", "q", "w1"],
+    ),
+    "unused": (lambda u, unused, r: u * r, (2.0, 3.0, 4.0), ["u", "unused", "r"]),
+    "of a library": (operator.truediv, (2.0, 3.0), ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_inputs_are_named_as_the_function_names_them_and_nothing_else_is(case):
+    f, args, names = CALLS[case]
+    found = graph(f, *args)
+    assert [node.name for node in found.inputs] == names
+    slopes = jax.tree.leaves(jax.grad(f, argnums=tuple(range(len(args))))(*args))
+    for node, slope in zip(found.inputs, slopes, strict=True):  # an unused one has 0
+        np.testing.assert_allclose(node.adjoint, slope, rtol=1e-6)
+    inner = [node.name for node in found.nodes if node.op not in ("input", "constant")]
+    words = set().union(*(re.findall("[a-z]+", name) for name in names))
+    assert len(set(inner)) == len(inner) and not words.intersection(re.findall("[a-z]+", " ".join(inner)))
+    used = {i for node in found.nodes for i in node.inputs}
+    assert found.counts()["scalar inputs"] == sum(node.index in used for node in found.inputs)
+    assert len(computation(found).axes[0].texts) >= len(found.inputs)
+
+
+def test_an_output_that_is_an_input():
+    found = graph(lambda x, y: y, 1.0, 2.0)
+    assert [(n.name, float(n.adjoint)) for n in found.nodes] == [("x", 0.0), ("y", 1.0)]

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import inspect
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +32,7 @@ INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "re
 SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "pow": "^", "dot_general": "·"}
 HEAD = ("node", "is", "shape", "value", "adjoint", "local derivatives")
 LETTERS = "qrstuvwabcdghkmnpo"
+OUTPUTS = ("f", "output", "result")
 SMALL = 64  # entries of a local derivative that is worth writing down
 
 
@@ -37,11 +41,11 @@ class Node:
     """One variable of the computation."""
 
     index: int
-    name: str  # of an input its path, of others a letter
+    name: str  # of an input that of the function's parameter and its path there, of others a letter
     op: str  # "input", "constant", or the operation
     inputs: tuple[int, ...]  # indices of the nodes that it is made of
     value: Any
-    adjoint: Any = None  # d output / d node, like value; None where there is none (integers)
+    adjoint: Any = None  # d output / d node, like value, 0 for an unused input; None where there is none (integers)
     local: tuple[Any, ...] = ()  # d node / d input, for each: a number, an array (out..., in...), None where large
     inside: Any = None  # the jaxpr of a loop, a branch or a function with its own derivative
 
@@ -99,7 +103,8 @@ class Graph:
         computed = [node for node in self.nodes if node.inputs]
         live = [node.adjoint is not None for node in self.nodes]
         edges = sum(live[node.index] and live[i] for node in computed for i in node.inputs)
-        numbers = sum(int(np.size(node.value)) for node in self.inputs if node.adjoint is not None)
+        used = {self.output.index}.union(*(node.inputs for node in self.nodes))
+        numbers = sum(int(np.size(x.value)) for x in self.inputs if x.adjoint is not None and x.index in used)
         unshared: dict[int, int] = {}
         for node in self.nodes:
             unshared[node.index] = sum(unshared[i] for i in node.inputs) + bool(node.inputs)
@@ -179,24 +184,35 @@ def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
         got = f"{leaves[0].dtype} of shape {leaves[0].shape}" if len(leaves) == 1 else f"{len(leaves)} arrays"
         raise ValueError(f"graph: f must give one real number, got {got}; take one of them, lambda x: f(x)[0]")
     builder = _Builder(fold)
-    names = _input_names(args)
+    names = _input_names(f, args)
     inputs = [builder.add(name, "input", (), leaf) for name, leaf in zip(names, jax.tree.leaves(args), strict=True)]
     constants = [builder.add("", "constant", (), value) for value in closed.consts]
     (last,) = builder.walk(closed.jaxpr, constants, inputs)
     return builder.finish(last)
 
 
-def _input_names(args: tuple) -> list[str]:
-    """x, y, z for plain arguments, paths for the leaves of trees."""
+def _input_names(f: Callable, args: tuple) -> list[str]:
+    """Of each leaf: the function's own name of the argument, and the path in it; of one dictionary the keys alone."""
+    arguments = _argument_names(f, args)
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(args)]
-    single = all(len(path) == 1 for path in paths)
-    if single and len(paths) <= 3:
-        return list("xyz"[: len(paths)])
-    if len(args) == 1:
-        paths = [path[1:] for path in paths]
-    if all(len(path) == 1 and isinstance(path[0], jax.tree_util.DictKey) for path in paths):
-        return [str(path[0].key) for path in paths]
-    return [tree.path_string(path) for path in paths]
+    if len(args) == 1 and all(len(path) == 2 and isinstance(path[1], jax.tree_util.DictKey) for path in paths):
+        keys = [str(path[1].key) for path in paths]
+        if len(set(keys)) == len(keys):
+            return keys
+    return [arguments[path[0].idx] + (tree.path_string(path[1:]) if path[1:] else "") for path in paths]
+
+
+def _argument_names(f: Callable, args: tuple) -> list[str]:
+    """As the signature has them, "xs[0]" for what `*xs` takes; x, y, z, or x1, x2, ... where there is none."""
+    try:
+        bound = inspect.signature(f).bind(*args)
+    except (TypeError, ValueError):  # of a builtin
+        return list("xyz"[: len(args)]) if len(args) <= 3 else [f"x{i + 1}" for i in range(len(args))]
+    names = []
+    for name, value in bound.arguments.items():
+        several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{name}[{i}]" for i in range(len(value))] if several else [name]
+    return names
 
 
 @dataclasses.dataclass
@@ -251,13 +267,19 @@ class _Builder:
         return given
 
     def finish(self, last: int) -> Graph:
-        """Adjoints and local derivatives, and only what the output is made of."""
+        """Adjoints and local derivatives, and only the inputs and what the output is made of."""
         adjoints = self._adjoints(last)
         local = dict(self._locals(adjoints))
-        needed = _ancestors(self.nodes, last)
+        inputs = {node.index for node in self.nodes if node.op == "input"}
+        needed = _ancestors(self.nodes, last) | inputs
+        for i in inputs:
+            if i not in adjoints and _moves(self.nodes[i].value):
+                adjoints[i] = jnp.zeros_like(self.nodes[i].value)
         order = {old: new for new, old in enumerate([*sorted(needed - {last}), last])}
-        taken = {node.name for node in self.nodes}
-        letters, output = iter(_letters(taken)), "output" if "f" in taken else "f"
+        given = {node.name for node in self.nodes}
+        taken = given.union(*(re.findall(r"[A-Za-z_]+", name) for name in given))  # no w beside w1
+        numbered = (f"f{i}" for i in itertools.count(1))
+        letters, output = _letters(taken), next(x for x in itertools.chain(OUTPUTS, numbered) if x not in taken)
         kept = []
         for old, new in order.items():
             node = self.nodes[old]
