@@ -136,18 +136,40 @@ def _linearized(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax
     return r, jacobian, function
 
 
-def _damped_least_squares(jacobian: jax.Array, r: jax.Array, damping: jax.Array) -> jax.Array:
-    """The d of least |J d + r|² + damping |d|², by QR of J on top of sqrt(damping) I: J'J would square the condition."""
-    n = jacobian.shape[1]
-    stacked = jnp.concatenate([jacobian, jnp.sqrt(damping) * jnp.eye(n, dtype=r.dtype)])
-    q, triangle = jnp.linalg.qr(stacked)
-    rhs = -dot(jnp.concatenate([r, jnp.zeros(n, r.dtype)]), q)
-    return jax.scipy.linalg.solve_triangular(triangle, rhs)
+class _Model(NamedTuple):
+    """The residuals made linear, r + J d, in units z = scale d in which no column of J is longer than 1."""
+
+    triangle: jax.Array  # (m, n), of the QR factors of J / scale, m = min(k, n)
+    seen: jax.Array  # (m,) the part of r that lies in the span of J
+
+    @classmethod
+    def of(cls, jacobian: jax.Array, r: jax.Array, scale: jax.Array) -> _Model:
+        q, triangle = jnp.linalg.qr(jacobian / scale)
+        return cls(triangle, dot(r, q))
+
+    def step(self, damping: jax.Array) -> jax.Array:
+        """The z of least |r + J z|² + damping |z|²; by QR once more, for J'J would square the condition."""
+        n = self.triangle.shape[1]
+        q, triangle = jnp.linalg.qr(jnp.concatenate([self.triangle, jnp.sqrt(damping) * jnp.eye(n, dtype=self.seen.dtype)]))
+        rhs = dot(jnp.concatenate([self.seen, jnp.zeros(n, self.seen.dtype)]), q)
+        return -jax.scipy.linalg.solve_triangular(triangle, rhs)
+
+    def whole_step(self) -> jax.Array:
+        """The undamped z; not finite where J has not full rank."""
+        if self.triangle.shape[0] < self.triangle.shape[1]:
+            return jnp.full(self.triangle.shape[1], jnp.inf, self.seen.dtype)
+        return -jax.scipy.linalg.solve_triangular(self.triangle, self.seen)
+
+
+def _is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
+    """Whether a step is at most sqrt(eps) of where it begins; false for one that is not finite."""
+    return jnp.linalg.norm(step) <= jnp.sqrt(jnp.finfo(step.dtype).eps) * jnp.linalg.norm(at)
 
 
 class GaussNewtonState(NamedTuple):
     count: jax.Array
     search: Any  # along 1/2 sum residuals², whose value is not that of the loss
+    converged: jax.Array  # () bool: where the last update began, a whole step changed nothing
 
 
 @optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"})
@@ -157,7 +179,8 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         u = -learning_rate t J^+ r                            J the Jacobian of the residuals r, t from the line search
 
     J^+ is the pseudo-inverse, by singular values: where J has not full rank, the shortest of the steps. The gradients
-    that it is given are ignored, and so is `value_fn`.
+    that it is given are ignored, and so is `value_fn`. Its state says `converged` as that of `levenberg_marquardt` does.
+    Where J loses rank on the way, steps can shrink to nothing far from a minimum (Powell 1970); damping prevents it.
 
     Args:
         residuals: params -> array or tree of arrays; a function of the module level compares by identity.
@@ -171,7 +194,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
 
     def init(params):
         _refuse_integers("gauss_newton", params)
-        return GaussNewtonState(jnp.zeros((), jnp.int32), init_search(params))
+        return GaussNewtonState(jnp.zeros((), jnp.int32), init_search(params), jnp.zeros((), bool))
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
@@ -179,48 +202,60 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         if not jax.tree.leaves(params):
             return grads, state._replace(count=state.count + 1)
         r, jacobian, function = _linearized(residuals, params, dtype)
-        direction = -jnp.linalg.lstsq(jacobian, r)[0]
+        direction, p = -jnp.linalg.lstsq(jacobian, r)[0], ravel(params, dtype)
         rate = jnp.asarray(_rate(learning_rate, state.count), dtype)
         value, grad = 0.5 * dot(r, r), _as_jax_gradient(dot(r, jacobian), params)
         value_fn = lambda params: 0.5 * jnp.sum(function(ravel(params, dtype)) ** 2)  # noqa: E731
         given = objective("gauss_newton", params, linesearch is not None, value=value, grad=grad, value_fn=value_fn)
         updates, found = search(unravel(rate * direction, params), state.search, params, **given)
-        return updates, GaussNewtonState(state.count + 1, found)
+        scale = jnp.linalg.norm(jacobian, axis=0)
+        return updates, GaussNewtonState(state.count + 1, found, _is_nothing(scale * direction, scale * p))
 
     return with_rate(init, update, learning_rate, linesearch)
 
 
 class LevenbergMarquardtState(NamedTuple):
+    """With n the number of real parameters."""
+
     count: jax.Array
-    damping: jax.Array  # () float; 0 before the first update
+    scale: jax.Array  # (n,) the longest that each column of J has been
+    damping: jax.Array  # () float
     growth: jax.Array  # () float, what a refused step multiplies the damping by
     value: jax.Array  # () float, 1/2 sum residuals² at the parameters that the last update led to
+    converged: jax.Array  # () bool: where the last update began, a whole step changed nothing
 
 
 @optimizer(static=("residuals",), bounds={"initial_damping": "(0, inf)"})
 def levenberg_marquardt(residuals, initial_damping=1e-3):
     """Levenberg-Marquardt: Gauss-Newton held back where its model has failed; least 1/2 sum residuals².
 
-        d least in |J d + r|² + damping |d|²,    gain = (actual decrease) / (that of the model)
+        D <- max(D, |columns of J|)
+        d least in |J d + r|² + damping |D d|²,    gain = (actual decrease) / (that of the model)
         u = d if gain > 0, else 0
         damping <- damping max(1/3, 1 - (2 gain - 1)³),  growth <- 2                     gain > 0
         damping <- damping growth,  growth <- 2 growth                                   else
 
     An update whose step is refused moves nothing; the next tries a shorter one. The gradients that it is given are ignored,
-    and so is `value_fn`.
+    and so is `value_fn`. The steps do not depend on the units of the parameters, nor does what its state calls `converged`:
+    the undamped step d is nothing beside the parameters, |D d| <= sqrt(eps) |D p|, or what the step promised and what it
+    gave are rounding of the sum, at most 4 eps of it. `minimize` stops there unless it is given another rule.
 
     Args:
         residuals: params -> array or tree of arrays; a function of the module level compares by identity.
-        initial_damping: > 0, in units of the largest diagonal entry of J'J: 1e-6 from a good guess, 1 from a bad one.
+        initial_damping: > 0, dimensionless: 1e-6 from a good guess, 1 from a bad one.
 
-    Memory: 0 (k + n x params while it steps, k residuals of n parameters).   Raises: ValueError if initial_damping <= 0.
-    Reference: Marquardt 1963; Madsen, Nielsen & Tingleff 2004, Algorithm 3.16 (IMM, Technical University of Denmark).
+    Memory: n (k + n x params while it steps, k residuals of n parameters).   Raises: ValueError if initial_damping <= 0.
+    Reference: Marquardt 1963; More 1978 (D; Springer LNM 630); Madsen, Nielsen & Tingleff 2004, Algorithm 3.16 (IMM,
+        Technical University of Denmark).
     """
 
     def init(params):
         _refuse_integers("levenberg_marquardt", params)
-        zero = jnp.zeros((), flat_dtype(params))
-        return LevenbergMarquardtState(jnp.zeros((), jnp.int32), zero, zero + 2, zero + jnp.inf)
+        p = ravel(params, flat_dtype(params))
+        damping, growth, value = (jnp.full((), x, p.dtype) for x in (initial_damping, 2, jnp.inf))
+        return LevenbergMarquardtState(
+            jnp.zeros((), jnp.int32), jnp.zeros_like(p), damping, growth, value, jnp.zeros((), bool)
+        )
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
@@ -228,24 +263,26 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
         if not jax.tree.leaves(params):
             return grads, state._replace(count=state.count + 1)
         r, jacobian, function = _linearized(residuals, params, dtype)
-        scale = jnp.max(jnp.sum(jacobian * jacobian, axis=0))
-        first = initial_damping * jnp.where(scale > 0, scale, 1)
-        damping = jnp.where(state.count > 0, state.damping, first).astype(dtype)
-        step = unravel(_damped_least_squares(jacobian, r, damping), params)
-        d = ravel(step, dtype)
-        value, g = 0.5 * dot(r, r), dot(r, jacobian)
+        longest = jnp.maximum(state.scale, jnp.linalg.norm(jacobian, axis=0))
+        scale = jnp.where(longest > 0, longest, 1)
+        model = _Model.of(jacobian, r, scale)
+        step = unravel(model.step(state.damping) / scale, params)
+        z, p = scale * ravel(step, dtype), ravel(params, dtype)
+        value, g, limits = 0.5 * dot(r, r), dot(r, jacobian) / scale, jnp.finfo(dtype)
         new = function(ravel(jax.tree.map(lambda p, u: p + u, params, step), dtype))
-        new_value = 0.5 * dot(new, new)
         # The difference of squares, not of the sums: near the minimum the sums agree to the last digit.
-        decrease, promised = 0.5 * dot(r - new, r + new), 0.5 * dot(d, damping * d - g)
+        decrease, promised = 0.5 * dot(r - new, r + new), 0.5 * dot(z, state.damping * z - g)
+        lost = (promised <= 4 * limits.eps * value) & (jnp.abs(decrease) <= 4 * limits.eps * value)
         gain = decrease / promised
         good = (decrease > 0) & (promised > 0)
         factor = jnp.where(good, jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), state.growth)
         new_state = LevenbergMarquardtState(
             count=state.count + 1,
-            damping=jnp.clip(damping * factor, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max ** 0.5).astype(dtype),
+            scale=longest,
+            damping=jnp.clip(state.damping * factor, limits.tiny, limits.max**0.5).astype(dtype),
             growth=jnp.where(good, 2, jnp.minimum(2 * state.growth, 2.0**20)).astype(dtype),
-            value=jnp.where(good, new_value, value).astype(dtype),
+            value=jnp.where(good, value - decrease, value).astype(dtype),
+            converged=_is_nothing(model.whole_step(), scale * p) | lost,
         )
         return jax.tree.map(lambda u: jnp.where(good, u, 0).astype(u.dtype), step), new_state
 
