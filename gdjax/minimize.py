@@ -30,7 +30,7 @@ from gdjax.projections import as_set
 from gdjax.trace import Trace, start_trace, trim, written
 from gdjax.types import Observation, Params, Stop
 
-GENTLE, WATCH = stopping.gradient_norm(), stopping.divergence()  # what holds where nothing else is said
+GENTLE, WATCH = stopping.converged(), stopping.divergence()  # what holds where nothing else is said
 
 
 class Point(NamedTuple):
@@ -91,9 +91,10 @@ def minimize(
         f: (params, *args) -> (), real.
         params: the start, any pytree of real or complex floating arrays.
         optimizer: ours or Optax's.
-        stop: a rule of `gdjax.stopping`, asked at every step, the start included; None is gradient_norm(1e-5). A value above
-            a thousand times the first (or 1000) is DIVERGED unless the rule holds a `divergence` of its own, one that is
-            not a number NON_FINITE; a search that twice in a row finds no better point is PATIENCE.
+        stop: a rule of `gdjax.stopping`, asked at every step, the start included; None is converged(1e-5): the
+            gradient norm, but for least squares. A value above a thousand times the first (or 1000) is DIVERGED unless the
+            rule holds a `divergence` of its own, one that is not a number NON_FINITE; a search that twice in a row finds no
+            better point is PATIENCE.
         max_steps: BUDGET after so many, at least 0.
         onto: a set of `gdjax.projections` (box(0, 1), say) that the parameters are kept in, the start included.
         record: rows of the path: True keeps every step; a number keeps at most so many, evenly spread, and the last. Under
@@ -221,7 +222,7 @@ class Minimizer:
 
     def _judge(self, rule, max_steps, last: Descent, here: Point, moved, searches: bool) -> Descent:
         """The rule's verdict on the point, and what is kept of it."""
-        rule_state, stop = rule.update(last.rule_state, observation(here, moved))
+        rule_state, stop = rule.update(last.rule_state, observation(here, moved, last.opt_state))
         finite = jnp.isfinite(here.value) & jnp.isfinite(here.grad_norm)
         idle = jnp.where(moved == 0, last.idle + 1, 0)
         for reason, condition in (
@@ -236,11 +237,12 @@ class Minimizer:
         return last._replace(rule_state=rule_state, found=found, idle=idle, stop=stop, trace=trace)
 
 
-def observation(here: Point, moved: jax.Array) -> Observation:
+def observation(here: Point, moved: jax.Array, opt_state: Any = ()) -> Observation:
     """What a rule sees of a run on a function: an evaluation and an epoch are a step."""
     epoch, unknown = here.step.astype(here.value.dtype), jnp.full_like(here.value, jnp.nan)
-    zero = jnp.zeros_like(here.value)
-    return Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, moved)
+    zero, converged = jnp.zeros_like(here.value), getattr(opt_state, "converged", None)
+    seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, moved)
+    return seen._replace(converged=converged)
 
 
 def _unless(unknown: jax.Array, last: Descent, judged: Descent) -> Descent:

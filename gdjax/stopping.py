@@ -97,6 +97,26 @@ def gradient_norm(eps=1e-5):
     return _stateless(Stop.CONVERGED, lambda seen: _measured("gradient_norm", seen.grad_norm) <= eps)
 
 
+@rule(bounds={"eps": "[0, inf)"})
+def converged(eps=1e-5):
+    """CONVERGED once the optimizer says so, by its own tests; of one that has none, once the gradient is small.
+
+    Least squares (`levenberg_marquardt`, `gauss_newton`) have tests that know no unit, where the size of a gradient says
+    little: of residuals around 1e-6 it is small long before the parameters are right. This is what `minimize` does unless
+    it is told otherwise.
+
+    Args:
+        eps: as in `gradient_norm`.
+
+    Raises: ValueError as `gradient_norm` does, for an optimizer without tests of its own.
+    """
+
+    def reached(seen: Observation):
+        return seen.converged if seen.converged is not None else _measured("converged", seen.grad_norm) <= eps
+
+    return _stateless(Stop.CONVERGED, reached)
+
+
 @rule(bounds={"delta": "[0, inf)"})
 def parameter_change(delta):
     """CONVERGED once a step moves the parameters, taken as one vector, by at most delta.
@@ -194,6 +214,7 @@ RULES: dict[str, Callable[..., Rule]] = {
         patience,
         change,
         gradient_norm,
+        converged,
         parameter_change,
         target,
         budget,

@@ -77,7 +77,15 @@ WRAP = {
 AVERAGES = ("average", "average_from_start", "tail_average")
 NO_RATE = ("mechanize", "line_search")  # inside them the rate is not what the step is a multiple of
 NEED_RATE = ("decay_weights", "stable")
-BENDING = (*NO_RATE, "lookahead", "schedule_free", "decay_weights", "project", "cautious", "stable")  # the update, not g
+BENDING = (
+    *NO_RATE,
+    "lookahead",
+    "schedule_free",
+    "decay_weights",
+    "project",
+    "cautious",
+    "stable",
+)  # the update, not g
 ANSWERING = ("lookahead", "schedule_free")
 
 

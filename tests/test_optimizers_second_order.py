@@ -246,6 +246,104 @@ def one_equation(x):
     return jnp.sum(x) - 3.0
 
 
+AGES = np.array([77.6, 114.9, 141.1, 190.8, 239.9, 289, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760])
+LOADS = np.array([10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.4, 75.47, 81.78])
+DECAY = np.array([4, 2, 1, 0.5, 0.25, 0.167, 0.125, 0.1, 0.0833, 0.0714, 0.0625])
+RATES = np.array([0.1957, 0.1947, 0.1735, 0.16, 0.0844, 0.0627, 0.0456, 0.0342, 0.0323, 0.0235, 0.0246])
+HEAT = np.array([34780, 28610, 23650, 19630, 16370, 13720, 11540, 9744, 8261, 7030, 6005, 5147, 4427, 3820, 3307, 2872])
+TIMES = 0.05 * np.arange(24)
+THREE = (0.0951, 1.0, 0.8607, 3.0, 1.5576, 5.0)
+
+
+def three_decays(b, x):
+    return b[0] * jnp.exp(-b[1] * x) + b[2] * jnp.exp(-b[3] * x) + b[4] * jnp.exp(-b[5] * x)
+
+
+def squared_misfits(b, x):
+    return (b[0] + x * b[1] - jnp.exp(x)) ** 2 + (b[2] + b[3] * jnp.sin(x) - jnp.cos(x)) ** 2
+
+
+# name: (x, y, model, starts, certified): NIST's Statistical Reference Datasets, nonlinear regression (itl.nist.gov/div898/
+# strd); Brown & Dennis 1972, problem 16 of Moré, Garbow & Hillstrom 1981.
+CERTIFIED = {
+    "Misra1a": (
+        AGES,
+        LOADS,
+        lambda b, x: b[0] * (1 - jnp.exp(-b[1] * x)),
+        [(500, 1e-4), (250, 5e-4)],
+        (238.94212918, 5.5015643181e-4),
+    ),
+    "Misra1b": (
+        AGES,
+        LOADS,
+        lambda b, x: b[0] * (1 - (1 + b[1] * x / 2) ** -2.0),
+        [(500, 1e-4), (300, 2e-4)],
+        (337.99746163, 3.9039091287e-4),
+    ),
+    "MGH09": (
+        DECAY,
+        RATES,
+        lambda b, x: b[0] * (x**2 + x * b[1]) / (x**2 + x * b[2] + b[3]),
+        [(25, 39, 41.5, 39), (0.25, 0.39, 0.415, 0.39)],
+        (0.19280693458, 0.19128232873, 0.12305650693, 0.13606233068),
+    ),
+    "MGH10": (
+        np.arange(50.0, 126.0, 5.0),
+        HEAT,
+        lambda b, x: b[0] * jnp.exp(b[1] / (x + b[2])),
+        [(0.02, 4000, 250)],
+        (5.6096364710e-3, 6181.3463463, 345.22363462),
+    ),
+    "Lanczos1": (
+        TIMES,
+        np.asarray(sum(THREE[i] * np.exp(-THREE[i + 1] * TIMES) for i in (0, 2, 4))),
+        three_decays,
+        [(1.2, 0.3, 5.6, 5.5, 6.5, 7.6), (0.5, 0.7, 3.6, 4.2, 4, 6.3)],
+        THREE,
+    ),
+    "Brown and Dennis": (
+        np.arange(1, 21) / 5,
+        np.zeros(20),
+        squared_misfits,
+        [(25, 5, -5, -1)],
+        (-11.594439905, 13.203630051, -0.4034394881, 0.2367787746),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CERTIFIED)
+def test_least_squares_end_at_the_certified_digits_and_say_so(name):
+    """Six digits of each parameter: small residuals, flat valleys and large residuals end by tests that know no unit."""
+    x, y, model, starts, certified = CERTIFIED[name]
+    residuals = lambda b: model(b, x) - y  # noqa: E731
+    optimizer, value = gd.levenberg_marquardt(residuals), lambda b: 0.5 * jnp.sum(residuals(b) ** 2)
+    for start in starts:
+        found = gd.minimize(value, np.array(start, float), optimizer, max_steps=1000)
+        assert found.stop == gd.Stop.CONVERGED, found
+        np.testing.assert_allclose(found.params, certified, rtol=1e-6)
+
+
+def test_least_squares_do_not_depend_on_units():
+    """Parameters in other units, residuals in others: the same steps, the same end."""
+    x, y, model, (start, _), certified = CERTIFIED["Misra1a"]
+    steps = []
+    for unit, scale in itertools.product((np.ones(2), np.array([1e-8, 1e9])), (1.0, 1e-9)):
+
+        def residuals(b, unit=unit, scale=scale):
+            return scale * (model(b / unit, x) - y)
+
+        found = gd.minimize(
+            lambda b: 0.5 * jnp.sum(residuals(b) ** 2),  # noqa: B023 (called in this round)
+            unit * np.array(start),
+            gd.levenberg_marquardt(residuals),
+            max_steps=100,
+        )
+        assert found.stop == gd.Stop.CONVERGED
+        np.testing.assert_allclose(found.params / unit, certified, rtol=1e-6)
+        steps.append(int(found.steps))
+    assert max(steps) - min(steps) <= 1  # rounding may decide over the last
+
+
 def test_least_squares_of_bad_condition_and_of_too_few_equations():
     zero = jnp.zeros(2)
     lm = run(lambda x: x[0], gd.levenberg_marquardt(flat_valley, 1e-20), zero, 20)[0]

@@ -150,7 +150,9 @@ class _Model(NamedTuple):
     def step(self, damping: jax.Array) -> jax.Array:
         """The z of least |r + J z|² + damping |z|²; by QR once more, for J'J would square the condition."""
         n = self.triangle.shape[1]
-        q, triangle = jnp.linalg.qr(jnp.concatenate([self.triangle, jnp.sqrt(damping) * jnp.eye(n, dtype=self.seen.dtype)]))
+        q, triangle = jnp.linalg.qr(
+            jnp.concatenate([self.triangle, jnp.sqrt(damping) * jnp.eye(n, dtype=self.seen.dtype)])
+        )
         rhs = dot(jnp.concatenate([self.seen, jnp.zeros(n, self.seen.dtype)]), q)
         return -jax.scipy.linalg.solve_triangular(triangle, rhs)
 
