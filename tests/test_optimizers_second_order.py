@@ -333,7 +333,7 @@ def test_least_squares_do_not_depend_on_units():
             return scale * (model(b / unit, x) - y)
 
         found = gd.minimize(
-            lambda b: 0.5 * jnp.sum(residuals(b) ** 2),  # noqa: B023 (called in this round)
+            lambda b: 0.5 * jnp.sum(residuals(b) ** 2),
             unit * np.array(start),
             gd.levenberg_marquardt(residuals),
             max_steps=100,
