@@ -173,6 +173,12 @@ def arithmetic_dtype(*leaves: Any) -> jnp.dtype:
     return jnp.result_type(jnp.float32, *(jnp.result_type(leaf) for leaf in leaves))
 
 
+def widen(x: Any) -> Any:
+    """A 16-bit float as float32, before it is squared or summed; anything else as it is."""
+    narrow = hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    return jnp.asarray(x, jnp.float32) if narrow else x
+
+
 def cast_like(tree: Any, like: Any) -> Any:
     """Each leaf in the dtype of its counterpart; what a wrapper does to the state it hands back."""
     return jax.tree.map(lambda x, reference: jnp.asarray(x, jnp.result_type(reference)), tree, like)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import itertools
 import pickle
 
 import chex
@@ -93,6 +94,12 @@ def jitted_total(name):
     return jax.jit(jax.value_and_grad(lambda prediction, labels: jnp.sum(LOSSES[name].function(prediction, labels))))
 
 
+@functools.cache
+def jitted_rows(name):
+    """Value and gradient by the prediction of each row."""
+    return jax.jit(jax.vmap(jax.value_and_grad(LOSSES[name].function)))
+
+
 # Laws.
 
 
@@ -177,23 +184,74 @@ def test_keeps_the_dtype(name, dtype):
     assert jax.eval_shape(LOSSES[name].function, prediction.astype(dtype), labels).dtype == dtype
 
 
-BAD_LABELS = {
-    "binary": (np.full(N, -1.0, np.float32), ValueError, "got -1"),
-    "sign": (np.zeros(N, np.float32), ValueError, "got 0"),
-    "class": (np.full(N, C, np.int32), ValueError, f"got {C}"),
+SIGNED, FROM_ONE = np.where(np.arange(N) % 3, 1.0, -1.0).astype(np.float32), (np.arange(N) % C + 1).astype(np.int32)
+OUTSIDE = {  # of labels, or of predictions: what is not in the domain of the loss, and what is said of it
+    "binary": [
+        (SIGNED, r"labels must be in \[0, 1\], got -1; of labels -1 and \+1 write \(labels \+ 1\) / 2"),
+        (SIGNED + 2, r"labels must be in \[0, 1\], got 3"),
+        (np.full(N, np.nan, np.float32), r"labels must be in \[0, 1\], got nan"),
+    ],
+    "sign": [
+        ((SIGNED + 1) / 2, r"labels must be in \{-1, \+1\}, got 0; of labels 0 and 1 write 2 \* labels - 1"),
+        (2 * SIGNED, r"labels must be in \{-1, \+1\}, got -2, 2"),
+    ],
+    "class": [
+        (FROM_ONE, r"labels must be in \[0, 4\), got 4; 4 classes counted from 1: write labels - 1"),
+        (FROM_ONE - 2, r"labels must be in \[0, 4\), got -1$"),
+        (FROM_ONE.astype(np.int64) + 2**32, r"labels must be in \[0, 4\), got 4\.29497e\+09"),
+    ],
+    "distribution": [
+        (np.eye(N, C, -8, dtype=np.float32), r"must be in the distributions .* got \[0. 0. 0. 0.\]"),
+        (
+            np.tile(np.float32([1.5, -0.5, 0, 0]), (N, 1)),
+            r"must be in the distributions .* got \[ 1.5 -0.5  0.   0. \]",
+        ),
+    ],
+    "probability": [
+        (np.full(N, 1.2, np.float32), r"probabilities must be in \[0, 1\], got 1.2; of scores"),
+        (np.full(N, -0.1, np.float32), r"probabilities must be in \[0, 1\], got -0.1"),
+    ],
+    "log_probability": [(np.full((N, C), 0.5, np.float32), r"must be in \(-inf, 0\], got \[0.5.*; take log_softmax")],
+    "real": [],
+    "score": [],
 }
 
 
+def is_refused(loss, prediction, labels):
+    try:
+        loss(prediction, labels)
+    except ValueError:
+        return True
+    return False
+
+
 @each_loss
-def test_labels_of_another_kind_raise(name):
+def test_what_a_loss_is_not_defined_for_is_loud(name):
+    """A ValueError where it is concrete; traced NaN, in value and gradient, of that row and of no other."""
+    entry = LOSSES[name]
     prediction, labels = draw(name)
-    if LOSSES[name].labels in BAD_LABELS:
-        wrong, kind, message = BAD_LABELS[LOSSES[name].labels]
-        with pytest.raises(kind, match=f"{name}: labels must be in .*{message}"):
-            LOSSES[name].function(prediction, wrong)
-    if LOSSES[name].labels == "class":
+    cases = [(prediction, wrong, message) for wrong, message in OUTSIDE[entry.labels]]
+    cases += [(wrong, labels, message) for wrong, message in OUTSIDE[entry.prediction]]
+    for wrong_prediction, wrong_labels, message in cases:
+        with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+            entry.function(wrong_prediction, wrong_labels)
+        if wrong_labels.dtype == np.int64:  # wraps in an array of JAX
+            continue
+        row = next(i for i in range(N) if is_refused(entry.function, wrong_prediction[i], wrong_labels[i]))
+        mixed = prediction.copy(), labels.copy()
+        mixed[0][row], mixed[1][row] = wrong_prediction[row], wrong_labels[row]
+        values, slopes = jitted_rows(name)(*mixed)
+        good = np.arange(N) != row
+        assert np.isnan(values[row]) and np.any(np.isnan(slopes[row]))
+        assert np.all(np.isfinite(values[good])) and np.all(np.isfinite(slopes[good]))
+    if entry.labels == "class":
         with pytest.raises(TypeError, match=f"{name}: labels must be integers, got float32"):
-            LOSSES[name].function(prediction, labels.astype(np.float32))
+            entry.function(prediction, labels.astype(np.float32))
+
+
+def test_a_probability_beyond_1_by_rounding_is_1():
+    assert losses.binary_cross_entropy(np.float32(1 + 1.2e-7), 1) == 0
+    assert losses.negative_log_likelihood(np.float32([1e-7, -30]), 0) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_catalogue_is_complete():
@@ -322,12 +380,135 @@ def test_subgradients_at_the_kink():
     assert jax.grad(losses.absolute_error)(2.0, 2.0) == 0
 
 
-@pytest.mark.parametrize("label", [-1, C])
-@pytest.mark.parametrize("name", ["softmax_cross_entropy", "negative_log_likelihood", "multiclass_hinge"])
-def test_a_traced_class_out_of_range_is_nan(name, label):
-    prediction, labels = draw(name)
-    values = jitted(name)(prediction, np.append(labels[1:], np.int32(label)))[::-1]
-    assert np.isnan(values[0]) and np.all(np.isfinite(values[1:]))
+INF = np.inf
+UNIFORM, HOT = np.full(3, 1 / 3), np.array([0.0, 1.0, 0.0])
+EVERY_INPUT = {  # a loss, its arguments, and the directions from there (some lead out of a corner, one way only)
+    "squared_error": (losses.squared_error, (1.7, -0.4), "pt"),
+    "half_squared_error": (losses.half_squared_error, (1.7, -0.4), "pt"),
+    "absolute_error": (losses.absolute_error, (1.7, -0.4), "pt"),
+    "huber near": (losses.huber, (1.7, 1.4, 0.8), "ptd"),
+    "huber far": (losses.huber, (-1.7, 1.4, 0.8), "ptd"),
+    "log_cosh": (losses.log_cosh, (1.7, 1.4), "pt"),
+    "logits": (losses.binary_cross_entropy_from_logits, (0.7, 0.0), "pt"),
+    "logits soft": (losses.binary_cross_entropy_from_logits, (-2.7, 0.3), "pt"),
+    "probabilities": (losses.binary_cross_entropy, (0.2, 0.0), "pt"),
+    "focal": (losses.focal, (0.6, 0.0), "pt"),
+    "focal soft": (losses.focal, (0.6, 0.3, 1.5, 0.2), "ptga"),
+    "focal of a right answer": (losses.focal, (-1.6, 0.0, 0.0, 0.0), "ptga"),
+    "hinge": (losses.hinge, (0.3, -1.0), "p"),
+    "squared_hinge": (losses.squared_hinge, (0.3, -1.0), "p"),
+    "perceptron": (losses.perceptron, (0.3, -1.0), "p"),
+    "classes": (lambda z, a: losses.softmax_cross_entropy(z, 1, a), (np.array([0.2, -1.0, 0.7]), 0.0), "pa"),
+    "classes alike": (lambda z, a: losses.softmax_cross_entropy(z, 1, a), (np.zeros(3), 0.0), "pa"),
+    "one hot": (losses.softmax_cross_entropy_one_hot, (np.array([0.2, -1.0, 0.7]), HOT, 0.0), "pta"),
+    "one hot smoothed": (losses.softmax_cross_entropy_one_hot, (np.array([0.2, -1.0, 0.7]), HOT, 0.3), "pta"),
+    "likelihood": (lambda q: losses.negative_log_likelihood(q, 2), (np.array([-0.5, -2.0, -3.0]),), "p"),
+    "multiclass": (lambda s: losses.multiclass_hinge(s, 2), (np.array([0.4, 0.1, 0.8]),), "p"),
+    "divergence": (losses.kl_divergence, (np.log([0.2, 0.5, 0.3]), UNIFORM), "pt"),
+}
+
+
+@pytest.mark.parametrize("case", EVERY_INPUT)
+def test_derivatives_by_every_argument_are_finite_differences(case):
+    """By targets, smoothing and shape parameters too, one way where the argument is at the end of its range."""
+    loss, arguments, names = EVERY_INPUT[case]
+    with jax.enable_x64(True):
+        where = tuple(range(len(names)))
+        value_and_grads = jax.jit(jax.value_and_grad(loss, where))
+        arguments = tuple(jnp.asarray(x, float) for x in arguments)
+        value, grads = value_and_grads(*arguments)
+        h = 1e-6
+        for i in where:
+            for j in range(arguments[i].size):
+
+                def at(step):
+                    moved = arguments[i].ravel().at[j].add(step).reshape(arguments[i].shape)  # noqa: B023
+                    return value_and_grads(*arguments[:i], moved, *arguments[i + 1 :])[0]  # noqa: B023
+
+                low = at(-h)
+                corner = np.isnan(low) or (arguments[i].ravel()[j] == 0 and names[i] != "p")
+                slope = (4 * at(h) - at(2 * h) - 3 * value) / (2 * h) if corner else (at(h) - low) / (2 * h)
+                np.testing.assert_allclose(grads[i].ravel()[j], slope, rtol=1e-6, atol=1e-8, err_msg=f"{names[i]}[{j}]")
+
+
+AT_INFINITY = [  # a loss, its arguments, its value and its gradient by the first of them
+    (softmax_cross_entropy, ([INF, 0.3, 1], 0), 0, [0, 0, 0]),
+    (softmax_cross_entropy, ([INF, 0.3, 1], 2), INF, [1, 0, -1]),
+    (softmax_cross_entropy, ([-INF, 0, 0], 1), np.log(2), [0, -0.5, 0.5]),
+    (softmax_cross_entropy, ([-INF, 0, 0], 0), INF, [-1, 0.5, 0.5]),
+    (softmax_cross_entropy, ([INF, INF, 0], 0), np.nan, None),
+    (softmax_cross_entropy, ([INF, -INF, 1], 0, 0.0), 0, [0, 0, 0]),
+    (softmax_cross_entropy, ([INF, 0.3, 1], 0, 0.1), INF, None),
+    (softmax_cross_entropy_one_hot, ([2, INF, 0.5], [0, 1, 0]), 0, [0, 0, 0]),
+    (softmax_cross_entropy_one_hot, ([2, INF, 0.5], [0.5, 0.5, 0]), INF, [-0.5, 0.5, 0]),
+    (losses.binary_cross_entropy_from_logits, (INF, 1), 0, 0),
+    (losses.binary_cross_entropy_from_logits, (INF, 0), INF, 1),
+    (losses.binary_cross_entropy_from_logits, (-INF, 0), 0, 0),
+    (losses.binary_cross_entropy_from_logits, (-INF, 1), INF, -1),
+    (losses.binary_cross_entropy_from_logits, (-INF, 0.25), INF, -0.25),
+    (focal, (INF, 1), 0, 0),
+    (focal, (-INF, 1), INF, -1),
+    (focal, (-INF, 0, 0.5, 0.3), 0, 0),
+    (focal, (INF, 0, 2.0, 0.3), INF, 0.7),
+    (focal, (INF, 0, 2.0, 1.0), 0, 0),
+    (losses.multiclass_hinge, ([INF, 0], 0), 0, [0, 0]),
+    (losses.multiclass_hinge, ([INF, 0], 1), INF, [1, -1]),
+    (losses.multiclass_hinge, ([-INF, 0, 2], 1), 3, [0, -1, 1]),
+    (hinge, (INF, 1), 0, 0),
+    (hinge, (-INF, 1), INF, -1),
+    (perceptron, (INF, -1), INF, 1),
+    (huber, (3e38, -3e38, 0.7), INF, 0.7),
+    (huber, (-INF, 0, 2.0), INF, -2),
+    (log_cosh, (-3e38, 3e38), INF, -1),
+    (losses.absolute_error, (INF, 1), INF, 1),
+]  # fmt: skip
+
+
+def test_infinite_scores_have_the_limits():
+    for (loss, *_), cases in itertools.groupby(AT_INFINITY, lambda case: (case[0], np.shape(case[1][0]), len(case[1]))):
+        cases = list(cases)
+        arguments = [np.stack(column) for column in zip(*(c[1] for c in cases), strict=True)]
+        arguments[0] = arguments[0].astype(np.float32)
+        values, slopes = jax.jit(jax.vmap(jax.value_and_grad(loss)))(*arguments)
+        forward = jax.jit(jax.vmap(jax.jacfwd(loss)))(*arguments)
+        for i, (_, inputs, value, slope) in enumerate(cases):
+            case = f"{loss.__name__}{inputs}"
+            np.testing.assert_allclose(values[i], np.float32(value), rtol=1e-6, err_msg=case)
+            if slope is not None:
+                np.testing.assert_allclose(slopes[i], slope, atol=1e-6, err_msg=case)
+                np.testing.assert_allclose(forward[i], slope, atol=1e-6, err_msg=case)
+
+
+def test_complex_errors_are_measured_by_their_modulus():
+    prediction, target = jnp.array([3 + 4j, 0.1j, 2]), jnp.array([0, 0.1, 2 + 1j])
+    size = np.abs(np.array([5, 0.1 * np.sqrt(2), 1]))
+    expected = {
+        "squared_error": size**2,
+        "half_squared_error": size**2 / 2,
+        "absolute_error": size,
+        "huber": np.where(size <= 1, size**2 / 2, size - 0.5),
+        "log_cosh": np.log(np.cosh(size)),
+    }
+    for name, value in expected.items():
+        (got, slope), error = jitted_rows(name)(prediction, target), np.asarray(prediction - target)
+        assert got.dtype == jnp.float32
+        np.testing.assert_allclose(got, value, rtol=1e-5)
+        size_slope = np.real(np.conj(error) * np.conj(slope)) / size  # how the value grows along the error
+        h = 1e-3
+        grown = jitted(name)(target + error * (1 + h / size), target)
+        np.testing.assert_allclose(size_slope, (grown - got) / h, rtol=0.02, atol=2e-3)
+    for name in ("hinge", "softmax_cross_entropy", "kl_divergence", "binary_cross_entropy_from_logits"):
+        scores, labels = draw(name)
+        with pytest.raises(TypeError, match=f"{name}: .* must be real, got complex64"):
+            LOSSES[name].function(scores + 0j, labels)
+
+
+def test_16_bits_are_widened_before_they_are_squared():
+    x, y = jnp.array([[250.0], [-300.0]], jnp.float16), jnp.array([0.0, 200.0], jnp.float16)
+    loss = per_example(supervised(Linear(), squared_error, {"half": losses.half_squared_error}))
+    value, metrics = jax.jit(loss)({"w": jnp.ones(1, jnp.float16), "b": jnp.float16(0)}, (x, y))
+    np.testing.assert_allclose([value, metrics["half"]], [(250**2 + 500**2) / 2, (250**2 + 500**2) / 4], rtol=1e-3)
+    assert losses.half_squared_error(jnp.float16(300), jnp.float16(0)) == 45000
 
 
 def test_impossible_classes_add_nothing():
@@ -418,6 +599,31 @@ def test_a_row_of_weight_0_counts_as_masked():
     x, y = x.at[0].set(0), y.at[0].set(jnp.nan)
     (value, _), grad = value_and_grad(params, (x, y))
     chex.assert_trees_all_close((value, grad), by_numpy(params, (x, y), np.arange(8) > 0)[:2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [2e38, 1e-37])
+def test_only_the_ratios_of_weights_count(size):
+    x = jnp.array([1.0, 2.0, 4.0])
+    for loss in (
+        per_example(lambda params, example: example),
+        per_example(lambda params, example: example[0], weight=lambda example: example[1]),
+    ):
+        weights = size * jnp.array([1.0, 0.25, 0.5])
+        arguments = (x, weights) if loss.weight else x
+        value, _ = jax.jit(loss)(None, arguments, mask=None if loss.weight else weights)
+        np.testing.assert_allclose(value, (1 + 0.5 + 2) / 1.75, rtol=1e-6)
+
+
+def test_negative_weights_have_no_meaning():
+    loss = per_example(lambda params, example: example)
+    with pytest.raises(ValueError, match=r"per_example: mask must be in \[0, inf\), got -1"):
+        loss(None, jnp.array([1.0, 2.0]), mask=np.array([1.0, -1.0]))
+    assert np.isnan(jax.jit(loss)(None, jnp.array([1.0, 2.0]), mask=jnp.array([1.0, -1.0]))[0])
+    weighted = per_example(lambda params, example: 1.0, weight=lambda example: example)
+    with pytest.raises(ValueError, match=r"per_example: weight must be in \[0, inf\), got -2"):
+        weighted(None, jnp.array([1.0, -2.0]))
+    assert weighted(None, jnp.array([1.0, -2.0]), mask=jnp.array([1, 0]))[0] == 1
+    assert np.isnan(jax.jit(weighted)(None, jnp.array([1.0, -2.0]))[0])
 
 
 def test_an_infinite_loss_shows_as_infinite_masked_rows_or_not():

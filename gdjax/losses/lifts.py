@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from gdjax.losses.domain import WEIGHTS, within
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.programs import Bound, bind
-from gdjax.tree import arithmetic_dtype
+from gdjax.tree import arithmetic_dtype, widen
 from gdjax.types import Batch, Metrics, Params
 
 RESERVED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
@@ -77,11 +78,13 @@ class PerExample:
         m = jnp.ones(size) if mask is None else jnp.asarray(mask).astype(float)
         if m.shape != (size,):
             raise ValueError(f"per_example: mask must have shape ({size},), got {m.shape}")
+        if mask is not None:
+            m = m * within("per_example", "mask", m, WEIGHTS)
         if self.weight is None:
             return m
         w = jax.vmap(self.weight)(batch)
         _check_scalar("weight", w.shape[1:])
-        return jnp.where(m != 0, m * w, 0)
+        return jnp.where(m != 0, m * w * within("per_example", "weight", w, WEIGHTS, m != 0), 0)
 
 
 def per_example(
@@ -93,8 +96,10 @@ def per_example(
 
     The result is called `(params, batch, key=None, *, mask=None)` and returns `(value, metrics)`. A row of
     weight 0 has no influence on value, metrics or gradient, not even if it holds NaN; where all weigh 0, the
-    mean and its gradient are 0. Metrics are averaged alike, and two are added: "weight", sum_i m_i w_i ()
-    float32, by which a loop weighs this batch in the mean of an epoch, and "penalty" where there is one.
+    mean and its gradient are 0. Only the ratios of the weights matter to the value; a negative one has no
+    meaning (NaN, and a ValueError where it is concrete). Metrics are averaged alike, and two are added:
+    "weight", sum_i m_i w_i () float32, by which a loop weighs this batch in the mean of an epoch, and
+    "penalty" where there is one.
 
     Args:
         loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). It
@@ -126,7 +131,8 @@ class Supervised:
         self, params: Params, example: tuple[Any, Any], key: jax.Array | None = None
     ) -> tuple[jax.Array, Metrics]:
         x, y = example
-        prediction = self.model.apply(params, x, key)
+        prediction = jax.tree.map(widen, self.model.apply(params, x, key))
+        y = jax.tree.map(widen, y)
         metrics = {name: jnp.mean(metric(prediction, y)) for name, metric in self.metrics}
         return jnp.mean(self.loss(prediction, y)), metrics
 
@@ -211,9 +217,16 @@ def takes_mask(loss_fn: Callable) -> bool:
 def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     """sum w v / sum w, at least float32; 0 where all w are 0."""
     values = values.astype(arithmetic_dtype(values))
-    weights = weights.astype(values.dtype)
+    weights = rescaled(weights.astype(values.dtype))
     total = jnp.sum(weights)
     return jnp.sum(weights * values, where=weights != 0) / jnp.where(total == 0, 1, total)
+
+
+def rescaled(weights: jax.Array) -> jax.Array:
+    """Weights of the same ratios whose sum neither overflows nor vanishes; those of usual size as they are."""
+    limit = 2.0 ** (jnp.finfo(weights.dtype).maxexp // 2)
+    most = jax.lax.stop_gradient(jnp.max(weights, initial=0))
+    return weights * jnp.where(most > limit, 1 / limit, jnp.where(most < 1 / limit, limit, 1))
 
 
 def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tuple[Params, Batch]:

@@ -1,0 +1,151 @@
+"""What a loss or a metric is defined for: said in words where the numbers can be seen, NaN where they cannot.
+
+A label of another kind (-1/+1 where 0/1 are meant, classes counted from 1) gives a number like any other, and a model
+that learns the wrong thing. So every loss multiplies its value by `within(...)`: 1 inside its domain, NaN outside, in
+value and gradient, under `jit`, `vmap` and `grad` too. Concrete numbers outside raise a ValueError instead.
+
+Inside a traced function nothing can be raised. `overhear` runs one so that what its losses were given is seen
+nevertheless; the loop does so when a run turns out not to be finite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.nodes import is_concrete
+
+
+class Domain(NamedTuple):
+    """A set of numbers: its name, its test (elementwise, or over the last axis), and what to write for what is not in it."""
+
+    text: str
+    holds: Callable[[Any], Any]
+    advice: Callable[[np.ndarray], str] = lambda values: ""
+
+
+class _Heard(NamedTuple):
+    who: str
+    name: str
+    domain: Domain
+    rows: list[tuple[np.ndarray, np.ndarray]]  # values, and which of them count
+
+
+_listener: contextvars.ContextVar[list[_Heard] | None] = contextvars.ContextVar("listener", default=None)
+
+
+def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> jax.Array:
+    """1 where x is in the domain, else NaN.
+
+    Args:
+        counted: where x matters at all; elsewhere the answer is 1.
+
+    Raises: ValueError for concrete numbers outside.
+    """
+    if is_concrete(x) and (counted is True or is_concrete(counted)):
+        _check(who, name, np.asarray(x), domain, np.asarray(counted))
+    elif (heard := _listener.get()) is not None:
+        note = _Heard(who, name, domain, [])
+        heard.append(note)
+        jax.debug.callback(lambda *row: note.rows.append(tuple(map(np.asarray, row))), x, counted)
+    return jnp.where(domain.holds(jnp.asarray(x)) | ~jnp.asarray(counted), 1, jnp.nan)
+
+
+@contextlib.contextmanager
+def overhear() -> Iterator[list[_Heard]]:
+    """Around calls, best under `jax.disable_jit()`: what losses were given there, even where it was traced.
+
+    Raises: at the end, ValueError for the first loss that was given numbers outside its domain.
+    """
+    heard: list[_Heard] = []
+    token = _listener.set(heard)
+    try:
+        yield heard
+        jax.effects_barrier()
+    finally:
+        _listener.reset(token)
+    for who, name, domain, rows in heard:
+        if rows:
+            values, counted = (np.stack(column) for column in zip(*rows, strict=True))
+            _check(who, name, values, domain, counted)
+
+
+def _check(who: str, name: str, values: np.ndarray, domain: Domain, counted: np.ndarray) -> None:
+    wrong = ~np.asarray(domain.holds(values))
+    counted = np.broadcast_to(counted.astype(bool), wrong.shape)
+    if not np.any(wrong & counted):
+        return
+    advice = domain.advice(values[counted])
+    raise ValueError(f"{who}: {name} must be in {domain.text}, got {_sample(values, wrong & counted)}{advice}")
+
+
+def _sample(values: np.ndarray, wrong: np.ndarray) -> str:
+    """A few of the numbers that are outside, e.g. "-1" or "3, 4, 5, ... 10"."""
+    if values.ndim > wrong.ndim:
+        return np.array2string(values[wrong][0], threshold=6, precision=4)
+    outside = np.unique(values[wrong])
+    some = ", ".join(f"{value:.6g}" for value in outside[:3].tolist())
+    return some if len(outside) <= 3 else f"{some}, ... {outside[-1]:.6g}"
+
+
+# The domains.
+
+
+def _values(x: np.ndarray) -> set:
+    return set(np.unique(x)[:3].tolist())
+
+
+def _for_shares(values: np.ndarray) -> str:
+    return "; of labels -1 and +1 write (labels + 1) / 2" if _values(values) <= {-1, 1} else ""
+
+
+def _for_signs(values: np.ndarray) -> str:
+    return "; of labels 0 and 1 write 2 * labels - 1" if _values(values) <= {0, 1} else ""
+
+
+SHARES = Domain("[0, 1]", lambda y: (y >= 0) & (y <= 1), _for_shares)
+SIGNS = Domain("{-1, +1}", lambda y: (y == 1) | (y == -1), _for_signs)
+
+
+def _is_binary(y: Any) -> Any:
+    both = isinstance(y, np.ndarray) and -1 in y and 0 in y
+    return ((y == 0) | (abs(y) == 1)) & (not both)
+
+
+BINARY = Domain("{0, 1} or {-1, +1}", _is_binary)
+
+
+def classes(count: int) -> Domain:
+    """0, 1, ..., count - 1."""
+
+    def advice(values: np.ndarray) -> str:
+        from_one = values.min() == 1 and values.max() == count
+        return f"; {count} classes counted from 1: write labels - 1" if from_one else ""
+
+    return Domain(f"[0, {count})", lambda y: (y >= 0) & (y < count), advice)
+
+
+def _beyond(x: Any, low: float, high: float) -> Any:
+    """Whether x lies outside by more than rounding; NaN does not: it shows anyway."""
+    rounding = 4 * float(jnp.finfo(x.dtype).eps)
+    return (x < low - rounding) | (x > high + rounding)
+
+
+PROBABILITIES = Domain(
+    "[0, 1]", lambda p: ~_beyond(p, 0, 1), lambda values: "; of scores take the loss that is named from_logits"
+)
+LOG_PROBABILITIES = Domain("(-inf, 0]", lambda x: ~_beyond(x, -np.inf, 0).any(-1), lambda values: "; take log_softmax")
+
+
+def _is_distribution(p: Any) -> Any:
+    return (p >= 0).all(-1) & (abs(p.sum(-1) - 1) <= 0.01)
+
+
+WEIGHTS = Domain("[0, inf)", lambda w: w >= 0)
+DISTRIBUTIONS = Domain("the distributions (entries of at least 0 and sum 1)", _is_distribution)
