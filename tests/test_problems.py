@@ -108,6 +108,71 @@ def test_normal_equations_against_least_squares(bias, penalty):
     assert float(found["b"]) == pytest.approx(expected[4] if bias else 0.0, rel=1e-9)
 
 
+def conditioned(condition, n=60, d=3, seed=0):
+    """x whose columns, less their means, have this condition; y of w = 1, 2, ..., d without noise: float64."""
+    rng = np.random.default_rng(seed)
+    q = np.linalg.qr(rng.normal(size=(n, d)) - 0)[0]
+    q = np.linalg.qr(q - q.mean(axis=0))[0]
+    x = q * np.geomspace(1, 1 / condition, d) @ np.linalg.qr(rng.normal(size=(d, d)))[0] * np.sqrt(n)
+    return x, x @ np.arange(1.0, d + 1)
+
+
+traced = jax.jit(normal_equations)
+
+
+@pytest.mark.parametrize("condition", [3.0, 700.0, 4e3])
+def test_normal_equations_do_not_square_the_condition(condition):
+    with jax.enable_x64(False):
+        x, y = conditioned(condition)
+        x32, y32 = x.astype(np.float32), (x.astype(np.float32).astype(float) @ [1, 2, 3] + 2).astype(np.float32)
+        for found in (normal_equations(x, y), traced(x32, y32)):
+            assert found["w"].dtype == jnp.float32
+            np.testing.assert_allclose(found["w"], [1, 2, 3], rtol=0, atol=1e-6 * condition + 1e-5)
+
+
+def test_normal_equations_of_columns_in_other_units():
+    with jax.enable_x64(False):
+        rng = np.random.default_rng(3)
+        unit, mean = np.array([1e-20, 1e22, 50.0]), np.array([0, 3e22, 1.7e9])
+        z = rng.normal(size=(60, 3))
+        x, y = mean + z * unit, z @ [1, -2, 3] + 5
+        np.testing.assert_allclose(normal_equations(x, y)["w"] * unit, [1, -2, 3], rtol=1e-5)
+
+
+def test_normal_equations_of_dependent_columns_are_nan():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        a, b, c = rng.normal(size=(3, 60)).astype(np.float32) + np.float32([[0], [7], [-2]])
+        one = np.full(60, np.float32(0.1))
+        with jax.enable_x64(False):
+            for columns in ([a, 3 * a, c], [a, b, a + b], [b, 0.3 * a - b, a], [a, one, b], [a, 0 * a, c]):
+                x = np.stack(columns, axis=1)
+                for solve in (normal_equations, traced):
+                    assert np.all(np.isnan(solve(x, b)["w"])), columns
+                    assert np.all(np.isfinite(solve(x, b, 0.1)["w"]))
+    with jax.enable_x64(False):
+        assert np.all(np.isnan(traced(x[:2], b[:2])["w"])), "more columns than rows"
+
+
+def test_normal_equations_can_be_differentiated():
+    x, y = conditioned(20.0)
+    y = y + np.sin(np.arange(len(y)))
+
+    def value(x, y, penalty):
+        found = normal_equations(x, y, penalty)
+        return found["w"] @ jnp.array([0.3, -1.0, 2.0]) + found["b"]
+
+    slopes = jax.jit(jax.grad(value, (0, 1, 2)))
+    rng, h = np.random.default_rng(0), 1e-6
+    for penalty in (0.0, 0.2):
+        dx, dy = rng.normal(size=x.shape), rng.normal(size=y.shape)
+        g = slopes(x, y, penalty)
+        ahead, behind = (value(x + s * dx, y + s * dy, penalty) for s in (h, -h))
+        np.testing.assert_allclose(np.vdot(g[0], dx) + np.vdot(g[1], dy), (ahead - behind) / (2 * h), rtol=1e-5)
+        forward = (4 * value(x, y, penalty + h) - value(x, y, penalty + 2 * h) - 3 * value(x, y, penalty)) / (2 * h)
+        np.testing.assert_allclose(g[2], forward, rtol=1e-4)
+
+
 def test_bad_input_is_told():
     with pytest.raises(ValueError, match="bowl: steepness must be above 0, got -1"):
         problems.bowl(-1)

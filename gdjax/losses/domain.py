@@ -30,14 +30,7 @@ class Domain(NamedTuple):
     advice: Callable[[np.ndarray], str] = lambda values: ""
 
 
-class _Heard(NamedTuple):
-    who: str
-    name: str
-    domain: Domain
-    rows: list[tuple[np.ndarray, np.ndarray]]  # values, and which of them count
-
-
-_listener: contextvars.ContextVar[list[_Heard] | None] = contextvars.ContextVar("listener", default=None)
+_listener: contextvars.ContextVar[list[Callable[[], None]] | None] = contextvars.ContextVar("listener", default=None)
 
 
 def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> jax.Array:
@@ -48,32 +41,37 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
 
     Raises: ValueError for concrete numbers outside.
     """
+    factor = jnp.where(domain.holds(jnp.asarray(x)) | ~jnp.asarray(counted), 1, jnp.nan)
     if is_concrete(x) and (counted is True or is_concrete(counted)):
         _check(who, name, np.asarray(x), domain, np.asarray(counted))
-    elif (heard := _listener.get()) is not None:
-        note = _Heard(who, name, domain, [])
-        heard.append(note)
-        jax.debug.callback(lambda *row: note.rows.append(tuple(map(np.asarray, row))), x, counted)
-    return jnp.where(domain.holds(jnp.asarray(x)) | ~jnp.asarray(counted), 1, jnp.nan)
+        return factor
+    checks = _listener.get()
+    if checks is None:
+        return factor
+
+    def tell(x: Any, counted: Any) -> np.ndarray:
+        x, counted = np.asarray(x), np.asarray(counted)
+        checks.append(lambda: _check(who, name, x, domain, counted))
+        return np.ones(np.shape(domain.holds(x)), factor.dtype)
+
+    seen = jax.lax.stop_gradient((jnp.asarray(x), jnp.asarray(counted)))
+    return factor * jax.pure_callback(tell, factor, *seen, vmap_method="broadcast_all")
 
 
 @contextlib.contextmanager
-def overhear() -> Iterator[list[_Heard]]:
-    """Around calls, best under `jax.disable_jit()`: what losses were given there, even where it was traced.
+def overhear() -> Iterator[None]:
+    """Around calls of functions not yet traced: what losses are given there, inside of traced code too.
 
     Raises: at the end, ValueError for the first loss that was given numbers outside its domain.
     """
-    heard: list[_Heard] = []
-    token = _listener.set(heard)
+    checks: list[Callable[[], None]] = []
+    token = _listener.set(checks)
     try:
-        yield heard
-        jax.effects_barrier()
+        yield
     finally:
         _listener.reset(token)
-    for who, name, domain, rows in heard:
-        if rows:
-            values, counted = (np.stack(column) for column in zip(*rows, strict=True))
-            _check(who, name, values, domain, counted)
+    for check in checks:
+        check()
 
 
 def _check(who: str, name: str, values: np.ndarray, domain: Domain, counted: np.ndarray) -> None:
