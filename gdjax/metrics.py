@@ -7,26 +7,32 @@ pair: `measure` keeps of one chunk what the answer needs (sums, moments, counts 
     result(stack(measure(chunk) for chunk in chunks)) = metric(prediction, target, weight)
 
 Called, a metric does both for one array. A row of weight 0 has no influence, not even if it holds NaN; what
-has no value (the mean of no rows, the area under the curve of one class) is NaN.
+has no value (the mean of no rows, the area under the curve of one class) is NaN. Weights are at least 0 (a negative one is
+NaN, and a ValueError where it is concrete); to all but counts only their ratios matter, whatever their size.
 
 Predictions are scores: (n, C) of them with (n,) int classes, where the highest wins and the first of equals;
-or (n,) with labels (n,) in {0, 1} or {-1, +1}, where a score > 0 means the positive class. Further axes are
-averaged.
+or (n,) with labels (n,) in {0, 1} or {-1, +1}, where a score > 0 means the positive class. A label that is none of these
+makes the value NaN; called with concrete arrays, a metric raises a ValueError that says so. Further axes are averaged.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy, squared_error
+from gdjax.losses.domain import BINARY, WEIGHTS, classes, overhear, within
+from gdjax.losses.lifts import rescaled
+from gdjax.nodes import is_concrete
 from gdjax.programs import bind
-from gdjax.tree import arithmetic_dtype
+from gdjax.tree import abs_sq, arithmetic_dtype, widen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,24 +43,46 @@ class Metric:
     result: stats stacked along a new first axis, that of the chunks -> the value.
     better: "min" or "max", the direction in which it improves; None where it has none or does not know.
     of_one: (prediction, target) -> the value of one example, where the metric is a mean over examples.
+    counts: whether the value grows with the weights; of any other metric only their ratios matter.
     """
 
     measure: Callable[[Any, Any, jax.Array], Any]
     result: Callable[[Any], jax.Array]
     better: str | None = None
     of_one: Callable[[Any, Any], jax.Array] | None = None
+    counts: bool = False
 
     def __post_init__(self):
         if self.better not in (None, "min", "max"):
             raise ValueError(f"Metric: better must be 'min', 'max' or None, got {self.better!r}")
 
     def __call__(self, prediction: Any, target: Any, weight: ArrayLike | None = None) -> jax.Array:
-        n = jnp.shape(target)[0]
-        w = jnp.ones(n) if weight is None else jnp.asarray(weight).astype(float)
-        if w.shape != (n,):
-            raise ValueError(f"metric: weight must have shape ({n},), got {w.shape}")
-        stats = self.measure(prediction, target, w)
+        w = _weights(weight, jnp.shape(target)[0], self.counts)
+        found = self._value(prediction, target, w)
+        if is_concrete(found) and np.isnan(found).any():  # let what was mapped over rows say what it was given
+            rows = np.flatnonzero(np.asarray(w))
+            with overhear():
+                self._value(*jax.tree.map(lambda x: jnp.asarray(x)[rows], (prediction, target, w)))
+        return found
+
+    def _value(self, prediction: Any, target: Any, weight: jax.Array) -> jax.Array:
+        stats = self.measure(prediction, target, weight)
         return self.result(jax.tree.map(lambda x: x[None], stats))
+
+
+def _weights(weight: ArrayLike | None, n: int, counts: bool) -> jax.Array:
+    """(n,) float, of usual size unless they are to be counted."""
+    if weight is None:
+        return jnp.ones(n)
+    within("metric", "weight", weight, WEIGHTS)
+    if is_concrete(weight) and not counts:
+        weight = np.asarray(weight, np.float64)
+        weight = np.ldexp(weight, -np.frexp(np.max(weight, initial=0))[1])
+    w = jnp.asarray(weight).astype(float)
+    if w.shape != (n,):
+        raise ValueError(f"metric: weight must have shape ({n},), got {w.shape}")
+    w = w * within("metric", "weight", w, WEIGHTS)
+    return w if counts else rescaled(w)
 
 
 # Of one example, for `mean` and for the metrics of `supervised`.
@@ -65,10 +93,11 @@ def correct(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
 
     Shapes: prediction (..., C), target (...) int in [0, C), or both (...), target in {0, 1} or {-1, +1}
     -> (...) float.
-    Raises: ValueError for other shapes or C = 1, TypeError if classes are not integers.
+    Raises: ValueError for other shapes, C = 1 or a label that is none (NaN where it is traced), TypeError if classes are not
+        integers.
     """
-    predicted, label, known = _classes("correct", prediction, target)
-    return ((predicted == label) & known).astype(float)
+    predicted, label, known, valid = _classes("correct", prediction, target)
+    return _where_valid(valid, (predicted == label) & known)
 
 
 def zero_one(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -81,26 +110,39 @@ def in_top_k(prediction: ArrayLike, target: ArrayLike, k: int) -> jax.Array:
 
     Shapes: prediction (..., C), target (...) int in [0, C) -> (...).   Raises: ValueError unless 1 <= k <= C.
     """
-    _, label, known = _classes("in_top_k", prediction, target)
+    _, label, known, valid = _classes("in_top_k", prediction, target)
     scores = jnp.asarray(prediction)
     if scores.ndim == label.ndim or not 1 <= k <= scores.shape[-1]:
         raise ValueError(f"in_top_k: k must be in [1, C], got {k} for scores {scores.shape}")
-    _, best = jax.lax.top_k(scores, k)
-    return ((best == label[..., None]).any(axis=-1) & known).astype(float)
+    own = jnp.take_along_axis(scores, label[..., None], axis=-1)
+    first = jnp.arange(scores.shape[-1]) < label[..., None]
+    rank = jnp.sum((scores > own) | ((scores == own) & first), axis=-1)
+    return _where_valid(valid, (rank < k) & known)
 
 
-def _classes(who: str, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The predicted class, the true one, and whether the scores are numbers: each (...)."""
+def _where_valid(valid: jax.Array, value: jax.Array) -> jax.Array:
+    """The value as a float, NaN where it is not valid; a product would not do: XLA takes NaN times a bool for a choice."""
+    return jnp.where(jnp.isnan(valid), jnp.nan, value.astype(float))
+
+
+def _classes(
+    who: str, prediction: ArrayLike, target: ArrayLike, counted: Any = True
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """The predicted class, the true one, whether the scores are numbers, a factor that is NaN for no label: each (...)."""
     scores, label = jnp.asarray(prediction), jnp.asarray(target)
+    given = target if is_concrete(target) else label  # before an int64 wraps
     known = ~jnp.isnan(scores)
     if scores.shape == label.shape:
-        return (scores > 0).astype(jnp.int32), (label > 0).astype(jnp.int32), known
+        valid = within(who, "labels", given, BINARY, counted)
+        return (scores > 0).astype(jnp.int32), (label > 0).astype(jnp.int32), known, valid
     if scores.shape[:-1] != label.shape or scores.shape[-1] < 2:
         expected = "prediction must be (..., C) with C >= 2, or (...), for target (...)"
         raise ValueError(f"{who}: {expected}, got {scores.shape} and {label.shape}")
     if not jnp.issubdtype(label.dtype, jnp.integer):
         raise TypeError(f"{who}: classes must be integers, got {label.dtype}")
-    return jnp.argmax(scores, axis=-1).astype(jnp.int32), label, known.all(axis=-1)
+    valid = within(who, "labels", given, classes(scores.shape[-1]), counted)
+    label = jnp.clip(label, 0, scores.shape[-1] - 1)
+    return jnp.argmax(scores, axis=-1).astype(jnp.int32), label, known.all(axis=-1), valid
 
 
 for _function, _better in ((correct, "max"), (zero_one, "min"), (in_top_k, "max")):
@@ -121,7 +163,7 @@ def mean(function: Callable[[Any, Any], jax.Array], better: str | None = None) -
 
 
 def _measure_mean(function: Callable, prediction: Any, target: Any, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-    values = jax.vmap(function)(prediction, target)
+    values = jax.vmap(function)(*jax.tree.map(widen, (prediction, target)))
     values = jnp.mean(values, axis=tuple(range(1, values.ndim)), dtype=arithmetic_dtype(values))
     return jnp.sum(weight * values, where=weight != 0), jnp.sum(weight)
 
@@ -153,29 +195,51 @@ perplexity = Metric(bind(_measure_mean, softmax_cross_entropy), _perplexity_resu
 # The coefficient of determination.
 
 
-def _moments(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """mean and sum w (v - mean)² over the first axis, about the first row that counts (constants: exact)."""
-    weight = jnp.expand_dims(weight, tuple(range(1, values.ndim)))
+def _squares(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """sum w |v|² over the first axis, as (s, u): s in units of u², u the largest |v|, so that no square overflows."""
+    unit = jnp.max(jnp.where(weight != 0, jnp.abs(values), 0), axis=0, initial=0)
+    unit = jnp.minimum(unit, jnp.finfo(unit.dtype).max / 16)  # whose reciprocal is a normal number
+    return jnp.sum(weight * abs_sq(values / _or_one(unit)), axis=0, where=weight != 0), unit
+
+
+def _or_one(x: jax.Array) -> jax.Array:
+    return jnp.where(x == 0, 1, x)
+
+
+def _spread(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The mean, and sum w |v - mean|² as `_squares`, about the first row that counts (constants: exact)."""
     first = values[jnp.argmax(jnp.ravel(weight) != 0)]
     moved = jnp.where(weight != 0, values - first, 0)
     total = jnp.sum(weight)
-    shift = jnp.sum(weight * moved, axis=0) / jnp.where(total == 0, 1, total)
-    return first + shift, jnp.sum(weight * jnp.square(moved - shift), axis=0)
+    unit = _or_one(jnp.minimum(jnp.max(jnp.abs(moved), axis=0, initial=0), jnp.finfo(total.dtype).max / 16))
+    shift = jnp.sum(weight / _or_one(total) * (moved / unit), axis=0) * unit
+    return first + shift, *_squares(moved - shift, weight)
+
+
+def _merged(squares: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The sum over chunks of what `_squares` gave, likewise."""
+    unit = jnp.max(units, axis=0)
+    return jnp.sum(squares * jnp.square(units / _or_one(unit)), axis=0), unit
 
 
 def _measure_r2(prediction: ArrayLike, target: ArrayLike, weight: jax.Array) -> tuple[jax.Array, ...]:
-    squares = squared_error(prediction, target)
-    squares = squares.astype(arithmetic_dtype(squares))
-    counts = jnp.expand_dims(weight, tuple(range(1, squares.ndim)))
-    residual = jnp.sum(counts * squares, axis=0, where=counts != 0)
-    return jnp.sum(weight), residual, *_moments(jnp.asarray(target, squares.dtype), weight)
+    if jnp.shape(prediction) != jnp.shape(target):
+        raise ValueError(
+            f"r2: prediction and target must have one shape, got {jnp.shape(prediction)} and {jnp.shape(target)}"
+        )
+    dtype = arithmetic_dtype(prediction, target)
+    prediction, target = jnp.asarray(prediction, dtype), jnp.asarray(target, dtype)
+    counts = jnp.expand_dims(weight, tuple(range(1, target.ndim)))
+    return jnp.sum(weight), *_squares(prediction - target, counts), *_spread(target, counts)
 
 
 def _r2_result(stats: tuple[jax.Array, ...]) -> jax.Array:
-    weight, residual, means, within = stats
-    _, between = _moments(means, weight)
-    residual, total = jnp.sum(residual, axis=0), jnp.sum(within, axis=0) + between
-    share = residual / jnp.where(total == 0, 1, total)
+    weight, residuals, residual_units, means, within_chunks, units = stats
+    _, between, between_unit = _spread(means, jnp.expand_dims(weight, tuple(range(1, means.ndim))))
+    residual, residual_unit = _merged(residuals, residual_units)
+    within_all, within_unit = _merged(within_chunks, units)
+    total, unit = _merged(jnp.stack([within_all, between]), jnp.stack([within_unit, between_unit]))
+    share = residual / _or_one(total) * jnp.square(residual_unit / _or_one(unit))
     score = jnp.where((total == 0) & (residual > 0), 0, 1 - share)
     return jnp.where(jnp.sum(weight) == 0, jnp.nan, jnp.mean(score))
 
@@ -190,8 +254,12 @@ r2 = Metric(_measure_r2, _r2_result, better="max")
 
 
 def confusion_counts(num_classes: int) -> Metric:
-    """Weight of the examples of true class i predicted as j, (C, C); NaN where scores are NaN."""
-    return Metric(bind(_measure_confusion, num_classes), _confusion_result)
+    """Weight of the examples of true class i predicted as j, (C, C); NaN where scores are NaN.
+
+    Counts are exact up to 2^24, beyond they are rounded once or twice (float32). Of weights, rows are added in lanes of 64
+    (of C² / 16 for more than 32 classes) and lanes pairwise: their sum is right to about 64 (C² / 16) x 3e-8.
+    """
+    return Metric(bind(_measure_confusion, num_classes), _confusion_result, counts=True)
 
 
 def precision(num_classes: int) -> Metric:
@@ -205,32 +273,52 @@ def recall(num_classes: int) -> Metric:
 
 
 def _measure_confusion(num_classes: int, prediction: Any, target: Any, weight: jax.Array) -> jax.Array:
-    predicted, label, known = _classes("confusion_counts", prediction, target)
+    counted = jnp.expand_dims(weight != 0, tuple(range(1, jnp.ndim(target))))
+    predicted, label, known, valid = _classes("confusion_counts", prediction, target, counted)
     found = 2 if jnp.shape(prediction) == label.shape else jnp.shape(prediction)[-1]
     if num_classes != found:
         raise ValueError(f"confusion_counts: num_classes must be {found} as in prediction, got {num_classes}")
     weight = jnp.expand_dims(weight, tuple(range(1, label.ndim)))
     added = jnp.where((weight != 0) & ~known, jnp.nan, weight)
-    label = jnp.where(label < 0, num_classes, label)  # a negative index would count from the end
-    return jnp.zeros((num_classes, num_classes), weight.dtype).at[label, predicted].add(added, mode="drop")
+    return _tally(
+        num_classes, label.ravel(), predicted.ravel(), jnp.broadcast_to(added, label.shape).ravel()
+    ) * jnp.min(valid)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _tally(num_classes: int, label: jax.Array, predicted: jax.Array, weight: jax.Array) -> jax.Array:
+    """The sum of the weights in each cell, (C, C): row i goes into lane i mod L, whose cells are added pairwise."""
+    rows = len(weight)
+    lanes = max(1, min(-(-rows // 64), 16 * rows // num_classes**2))
+    lane = jnp.arange(rows) % lanes
+    cells = jnp.zeros((lanes, num_classes, num_classes), weight.dtype).at[lane, label, predicted].add(weight)
+    return _pairwise_sum(cells)
+
+
+def _pairwise_sum(x: jax.Array) -> jax.Array:
+    """The sum over the first axis, halves upon halves."""
+    while len(x) > 1:
+        half = len(x) // 2
+        x = jnp.concatenate([x[:half] + x[half : 2 * half], x[2 * half :]])
+    return x[0]
 
 
 def _confusion_result(counts: jax.Array) -> jax.Array:
-    return jnp.sum(counts, axis=0)
+    return _pairwise_sum(counts)
 
 
 def _precision_result(counts: jax.Array) -> jax.Array:
-    counts = jnp.sum(counts, axis=0)
+    counts = _pairwise_sum(counts)
     return _share(jnp.diagonal(counts), jnp.sum(counts, axis=0))
 
 
 def _recall_result(counts: jax.Array) -> jax.Array:
-    counts = jnp.sum(counts, axis=0)
+    counts = _pairwise_sum(counts)
     return _share(jnp.diagonal(counts), jnp.sum(counts, axis=1))
 
 
 def _share(part: jax.Array, whole: jax.Array) -> jax.Array:
-    return part / jnp.where(whole == 0, 1, whole)
+    return part / _or_one(whole)
 
 
 # The area under the ROC curve.
@@ -240,7 +328,8 @@ def _measure_roc_auc(prediction: ArrayLike, target: ArrayLike, weight: jax.Array
     scores, label = jnp.asarray(prediction), jnp.asarray(target)
     if scores.ndim != 1 or scores.shape != label.shape:
         raise ValueError(f"roc_auc: scores and labels must be (n,), got {scores.shape} and {label.shape}")
-    return jnp.where(weight != 0, scores, 0), label > 0, weight
+    valid = within("roc_auc", "labels", target if is_concrete(target) else label, BINARY, weight != 0)
+    return jnp.where(weight != 0, _where_valid(valid, scores), 0), label > 0, weight
 
 
 def _roc_auc_result(stats: tuple[jax.Array, ...]) -> jax.Array:

@@ -273,9 +273,113 @@ def test_absent_classes_have_precision_and_recall_0():
     np.testing.assert_array_equal(recall(3)(scores, labels), [0.5, 0, 0])
 
 
-def test_labels_out_of_range_are_in_no_class():
-    counts = confusion_counts(3)(np.eye(3, dtype=np.float32), np.array([0, -1, 3]))
-    np.testing.assert_array_equal(counts, np.diag([1, 0, 0]))
+NO_LABELS = [  # labels that are none, for scores (n, 3) or (n,), and what is said of them
+    (np.array([1, 2, 3]), 3, r"labels must be in \[0, 3\), got 3; 3 classes counted from 1: write labels - 1"),
+    (np.array([0, -1, 2]), 3, r"labels must be in \[0, 3\), got -1"),
+    (np.array([0, 2, 1]), 0, r"labels must be in \{0, 1\} or \{-1, \+1\}, got 2"),
+    (np.array([0.0, 0.7, 1.0]), 0, r"labels must be in \{0, 1\} or \{-1, \+1\}, got 0.7"),
+]
+
+
+@pytest.mark.parametrize("labels, count, message", NO_LABELS)
+def test_labels_that_are_none_are_loud(labels, count, message):
+    """A ValueError where they are concrete, NaN where they are traced, and nothing where their row weighs 0."""
+    scores = np.eye(3, dtype=np.float32) if count else np.array([1.0, -2.0, 3.0], np.float32)
+    wrong = (labels >= 3) | (labels < 0) if count else (labels != 0) & (labels != 1)
+    metrics = [
+        accuracy,
+        confusion_counts(count or 2),
+        recall(count or 2),
+        *([top_k_accuracy(2)] if count else [roc_auc]),
+    ]
+    for metric in metrics:
+        with pytest.raises(ValueError, match=f"(correct|in_top_k|confusion_counts|roc_auc): {message}"):
+            metric(scores, labels)
+        assert np.all(np.isnan(jax.jit(metric)(scores, labels)))
+        assert metric is roc_auc or np.all(np.isfinite(metric(scores, labels, ~wrong)))
+    with pytest.raises(ValueError, match=f"correct: {message}"):
+        correct(scores, labels)
+    np.testing.assert_array_equal(np.isnan(jax.jit(correct)(scores, labels)), wrong)
+
+
+def test_labels_of_two_kinds_at_once_are_refused():
+    with pytest.raises(ValueError, match=r"roc_auc: labels must be in \{0, 1\} or \{-1, \+1\}, got -1, 0, 1"):
+        roc_auc(np.array([0.1, 0.2, 0.3]), np.array([-1, 0, 1]))
+
+
+@pytest.mark.parametrize("classes", [2, 40])
+def test_counts_of_many_rows_do_not_stop(classes):
+    """Of weights that float32 cannot add one by one: 0.1 to 20,000, 1 to 2^24."""
+    rows = 60_000
+    scores = np.zeros((rows, classes), np.float32)
+    scores[:, 1] = 1
+    labels = np.ones(rows, np.int32)
+    count = jax.jit(confusion_counts(classes))
+    np.testing.assert_allclose(count(scores, labels, np.full(rows, 0.1, np.float32))[1, 1], 0.1 * rows, rtol=1e-5)
+    first = np.where(np.arange(rows) == 0, 2.0**24, 1).astype(np.float32)
+    np.testing.assert_allclose(count(scores, labels, first)[1, 1] - 2.0**24, rows, rtol=5e-3)
+    chunks = confusion_counts(classes).result(jnp.full((1000, classes, classes), 0.1))
+    np.testing.assert_allclose(chunks, 100, rtol=1e-6)
+
+
+def test_the_first_of_the_best_is_the_prediction():
+    """Also where zeros differ in sign, and among infinities."""
+    values = np.array([0.0, -0.0, -np.inf, np.inf, 1.0, -1.0], np.float32)
+    scores = np.stack(np.meshgrid(values, values, values), axis=-1).reshape(-1, 3)
+    labels = np.tile(np.arange(3, dtype=np.int32), len(scores) // 3)
+    np.testing.assert_array_equal(jax.jit(in_top_k, static_argnums=2)(scores, labels, 1), correct(scores, labels))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    expected = (order[:, :2] == labels[:, None]).any(axis=1)
+    np.testing.assert_array_equal(jax.jit(in_top_k, static_argnums=2)(scores, labels, 2), expected)
+
+
+@pytest.mark.parametrize("size", [2e38, 1e-40, 1e-300])
+@pytest.mark.parametrize("name", ["accuracy", "r2", "precision", "roc_auc", "mean_squared_error"])
+def test_only_the_ratios_of_weights_count(name, size):
+    prediction, target = draw(name)
+    weight = draw_weight().astype(float) / 2
+    usual = jitted(name)(prediction, target, draw_weight())
+    np.testing.assert_allclose(INSTANCES[name](prediction, target, size * weight), usual, rtol=1e-5)
+    if size == 2e38:
+        traced = jitted(name)(prediction, target, (size * weight).astype(np.float32))
+        np.testing.assert_allclose(traced, usual, rtol=1e-5)
+
+
+def test_negative_weights_have_no_meaning():
+    scores, labels = np.array([1.0, -1.0], np.float32), np.array([1, 1])
+    with pytest.raises(ValueError, match=r"metric: weight must be in \[0, inf\), got -1"):
+        accuracy(scores, labels, np.array([1.0, -1.0]))
+    assert np.isnan(jax.jit(accuracy)(scores, labels, jnp.array([1.0, -1.0])))
+
+
+@pytest.mark.parametrize("unit, offset", [(1e-25, 0), (1e21, 0), (3e-22, 5e-22), (1e36, -2e36)])
+def test_r2_knows_no_unit(unit, offset):
+    rng = np.random.default_rng(8)
+    target = rng.normal(size=N)
+    prediction = target + 0.3 * rng.normal(size=N)
+    truth = sklearn.metrics.r2_score(target, prediction, sample_weight=draw_weight())
+    data = [(offset + unit * x).astype(np.float32) for x in (prediction, target)]
+    np.testing.assert_allclose(jitted("r2")(*data, draw_weight()), truth, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(in_four)(*data, draw_weight()), truth, rtol=1e-4)
+    far = jitted("r2")(data[0] + np.float32(100 * unit), data[1], np.ones(N, np.float32))
+    worse = sklearn.metrics.r2_score(target, prediction + 100)
+    np.testing.assert_allclose(far, worse, rtol=1e-3)
+
+
+def test_16_bits_are_widened_before_they_are_squared():
+    prediction, target = np.array([300.0, -250.0], np.float16), np.array([0.0, 250.0], np.float16)
+    assert mean_squared_error(prediction, target) == (300**2 + 500**2) / 2
+    truth = sklearn.metrics.r2_score(target.astype(float), prediction.astype(float))
+    np.testing.assert_allclose(r2(prediction, target), truth, rtol=1e-6)
+
+
+def test_complex_targets():
+    rng = np.random.default_rng(1)
+    target = rng.normal(size=N) + 1j * rng.normal(size=N)
+    prediction = target + 0.2j
+    spread = np.sum(np.abs(target - target.mean()) ** 2)
+    np.testing.assert_allclose(r2(prediction, target), 1 - N * 0.04 / spread, rtol=1e-5)
+    np.testing.assert_allclose(mean_squared_error(prediction, target), 0.04, rtol=1e-5)
 
 
 def in_four(*data):

@@ -158,6 +158,7 @@ def test_normal_equations_can_be_differentiated():
     x, y = conditioned(20.0)
     y = y + np.sin(np.arange(len(y)))
 
+    @jax.jit
     def value(x, y, penalty):
         found = normal_equations(x, y, penalty)
         return found["w"] @ jnp.array([0.3, -1.0, 2.0]) + found["b"]

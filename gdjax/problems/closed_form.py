@@ -26,7 +26,7 @@ def normal_equations(x: jax.Array, y: jax.Array, penalty: Any = 0.0, bias: bool 
         penalty: >= 0, of the weights, not of the bias.
         bias: False fits w alone, through the origin.
 
-    Returns: {"w": (d,), "b": ()}; NaN where, but for rounding, columns depend on each other (or on the bias) and penalty is 0.
+    Returns: {"w": (d,), "b": ()}; NaN where penalty is 0 and columns depend, but for rounding, on each other or the bias.
     Raises: ValueError for other shapes.
     """
     if np.ndim(x) != 2 or np.shape(y) != np.shape(x)[:1]:
