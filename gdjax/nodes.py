@@ -122,7 +122,13 @@ class Recipe:
         }
 
     def check(self, arguments: dict[str, Any]) -> None:
-        """Raise on a number outside its bounds, or on what is no number where one belongs."""
+        """Raise on a number outside its bounds, or on what is no number where one belongs.
+
+        A rate of None is one only where it is the default: Optax's `adam(None)` leaves out the rate and its sign.
+        """
+        rate = self.signature.parameters.get("learning_rate")
+        if rate is not None and arguments["learning_rate"] is None is not rate.default:
+            raise TypeError(f"{self.name}: learning_rate must be a number, an array or a schedule, got None")
         for name, interval in self.bounds.items():
             default = self.signature.parameters[name].default
             for value in jax.tree.leaves(arguments[name], is_leaf=callable):

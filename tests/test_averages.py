@@ -16,6 +16,7 @@ import optax
 import pytest
 
 import gdjax as gd
+from gdjax.certify.examples import examples
 from gdjax.types import Evaluation
 
 DECAY, START, EVERY = {"average": 0.6, "average_from_start": 0.7}, 1, 2
@@ -238,3 +239,172 @@ def test_an_average_is_the_mean_of_the_walk_around_in_and_between_every_pair(pai
     outer, inner = pair
     for names in (("average", outer, inner), (outer, "tail_average", inner), (outer, inner, "average_from_start")):
         walk(names)
+
+
+# Values, in NumPy
+
+
+def gradient(p, i):
+    return np.sin(2 * p + i) + 0.3
+
+
+def run(node, start, updates, grad=gradient):
+    """The parameters after each update, and what is evaluated then."""
+    params = jnp.asarray(start)
+    state, walked, evaluated = node.init(params), [], []
+    for i in range(updates):
+        moves, state = node.update(jnp.asarray(grad(np.asarray(params), i)), state, params)
+        params = optax.apply_updates(params, moves)
+        walked.append(np.asarray(params))
+        evaluated.append(np.asarray(gd.answers.evaluation_params(state, params)))
+    return walked, evaluated, state
+
+
+@pytest.mark.parametrize(("period", "share", "reset"), [(2, 0.5, False), (3, 0.25, False), (3, 0.8, True)])
+def test_lookahead_is_its_algorithm(period, share, reset):
+    slow = fast = np.array([0.4, -1.1])
+    velocity, walked, slows = np.zeros(2), [], []
+    for i in range(7):
+        velocity = 0.9 * velocity + gradient(fast, i)
+        fast = fast - 0.1 * velocity
+        if (i + 1) % period == 0:
+            slow = slow + share * (fast - slow)
+            fast, velocity = slow, np.zeros(2) if reset else velocity
+        walked.append(fast)
+        slows.append(slow)
+    mine, evaluated, _ = run(gd.lookahead(gd.sgd(0.1, 0.9), period, share, reset), [0.4, -1.1], 7)
+    np.testing.assert_allclose(mine, walked, rtol=1e-12)
+    np.testing.assert_allclose(evaluated, slows, rtol=1e-12)
+
+
+@pytest.mark.parametrize("debias", [True, False])
+def test_an_average_reads_its_schedule_at_the_updates_made_before(debias):
+    decay = gd.schedules.linear(0.2, 0.9, 4)
+    mine, evaluated, _ = run(gd.average(gd.sgd(0.2), decay, debias), [0.4, -1.1], 6)
+    ema, weight = (np.zeros(2), 0.0) if debias else (np.array([0.4, -1.1]), 1.0)
+    for t, (p, found) in enumerate(zip(mine, evaluated, strict=True)):
+        d = 0.2 + 0.7 * min(t / 4, 1)
+        ema, weight = d * ema + (1 - d) * p, d * weight + 1 - d
+        np.testing.assert_allclose(found, ema / weight, rtol=1e-12)
+
+
+def test_decoupled_decay_is_its_equation_at_the_rate_of_the_update():
+    rate, strength = gd.schedules.linear(0.3, 0.1, 4), gd.schedules.linear(0.5, 0.0, 5)
+    node = gd.decay_weights(gd.accumulate(gd.sgd(rate), 2), strength)
+    mine, _, _ = run(node, [0.4, -1.1], 8)
+    p, held = np.array([0.4, -1.1]), []
+    for i in range(8):
+        held.append(gradient(p, i))
+        if i % 2:
+            t = i // 2
+            lr = 0.3 - 0.2 * t / 4
+            p = p - lr * np.mean(held, axis=0) - lr * (0.5 - 0.5 * t / 5) * p
+            held = []
+        np.testing.assert_allclose(mine[i], p, rtol=1e-12)
+
+
+def test_decay_follows_the_rate_of_each_part_and_of_a_plateau_and_spares_what_is_frozen():
+    params = {"a": jnp.array([1.0]), "b": jnp.array([2.0]), "c": jnp.array([3.0])}
+    zero = jax.tree.map(jnp.zeros_like, params)
+    parts = gd.partition({"a": gd.sgd(0.1), "b": gd.reduce_on_plateau(gd.adam(0.2), 0.5, 1), "c": None})
+    node = gd.decay_weights(parts, 0.5)
+    state, told = node.init(params), [(1.0, 1), (1.0, 2)]  # the second is no improvement
+    for value, count in told:
+        evaluation = Evaluation(jnp.asarray(value), jnp.asarray(count))
+        updates, state = node.update(zero, state, params, evaluation=evaluation)
+    found = {name: float(u[0]) for name, u in updates.items()}
+    assert found == pytest.approx({"a": -0.1 * 0.5, "b": -0.2 * 0.5 * 0.5 * 2, "c": 0.0})
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: gd.project(x, gd.projections.box(-0.5, 0.3))], ids=["", "set"])
+def test_asgd_averages_the_parameters_as_they_come(wrap):
+    node = wrap(gd.asgd(0.3, lambd=0.1, t0=2.0))
+    mine, evaluated, _ = run(node, [0.2, -0.4], 7)
+    ax = np.array([0.2, -0.4])
+    for t, (p, found) in enumerate(zip(mine, evaluated, strict=True), 1):
+        ax = ax + (p - ax) / max(1, t - 2)
+        np.testing.assert_allclose(found, ax, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.complex64])
+@pytest.mark.parametrize("name", AVERAGES)
+def test_an_average_has_the_dtype_of_the_parameters_and_more_digits(name, dtype):
+    params = {"x": jnp.array([1.0, 2.0], dtype), "still": jnp.array([0.3], dtype), "none": None}
+    if dtype == jnp.complex64:
+        params["x"] = params["x"] * (0.6 + 0.8j)
+    node = WRAP[name](gd.sgd(2.0**-3))
+    state, walked = node.init(params), [params["x"]]
+    grads = {"x": jnp.array([0.5, -0.25], dtype), "still": jnp.zeros(1, dtype), "none": None}
+    for _ in range(6):
+        updates, state = node.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        walked.append(params["x"])
+        found = gd.answers.evaluation_params(state, params)
+        wide = [np.asarray(x, np.complex128 if dtype == jnp.complex64 else np.float64) for x in walked]
+        expected = jnp.asarray(mean_of(name, wide), dtype)
+        assert found["x"].dtype == dtype
+        tolerance = 2.0**-8 if dtype == jnp.bfloat16 else 1e-6
+        np.testing.assert_allclose(np.asarray(found["x"], complex), np.asarray(expected, complex), rtol=tolerance)
+        np.testing.assert_array_equal(found["still"], params["still"])
+
+
+def test_each_leaf_is_answered_by_one_node_the_outermost_average_first():
+    params = {"a": jnp.array([1.0]), "b": jnp.array([1.0])}
+    parts = gd.partition({"a": gd.average(gd.sgd(0.1), 0.5), "b": gd.sgd(0.1)})
+    node = gd.lookahead(parts, 3)
+    state, walked = node.init(params), []
+    for _ in range(2):
+        updates, state = node.update(params, state, params)
+        params = optax.apply_updates(params, updates)
+        walked.append(float(params["a"][0]))
+    found = gd.answers.evaluation_params(state, params)
+    assert float(found["a"][0]) == pytest.approx((walked[0] * 0.5 + walked[1]) / 1.5)
+    assert float(found["b"][0]) == 1.0  # the slow weights
+
+
+# Rates
+
+
+def shown(node, **counts):
+    """The rate in a state whose counts are these."""
+    state = node.init(jnp.ones(2))
+    put = lambda path, x: jnp.asarray(counts.get(getattr(path[-1], "name", ""), x))  # noqa: E731
+    return node.learning_rate_at(jax.tree_util.tree_map_with_path(put, state))
+
+
+def test_the_rate_is_the_product_along_the_path_and_none_where_there_is_no_one_rate():
+    warm = gd.schedules.linear(0.0, 1.0, 10)
+    assert shown(gd.accumulate(gd.sgd(warm), 4), count=3) == pytest.approx(0.3)
+    twice = gd.reduce_on_plateau(gd.clip(gd.reduce_on_plateau(gd.sgd(0.8), 0.5, 1), 1.0), 0.5, 1)
+    assert shown(twice, rate_scale=0.25) == pytest.approx(0.8 / 16)
+    assert shown(gd.sgd(jnp.array([0.2, 0.2]))) == 0.2
+    assert np.isnan(shown(gd.sgd(jnp.array([0.2, 0.3]))))
+    both = gd.partition({"a": gd.sgd(0.1), "b": gd.adam(0.1)}, {"a": "a", "b": "b"})
+    state = both.init({"a": jnp.ones(1), "b": jnp.ones(1)})
+    assert both.learning_rate_at(state) == 0.1
+    assert np.isnan(both.replace(optimizers={"a": gd.sgd(0.1), "b": gd.adam(0.2)}).learning_rate_at(state))
+    assert gd.learning_rate(gd.make_state(jnp.ones(2), gd.sgd(jnp.array([0.2, 0.3])))) is None
+    assert gd.chain(gd.adam(0.01), optax.scale(0.5)).learning_rate_at(0) is None
+    assert gd.chain(optax.scale_by_adam(), optax.scale(-0.01)).learning_rate_at(0) is None
+    assert gd.chain(optax.clip(1.0), gd.sgd(warm)).learning_rate_at(5) == 0.5
+    assert gd.optimizer(optax.adamw)(warm).learning_rate_at(0) == 0.0
+    assert shown(gd.optimizer(optax.adamw)(warm), count=7) == pytest.approx(0.7)
+    for none in (gd.mechanize(gd.sgd(1.0)), gd.lbfgs(0.5), gd.momo(), gd.as_optimizer(optax.sgd(0.1))):
+        assert none.learning_rate_at(0) is None
+    freezing = gd.freeze(gd.partition({"a": gd.sgd(0.1), "b": gd.sgd(0.2)}), "b")
+    with pytest.raises(ValueError, match="partition: 'b' must be found in one of the paths 'a'"):
+        freezing.init({"a": jnp.ones(1), "b": jnp.ones(1)})
+
+
+NO_ONE_RATE = ("rprop", "cocob", "momo", "momo_adam")
+
+
+@pytest.mark.parametrize("name", [name for name in gd.OPTIMIZERS if "learning_rate" in examples(name)[0].arguments])
+def test_the_rate_of_every_optimizer_is_its_schedule_at_its_own_count(name):
+    node = examples(name)[0].replace(learning_rate=gd.schedules.linear(0.1, 0.2, 10))
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    put = lambda path, x: jnp.full_like(x, 3) if str(path[-1]) in (".count", ".step_count") else x  # noqa: E731
+    state = jax.tree_util.tree_map_with_path(put, node.init(params))
+    rate = node.learning_rate_at(state)
+    searches = node.arguments.get("linesearch") is not None
+    assert rate is None if name in NO_ONE_RATE or searches else np.allclose(rate, 0.13, rtol=1e-4), rate

@@ -282,6 +282,33 @@ def test_a_fit_ends_where_it_should_and_says_why(options, stop, steps):
     assert result.history["step"][-1] == result.steps
 
 
+def least_squares(optimizer, **options):
+    def loss(w, batch, key):
+        return jnp.mean((batch[0] @ w - batch[1]) ** 2), {}
+
+    return gd.fit(loss, jnp.zeros(3), optimizer, DATA, batch_size=8, **options)  # 5 batches an epoch
+
+
+def test_updates_are_counted_where_batches_are_accumulated_and_the_rate_is_the_one_used():
+    node = gd.accumulate(gd.adam(gd.schedules.linear(0.02, 0.0, 10)), 2)
+    result = least_squares(node, every=3, epochs=2.4)  # 12 batches
+    assert result.history["step"].tolist() == [1, 3, 4, 6] and result.steps == 6
+    assert int(result.last.batches) == 12
+    np.testing.assert_allclose(result.history["epoch"], np.array([3, 6, 9, 12]) / 5, rtol=1e-6)
+    np.testing.assert_allclose(result.history["learning_rate"], 0.02 * (1 - result.history["step"] / 10), rtol=1e-5)
+    budget = least_squares(node, every=3, epochs=12, rule=stopping.budget(steps=3))
+    assert (budget.steps, int(budget.last.batches)) == (3, 6)
+
+
+def test_the_history_shows_the_plateaus_of_all_levels_and_no_rate_where_parts_differ():
+    twice = gd.reduce_on_plateau(gd.reduce_on_plateau(gd.sgd(1e-30), 0.5, 1), 0.5, 2)
+    result = least_squares(twice, epochs=5, validation=DATA)
+    shown = 1e-30 * np.array([1, 1 / 2, 1 / 8, 1 / 16, 1 / 64])  # from the evaluation on that they heard of
+    np.testing.assert_allclose(result.history["learning_rate"], shown, rtol=1e-5)
+    assert float(gd.learning_rate(result.last)) == pytest.approx(shown[-1])
+    assert "learning_rate" not in least_squares(gd.sgd(jnp.array([0.1, 0.1, 0.2])), epochs=1).history
+
+
 def test_history_has_one_row_per_evaluation():
     result = fit(optimizer=gd.adam(gd.schedules.linear(0.02, 0.0, 60)), every=3, epochs=4)
     assert result.history["step"].tolist() == [3, 6, 9, 12, 15, 18, 20]

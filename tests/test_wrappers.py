@@ -296,6 +296,56 @@ def test_averages_within_a_part_are_of_its_leaves():
         chex.assert_trees_all_equal(gd.loop.evaluation_params(gd.make_state(params, node)), only_a)
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (gd.freeze(gd.sgd(0.1), "c"), r"freeze: 'c' must be found in one of the paths 'b\.0', 'b\.1', 'w'"),
+        (gd.freeze(gd.sgd(0.1), gd.by_path("W")), "freeze: 'W' must be found in one of the paths"),
+        (
+            gd.freeze(gd.sgd(0.1), "."),
+            r"freeze: by_path\('\.'\) must leave one of the paths to train, got all: 'b.0', ",
+        ),
+        (gd.freeze(gd.sgd(0.1), gd.by_path({"": True})), "must leave one of the paths to train"),
+        (gd.partition({"w": gd.sgd(0.1), "b": None, "c": None}), "partition: 'c' must be found in one of the paths"),
+        (
+            gd.partition({"x": gd.sgd(0.1), "y": None}, gd.by_path({"w": "x", "v": "y", "": "x"})),
+            "partition: 'v' must be found in one of the paths 'b.0', 'b.1', 'w'",
+        ),
+    ],
+)
+def test_a_pattern_that_matches_nothing_or_leaves_nothing_is_refused_with_the_paths(node, message):
+    with pytest.raises(ValueError, match=message):
+        node.init(params_like())
+
+
+def test_a_bare_array_is_frozen_or_has_its_part():
+    x, g = jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])
+    part = gd.partition({"all": gd.average(gd.sgd(0.5), 0.5)}, "all")
+    updates, state = part.update(g, part.init(x), x)
+    np.testing.assert_array_equal(updates, [-0.5, 0.5])
+    np.testing.assert_array_equal(gd.answers.evaluation_params(state, x + updates), x + updates)
+    np.testing.assert_array_equal(
+        gd.freeze(gd.sgd(0.5), True).update(g, gd.freeze(gd.sgd(0.5), True).init(x), x)[0], 0 * x
+    )
+    np.testing.assert_array_equal(
+        gd.freeze(gd.sgd(0.5), False).update(g, gd.freeze(gd.sgd(0.5), False).init(x), x)[0], -g / 2
+    )
+    assert gd.partition({"all": gd.sgd(0.1), "none": None}, "none").init(x).trained.value == (False,)
+
+
+def test_centralizing_never_makes_a_gradient_of_one_entry_zero():
+    """Optax freezes a kernel (inputs, 1) without a word."""
+    grads = {"out": jnp.array([[1.0], [3.0]]), "in": jnp.array([[1.0, 4.0, 1.0]]), "conv": jnp.ones((2, 1, 1)) * 3}
+    seen = fed(gd.centralize, grads)
+    np.testing.assert_array_equal(seen["out"], grads["out"])
+    np.testing.assert_array_equal(seen["conv"], grads["conv"])
+    np.testing.assert_allclose(seen["in"], [[-1, 2, -1]])
+    np.testing.assert_array_equal(optax.centralize().update(grads, optax.EmptyState())[0]["out"], 0 * grads["out"])
+    down = fed(lambda inner: gd.centralize(inner, axis=0), grads)
+    np.testing.assert_allclose(down["out"], [[-1], [1]])
+    np.testing.assert_array_equal(down["in"], grads["in"])
+
+
 def test_leaves_of_no_optimizer_or_of_two_are_named():
     params = params_like()
     with pytest.raises(ValueError, match=r"the label of 'b\.0' must be one of 'matrix', got 'vector'"):

@@ -108,8 +108,9 @@ def fit(
             training loss, the mean over the steps since the last evaluation, and keeps the last parameters.
         rule: of `gdjax.stopping`; a run that is not finite, or comes to a thousand times the loss of its first batch (or
             1000), stops whatever the rule.
-        epochs, steps: at most one; the length of the run if the rule does not end it, 100 epochs if neither is given.
-        every: steps between evaluations; None is one epoch.
+        epochs, steps: at most one; the length of the run if the rule does not end it, 100 epochs if neither is given. A step
+            is a batch, though an optimizer may `accumulate` several for an update.
+        every: batches between evaluations; None is one epoch.
         batch_size, order: as for `make_epoch`; None is 64, or all rows where there are fewer.
         evaluate: what `make_evaluate` returns; None evaluates the loss.
         monitor: the metric that decides, e.g. "loss"; a number that the loss reports beside its value as (name, "max") or
@@ -162,6 +163,8 @@ def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: fl
     stop = Stop(int(run_state.stop))
     params, model_state = run_state.best
     history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
+    if np.isnan(history.get("learning_rate", [])).all():  # the leaves never had one rate
+        history.pop("learning_rate", None)
     name, direction = run.monitored({name: np.zeros(x.shape[1:]) for name, x in history.items()})
     on_validation = name.startswith("validation_")
     return Result(

@@ -13,7 +13,7 @@ from gdjax import tree
 from gdjax.data import as_arrays
 from gdjax.loop.epoch import Epoch
 from gdjax.loop.evaluate import Evaluate
-from gdjax.loop.step import evaluation_params, learning_rate
+from gdjax.loop.step import evaluation_params
 from gdjax.losses import better_directions
 from gdjax.meshes import on_automatic_axes, replicated, spec_of
 from gdjax.nodes import Rule
@@ -77,8 +77,7 @@ class Period:
         if self.evaluate is not None and validation is not None:
             scores = self.evaluate(evaluation_params(state), validation, state.model_state)
             row |= {f"validation_{name}": value for name, value in scores.items() if name != "weight"}
-        rate = learning_rate(state)
-        row |= {} if rate is None else {"learning_rate": rate}
+        row |= _rate(state)
         passes = state.batches / self.epoch.batches_per_epoch(data)
         return state, {**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, first_loss
 
@@ -137,6 +136,7 @@ class Run:
         sign = 1.0 if direction == "min" else -1.0
         value = (sign * row[name]).astype(last.best_value.dtype)
         state = state._replace(evaluation=Evaluation(value, state.evaluation.count + 1))
+        row = row | _rate(state)  # a plateau has heard of the evaluation
         first_loss = jnp.where(last.evaluations == 0, first_loss, last.first_loss).astype(last.first_loss.dtype)
         seen = Observation(
             value=value,
@@ -163,6 +163,12 @@ class Run:
             first_loss=first_loss,
             stop=stop,
         )
+
+
+def _rate(state: TrainState) -> Metrics:
+    """The column of the rate of the next update, NaN where there is no one rate; none if the optimizer has none."""
+    rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
+    return {} if rate is None else {"learning_rate": jnp.asarray(rate, jnp.result_type(float))}
 
 
 def _is_sound(stop: jax.Array, current: Any) -> jax.Array:

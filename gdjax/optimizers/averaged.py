@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import schedules, tree
-from gdjax.nodes import optimizer
+from gdjax.nodes import Rated, is_number, optimizer, rate_of
 from gdjax.optimizers.adaptive import rmsprop
 from gdjax.optimizers.descent import sgd
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
+from gdjax.types import OptState
 
 _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
 
@@ -79,13 +80,17 @@ def schedule_free_adamw(
 
 
 class AsgdState(NamedTuple):
-    """`ax`, the average, is what to evaluate."""
+    """`ax` is the average up to the last update but one; the present parameters have their share in what is evaluated."""
 
     count: jax.Array
     slots: dict[str, Any]
+    share: jax.Array  # () float
 
     def evaluation_params(self, params: Any) -> Any:
-        return tree.cast_like(self.slots["ax"], params)
+        def of_leaf(ax, p):
+            return jnp.where(self.share < 1, ax + self.share.astype(jnp.finfo(ax.dtype).dtype) * (p - ax), p)
+
+        return tree.cast_like(jax.tree.map(of_leaf, self.slots["ax"], params), params)
 
 
 @optimizer(
@@ -101,7 +106,7 @@ def asgd(learning_rate=0.01, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
     """Averaged descent (Polyak-Ruppert): a slowly falling rate, and the mean of all iterates from some step on.
 
         eta = learning_rate / (1 + lambd learning_rate (t - 1))^alpha,     u = -eta (g + weight_decay p) - lambd eta p
-        ax <- ax + mu (p + u - ax),    mu = 1 / max(1, t - t0)
+        ax <- ax + mu (p - ax),    mu = 1 / max(1, t - t0)                        p after update t, as it comes
 
     ax follows p until step t0 and is its mean from there; evaluate it: `evaluation_params`, which a run does. For least
     squares at a constant rate (lambd = 0) it has the best variance that any method can have.
@@ -118,16 +123,25 @@ def asgd(learning_rate=0.01, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
     """
     slots: dict[str, Any] = {"ax": Slot(lambda p: p, wide=True)}
     numbers: dict[str, Any] = {"lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
-    init, update = leafwise(asgd_rule, learning_rate, slots=slots, **numbers)
+    begin, descend = leafwise(asgd_rule, learning_rate, slots=slots, **numbers)
 
-    def update_and_show(grads, state, params=None, **extra_args):
-        updates, new = update(grads, state, params, **extra_args)
-        return updates, AsgdState(*new)
+    def init(params):
+        count, first = begin(params)
+        return AsgdState(count, first, jnp.ones((), jnp.result_type(float)))
 
-    return lambda params: AsgdState(*init(params)), update_and_show
+    def update(grads, state, params=None, **extra_args):
+        updates, (count, new) = descend(grads, OptState(state.count, state.slots), params, **extra_args)
+        share = 1 / jnp.maximum(1, count - rate_of(t0, state))
+        return updates, AsgdState(count, new, jnp.asarray(share, state.share.dtype))
+
+    def rate_at(state, evaluation):
+        rate, fall, power = (rate_of(x, state) for x in (learning_rate, lambd, alpha))
+        return rate / (1 + fall * rate * (state if is_number(state) else state.count)) ** power
+
+    return Rated(init, update, rate_at)
 
 
 def asgd_rule(g, p, t, ax, *, learning_rate, lambd, alpha, t0, weight_decay):
     eta = learning_rate / (1 + lambd * learning_rate * (t - 1)) ** alpha
     step = eta * (g + weight_decay * p) + lambd * eta * p
-    return step, {"ax": ax + (p - step - ax) / jnp.maximum(1, t - t0)}
+    return step, {"ax": ax + (p - ax) / jnp.maximum(1, t - 1 - t0)}

@@ -59,6 +59,14 @@ def _as_matrices(p: jax.Array, dims: Any) -> tuple[jax.Array, Callable[[jax.Arra
     return turned.reshape(sizes), lambda x: x.reshape(turned.shape).transpose(back)
 
 
+def _dimension_numbers_of_all(given: Any) -> list[Any]:
+    """Those that some leaf may have; of a function of the parameters nothing is known."""
+    if given is None or callable(given):
+        return [DimensionNumbers()]
+    is_dims = lambda x: x is None or hasattr(x, "reduction_axis")  # noqa: E731
+    return [dims for dims in jax.tree.leaves(given, is_leaf=is_dims) if dims is not None]
+
+
 def _dimension_numbers(given: Any, params: Any) -> Any:
     """One DimensionNumbers, or None, per leaf: from None (all matrices), one for all, a tree, or a function of params."""
     given = given(params) if callable(given) else given
@@ -67,6 +75,8 @@ def _dimension_numbers(given: Any, params: Any) -> Any:
         return [DimensionNumbers() if p.ndim == 2 else None for p in jax.tree.leaves(params)]
     if is_dims(given):
         return [given if p.ndim >= 2 else None for p in jax.tree.leaves(params)]
+    if not jax.tree.leaves(params):
+        return []
     branches = jax.tree.leaves(given, is_leaf=is_dims)
     parts = jax.tree.structure(given, is_leaf=is_dims).flatten_up_to(params)
     return [dims for dims, part in zip(branches, parts, strict=True) for _ in jax.tree.leaves(part)]
@@ -178,6 +188,10 @@ def muon(
     def parts(params):
         chosen = _dimension_numbers(muon_weight_dimension_numbers, params)
         kinds = {repr(dims): dims for dims in chosen if dims is not None}
+        if (
+            not chosen
+        ):  # a tree without leaves stands for all (`optax.tree.map_params`): the parts are those there may be
+            kinds = {repr(dims): dims for dims in _dimension_numbers_of_all(muon_weight_dimension_numbers)}
         names = {text: "muon" if len(kinds) == 1 else f"muon {text}" for text in kinds}
         labels = jax.tree.unflatten(
             jax.tree.structure(params), ["adam" if dims is None else names[repr(dims)] for dims in chosen]

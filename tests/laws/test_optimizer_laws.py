@@ -447,9 +447,80 @@ def test_works_inside_optax(name):
     state = node.init(params)
     for slot, tree in getattr(state, "slots", {}).items():
         chex.assert_trees_all_equal(optax.tree.get(state, slot), tree)
-    if name != "muon":  # whose state says which leaves are matrices
-        doubled = optax.tree.map_params(node, lambda x: 2 * x, state)
-        chex.assert_trees_all_equal_shapes(doubled, state)
+
+
+@law("map_params", {**ALL, **VARIANTS})
+def test_optax_finds_the_parameters_in_every_state(name):
+    """In the state of a tree that is none of the parameters' there stands a mark wherever there is a tree like them."""
+    node, params = {**ALL, **VARIANTS}[name](), params_like()
+    with jax.enable_x64(True):  # for slots that ask for it
+        state = jax.eval_shape(node.init, params)
+    marked = optax.tree.map_params(node, lambda x: "like", state, transform_non_params=lambda x: "other")
+    assert jax.tree.structure(marked) == jax.tree.structure(state)
+    slots = gd.tree.nodes_with(marked, "slots")
+    assert {mark for node in slots for mark in jax.tree.leaves(node.slots)} <= {"like"}
+    assert jax.tree.structure(optax.tree.map_params(node, lambda x: x, state)) == jax.tree.structure(state)
+
+
+TREES = {
+    "a bare array": jnp.ones((2, 2)),
+    "an empty leaf": {"a": jnp.ones((0, 3)), "b": jnp.ones((2, 2))},
+    "a deep tree": {"x": [{"y": (None, jnp.ones(2))}, None, [[jnp.ones(())]]], "n": None},
+}
+PATTERNS = {"a bare array": False, "an empty leaf": "a", "a deep tree": "x.0"}
+
+
+@pytest.mark.parametrize("tree", TREES)
+@law("trees", WRAPPED)
+def test_wrappers_take_any_tree(name, tree):
+    params = TREES[tree]
+    nodes = {
+        "freeze": lambda: gd.freeze(gd.adam(0.01), PATTERNS[tree]),
+        "partition": lambda: gd.partition(
+            {"all": gd.average(gd.adam(0.01))}, lambda p: jax.tree.map(lambda _: "all", p)
+        ),
+    }
+    node = nodes.get(name, WRAPPED[name])().settle()
+    state = jax.eval_shape(node.init, params)
+    updates, new = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
+    found = jax.eval_shape(gd.answers.evaluation_params, state, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(updates, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+
+
+def test_two_and_three_wrappers_around_a_bare_array_are_pickled_with_their_state():
+    inner = gd.project(gd.tail_average(gd.accumulate(gd.adam(0.1), 2), 1), gd.projections.box(-1.0, 1.0))
+    for node in (
+        gd.average(gd.skip_non_finite(gd.adam(0.1)), 0.5),
+        gd.freeze(inner, False),
+        gd.reduce_on_plateau(inner),
+    ):
+        node, params = node.settle(), jnp.array([0.4, 2.0])
+        params, state = step(node, params, node.init(params), grads_at(params), 0)
+        kept = pickle.loads(pickle.dumps((node, params, state)))
+        for i in range(1, 4):
+            params, state = step(node, params, state, grads_at(params, i), i)
+            kept = (kept[0], *step(*kept, grads_at(kept[1], i), i))
+        chex.assert_trees_all_equal((params, state), kept[1:])
+        found = gd.answers.evaluation_params(state, params)
+        chex.assert_trees_all_equal(found, gd.answers.evaluation_params(kept[2], kept[1]))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, p in gd.OPTIMIZERS.items() if "learning_rate" in inspect.signature(p).parameters]
+)
+def test_a_rate_of_none_is_refused_where_it_is_not_the_default(name):
+    """Optax's `adam(None)` goes uphill at rate 1, for a chain that scales it; ours would go downhill."""
+    given = required(name)
+    if inspect.signature(gd.OPTIMIZERS[name]).parameters["learning_rate"].default is None:
+        node, params = gd.OPTIMIZERS[name](**given), jnp.array([1.0, -2.0])
+        if name in ("adadelta", "adafactor"):
+            updates, _ = node.update(params, node.init(params), params)
+            assert updates[0] < 0 < updates[1]
+        return
+    with pytest.raises(TypeError, match=f"{name}: learning_rate must be a number, an array or a schedule, got None"):
+        gd.OPTIMIZERS[name](learning_rate=None, **given)
 
 
 def required(name):

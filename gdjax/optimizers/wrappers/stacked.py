@@ -50,6 +50,8 @@ def stacked(inner):
         _refuse_integers("stacked", params)
         count, names = fill(())
         leaves = jax.tree.leaves(params)
+        if not leaves:  # such a tree stands for all (`optax.tree.map_params`)
+            return OptState(count, dict.fromkeys(names, params))
         stacks = [_stack(leaves, members) for _, members in _plan(params, pair.mask)]
         slots = [jax.vmap(fill, out_axes=_AXES)(stack).slots for stack in stacks]
         return OptState(count, {name: [x[name] for x in slots] for name in names})
@@ -58,6 +60,8 @@ def stacked(inner):
         del extra_args
         _check_trees("stacked", grads, params, needs_params=False)
         leaves, structure = jax.tree.flatten(grads)
+        if not leaves:
+            return grads, state
         beside: list[Any] = [None] * len(leaves) if params is None else jax.tree.leaves(params)
         updates: list[Any] = [None] * len(leaves)
         slots: dict[str, list[Any]] = {name: [] for name in state.slots}
