@@ -117,15 +117,14 @@ def minimize(
     if not isinstance(max_steps, Tracer) and max_steps < 0:
         raise ValueError(f"minimize: max_steps must be at least 0, got {max_steps}")
     capacity = checked_record("minimize", record, max_steps)
-    if is_traced((params, optimizer, stop, max_steps, onto, args)) or closes_over_tracers(f):
-        f, hoisted = jax.closure_convert(f, params, *args)  # what f closes over can be differentiated too
-        args, call = (*args, *hoisted), lambda minimizer, *rest: minimizer(*rest)
-    else:
-        call = lambda minimizer, *rest: compiled(minimizer)(*rest)  # noqa: E731
     onto = None if onto is None else as_set(onto).settle(on_host=True)
     rule = _guarded(stop or GENTLE).settle(on_host=True)
     minimizer = Minimizer(f, capacity, max_steps if derivative == "unrolled" else None)
-    found = call(minimizer, params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
+    call = compiled(minimizer)
+    if is_traced((params, optimizer, stop, max_steps, onto, args)) or call.captures_tracers:
+        f, hoisted = jax.closure_convert(f, params, *args)  # what f closes over can be differentiated too
+        args, call = (*args, *hoisted), dataclasses.replace(minimizer, f=f)
+    found = call(params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
     return on_host("minimize", found, capacity)
 
 
@@ -311,11 +310,6 @@ def checked_record(who: str, record: int | bool | None, max_steps: Any) -> int |
 
 def is_traced(x: Any) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
-
-
-def closes_over_tracers(f: Any) -> bool:
-    cells = getattr(f, "__closure__", None) or ()
-    return is_traced([cell.cell_contents for cell in cells if not callable(cell.cell_contents)])
 
 
 def on_host(who: str, found: Minimum, capacity: int | None) -> Minimum:

@@ -27,6 +27,8 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
+from gdjax.fingerprint import by_value, is_itself
+
 P = ParamSpec("P")
 N = TypeVar("N", bound="Node")
 
@@ -38,8 +40,13 @@ class Static:
     def __init__(self, value: Any):
         self.value = value
 
+    def settled(self) -> Static:
+        """With its functions at their present value."""
+        value = by_value(self.value)
+        return self if value is self.value else Static(value)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Static) and _same(self.value, other.value)
+        return isinstance(other, Static) and (self.value is other.value or _same(self.value, other.value))
 
     def __hash__(self) -> int:
         try:
@@ -81,14 +88,14 @@ class Recipe:
 
     def __init__(self, kind: type[Node], body: Callable, static: tuple[str, ...], bounds: dict[str, str]):
         self.kind, self.body, self.static, self.bounds = kind, body, frozenset(static), bounds
-        self.name = body.__name__
+        self.name, self.reads_nothing = body.__name__, is_itself(body)
         self.signature = inspect.signature(body)
         unknown = (set(static) | set(bounds)) - set(self.signature.parameters)
         if unknown:
             raise TypeError(f"{self.name}: no argument named {', '.join(sorted(unknown))}")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and self._identity() == other._identity()
+        return self is other or (isinstance(other, Recipe) and self._identity() == other._identity())
 
     def __hash__(self) -> int:
         return hash(self._identity())
@@ -102,9 +109,18 @@ class Recipe:
         public = functools.reduce(
             lambda place, name: getattr(place, name, None), self.body.__qualname__.split("."), home
         )
-        if getattr(public, "recipe", None) is self:
+        if getattr(getattr(public, "recipe", None), "body", None) is getattr(self.body, "function", self.body):
             return getattr, (public, "recipe")
         return Recipe, (self.kind, self.body, tuple(self.static), self.bounds)
+
+    def __reads__(self) -> tuple:
+        return self.kind, self.body, self.static
+
+    def settled(self) -> Recipe:
+        """With the body at its present value."""
+        if self.reads_nothing:
+            return self
+        return Recipe(self.kind, by_value(self.body), tuple(self.static), self.bounds)
 
     def call(self, arguments: dict[str, Any]) -> Any:
         bound = inspect.BoundArguments(self.signature, cast(Any, arguments))
@@ -194,23 +210,28 @@ class Node:
         """Numbers become arrays whose dtype follows from the signature, never from what was typed.
 
         So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program. `on_host` leaves what is on the
-        host there, as NumPy: enough for an argument of a compiled program, and a tenth of the time.
+        host there, as NumPy: enough for an argument of a compiled program, and a tenth of the time. Functions are taken at
+        their present value, so that one made anew is the same, and one whose global was changed is another.
         """
 
         def settle_child(name: str, child: Any) -> Any:
             def settle_leaf(x: Any) -> Any:
                 if isinstance(x, Node):
                     return x.settle(on_host)
+                if isinstance(x, Static):
+                    return x.settled()
                 dtype = self.recipe.dtype(name)
                 if dtype is None:
                     return as_key(x)
                 return np.asarray(x, dtype) if on_host and not isinstance(x, jax.Array) else jnp.array(x, dtype=dtype)
 
-            if isinstance(child, (int, float, Node)):  # most are; a tree map costs ten times as much
+            if isinstance(child, (int, float, Node, Static)):  # most are; a tree map costs ten times as much
                 return settle_leaf(child)
-            return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, Node))
+            return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static)))
 
-        return self._make(self.recipe, {name: settle_child(name, child) for name, child in self._children.items()})
+        return self._make(
+            self.recipe.settled(), {name: settle_child(name, child) for name, child in self._children.items()}
+        )
 
     def walk(self) -> Iterator[Node]:
         """This node and all nodes among its arguments, outermost first."""

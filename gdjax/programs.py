@@ -1,9 +1,14 @@
 """Compiled programs, each kept once and in a bounded number, looked up by value.
 
-`compiled(f)` is `jax.jit(f)` kept under the *value* of f. What gdjax's makers return (`make_step(...)`,
-`per_example(...)`, `mlp(...)`) compares by value, so building the same loop twice compiles it once. Bound methods and
-`functools.partial` compare by identity in Python; `bind` gives them a value too. The least recently used programs
-are dropped; `clear_programs()` drops all.
+`compiled(f)` is `jax.jit(f)` kept under the *value* of f: what it reads, as `gdjax.fingerprint` says. So building the same
+loop twice compiles it once, running a cell again compiles nothing, and an edit of what a loss reads (a global number, an
+attribute, a function that it calls) is never missed. The arrays that f captures are arguments of the program: other entries
+in the same shapes compile nothing either. Where f looks at their entries in Python, they are part of its value instead.
+
+What tracing f changes in f itself (a counter of its calls, a cache) is no edit. What compiles at every call is a loss that
+changes between the calls: one that reads a growing log, say.
+
+The least recently used programs are dropped; `clear_programs()` drops all, with what they hold.
 """
 
 from __future__ import annotations
@@ -12,31 +17,159 @@ import collections
 import dataclasses
 import functools
 import inspect
+import itertools
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
+
+from gdjax.fingerprint import read
+from gdjax.substitution import does_the_same, substituted
 
 CAPACITY = 64
 
-_programs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
+_programs: collections.OrderedDict[Key, Traced] = collections.OrderedDict()
+_trace = jax.make_user_context(
+    None
+)  # JAX keeps traces of inner functions by identity; in each of ours they are made anew
+_traces = itertools.count(1)
+_running = threading.local()
 
 
-def compiled(function: Callable, donate: tuple[int, ...] = ()) -> Any:
-    """The jitted function, the same object for equal functions."""
-    key = bind(function), donate
-    if key not in _programs:
-        _programs[key] = jax.jit(key[0], donate_argnums=donate)
-        while len(_programs) > CAPACITY:
-            _programs.popitem(last=False)
-    _programs.move_to_end(key)
-    return _programs[key]
+def compiled(function: Callable, donate: tuple[int, ...] = ()) -> Program:
+    """The jitted function, compiled once for functions of equal value; positional arguments only."""
+    return Program(function, donate)
 
 
 def clear_programs() -> None:
-    """Forget every compiled program that gdjax keeps."""
-    _programs.clear()
+    """Forget every compiled program that gdjax keeps, and what they hold."""
+    while _programs:
+        _drop()
+
+
+def _drop() -> None:
+    _programs.popitem(last=False)[1].jitted.clear_cache()
+
+
+class Key:
+    """What a program is kept under: tokens, hashed once."""
+
+    __slots__ = ("hash", "tokens")
+
+    def __init__(self, *tokens: Any):
+        self.tokens, self.hash = tokens, hash(tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self.tokens == other.tokens
+
+    def __hash__(self) -> int:
+        return self.hash
+
+
+class Traced:
+    """What programs of equal value share: a jitted function that finds the present one when it is traced."""
+
+    __slots__ = ("by_entries", "jitted")
+
+    def __init__(self, name: str, donate: tuple[int, ...]):
+        def run(arrays: tuple, *args: Any) -> Any:
+            program = _running.program
+            program.was_traced = True
+            with _trace(next(_traces)):
+                return program.on(arrays, args)(*args)
+
+        run.__name__ = run.__qualname__ = name
+        self.jitted = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
+        self.by_entries = False  # whether the entries of captured arrays turned out to be part of the value
+
+
+class Program:
+    """A compiled function, as it was when `compiled` looked at it."""
+
+    __slots__ = ("arrays", "donate", "function", "key", "traced", "was_traced")
+
+    def __init__(self, function: Callable, donate: tuple[int, ...]):
+        self.function, self.donate, self.was_traced = function, donate, False
+        self._look_up(capture=True)
+        if self.traced is not None and self.traced.by_entries:
+            self._look_up(capture=False)
+
+    def _look_up(self, capture: bool) -> None:
+        tokens, self.arrays = read(self.function, capture)
+        self.key = self.traced = None
+        if tokens is not None:
+            self.key = Key(capture, self.donate, tokens)
+            self.traced = _programs.get(self.key)
+            if self.traced is None:
+                self.traced = Traced(_name(self.function), self.donate)
+                _keep(self.key, self.traced)
+            else:
+                _programs.move_to_end(self.key)
+
+    @property
+    def captures_tracers(self) -> bool:
+        return self.traced is None or any(isinstance(x, jax.core.Tracer) for x in self.arrays)
+
+    def __call__(self, *args: Any) -> Any:
+        if self.traced is None:  # a tracer stands where it cannot be replaced
+            return self.function(*args)
+        return self._do(lambda jitted: jitted, args)
+
+    def eval_shape(self, *args: Any) -> Any:
+        """The shapes and dtypes of the answer; a call with such arguments is not traced again."""
+        return self._do(lambda jitted: jitted.eval_shape, args)
+
+    def on(self, arrays: tuple, args: tuple) -> Callable:
+        """The function with other arrays in the places of those that it captured."""
+        copy = substituted(self.function, self.arrays, arrays)
+        on_host = any(isinstance(x, np.ndarray) for x in self.arrays)
+        if on_host and not does_the_same(self.function, copy, args):
+            raise ValueError("NumPy computes with a captured array")
+        return copy
+
+    def _do(self, how: Callable, args: tuple) -> Any:
+        outer, _running.program = getattr(_running, "program", None), self
+        try:
+            answer = how(self.traced.jitted)(self.arrays, *args)
+        except Exception:
+            if not (self.was_traced and self.arrays):
+                raise
+        else:
+            return self._noted(answer) if self.was_traced else answer
+        finally:
+            _running.program = outer
+        return self._by_entries(how, args)
+
+    def _noted(self, answer: Any) -> Any:
+        """Keep the program under what its function has become by being traced, too."""
+        self.was_traced = False
+        capture, donate, _ = self.key.tokens
+        tokens, _ = read(self.function, capture)
+        if tokens is not None:
+            _keep(Key(capture, donate, tokens), self.traced)
+        return answer
+
+    def _by_entries(self, how: Callable, args: tuple) -> Any:
+        """Once more, with the captured arrays as they are; if this fails too, the error is the function's own."""
+        capturing, self.was_traced = self.traced, False
+        self._look_up(capture=False)
+        answer = self._do(how, args)
+        capturing.by_entries = True
+        return answer
+
+
+def _keep(key: Key, traced: Traced) -> None:
+    _programs[key] = traced
+    while len(_programs) > CAPACITY:
+        _drop()
+
+
+def _name(function: Any) -> str:
+    """For the profiler."""
+    return getattr(function, "__name__", type(function).__name__)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,6 @@ from gdjax.minimize import (
     Point,
     checked_params,
     checked_record,
-    closes_over_tracers,
     is_traced,
     moved_onto,
     observation,
@@ -88,9 +87,10 @@ def search(
     capacity = checked_record("search", record, max_steps)
     onto = None if onto is None else as_set(onto).settle(on_host=True)
     rule = (stop or stopping.never()).settle(on_host=True)
-    traced = is_traced((params, how, rule, max_steps, onto, args, key)) or closes_over_tracers(f)
     searcher = Searcher(f, capacity)
-    run = searcher if traced else compiled(searcher)
+    run = compiled(searcher)
+    if is_traced((params, how, rule, max_steps, onto, args, key)) or run.captures_tracers:
+        run = searcher
     return on_host("search", run(params, how.settle(on_host=True), rule, max_steps, onto, args, key), capacity)
 
 

@@ -1,0 +1,170 @@
+"""A function with other arrays in the places of those that it captured.
+
+What leads to a captured array (functions, partials, methods, containers, objects) is copied, nothing else is touched: the
+user's own objects are never written to, and no tracer is left in them.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import jax
+from jax.extend.core import jaxprs_in_params
+
+from gdjax.fingerprint import JIT, facts_of, is_library_function, is_named_tuple, is_plain, slots_of
+
+MOVES = frozenset({"convert_element_type", "copy", "device_put"})  # a NumPy array is converted before it is traced
+
+
+def substituted(function: Any, captured: Sequence[Any], others: Sequence[Any]) -> Any:
+    """The function, `others` in the places of the `captured` arrays of `read(function)`."""
+    if not captured:
+        return function
+    copies = {id(array): other for array, other in zip(captured, others, strict=True)}
+    return Copier(copies, _leading_to(function, set(copies))).copy(function)
+
+
+def _leading_to(x: Any, goals: set[int]) -> set[int]:
+    """The ids of the objects through which x reaches the goals."""
+    reached: dict[int, tuple[Any, list]] = {}
+    waiting = [x]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in reached and id(each) not in goals:
+            reached[id(each)] = each, parts_of(each)
+            waiting += reached[id(each)][1]
+    leading, found = set(goals), -1
+    while len(leading) > found:
+        found = len(leading)
+        leading |= {key for key, (_, parts) in reached.items() if any(id(part) in leading for part in parts)}
+    return leading
+
+
+def parts_of(x: Any) -> list:
+    """What can be put into a copy of x, in the places where a `Reader` captures."""
+    if isinstance(x, types.FunctionType):
+        return [
+            *_cells(x),
+            *(x.__defaults__ or ()),
+            *(x.__kwdefaults__ or {}).values(),
+            *_names(x).values(),
+            *_own(x).values(),
+        ]
+    if isinstance(x, types.MethodType):
+        return [x.__func__, x.__self__]
+    if isinstance(x, functools.partial):
+        return [x.func, *x.args, *x.keywords.values()]
+    if type(x) is JIT:
+        return [cast(Any, x).__wrapped__]
+    if type(x) in (tuple, list) or is_named_tuple(x):
+        return list(x)
+    if type(x) is dict:
+        return list(x.values())
+    return list(_attributes(x).values())
+
+
+def _cells(x: types.FunctionType) -> list:
+    return [cell.cell_contents for cell in x.__closure__ or () if cell != types.CellType()]
+
+
+def _names(x: types.FunctionType) -> dict[str, Any]:
+    """The globals that a function of the user's own names, but for modules."""
+    if is_library_function(x):
+        return {}
+    found = {name: x.__globals__[name] for name in facts_of(x.__code__).globals if name in x.__globals__}
+    return {name: value for name, value in found.items() if type(value) is not types.ModuleType}
+
+
+def _own(x: types.FunctionType) -> dict[str, Any]:
+    return {} if is_library_function(x) else x.__dict__
+
+
+def _attributes(x: Any) -> dict[str, Any]:
+    """Of an object that is no more than its attributes; else none."""
+    if isinstance(x, type) or hasattr(type(x), "__reads__") or not is_plain(x):
+        return {}
+    slots = {name: getattr(x, name) for name in slots_of(type(x)) if hasattr(x, name)}
+    return {**getattr(x, "__dict__", {}), **slots}
+
+
+class Copier:
+    """Copies what leads to the arrays, each object once, so that cycles and what is shared stay as they are."""
+
+    def __init__(self, copies: dict[int, Any], leading: set[int]):
+        self.copies, self.leading = copies, leading
+
+    def copy(self, x: Any) -> Any:
+        if id(x) not in self.leading:
+            return x
+        if id(x) not in self.copies:
+            self.copies[id(x)] = self._copied(x)
+        return self.copies[id(x)]
+
+    def all_of(self, x: dict) -> dict:
+        return {name: self.copy(value) for name, value in x.items()}
+
+    def _copied(self, x: Any) -> Any:
+        if isinstance(x, types.FunctionType):
+            return self._function(x)
+        if isinstance(x, types.MethodType):
+            return types.MethodType(self.copy(x.__func__), self.copy(x.__self__))
+        if isinstance(x, functools.partial):
+            return type(x)(self.copy(x.func), *map(self.copy, x.args), **self.all_of(x.keywords))
+        if type(x) is JIT:  # inside a program the function itself will do, and has no older trace
+            return self.copy(cast(Any, x).__wrapped__)
+        if type(x) is tuple:
+            return tuple(map(self.copy, x))
+        if isinstance(x, tuple):
+            return type(x)(*map(self.copy, x))
+        return self._filled(x)
+
+    def _function(self, x: types.FunctionType) -> types.FunctionType:
+        names = {name: value for name, value in _names(x).items() if id(value) in self.leading}
+        namespace = dict(x.__globals__) if names else x.__globals__
+        cells = None if x.__closure__ is None else tuple(types.CellType() for _ in x.__closure__)
+        copy = self.copies[id(x)] = types.FunctionType(x.__code__, namespace, x.__name__, None, cells)
+        for cell, new in zip(x.__closure__ or (), cells or (), strict=True):
+            if cell != types.CellType():
+                new.cell_contents = self.copy(cell.cell_contents)
+        copy.__defaults__ = x.__defaults__ and tuple(map(self.copy, x.__defaults__))
+        copy.__kwdefaults__ = x.__kwdefaults__ and self.all_of(x.__kwdefaults__)
+        copy.__qualname__, copy.__module__ = x.__qualname__, x.__module__
+        copy.__dict__.update(self.all_of(x.__dict__))
+        if names:
+            namespace.update(self.all_of(names))
+        return copy
+
+    def _filled(self, x: Any) -> Any:
+        """A list, a dict or an object: made empty, known, and then filled, since it may hold itself."""
+        copy = self.copies[id(x)] = object.__new__(type(x)) if type(x) not in (list, dict) else type(x)()
+        if isinstance(x, list):
+            copy.extend(map(self.copy, x))
+        elif isinstance(x, dict):
+            copy.update(self.all_of(x))
+        else:
+            for name, value in self.all_of(_attributes(x)).items():
+                object.__setattr__(copy, name, value)
+        return copy
+
+
+def does_the_same(function: Callable, copy: Callable, args: tuple) -> bool:
+    """Whether a function with tracers in the places of NumPy arrays does what it did with those.
+
+    NumPy computes on the host, in float64 where it can; what it does there is missing from the first trace.
+    """
+    return _operations(function, args) == _operations(copy, args)
+
+
+def _operations(function: Callable, args: tuple) -> list[str]:
+    found: list[str] = []
+    waiting = [
+        jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr
+    ]  # JAX keeps what leads back to its key forever
+    while waiting:
+        for equation in waiting.pop().eqns:
+            found.append(equation.primitive.name)
+            waiting += jaxprs_in_params(equation.params)
+    return [name for name in found if name not in MOVES]
