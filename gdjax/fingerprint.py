@@ -36,7 +36,7 @@ from jax.core import Tracer
 PLAIN = frozenset({int, bool, str, bytes, type(None), type(...), type(NotImplemented), range})
 VALUES = (np.dtype, jax.tree_util.PyTreeDef, jax.Device, jax.sharding.Sharding, jax.sharding.Mesh)  # equal by value
 THEMSELVES = (types.BuiltinFunctionType, types.CodeType, np.ufunc)
-JIT = type(jax.jit(abs))
+JIT: Any = type(jax.jit(abs))
 SERIALS = {"flax.ids.FlaxId"}  # numbers that a library gives to its objects, and that no answer depends on
 ROOT = __name__.partition(".")[0]
 UNREAD = {  # of a class: what no answer depends on

@@ -122,7 +122,9 @@ def minimize(
     minimizer = Minimizer(f, capacity, max_steps if derivative == "unrolled" else None)
     call = compiled(minimizer)
     if is_traced((params, optimizer, stop, max_steps, onto, args)) or call.captures_tracers:
-        f, hoisted = jax.closure_convert(f, params, *args)  # what f closes over can be differentiated too
+        f, hoisted = jax.closure_convert(
+            functools.partial(f), params, *args
+        )  # what f captures can be differentiated too
         args, call = (*args, *hoisted), dataclasses.replace(minimizer, f=f)
     found = call(params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
     return on_host("minimize", found, capacity)

@@ -25,6 +25,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from gdjax.fingerprint import read
 from gdjax.substitution import does_the_same, substituted
@@ -82,7 +83,7 @@ class Traced:
                 return program.on(arrays, args)(*args)
 
         run.__name__ = run.__qualname__ = name
-        self.jitted = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
+        self.jitted: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
         self.by_entries = False  # whether the entries of captured arrays turned out to be part of the value
 
 
@@ -90,6 +91,8 @@ class Program:
     """A compiled function, as it was when `compiled` looked at it."""
 
     __slots__ = ("arrays", "donate", "function", "key", "traced", "was_traced")
+    key: Any  # of `traced`; both are None where a tracer stands that cannot be replaced
+    traced: Any
 
     def __init__(self, function: Callable, donate: tuple[int, ...]):
         self.function, self.donate, self.was_traced = function, donate, False
@@ -111,10 +114,10 @@ class Program:
 
     @property
     def captures_tracers(self) -> bool:
-        return self.traced is None or any(isinstance(x, jax.core.Tracer) for x in self.arrays)
+        return self.traced is None or any(isinstance(x, Tracer) for x in self.arrays)
 
     def __call__(self, *args: Any) -> Any:
-        if self.traced is None:  # a tracer stands where it cannot be replaced
+        if self.traced is None:
             return self.function(*args)
         return self._do(lambda jitted: jitted, args)
 

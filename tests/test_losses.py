@@ -783,7 +783,7 @@ def build():
 def test_lifts_are_equal_by_value():
     assert build() == build() and hash(build()) == hash(build())
     assert pickle.loads(pickle.dumps(build())) == build()
-    assert programs.compiled(build()) is programs.compiled(build())
+    assert programs.compiled(build()).traced is programs.compiled(build()).traced
     others = [
         dataclasses.replace(build(), penalty=elastic(1e-3, 0.25)),
         dataclasses.replace(build(), weight=None),
