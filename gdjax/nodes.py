@@ -126,6 +126,29 @@ class Recipe:
         bound = inspect.BoundArguments(self.signature, cast(Any, arguments))
         return self.body(*bound.args, **bound.kwargs)
 
+    def fit(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with whole numbers beyond int32, which no array of JAX holds by default, as floats.
+
+        Raises: ValueError for one where a count is meant.
+        """
+
+        def fit_leaf(name: str, x: Any) -> Any:
+            if not isinstance(x, (int, np.integer)) or -(2**31) <= x < 2**31:
+                return x
+            kind = _kind_of(self.signature.parameters[name].annotation)
+            if kind is np.int32:
+                raise ValueError(f"{self.name}: {name} must be below 2**31 = {2**31}, got {x}")
+            return x if kind is None else float(x)
+
+        def fit_argument(name: str, value: Any) -> Any:
+            if isinstance(value, int):
+                return fit_leaf(name, value)
+            if not isinstance(value, (tuple, list, dict)) or name in self.static:
+                return value
+            return jax.tree.map(functools.partial(fit_leaf, name), value, is_leaf=lambda x: isinstance(x, Node))
+
+        return {name: fit_argument(name, value) for name, value in arguments.items()}
+
     def hide(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments as children: numbers stay leaves, all else becomes structure."""
 
@@ -273,7 +296,7 @@ class Optimizer(Node, optax.GradientTransformationExtraArgs):
             return optax.with_extra_args_support(built)
 
         def init(params):
-            return functions().init(params)
+            return _apart(functions().init(params), (params, node))
 
         def update(updates, state, params=None, **extra_args):
             return functions().update(updates, state, params, **extra_args)
@@ -405,7 +428,35 @@ for _kind in (Optimizer, Schedule, Rule, Model):
     register(_kind)
 
 
+def _apart(state: Any, others: Any) -> Any:
+    """A state whose every leaf is in a buffer of its own, none that of another tree, so that it may be donated."""
+    taken = {_buffer(x) for x in jax.tree.leaves(others) if _holds(x)}
+
+    def own(x: Any) -> Any:
+        if not _holds(x):
+            return x
+        if _buffer(x) in taken:
+            x = jnp.array(x, copy=True)
+        taken.add(_buffer(x))
+        return x
+
+    return jax.tree.map(own, state)
+
+
+def _holds(x: Any) -> bool:
+    return isinstance(x, jax.Array) and not isinstance(x, Tracer) and x.size > 0
+
+
+def _buffer(x: jax.Array) -> int:
+    """What tells buffers apart: the address; of an array on many devices the object."""
+    if len(x.devices()) > 1:
+        return id(x)
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return (jax.random.key_data(x) if is_key else x).unsafe_buffer_pointer()
+
+
 def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:
+    arguments = recipe.fit(arguments)
     recipe.check(arguments)
     recipe.call(arguments)  # the body's own checks speak now, not at the first use
     return recipe.kind._make(recipe, recipe.hide(arguments))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from gdjax import tree
 from gdjax.nodes import Rule, rule
 from gdjax.types import Observation, Stop
 
@@ -49,7 +50,7 @@ def patience(evaluations: int, min_delta=0.0):
     def update(state, seen):
         best, waited = state
         improved = seen.value < best - min_delta
-        waited = jnp.where(improved, 0, waited + 1)
+        waited = jnp.where(improved, 0, tree.increment(waited))
         best = jnp.where(improved, seen.value, best).astype(best.dtype)
         return (best, waited.astype(jnp.int32)), _code(waited >= evaluations, Stop.PATIENCE)
 

@@ -168,6 +168,16 @@ def direction(tree: Any) -> Any:
     return jax.tree.map(lambda x: ratio(x * scale, size), tree)
 
 
+def increment(count: Any, made: Any = True, period: Any = 1) -> jax.Array:
+    """count + 1, or count where nothing was made; at its largest value it goes back to where its period began.
+
+    So a counter neither turns negative nor loses its phase; what only grows stays at the largest value.
+    """
+    largest = jnp.iinfo(count.dtype).max
+    step = jnp.where(count < largest, 1, 1 - jnp.asarray(period, count.dtype))
+    return count + jnp.where(made, step, 0).astype(count.dtype)
+
+
 def arithmetic_dtype(*leaves: Any) -> jnp.dtype:
     """The dtype to compute in: that of the leaves together, at least float32."""
     return jnp.result_type(jnp.float32, *(jnp.result_type(leaf) for leaf in leaves))

@@ -135,7 +135,7 @@ class Run:
         name, direction = self.monitored(row)
         sign = 1.0 if direction == "min" else -1.0
         value = (sign * row[name]).astype(last.best_value.dtype)
-        state = state._replace(evaluation=Evaluation(value, state.evaluation.count + 1))
+        state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
         row = row | _rate(state)  # a plateau has heard of the evaluation
         first_loss = jnp.where(last.evaluations == 0, first_loss, last.first_loss).astype(last.first_loss.dtype)
         seen = Observation(

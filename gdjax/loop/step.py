@@ -125,7 +125,7 @@ class Step:
         if self.watch is not None:
             metrics |= self.watch(state, objective, grads, updates, mask)
         state = state._replace(
-            step=state.step + jnp.asarray(answers.updated(opt_state), jnp.int32),
+            step=tree.increment(state.step, answers.updated(opt_state)),
             batches=state.batches + 1,
             params=params,
             model_state=model_state,

@@ -106,6 +106,7 @@ def sophia(
 
         due = state.count % update_interval == 0
         nu, kept = jax.lax.cond(due, renew, lambda *old: old, state.nu, state.hessian_fn_state)
+        count = tree.increment(state.count, period=update_interval)
         return updates, SophiaState(count, new["mu"], nu, kept)
 
     return init, update

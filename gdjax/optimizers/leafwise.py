@@ -103,7 +103,7 @@ def leafwise(
         _check_trees(who, grads, params, needs_params="p" in names or "weight_decay" in numbers)
         for name in like_params:
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
-        count = None if state.count is None else state.count + 1
+        count = None if state.count is None else tree.increment(state.count)
         now: dict[str, Any] = {name: _at(state.count, value) for name, value in numbers.items()}
         now["minus_rate"] = -now["learning_rate"]  # turned once, not leaf by leaf
         step = _step if slots else _short_step  # a rule without a slot is so short that a call would cost more

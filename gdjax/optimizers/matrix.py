@@ -337,7 +337,9 @@ def galore(
         fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
         now = fresh if fresh.count is None else fresh._replace(count=state.count)
         updates, _ = finish.update(structure.unflatten(full), now, params)
-        return updates, GaLoreState(state.count + 1, base_state, structure.unflatten(projectors))
+        return updates, GaLoreState(
+            tree.increment(state.count, period=update_proj_gap), base_state, structure.unflatten(projectors)
+        )
 
     return init, update
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gdjax import tree
 from gdjax.nodes import optimizer
 from gdjax.optimizers.flat import dot, flat_dtype, ravel, unravel
 from gdjax.optimizers.leafwise import _refuse_integers
@@ -68,7 +69,7 @@ def newton(
         dtype = flat_dtype(params)
         p, g = (ravel(x, dtype) for x in (params, grads))
         if not p.size:
-            return grads, state._replace(count=state.count + 1)
+            return grads, state._replace(count=tree.increment(state.count))
 
         def gradient(x):
             return jax.grad(lambda x: given["value_fn"](unravel(x, params)).astype(dtype))(x)
@@ -81,7 +82,7 @@ def newton(
         rate = jnp.asarray(_rate(learning_rate, state.count), dtype)
         updates = unravel(rate * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
-        return updates, NewtonState(state.count + 1, found)
+        return updates, NewtonState(tree.increment(state.count), found)
 
     return with_rate(init, update, learning_rate, linesearch)
 
@@ -202,7 +203,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         del extra_args
         dtype = _checked("gauss_newton", grads, params)
         if not jax.tree.leaves(params):
-            return grads, state._replace(count=state.count + 1)
+            return grads, state._replace(count=tree.increment(state.count))
         r, jacobian, function = _linearized(residuals, params, dtype)
         direction, p = -jnp.linalg.lstsq(jacobian, r)[0], ravel(params, dtype)
         rate = jnp.asarray(_rate(learning_rate, state.count), dtype)
@@ -211,7 +212,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
         given = objective("gauss_newton", params, linesearch is not None, value=value, grad=grad, value_fn=value_fn)
         updates, found = search(unravel(rate * direction, params), state.search, params, **given)
         scale = jnp.linalg.norm(jacobian, axis=0)
-        return updates, GaussNewtonState(state.count + 1, found, _is_nothing(scale * direction, scale * p))
+        return updates, GaussNewtonState(tree.increment(state.count), found, _is_nothing(scale * direction, scale * p))
 
     return with_rate(init, update, learning_rate, linesearch)
 
@@ -263,7 +264,7 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
         del extra_args
         dtype = _checked("levenberg_marquardt", grads, params)
         if not jax.tree.leaves(params):
-            return grads, state._replace(count=state.count + 1)
+            return grads, state._replace(count=tree.increment(state.count))
         r, jacobian, function = _linearized(residuals, params, dtype)
         longest = jnp.maximum(state.scale, jnp.linalg.norm(jacobian, axis=0))
         scale = jnp.where(longest > 0, longest, 1)
@@ -279,7 +280,7 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
         good = (decrease > 0) & (promised > 0)
         factor = jnp.where(good, jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), state.growth)
         new_state = LevenbergMarquardtState(
-            count=state.count + 1,
+            count=tree.increment(state.count),
             scale=longest,
             damping=jnp.clip(state.damping * factor, limits.tiny, limits.max**0.5).astype(dtype),
             growth=jnp.where(good, 2, jnp.minimum(2 * state.growth, 2.0**20)).astype(dtype),

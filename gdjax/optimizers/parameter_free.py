@@ -136,7 +136,7 @@ def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weigh
         if kind == "learning_rate":
             max_dist, divisor = [jnp.where(state.is_init_step, *x) for x in ((first, max_dist), (1, divisor))]
         step = _at(learning_rate, state.count) * max_dist
-        new = DoGState(jnp.asarray(False), state.init_params, max_dist, total, state.count + 1)
+        new = DoGState(jnp.asarray(False), state.init_params, max_dist, total, tree.increment(state.count))
         updates = jax.tree.map(lambda g, p: (-step * tree.ratio(g, divisor)).astype(p.dtype), g, params)
         return updates, tree.cast_like(new, state)
 
@@ -181,7 +181,7 @@ def dowg(learning_rate=1.0, init_estim_sq_dist=None, eps=1e-4, weight_decay=None
         dist = jnp.maximum(state.estim_dist, _distance(params, state.init_params))
         total = jnp.hypot(state.weighted_norm_grads, dist * tree.global_norm(g))
         step, divisor = _at(learning_rate, state.count) * dist, total + eps
-        new = DoWGState(state.init_params, total, dist, state.count + 1)
+        new = DoWGState(state.init_params, total, dist, tree.increment(state.count))
         updates = jax.tree.map(lambda g, p: (-step * tree.ratio(dist * g, divisor)).astype(p.dtype), g, params)
         return updates, tree.cast_like(new, state)
 
@@ -238,7 +238,7 @@ def dadapt_adamw(learning_rate=1.0, betas: Any = (0.9, 0.999), eps=1e-8, estim_l
 
     def update(grads, state, params=None, **extra_args):
         _check("dadapt_adamw", grads, params)
-        t, root = state.count + 1, b2**0.5
+        t, root = tree.increment(state.count), b2**0.5
         c = state.estim_lr * _at(learning_rate, state.count) * jnp.sqrt(1 - b2**t) / (1 - b1**t)
         scaled = jax.tree.map(lambda s, v: _wide(s) / (jnp.sqrt(_wide(v)) + eps), state.grad_sum, state.exp_avg_sq)
         r = root * state.numerator_weighted + (1 - root) * c * _dot(grads, scaled)
@@ -314,7 +314,7 @@ def prodigy(
 
     def update(grads, state, params=None, **extra_args):
         _check("prodigy", grads, params)
-        t, d = state.count + 1, state.estim_lr
+        t, d = tree.increment(state.count), state.estim_lr
         c = d * _at(learning_rate, state.count) * jnp.sqrt(1 - b2**t) / (1 - b1**t)
         come = jax.tree.map(lambda start, p: _wide(start) - _wide(p), state.params0, params)
         m = jax.tree.map(lambda m, g: b1 * _wide(m) + (1 - b1) * d * _wide(g), state.exp_avg, grads)

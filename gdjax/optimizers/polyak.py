@@ -93,7 +93,7 @@ def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="
         step = _at(scaling, state.count) * jnp.where(squared > _TINY * s * s, rate, 0)
         like = grads if params is None else params
         updates = jax.tree.map(lambda g, p: (-step * g).astype(p.dtype), scaled, like)
-        return updates, PolyakState(None if state.count is None else state.count + 1)
+        return updates, PolyakState(None if state.count is None else tree.increment(state.count))
 
     return init, update
 
@@ -145,7 +145,7 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
         model = _Model(barf, gamma, squared, _dot(m, params), _at(learning_rate, state.count), weight_decay, s)
         tau, lb = model.step(state.lb, lower_bound, 1.0, adapt_lower_bound)
         updates = jax.tree.map(lambda m, p: (model.shrink() * _wide(p) - tau * m).astype(p.dtype), scaled, params)
-        new = MomoState(m, barf, gamma, lb, state.count + 1)
+        new = MomoState(m, barf, gamma, lb, tree.increment(state.count))
         return updates, tree.cast_like(new, state)
 
     return Rated(init, update, no_rate)  # the rate is only the longest step
@@ -219,7 +219,7 @@ def momo_adam(
 
     def update(grads, state, params=None, *, value=None, **extra_args):
         _check("momo_adam", grads, params)
-        t = state.count + 1
+        t = tree.increment(state.count)
         barf = b1 * state.barf + (1 - b1) * _value("momo_adam", value)
         m = jax.tree.map(lambda m, g: b1 * _wide(m) + (1 - b1) * _wide(g), state.exp_avg, grads)
         v = jax.tree.map(lambda v, g: b2 * _wide(v) + (1 - b2) * abs_sq(_wide(g)), state.exp_avg_sq, grads)

@@ -26,8 +26,13 @@ class PreconditionedState(NamedTuple):
     leaves: Any  # a tree like the parameters, at each leaf a dict by the equation's symbols
 
 
-def _leaf_by_leaf(who: str, init_leaf: Callable, step_leaf: Callable, learning_rate: Any, weight_decay: Any, mask: Any):
-    """(init, update) from init_leaf(p) -> state and step_leaf(g, count, i, state) -> (direction, state); leaf number i."""
+def _leaf_by_leaf(
+    who: str, init_leaf: Callable, step_leaf: Callable, learning_rate: Any, weight_decay: Any, mask: Any, period: Any
+):
+    """(init, update) from init_leaf(p) -> state and step_leaf(g, count, i, state) -> (direction, state); leaf number i.
+
+    period is how often the preconditioners are refreshed.
+    """
 
     def init(params):
         _refuse_integers(who, params)
@@ -52,7 +57,9 @@ def _leaf_by_leaf(who: str, init_leaf: Callable, step_leaf: Callable, learning_r
 
         done = tree.leafmap(of_leaf, grads, params, numbers, tree.spread_mask(mask, params), state.leaves)
         leaves = structure.unflatten([new for _, new in done])
-        return structure.unflatten([u for u, _ in done]), PreconditionedState(state.count + 1, leaves)
+        return structure.unflatten([u for u, _ in done]), PreconditionedState(
+            tree.increment(state.count, period=period), leaves
+        )
 
     return init, update
 
@@ -128,7 +135,7 @@ def shampoo(
         mu = momentum * state["mu"] + d
         return mu.reshape(shape), {"H": H, "roots": roots, "mu": mu, "unit": unit, "roots_unit": roots_unit}
 
-    return _leaf_by_leaf("shampoo", init_leaf, step_leaf, learning_rate, weight_decay, mask)
+    return _leaf_by_leaf("shampoo", init_leaf, step_leaf, learning_rate, weight_decay, mask, update_interval)
 
 
 def _unit(g: jax.Array, unit: jax.Array) -> jax.Array:
@@ -232,7 +239,7 @@ def soap(
         Q, nu = jax.lax.switch(due, [start, turn, lambda: (same, nu)])
         return jnp.where(first, 0, d), {"L": L, "Q": Q, "mu": mu, "nu": nu}
 
-    return _leaf_by_leaf("soap", init_leaf, step_leaf, learning_rate, weight_decay, mask)
+    return _leaf_by_leaf("soap", init_leaf, step_leaf, learning_rate, weight_decay, mask, precondition_frequency)
 
 
 @optimizer(
@@ -298,7 +305,7 @@ def kron(
         shape, g = g.shape, jnp.atleast_1d(g)
         if not g.size:
             return g.reshape(shape), state
-        t = (count + 1).astype(jnp.finfo(g.dtype).dtype)
+        t = count.astype(jnp.finfo(g.dtype).dtype) + 1
         mu = b1 * state["mu"] + (1 - b1) * g
         h = mu / (1 - b1**t)
         noise = jax.random.normal(jax.random.fold_in(jax.random.fold_in(as_key(key), count), i), g.shape, g.dtype)
@@ -310,7 +317,7 @@ def kron(
         d = tree.shorten(d, max_rms * d.size**0.5)
         return d.reshape(shape), {"Q": Q, "mu": mu}
 
-    return _leaf_by_leaf("kron", init_leaf, step_leaf, learning_rate, weight_decay, mask)
+    return _leaf_by_leaf("kron", init_leaf, step_leaf, learning_rate, weight_decay, mask, update_interval)
 
 
 def _factor(q: jax.Array, x: jax.Array, axis: int, adjoint: bool = False) -> jax.Array:

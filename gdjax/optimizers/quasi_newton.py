@@ -75,7 +75,8 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
         )
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
-        return updates, state._replace(count=state.count + 1, linesearch=found)
+        count = tree.increment(state.count, period=state.products.shape[-1])
+        return updates, state._replace(count=count, linesearch=found)
 
     return with_rate(init, update, learning_rate, linesearch)
 
@@ -186,7 +187,7 @@ def bfgs(learning_rate=None, linesearch=zoom(curv_rtol=0.5)):  # noqa: B008
         direction = jnp.where(usable, dot(inverse, g), _first(g) * g)
         updates = unravel(-_rate(learning_rate, state.count) * direction, params)
         updates, found = search(updates, state.linesearch, params, **given)
-        return updates, BFGSState(state.count + 1, p, g, inverse, pairs.astype(jnp.int32), found)
+        return updates, BFGSState(tree.increment(state.count), p, g, inverse, pairs.astype(jnp.int32), found)
 
     return with_rate(init, update, learning_rate, linesearch)
 
@@ -265,7 +266,7 @@ def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linese
         updates, found = search(updates, state.linesearch, params, **given)
         dd = dot(direction, direction)
         length = dot(ravel(updates, g.dtype), direction) / jnp.where(dd > 0, dd, 1)
-        return updates, NonlinearCGState(state.count + 1, g, direction, length.astype(g.dtype), found)
+        return updates, NonlinearCGState(tree.increment(state.count), g, direction, length.astype(g.dtype), found)
 
     return with_rate(init, update, learning_rate, linesearch)
 

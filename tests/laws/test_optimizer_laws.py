@@ -287,6 +287,51 @@ def without_keys(tree):
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
 
 
+@law("donated")
+def test_a_fresh_state_may_be_donated(name):
+    """Every leaf has a buffer of its own, none of the parameters' and none of the optimizer's."""
+    node, params = ALL[name]().settle(), params_like()
+    leaves = jax.tree.leaves((without_keys(node.init(params)), params, without_keys(node)))
+    places = [x.unsafe_buffer_pointer() for x in leaves if x.size]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("name", ["noisy_sgd", "momo", "accumulate"])
+def test_a_donated_state_leaves_the_optimizer_whole(name):
+    node, params = ALL[name]().settle(), params_like()
+    donating = jax.jit(update, donate_argnums=2)
+    first = [jax.block_until_ready(donating(node, params, node.init(params), params))[0] for _ in range(2)]
+    chex.assert_trees_all_equal(*first)
+
+
+@law("counters")
+def test_no_counter_turns_negative(name):
+    """At 2^31 - 1 a counter stays, or goes back by whole periods; the next update is as finite as any."""
+    node, params = ALL[name]().settle(), params_like()
+    grads = grads_at(params)
+    state = STEP(node, params, node.init(params), grads, 0)[1]
+    is_counter = lambda x: x.dtype == jnp.int32 and x.ndim == 0  # noqa: E731
+    late = jax.tree.map(lambda x: jnp.full_like(x, 2**31 - 1) if is_counter(x) else x, state)
+    for _ in range(2):
+        new, late = STEP(node, params, late, grads, 1)
+        assert all(np.all(x >= 0) for x in jax.tree.leaves(without_keys(late)) if is_counter(x))
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(new))
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "ademamix", "muon", "soap", "dadapt_adamw"])
+def test_the_step_after_the_last_count_is_that_of_any_late_count(name):
+    node, params = ALL[name]().settle(), params_like()
+    grads = grads_at(params)
+    state = STEP(node, params, node.init(params), grads, 0)[1]
+
+    def at(count):
+        is_counter = lambda x: x.dtype == jnp.int32 and x.ndim == 0  # noqa: E731
+        late = jax.tree.map(lambda x: jnp.full_like(x, count) if is_counter(x) else x, state)
+        return STEP(node, params, late, grads, 1)[0]
+
+    chex.assert_trees_all_close(at(2**31 - 1), at(10**9 + 7), rtol=1e-6)
+
+
 @law("vmap", rated(PLAIN))
 def test_vmap_over_stacked_optimizers_is_a_loop(name):
     nodes = [PLAIN[name]().replace(learning_rate=rate).settle() for rate in (0.001, 0.01, 0.1)]

@@ -50,7 +50,7 @@ def accumulate(inner, every: int):
 
     def update(grads, state, params=None, **extra_args):
         tree.check_like("accumulate", "grads", grads, "the state's acc_grads", state.acc_grads)
-        number = state.mini_step + 1
+        number = tree.increment(state.mini_step)
         sums = jax.tree.map(lambda a, g: a + g.astype(a.dtype), state.acc_grads, grads)
         mean = jax.tree.map(lambda a: a / number.astype(jnp.finfo(a.dtype).dtype), sums)
         extra_args = {**extra_args, **({"grad": mean} if "grad" in extra_args else {})}
@@ -65,7 +65,7 @@ def accumulate(inner, every: int):
 
         full = number >= (every(state.gradient_step) if callable(every) else every)
         updates, inner_state = jax.lax.cond(full, take, wait, mean, state.inner_opt_state)
-        made = state.gradient_step + full.astype(jnp.int32)
+        made = tree.increment(state.gradient_step, full)
         left = jax.tree.map(lambda a: jnp.where(full, 0, a), sums)
         return updates, AccumulateState(jnp.where(full, 0, number), made, left, inner_state)
 

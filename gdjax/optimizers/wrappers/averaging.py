@@ -86,7 +86,7 @@ def average(inner, decay=0.999, debias=True):
         weight = keep * state.debias + (1 - keep)
         share = (1 - keep) / jnp.where(weight > 0, weight, 1)
         new = AverageState(
-            state.count + jnp.asarray(made, jnp.int32),
+            tree.increment(state.count, made),
             _with_present(state.ema, state.share, params),
             answers.if_updated(made, weight, state.debias),
             answers.if_updated(made, share, jnp.zeros_like(share)),
@@ -135,9 +135,9 @@ def tail_average(inner, start: int = 0, every: int = 1):
         _need("tail_average", params)
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         made = answers.updated(inner_state)
-        count = state.count + jnp.asarray(made, jnp.int32)
+        count = tree.increment(state.count, made, every)
         taken = (count > start) & ((count - start) % every == 0) & made
-        averaged = state.averaged + taken.astype(jnp.int32)
+        averaged = tree.increment(state.averaged, taken)
         share = jnp.where(taken, 1 / jnp.maximum(averaged, 1), 0).astype(state.share.dtype)
         mean = _with_present(state.mean, state.share, params)
         return updates, TailState(count, mean, averaged, share, inner_state)
@@ -183,7 +183,7 @@ def lookahead(inner, sync_period: int = 6, slow_step_size=0.5, reset_state=False
         _need("lookahead", params)
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         made = answers.updated(inner_state)
-        count = state.count + jnp.asarray(made, jnp.int32)
+        count = tree.increment(state.count, made, sync_period)
         meets = (count % sync_period == 0) & made
 
         def move(slow, p, u):

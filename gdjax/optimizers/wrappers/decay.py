@@ -55,7 +55,7 @@ def decay_weights(inner, weight_decay, mask: Any = None):
         leaves, structure = jax.tree.flatten(updates)
         decays = jax.tree.leaves(tree.spread_mask(mask, params))
         decayed = structure.unflatten(map(decay, leaves, jax.tree.leaves(params), decays, rates))
-        new = DecayState(state.count + jnp.asarray(made, jnp.int32), inner_state)
+        new = DecayState(tree.increment(state.count, made), inner_state)
         return decayed, new
 
     return init, update

@@ -48,7 +48,7 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
         is_finite = jnp.all(
             jnp.stack([jnp.ones((), bool), *(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))])
         )
-        count = jnp.where(is_finite, 0, state.notfinite_count + 1)
+        count = jnp.where(is_finite, 0, tree.increment(state.notfinite_count))
         taken = is_finite if max_consecutive is None else is_finite | (count > max_consecutive)
         like = grads if params is None else params
 
@@ -60,7 +60,9 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
             return jax.tree.map(jnp.zeros_like, like), state.inner
 
         updates, inner_state = jax.lax.cond(taken, take, skip, grads)
-        return updates, SkipState(count, is_finite, state.total_notfinite + ~is_finite, taken, inner_state)
+        return updates, SkipState(
+            count, is_finite, tree.increment(state.total_notfinite, ~is_finite), taken, inner_state
+        )
 
     return init, update
 

@@ -60,7 +60,7 @@ def add_noise(inner, eta, gamma, key: Key = 0):
         return AddNoiseState(jnp.zeros((), jnp.int32), as_key(key), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        count = state.count + 1
+        count = tree.increment(state.count)
         deviation = jnp.sqrt(eta / count**gamma)
         next_key, now = jax.random.split(state.rng_key)
         leaves, structure = jax.tree.flatten(grads)

@@ -68,7 +68,7 @@ def mechanize(base_optimizer, weight_decay=1e-2, eps=1e-8, s_init=1e-6, num_beta
 
         updates = jax.tree.map(of_leaf, params, x0, delta, u)
         made, before = answers.updated(base_state), state._replace(base_optimizer_state=base_state)
-        new = tree.cast_like(MechanicState(base_state, state.count + 1, r, m, v, s, x0), before)
+        new = tree.cast_like(MechanicState(base_state, tree.increment(state.count), r, m, v, s, x0), before)
         return answers.if_updated(made, updates, 0), answers.if_updated(made, new, before)
 
     return Rated(init, update, no_rate)  # the scale is learned

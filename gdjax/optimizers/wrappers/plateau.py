@@ -66,7 +66,7 @@ def reduce_on_plateau(inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0
         waiting = state.cooldown_count > 0
         idle = improved | waiting | jnp.isnan(value)
         count = jnp.where(
-            idle, jnp.where(jnp.isnan(value) & ~improved, state.plateau_count, 0), state.plateau_count + 1
+            idle, jnp.where(jnp.isnan(value) & ~improved, state.plateau_count, 0), tree.increment(state.plateau_count)
         )
         drop = count >= patience
         return state._replace(

@@ -148,7 +148,7 @@ def stochastic_rounding(inner, key: Key = 0):
             else u
             for i, (p, u) in enumerate(zip(leaves, structure.flatten_up_to(fine), strict=True))
         ]
-        return structure.unflatten(updates), RoundingState(state.count + 1, inner_state)
+        return structure.unflatten(updates), RoundingState(tree.increment(state.count), inner_state)
 
     return init, update
 

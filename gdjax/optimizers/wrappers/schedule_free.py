@@ -86,7 +86,7 @@ def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, st
         structure, before = jax.tree.structure(params), state._replace(base_optimizer_state=base_state)
         new = before._replace(
             weight_sum=weight_sum.astype(state.weight_sum.dtype),
-            step_count=state.step_count + 1,
+            step_count=tree.increment(state.step_count),
             max_lr=max_lr,
             z=structure.unflatten([z for _, z in done]),
         )

@@ -123,7 +123,7 @@ def looksam(inner, rho=0.05, alpha=0.7, period: int = 5):
 
         fed, across = jax.lax.cond(state.count % period == 0, look, recall, grads, state.across)
         updates, inner_state = inner.update(fed, state.inner, params, **extra_args)
-        return updates, LookSamState(state.count + 1, across, inner_state)
+        return updates, LookSamState(tree.increment(state.count, period=period), across, inner_state)
 
     return init, update
 

@@ -78,7 +78,7 @@ def stacked(inner):
                     updates[i] -= decay * beside[i]
             for name, stacks in slots.items():
                 stacks.append(new.slots[name])
-        count = None if state.count is None else state.count + 1
+        count = None if state.count is None else tree.increment(state.count)
         return structure.unflatten(updates), OptState(count, slots)
 
     return Rated(init, update, pair.rate_at)
