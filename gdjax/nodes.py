@@ -436,8 +436,9 @@ def _apart(state: Any, others: Any) -> Any:
         if not _holds(x):
             return x
         if _buffer(x) in taken:
-            x = jnp.array(x, copy=True)
-        taken.add(_buffer(x))
+            x = jnp.array(x, copy=True)  # while a program is traced that is no array yet, and has no buffer
+        if _holds(x):
+            taken.add(_buffer(x))
         return x
 
     return jax.tree.map(own, state)
@@ -451,8 +452,10 @@ def _buffer(x: jax.Array) -> int:
     """What tells buffers apart: the address; of an array on many devices the object."""
     if len(x.devices()) > 1:
         return id(x)
-    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return (jax.random.key_data(x) if is_key else x).unsafe_buffer_pointer()
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        with jax.ensure_compile_time_eval():
+            x = jax.random.key_data(x)
+    return x.unsafe_buffer_pointer()
 
 
 def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:

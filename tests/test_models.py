@@ -358,6 +358,14 @@ def test_orthogonal_weights_are_orthogonal(i):
     np.testing.assert_allclose(gram, 4 * np.eye(min(w.shape)), atol=1e-5)
 
 
+def test_orthogonal_weights_in_16_bits_are_orthogonal_to_rounding():
+    for dtype in (jnp.bfloat16, jnp.float16):
+        w = orthogonal(2.0)(jnp.asarray(NOISE[:6, :4], dtype))
+        assert w.dtype == dtype
+        w = np.asarray(w.astype(jnp.float32))
+        np.testing.assert_allclose(w.T @ w, 4 * np.eye(4), atol=0.1)
+
+
 def test_orthogonal_weights_prefer_no_direction():
     w = jax.jit(jax.vmap(orthogonal()))(NOISE[:40].reshape(-1, 2, 2))
     angle = np.arctan2(w[:, 1, 0], w[:, 0, 0])

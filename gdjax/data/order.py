@@ -105,7 +105,7 @@ def _words(key: jax.Array, count: int) -> jax.Array:
 
 
 def _remainder(words: jax.Array, num_rows: jax.Array | int) -> jax.Array:
-    """words mod n, int32; no value is likelier than another by more than the factor 1 + n / 2^32."""
+    """words mod n, int32; no value is likelier than another by more than the factor 1 + 1/q, q = floor(2^32 / n)."""
     return (words % jnp.asarray(num_rows, jnp.uint32)).astype(jnp.int32)
 
 

@@ -255,9 +255,10 @@ def orthogonal(gain=1.0):
     def rotate(noise):
         matrix = noise.reshape(-1, noise.shape[-1] if noise.ndim > 1 else 1)
         is_wide = matrix.shape[0] < matrix.shape[1]
+        matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # in 16 bits there is no decomposition
         q, r = jnp.linalg.qr(matrix.T if is_wide else matrix)
         q = q * jnp.where(jnp.diagonal(r) < 0, -1, 1)
-        return gain * (q.T if is_wide else q).reshape(noise.shape)
+        return (gain * (q.T if is_wide else q)).reshape(noise.shape).astype(noise.dtype)
 
     return rotate
 

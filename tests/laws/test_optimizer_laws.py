@@ -287,6 +287,31 @@ def without_keys(tree):
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
 
 
+ODD_TREES = [
+    jnp.arange(1.0, 7.0).reshape(3, 2),
+    {
+        "a": [None, {"w": jnp.ones((2, 2)), "b": (None, jnp.ones(3))}],
+        "e": (),
+        "f": jnp.zeros((0, 3)),
+        "g": jnp.zeros(0),
+    },
+]
+
+
+@law("odd trees")
+def test_bare_arrays_empty_leaves_and_deep_trees_are_parameters(name):
+    """Updates and state keep structure, shapes and dtypes."""
+    node = (
+        ALL[name]() if name != "freeze" else gd.freeze(gd.adam(0.01), lambda p: jax.tree.map(lambda x: x.ndim == 1, p))
+    )
+    node = node.settle()
+    for params in ODD_TREES:
+        state = jax.eval_shape(node.init, params)
+        updates, new = jax.eval_shape(lambda s, p: update(node, p, s, p), state, params)
+        chex.assert_trees_all_equal_shapes_and_dtypes(updates, params)
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+
+
 @law("donated")
 def test_a_fresh_state_may_be_donated(name):
     """Every leaf has a buffer of its own, none of the parameters' and none of the optimizer's."""

@@ -290,7 +290,12 @@ def _filled(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
 
 
 def _update(inner: Optimizer, grads: Any, state: Any, params: Any, mine: Sequence[bool], extra_args: dict) -> tuple:
-    """The inner update on its own leaves; the extra arguments that are about parameters are cut down alike."""
+    """The inner update on its own leaves; the extra arguments that are about parameters are cut down alike.
+
+    Of a bare array that is not its own nothing would be left, not even a tree.
+    """
+    if not any(mine) and _part(grads, mine) is None:
+        return None, state
     own = dict(extra_args)
     if own.get("grad") is not None and len(jax.tree.leaves(own["grad"])) == len(mine):
         own["grad"] = _part(own["grad"], mine)
