@@ -157,6 +157,7 @@ def test_a_table_with_words_for_classes(place):
             "adamw(in_epochs(cosine(0.001, 3), 8), weight_decay=1)",
         ),
         (["--schedule", "cyclic(0.0001, step_size=4)"], "adamw(cyclic(0.0001, 0.001, 4), weight_decay=1)"),
+        (["--optimizer", "accumulate(adam, 4)", "--schedule", "cosine"], "accumulate(adam(cosine(0.001, 6)), 4)"),
         (["--optimizer", "reduce_on_plateau(adam, patience=3)"], "reduce_on_plateau(adam(0.001), patience=3)"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -35,14 +36,15 @@ class OptimizerRequest:
     clip: float | None
 
     def build(self, total_steps: int, steps_per_epoch: int) -> Optimizer:
-        """The optimizer, with decay and clipping around it.
+        """The optimizer, with decay and clipping around it; steps are batches, of which an update may take several.
 
         Raises: SpecError, in one line, for a bad spec or a rate given twice.
         """
         rates: list[str] = []  # of the optimizers named without a rate, to see that the options are used
-        built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
-        if not isinstance(built, Optimizer):
-            raise SpecError(f"--optimizer must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+        built = self._parsed(rates, total_steps, steps_per_epoch)
+        batches = _batches_per_update(built)
+        if batches > 1 and self.schedule is not None:  # which is read at the updates
+            built = self._parsed(rates, math.ceil(total_steps / batches), steps_per_epoch / batches)
         for name, given in (("--learning-rate", self.learning_rate), ("--schedule", self.schedule)):
             if given is not None and not rates:
                 raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by {name}")
@@ -52,7 +54,13 @@ class OptimizerRequest:
             built = decay_weights(built, self.weight_decay, mask=weights)
         return built if self.clip is None else clip_by_global_norm(built, self.clip)
 
-    def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: int) -> dict[str, Callable]:
+    def _parsed(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
+        built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
+        if not isinstance(built, Optimizer):
+            raise SpecError(f"--optimizer must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+        return built
+
+    def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> dict[str, Callable]:
         def with_rate(name: str) -> Callable[..., Optimizer]:
             @functools.wraps(OPTIMIZERS[name])
             def make(*args: Any, **kwargs: Any) -> Optimizer:
@@ -67,7 +75,7 @@ class OptimizerRequest:
         schedules = {name: factory for name, factory in SCHEDULES.items() if name != "in_epochs"}
         return {**schedules, **PARTS, **WRAPPERS, **{name: with_rate(name) for name in OPTIMIZERS}}
 
-    def _rate(self, name: str, total_steps: int, steps_per_epoch: int) -> float | Schedule:
+    def _rate(self, name: str, total_steps: int, steps_per_epoch: float) -> float | Schedule:
         rate = default_rate(name) if self.learning_rate is None else self.learning_rate
         if self.schedule is None:
             return rate
@@ -80,6 +88,12 @@ class OptimizerRequest:
         if self.learning_rate is not None and not used:
             raise SpecError(f"the rate is given twice: in {self.schedule!r} and by --learning-rate")
         return in_epochs(schedule, steps_per_epoch) if by_epoch else schedule
+
+
+def _batches_per_update(node: Optimizer) -> int:
+    """The product of what the accumulations of an optimizer take; a schedule of theirs counts as 1."""
+    taken = [each.arguments["every"] for each in node.walk() if each.recipe.name == "accumulate"]
+    return math.prod(int(every) for every in taken if not callable(every))
 
 
 def default_rate(name: str) -> Any:
