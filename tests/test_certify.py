@@ -1,23 +1,28 @@
 """The certificates: what they measure, that wrong rules are red, and every optimizer's own against its references."""
 
 import contextlib
+import functools
 import io
 import itertools
 import json
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gdjax as gd
-from gdjax.certify import ORACLES, certify, closed_loop, references
-from gdjax.certify.certificate import Row, _against_torch, _in_double, answers, certificate
+from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapped, wrapper_certificate
+from gdjax.certify.certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
 from gdjax.certify.examples import EXAMPLES, examples
-from gdjax.certify.measure import difference
+from gdjax.certify.measure import descent_lost, difference
+from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
 from gdjax.certify.own import as_judged
+from gdjax.certify.row import below_double_limit
 from gdjax.certify.suite import CASES, SHAPES, record
 from gdjax.certify.torch_twins import TWINS
+from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
 from gdjax.cli import main as entry
 
 STEPS = 40
@@ -38,11 +43,73 @@ def test_the_plainest_call_equals_its_oracle_and_optax(name):
         assert references.optax_reference(ours) is None or defect in references.NOT_RUN
 
 
+def reaches_what_the_plainest_does_not(name, i):
+    """Calls whose rule is another one, not only other numbers."""
+    arguments = examples(name)[i].arguments
+    return name == "nonlinear_cg" or bool(np.max(arguments.get("eps_root") or 0))
+
+
+REACHING = {call: place for call, place in OTHER_CALLS.items() if reaches_what_the_plainest_does_not(*place)}
+
+
+@pytest.mark.parametrize("call", REACHING)
+def test_another_rule_of_the_same_name_equals_its_oracle(call):
+    name, i = REACHING[call]
+    assert all(row.passed for row in _in_double(examples(name)[i], FEW, "float64", ("oracle",)))
+
+
 @pytest.mark.skipif("CERTIFY_ALL" not in os.environ, reason="minutes: `gdjax certify` does it, or CERTIFY_ALL=1")
 @pytest.mark.parametrize("call", OTHER_CALLS)
 def test_every_other_call_equals_its_oracle_and_optax(call):
     name, i = OTHER_CALLS[call]
     assert all(row.passed for row in _in_double(examples(name)[i], FEW, "float64"))
+
+
+@pytest.mark.parametrize("name", WRAPPER_EXAMPLES)
+def test_a_wrapper_equals_its_oracle(name):
+    """On a path of its own: updates, parameters, what it evaluates, counters."""
+    for ours in WRAPPER_EXAMPLES[name]():
+        rows = list(wrapper_certificate.in_double(ours, 2 * FEW, "float64", ("oracle",)))
+        assert len(rows) == 1 and rows[0].passed and rows[0].limit is not None, rows
+
+
+SMALL_MISTAKES = {  # a wrapper, and arguments of its oracle that are another wrapper's by a little
+    "average": {"decay": 0.9 + 1e-9},
+    "tail_average": {"start": 4},
+    "lookahead": {"slow_step_size": 0.3 + 1e-9},
+    "decay_weights": {"weight_decay": 0.1 + 1e-9},
+    "accumulate": {"every": 2},
+    "sam": {"rho": 0.5 + 1e-8},
+}
+
+
+@pytest.mark.parametrize("name", SMALL_MISTAKES)
+def test_a_wrapper_that_is_wrong_by_a_little_is_red(name):
+    ours = WRAPPER_EXAMPLES[name]()[0]
+    recording = wrapper_certificate.fed_to(ours, 2 * FEW, "float64")
+    with jax.enable_x64(True):
+        truth = wrapped.oracle_path(ours.replace(**SMALL_MISTAKES[name]), recording)
+        row = wrapper_certificate._row(ours, wrapped.path_of(ours, recording), truth, "oracle", "float64")
+    assert not row.passed and row.parted is not None
+
+
+@pytest.mark.parametrize("name", wrapper_certificate.PRECISE)
+def test_sixteen_bits_follow_the_path_that_is_not_rounded(name):
+    (ours,) = WRAPPER_EXAMPLES[name]()
+    assert wrapper_certificate._in_sixteen_bits(ours, 2 * FEW).passed
+    assert not wrapper_certificate._in_sixteen_bits(gd.stacked(gd.sgd(0.001)), 2 * FEW, name).passed
+
+
+def test_chance_rounds_to_a_neighbor_and_is_right_on_average():
+    (ours,) = WRAPPER_EXAMPLES["stochastic_rounding"]()
+    assert all(row.passed for row in rounding.rows(ours))
+    target, landed = rounding.draws(ours)
+    down, up = rounding._neighbors(target)
+    part = (target - down) / (up - down)
+    wrong = {"nearest": np.round(part), "towards zero": (np.sign(target) < 0), "a coin": np.arange(200)[:, None] % 2}
+    for goes_up in wrong.values():
+        moved = np.broadcast_to(np.where(goes_up, up, down), landed.shape)
+        assert max(map(abs, rounding.biases(target, moved))) > 2 * rounding.ERRORS
 
 
 @pytest.mark.parametrize("key", references.PARTS_FROM_OPTAX, ids=str)
@@ -68,6 +135,9 @@ def test_methods_that_search_reach_the_minimum(name):
 def test_the_tables_of_certificates_name_optimizers():
     assert set(EXAMPLES) <= set(gd.OPTIMIZERS) and {*ORACLES, *closed_loop.METHODS} >= set(gd.OPTIMIZERS)
     assert {*references.REAL_ONLY, *TWINS} <= set(gd.OPTIMIZERS)
+    assert {*WRAPPER_EXAMPLES, *closed_loop.METHODS} >= set(gd.WRAPPERS) and set(WRAPPER_ORACLES) == set(
+        WRAPPER_EXAMPLES
+    )
     texts = [repr(call) for name in gd.OPTIMIZERS for call in examples(name)]
     defects = [key if isinstance(key, str) else key[0] for key in references.PARTS_FROM_OPTAX]
     assert all(any(text.startswith(start) for text in texts) for start in [*references.LIMITS, *defects])
@@ -171,6 +241,55 @@ def test_below_double_precision_the_measure_is_the_distance_from_the_truth():
     assert all(row.passed and row.limit is not None for row in rows.values())
 
 
+def test_below_double_precision_optax_gives_the_limit_or_none_is_given():
+    """At most four times its distance from the truth, at least 64 ulp, and nothing that a wrong rule would pass."""
+    assert below_double_limit(1e-4, "float32")[0] == 4e-4
+    assert below_double_limit(0.0, "float32")[0] == 64 * 2.0**-23 and below_double_limit(0.0, "bfloat16")[0] == 0.5
+    for its in (0.3, 1e36, np.inf, np.nan):
+        limit, note = below_double_limit(its, "float32")
+        assert limit is None and note.startswith("not comparable")
+    assert below_double_limit(None, "float32")[0] is None
+
+
+def adam_times(factor):
+    """Adam whose steps are a little too long."""
+    recipe = gd.adam.recipe
+
+    @functools.wraps(recipe.body)
+    def adam(*args, **kwargs):
+        init, update = recipe.body(*args, **kwargs)
+
+        def longer(*args, **kwargs):
+            updates, state = update(*args, **kwargs)
+            return jax.tree.map(lambda u: (factor * u).astype(u.dtype), updates), state
+
+        return init, longer
+
+    return gd.optimizer(adam)(0.01)
+
+
+def test_a_step_that_is_a_little_too_long_is_red_in_its_dtype():
+    """By ten limits or more, and within a tenth of what a limit a hundred times as large would let through."""
+    assert [row.passed for row in _in_double(adam_times(1 + 2e-11), FEW, "float64")] == [False, False]
+    assert [row.passed for row in _below_double(adam_times(1 + 2e-4), FEW, "float32")] == [False]
+    assert [row.passed for row in _below_double(gd.adam(0.01), FEW, "float32")] == [True]
+
+
+def test_where_nothing_else_can_be_compared_both_are_finite_and_descend():
+    grads = {"a": np.ones((len(CASES), 5, 2)), "b": np.ones((len(CASES), 5))}
+    truth = jax.tree.map(lambda g: -g, grads)
+    assert descent_lost(jax.tree.map(lambda g: -3 * g, grads), truth, grads).relative == pytest.approx(0, abs=1e-12)
+    assert descent_lost(grads, truth, grads).relative == pytest.approx(2)
+    broken = {"a": truth["a"].copy(), "b": truth["b"]}
+    broken["a"][1, 3, 0] = np.inf
+    lost = descent_lost(broken, truth, grads)
+    assert lost.relative == np.inf and lost.parted == ("ravine", 3, "all leaves")
+    assert descent_lost(broken, truth, grads, ("ravine",)).relative == pytest.approx(0, abs=1e-12)
+    assert descent_lost(truth, broken, grads).relative == pytest.approx(0, abs=1e-12)  # where the truth is not finite
+    rows = list(_below_double(examples("prodigy")[0], FEW, "bfloat16"))
+    assert [row.limit for row in rows] == [None, 0.5] and rows[1].passed
+
+
 @pytest.mark.parametrize("name", TWINS)
 def test_torch_is_the_same_by_its_recipe(name):
     pytest.importorskip("torch")
@@ -218,7 +337,7 @@ def test_the_command_prints_and_writes(place):
     assert len(written["rows"]) == len(list(certificate("sgd", STEPS)))
     assert {row["dtype"] for row in written["rows"]} == {"float64", "float32", "bfloat16", "complex128"}
     assert all(row["passed"] for row in written["rows"]) and written["optax"]
-    table = (place / "certificates" / "certificates.md").read_text().splitlines()
+    table = (place / "certificates" / "certificates.md").read_text().split("\n\n")[1].splitlines()
     assert len(table) == len(written["rows"]) + 2 and all(line.count("|") == 9 for line in table)
 
 
@@ -233,7 +352,7 @@ def test_the_command_judges_a_rule_of_ones_own(place):
 
 MISTAKES = {
     "an unknown name": (["adamm"], "did you mean 'adam'?"),
-    "a call": (["adam(0.1)"], "must be the bare name of an optimizer"),
+    "a call": (["adam(0.1)"], "must be the bare name of an optimizer or a wrapper"),
     "no reference": (["mine.py:good"], "belong together"),
     "nothing to judge": (["adam", "--against", "adam"], "belong together"),
     "no file": (["none.py:good", "--against", "adam"], "no file none.py"),

@@ -1,15 +1,18 @@
-"""Certificates: each optimizer against Optax, its paper's oracle and torch, all fed the same recorded sequences.
+"""Certificates: each optimizer and wrapper against Optax, its paper's oracle and torch, fed the same recorded sequences.
 
 suite.py         the recordings: parameters, gradients and values of nine cases on one tree, 1,000 steps each
 oracles/         what each optimizer must equal: plain NumPy float64, written from the papers
-examples.py      the calls of each optimizer that are certified
-references.py    Optax's twin of a call, and how near each must come
+examples.py      the calls of each optimizer that are certified;      wrapper_examples.py     of each wrapper
+references.py    Optax's twin of a call, and how near each must come;  wrapper_references.py   of each wrapper
 measure.py       two optimizers on one recording, and where they part
-certificate.py   the rows of an optimizer;  report.py  the rows as table, Markdown and JSON
+wrapped.py       two wrappers on one recording, each on its own path
+closed_loop.py   what searches is run to its end
+certificate.py   the rows of an optimizer;                             wrapper_certificate.py  of each wrapper
+row.py           a row;  report.py  the rows as table, Markdown and JSON
 """
 
-from gdjax.certify.certificate import DTYPES as DTYPES
-from gdjax.certify.certificate import Row as Row
 from gdjax.certify.certificate import certificate as certificate
 from gdjax.certify.certificate import certify as certify
 from gdjax.certify.oracles import ORACLES as ORACLES
+from gdjax.certify.row import DTYPES as DTYPES
+from gdjax.certify.row import Row as Row

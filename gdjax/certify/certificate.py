@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gdjax.certify import closed_loop, references
+from gdjax.certify import closed_loop, references, wrapper_certificate
 from gdjax.certify.examples import examples
-from gdjax.certify.measure import Difference, difference, oracle_updates, updates_of
+from gdjax.certify.measure import Difference, descent_lost, difference, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES
+from gdjax.certify.row import DESCENT, DTYPES, Row, below_double_limit
 from gdjax.certify.suite import STEPS, record
 from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
+from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
 from gdjax.nodes import Optimizer, as_optimizer
-
-DTYPES = ("float64", "float32", "bfloat16")
-TIMES_OPTAX = 4.0  # below double precision ours may be this much further from the truth than Optax is, by luck
-
-
-class Row(NamedTuple):
-    """One comparison. `limit` is relative; None where the figure is shown and not judged."""
-
-    optimizer: str
-    reference: str
-    dtype: str
-    relative: float
-    ulp: float
-    parted: tuple[str, int, str] | None  # (case, step, leaf) of the first difference above the limit
-    limit: float | None
-    note: str
-
-    @property
-    def passed(self) -> bool:
-        return self.limit is None or self.relative <= self.limit
 
 
 def certify(
@@ -72,10 +54,11 @@ def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any], name: str
 
 
 def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
-    """All rows of an optimizer: every example in double precision, the first also in the others."""
-    for call, reference, distance in closed_loop.minima(name) if name in closed_loop.METHODS else ():
-        note = "how far above the least value it ends" if reference == "minimum" else "between the values reached"
+    """All rows of an optimizer or a wrapper: every example in double precision, the first also in the others."""
+    for call, reference, distance, note in closed_loop.rows(name):
         yield Row(call, reference, "float64", distance, float("nan"), None, closed_loop.LIMIT, note)
+    if name in WRAPPER_EXAMPLES:
+        yield from wrapper_certificate.rows(name, steps)
     if name not in ORACLES:
         return
     calls = examples(name)
@@ -130,18 +113,22 @@ def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, ste
 def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
     """Nearness to the oracle, which computes in float64 from the same rounded gradients: as near as Optax comes.
 
-    Each has its own truth: our hyperparameters are numbers of the dtype's width, Optax's are Python's.
+    Each has its own truth: our hyperparameters are numbers of the dtype's width, Optax's are Python's. Where Optax gives
+    no measure, or none below 1, the distance is shown and not judged: there both must stay finite and descend alike.
     """
-    oracle, twin = ORACLES[ours.recipe.name], references.optax_reference(ours)
-    limit, note, own = None, "", ours.recipe.name
+    oracle, twin, own = ORACLES[ours.recipe.name], references.optax_reference(ours), ours.recipe.name
+    its = None
     if twin is not None and references.defect_of(ours, dtype) is None:
         truth = answers(oracle, dtype, steps, ours.arguments, own)
         its = difference(answers(twin, dtype, steps, {}, own), truth, dtype, 0.0).relative
-        limit = max(TIMES_OPTAX * its, 64 * float(jnp.finfo(dtype).eps))
-        note = f"Optax: {its:.1e}"
+    limit, note = below_double_limit(its, dtype)
     truth = answers(oracle, dtype, steps, _rounded(ours), own)
-    found = difference(answers(ours, dtype, steps, {}, own), truth, dtype, limit or jnp.inf)
-    yield Row(repr(ours), "oracle", dtype, *found, limit, note)
+    mine = answers(ours, dtype, steps, {}, own)
+    yield Row(repr(ours), "oracle", dtype, *difference(mine, truth, dtype, limit or jnp.inf), limit, note)
+    if limit is None:
+        grads = references.fed_to(own, record(steps).cast(dtype)).grads
+        cases, _ = references.left_out(own, "descent", dtype)
+        yield Row(repr(ours), "descent", dtype, *descent_lost(mine, truth, grads, cases), DESCENT, "")
 
 
 def _rounded(ours: Optimizer) -> dict[str, Any]:

@@ -7,7 +7,7 @@ minimum is known, and must come to within 1e-8 of it; L-BFGS beside Optax's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -75,6 +75,7 @@ METHODS: dict[str, list[tuple[Callable, str]]] = {
         (lambda: o.gauss_newton(rosenbrock_residuals), "rosenbrock"),
         (lambda: o.gauss_newton(decay_residuals), "decay"),
     ],
+    "line_search": [(lambda: o.line_search(o.lbfgs(linesearch=cast(Any, None))), name) for name in EVERYWHERE],
     "levenberg_marquardt": [
         (lambda: o.levenberg_marquardt(rosenbrock_residuals), "rosenbrock"),
         (lambda: o.levenberg_marquardt(decay_residuals), "decay"),
@@ -107,6 +108,57 @@ def minimum(name: str) -> float:
     gradient = jax.grad(lambda w: logistic({"w": w}))
     path = newton.newton(np.zeros(5), gradient, jax.hessian(lambda w: logistic({"w": w})), 30)
     return float(logistic({"w": np.asarray(path[-1])}))
+
+
+def rows(name: str) -> Iterator[tuple[str, str, float, str]]:
+    """(call, reference, figure, what it is) of a method, every figure to be at most `LIMIT`."""
+    for call, reference, distance in minima(name) if name in METHODS else ():
+        note = "how far above the least value it ends" if reference == "minimum" else "between the values reached"
+        yield call, reference, distance, note
+    if name == "line_search":
+        yield from conditions()
+
+
+def lengths(optimizer: Any, steps: int = 30) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """(length taken, x before, direction) of a line search behind steepest descent on Rosenbrock's function."""
+    optimizer, params, seen = as_optimizer(optimizer).settle(), jnp.asarray([-1.2, 1.0]), []
+    step = jax.jit(lambda g, s, p, v: optimizer.update(g, s, p, value=v, grad=g, value_fn=banana))
+    state = optimizer.init(params)
+    for _ in range(steps):
+        value, grad = jax.value_and_grad(banana)(params)
+        updates, state = step(grad, state, params, value)
+        seen.append((float(state.linesearch.learning_rate), np.asarray(params), -np.asarray(grad)))
+        params = params + updates
+    return seen
+
+
+def banana(x: Any) -> Any:
+    return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+
+
+def _slope(x: np.ndarray, d: np.ndarray) -> float:
+    inner = x[1] - x[0] ** 2
+    return float(np.array([-400 * x[0] * inner - 2 * (1 - x[0]), 200 * inner]) @ d)
+
+
+def conditions() -> Iterator[tuple[str, str, float, str]]:
+    """Nocedal & Wright 2006, equations 3.7 and Algorithm 3.1, of each length taken, in plain NumPy."""
+    with jax.enable_x64(True):
+        decrease, curvature, longest = 0.0, 0.0, 0.0
+        for t, x, d in lengths(o.line_search(o.sgd(1.0))):
+            slope, rise = _slope(x, d), banana(x + t * d) - banana(x)
+            decrease = max(decrease, (rise - 1e-4 * t * slope) / banana(x))
+            curvature = max(curvature, (abs(_slope(x + t * d, d)) - 0.9 * abs(slope)) / abs(slope))
+        yield "line_search(sgd(1))", "Wolfe", decrease, "how far it is from sufficient decrease, relative to the value"
+        yield "line_search(sgd(1))", "Wolfe", curvature, "how far it is from the curvature condition, in slopes"
+        before = 1.0
+        search = o.backtracking(slope_rtol=0.3, decrease_factor=0.5, increase_factor=3.0)
+        for t, x, d in lengths(o.line_search(o.sgd(1.0), search)):
+            wanted = min(3.0 * before, 1.0)
+            while banana(x + wanted * d) - banana(x) > 0.3 * wanted * _slope(x, d):
+                wanted *= 0.5
+            longest, before = max(longest, abs(t - wanted) / wanted), t
+        yield "line_search(sgd(1), backtracking(...))", "Armijo", longest, "from the first length that is short enough"
 
 
 def minima(name: str) -> Iterator[tuple[str, str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from gdjax.certify.oracles.lift import PerLeaf, Seen
 from gdjax.certify.suite import CASES, SHAPES, Recording
 from gdjax.nodes import Node, Optimizer, Schedule, as_optimizer
 
+QUICKLY = {
+    "xla_backend_optimization_level": 0
+}  # a program that runs once: compiled in half the time, the same arithmetic
 RECENT = 10  # steps; an update that passes through zero is compared on the scale of those before it
 
 
@@ -31,7 +35,7 @@ def updates_of(optimizer: Any, recording: Recording) -> Any:
     return jax.tree.map(np.asarray, _updates_of(as_optimizer(optimizer).settle(), recording))
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _updates_of(optimizer: Optimizer, recording: Recording) -> Any:
     def of_case(case: Recording) -> Any:
         def body(state, seen):
@@ -52,7 +56,7 @@ def oracle_updates(oracle: Callable, arguments: dict[str, Any], recording: Recor
     grads = [np.asarray(x, np.result_type(x.dtype, np.float64)) for x in jax.tree.leaves(recording.grads)]
     values = np.asarray(recording.values, np.float64)
     cases, steps = values.shape
-    arguments = {name: _plain(name, x, structure, steps) for name, x in arguments.items()}
+    arguments = {name: plain(name, x, structure, steps) for name, x in arguments.items()}
     out = [np.empty(x.shape, x.dtype) for x in wide]
     with np.errstate(all="ignore"):
         for case in range(cases):
@@ -65,7 +69,7 @@ def oracle_updates(oracle: Callable, arguments: dict[str, Any], recording: Recor
     return structure.unflatten(out)
 
 
-def _plain(name: str, x: Any, structure: Any, steps: int) -> Any:
+def plain(name: str, x: Any, structure: Any, steps: int) -> Any:
     """An argument of ours as an oracle takes it: schedules as tables, masks leaf by leaf, arrays as NumPy."""
     if isinstance(x, Schedule):
         table = np.asarray(jax.vmap(x)(jnp.arange(steps)), np.float64)
@@ -116,3 +120,45 @@ def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.nda
     unit = np.exp2(np.floor(np.log2(scale)) - jnp.finfo(dtype).nmant)
     with np.errstate(over="ignore"):
         return gap.max(axis=-1) / scale, gap.max(axis=-1) / unit
+
+
+def descent_lost(ours: Any, truth: Any, grads: Any, without: tuple[str, ...] = ()) -> Difference:
+    """The largest share, over the cases, of the truth's descent that ours lacks; infinite where ours alone is not finite.
+
+    Descent is the mean over the steps of -cos(u, g), all leaves together; cases whose truth hardly descends count not.
+    """
+    (mine, fine), (right, known) = (_slopes(updates, grads) for updates in (ours, truth))
+    worst = Difference(0.0, float("nan"), None)
+    for case, name in enumerate(CASES):
+        seen = known[case]
+        if name in without or not seen.any():
+            continue
+        broken = np.flatnonzero(seen & ~fine[case])
+        wanted, got = right[case][seen].mean(), np.where(fine[case], mine[case], 0)[seen].mean()
+        lost = np.inf if broken.size else 1 - got / wanted if wanted < -0.1 else 0.0
+        if lost > worst.relative:
+            worst = Difference(float(lost), float("nan"), (name, int(broken[0]) if broken.size else 0, "all leaves"))
+    return worst
+
+
+def _slopes(updates: Any, grads: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(cos(u, g), whether both are finite), (cases, steps) each."""
+    grads = grads if _alike(updates, grads) else jax.tree.map(_mean, grads)
+    updates, grads = _flat(updates), _flat(grads)
+    with np.errstate(all="ignore"):
+        unit = [x / np.maximum(np.abs(x).max(axis=-1, keepdims=True), 1e-300) for x in (updates, grads)]
+        unit = [x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-300) for x in unit]
+        return (unit[0] * unit[1]).sum(axis=-1), np.isfinite(updates).all(axis=-1) & np.isfinite(grads).all(axis=-1)
+
+
+def _flat(tree: Any) -> np.ndarray:
+    leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves(tree)]
+    return np.concatenate([x.reshape(*x.shape[:2], -1) for x in leaves], axis=-1)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return all(np.shape(x) == np.shape(y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def _mean(per_example: Any) -> Any:
+    return np.asarray(per_example, np.float64).mean(axis=2)

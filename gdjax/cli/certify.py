@@ -1,4 +1,4 @@
-"""`gdjax certify [NAME...]`: proof, printed, that each optimizer is what it says."""
+"""`gdjax certify [NAME...]`: proof, printed, that each optimizer and wrapper is what it says."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ import tyro
 
 from gdjax.certify import DTYPES, Row, certificate, certify
 from gdjax.certify.own import as_judged
-from gdjax.certify.report import HEAD, as_json, as_markdown, line
+from gdjax.certify.report import ABOUT, HEAD, as_json, as_markdown, line
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.files import write_whole
 from gdjax.cli.objects import load_object
 from gdjax.cli.specs import catalogue_at
 from gdjax.nodes import Optimizer
-from gdjax.optimizers import OPTIMIZERS
+from gdjax.optimizers import OPTIMIZERS, WRAPPERS
 from gdjax.spec import parse
 
+CERTIFIED = {**OPTIMIZERS, **WRAPPERS}
 RATE = 0.01  # of an optimizer named without one
 OWN_LIMIT = 1e-9  # relative, in float64: a rule written in another order rounds otherwise
 
 
 @dataclasses.dataclass(frozen=True)
 class Certify:
-    """Hold optimizers against Optax, their papers' oracles and torch, on the same recorded gradients.
+    """Hold optimizers and wrappers against Optax, their papers' oracles and torch, on the same recorded gradients.
 
     Prints one row per comparison and writes them all as JSON and Markdown. A red row exits with 1.
     `gdjax certify FILE.py:my_rule --against adam` judges a rule of your own in float64.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Optimizers, or FILE.py:name for your own; none means all of them."""
+    """Optimizers and wrappers, or FILE.py:name for your own; none means all of the catalogue."""
     against: str | None = None
     """For your own: the optimizer it should equal, e.g. adam or "adam(0.01, b1=0.8)"."""
     out: Path | None = Path("certificates")
@@ -44,7 +45,7 @@ class Certify:
     steps: int = 1000
     """Steps of each recorded case, from 10."""
     jobs: int = os.cpu_count() or 1
-    """Processes that share the optimizers, where several are named."""
+    """Processes that share the names, where there are several."""
 
     def run(self, argv: list[str]) -> int:
         if self.steps < 10:
@@ -52,20 +53,20 @@ class Certify:
         own = [name for name in self.names if ":" in name]
         if bool(own) != (self.against is not None):
             raise UserError("FILE.py:name and --against belong together")
-        unknown = [name for name in self.names if name not in OPTIMIZERS and name not in own]
+        unknown = [name for name in self.names if name not in CERTIFIED and name not in own]
         if unknown:
             with user_mistakes():
-                parse(unknown[0], OPTIMIZERS)
-            raise UserError(f"{unknown[0]!r} must be the bare name of an optimizer")
+                parse(unknown[0], CERTIFIED)
+            raise UserError(f"{unknown[0]!r} must be the bare name of an optimizer or a wrapper")
         if self.out is not None:
             with user_mistakes(f"--out {self.out}: "):
                 self.out.mkdir(parents=True, exist_ok=True)
         if self.jobs < 1:
             raise UserError(f"--jobs must be at least 1, got {self.jobs}")
         judged = [row for name in own for row in self._judge(name)]
-        print(HEAD)
+        print(f"{ABOUT}\n\n{HEAD}")
         rows: list[Row] = []
-        others = [name for name in self.names or OPTIMIZERS if name not in own]
+        others = [name for name in self.names or CERTIFIED if name not in own]
         try:
             for row in itertools.chain(judged, self._certificates(others)):
                 rows.append(row)
@@ -77,7 +78,7 @@ class Certify:
         return 1 if red else 0
 
     def _certificates(self, names: list[str]) -> Iterator[Row]:
-        """The rows of optimizers in their order, from as many processes as are worth it."""
+        """The rows of names in their order, from as many processes as are worth it."""
         if min(self.jobs, len(names)) < 2:
             for name in names:
                 yield from certificate(name, self.steps)

@@ -2,9 +2,9 @@
 
 import itertools
 
-import jax
 import numpy as np
 
+from gdjax.certify.oracles.draws import split_normals
 from gdjax.certify.oracles.lift import at
 from gdjax.nodes import as_key
 
@@ -14,11 +14,6 @@ def noisy_sgd(params, learning_rate, eta, gamma, key, seed):
     state, updates = as_key(0 if given is None else given), None
     for t in itertools.count(1):
         grads, _, _ = yield updates
-        state, now = jax.random.split(state)
-        keys = jax.random.split(now, len(grads))
-        noise = [
-            np.asarray(jax.random.normal(k, g.shape, jax.dtypes.canonicalize_dtype(g.dtype)))
-            for k, g in zip(keys, grads, strict=True)
-        ]
+        state, noise = split_normals(state, tuple((g.shape, g.dtype.name) for g in grads), twice=True)
         spread = np.sqrt(eta / t**gamma)
         updates = [-at(learning_rate, t) * (g + spread * z) for g, z in zip(grads, noise, strict=True)]

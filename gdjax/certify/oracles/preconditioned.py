@@ -2,9 +2,9 @@
 
 import itertools
 
-import jax
 import numpy as np
 
+from gdjax.certify.oracles.draws import folded_normal
 from gdjax.certify.oracles.lift import abs_sq, at, per_leaf
 from gdjax.nodes import as_key
 
@@ -90,9 +90,8 @@ def kron(params, learning_rate, b1, precond_lr, update_interval, max_rms, max_di
             g = g.reshape(shapes[n])
             averages[n] = b1 * averages[n] + (1 - b1) * g
             h = averages[n] / (1 - b1 ** (step + 1))
-            own = jax.random.fold_in(jax.random.fold_in(as_key(key), step), n)
             if step % update_interval == 0 and h.any():
-                v = np.asarray(jax.random.normal(own, g.shape, g.dtype))
+                v = folded_normal(as_key(key), step, n, g.shape, g.dtype.name)
                 factors[n] = _learned(factors[n], dense[n], h, v, precond_lr)
             d = h
             for i, q in enumerate(factors[n]):

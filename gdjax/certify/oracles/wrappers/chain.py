@@ -1,0 +1,13 @@
+"""Oracle of `gdjax.optimizers.wrappers.chain`."""
+
+from gdjax.certify.oracles.wrappers.lift import Answer
+
+
+def chain(params, optimizers):
+    steps, answer = [part.start(params) for part in optimizers], None
+    while True:
+        seen = yield answer
+        flowing = seen.grads
+        for step in steps:
+            flowing = step(seen, flowing)
+        answer = Answer(flowing)

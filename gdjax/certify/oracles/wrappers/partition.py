@@ -1,0 +1,38 @@
+"""Oracles of `gdjax.optimizers.wrappers.partition`, for the leaves of the recording, whose paths are their names."""
+
+import re
+
+from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.suite import SHAPES
+
+
+def freeze(params, inner, frozen):
+    trained = [i for i, name in enumerate(SHAPES) if not re.search(frozen, name)]
+    yield from _parts(params, [(inner, trained)])
+
+
+def partition(params, optimizers, labels):
+    """With labels=None: the names are patterns."""
+    assert labels is None
+    parts = [
+        (inner, [i for i, leaf in enumerate(SHAPES) if re.search(name, leaf)]) for name, inner in optimizers.items()
+    ]
+    yield from _parts(params, [part for part in parts if part[0] is not None])
+
+
+def _parts(params, parts):
+    steps = [(inner.of_leaves(which).answering([params[i] for i in which]), which) for inner, which in parts]
+    answer = None
+    while True:
+        seen = yield answer
+        updates = [0 * p for p in params]
+        averages = {}
+        for step, which in steps:
+            own = step(seen, [seen.grads[i] for i in which], [seen.params[i] for i in which])
+            for n, i in enumerate(which):
+                updates[i] = own.updates[n]
+                if own.evaluated is not None:
+                    averages[i] = own.evaluated[n]
+        answer = Answer(
+            updates, [averages.get(i, p + u) for i, (p, u) in enumerate(zip(seen.params, updates, strict=True))]
+        )

@@ -1,0 +1,26 @@
+"""Oracle of `gdjax.optimizers.wrappers.plateau`."""
+
+import math
+
+from gdjax.certify.oracles.wrappers.lift import Answer
+
+
+def reduce_on_plateau(params, inner, factor, patience, rtol, atol, cooldown, min_scale):
+    """Each new evaluation once, as torch's scheduler takes an epoch's: better, or one more of `patience`."""
+    step, answer = inner.start(params), None
+    scale, best, bad, cooling, known = 1.0, math.inf, 0, 0, 0
+    while True:
+        seen = yield answer
+        value, number = seen.evaluation
+        if number > known:
+            known, was_cooling = number, cooling > 0
+            cooling = max(cooling - 1, 0)
+            if value < (best if math.isinf(best) else best - max(rtol * abs(best), atol)):
+                best, bad = value, 0
+            elif was_cooling:
+                bad = 0
+            elif not math.isnan(value):
+                bad += 1
+            if bad >= patience:
+                scale, bad, cooling = max(scale * factor, min_scale), 0, cooldown
+        answer = Answer([scale * u for u in step(seen)], shown={"rate_scale": scale})

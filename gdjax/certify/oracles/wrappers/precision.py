@@ -1,0 +1,20 @@
+"""Oracles of `gdjax.optimizers.wrappers.precision`: the path that no rounding has touched."""
+
+from gdjax.certify.oracles.wrappers.lift import Answer
+
+
+def unrounded(params, inner):
+    """The inner oracle on its own path, in float64; the parameters that are given are its rounding, and not looked at."""
+    step, answer, exact = inner.start(params), None, params
+    while True:
+        seen = yield answer
+        updates = step(seen, params=exact)
+        exact = [p + u for p, u in zip(exact, updates, strict=True)]
+        answer = Answer(updates, exact)
+
+
+master_weights = kahan = unrounded
+
+
+def stochastic_rounding(params, inner, key):
+    yield from unrounded(params, inner)

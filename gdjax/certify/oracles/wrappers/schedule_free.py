@@ -1,0 +1,24 @@
+"""Oracle of `gdjax.optimizers.wrappers.schedule_free`."""
+
+import itertools
+
+import numpy as np
+
+from gdjax.certify.oracles.lift import at
+from gdjax.certify.oracles.wrappers.lift import Answer
+
+
+def schedule_free(params, base_optimizer, learning_rate, b1, weight_lr_power, state_dtype):
+    """Defazio et al. 2024, Algorithm 1: x the average of all z, y between the two."""
+    step, answer = base_optimizer.start(params), None
+    x, z, total, largest = params, params, 0.0, 0.0
+    for t in itertools.count(1):
+        seen = yield answer
+        largest = max(largest, at(learning_rate, t))
+        weight = largest**weight_lr_power
+        total += weight
+        c = weight / total if total > 0 else 0.0
+        z = [a + u for a, u in zip(z, step(seen), strict=True)]
+        x = [(1 - c) * a + c * b for a, b in zip(x, z, strict=True)]
+        target = [b1 * a + (1 - b1) * b for a, b in zip(x, z, strict=True)]
+        answer = Answer([y - p for y, p in zip(target, seen.params, strict=True)], list(map(np.asarray, x)))

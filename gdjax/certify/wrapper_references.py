@@ -1,0 +1,181 @@
+"""What each wrapper is held against beside its oracle: Optax's own, where it has one that means the same; and how near."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import optax
+from optax import contrib
+
+from gdjax.certify.references import NO_INFINITY
+from gdjax.certify.suite import SHAPES
+from gdjax.nodes import Optimizer, as_optimizer
+
+# Wrappers whose updates are differences of parameters, which loses digits where the step is small: what counts there is
+# where the parameters go. All are compared in the parameters, in what is evaluated and in the counters of their states.
+BY_PARAMETERS = ("lookahead", "mechanize", "schedule_free", "kahan", "master_weights", "stochastic_rounding", "project")
+
+NORMS = "what is not finite in one leaf is in the norms of all"
+# A wrapper, alone or with a reference -> the cases that are left out, and why.
+LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(("sam", "looksam"), (("non_finite",), NORMS)),
+    "gsam": (
+        ("non_finite", "ravine", "huge"),
+        f"{NORMS}; where |g| is 1e4 and more beside |h| <= 1, what of g is orthogonal to h is mostly rounding",
+    ),
+    "adaptive_grad_clip": (("non_finite",), "a parameter that is NaN has no norm to compare a gradient with"),
+    "project": (("tiny",), "where one leaf has all the weight of the simplex, the others are its rounding"),
+    "accumulate: optax": (("non_finite",), "Optax's running mean does not let go of what is not finite"),
+    "normalize: optax": (("zeros",), "Optax gives NaN at a zero gradient"),
+    "lookahead: optax": (("non_finite",), "Optax multiplies what is not finite by 0"),
+}
+
+# A wrapper and a reference -> (its own limit, why it cannot be nearer).
+LIMITS: dict[str, tuple[float, str]] = {
+    "gsam: oracle": (1e-11, "what of g is orthogonal to h is a difference, and the path follows it"),
+    "accumulate: optax": (1e-6, "Optax takes 1/n in float32"),
+}
+
+
+def left_out(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
+    """Cases that are not compared, and why."""
+    cases, why = LEFT_OUT.get(f"{name}: {reference}") or LEFT_OUT.get(name, ((), ""))
+    if dtype.startswith("complex") and "non_finite" not in cases:
+        return (*cases, "non_finite"), "; ".join(filter(None, (why, NO_INFINITY)))
+    return cases, why
+
+
+class Beside(NamedTuple):
+    """A state of Optax's, and what is to be evaluated."""
+
+    state: Any
+    evaluated: Any
+
+    def evaluation_params(self, params: Any) -> Any:
+        return params if self.evaluated is None else self.evaluated
+
+
+def optax_twin(ours: Optimizer) -> Any:
+    """Optax's wrapper around the same inner optimizer; None where it has none."""
+    make = TWINS.get(ours.recipe.name)
+    return None if make is None else make(**ours.arguments)
+
+
+def _pair(init: Any, update: Any) -> Any:
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _fed(change: Callable[..., Any]) -> Callable[..., Any]:
+    """A change of the gradient, before the inner optimizer."""
+    return lambda inner, **arguments: optax.chain(change(**arguments), inner)
+
+
+def _adaptive(inner: Any, clipping: Any, eps: Any, axis: Any) -> Any:
+    return optax.chain(optax.adaptive_grad_clip(clipping, eps), inner) if axis is None else None
+
+
+def _centralized(inner: Any, axis: Any) -> Any:
+    return optax.chain(optax.centralize(), inner) if axis is None else None
+
+
+def _clipped(inner: Any, max_delta: Any) -> Any:
+    return optax.chain(optax.clip(max_delta), inner)
+
+
+def _skipping(inner: Any, max_consecutive: Any) -> Any:
+    return None if max_consecutive is None else optax.apply_if_finite(inner, max_consecutive)
+
+
+def _accumulated(inner: Any, every: Any) -> Any:
+    return None if callable(every) else optax.MultiSteps(inner, int(every)).gradient_transformation()
+
+
+def _averaged(inner: Any, decay: Any, debias: bool) -> Any:
+    if callable(decay) or not debias:
+        return None
+    inner, ema = as_optimizer(inner), optax.ema(decay)
+
+    def init(params):
+        return Beside((inner.init(params), ema.init(params)), params)
+
+    def update(grads, state, params: Any = None, **extra_args):
+        updates, new = inner.update(grads, state.state[0], params, **extra_args)
+        evaluated, averages = ema.update(optax.apply_updates(params, updates), state.state[1])
+        return updates, Beside((new, averages), evaluated)
+
+    return _pair(init, update)
+
+
+def _lookahead(inner: Any, sync_period: Any, slow_step_size: Any, reset_state: bool) -> Any:
+    theirs = optax.lookahead(inner, sync_period, slow_step_size, reset_state)
+
+    def init(params):
+        return Beside(theirs.init(optax.LookaheadParams(params, params)), params)
+
+    def update(grads, state, params: Any = None, **extra_args):
+        pair = optax.LookaheadParams(params, state.evaluated)
+        updates, new = theirs.update(grads, state.state, pair)
+        updates = cast(optax.LookaheadParams, updates)
+        return updates.fast, Beside(new, optax.apply_updates(state.evaluated, updates.slow))
+
+    return _pair(init, update)
+
+
+def _schedule_free(base_optimizer: Any, learning_rate: Any, b1: Any, weight_lr_power: Any, state_dtype: Any) -> Any:
+    if callable(learning_rate):
+        return None  # Optax never reads schedule(0) for the weights
+    theirs = contrib.schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
+
+    def init(params):
+        return Beside(theirs.init(params), params)
+
+    def update(grads, state, params: Any = None, **extra_args):
+        updates, new = theirs.update(grads, state.state, params)
+        moved = optax.apply_updates(params, updates)
+        return updates, Beside(new, contrib.schedule_free_eval_params(new, moved))
+
+    return _pair(init, update)
+
+
+def _frozen(inner: Any, frozen: str) -> Any:
+    if inner.recipe.name != "sgd":
+        return None
+    mask = {name: bool(re.search(frozen, name)) for name in SHAPES}
+    return optax.chain(optax.masked(inner, {name: not flag for name, flag in mask.items()}), optax.freeze(mask))
+
+
+def _decayed(inner: Any, weight_decay: Any, mask: Any) -> Any:
+    """For a rate that is a number: the decay added to the updates."""
+    if callable(weight_decay):
+        return None
+    share, inner = -inner.arguments["learning_rate"] * weight_decay, as_optimizer(inner)
+
+    def update(grads, state, params: Any = None, **extra_args):
+        updates, state = inner.update(grads, state, params, **extra_args)
+        return optax.add_decayed_weights(share, mask).update(updates, optax.EmptyState(), params)[0], state
+
+    return _pair(inner.init, update)
+
+
+TWINS: dict[str, Callable[..., Any]] = {
+    "chain": lambda optimizers: optax.chain(*optimizers),
+    "clip": _clipped,
+    "clip_by_global_norm": _fed(optax.clip_by_global_norm),
+    "clip_by_block_rms": _fed(optax.clip_by_block_rms),
+    "adaptive_grad_clip": _adaptive,
+    "add_noise": _fed(optax.add_noise),
+    "centralize": _centralized,
+    "normalize": _fed(contrib.normalize),
+    "decay_weights": _decayed,
+    "skip_non_finite": _skipping,
+    "accumulate": _accumulated,
+    "average": _averaged,
+    "lookahead": _lookahead,
+    "schedule_free": _schedule_free,
+    "mechanize": lambda base_optimizer, weight_decay, eps, s_init, num_betas: contrib.mechanize(
+        base_optimizer, weight_decay, eps, s_init, int(num_betas)
+    ),
+    "freeze": _frozen,
+}
