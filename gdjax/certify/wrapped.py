@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.certify.measure import QUICKLY, plain
 from gdjax.certify.oracles import ORACLES
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
@@ -76,7 +76,7 @@ def _path_of(optimizer: Optimizer, recording: Recording, values: Any, numbers: A
             return (params, state), {
                 "updates": updates,
                 "params": params,
-                "evaluated": _evaluated(state, params),
+                "evaluated": answers.evaluation_params(state, params),
                 "shown": _shown(state),
             }
 
@@ -85,12 +85,6 @@ def _path_of(optimizer: Optimizer, recording: Recording, values: Any, numbers: A
         return jax.lax.scan(body, (start, optimizer.init(start)), (grads, value, evaluated, number))[1]
 
     return jax.lax.map(of_case, (*recording, values, numbers))
-
-
-def _evaluated(state: Any, params: Any) -> Any:
-    for node in tree.nodes_with(state, "evaluation_params"):
-        params = node.evaluation_params(params)
-    return params
 
 
 def _shown(state: Any) -> dict[str, jax.Array]:

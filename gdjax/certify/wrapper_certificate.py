@@ -50,8 +50,10 @@ def _row(ours: Optimizer, mine: Any, theirs: Any, reference: str, dtype: str) ->
     cases, reason = wrapper_references.left_out(name, reference, dtype)
     found = compare(name, mine, theirs, dtype, limit, cases)
     without = f"without {', '.join(cases)}: {reason}" if cases else ""
+    first, grows = wrapper_references.SHORT.get(name, (0, ""))
+    short = f"the first {first} steps: {grows}" if first else ""
     compared = "parameters, not updates" if name in wrapper_references.BY_PARAMETERS else ""
-    return Row(repr(ours), reference, dtype, *found, limit, "; ".join(filter(None, (why, compared, without))))
+    return Row(repr(ours), reference, dtype, *found, limit, "; ".join(filter(None, (why, compared, short, without))))
 
 
 def compare(name: str, mine: Any, theirs: Any, dtype: str, limit: float, without: tuple[str, ...]) -> Difference:
@@ -94,5 +96,6 @@ def _in_sixteen_bits(ours: Optimizer, steps: int, name: str = "") -> Row:
 
 def fed_to(ours: Optimizer, steps: int, dtype: str) -> Recording:
     kind = jnp.dtype(dtype)
+    steps = min(steps, wrapper_references.SHORT.get(ours.recipe.name, (steps, ""))[0])
     recording = record(steps, jnp.issubdtype(kind, jnp.complexfloating)).cast(kind)
     return wrapped.with_bursts(recording) if ours.recipe.name == "skip_non_finite" else recording

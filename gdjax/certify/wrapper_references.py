@@ -18,7 +18,7 @@ from gdjax.nodes import Optimizer, as_optimizer
 BY_PARAMETERS = ("lookahead", "mechanize", "schedule_free", "kahan", "master_weights", "stochastic_rounding", "project")
 
 NORMS = "what is not finite in one leaf is in the norms of all"
-# A wrapper, alone or with a reference -> the cases that are left out, and why.
+# A wrapper, alone, with a reference or a dtype -> the cases that are left out, and why.
 LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(("sam", "looksam"), (("non_finite",), NORMS)),
     "gsam": (
@@ -26,10 +26,19 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
         f"{NORMS}; where |g| is 1e4 and more beside |h| <= 1, what of g is orthogonal to h is mostly rounding",
     ),
     "adaptive_grad_clip": (("non_finite",), "a parameter that is NaN has no norm to compare a gradient with"),
-    "project": (("tiny",), "where one leaf has all the weight of the simplex, the others are its rounding"),
+    "project": (
+        ("tiny", "non_finite"),
+        "where one leaf has all the weight of the simplex, the others are its rounding; what is not finite has no place",
+    ),
     "accumulate: optax": (("non_finite",), "Optax's running mean does not let go of what is not finite"),
+    "mechanize: float32": (("huge",), "h² is beyond float32"),
     "normalize: optax": (("zeros",), "Optax gives NaN at a zero gradient"),
     "lookahead: optax": (("non_finite",), "Optax multiplies what is not finite by 0"),
+}
+
+# Wrappers that are compared over so many steps only, and why.
+SHORT: dict[str, tuple[int, str]] = {
+    "mechanize": (40, "its scales grow as wealth does, and what rounding has left grows with them"),
 }
 
 # A wrapper and a reference -> (its own limit, why it cannot be nearer).
@@ -41,7 +50,9 @@ LIMITS: dict[str, tuple[float, str]] = {
 
 def left_out(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
     """Cases that are not compared, and why."""
-    cases, why = LEFT_OUT.get(f"{name}: {reference}") or LEFT_OUT.get(name, ((), ""))
+    cases, why = next(
+        (LEFT_OUT[k] for k in (f"{name}: {dtype}", f"{name}: {reference}", name) if k in LEFT_OUT), ((), "")
+    )
     if dtype.startswith("complex") and "non_finite" not in cases:
         return (*cases, "non_finite"), "; ".join(filter(None, (why, NO_INFINITY)))
     return cases, why

@@ -138,7 +138,7 @@ def tail_average(inner, start: int = 0, every: int = 1):
         count = tree.increment(state.count, made, every)
         taken = (count > start) & ((count - start) % every == 0) & made
         averaged = tree.increment(state.averaged, taken)
-        share = jnp.where(taken, 1 / jnp.maximum(averaged, 1), 0).astype(state.share.dtype)
+        share = jnp.where(taken, 1 / jnp.maximum(averaged, 1).astype(state.share.dtype), 0)
         mean = _with_present(state.mean, state.share, params)
         return updates, TailState(count, mean, averaged, share, inner_state)
 
