@@ -164,3 +164,43 @@ def test_an_infinite_entry_leaves_nothing_for_the_others():
 def test_sets_refuse(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+UPHILL = {
+    "sam": lambda inner: gd.sam(inner, 0.01),
+    "asam": lambda inner: gd.sam(inner, 0.01, adaptive=True, eta=0.0),
+    "gsam": lambda inner: gd.gsam(inner, 0.01, alpha=0.0),
+    "looksam": lambda inner: gd.looksam(inner, 0.01),
+}
+AROUND = {
+    "bare": lambda node: node,
+    "master_weights": gd.master_weights,
+    "freeze": lambda node: gd.master_weights(gd.freeze(node, "frozen")),
+}
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("around, name", [*(("bare", name) for name in UPHILL), *((name, "sam") for name in AROUND)])
+def test_the_point_uphill_is_as_far_as_rho_in_16_bits(dtype, around, name):
+    """The gradient of sum (p - q)² / 2 uphill of p = q is the way there, which 16-bit parameters cannot go."""
+    rng = np.random.default_rng(4)
+    q = {"w": jnp.asarray(rng.uniform(1, 2, size=2000), dtype), "frozen": jnp.ones(3, dtype)}
+    g = {"w": jnp.asarray(rng.normal(size=2000), dtype), "frozen": jnp.zeros(3, dtype)}
+    node, rate = AROUND[around](UPHILL[name](gd.sgd(1024.0))), 1024.0
+
+    def value_fn(p):
+        return jnp.sum((p["w"].astype(jnp.float32) - q["w"].astype(jnp.float32)) ** 2) / 2
+
+    way = -np.asarray(node.update(g, node.init(q), q, value_fn=value_fn)[0]["w"], np.float64) / rate
+    w, h = (np.asarray(x["w"], np.float64) for x in (q, g))
+    s = w if name == "asam" else np.ones_like(w)
+    right = 0.01 * s * s * h / np.linalg.norm(s * h)
+    assert np.abs(way - right).max() < 0.02 * np.abs(right).max()
+
+
+def test_a_loss_that_refuses_float32_is_told_of():
+    p = jnp.ones(4, jnp.bfloat16)
+    node = gd.sam(gd.sgd(1.0))
+    with pytest.warns(UserWarning, match="sam: the loss refuses float32 parameters"):
+        updates, _ = node.update(p, node.init(p), p, value_fn=lambda x: jnp.sum(jax.lax.mul(x, p)))
+    assert np.all(updates == -1)

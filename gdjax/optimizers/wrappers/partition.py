@@ -309,4 +309,6 @@ def _of_part(value_fn: Callable, params: Any, mine: Sequence[bool]) -> Callable:
         return value_fn(_filled(params, part, mine), *args, **kwargs)
 
     value_of.__signature__ = inspect.signature(value_fn)  # type: ignore[attr-defined]  (searches read its names)
+    if hasattr(value_fn, "fine"):
+        value_of.fine = _of_part(value_fn.fine, params, mine)  # type: ignore[attr-defined]
     return value_of

@@ -227,7 +227,12 @@ def _rounding(extra_args: dict[str, Any], params: Any) -> dict[str, Any]:
     value_fn = extra_args.get("value_fn")
     if value_fn is None:
         return extra_args
-    return {**extra_args, "value_fn": lambda p, **options: value_fn(tree.cast_like(p, params), **options)}
+
+    def value_of_rounded(p, **options):
+        return value_fn(tree.cast_like(p, params), **options)
+
+    value_of_rounded.fine = getattr(value_fn, "fine", value_fn)  # type: ignore[attr-defined]
+    return {**extra_args, "value_fn": value_of_rounded}
 
 
 def _check(who: str, grads: Any, params: Any) -> None:

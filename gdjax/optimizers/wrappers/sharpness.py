@@ -6,11 +6,16 @@
 
 All ask for `value_fn=`, which a step of gdjax passes: the loss of the same batch, as a function of the parameters. A
 gradient is what points uphill, the conjugate of what `jax.grad` gives for complex parameters.
+
+The point uphill is in at least float32: rho is often less than the gap between two 16-bit numbers, and most parameters
+would not move. A loss that refuses float32 parameters (as `lax.conv` beside 16-bit data does) gets the rounded point, and
+a warning says so.
 """
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -117,8 +122,8 @@ def looksam(inner, rho=0.05, alpha=0.7, period: int = 5):
             return tree.cast_like(above, grads), tree.cast_like(_across(above, grads), across)
 
         def recall(grads, across):
-            factor = alpha * tree.global_norm(grads) * _inverse(tree.global_norm(across))
-            fed = jax.tree.map(lambda g, v: g + factor * v, grads, across)
+            length = alpha * tree.global_norm(grads)
+            fed = jax.tree.map(lambda g, v: g + length * v, grads, tree.direction(across))
             return tree.cast_like(fed, grads), across
 
         fed, across = jax.lax.cond(state.count % period == 0, look, recall, grads, state.across)
@@ -132,33 +137,37 @@ def _gradient(who: str, params: Any, value_fn: Callable | None = None, **extra_a
     """params -> what points uphill. Arguments that value_fn names beside the parameters are passed on to it."""
     if params is None or value_fn is None:
         raise ValueError(f"{who}: update needs params and value_fn=, a function params -> value, to look uphill")
+    value_fn = getattr(value_fn, "fine", value_fn)  # that of the parameters as they come, not of their rounding
     named = inspect.signature(value_fn).parameters
     given = {name: x for name, x in extra_args.items() if name in named}
     gradient = jax.grad(lambda params: value_fn(params, **given))
-    return lambda params: jax.tree.map(jnp.conj, gradient(params))
+
+    def at(point: Any) -> Any:
+        try:
+            jax.eval_shape(gradient, point)
+        except TypeError:
+            rounded = tree.cast_like(point, params)
+            if jax.tree.map(jnp.result_type, rounded) == jax.tree.map(jnp.result_type, point):
+                raise
+            warnings.warn(f"{who}: the loss refuses float32 parameters, the point uphill is rounded", stacklevel=2)
+            point = rounded
+        return jax.tree.map(jnp.conj, gradient(point))
+
+    return at
 
 
 def _uphill(params: Any, grads: Any, rho: Any, eta: Any = None) -> Any:
-    """p + rho g / |g|, in the dtypes of params; p itself at a zero gradient. With eta, adaptive."""
-    if eta is None:
-        factor = rho * _inverse(tree.global_norm(grads))
-        return jax.tree.map(lambda p, g: (p + factor * g).astype(p.dtype), params, grads)
-    scaled = jax.tree.map(lambda p, g: (tree.absolute(p) + eta) * g, params, grads)
-    factor = rho * _inverse(tree.global_norm(scaled))
-    return jax.tree.map(lambda p, sg: (p + factor * (tree.absolute(p) + eta) * sg).astype(p.dtype), params, scaled)
+    """p + rho g / |g|, in at least float32; p itself at a zero gradient. With eta, adaptive."""
+    scales = jax.tree.map(lambda p: 1 if eta is None else tree.absolute(p) + eta, params)
+    unit = tree.direction(jax.tree.map(lambda s, g: s * g, scales, grads))
+    return jax.tree.map(lambda p, s, u: p + rho * (s * u), params, scales, unit)
 
 
 def _across(x: Any, along: Any) -> Any:
     """What of x is orthogonal to a tree alike, in at least float32."""
     wide = lambda t: jax.tree.map(lambda x: jnp.asarray(x, tree.arithmetic_dtype(x)), t)  # noqa: E731
     x, along = wide(x), wide(along)
-    inverse = _inverse(tree.global_norm(along))
-    unit = jax.tree.map(lambda a: a * inverse, along)
+    unit = tree.direction(along)
     products = tree.leafmap(lambda a, b: jnp.sum(jnp.real(jnp.conj(a) * b)), unit, x)
     length = sum(products, start=jnp.zeros((), jnp.float32))
     return jax.tree.map(lambda x, a: x - length * a, x, unit)
-
-
-def _inverse(norm: jax.Array) -> jax.Array:
-    """1 / norm, 0 where it is 0."""
-    return jnp.where(norm > 0, 1 / jnp.where(norm > 0, norm, 1), 0)
