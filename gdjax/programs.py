@@ -21,6 +21,7 @@ import itertools
 import threading
 import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -136,7 +137,8 @@ class Program:
     def _do(self, how: Callable, args: tuple) -> Any:
         outer, _running.program = getattr(_running, "program", None), self
         try:
-            answer = how(self.traced.jitted)(self.arrays, *args)
+            with nullcontext() if outer is None else _trace(None):  # a program inside another is looked up as outside
+                answer = how(self.traced.jitted)(self.arrays, *args)
         except Exception:
             if not (self.was_traced and self.arrays):
                 raise
