@@ -46,6 +46,16 @@ def compiled(function: Callable, donate: tuple[int, ...] = ()) -> Program:
     return Program(function, donate)
 
 
+def anew(function: Callable) -> Callable:
+    """The function, to be traced whatever JAX remembers of it and of the functions in it."""
+
+    def traced(*args: Any, **keywords: Any) -> Any:
+        with _trace(next(_traces)):
+            return function(*args, **keywords)
+
+    return traced
+
+
 def clear_programs() -> None:
     """Forget every compiled program that gdjax keeps, and what they hold."""
     while _programs:
@@ -80,8 +90,7 @@ class Traced:
         def run(arrays: tuple, *args: Any) -> Any:
             program = _running.program
             program.was_traced = True
-            with _trace(next(_traces)):
-                return program.on(arrays, args)(*args)
+            return anew(lambda *args: program.on(arrays, args)(*args))(*args)
 
         run.__name__ = run.__qualname__ = name
         self.jitted: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))

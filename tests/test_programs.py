@@ -491,3 +491,19 @@ def test_programs_are_bounded_and_found_again():
     for i in range(100):
         compiled(functools.partial(max, i))
     assert compiled(f).traced is not first
+
+
+def test_no_look_at_a_function_is_stale():
+    """Its graph, its flow, its check and its landscape, before and after an edit of what a jitted part of it reads."""
+    page = {"jax": jax, "jnp": jnp, "__name__": "a_page", "target": 2.0}
+    exec("@jax.jit\ndef inner(p):\n    return jnp.sum((p - target) ** 2)\ndef f(p):\n    return inner(p)", page)
+    f, ones = page["f"], jnp.ones(2)
+    landscape = importlib.import_module("gdjax.plots.landscape")
+    for target in (2.0, 5.0):
+        page["target"] = target
+        flow = gd.backprop.flow(lambda p, batch, key: (f(p), {}), ones, ones)
+        np.testing.assert_allclose(flow.gradient_norm, [2 * (target - 1) * math.sqrt(2)], rtol=1e-5)
+        assert f"p - {target:g}" in str(gd.backprop.graph(f, ones))
+        np.testing.assert_allclose(landscape.grid(f, ((0, 1), (0, 1)), 2)[2][0, 0], 2 * target**2)
+        gradient = lambda p, target=target: 2 * (p - target)  # noqa: E731
+        assert gd.backprop.check_gradients(f, ones, gradient=gradient).passed

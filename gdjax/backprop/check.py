@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
+from gdjax.programs import anew
 from gdjax.types import Params
 
 STEPS = 32  # of the ladder
@@ -155,7 +156,7 @@ def check_gradients(
     with jax.enable_x64(True):
         wide = jax.tree.map(_widened, params)
         args = tuple(jax.tree.map(_widened, args))
-        f = jax.jit(functools.partial(_value, loss, args))
+        f = jax.jit(anew(functools.partial(_value, loss, args)))
         here = f(wide)
         check_finite(here)
         grads = gradient(wide, *args) if gradient is not None else _gradient(f, wide)

@@ -22,6 +22,7 @@ from gdjax import tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
 from gdjax.losses import Stateful
 from gdjax.nodes import as_optimizer
+from gdjax.programs import anew, compiled
 from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 
 MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
@@ -93,7 +94,7 @@ def watch(
     if every < 1:
         raise ValueError(f"watch: every must be at least 1, got {every}")
     key = jax.random.key(0) if key is None else key
-    layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), tree.part(params), _arrays(batch))
+    layers = find_layers(anew(lambda p, b: _value(loss_fn, p, b, key, model_state)), tree.part(params), _arrays(batch))
     return Watch(layers, every)
 
 
@@ -119,7 +120,7 @@ def flow(
     Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
     """
     params, batch = tree.part(params), _arrays(batch)
-    layers = find_layers(lambda p, b: _value(loss_fn, p, b, key, model_state), params, batch)
+    layers = find_layers(anew(lambda p, b: _value(loss_fn, p, b, key, model_state)), params, batch)
 
     def look(params: Params, batch: Batch) -> dict[str, jax.Array]:
         def objective(params: Params) -> Any:
@@ -129,7 +130,7 @@ def flow(
         updates = None if optimizer is None else _first_update(optimizer, objective, params, value, grads)
         return measure(layers, objective, params, grads, updates)
 
-    return Flow(layers, **{name: np.asarray(x) for name, x in jax.jit(look)(params, batch).items()})
+    return Flow(layers, **{name: np.asarray(x) for name, x in compiled(look)(params, batch).items()})
 
 
 def _first_update(optimizer: Any, objective: Callable, params: Params, value: jax.Array, grads: Params) -> Params:

@@ -27,6 +27,7 @@ import numpy as np
 from jax.extend import core
 
 from gdjax import tree
+from gdjax.programs import anew
 
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
 SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "pow": "^", "dot_general": "·"}
@@ -178,7 +179,7 @@ def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
 
     Raises: ValueError if f gives anything but one real number.
     """
-    closed, answer = jax.make_jaxpr(f, return_shape=True)(*args)
+    closed, answer = jax.make_jaxpr(anew(f), return_shape=True)(*args)
     leaves = jax.tree.leaves(answer)
     if len(leaves) != 1 or leaves[0].shape != () or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
         got = f"{leaves[0].dtype} of shape {leaves[0].shape}" if len(leaves) == 1 else f"{len(leaves)} arrays"
