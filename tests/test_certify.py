@@ -17,6 +17,7 @@ from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, w
 from gdjax.certify.certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
 from gdjax.certify.examples import EXAMPLES, examples
 from gdjax.certify.measure import descent_lost, difference
+from gdjax.certify.oracles import draws
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
 from gdjax.certify.own import as_judged
 from gdjax.certify.row import below_double_limit
@@ -239,6 +240,17 @@ def test_below_double_precision_the_measure_is_the_distance_from_the_truth():
     assert set(rows) == {"float64", "complex128", "float32", "bfloat16"}
     assert 1e-8 < rows["float32"].relative < 1e-4 < rows["bfloat16"].relative < 1.0
     assert all(row.passed and row.limit is not None for row in rows.values())
+
+
+def test_oracles_draw_the_numbers_of_the_optimizers_in_their_width():
+    key = jax.random.key(7)
+    own = jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 3), 1), (2,))
+    drawn = draws.folded_normal(key, 3, 1, (2,), "float64")  # a warning about float64 would be an error here
+    assert drawn.dtype == np.float32 and np.array_equal(drawn, own)
+    following, now = jax.random.split(key)
+    after, (one, other) = draws.split_normals(key, (((3,), "float64"), ((), "float32")), twice=True)
+    expected = [jax.random.normal(k, shape) for k, shape in zip(jax.random.split(now), ((3,), ()), strict=True)]
+    assert after == following and np.array_equal(one, expected[0]) and other == expected[1]
 
 
 def test_below_double_precision_optax_gives_the_limit_or_none_is_given():

@@ -75,10 +75,11 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
 
 def _against_torch(twin: Twin, steps: int) -> Row:
     ours = twin.ours()
-    without, _ = references.left_out(ours.recipe.name, "torch", "float64")
+    without, why = references.left_out(ours.recipe.name, "torch", "float64")
     mine, its = answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps))
     found = difference(mine, its, "float64", twin.limit, without)
     note = f"torch.optim.{twin.torch}({', '.join(f'{k}={v}' for k, v in twin.arguments.items())})"
+    note += f"; without {', '.join(without)}: {why}" if without else ""
     return Row(repr(ours), "torch", "float64", *found, twin.limit, note)
 
 

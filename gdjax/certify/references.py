@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[float, str]] = {
     "fromage(": (1e-6, "Optax takes 1 from 1/sqrt(1 + r²), which costs it the digits of r²"),
     "bfgs(": (1e-8, "pairs of noise with s'y near 0 make an inverse Hessian of any condition"),
     "rmsprop(0.01, initial_scale=1, centered=True": (
-        1e-8,
+        1e-9,
         "the variance of a constant gradient is a difference of equal numbers: rounding is all that is left of it",
     ),
 }

@@ -78,6 +78,8 @@ def below_double(ours: Optimizer, steps: int, dtype: str = "float32") -> Row:
     limit, note = below_double_limit(its, dtype)
     if limit is None:
         limit, note = steps * float(jnp.finfo(dtype).eps) * ROUNDINGS, f"{ROUNDINGS:g} roundings a step"
+    if name in wrapper_references.UNJUDGED:
+        limit, note = None, f"not judged: {wrapper_references.UNJUDGED[name]}"
     without = f"; without {', '.join(cases)}" if cases else ""
     return Row(
         repr(ours), "oracle", dtype, *compare(name, mine, truth, dtype, limit or np.inf, cases), limit, note + without

@@ -41,6 +41,11 @@ SHORT: dict[str, tuple[int, str]] = {
     "mechanize": (40, "its scales grow as wealth does, and what rounding has left grows with them"),
 }
 
+# Wrappers that are not judged below double precision, and why.
+UNJUDGED: dict[str, str] = {
+    "cautious": "whether an entry of no size agrees is decided by rounding, and with it the length of all others",
+}
+
 # A wrapper and a reference -> (its own limit, why it cannot be nearer).
 LIMITS: dict[str, tuple[float, str]] = {
     "gsam: oracle": (1e-11, "what of g is orthogonal to h is a difference, and the path follows it"),
