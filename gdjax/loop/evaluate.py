@@ -14,10 +14,12 @@ import numpy as np
 from gdjax import tree
 from gdjax.data import as_arrays, num_rows
 from gdjax.loop.epoch import check_same_shapes, weighted_mean
+from gdjax.loop.explain import raise_cause
 from gdjax.loop.step import evaluate_loss
 from gdjax.losses import better_directions, takes_mask
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.metrics import Metric, mean
+from gdjax.nodes import is_concrete
 from gdjax.programs import bind
 from gdjax.types import Metrics, Params
 
@@ -38,7 +40,8 @@ def make_evaluate(
             model with a state: (params, model_state, x), or any function with an argument named model_state.
         chunk_size: rows at a time, at most, to bound memory.
 
-    Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", equal by value.
+    Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", equal by value. Where the loss was
+        given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN.
     """
     named = dict(metrics)
     if named and predict is None:
@@ -66,7 +69,10 @@ class Evaluate:
 
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
         data = as_arrays("make_evaluate", data)
-        return on_automatic_axes(self._all, replicated, params, data, model_state)
+        found = on_automatic_axes(self._all, replicated, params, data, model_state)
+        if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
+            raise_cause(self.loss_fn, params, data, model_state)
+        return found
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
         chunks = Chunks.of(num_rows(data), self.chunk_size)

@@ -17,6 +17,7 @@ from gdjax.data import as_arrays, num_rows
 from gdjax.loop.drive import Driver
 from gdjax.loop.epoch import make_epoch
 from gdjax.loop.evaluate import Evaluate, make_evaluate
+from gdjax.loop.explain import explain_run
 from gdjax.loop.run import Run, make_run, start_run
 from gdjax.loop.step import make_state, make_step
 from gdjax.nodes import Rule
@@ -121,6 +122,9 @@ def fit(
         progress: called with the RunState between compiled segments.
         watch: what `backprop.watch` returns, for the flow of the gradient in the history.
 
+    Raises: ValueError, in the words of the loss, where it was given what it is not defined for (labels of another kind,
+        probabilities above 1) and so was not finite.
+
     A second call with other numbers (rate, decay, schedule values, patience, key) compiles nothing. Ctrl-C ends the run
     at the next segment with all it has found, as INTERRUPTED; a second one raises.
     """
@@ -154,7 +158,14 @@ def fit(
             run_state = driver.drive(run, run_state, -(-total // period), total % period)
     seconds = time.perf_counter() - began - driver.compile_seconds
     result = summarize(run, run_state, seconds, driver.compile_seconds)
+    if _has_non_finite_loss(result):
+        explain_run(step, epoch, params, data, validation, make_state(params, optimizer, key, model_state))
     return dataclasses.replace(result, remarks=(*_nothing_learned(result, run_state, params), *remarks))
+
+
+def _has_non_finite_loss(result: Result) -> bool:
+    losses = [result.history[name] for name in ("loss", "validation_loss") if name in result.history]
+    return not all(np.isfinite(each).all() for each in losses)
 
 
 def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: float) -> Result:

@@ -30,7 +30,14 @@ class Domain(NamedTuple):
     advice: Callable[[np.ndarray], str] = lambda values: ""
 
 
-_listener: contextvars.ContextVar[list[Callable[[], None]] | None] = contextvars.ContextVar("listener", default=None)
+class Heard(NamedTuple):
+    """The names of the arguments that were looked at, and how to look at what came."""
+
+    names: set[str]
+    checks: list[Callable[[], None]]
+
+
+_listener: contextvars.ContextVar[Heard | None] = contextvars.ContextVar("listener", default=None)
 
 
 def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> jax.Array:
@@ -45,13 +52,14 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
     if is_concrete(x) and (counted is True or is_concrete(counted)):
         _check(who, name, np.asarray(x), domain, np.asarray(counted))
         return factor
-    checks = _listener.get()
-    if checks is None:
+    heard = _listener.get()
+    if heard is None:
         return factor
+    heard.names.add(name)
 
     def tell(x: Any, counted: Any) -> np.ndarray:
         x, counted = np.asarray(x), np.asarray(counted)
-        checks.append(lambda: _check(who, name, x, domain, counted))
+        heard.checks.append(lambda: _check(who, name, x, domain, counted))
         return np.ones(np.shape(domain.holds(x)), factor.dtype)
 
     seen = jax.lax.stop_gradient((jnp.asarray(x), jnp.asarray(counted)))
@@ -59,18 +67,18 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
 
 
 @contextlib.contextmanager
-def overhear() -> Iterator[None]:
+def overhear() -> Iterator[Heard]:
     """Around calls of functions not yet traced: what losses are given there, inside of traced code too.
 
     Raises: at the end, ValueError for the first loss that was given numbers outside its domain.
     """
-    checks: list[Callable[[], None]] = []
-    token = _listener.set(checks)
+    heard = Heard(set(), [])
+    token = _listener.set(heard)
     try:
-        yield
+        yield heard
     finally:
         _listener.reset(token)
-    for check in checks:
+    for check in heard.checks:
         check()
 
 
