@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.data import Scaling, standardize
+from gdjax.data import Scaling, standardize, unstandardize
 from gdjax.models import INITIALIZERS, MODELS
 from gdjax.nodes import Model
 from gdjax.spec import parse
@@ -182,13 +182,13 @@ class LoadedRun:
     params: Any
     scalings: dict[str, Scaling]
 
-    def predict(self, x: Any) -> jax.Array:
-        """The model's output: scores per class, one score for two classes, or the target in its own units."""
+    def predict(self, x: Any) -> Any:
+        """The model's output: scores per class, one score for two classes, or the target in its own units (float64)."""
         y = self.model.apply(self.params, standardize(self.scalings["inputs"], x).astype(self.config["dtype"]))
         y = y.astype(jnp.result_type(float))
         if "target" not in self.scalings:
             return y
-        return y * self.scalings["target"].scale + self.scalings["target"].mean
+        return unstandardize(self.scalings["target"], y)
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

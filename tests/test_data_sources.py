@@ -189,14 +189,32 @@ def test_scaled_training_rows_have_mean_0_and_deviation_1(spread, seed):
     np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=1e-3)
 
 
-def test_scaling_agrees_with_numpy_in_both_widths():
-    x = np.random.default_rng(0).normal(100, 0.5, (200, 3))
-    for wide, tolerance in ((False, 1e-5), (True, 1e-12)):
-        with jax.enable_x64(wide):
-            mean, scale = jax.jit(data.fit_scaling)(x)
-            assert mean.dtype == scale.dtype == (np.float64 if wide else np.float32)
-            np.testing.assert_allclose(mean, x.mean(axis=0), rtol=tolerance)
-            np.testing.assert_allclose(scale, x.std(axis=0), rtol=10 * tolerance)
+COLUMNS = {  # a standard normal z in units in which float32 would lose it: mean + unit * z
+    "tiny": (0.0, 3e-21),
+    "huge": (0.0, 7e26),
+    "beyond float32": (2e45, 1e44),
+    "beyond the squares of float64": (0.0, 1e-200),
+    "seconds of an epoch": (1.7e9, 40.0),
+    "identifiers": (30150000000.0, 20.0),
+    "around one": (1.0, 1e-9),
+}
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_scaling_knows_no_unit_and_no_offset(wide):
+    z = np.random.default_rng(0).normal(size=(200, len(COLUMNS)))
+    mean, unit = np.array(list(COLUMNS.values())).T
+    x = mean + unit * z
+    with jax.enable_x64(wide):
+        scaling = data.fit_scaling(x[:150])
+        assert scaling.mean.dtype == scaling.scale.dtype == np.float64
+        scaled = data.standardize(scaling, x)
+        assert scaled.dtype == (np.float64 if wide else np.float32)
+        expected = (z - z[:150].mean(axis=0)) / z[:150].std(axis=0)
+        np.testing.assert_allclose(scaled, expected, atol=1e-5)
+        np.testing.assert_allclose(data.unstandardize(scaling, scaled), x, rtol=1e-5, atol=1e-5 * unit.min())
+        traced = jax.jit(data.fit_scaling)(x[:150, :2].astype(np.float32))
+        np.testing.assert_allclose(traced.scale, scaling.scale[:2], rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e6, 3e30])
@@ -397,12 +415,12 @@ def test_load_refuses(name, options, message):
     ("change", "message"),
     [
         ({"task": "ranking"}, "mine: task must be one of classification, regression, got 'ranking'"),
-        ({"x": np.zeros((3, 2))}, "mine: x must be float32 (3, 2), got float64 (3, 2)"),
+        ({"x": np.zeros((3, 2), int)}, "mine: x must be float64 or float32 (3, 2), got int64 (3, 2)"),
         ({"x": np.zeros((4, 2), np.float32)}, "mine: y must be int32 (4,), got int32 (3,)"),
-        ({"feature_names": ("a",)}, "mine: x must be float32 (3, 1), got float32 (3, 2)"),
+        ({"feature_names": ("a",)}, "mine: x must be float64 or float32 (3, 1), got float32 (3, 2)"),
         ({"y": np.zeros(3, np.float32)}, "mine: y must be int32 (3,), got float32 (3,)"),
         ({"y": np.array([0, 1, 2], np.int32)}, "mine: labels must be in [0, 2), got 0 to 2"),
-        ({"task": "regression"}, "mine: y must be float32 (3,), got int32 (3,)"),
+        ({"task": "regression"}, "mine: y must be float64 or float32 (3,), got int32 (3,)"),
     ],
 )
 def test_a_dataset_checks_itself(change, message):
@@ -481,7 +499,7 @@ def test_the_caller_may_decide_the_task(tmp_path):
     assert (labels.y.tolist(), labels.target_names) == ([2, 0, 2, 1], ("0", "1", "1.5"))
     path = csv_file(tmp_path, "x,y\n0,3\n1,4\n2,4\n")
     numbers = load(path, task="regression")
-    assert (numbers.y.tolist(), numbers.y.dtype, numbers.target_names) == ([3, 4, 4], np.float32, ())
+    assert (numbers.y.tolist(), numbers.y.dtype, numbers.target_names) == ([3, 4, 4], np.float64, ())
     path = csv_file(tmp_path, "x,y\n0,3\n1,3b\n2,4\n")
     assert load(path, task="classification").target_names == ("3", "3b", "4")
 
@@ -508,10 +526,10 @@ def test_the_caller_may_decide_the_task(tmp_path):
         ("a,b,c\n1,2,3\n4,5,\n", {}, "line 3, column 'c': a value is missing"),
         ("a,b,c\n1,2,3\n4,5\n", {}, "line 3: 3 cells are needed, got 2"),
         ("a,b,c\n1,2,3,4\n", {}, "line 2: 3 cells are needed, got 4"),
-        ("a,b,c\n1,nan,3\n", {}, "line 2, column 'b': a finite float32 is needed, got nan"),
-        ("a,b,c\n1,2,3\n-inf,2,3\n", {}, "line 3, column 'a': a finite float32 is needed, got -inf"),
-        ("a,b,c\n1,1e39,3\n", {}, "line 2, column 'b': a finite float32 is needed, got 1e+39"),
-        ("a,b,c\n1,2,3\n1,2,inf\n", {}, "line 3, column 'c': a finite float32 is needed, got inf"),
+        ("a,b,c\n1,nan,3\n", {}, "line 2, column 'b': a finite number is needed, got nan"),
+        ("a,b,c\n1,2,3\n-inf,2,3\n", {}, "line 3, column 'a': a finite number is needed, got -inf"),
+        ("a,b,c\n1,1e309,3\n", {}, "line 2, column 'b': a finite number is needed, got inf"),
+        ("a,b,c\n1,2,3\n1,2,inf\n", {}, "line 3, column 'c': a finite number is needed, got inf"),
         (
             "a,b\n1,2\n2,red\n",
             {},
@@ -551,7 +569,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
 def test_npz(tmp_path):
     x = np.random.default_rng(0).normal(size=(6, 2))
     dataset = load(npz_file(tmp_path, x=x, y=np.array([3, 5, 9, 3, 5, 3], np.uint8)))
-    np.testing.assert_array_equal(dataset.x, x.astype(np.float32))
+    np.testing.assert_array_equal(dataset.x, x)
     assert (dataset.y.tolist(), dataset.target_names) == ([0, 1, 2, 0, 1, 0], ("3", "5", "9"))
     assert dataset.feature_names == ("x0", "x1")
     flags = load(npz_file(tmp_path, x=x, flags=x[:, 0] > 0, y=x), target="flags")
@@ -559,7 +577,7 @@ def test_npz(tmp_path):
     words = load(npz_file(tmp_path, x=x.astype(int), y=np.array(list("bababa"))))
     assert (words.y.tolist(), words.target_names) == ([1, 0, 1, 0, 1, 0], ("a", "b"))
     numbers = load(npz_file(tmp_path, x=x, y=x[:, 0]))
-    assert (numbers.task, numbers.y.dtype) == ("regression", np.float32)
+    assert (numbers.task, numbers.y.dtype) == ("regression", np.float64)
 
 
 X, Y = np.zeros((3, 2)), np.array([0, 1, 1])
@@ -587,8 +605,8 @@ X, Y = np.zeros((3, 2)), np.array([0, 1, 1])
             {},
             "damaged: Object arrays cannot be loaded when allow_pickle=False",
         ),
-        ({"x": X + np.nan, "y": Y}, {}, "x[0, 0]: a finite float32 is needed, got nan"),
-        ({"x": X, "y": [0, np.inf, 1]}, {}, "y[1]: a finite float32 is needed, got inf"),
+        ({"x": X + np.nan, "y": Y}, {}, "x[0, 0]: a finite number is needed, got nan"),
+        ({"x": X, "y": [0, np.inf, 1]}, {}, "y[1]: a finite number is needed, got inf"),
         ({"x": X, "y": ["a", "", "b"]}, {}, "y[1]: a value is missing"),
         ({"x": X, "y": ["a", "b", "b"]}, {"task": "regression"}, "y[0]: regression needs numbers, got 'a'"),
     ],
@@ -630,7 +648,7 @@ def test_another_ending_is_refused(tmp_path):
 def test_features_are_read_by_name_and_nothing_else_is_looked_at(tmp_path):
     path = csv_file(tmp_path, "note,b,a\nhello,1,2\n,3,4\n")
     x = read_features(path, ("a", "b"))
-    assert x.dtype == np.float32
+    assert x.dtype == np.float64
     np.testing.assert_array_equal(x, [[2, 1], [4, 3]])
     np.testing.assert_array_equal(read_features(path, ("b", "a")), [[1, 2], [3, 4]])
     np.testing.assert_array_equal(read_features(npz_file(tmp_path, x=X + 1), ("a", "b")), X + 1)
@@ -650,9 +668,9 @@ def test_features_that_are_missing_are_named(tmp_path):
 @SETTINGS
 @given(values=st.lists(st.tuples(FINITE, FINITE, FINITE), min_size=1))
 def test_a_table_comes_back_from_both_formats_to_the_last_bit(tmp_path_factory, values):
-    table = np.array(values, np.float32)
+    table = np.array(values)
     folder = tmp_path_factory.mktemp("table")
-    lines = "".join(",".join(map(repr, row)) + "\n" for row in table.astype(float).tolist())
+    lines = "".join(",".join(map(repr, row)) + "\n" for row in table.tolist())
     from_csv = load(csv_file(folder, "a,b,c\n" + lines), task="regression")
     from_npz = load(npz_file(folder, x=table[:, :2], y=table[:, 2]), task="regression")
     for dataset in (from_csv, from_npz):
@@ -671,12 +689,15 @@ def test_the_hash_sees_every_part_of_the_contents():
     }
     changes = [
         {"x": np.float32([[0, 0], [0, 0], [0, 1e-9]])},
+        {"x": np.array([[0, 0], [0, 0], [0, 0.0]])},
+        {"x": 20240000000.0 + np.array([[0, 0], [0, 0], [0, 1.0]])},
+        {"x": 20240000000.0 + np.array([[0, 0], [0, 0], [0, 2.0]])},
         {"y": np.array([0, 1, 0], np.int32)},
         {"feature_names": ("a", "c")},
         {"target_names": ("no", "si")},
         {"task": "regression", "y": np.array([0, 1, 1], np.float32), "target_names": ()},
     ]
     hashes = {data.hash_of(Dataset(**{**fields, **change})) for change in [{}, *changes]}
-    assert len(hashes) == 6
+    assert len(hashes) == 9
     assert data.hash_of(Dataset(**{**fields, "name": "other"})) in hashes
     assert data.hash_of(Dataset(**fields)) == "a76d875ec791641f"  # the same on every machine

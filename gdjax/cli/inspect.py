@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import sys
 from pathlib import Path
 
@@ -97,7 +98,8 @@ def _table(run: LoadedRun, outputs: np.ndarray) -> str:
     names = run.config["data"]["target_names"]
     if not names:
         writer.writerow(["prediction"])
-        writer.writerows([f"{value:.7g}"] for value in outputs)
+        digits = _digits(run, outputs)
+        writer.writerows([f"{value:.{digits}g}"] for value in outputs)
         return text.getvalue()
     scores = np.stack([-outputs, outputs], -1) if outputs.ndim == 1 else outputs
     table = _probabilities(run.config["loss"], outputs)
@@ -105,6 +107,13 @@ def _table(run: LoadedRun, outputs: np.ndarray) -> str:
     for i, label in enumerate(scores.argmax(-1)):
         writer.writerow([names[label], *(f"{p:.6f}" for p in (table[i] if table is not None else ()))])
     return text.getvalue()
+
+
+def _digits(run: LoadedRun, outputs: np.ndarray) -> int:
+    """As many as show 7 digits of what varies: a small spread about a large mean takes more."""
+    spread = float(run.scalings["target"].scale) if "target" in run.scalings else 1.0
+    largest = float(np.abs(outputs).max(initial=spread))
+    return min(17, 7 + max(0, math.ceil(math.log10(largest / spread)))) if math.isfinite(largest) else 7
 
 
 def _probabilities(loss: str, outputs: np.ndarray) -> np.ndarray | None:

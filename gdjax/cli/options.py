@@ -25,6 +25,11 @@ FITTING_LOSSES = tuple(
     name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"
 )
 
+# Aliases, since tyro takes a comment beside a field for its help.
+ModelName = Literal[TRAINABLE]  # type: ignore[valid-type]
+Activation = Literal[tuple(sorted(ACTIVATIONS))]  # type: ignore[valid-type]
+LossName = Literal[FITTING_LOSSES]  # type: ignore[valid-type]
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -36,12 +41,13 @@ class Options:
     """The column (or array) of a file to predict; the last column (or "y") if not given."""
     task: Literal["classification", "regression"] | None = None
     """Of a file; found from the target if not given."""
-    model: Literal[TRAINABLE] = "mlp"  # type: ignore[valid-type]
+    model: ModelName = "mlp"
+    """What is trained: a network with hidden layers (mlp), or a linear model with the loss that goes with its name."""
     hidden: tuple[int, ...] = (128, 64)
     """Sizes of the hidden layers of an mlp."""
-    activation: Literal[tuple(sorted(ACTIVATIONS))] = "relu"  # type: ignore[valid-type]
+    activation: Activation = "relu"
     """Of an mlp's hidden units."""
-    loss: Literal[FITTING_LOSSES] | None = None  # type: ignore[valid-type]
+    loss: LossName | None = None
     """What fits the model and the task if not given: cross-entropy, squared error, hinge (linear_svm)..."""
     optimizer: str | None = None
     """A call such as "adam(b1=0.95)"; `gdjax optimizers` lists them. If not given: "adamw(weight_decay=1.0)"."""

@@ -50,7 +50,7 @@ def deal(dataset: Dataset, fractions: tuple[float, ...], seed: int, dtype: str) 
     if classes is None:
         scalings["target"] = fit_scaling(dealt[0][1])
 
-    def scale(x, y):
+    def scale(x, y):  # tables are float64 up to here
         y = standardize(scalings["target"], y) if "target" in scalings else jnp.asarray(y)
         return standardize(scalings["inputs"], x).astype(dtype), y
 
@@ -133,13 +133,14 @@ def objective(options: Options, dataset: Dataset) -> tuple[Model, str, PerExampl
     fallback = "softmax_cross_entropy" if dataset.task == "classification" else "squared_error"
     loss_name = options.loss or DEFAULT_LOSSES.get(options.model, fallback)
     entry = LOSSES[loss_name]
+    asked = f"--loss {loss_name}" if options.loss else f"--model {options.model}"
     if entry.task != dataset.task:
-        raise ValueError(
-            f"--loss {loss_name} is for {entry.task}, the target of {dataset.name} is one of {dataset.task}"
-        )
+        fits = "" if options.loss else f"; --model {' or '.join(_models_for(dataset.task))} fits it"
+        raise ValueError(f"{asked} is for {entry.task}, the target of {dataset.name} asks for {dataset.task}{fits}")
     classes = len(dataset.target_names)
     if entry.labels in ("binary", "sign") and classes != 2:
-        raise ValueError(f"--loss {loss_name} is for two classes, {dataset.name} has {classes}")
+        fits = "" if options.loss else "; --model mlp or softmax_regression takes any number"
+        raise ValueError(f"{asked} is for two classes, {dataset.name} has {classes}{fits}")
     model = build_model(options, dataset, entry)
     loss = relabelled(entry)
     if dataset.task == "regression":
@@ -147,6 +148,10 @@ def objective(options: Options, dataset: Dataset) -> tuple[Model, str, PerExampl
         return model, loss_name, loss_fn, make_evaluate(loss_fn, {"r2": metrics.r2}, model.apply), "r2"
     loss_fn = per_example(supervised(model, loss, {"accuracy": metrics.correct}))
     return model, loss_name, loss_fn, make_evaluate(loss_fn), "accuracy"
+
+
+def _models_for(task: str) -> list[str]:
+    return ["mlp", *(model for model, loss in DEFAULT_LOSSES.items() if LOSSES[loss].task == task)]
 
 
 def build_model(options: Options, dataset: Dataset, loss: LossEntry) -> Model:
@@ -157,7 +162,9 @@ def build_model(options: Options, dataset: Dataset, loss: LossEntry) -> Model:
     takes_classes = options.model == "softmax_regression"
     if takes_classes != (outputs is not None):
         wanted = "scores per class" if outputs is not None else "one score"
-        raise ValueError(f"--model {options.model} does not fit a loss that takes {wanted}; choose another --loss")
+        raise ValueError(
+            f"--model {options.model} does not fit --loss {options.loss}, which takes {wanted}; leave --loss out"
+        )
     return MODELS[options.model](features, classes) if takes_classes else MODELS[options.model](features)
 
 

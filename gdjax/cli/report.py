@@ -13,7 +13,7 @@ import numpy as np
 from gdjax import metrics, record
 from gdjax.cli.options import Options
 from gdjax.cli.plan import Job, Parts
-from gdjax.data import hash_of, standardize
+from gdjax.data import hash_of, standardize, unstandardize
 from gdjax.loop import Result
 from gdjax.losses import LOSSES
 from gdjax.models import summary
@@ -114,7 +114,7 @@ def plane(job: Job, parts: Parts, result: Result) -> Any:
         return np.asarray(shown(apply(result.params, x).astype(float)))
 
     def in_own_units(x: jax.Array, y: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(x * inputs.scale + inputs.mean), np.asarray(y)
+        return unstandardize(inputs, x), np.asarray(y)
 
     train, test = in_own_units(*parts.train), in_own_units(*parts.test)
     title = f"{dataset.name}: {job.model}"

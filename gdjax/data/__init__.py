@@ -9,6 +9,7 @@ from gdjax.data.arrays import split as split
 from gdjax.data.arrays import standardize as standardize
 from gdjax.data.arrays import take as take
 from gdjax.data.arrays import to_device as to_device
+from gdjax.data.arrays import unstandardize as unstandardize
 from gdjax.data.files import DataError as DataError
 from gdjax.data.files import hash_of as hash_of
 from gdjax.data.files import read_features as read_features

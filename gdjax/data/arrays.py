@@ -25,9 +25,12 @@ TASKS = ("classification", "regression")
 class Dataset:
     """Named arrays on the host: what to predict (`y`) from what (`x`).
 
-        classification: y (n,) int32 in [0, C), C = len(target_names)        regression: y (n,) float32
+        classification: y (n,) int32 in [0, C), C = len(target_names)        regression: y (n,) float64 or float32
 
-    Raises: ValueError where x is not (n, d) float32 or y not as said.
+    Tables are kept in float64 until they are scaled: the seconds of an epoch, an identifier or a column around 1e-20 would
+    be rounded away in float32.
+
+    Raises: ValueError where x is not (n, d) float64 or float32, or y not as said.
     """
 
     name: str
@@ -42,8 +45,9 @@ class Dataset:
         if self.task not in TASKS:
             raise ValueError(f"{self.name}: task must be one of {', '.join(TASKS)}, got {self.task!r}")
         n, d = num_rows(self.x), len(self.feature_names)
-        _check_array(self.name, "x", self.x, (n, d), np.float32)
-        _check_array(self.name, "y", self.y, (n,), np.int32 if self.task == "classification" else np.float32)
+        floats = np.float64, np.float32
+        _check_array(self.name, "x", self.x, (n, d), floats)
+        _check_array(self.name, "y", self.y, (n,), (np.int32,) if self.task == "classification" else floats)
         if self.task == "classification" and not 0 <= self.y.min() <= self.y.max() < len(self.target_names):
             found = f"{self.y.min()} to {self.y.max()}"
             raise ValueError(f"{self.name}: labels must be in [0, {len(self.target_names)}), got {found}")
@@ -52,8 +56,8 @@ class Dataset:
 class Scaling(NamedTuple):
     """Mean and standard deviation of every column, 1 for a constant one; see `fit_scaling`."""
 
-    mean: jax.Array
-    scale: jax.Array
+    mean: Any
+    scale: Any
 
 
 def num_rows(data: Batch) -> int:
@@ -119,21 +123,44 @@ def fit_scaling(x: Any) -> Scaling:
 
         mean = sum_i x_i / n        scale = sqrt(sum_i (x_i - mean)² / n), and 1 where all x_i are equal
 
-    Args:
-        x: (n, ...), numbers; may be traced.
+    It is computed on the host in float64, whatever the offset and the unit of a column.
 
-    Returns: a `Scaling` of arrays (...) in the default float, to be stored with the parameters.
+    Args:
+        x: (n, ...), numbers. Traced ones are taken in their own dtype, the default float for integers.
+
+    Returns: a `Scaling` of float64 NumPy arrays (...), or of traced ones, to be stored with the parameters.
     """
     num_rows(x)
-    x = jnp.asarray(x, jnp.result_type(float))
-    mean = x[0] + jnp.mean(x - x[0], axis=0)  # exact in a constant column
-    deviation = jnp.sqrt(jnp.mean(jnp.square(x - mean), axis=0))
-    return Scaling(mean, jnp.where(deviation > 0, deviation, 1))
+    x = _floats(x)
+    moved = x - x[0]  # exactly 0 in a constant column
+    size = abs(moved).max(axis=0)
+    unit = size + (size == 0)  # so that no square overflows or vanishes
+    moved = moved / unit
+    shift = moved.mean(axis=0)
+    deviation = unit * ((moved - shift) ** 2).mean(axis=0) ** 0.5
+    return Scaling(x[0] + unit * shift, deviation + (size == 0))
+
+
+def _floats(x: Any) -> Any:
+    """Concrete numbers as float64 on the host, traced ones as they are."""
+    if isinstance(x, jax.core.Tracer):
+        return jnp.asarray(x, jnp.result_type(float, x))
+    return np.asarray(x, np.float64)
 
 
 def standardize(scaling: Scaling, x: Any) -> jax.Array:
-    """(x - mean) / scale: training rows, held-out rows and rows to come in one unit. x (n, ...) -> same."""
-    return (jnp.asarray(x, scaling.mean.dtype) - scaling.mean) / scaling.scale
+    """(x - mean) / scale: training rows, held-out rows and rows to come in one unit. x (n, ...) -> same, default float.
+
+    Of concrete numbers mean and scale are taken off in float64, before the rounding to the default float.
+    """
+    mean, scale = (_floats(part) for part in scaling)
+    return jnp.asarray((_floats(x) - mean) / scale, jnp.result_type(float))
+
+
+def unstandardize(scaling: Scaling, z: Any) -> Any:
+    """z scale + mean, the inverse of `standardize`: float64 on the host, so that a large mean takes nothing away."""
+    mean, scale = (_floats(part) for part in scaling)
+    return _floats(z) * scale + mean
 
 
 def to_device(data: Any) -> Any:
@@ -201,9 +228,10 @@ def check_fits(who: str, path: tuple, leaf: Any, target: Any) -> None:
         raise ValueError(f"{who}: {kind} must fit in {np.dtype(target)}{hint}, got {beyond[0]} at {where}")
 
 
-def _check_array(name: str, field: str, array: Any, shape: tuple[int, ...], dtype: type) -> None:
-    if np.shape(array) != shape or array.dtype != dtype:
-        raise ValueError(f"{name}: {field} must be {np.dtype(dtype)} {shape}, got {array.dtype} {np.shape(array)}")
+def _check_array(name: str, field: str, array: Any, shape: tuple[int, ...], dtypes: tuple[type, ...]) -> None:
+    if np.shape(array) != shape or array.dtype not in dtypes:
+        kinds = " or ".join(str(np.dtype(dtype)) for dtype in dtypes)
+        raise ValueError(f"{name}: {field} must be {kinds} {shape}, got {array.dtype} {np.shape(array)}")
 
 
 def _check_fractions(fractions: Sequence[float]) -> np.ndarray:

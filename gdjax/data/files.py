@@ -56,7 +56,7 @@ def read(path: str | os.PathLike, target: str | None = None, task: str | None = 
 
 
 def read_features(path: str | os.PathLike, columns: Sequence[str]) -> np.ndarray:
-    """Rows to predict from: the given columns, in the given order, (n, len(columns)) float32.
+    """Rows to predict from: the given columns, in the given order, (n, len(columns)) float64.
 
     Args:
         path: ends in `.npz` or `.csv`; the target may be absent, other columns of a CSV file hold anything.
@@ -83,8 +83,8 @@ def hash_of(dataset: Dataset) -> str:
     """16 hex digits that stand for the contents: numbers, task, names of columns and classes."""
     names = repr((dataset.task, dataset.x.shape, dataset.feature_names, dataset.target_names))
     digest = hashlib.sha256(names.encode())
-    digest.update(np.ascontiguousarray(dataset.x, "<f4").tobytes())
-    digest.update(np.ascontiguousarray(dataset.y, "<f4" if dataset.task == "regression" else "<i4").tobytes())
+    for numbers in (dataset.x, dataset.y):  # as they are: float64 from files, of which float32 would be a part
+        digest.update(np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -111,7 +111,7 @@ class _Table(NamedTuple):
     """What both formats come to: features checked, targets as they are, and where row i is for a message."""
 
     file: _File
-    x: np.ndarray  # (n, d) float32
+    x: np.ndarray  # (n, d) float64
     columns: tuple[str, ...]
     targets: np.ndarray  # (n,) numbers or str
     target: str
@@ -247,7 +247,7 @@ def _blame(file: _File, line: int, cells: list[tuple[str, str]]) -> NoReturn:
 
 
 def _encode(table: _Table, task: str | None) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    """Targets as int32 labels or float32 numbers, the task, and the names of the classes."""
+    """Targets as int32 labels or float64 numbers, the task, and the names of the classes."""
     targets = _numbers_or_words(table, task) if table.targets.dtype.kind == "U" else table.targets
     words = targets.dtype.kind == "U"
     if words and task == "regression":
@@ -284,12 +284,11 @@ def _class_name(value: Any) -> str:
 
 
 def _finite(file: _File, numbers: np.ndarray, place: Callable[[int, int], str]) -> np.ndarray:
-    """As float32; an error at the first number that is not finite there."""
-    with np.errstate(over="ignore"):
-        result = np.asarray(numbers, np.float32)
+    """As float64; an error at the first number that is not finite."""
+    result = np.asarray(numbers, np.float64)
     if not np.all(np.isfinite(result)):
         i, j = np.argwhere(~np.isfinite(result))[0]
-        file.fail(f"{place(int(i), int(j))}: a finite float32 is needed, got {numbers[i, j]}")
+        file.fail(f"{place(int(i), int(j))}: a finite number is needed, got {numbers[i, j]}")
     return result
 
 
