@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import tyro
 
@@ -25,10 +25,15 @@ FITTING_LOSSES = tuple(
     name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"
 )
 
-# Aliases, since tyro takes a comment beside a field for its help.
-ModelName = Literal[TRAINABLE]  # type: ignore[valid-type]
-Activation = Literal[tuple(sorted(ACTIVATIONS))]  # type: ignore[valid-type]
-LossName = Literal[FITTING_LOSSES]  # type: ignore[valid-type]
+# Here, since tyro takes a comment beside a field for its help.
+if TYPE_CHECKING:
+    ModelName: TypeAlias = str
+    Activation: TypeAlias = str
+    LossName: TypeAlias = str
+else:
+    ModelName = Literal[TRAINABLE]
+    Activation = Literal[tuple(sorted(ACTIVATIONS))]
+    LossName = Literal[FITTING_LOSSES]
 
 
 @dataclasses.dataclass(frozen=True)

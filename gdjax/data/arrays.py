@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from gdjax.nodes import is_concrete
 from gdjax.tree import path_string
@@ -143,7 +144,7 @@ def fit_scaling(x: Any) -> Scaling:
 
 def _floats(x: Any) -> Any:
     """Concrete numbers as float64 on the host, traced ones as they are."""
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         return jnp.asarray(x, jnp.result_type(float, x))
     return np.asarray(x, np.float64)
 

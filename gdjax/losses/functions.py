@@ -276,7 +276,8 @@ def _alike(
     if a.shape != b.shape:
         raise ValueError(f"{who}: {a_name} and {b_name} must have one shape, got {a.shape} and {b.shape}")
     if real:
-        _check_real(who, a_name, a), _check_real(who, b_name, b)
+        _check_real(who, a_name, a)
+        _check_real(who, b_name, b)
     return a, b
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gdjax.nodes import is_concrete
 
 
-def normal_equations(x: jax.Array, y: jax.Array, penalty: Any = 0.0, bias: bool = True) -> dict[str, jax.Array]:
+def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> dict[str, jax.Array]:
     """The w and b that make the mean of (w·x + b - y)² + penalty |w|² least, by solving for them.
 
         (A'A + n penalty I) w = A'y,      A and y less their means,      b = mean(y) - w·mean(x)
