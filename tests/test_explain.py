@@ -63,6 +63,14 @@ def test_fit_says_what_the_loss_was_given(case):
         assert np.isnan(jax.jit(make_evaluate(loss))(params, data)["loss"])
 
 
+def test_a_lifted_loss_called_on_concrete_rows_speaks():
+    loss = in_a_closure(losses.hinge)
+    params, x = {"w": jnp.zeros(2), "b": jnp.array(0.0)}, jnp.ones((3, 2))
+    with pytest.raises(ValueError, match=r"hinge: labels must be in \{-1, \+1\}, got 0"):
+        loss(params, (x, jnp.array([1.0, 0.0, -1.0])))
+    assert loss(params, (x, jnp.array([1.0, 0.0, -1.0])), mask=jnp.array([1, 0, 1]))[0] == 1
+
+
 def test_fit_says_that_validation_labels_count_from_one():
     x, y = np.ones((8, 2), np.float32), np.arange(8) % 3
     loss = in_a_closure(losses.softmax_cross_entropy)

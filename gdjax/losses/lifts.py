@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gdjax.losses.domain import WEIGHTS, within
+from gdjax.losses.domain import WEIGHTS, overhear, within
 from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.nodes import is_concrete
 from gdjax.programs import Bound, bind
 from gdjax.tree import arithmetic_dtype, widen
 from gdjax.types import Batch, Metrics, Params
@@ -46,7 +47,11 @@ class PerExample:
     def __call__(
         self, params: Params, batch: Batch, key: jax.Array | None = None, *, mask: ArrayLike | None = None
     ) -> tuple[jax.Array, Metrics]:
-        return on_automatic_axes(self._all, replicated, params, batch, key, mask)
+        value, metrics = on_automatic_axes(self._all, replicated, params, batch, key, mask)
+        if is_concrete(value) and np.isnan(value):  # let the losses that were mapped over rows say what they were given
+            with overhear():
+                self._all(params, batch, key, mask)
+        return value, metrics
 
     def _all(self, params: Params, batch: Batch, key: Any, mask: Any) -> tuple[jax.Array, Metrics]:
         weights = self._weights(batch, mask)
