@@ -84,6 +84,60 @@ class TestFlow:
         seen = flow(lambda p, b, k: jnp.mean(jnp.maximum(b @ p["w1"], 0) @ p["w2"]), params, X)
         assert [(layer.name, layer.tap and layer.tap.kind) for layer in seen.layers] == [("1", "relu"), ("2", None)]
 
+    @pytest.mark.parametrize(
+        ("written", "kind"),
+        [
+            (lambda z: jnp.where(z > 0, z, 0), "relu"),
+            (lambda z: jnp.clip(z, 0), "relu"),
+            (lambda z: jnp.clip(z, 0, None) * 1.0, "relu"),
+            (lambda z: z * (z > 0), "relu"),
+            (lambda z: (z + jnp.abs(z)) / 2, "relu"),
+            (lambda z: jax.jit(lambda t: jnp.where(t <= 0, 0.0, t))(z), "relu"),
+            (lambda z: 1 / (1 + jnp.exp(-z)), "sigmoid"),
+            (lambda z: (jnp.exp(z) - jnp.exp(-z)) / (jnp.exp(z) + jnp.exp(-z)), "tanh"),
+            (lambda z: jnp.clip(z, -1, 1), "hard_tanh"),
+            (lambda z: z / (1 + jnp.abs(z)), "soft_sign"),
+            (lambda z: 1.7 * jnp.tanh(2 * z / 3), "tanh"),
+            (lambda z: z * jax.nn.sigmoid(z), "silu"),
+            (lambda z: jnp.where(z > 0, z, jnp.exp(z) - 1), "elu"),
+            (lambda z: jnp.maximum(z, 0.01 * z), "leaky_relu"),
+            (lambda z: z * jax.nn.sigmoid(1.7 * z), None),
+            (lambda z: z + jnp.tanh(z), None),
+            (lambda z: jnp.maximum(z, 0) + 0.3 * jnp.minimum(z, 0), None),
+            (lambda z: jnp.where(z > 0, z, 0.2 * z), None),
+            (lambda z: z**2 - 1, None),
+        ],
+    )
+    def test_a_unit_is_told_by_its_values_not_by_its_words(self, written, kind):
+        """However it is written; a sigmoid that multiplies its own input, or a rectifier that leaks, is neither."""
+        params = {"w1": jax.random.normal(jax.random.key(0), (4, 5)), "b1": jnp.array([-30.0, 30.0, 0, 0, 0])}
+        params["w2"] = jnp.ones((5, 3))
+        z = X @ params["w1"] + params["b1"]
+        seen = flow(lambda p, b, k: jnp.mean(jnp.sin(written(b @ p["w1"] + p["b1"]) @ p["w2"])), params, X)
+        tap = seen.layers[0].tap
+        assert (tap and tap.kind) == kind and seen.layers[1].tap is None
+        slope = jax.vmap(jax.vmap(jax.grad(written)))(z)
+        if kind in ("relu", "relu6"):
+            assert (
+                seen.dead[0] == pytest.approx(float(np.mean(np.all(np.asarray(slope) == 0, axis=0))))
+                and seen.dead[0] >= 0.2
+            )
+        elif kind in ("sigmoid", "tanh", "hard_tanh", "soft_sign"):
+            largest = jax.vmap(jax.grad(written))(jnp.linspace(-0.1, 0.1, 5)).max()
+            assert seen.saturated[0] == pytest.approx(float(np.mean(np.asarray(slope < 0.05 * largest))), abs=0.02)
+            assert seen.saturated[0] >= 0.3
+        else:
+            assert np.isnan(seen.saturated[0]) and np.isnan(seen.dead[0])
+
+    def test_a_gate_with_a_parameter_is_no_unit(self):
+        params = {"w1": jnp.ones((4, 5)), "beta": jnp.full((5,), 9.0), "w2": jnp.ones((5, 3))}
+
+        def loss(p, b, k):
+            z = b @ p["w1"]
+            return jnp.mean(z * jax.nn.sigmoid(p["beta"] * z) @ p["w2"])
+
+        assert np.isnan(flow(loss, params, X).saturated).all()
+
     def test_the_loss_is_no_layer(self):
         """Its logarithms and rectifiers are not the units of the last layer; a bounded output is."""
         params = {"w1": jnp.ones((4, 1))}
@@ -379,8 +433,8 @@ class TestWatch:
 def taken_first(loss, params):
     """The first batch of four that `fit` draws with key 0."""
     state = make_state(params, gd.sgd(0.0))
-    rows, _ = make_epoch(make_step(loss), 4)._rows(state, (X, Y), 3)
-    return X[rows[0]], Y[rows[0]]
+    rows, _ = make_epoch(make_step(loss), 4)._rows(state, (X, Y), jnp.zeros((), jnp.int32))
+    return X[rows], Y[rows]
 
 
 @pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.sam(gd.sgd(0.1), rho=0.05), optax.sgd(0.1)])

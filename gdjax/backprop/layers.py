@@ -19,6 +19,7 @@ from jax.extend import core
 
 from gdjax import tree
 from gdjax.backprop.graph import INLINED, name_of
+from gdjax.backprop.units import find_units
 
 BOUNDED = ("tanh", "sigmoid", "soft_sign", "hard_tanh")  # units that can saturate
 RECTIFIERS = ("relu", "relu6")  # units that can die
@@ -148,13 +149,13 @@ class _Survey:
             else:
                 given = [self._combined(equation, taken)] * len(equation.outvars)
             if kind is not None:
-                of_units = equation.primitive.name != "max" or self._is_full(equation)
+                of_units = _kind_by_name(equation) not in (None, "relu") or self._is_full(equation)
                 self.taps.append((kind, self.latest if of_units else ""))
             origins.update(zip(equation.outvars, given, strict=True))
         return [of(atom) for atom in jaxpr.outvars]
 
     def _is_full(self, equation: Any) -> bool:
-        """Whether a maximum with 0 is of every unit: that of a normalisation's variance is of fewer numbers."""
+        """Whether a function is of every unit: a maximum with 0 in a normalisation's variance is of fewer numbers."""
         return math.prod(equation.outvars[0].aval.shape) == self.size
 
     def _combined(self, equation: Any, taken: list[frozenset[str]]) -> frozenset[str]:
@@ -180,38 +181,28 @@ class _Survey:
 
 def _equations(jaxpr: Any) -> Iterator[tuple[Any, str | None, tuple[Any, Any] | None]]:
     """(equation, the kind of activation that it is if any, (jaxpr, constants) of its inside if it is to be opened)."""
-    gates = _gates(jaxpr)
+    named = {equation.outvars[0]: kind for equation in jaxpr.eqns if (kind := _kind_by_name(equation)) is not None}
+    units = find_units(jaxpr, frozenset(named))
     for equation in jaxpr.eqns:
         inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+        output = equation.outvars[0] if equation.outvars else None
+        kind = units.kinds.get(output) or (None if output in units.gates else named.get(output))
         name = name_of(equation, inner)
-        kind = None if any(v in gates for v in equation.outvars) else _kind(equation, name)
         opened = kind is None and inner is not None and equation.primitive.name in OPENED and name not in CLOSED
+        opened = opened and output not in units.gates
         body = (getattr(inner, "jaxpr", inner), getattr(inner, "consts", [])) if opened else None
         yield equation, kind, body
 
 
-def _kind(equation: Any, name: str) -> str | None:
+def _kind_by_name(equation: Any) -> str | None:
     primitive = equation.primitive.name
+    name = name_of(equation, equation.params.get("jaxpr", equation.params.get("call_jaxpr")))
     if primitive == "logistic":
         return "sigmoid"
     if primitive == "max" and any(isinstance(x, core.Literal) and np.all(x.val == 0) for x in equation.invars):
         return "relu"
     known = name in (*BOUNDED, *RECTIFIERS, *OTHERS)
     return name if known and (primitive == "tanh" or primitive in OPENED) else None
-
-
-def _gates(jaxpr: Any) -> set[Any]:
-    """Outputs of a tanh that 1 is added to: part of an approximate GELU, and no activation by itself."""
-    bounded = {v for equation in jaxpr.eqns if equation.primitive.name == "tanh" for v in equation.outvars}
-    added = (equation for equation in jaxpr.eqns if equation.primitive.name == "add")
-    return {
-        v
-        for equation in added
-        for v in equation.invars
-        if not isinstance(v, core.Literal)
-        and v in bounded
-        and any(isinstance(x, core.Literal) and np.all(x.val == 1) for x in equation.invars)
-    }
 
 
 def _evaluate(jaxpr: Any, consts: Any, args: list[Any], found: list[tuple[str, jax.Array]]) -> list[Any]:
