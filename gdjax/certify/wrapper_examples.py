@@ -70,7 +70,8 @@ WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     ],
     "reduce_on_plateau": lambda: [
         reduce_on_plateau(sgd(0.01), factor=0.5, patience=2, rtol=0.1, min_scale=1e-3),
-        reduce_on_plateau(_heavy(), factor=0.3, patience=1, rtol=0.05, atol=0.03, cooldown=2, min_scale=0.01),
+        reduce_on_plateau(_heavy(), factor=0.3, patience=1, rtol=0.2, atol=0.04, cooldown=2, min_scale=0.01),
+        reduce_on_plateau(sgd(0.01), patience=1, rtol=0.0),
     ],
     "average": lambda: [average(_heavy(), 0.9), average(sgd(0.1), linear(0.3, 0.9, 8), debias=False)],
     "tail_average": lambda: [tail_average(_heavy(), 3, 2), tail_average(sgd(0.1)), tail_average(sgd(0.1), start=4)],
