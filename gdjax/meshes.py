@@ -5,6 +5,7 @@ whose layout is ambiguous (rows taken by index, a reshape) is an error. Inside `
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,18 +13,33 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, PartitionSpec
 
+from gdjax.programs import bind, compiled
+
 
 def on_automatic_axes(function: Callable, layout: Callable[..., Any], *args: Any) -> Any:
-    """function(*args); where arrays of args lie on an explicit mesh, with its axes automatic inside.
+    """function(*args); where arrays of args lie on an explicit mesh, or one is ambient, with its axes automatic inside.
 
     Args:
+        function: compared by value, so that outside of a trace it is compiled once.
         layout: (*args) -> the PartitionSpecs of what function returns, a prefix of its tree; `spec_of` gives an argument's.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(args) if isinstance(leaf, jax.Array) and _is_explicit(leaf)]
-    if not leaves:
+    if _mesh(args) is None:
         return function(*args)
-    with _context(leaves):
-        return jax.sharding.auto_axes(function, out_sharding=layout(*args))(*args)
+    automatic = Automatic(bind(function), layout)
+    leaves = _explicit_leaves(args) or jax.tree.leaves(args)
+    return automatic(*args) if all(isinstance(leaf, Tracer) for leaf in leaves) else compiled(automatic)(*args)
+
+
+@dataclasses.dataclass(frozen=True)
+class Automatic:
+    """A function of tracers on an explicit mesh, traced with its axes automatic."""
+
+    function: Callable
+    layout: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(_mesh(args)):
+            return jax.sharding.auto_axes(self.function, out_sharding=self.layout(*args))(*args)
 
 
 def replicated(*args: Any) -> PartitionSpec:
@@ -36,21 +52,33 @@ def spec_of(tree: Any) -> Any:
     return jax.tree.map(lambda x: _type(x).spec if _is_explicit(x) else PartitionSpec(), tree)
 
 
-def _type(x: Any) -> Any:
-    return jax.typeof(x).sharding
+def mesh_of(tree: Any) -> contextlib.AbstractContextManager:
+    """The explicit mesh of the leaves, if they are on one, as the ambient one; for programs that read only shapes."""
+    leaves = _explicit_leaves(tree)
+    if not leaves:
+        return contextlib.nullcontext()
+    if isinstance(leaves[0], Tracer):
+        return jax.sharding.use_abstract_mesh(_type(leaves[0]).mesh)
+    return jax.set_mesh(leaves[0].sharding.mesh)
+
+
+def _mesh(tree: Any) -> Any:
+    """The explicit mesh of the leaves, else the ambient one, else None."""
+    leaves, ambient = _explicit_leaves(tree), jax.sharding.get_abstract_mesh()
+    return _type(leaves[0]).mesh if leaves else ambient if _has_explicit_axes(ambient) else None
+
+
+def _explicit_leaves(tree: Any) -> list[Any]:
+    return [leaf for leaf in jax.tree.leaves(tree) if _is_explicit(leaf)]
 
 
 def _is_explicit(x: Any) -> bool:
-    return isinstance(x, jax.Array) and any(kind == AxisType.Explicit for kind in _type(x).mesh.axis_types)
+    return isinstance(x, jax.Array) and _has_explicit_axes(_type(x).mesh)
 
 
-@contextlib.contextmanager
-def _context(leaves: list[jax.Array]):
-    """The mesh of the leaves as the ambient one: concrete outside of a trace, abstract inside."""
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
-        with jax.sharding.use_abstract_mesh(_type(leaves[0]).mesh):
-            yield
-    else:
-        sharding: Any = leaves[0].sharding
-        with jax.set_mesh(sharding.mesh):
-            yield
+def _has_explicit_axes(mesh: Any) -> bool:
+    return any(kind == AxisType.Explicit for kind in mesh.axis_types)
+
+
+def _type(x: Any) -> Any:
+    return jax.typeof(x).sharding

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.nodes import is_concrete
 from gdjax.tree import path_string
 from gdjax.types import Batch
@@ -85,6 +86,10 @@ def num_rows(data: Batch) -> int:
 
 def take(data: Batch, indices: Any) -> Batch:
     """The rows at the indices, of every leaf: `x[indices]`."""
+    return on_automatic_axes(_take, replicated, data, indices)
+
+
+def _take(data: Batch, indices: Any) -> Batch:
     return jax.tree.map(lambda x: x[indices], data)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from gdjax.data import as_arrays, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.loop.step import ORDER, Step, state_and_replicated
-from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compiled
 from gdjax.tree import arithmetic_dtype
 from gdjax.types import Metrics, Sampled, TrainState
@@ -78,16 +78,16 @@ class Epoch:
         """The same, and the loss of the first of these batches before its step."""
         data = as_arrays("make_epoch", data)
         walk = self._scanned if steps is None else self._counted
-        layout = lambda *args: (*state_and_replicated(*args), replicated())  # noqa: E731
-        return on_automatic_axes(walk, layout, state, data, steps)
+        state, (metrics, first_loss) = on_automatic_axes(walk, state_and_replicated, state, data, steps)
+        return state, metrics, first_loss
 
-    def _scanned(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, Metrics, jax.Array]:
+    def _scanned(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
         number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)
         batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
         state, metrics = self.scan(lambda state, batch: self._take_step(state, data, *batch), state, batches)
-        return state, weighted_mean(metrics), metrics["loss"][0]
+        return state, (weighted_mean(metrics), metrics["loss"][0])
 
-    def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, Metrics, jax.Array]:
+    def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
         step = jax.jit(lambda state: self._take_step(state, data, *self._rows(state, data, state.batches)))
         _, metrics = jax.eval_shape(step, state)
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
@@ -100,7 +100,7 @@ class Epoch:
 
         start = state, _terms(nothing), nothing["loss"]
         state, sums, first = jax.lax.fori_loop(0, steps, advance, start)
-        return state, _means(sums, metrics), first
+        return state, (_means(sums, metrics), first)
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
         """One step on these rows; of a ragged last batch on those that count."""

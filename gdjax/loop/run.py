@@ -13,9 +13,9 @@ from gdjax import tree
 from gdjax.data import as_arrays
 from gdjax.loop.epoch import Epoch
 from gdjax.loop.evaluate import Evaluate
-from gdjax.loop.step import evaluation_params
+from gdjax.loop.step import evaluation_params, state_alone, state_and_replicated
 from gdjax.losses import better_directions
-from gdjax.meshes import on_automatic_axes, replicated, spec_of
+from gdjax.meshes import on_automatic_axes
 from gdjax.nodes import Rule
 from gdjax.programs import compiled
 from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, TrainState
@@ -68,8 +68,8 @@ class Period:
     def __call__(
         self, state: TrainState, data: Any, validation: Any, steps: Any = None
     ) -> tuple[TrainState, Metrics, jax.Array]:
-        layout = lambda state, *_: (spec_of(state), replicated(), replicated())  # noqa: E731
-        return on_automatic_axes(self._pass, layout, state, data, validation, steps)
+        state, (row, first_loss) = on_automatic_axes(self._pass, state_and_replicated, state, data, validation, steps)
+        return state, row, first_loss
 
     def _pass(self, state, data, validation, steps):
         state, metrics, first_loss = self.epoch.walk(state, data, steps)
@@ -79,7 +79,7 @@ class Period:
             row |= {f"validation_{name}": value for name, value in scores.items() if name != "weight"}
         row |= _rate(state)
         passes = state.batches / self.epoch.batches_per_epoch(data)
-        return state, {**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, first_loss
+        return state, ({**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, first_loss)
 
     @property
     def directions(self) -> dict[str, str]:
@@ -103,8 +103,7 @@ class Run:
         self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0, steps: Any = None
     ) -> RunState:
         data, validation = as_arrays("make_run", data), as_arrays("make_run", validation)
-        layout = lambda run_state, *_: spec_of(run_state)  # noqa: E731
-        return on_automatic_axes(self._loop, layout, run_state, data, validation, until, seconds, steps)
+        return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps)
 
     def _loop(self, run_state, data, validation, until, seconds, steps) -> RunState:
         def running(run_state: RunState) -> jax.Array:

@@ -15,7 +15,7 @@ from jax.core import Tracer
 from gdjax import answers, tree
 from gdjax.data import as_arrays
 from gdjax.losses import Stateful, takes_mask
-from gdjax.meshes import on_automatic_axes, replicated, spec_of
+from gdjax.meshes import mesh_of, on_automatic_axes, replicated, spec_of
 from gdjax.nodes import as_optimizer
 from gdjax.programs import compiled
 from gdjax.types import Batch, Evaluation, LossFn, Metrics, Params, TrainState
@@ -38,12 +38,14 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
     zero = np.zeros((), np.int32)
+    with mesh_of(params):
+        opt_state = compiled(_init)(optimizer, params)
     return TrainState(
         step=jnp.array(zero),
         batches=jnp.array(zero),
         params=params,
         model_state=tree.distinct_copy(tree.part(model_state)),
-        opt_state=tree.distinct_copy(compiled(_init)(optimizer, params)),
+        opt_state=tree.distinct_copy(opt_state),
         optimizer=optimizer,
         evaluation=Evaluation(jnp.array(np.inf, dtype=float), jnp.array(zero)),
         key=jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True),
@@ -51,7 +53,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
 
 
 def _init(optimizer, params):
-    return on_automatic_axes(lambda params: optimizer.init(params), replicated, params)
+    return on_automatic_axes(lambda optimizer, params: optimizer.init(params), replicated, optimizer, params)
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:
@@ -137,6 +139,10 @@ class Step:
 def state_and_replicated(state: Any, *_: Any) -> Any:
     """The layout of what a rung returns on an explicit mesh: the state's own, and all else the same everywhere."""
     return spec_of(state), replicated()
+
+
+def state_alone(state: Any, *_: Any) -> Any:
+    return spec_of(state)
 
 
 def evaluate_loss(loss_fn: Any, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any) -> Any:
