@@ -22,6 +22,7 @@ import optax
 from jax.core import Tracer
 
 from gdjax import stopping, tree
+from gdjax.data import as_arrays
 from gdjax.implicit import implicitly
 from gdjax.nodes import Optimizer, Rule, as_optimizer
 from gdjax.optimizers.line_search import value_and_grad_after
@@ -117,6 +118,7 @@ def minimize(
     if not isinstance(max_steps, Tracer) and max_steps < 0:
         raise ValueError(f"minimize: max_steps must be at least 0, got {max_steps}")
     capacity = checked_record("minimize", record, max_steps)
+    args = as_arrays("minimize", tuple(args))
     onto = None if onto is None else as_set(onto).settle(on_host=True)
     rule = _guarded(stop or GENTLE).settle(on_host=True)
     minimizer = Minimizer(f, capacity, max_steps if derivative == "unrolled" else None)

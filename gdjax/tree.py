@@ -264,7 +264,13 @@ def spread_mask(mask: Any, tree: Any) -> Any:
     mask = mask(tree) if callable(mask) else mask
     if mask is None:
         return jax.tree.map(lambda _: True, tree)
-    return jax.tree.map(lambda chosen, branch: jax.tree.map(lambda _: bool(chosen), branch), mask, tree)
+    return jax.tree.map(lambda chosen, branch: jax.tree.map(lambda _: _one_bool(chosen), branch), mask, tree)
+
+
+def _one_bool(chosen: Any) -> bool:
+    if np.shape(chosen):
+        raise ValueError(f"mask: one bool for a whole array is needed, got an array of shape {np.shape(chosen)}")
+    return bool(chosen)
 
 
 def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:

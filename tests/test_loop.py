@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 
 import chex
 import jax
@@ -15,6 +17,8 @@ import gdjax as gd
 from gdjax import losses, metrics, models, stopping
 from gdjax.data import batch_indices, take
 from gdjax.loop import extend_history
+from gdjax.loop.drive import Driver
+from gdjax.loop.run import RING
 from gdjax.programs import compiled
 
 RNG = np.random.default_rng(0)
@@ -396,3 +400,259 @@ def test_periods_are_traced_once():
 
     gd.fit(counting, jnp.ones(2), gd.sgd(0.1), DATA, epochs=2, batch_size=37)
     assert len(traces) <= 2, "value_and_grad once; scan may trace its body twice"
+
+
+LINE = (RNG.normal(size=(37, 3)).astype(np.float32), RNG.normal(size=37).astype(np.float32))
+SQUARES = losses.per_example(lambda w, row: (row[0] @ w - row[1]) ** 2)
+
+
+def fit_line(optimizer=None, **options):
+    options = {"batch_size": 16, "validation": LINE, **options}
+    return gd.fit(SQUARES, jnp.zeros(3), optimizer or gd.adam(0.01), LINE, **options)
+
+
+def test_the_length_of_a_run_is_no_shape():
+    """Epochs, steps, their remainder, the steps between evaluations: numbers of one program, beyond the ring too."""
+    first = fit_line(epochs=2)
+    with Compilations() as seen:
+        lengths = [len(fit_line(epochs=n).history["loss"]) for n in (5, 2 * RING + 37)]
+        lengths += [len(fit_line(steps=9 + n).history["loss"]) for n in (1, 2)]
+        lengths += [len(fit_line(steps=20, every=n).history["loss"]) for n in (1, 7)]
+    assert seen.count == 0 and lengths == [5, 2 * RING + 37, 4, 4, 20, 3]
+    np.testing.assert_array_equal(first.history["validation_loss"], fit_line(epochs=5).history["validation_loss"][:2])
+
+
+def test_the_hosts_history_is_that_of_one_compiled_run():
+    """Segments through a ring, a ring gone round and then extended, a run resumed with all its history: one answer."""
+    number = RING + 30
+    run = gd.make_run(gd.make_epoch(gd.make_step(SQUARES), 16), gd.make_evaluate(SQUARES))
+    data = jax.tree.map(jnp.asarray, LINE)
+
+    def begin(capacity):
+        state = gd.make_state(jnp.zeros(3), gd.adam(0.01))
+        return gd.start_run(run, state, stopping.never(), data, data, capacity)
+
+    go = lambda run_state, until: compiled(run)(run_state, data, data, until)  # noqa: E731
+    whole, fitted = go(begin(number), number), fit_line(epochs=number)
+    chex.assert_trees_all_equal(fitted.history, dict(whole.history))
+    equal(fitted.last, whole.state)
+    ring = go(begin(7), number - 1)
+    last = go(extend_history(ring, 20), number)
+    at = np.arange(number - 8, number)
+    for name, column in whole.history.items():
+        np.testing.assert_array_equal(np.asarray(last.history[name])[at % 20], np.asarray(column)[at])
+    driver = Driver(data, data, None, 0.0)
+    resumed = driver.drive(run, driver.drive(run, begin(RING), 3, 3), number, 3)
+    chex.assert_trees_all_equal(dict(resumed.history), dict(whole.history))
+
+
+LINEAR = models.mlp((3, 2))
+CLASSES = losses.per_example(losses.supervised(LINEAR, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
+
+
+def fit_classes(monitor, loss=CLASSES, **options):
+    options = {"epochs": 6, "batch_size": 8, **options}
+    return gd.fit(loss, LINEAR.init(jax.random.key(3)), gd.sgd(0.3), DATA, VALIDATION, monitor=monitor, **options)
+
+
+def test_a_run_keeps_what_its_monitor_calls_best():
+    """The direction is the metric's own; whatever its name, the best is kept and a target is reached from the right side."""
+    for monitor in ("accuracy", "validation_accuracy", ("accuracy", "max")):
+        result = fit_classes(monitor)
+        values = result.history["validation_accuracy"]
+        assert result.best_evaluation == values.argmax() and values.min() < values.max()
+        np.testing.assert_allclose(result.best_value, values.max())
+        assert f"best validation accuracy {values.max():.5g}" in str(result)
+    low = fit_classes(("accuracy", "min"))
+    assert low.best_evaluation == low.history["validation_accuracy"].argmin()
+    reached = fit_classes("accuracy", rule=stopping.target(float(values.max())))
+    assert reached.stop == gd.Stop.TARGET and len(reached.history["loss"]) == values.argmax() + 1
+
+
+def test_a_bare_number_must_be_told_its_better_direction():
+    bare = losses.per_example(
+        lambda p, e: (CLASSES.loss(p, e)[0], {"hits": metrics.correct(LINEAR.apply(p, e[0]), e[1])})
+    )
+    scores = gd.make_evaluate(bare, {"share": metrics.accuracy, "mine": lambda p, y: p[y]}, LINEAR.apply)
+    go = lambda monitor: fit_classes(monitor, bare, evaluate=scores, epochs=1)  # noqa: E731
+    assert go("share").best_value == go(("hits", "max")).best_value == go("share").history["validation_hits"][0]
+    for name in ("hits", "mine", "validation_hits"):
+        with pytest.raises(ValueError, match=rf"write monitor=\('{name}', 'max'\)"):
+            go(name)
+
+
+def test_without_validation_the_last_parameters_are_kept_and_the_words_say_so():
+    result = fit_line(epochs=5, validation=None)
+    equal(result.params, result.last.params)
+    assert result.best_evaluation == 4
+    np.testing.assert_allclose(result.best_value, result.history["loss"][-1])
+    assert "the mean over the last epoch, whose last parameters are kept" in str(result) and "best" not in str(result)
+    assert "the mean over the last 0.333 epochs" in str(fit_line(steps=13, validation=None))
+    wrong = fit_line(
+        epochs=5, validation=None, rule=stopping.divergence(1 + 1e-6)
+    )  # the guard sees the first period only
+    assert wrong.stop != gd.Stop.DIVERGED
+    bad = lambda w, batch, key: (jnp.where(jnp.sum(w) > 2.5, jnp.nan, 1.0) - jnp.sum(w), {})  # noqa: E731
+    lost = gd.fit(bad, jnp.zeros(3), gd.sgd(0.1), LINE, epochs=20, batch_size=37)
+    assert lost.stop == gd.Stop.NON_FINITE and "the run went wrong after it" in str(lost)
+    assert np.isfinite(lost.params).all() and lost.best_evaluation == len(lost.history["loss"]) - 2
+
+
+def test_a_run_that_goes_wrong_at_once_is_diverged():
+    """The loss of the first batch is the measure, not the mean of the first epoch, in which it has already exploded."""
+    for rate in (30.0, 300.0):
+        result = fit_line(epochs=30, validation=None, batch_size=8)
+        wild = gd.fit(SQUARES, jnp.zeros(3), gd.sgd(rate), LINE, epochs=30, batch_size=8)
+        assert wild.stop in (gd.Stop.DIVERGED, gd.Stop.NON_FINITE) and result.stop == gd.Stop.BUDGET
+    capped = lambda w, batch, key: (2.5 + 4e3 * jnp.tanh(jnp.sum(w**2)), {})  # noqa: E731
+    up = gd.fit(capped, jnp.full(3, 1e-3), optax.sgd(-1.0), LINE, epochs=9, batch_size=8)  # ascends to a plateau
+    assert up.stop == gd.Stop.DIVERGED and up.history["loss"][-1] < 1e3 * up.history["loss"][0]
+
+
+def test_a_result_says_that_nothing_was_learned():
+    flat = losses.per_example(lambda w, row: jnp.sign(row[0] @ w - row[1]) ** 2 + 0 * jnp.sum(w))
+    assert "nothing was learned: no step moved" in str(gd.fit(flat, jnp.ones(3), gd.adam(0.1), LINE, epochs=2))
+    assert fit_line(epochs=2).remarks == ()
+    begun = float(SQUARES(jnp.zeros(3), LINE)[0])
+    climb, slow = optax.sgd(-0.01), gd.adam(1e-6)
+    for optimizer, validation, no_better in ((climb, LINE, True), (climb, None, True), (slow, LINE, False)):
+        other = gd.fit(SQUARES, jnp.zeros(3), optimizer, LINE, validation, epochs=3, batch_size=16)
+        says = any(f"no better than the parameters handed in, of {other.monitor}" in each for each in other.remarks)
+        assert says == (other.best_value > begun) == no_better
+    assert f"of validation loss {begun:.5g}" in str(fit_line(epochs=1, batch_size=37, optimizer=optax.sgd(-0.01)))
+    for apart in (1e5, 1e-6):
+        table = (LINE[0] * np.array([1, apart, 1], np.float32), LINE[1])
+        assert "differ in scale" in str(gd.fit(SQUARES, jnp.zeros(3), gd.adam(0.01), table, epochs=1))
+
+
+DOORS = {
+    "fit": lambda data: gd.fit(SQUARES, jnp.zeros(3), gd.sgd(0.1), data, epochs=1),
+    "fit, validation": lambda data: gd.fit(SQUARES, jnp.zeros(3), gd.sgd(0.1), LINE, data, epochs=1),
+    "make_step": lambda data: gd.make_step(SQUARES)(gd.make_state(jnp.zeros(3), gd.sgd(0.1)), data),
+    "make_evaluate": lambda data: gd.make_evaluate(SQUARES)(jnp.zeros(3), data),
+    "iterate": lambda data: next(
+        gd.iterate(gd.make_epoch(gd.make_step(SQUARES), 8), gd.make_state(jnp.zeros(3), gd.sgd(0.1)), data)
+    ),
+    "minimize": lambda data: gd.minimize(lambda w, x, y: SQUARES(w, (x, y))[0], jnp.zeros(3), gd.sgd(0.1), args=data),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_door_lets_a_number_wrap(door):
+    for y, message in (
+        (np.full(37, 2**33 + 1), "integers must fit in int32"),
+        (np.full(37, 2**32 + 5, np.uint64), "integers must fit in uint32"),
+        (np.full(37, -1e200), "numbers must fit in float32"),
+        (np.full(37, "7"), "arrays of numbers or bools are needed, got <U1"),
+        (np.full(37, None), "arrays of numbers or bools are needed, got object"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            DOORS[door]((LINE[0], y))
+
+
+def test_every_rung_takes_numpy():
+    state = gd.make_state(jnp.zeros(3), gd.adam(0.01))
+    step, evaluate = gd.make_step(SQUARES), gd.make_evaluate(SQUARES, chunk_size=8)
+    epoch = gd.make_epoch(step, 16)
+    run = gd.make_run(epoch, evaluate)
+    for rung in (
+        lambda data: step(state, data),
+        lambda data: evaluate(jnp.zeros(3), data),
+        lambda data: compiled(run)(gd.start_run(run, state, stopping.never(), data, data, 2), data, data, 1),
+        lambda data: next(gd.iterate(epoch, state, data)),
+    ):
+        equal(rung(LINE), rung(jax.tree.map(jnp.asarray, LINE)))
+
+
+def test_an_evaluation_slices_its_chunks_and_knows_a_models_state():
+    """Chunks are windows, not rows by index; metrics see what the model's state makes of the parameters."""
+    text = str(jax.make_jaxpr(gd.make_evaluate(SQUARES, chunk_size=8))(jnp.zeros(3), LINE))
+    assert "gather" not in text and "dynamic_slice" in text
+    loss = losses.stateful(lambda w, shift, batch, key: (jnp.mean((batch[0] @ w + shift - batch[1]) ** 2), {}, shift))
+    w, shift = jnp.array([0.3, -0.2, 0.1]), jnp.array(0.7)
+    x, y = np.float64(LINE[0]), np.float64(LINE[1])
+    right = np.mean(np.abs(x @ np.float64(w) + 0.7 - y))
+    for predict in (lambda w, shift, x: x @ w + shift, lambda w, x, model_state: x @ w + model_state):
+        for chunk_size in (8, 37):
+            evaluate = gd.make_evaluate(loss, {"mae": metrics.mean_absolute_error}, predict, chunk_size)
+            np.testing.assert_allclose(evaluate(w, LINE, shift)["mae"], right, rtol=1e-5)
+    for call in (
+        lambda: gd.make_evaluate(loss)(w, LINE),
+        lambda: gd.fit(loss, w, gd.sgd(0.1), LINE, epochs=1),
+        lambda: gd.backprop.flow(loss, w, LINE),
+    ):
+        with pytest.raises(ValueError, match="give model_state="):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: gd.make_epoch(gd.make_step(rowwise), 8)(start(), DATA), "one shape whatever the number of rows"),
+        (
+            lambda: gd.make_evaluate(rowwise, chunk_size=8)(start().params, DATA),
+            "one shape whatever the number of rows",
+        ),
+        (lambda: losses.supervised(MODEL, losses.softmax_cross_entropy, {"r2": metrics.r2}), "needs all rows at once"),
+        (
+            lambda: fit(optimizer=gd.adamw(0.1, mask=jax.tree.map(jnp.ones_like, start().params))),
+            "one bool for a whole",
+        ),
+    ],
+)
+def test_what_has_no_mean_over_rows_is_refused_in_words(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def rowwise(params, batch, key):
+    return LOSS(params, batch, key)[0], {"errors": jnp.zeros(len(batch[0]))}
+
+
+def test_a_metric_in_a_loss_is_the_same_object_as_in_an_evaluation():
+    lifted = losses.per_example(losses.supervised(MODEL, losses.softmax_cross_entropy, {"accuracy": metrics.accuracy}))
+    params = start().params
+    np.testing.assert_array_equal(lifted(params, VALIDATION)[1]["accuracy"], LOSS(params, VALIDATION)[1]["accuracy"])
+
+
+ON_A_MESH = """
+import jax, numpy as np
+from jax import numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec as P
+import gdjax as gd
+from gdjax import losses, metrics
+
+mesh = jax.make_mesh((8,), ("rows",))
+put = lambda tree, spec: jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, spec)), tree)
+x = np.random.default_rng(0).normal(size=(48, 8)).astype(np.float32)
+data, w, key = (x, x.sum(1)), np.ones(8, np.float32), jax.random.key(2)
+predict = lambda w, x: x @ w
+noise = lambda key: 0.0 if key is None else 0.1 * jax.random.normal(key)
+loss = losses.per_example(lambda w, row, key: (predict(w, row[0]) - row[1] + noise(key)) ** 2)
+step, evaluate = gd.make_step(loss), gd.make_evaluate(loss, {"r2": metrics.r2}, predict, chunk_size=10)
+
+
+def everything(w, data):
+    fitted = gd.fit(loss, w, gd.adam(0.01), data, data, epochs=2, batch_size=10)  # 8 divides neither 10 nor 48 % 10
+    stepped, measured = jax.jit(step)(gd.make_state(w, gd.adam(0.01)), data)
+    value = jax.jit(loss)(w, data, key, mask=np.arange(48) < 37)
+    taken = gd.data.take(data, np.array([1, 7]))
+    return fitted.params, fitted.history, stepped.params, measured, evaluate(w, data), value, taken
+
+
+alike = lambda one, many: jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), one, many))
+placed = put(w, P()), put(data, P("rows"))
+many = everything(*placed)
+assert alike(everything(jnp.asarray(w), jax.tree.map(jnp.asarray, data)), many) and many[0].sharding.mesh == mesh
+with jax.set_mesh(mesh):
+    assert alike(evaluate(*placed), many[4])
+"""
+
+
+def test_an_explicit_mesh_gives_what_one_device_gives():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    options = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **flags}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_MESH], env={**os.environ, **options}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

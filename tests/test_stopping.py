@@ -119,3 +119,13 @@ def test_vmapped_rules_stop_each_on_its_own():
 def test_bad_rules_are_refused(make):
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+@pytest.mark.parametrize("factor", [10.0, 1e3, INF])
+def test_divergence_is_held_against_the_loss_at_the_start(factor):
+    """A first period whose mean is already far up is no measure; an infinite loss is beyond every factor."""
+    start = jnp.asarray(2.5)
+    seen = [observe(0, loss=v)._replace(first_loss=start) for v in (2.6, 2.5 * min(factor, 1e6) * 1.1, INF)]
+    expected = [RUN, RUN if factor == INF else "DIVERGED", "DIVERGED"]
+    assert stops(divergence(factor), seen) == expected
+    assert stops(divergence(factor), seen[1:2]) == expected[1:2]

@@ -195,7 +195,7 @@ def _to_device(path: tuple, leaf: Any) -> jax.Array:
 
 
 def as_arrays(who: str, data: Any) -> Any:
-    """Data at the door of a loop: jax arrays as they are, all else in the dtype that JAX gives it, where that holds it.
+    """Data at a door: jax arrays and Python numbers as they are, all else in the dtype that JAX gives it, if that holds it.
 
     Raises: ValueError for a number beyond that dtype (2^31 where integers are int32), TypeError for text, dates and objects;
         both name `who` and the path.
@@ -203,12 +203,12 @@ def as_arrays(who: str, data: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: _as_array(who, path, leaf), data)
 
 
-def _as_array(who: str, path: tuple, leaf: Any) -> jax.Array:
-    if isinstance(leaf, jax.Array):
+def _as_array(who: str, path: tuple, leaf: Any) -> Any:
+    if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, int, float, complex)):
         return leaf
     array = np.asarray(leaf)
     if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_)):
-        raise TypeError(f"{who}: data must be numbers or bools, got {array.dtype} at {path_string(path)}")
+        raise TypeError(f"{who}: arrays of numbers or bools are needed, got {array.dtype} at {path_string(path)}")
     target = jax.dtypes.canonicalize_dtype(array.dtype)
     check_fits(who, path, array, target)
     return jnp.asarray(array, target)

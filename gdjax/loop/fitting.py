@@ -135,7 +135,6 @@ def fit(
             raise ValueError(f"fit: {name} must be above 0, got {length}")
     began = time.perf_counter()
     remarks = _scales_apart(data)
-    state = make_state(params, optimizer, key, model_state)
     data, validation = as_arrays("fit", data), as_arrays("fit", validation)
     needs_change = rule is not None and any(
         each.recipe.name == "change" and each.arguments["over"] == "batch" for each in rule.walk()
@@ -150,7 +149,12 @@ def fit(
     run = make_run(dataclasses.replace(epoch, steps=None), evaluate, monitor, mode)  # the period is a number: no shape
     total = steps if steps is not None else math.ceil((100 if epochs is None else epochs) * per_epoch)
     guarded = stopping.any_of(stopping.non_finite(), stopping.divergence(), rule or stopping.never())
-    run_state = start_run(run, state, guarded, data, validation, steps=np.int32(period))
+
+    def start() -> RunState:
+        state = make_state(params, optimizer, key, model_state)
+        return start_run(run, state, guarded, data, validation, steps=np.int32(period))
+
+    run_state = start()
     driver = Driver(data, validation, progress, began)
     with driver.listening():
         run_state = driver.drive(run, run_state, total // period, period)
@@ -160,7 +164,8 @@ def fit(
     result = summarize(run, run_state, seconds, driver.compile_seconds)
     if _has_non_finite_loss(result):
         explain_run(step, epoch, params, data, validation, make_state(params, optimizer, key, model_state))
-    return dataclasses.replace(result, remarks=(*_nothing_learned(result, run_state, params), *remarks))
+    remarks = (*_nothing_learned(result, run, run_state, params, lambda: driver.look(run, start())), *remarks)
+    return dataclasses.replace(result, remarks=remarks)
 
 
 def _has_non_finite_loss(result: Result) -> bool:
@@ -176,7 +181,7 @@ def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: fl
     history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
     if np.isnan(history.get("learning_rate", [])).all():  # the leaves never had one rate
         history.pop("learning_rate", None)
-    name, direction = run.monitored({name: np.zeros(x.shape[1:]) for name, x in history.items()})
+    name, _ = run.monitored(_shapes(history))
     on_validation = name.startswith("validation_")
     return Result(
         stop=Stop.BUDGET if stop == Stop.RUNNING else stop,
@@ -185,7 +190,7 @@ def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: fl
         last=run_state.state,
         history=history,
         monitor=f"{'validation' if on_validation else 'training'} {name.removeprefix('validation_')}",
-        best_value=(1 if direction == "min" else -1) * float(run_state.best_value),
+        best_value=run.sign(_shapes(history)) * float(run_state.best_value),
         best_evaluation=int(run_state.best_evaluation),
         steps=int(run_state.state.step),
         epochs=float(history["epoch"][-1]) if done else 0.0,
@@ -194,15 +199,32 @@ def summarize(run: Run, run_state: RunState, seconds: float, compile_seconds: fl
     )
 
 
-def _nothing_learned(result: Result, run_state: RunState, params: Params) -> tuple[str, ...]:
-    """What tells a run that learned nothing from one that did, by what the run has seen anyway."""
+def _shapes(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One row of the history, for its names and shapes."""
+    return {name: np.zeros(x.shape[1:]) for name, x in history.items()}
+
+
+def _nothing_learned(
+    result: Result, run: Run, run_state: RunState, params: Params, at_start: Callable[[], RunState]
+) -> tuple[str, ...]:
+    """What tells a run that learned nothing from one that did; the start is evaluated only where there is a doubt."""
     trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
     if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
         return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
-    first, number = float(run_state.first_loss), result.best_evaluation
-    if number < 0 or not result.monitor.endswith(" loss") or not result.best_value >= first:
+    first, number, history = float(run_state.first_loss), result.best_evaluation, result.history
+    if number < 0:
         return ()
-    return (f"no better than the parameters handed in, whose loss on the first batch was {first:.5g}",)
+    if result.monitor.startswith("validation "):
+        if history["validation_loss"][number] < first - 0.5 * abs(first):
+            return ()
+        start = float(at_start().best_value)
+    else:  # the mean over the first epoch, in which they moved, is no better than they were
+        start = max(first, float(history["loss"][0])) if result.monitor == "training loss" else np.inf
+    oriented = float(run_state.best_value)
+    if not oriented >= start or (number == 0 and not result.monitor.startswith("validation ")):
+        return ()
+    value = start * run.sign(_shapes(history))
+    return (f"no better than the parameters handed in, of {result.monitor} {value:.5g}",)
 
 
 def _first_rows(leaf: Any) -> np.ndarray:

@@ -129,10 +129,13 @@ class Run:
             )
         return name, direction
 
+    def sign(self, row: Metrics) -> float:
+        """What turns the monitored value so that less is better: 1 or -1."""
+        return 1.0 if self.monitored(row)[1] == "min" else -1.0
+
     def _judge(self, last: RunState, state: TrainState, row: Metrics, first_loss: Any, seconds: Any) -> RunState:
         """Take in one period: history, what is kept, the rule's verdict."""
-        name, direction = self.monitored(row)
-        sign = 1.0 if direction == "min" else -1.0
+        (name, _), sign = self.monitored(row), self.sign(row)
         value = (sign * row[name]).astype(last.best_value.dtype)
         state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
         row = row | _rate(state)  # a plateau has heard of the evaluation
