@@ -312,10 +312,14 @@ class Optimizer(Node, optax.GradientTransformationExtraArgs):
             state: of this optimizer, in whose parts each schedule finds its own count; or a step, in the place of all.
             evaluation: as in a TrainState, for what scales the rate after an evaluation.
         """
+        built = (node.build() for node in self.walk() if isinstance(node, Optimizer))
+        if any(isinstance(pair, Rated) and not pair.exact for pair in built):
+            return None
         return one_rate(self.learning_rates_at(state, evaluation))
 
     def learning_rates_at(self, state: Any, evaluation: Any = None) -> Any:
-        """As `learning_rate_at`, but a list where leaves have rates of their own: one for each, None for a frozen one."""
+        """What a decay goes by: as `learning_rate_at`, but also where the step is no multiple of it (the scale is learned,
+        say); a list where leaves have rates of their own, one for each, None for a frozen one."""
         built, rate = self.build(), self.arguments.get("learning_rate")
         if isinstance(built, Rated):
             return built.rate_at(state, evaluation)
@@ -331,19 +335,17 @@ class Optimizer(Node, optax.GradientTransformationExtraArgs):
 class Rated(tuple[Callable, Callable]):
     """(init, update) of an optimizer whose rate is not simply its argument `learning_rate` at the count in its state.
 
-    `rate_at(state, evaluation)` gives it, as `Optimizer.learning_rates_at` does.
+    `rate_at(state, evaluation)` gives it, as `Optimizer.learning_rates_at` does; it is not `exact` where none may be shown,
+    since the steps follow none.
     """
 
     rate_at: Callable[[Any, Any], Any]
+    exact: bool
 
-    def __new__(cls, init: Callable, update: Callable, rate_at: Callable[[Any, Any], Any]):
+    def __new__(cls, init: Callable, update: Callable, rate_at: Callable[[Any, Any], Any], exact: bool = True):
         pair = super().__new__(cls, (init, update))
-        pair.rate_at = rate_at
+        pair.rate_at, pair.exact = rate_at, exact
         return pair
-
-
-def no_rate(state: Any, evaluation: Any) -> None:
-    """The `rate_at` of those whose steps follow no one rate."""
 
 
 def rate_of(rate: Any, state: Any) -> Any:
@@ -357,6 +359,13 @@ def rate_of(rate: Any, state: Any) -> Any:
     is_scheduled = lambda x: isinstance(x, optax.ScaleByScheduleState)  # noqa: E731
     scheduled = [x for x in jax.tree.leaves(state, is_leaf=is_scheduled) if is_scheduled(x)]
     return rate(scheduled[0].count) if len(scheduled) == 1 else None
+
+
+def scaled_rates(rates: Any, scale: Any) -> Any:
+    """What `learning_rates_at` gave, times a scale."""
+    if rates is None:
+        return None
+    return [r if r is None else r * scale for r in rates] if isinstance(rates, list) else rates * scale
 
 
 def inner_state(state: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.nodes import Node, Rated, as_optimizer, decorator, no_rate, optimizer, rate_of, register
+from gdjax.nodes import Node, Rated, as_optimizer, decorator, inner_state, optimizer, rate_of, register
 from gdjax.optimizers.flat import flat_dtype
 from gdjax.optimizers.searches import SearchResult, armijo, scaled, strong_wolfe
 
@@ -203,8 +203,8 @@ def searcher(linesearch: Any) -> tuple[Callable, Callable]:
 
 def with_rate(init: Callable, update: Callable, learning_rate: Any, linesearch: Any) -> Rated:
     """(init, update) that shows its rate only where no search sets the length of the step."""
-    rate = 1.0 if learning_rate is None else learning_rate
-    return Rated(init, update, no_rate if linesearch is not None else lambda state, _: rate_of(rate, state))
+    rate = 1.0 if learning_rate is None and linesearch is None else learning_rate
+    return Rated(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
 
 
 def objective(
@@ -272,4 +272,7 @@ def line_search(inner, linesearch=zoom(initial_guess_strategy="keep")):  # noqa:
         updates, search_state = search(updates, state.linesearch, params, **given)
         return updates, LineSearchState(inner_state, search_state)
 
-    return Rated(init, update, no_rate)
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        return inner.learning_rates_at(inner_state(state), evaluation)
+
+    return Rated(init, update, rate_at, exact=linesearch is None)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import no_rate, optimizer
+from gdjax.nodes import optimizer
 from gdjax.optimizers.leafwise import Slot, _refuse_integers, leafwise
 from gdjax.optimizers.polyak import _at, _check, _dot, _wide
 from gdjax.tree import abs_sq
@@ -44,7 +44,7 @@ def cocob(learning_rate=1.0, alpha=100.0, eps=1e-8, weight_decay=0.0, mask: Any 
         "reward": Slot(real=True),
     }
     pair = leafwise(cocob_rule, learning_rate, slots=slots, mask=mask, weight_decay=weight_decay, alpha=alpha)
-    pair.rate_at = no_rate
+    pair.exact = False  # the rate is a factor of the gradient
     return pair
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.nodes import Rated, no_rate, optimizer
+from gdjax.nodes import Rated, optimizer, rate_of
 from gdjax.optimizers.leafwise import _refuse_integers
 from gdjax.tree import abs_sq
 
@@ -20,6 +20,11 @@ def _value(who: str, value: Any) -> jax.Array:
     if value is None:
         raise ValueError(f"{who}: update needs value=, the loss at params, as make_step passes it")
     return jnp.asarray(value, jnp.result_type(float))
+
+
+def _capped(init: Any, update: Any, learning_rate: Any) -> Rated:
+    """(init, update) whose rate is only the longest step."""
+    return Rated(init, update, lambda state, _: rate_of(learning_rate, state), exact=False)
 
 
 def _check(who: str, grads: Any, params: Any) -> None:
@@ -148,7 +153,7 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
         new = MomoState(m, barf, gamma, lb, tree.increment(state.count))
         return updates, tree.cast_like(new, state)
 
-    return Rated(init, update, no_rate)  # the rate is only the longest step
+    return _capped(init, update, learning_rate)
 
 
 class _Model(NamedTuple):
@@ -233,4 +238,4 @@ def momo_adam(
         new = MomoAdamState(m, v, barf, gamma, lb, t)
         return updates, tree.cast_like(new, state)
 
-    return Rated(init, update, no_rate)
+    return _capped(init, update, learning_rate)

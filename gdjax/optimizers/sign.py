@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gdjax.nodes import no_rate, optimizer
+from gdjax.nodes import optimizer, rate_of
 from gdjax.optimizers.leafwise import Slot, leafwise
 
 
@@ -119,7 +119,7 @@ def rprop(learning_rate, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-6, max_st
     options: dict[str, Any] = {"eta_minus": eta_minus, "eta_plus": eta_plus, "delayed": delayed}
     limits: dict[str, Any] = {"min_step_size": min_step_size, "max_step_size": max_step_size}
     pair = leafwise(rprop_rule, 1.0, slots=slots, **options, **limits)
-    pair.rate_at = no_rate
+    pair.rate_at, pair.exact = lambda state, _: rate_of(learning_rate, state), False
     return pair
 
 

@@ -66,7 +66,7 @@ def stable(inner, threshold=1.0):
     Reference: Wortsman et al. 2023, Algorithm 2, arXiv:2304.13013; Shazeer & Stern 2018, section 6, arXiv:1804.04235.
     """
     inner = as_optimizer(inner)
-    if inner.learning_rate_at(0) is None:
+    if inner.learning_rates_at(0) is None:
         raise ValueError(f"stable: inner must have a learning rate, got {inner!r}")
 
     def update(grads, state, params=None, **extra_args):

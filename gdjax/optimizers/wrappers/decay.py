@@ -32,7 +32,7 @@ def decay_weights(inner, weight_decay, mask: Any = None):
     Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
     """
     inner = as_optimizer(inner)
-    if inner.learning_rate_at(0) is None:
+    if inner.learning_rates_at(0) is None:
         raise ValueError(f"decay_weights: inner must have a learning rate, got {inner!r}")
 
     def init(params):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.nodes import Rated, as_optimizer, no_rate, optimizer
+from gdjax.nodes import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
 
 
 class MechanicState(NamedTuple):
@@ -71,7 +71,11 @@ def mechanize(base_optimizer, weight_decay=1e-2, eps=1e-8, s_init=1e-6, num_beta
         new = tree.cast_like(MechanicState(base_state, tree.increment(state.count), r, m, v, s, x0), before)
         return answers.if_updated(made, updates, 0), answers.if_updated(made, new, before)
 
-    return Rated(init, update, no_rate)  # the scale is learned
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        rates = base.learning_rates_at(inner_state(state), evaluation)
+        return rates if is_number(state) else scaled_rates(rates, jnp.sum(state.s))
+
+    return Rated(init, update, rate_at, exact=False)  # the scale is learned
 
 
 def _wide(p: jax.Array) -> jax.Array:

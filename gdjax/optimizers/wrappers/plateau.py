@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import Rated, as_optimizer, inner_state, is_number, optimizer
+from gdjax.nodes import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
 
 
 class PlateauState(NamedTuple):
@@ -93,10 +93,10 @@ def reduce_on_plateau(inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0
 
     def rate_at(state: Any, evaluation: Any) -> Any:
         rates = inner.learning_rates_at(inner_state(state), evaluation)
-        if rates is None or is_number(state):
+        if is_number(state):
             return rates
         own = state._replace(inner=None)
         scale = (own if evaluation is None else after(own, evaluation)).rate_scale
-        return [r if r is None else r * scale for r in rates] if isinstance(rates, list) else rates * scale
+        return scaled_rates(rates, scale)
 
     return Rated(init, update, rate_at)

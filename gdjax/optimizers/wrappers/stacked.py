@@ -81,7 +81,7 @@ def stacked(inner):
         count = None if state.count is None else tree.increment(state.count)
         return structure.unflatten(updates), OptState(count, slots)
 
-    return Rated(init, update, pair.rate_at)
+    return Rated(init, update, pair.rate_at, pair.exact)
 
 
 def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
