@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gdjax import tree
 from gdjax.types import Params
 
 
@@ -41,8 +42,9 @@ def if_updated(made: Any, new: Any, old: Any) -> Any:
     """new where an update was made, else old (a tree alike, or a number)."""
     if made is True:
         return new
-    old = old if jax.tree.structure(old) == jax.tree.structure(new) else jax.tree.map(lambda _: old, new)
-    return jax.tree.map(lambda a, b: jnp.where(made, a, b).astype(jnp.result_type(a)), new, old)
+    if jax.tree.structure(old) != jax.tree.structure(new):
+        old = jax.tree.map(lambda _: old, new)
+    return tree.select(made, new, tree.cast_like(old, new))
 
 
 def evaluation_params(state: Any, params: Params) -> Params:

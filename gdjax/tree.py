@@ -191,7 +191,13 @@ def widen(x: Any) -> Any:
 
 def cast_like(tree: Any, like: Any) -> Any:
     """Each leaf in the dtype of its counterpart; what a wrapper does to the state it hands back."""
-    return jax.tree.map(lambda x, reference: jnp.asarray(x, jnp.result_type(reference)), tree, like)
+    return jax.tree.map(_cast, tree, like)
+
+
+def _cast(x: Any, like: Any) -> jax.Array:
+    """x in the dtype of like; a random key as it is."""
+    dtype = jnp.result_type(like)
+    return x if jnp.issubdtype(dtype, jax.dtypes.prng_key) else jnp.asarray(x, dtype)
 
 
 def check_like(who: str, got_name: str, got: Any, like_name: str, like: Any) -> None:
@@ -275,4 +281,4 @@ def _one_bool(chosen: Any) -> bool:
 
 def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:
     """Leaf by leaf `where`, in the dtype of if_false."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b).astype(jnp.result_type(b)), if_true, if_false)
+    return jax.tree.map(lambda a, b: _cast(jnp.where(condition, a, b), b), if_true, if_false)

@@ -642,3 +642,18 @@ def test_the_state_is_sharded_as_the_parameters_are():
         [sys.executable, "-c", code], env={**os.environ, **flags}, capture_output=True, text=True, check=False
     )
     assert done.stdout == "looked at all\n", done.stdout + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_every_wrapper_takes_an_optimizer_that_keeps_a_random_key_and_waits(name):
+    """Which makes a wrapper choose between two states."""
+    inner = gd.accumulate(gd.add_noise(gd.sgd(0.1), 0.1, 0.5), 2)
+    example = WRAPPED[name]()
+    around = {key for key, value in example.arguments.items() if isinstance(value, gd.Optimizer)}
+    if name == "stacked" or len(around) != 1:
+        return
+    node, params = example.replace(**{around.pop(): inner}).settle(), params_like()
+    state = jax.eval_shape(node.init, params)
+    updates, new = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(gd.answers.evaluation_params, new, params), params)
+    assert jax.tree.map(lambda x: x.dtype, new) == jax.tree.map(lambda x: x.dtype, state)

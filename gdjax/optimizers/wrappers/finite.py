@@ -54,7 +54,7 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
 
         def take(grads):
             updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
-            return tree.cast_like(updates, like), _cast_arrays(inner_state, state.inner)
+            return tree.cast_like(updates, like), tree.cast_like(inner_state, state.inner)
 
         def skip(grads):
             return jax.tree.map(jnp.zeros_like, like), state.inner
@@ -65,9 +65,3 @@ def skip_non_finite(inner, max_consecutive: int | None = None):
         )
 
     return init, update
-
-
-def _cast_arrays(state: Any, like: Any) -> Any:
-    """In the dtypes of before, keys as they are: both branches of a condition must agree, Optax's states need not."""
-    is_key = lambda x: jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)  # noqa: E731
-    return jax.tree.map(lambda x, old: x if is_key(old) else jnp.asarray(x, jnp.result_type(old)), state, like)
