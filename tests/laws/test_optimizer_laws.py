@@ -654,6 +654,6 @@ def test_every_wrapper_takes_an_optimizer_that_keeps_a_random_key_and_waits(name
         return
     node, params = example.replace(**{around.pop(): inner}).settle(), params_like()
     state = jax.eval_shape(node.init, params)
-    updates, new = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
+    _, new = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(gd.answers.evaluation_params, new, params), params)
     assert jax.tree.map(lambda x: x.dtype, new) == jax.tree.map(lambda x: x.dtype, state)
