@@ -19,7 +19,7 @@ import inspect
 import numbers
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +69,24 @@ def is_concrete(x: Any) -> bool:
     return is_number(x) and not isinstance(x, (Tracer, jax.ShapeDtypeStruct))
 
 
+class Precise(NamedTuple):
+    """A number as two floats: float32(high) + low is right to about 14 digits, also where all arrays are float32."""
+
+    high: Any
+    low: Any
+
+    @classmethod
+    def of(cls, x: float) -> Precise:
+        return cls(x, float(str(np.float32(x - float(np.float32(x))))))
+
+    def joined(self) -> Any:
+        """The number in double precision; itself while it is traced."""
+        if isinstance(self.high, float) or not (is_concrete(self.high) and is_concrete(self.low)):
+            return self.high if isinstance(self.high, float) else self
+        number = np.asarray(self.high, np.float32).astype(np.float64) + np.asarray(self.low, np.float64)
+        return number if number.ndim else float(f"{number:.13g}")
+
+
 Key: TypeAlias = Any  # annotates a random key as an argument: a key, or the integer it is made from
 
 
@@ -86,8 +104,15 @@ class Recipe:
     in mathematics: `{"b1": "[0, 1)"}`.
     """
 
-    def __init__(self, kind: type[Node], body: Callable, static: tuple[str, ...], bounds: dict[str, str]):
-        self.kind, self.body, self.static, self.bounds = kind, body, frozenset(static), bounds
+    def __init__(
+        self,
+        kind: type[Node],
+        body: Callable,
+        static: tuple[str, ...],
+        bounds: dict[str, str],
+        precise: tuple[str, ...] = (),
+    ):
+        self.kind, self.body, self.static, self.bounds, self.precise = kind, body, frozenset(static), bounds, precise
         self.name, self.reads_nothing = body.__name__, is_itself(body)
         self.signature = inspect.signature(body)
         unknown = (set(static) | set(bounds)) - set(self.signature.parameters)
@@ -111,7 +136,7 @@ class Recipe:
         )
         if getattr(getattr(public, "recipe", None), "body", None) is getattr(self.body, "function", self.body):
             return getattr, (public, "recipe")
-        return Recipe, (self.kind, self.body, tuple(self.static), self.bounds)
+        return Recipe, (self.kind, self.body, tuple(self.static), self.bounds, self.precise)
 
     def __reads__(self) -> tuple:
         return self.kind, self.body, self.static
@@ -156,7 +181,11 @@ class Recipe:
             return x if is_number(x) else Static(x)
 
         return {
-            name: Static(value) if name in self.static else jax.tree.map(hide_leaf, value)
+            name: Static(value)
+            if name in self.static
+            else Precise.of(float(value))
+            if name in self.precise and isinstance(value, float)
+            else jax.tree.map(hide_leaf, value)
             for name, value in arguments.items()
         }
 
@@ -474,10 +503,16 @@ def _call(recipe: Recipe, arguments: dict[str, Any]) -> Node:
     return recipe.kind._make(recipe, recipe.hide(arguments))
 
 
-def _factory(kind: type[Node], body: Callable | None, static: tuple[str, ...], bounds: dict[str, str] | None) -> Any:
+def _factory(
+    kind: type[Node],
+    body: Callable | None,
+    static: tuple[str, ...],
+    bounds: dict[str, str] | None,
+    precise: tuple[str, ...] = (),
+) -> Any:
     if body is None:
-        return lambda body: _factory(kind, body, static, bounds)
-    recipe = Recipe(kind, body, static, bounds or {})
+        return lambda body: _factory(kind, body, static, bounds, precise)
+    recipe = Recipe(kind, body, static, bounds or {}, precise)
 
     @functools.wraps(body)
     def make(*args, **kwargs):
@@ -496,10 +531,10 @@ def decorator(kind: type[N], doc: str):
     def decorate(body: Callable[P, Any], /) -> Callable[P, N]: ...
     @overload
     def decorate(
-        *, static: tuple[str, ...] = ..., bounds: dict[str, str] | None = ...
+        *, static: tuple[str, ...] = ..., bounds: dict[str, str] | None = ..., precise: tuple[str, ...] = ...
     ) -> Callable[[Callable[P, Any]], Callable[P, N]]: ...
-    def decorate(body=None, /, *, static=(), bounds=None) -> Any:
-        return _factory(kind, body, static, bounds)
+    def decorate(body=None, /, *, static=(), bounds=None, precise=()) -> Any:
+        return _factory(kind, body, static, bounds, precise)
 
     decorate.__doc__ = doc
     return decorate
@@ -531,11 +566,11 @@ def as_optimizer(x: Any) -> Optimizer:
 
 def _show(child: Any) -> Any:
     """The inverse of `Recipe.hide`."""
-    return jax.tree.map(
-        lambda x: x.value if isinstance(x, Static) else x,
-        child,
-        is_leaf=lambda x: isinstance(x, (Node, Static)),
-    )
+
+    def show_leaf(x: Any) -> Any:
+        return x.value if isinstance(x, Static) else x.joined() if isinstance(x, Precise) else x
+
+    return jax.tree.map(show_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static, Precise)))
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.nodes import Schedule, is_concrete, is_number, schedule
+from gdjax.nodes import Precise, Schedule, is_concrete, is_number, schedule
 
 ANY, POSITIVE, NON_NEGATIVE, AT_LEAST_1 = "(-inf, inf)", "(0, inf)", "[0, inf)", "[1, inf)"
 
@@ -149,7 +149,7 @@ def piecewise_interpolate(boundaries: Sequence[float], values: Sequence[float], 
     return value
 
 
-@schedule(bounds={"init_value": ANY, "factor": POSITIVE, "every": POSITIVE})
+@schedule(bounds={"init_value": ANY, "factor": POSITIVE, "every": POSITIVE}, precise=("factor",))
 def step_decay(init_value: float, factor: float, every: float):
     """The value times a factor, every so many steps: `exponential` in stairs, in the lectures' words.
 
@@ -162,7 +162,7 @@ def step_decay(init_value: float, factor: float, every: float):
 
     Raises: ValueError outside these ranges.
     """
-    return lambda step: init_value * factor ** _count(_float(step), every)
+    return lambda step: _grown(init_value, factor, _count(_float(step), every))
 
 
 @schedule(
@@ -174,6 +174,7 @@ def step_decay(init_value: float, factor: float, every: float):
         "end_value": ANY,
         "transition_begin": NON_NEGATIVE,
     },
+    precise=("decay_rate",),
 )
 def exponential(
     init_value: float,
@@ -196,6 +197,9 @@ def exponential(
         end_value: bound that f does not cross, from below if decay_rate >= 1, else from above; or None.
         transition_begin: >= 0, the last step at init_value.
 
+    A decay_rate given as a Python number is read to 14 digits, also in a compiled run; one that is an array or traced has
+    the digits of its dtype, and n periods multiply its rounding by n (in float32, 0.999999 for 4.6 million steps: 6 %).
+
     Raises: ValueError outside these ranges.
     Differs from: optax.exponential_decay, whose options are positional (in another order) and to which a
         decay_rate of 0 means a constant.
@@ -204,11 +208,11 @@ def exponential(
     def value(step):
         elapsed = jnp.maximum(_float(step) - transition_begin, 0)
         periods = _periods(elapsed, transition_steps, staircase)
-        decayed = init_value * decay_rate**periods
+        decayed = _grown(init_value, decay_rate, periods)
         if end_value is None:
             return decayed
-        crossed = jnp.where(decay_rate < 1, decayed < end_value, decayed > end_value)
-        return jnp.where(crossed, end_value, init_value * decay_rate ** jnp.where(crossed, 0, periods))
+        crossed = jnp.where(_above_one(decay_rate) < 0, decayed < end_value, decayed > end_value)
+        return jnp.where(crossed, end_value, _grown(init_value, decay_rate, jnp.where(crossed, 0, periods)))
 
     return value
 
@@ -311,6 +315,7 @@ def cosine_restarts(init_value: float, cycle_steps: float, growth: float = 1.0, 
 
 @schedule(
     static=("mode",),
+    precise=("gamma",),
     bounds={
         "init_value": ANY,
         "peak_value": ANY,
@@ -567,8 +572,35 @@ _FALLS = {"linear": lambda x: 1 - x, "cosine": _half_cosine}  # weights from 1 t
 _HEIGHTS = {
     "triangular": lambda step, index, gamma: 1,
     "triangular2": lambda step, index, gamma: 0.5**index,
-    "exp_range": lambda step, index, gamma: gamma**step,
+    "exp_range": lambda step, index, gamma: _grown(1.0, gamma, step),
 }
+
+
+def _above_one(factor: Any, origin: float = 1.0) -> Any:
+    """factor - 1, with the digits that float32 does not hold where there are any; or factor less another origin."""
+    if isinstance(factor, Precise):
+        low = _float(factor.low)
+        return (jnp.asarray(factor.high, jnp.float32).astype(low.dtype) - origin) + low
+    return factor - origin
+
+
+def _grown(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
+    """start factor^periods. The power alone may be no float where the product is one; then half of it comes twice.
+
+    Of a factor near 1 the logarithm is taken before it is rounded: a thousand periods would multiply the rounding.
+    """
+    excess = _above_one(factor)
+    near = jnp.abs(excess) < 0.4  # beyond, a factor's own power has more digits than that of its logarithm
+    log = _float(np.log1p(excess)) if is_concrete(excess) else jnp.log1p(jnp.where(near, excess, 0))
+    base = jnp.where(near, 1, _float(_above_one(factor, 0)))
+
+    def power(n):
+        return jnp.where(near, jnp.exp(n * log), base**n)
+
+    whole = jax.lax.stop_gradient(power(periods))
+    held = (whole >= jnp.finfo(whole.dtype).tiny) & (whole < jnp.inf)
+    half = power(jnp.where(held, 0, periods / 2))
+    return jnp.where(held, start * power(jnp.where(held, periods, 0)), (start * half) * half)
 
 
 def _power(x: jax.Array, exponent: Any) -> jax.Array:
