@@ -137,10 +137,10 @@ def _gradient(who: str, params: Any, value_fn: Callable | None = None, **extra_a
     """params -> what points uphill. Arguments that value_fn names beside the parameters are passed on to it."""
     if params is None or value_fn is None:
         raise ValueError(f"{who}: update needs params and value_fn=, a function params -> value, to look uphill")
-    value_fn = getattr(value_fn, "fine", value_fn)  # that of the parameters as they come, not of their rounding
-    named = inspect.signature(value_fn).parameters
+    loss: Any = getattr(value_fn, "fine", value_fn)  # that of the parameters as they come, not of their rounding
+    named = inspect.signature(loss).parameters
     given = {name: x for name, x in extra_args.items() if name in named}
-    gradient = jax.grad(lambda params: value_fn(params, **given))
+    gradient = jax.grad(lambda params: loss(params, **given))
 
     def at(point: Any) -> Any:
         try:
