@@ -20,7 +20,8 @@ BY_PARAMETERS = ("lookahead", "mechanize", "schedule_free", "kahan", "master_wei
 NORMS = "what is not finite in one leaf is in the norms of all"
 # A wrapper, alone, with a reference or a dtype -> the cases that are left out, and why.
 LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
-    **dict.fromkeys(("sam", "looksam"), (("non_finite",), NORMS)),
+    "sam": (("non_finite",), NORMS),
+    "looksam": (("non_finite", "ravine", "huge"), f"{NORMS}; where |g| is 1e4 and more, so are the steps that v gives"),
     "gsam": (
         ("non_finite", "ravine", "huge"),
         f"{NORMS}; where |g| is 1e4 and more beside |h| <= 1, what of g is orthogonal to h is mostly rounding",
@@ -38,6 +39,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
 
 # Wrappers that are compared over so many steps only, and why.
 SHORT: dict[str, tuple[int, str]] = {
+    "looksam": (40, "a step from memory goes |g| far along what the path has been, and rounding with it"),
     "mechanize": (40, "its scales grow as wealth does, and what rounding has left grows with them"),
 }
 
