@@ -71,7 +71,10 @@ class Reading(NamedTuple):
 def read(x: Any, capture: bool = True) -> Reading:
     """What a function, or anything else, is by value; with capture=False the entries of its arrays are part of it."""
     reader = Reader(capture)
-    reader.read(x)
+    try:
+        reader.read(x)
+    except RecursionError:  # a list of a thousand lists in one another: like all that cannot be read
+        return Reading((Same(x),), ())
     return Reading(None if reader.stuck else tuple(reader.key), tuple(reader.arrays))
 
 
@@ -586,6 +589,9 @@ class ByValue:
     def __hash__(self) -> int:
         return self.hash
 
+    def __repr__(self) -> str:
+        return repr(self.function)
+
     def __reduce__(self):
         return ByValue, (self.function,)
 
@@ -601,6 +607,11 @@ def by_value(x: Any) -> Any:
         return type(x)(*map(by_value, x))
     if isinstance(x, ByValue):
         return ByValue(x.function)
-    if not isinstance(x, (types.FunctionType, types.MethodType, functools.partial)) or is_itself(x):
-        return x
-    return ByValue(x)
+    is_function = isinstance(x, (types.FunctionType, types.MethodType, functools.partial))
+    is_own = callable(x) and not isinstance(x, type) and not is_library(type(x).__module__)
+    return ByValue(x) if (is_function or is_own) and not is_itself(x) else x
+
+
+def itself(x: Any) -> Any:
+    """What `by_value` was given."""
+    return x.function if isinstance(x, ByValue) else x

@@ -25,6 +25,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -100,18 +101,19 @@ class Traced:
 class Program:
     """A compiled function, as it was when `compiled` looked at it."""
 
-    __slots__ = ("arrays", "donate", "function", "key", "traced", "was_traced")
+    __slots__ = ("arrays", "called", "donate", "function", "given", "key", "traced", "was_traced")
     key: Any  # of `traced`; both are None where a tracer stands that cannot be replaced
     traced: Any
 
     def __init__(self, function: Callable, donate: tuple[int, ...]):
-        self.function, self.donate, self.was_traced = function, donate, False
+        self.function, self.donate, self.was_traced, self.called = function, donate, False, False
         self._look_up(capture=True)
         if self.traced is not None and self.traced.by_entries:
             self._look_up(capture=False)
 
     def _look_up(self, capture: bool) -> None:
         tokens, self.arrays = read(self.function, capture)
+        self.given = self.arrays  # what the program gets for them
         self.key = self.traced = None
         if tokens is not None:
             self.key = Key(capture, self.donate, tokens)
@@ -129,6 +131,9 @@ class Program:
     def __call__(self, *args: Any) -> Any:
         if self.traced is None:
             return self.function(*args)
+        if self.called:  # and so perhaps often: to the device once
+            self.given = tuple(jnp.array(x) if isinstance(x, np.ndarray) else x for x in self.given)
+        self.called = True
         return self._do(lambda jitted: jitted, args)
 
     def eval_shape(self, *args: Any) -> Any:
@@ -147,7 +152,7 @@ class Program:
         outer, _running.program = getattr(_running, "program", None), self
         try:
             with nullcontext() if outer is None else _trace(None):  # a program inside another is looked up as outside
-                answer = how(self.traced.jitted)(self.arrays, *args)
+                answer = how(self.traced.jitted)(self.given, *args)
         except Exception:
             if not (self.was_traced and self.arrays):
                 raise

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.fingerprint import by_value, itself
 from gdjax.nodes import Static, is_number
 
 
@@ -237,7 +238,7 @@ def part(tree: Any) -> Any:
         if isinstance(x, (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)):
             return x
         is_attribute = any(isinstance(key, jax.tree_util.GetAttrKey) for key in path)
-        return jnp.asarray(x) if is_number(x) and not is_attribute else Static(x)
+        return jnp.asarray(x) if is_number(x) and not is_attribute else Static(by_value(x))
 
     return jax.tree_util.tree_map_with_path(part_leaf, tree, is_leaf=lambda x: isinstance(x, Static))
 
@@ -245,7 +246,7 @@ def part(tree: Any) -> Any:
 def whole(tree: Any) -> Any:
     """The inverse of `part`: structure becomes leaves again, so that a foreign module can be called."""
     is_static = lambda x: isinstance(x, Static)  # noqa: E731
-    return jax.tree.map(lambda x: x.value if is_static(x) else x, tree, is_leaf=is_static)
+    return jax.tree.map(lambda x: itself(x.value) if is_static(x) else x, tree, is_leaf=is_static)
 
 
 def nodes_with(tree: Any, attribute: str) -> list[Any]:

@@ -507,3 +507,37 @@ def test_no_look_at_a_function_is_stale():
         np.testing.assert_allclose(landscape.grid(f, ((0, 1), (0, 1)), 2)[2][0, 0], 2 * target**2)
         gradient = lambda p, target=target: 2 * (p - target)  # noqa: E731
         assert gd.backprop.check_gradients(f, ones, gradient=gradient).passed
+
+
+def test_functions_in_the_structure_of_arguments_can_be_edited():
+    """The activation of a foreign module that is trained, and a schedule that is an object."""
+
+    class Rate:
+        value = 0.5
+
+        def __init__(self):
+            self.factor = 1.0
+
+        def __call__(self, step):
+            return self.value * self.factor
+
+    page = {"jnp": jnp, "__name__": "a_page", "slope": 2.0}
+    exec("def activation(x):\n    return slope * x", page)
+    module = eqx.nn.MLP(1, 1, 1, 1, activation=page["activation"], key=jax.random.key(0))
+    x, rate = jnp.ones((2, 1)), Rate()
+    loss = lambda module, batch, key: (jnp.mean(jax.vmap(module)(batch)), {})  # noqa: E731
+    for page["slope"], rate.factor in ((2.0, 1.0), (3.0, 0.5)):
+        grads = eqx.filter_grad(lambda m: loss(m, x, None)[0])(module)
+        expected = module.layers[0].bias - 0.5 * rate.factor * grads.layers[0].bias
+        found = gd.fit(loss, module, gd.sgd(rate), x, epochs=1, batch_size=2).last.params
+        np.testing.assert_allclose(gd.tree.whole(found).layers[0].bias, expected, rtol=1e-6)
+        assert gd.tree.whole(found).activation is page["activation"]
+
+
+def test_what_cannot_be_read_is_itself():
+    nested: list = []
+    for _ in range(5000):
+        nested = [nested]
+    assert read(lambda: nested).key != read(lambda: [nested]).key
+    f = lambda p: (p - float(bool(nested))) ** 2 / 2  # noqa: E731
+    assert by_minimize(f) == 1.0 and read(f).key == read(f).key
