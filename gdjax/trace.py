@@ -1,7 +1,8 @@
 """A path kept in a fixed number of rows, however long it gets.
 
 Every `stride`-th step has a row. When the rows are full, every other one is dropped and the stride doubles, so that a
-million steps fit into a hundred rows, evenly spread, and a short run keeps them all. One row more holds the newest step.
+million steps fit into a hundred rows, evenly spread, and a short run keeps them all. Where there are a thousand rows, a
+quarter of them holds the first steps one by one, whatever comes after. One row more holds the newest step.
 """
 
 from __future__ import annotations
@@ -12,39 +13,69 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+MANY = 1000  # rows, of which a quarter can be spared for the first steps
+
 
 class Trace(NamedTuple):
     rows: Any  # a tuple with a field `step`, (capacity + 1, ...) each; step is -1 where nothing is written
-    stride: jax.Array  # () int32
+    stride: jax.Array | None  # () int32; None where there is room for every step
 
 
-def start_trace(row: Any, capacity: int) -> Trace:
-    """An empty trace of rows like this one."""
+def start_trace(row: Any, capacity: int, roomy: bool = False) -> Trace:
+    """An empty trace of rows like this one; a roomy one is never full."""
     rows = jax.tree.map(lambda x: jnp.zeros((capacity + 1, *jnp.shape(x)), jnp.result_type(x)), row)
-    return Trace(rows._replace(step=jnp.full(capacity + 1, -1, jnp.int32)), jnp.ones((), jnp.int32))
+    rows = rows._replace(step=jnp.full(capacity + 1, -1, jnp.int32))
+    return Trace(rows, None if roomy else jnp.ones((), jnp.int32))
 
 
 def written(trace: Trace, row: Any) -> Trace:
     """With the next row; steps come one by one from 0."""
-    capacity = len(trace.rows.step) - 1
-    trace = jax.lax.cond(row.step >= capacity * trace.stride, _thinned, lambda t: t, trace)
-    due = row.step % trace.stride == 0
-    index = jnp.where(due, row.step // trace.stride, capacity)
-    rows = jax.tree.map(lambda rows, x: rows.at[index].set(x), trace.rows, row)
-    return trace._replace(rows=rows)
+    return placed(roomier(trace, row.step), row)
 
 
-def _thinned(trace: Trace) -> Trace:
+def placed(trace: Trace, row: Any) -> Trace:
+    """`written` in a trace that is not full: within a loop, whose copies of the rows it spares."""
+    index = row.step
+    if trace.stride is not None:
+        head, capacity = _sizes(trace)
+        later = row.step - head
+        spread = jnp.where(later % trace.stride == 0, head + later // trace.stride, capacity)
+        index = jnp.where(later < 0, row.step, spread)
+    return trace._replace(rows=jax.tree.map(lambda rows, x: rows.at[index].set(x), trace.rows, row))
+
+
+def room(trace: Any) -> Any:
+    """The first step for which there is no row before every other one is dropped."""
+    if trace.stride is None:
+        return len(trace.rows.step)
+    head, capacity = _sizes(trace)
+    return head + (capacity - head) * trace.stride
+
+
+def roomier(trace: Any, step: jax.Array) -> Any:
+    """The trace with room for this step."""
+    if trace is None or trace.stride is None:
+        return trace
+    return jax.lax.cond(step >= room(trace), _thinned, lambda t: t, trace)
+
+
+def _sizes(trace: Trace) -> tuple[int, int]:
+    """(rows of the first steps, rows but the newest)."""
     capacity = len(trace.rows.step) - 1
+    return (capacity // 4 if capacity >= MANY else 0), capacity
+
+
+def _thinned(trace: Any) -> Trace:
+    head, capacity = _sizes(trace)
 
     def thin(rows):
-        kept = rows[:-1:2]
-        empty = jnp.zeros((capacity - len(kept), *rows.shape[1:]), rows.dtype)
-        return jnp.concatenate([kept, empty, rows[-1:]])
+        kept = rows[head:-1:2]
+        empty = jnp.zeros((capacity - head - len(kept), *rows.shape[1:]), rows.dtype)
+        return jnp.concatenate([rows[:head], kept, empty, rows[-1:]])
 
     rows = jax.tree.map(thin, trace.rows)
     number = jnp.arange(capacity + 1)
-    unused = (number >= (capacity + 1) // 2) & (number < capacity)
+    unused = (number >= head + (capacity - head + 1) // 2) & (number < capacity)
     return Trace(rows._replace(step=jnp.where(unused, -1, rows.step)), 2 * trace.stride)
 
 

@@ -34,6 +34,7 @@ class Stop(enum.IntEnum):
     DIVERGED = 5
     NON_FINITE = 6
     INTERRUPTED = 7
+    STALLED = 8  # steps that change nothing
 
 
 class LossFn(Protocol):

@@ -184,3 +184,15 @@ def test_the_flow_is_the_limit_of_small_steps():
             )
             gaps.append(float(jnp.hypot(path.params[0] - tree["a"][1], path.params[1] - tree["b"][1])))
         assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.05), "Euler's method is of first order"
+
+
+@pytest.mark.parametrize("start", [[1e-9, 1.0], [-3e-25, 5e11], [2e-3, 0.0]])
+def test_the_flow_knows_no_unit(start):
+    start, times = np.array(start), np.array([0.0, 0.3, 0.7])
+    curvature = np.array([2.0, 5.0])
+    path = gd.gradient_flow(lambda p: jnp.sum(curvature * p**2) / 2, start, times)
+    np.testing.assert_allclose(path, start * np.exp(-curvature * times[:, None]), rtol=1e-4)
+    to = gd.gradient_flow(lambda p: jnp.sum((p - 4e-9) ** 2) / 2, np.zeros(2), times)
+    np.testing.assert_allclose(to, 4e-9 * (1 - np.exp(-times[:, None])) * np.ones(2), rtol=1e-4)
+    with pytest.raises(ValueError, match="times must be finite and increase"):
+        gd.gradient_flow(bowl, start, times[::-1])

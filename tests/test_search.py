@@ -7,7 +7,7 @@ import pytest
 
 import gdjax as gd
 from gdjax import search as searches  # noqa: F401 (the function, by the face)
-from gdjax.projections import box
+from gdjax.projections import box, simplex
 from gdjax.search import METHODS, coordinate, fixed_step, nelder_mead, random_guessing, sign_step
 from gdjax.stopping import target
 from gdjax.types import Stop
@@ -133,3 +133,52 @@ def test_bad_input_is_told():
         gd.search(lambda x: x, jnp.zeros(2), fixed_step())
     with pytest.raises(ValueError, match="must be finite at the start"):
         gd.search(lambda x: x * jnp.nan, 1.0, fixed_step())
+
+
+@pytest.mark.parametrize(
+    "name, onto",
+    [*((name, box(-1.0, 0.7)) for name in METHODS), ("nelder_mead", simplex(0.5)), ("coordinate", simplex(2))],
+)
+def test_no_method_leaves_the_set(name, onto):
+    seen = []
+
+    def f(p):
+        jax.debug.callback(lambda p: seen.append(np.array(p)), p)
+        return jnp.sum((p - jnp.array([3.0, -0.2])) ** 2)
+
+    how = {"fixed_step": fixed_step(0.4), "random_guessing": random_guessing(-5.0, 5.0, 9)}.get(name, METHODS[name]())
+    found = gd.search(f, jnp.array([0.7, 0.5]), how, onto=onto, max_steps=10)
+    jax.effects_barrier()
+    points = np.concatenate([np.reshape(p, (-1, 2)) for p in seen])
+    np.testing.assert_allclose(points, jax.vmap(onto)(points), atol=1e-6)
+    assert found.value == pytest.approx(float(np.sum((found.params - [3.0, -0.2]) ** 2)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "start, scale", [(1e-7, 1.0), (1e-30, 1.0), (-1e6, 1.0), (2e-8, 1e-8), (4e9, 1e9), (0.0, 1e-3)]
+)
+def test_nelder_mead_knows_no_unit(start, scale):
+    found = gd.search(lambda p: jnp.sum((p / scale - 3) ** 2), jnp.array([start, scale]), nelder_mead())
+    assert found.stop is Stop.CONVERGED and found.value < 1e-8
+    np.testing.assert_allclose(found.params, 3 * scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("how", [fixed_step(0.01), sign_step(0.01), coordinate(), nelder_mead(step=1e-9)], ids=repr)
+def test_a_step_too_short_is_stalled_and_no_bottom_is_divergence(how):
+    found = gd.search(lambda p: jnp.sum((p - 2) ** 2), np.array([3e10, 1.0], np.float32), how)
+    assert found.stop is Stop.STALLED and "too short" in str(found)
+    deep = gd.search(lambda x: jnp.log(jnp.maximum(x, 0)), 1.0, fixed_step(0.25))
+    assert deep.stop is Stop.DIVERGED and "fall without end" in str(deep)
+
+
+@pytest.mark.parametrize("how", [nelder_mead(), coordinate(), fixed_step(1e-3)], ids=repr)
+def test_a_search_is_differentiated_by_its_solution(how):
+    def found(a, **options):  # x = (a/3, 0.2): 2 (x - a) + 4 x = 0; the second is held
+        f = lambda p, a: jnp.sum((p - a) ** 2 + 2 * p**2)  # noqa: E731
+        return gd.search(f, jnp.zeros(2), how, args=(a,), onto=box(-9.0, jnp.array([9.0, 0.2])), **options)
+
+    np.testing.assert_allclose(jax.jacobian(lambda a: found(a).params)(1.5), [1 / 3, 0], atol=1e-6)
+    value = 2 * (1.5 - 0.5) + 4 * 0.0 + 2 * (1.5 - 0.2)  # df/da at the solution
+    assert jax.jit(jax.grad(lambda a: found(a).value))(1.5) == pytest.approx(value, rel=1e-2)
+    with pytest.raises(ValueError, match="search: to be differentiated"):
+        jax.grad(lambda a: found(a, max_steps=2).value)(1.5)

@@ -42,7 +42,8 @@ def ant_colony(sigma=1.0, archive: int = 50, ants: int = 10, q=0.1, xi=0.85):
     def init(params, value, key, value_fn):
         x = ravel(params, flat_dtype(params))
         others = x + sigma * jax.random.normal(key, (archive - 1, x.size), x.dtype)
-        values = jax.vmap(lambda x: value_fn(unravel(x, params)))(others)
+        inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(others))
+        others = jax.vmap(lambda params: ravel(params, x.dtype))(inside)
         return remembered(params, jnp.concatenate([x[None], others]), jnp.concatenate([value[None], values]))
 
     def remembered(params, points, values):

@@ -6,8 +6,9 @@ A method is a call node of three pure functions, whose state says where it stand
     ask(state, key, value_fn) -> (candidates, state)      a tree like params, (n, ...) each
     tell(state, candidates, values) -> state
 
-`value_fn` is there for a first population, and for the one method that takes a slope. A value that is NaN is told as
-infinity, so that no method has to know of it.
+`value_fn(params)` is the value at the nearest point of the set that the search is kept in: f is asked nowhere else.
+`value_fn.at(points)`, for a first population (n, ...), gives those nearest points and their values; `value_fn.f` is f.
+A value that is NaN is told as infinity, so that no method has to know of it. `done` is a bool (True: CONVERGED) or a `Stop`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import stopping, tree
+from gdjax.implicit import Equations, implicitly
 from gdjax.minimize import (
     Minimum,
+    Packed,
     Point,
+    Start,
     checked_params,
     checked_record,
     is_traced,
@@ -37,7 +41,7 @@ from gdjax.minimize import (
 from gdjax.nodes import Node, Rule, decorator, register
 from gdjax.programs import bind, compiled
 from gdjax.projections import as_set
-from gdjax.trace import Trace, start_trace, written
+from gdjax.trace import Trace, placed, room, roomier, start_trace
 from gdjax.types import Params, Stop
 
 
@@ -70,11 +74,13 @@ def search(
         stop: a rule of `gdjax.stopping`, which reads the value where the method stands; None leaves the end to the method
             (CONVERGED where it knows one) and to max_steps.
         max_steps: rounds of ask and tell; BUDGET after so many.
-        onto: a set of `gdjax.projections` into which every candidate is moved.
+        onto: a set of `gdjax.projections` into which every point is moved before f is evaluated there.
         record, args: as for `minimize`.
         key: a JAX key or an int seed, for the methods that draw.
 
-    Returns: a `Minimum`; its grad_norm is NaN, since none is asked for.
+    Returns: a `Minimum`; its grad_norm is NaN, since none is asked for. DIVERGED at a value of minus infinity; STALLED where
+        the steps are too short to change the parameters. It is differentiated with respect to args and onto as that of
+        `minimize` is by default: by the implicit function theorem, whatever the method.
     Raises: ValueError as `minimize` does.
     """
     params, f = checked_params("search", params), bind(f)
@@ -87,8 +93,8 @@ def search(
     capacity = checked_record("search", record, max_steps)
     onto = None if onto is None else as_set(onto).settle(on_host=True)
     rule = (stop or stopping.never()).settle(on_host=True)
-    searcher = Searcher(f, capacity)
-    run = compiled(searcher)
+    searcher = Searcher(f, capacity, record is True)
+    run = compiled(Packed(searcher))
     if is_traced((params, how, rule, max_steps, onto, args, key)) or run.captures_tracers:
         run = searcher
     return on_host("search", run(params, how.settle(on_host=True), rule, max_steps, onto, args, key), capacity)
@@ -111,8 +117,13 @@ class Searcher:
 
     f: Callable
     capacity: int | None
+    roomy: bool  # the rows are enough for every step
 
     def __call__(self, params, how, rule, max_steps, onto, args, key) -> Minimum:
+        return implicitly("search", self._run, Equations(self.f))((params, how, rule, max_steps, key), (onto, args))
+
+    def _run(self, start: Any, given: Any) -> tuple[Minimum, None]:
+        (params, how, rule, max_steps, key), (onto, args) = start, given
         params = moved_onto("search", onto, params)
         dtype, zero, inner = value_dtype(params), jnp.zeros((), jnp.int32), scalar("search", self.f, args)
 
@@ -120,36 +131,83 @@ class Searcher:
             value = inner(params).astype(dtype)
             return jnp.where(jnp.isnan(value), jnp.inf, value)
 
+        values = Values(f, onto)
         value = f(params)
-        state = how.build()[0](params, value, jax.random.fold_in(key, 0), f)
-        trace = None if self.capacity is None else start_trace(_point(zero, state), self.capacity)
+        state = how.build()[0](params, value, jax.random.fold_in(key, 0), values)
+        trace = None if self.capacity is None else start_trace(_point(zero, state), self.capacity, self.roomy)
         stop = jnp.where(jnp.isfinite(value), Stop.RUNNING, Stop.NON_FINITE).astype(jnp.int32)
         first = Quest(state, rule.init(), zero, params, stop, trace)
-        turn = functools.partial(self._turn, f, how, rule, max_steps, onto, key)
+        turn = functools.partial(self._turn, values, how, rule, max_steps, key)
         first = self._judged(first, rule, max_steps)
-        end = jax.lax.while_loop(lambda c: c.stop == Stop.RUNNING, turn, first)
-        path = None if end.trace is None else end.trace.rows
-        return Minimum(*_point(end.steps, end.state)[1:], end.steps, end.stop, path)
+        end = self._looped(turn, first)
+        path, last = None if end.trace is None else end.trace.rows, _point(end.steps, end.state)
+        start_value = Start(value, jnp.full_like(value, jnp.nan))
+        return Minimum(*last[1:], end.steps, end.stop, path, end.steps, last, start_value), None
 
-    def _turn(self, f, how, rule, max_steps, onto, key, last: Quest) -> Quest:
+    def _looped(self, turn: Callable[[Quest], Quest], first: Quest) -> Quest:
+        """Rows are thinned between two loops: within one they would be copied at every step."""
+        going = lambda c: c.stop == Stop.RUNNING  # noqa: E731
+        if first.trace is None or self.roomy:
+            return jax.lax.while_loop(going, turn, first)
+
+        def stretch(c):
+            c = c._replace(trace=roomier(c.trace, c.steps))
+            return jax.lax.while_loop(lambda c: going(c) & (c.steps < room(c.trace)), turn, c)
+
+        return jax.lax.while_loop(going, stretch, first)
+
+    def _turn(self, values: Values, how, rule, max_steps, key, last: Quest) -> Quest:
         """Ask, evaluate, tell, judge."""
         _, ask, tell = how.build()
-        candidates, state = ask(last.state, jax.random.fold_in(key, last.steps + 1), f)
-        candidates = candidates if onto is None else jax.vmap(onto)(candidates)
-        state = tree.cast_like(tell(state, candidates, jax.vmap(f)(candidates)), last.state)
+        candidates, state = ask(last.state, jax.random.fold_in(key, last.steps + 1), values)
+        state = tree.cast_like(tell(state, *values.at(candidates)), last.state)
         moved = _distance(state.params, last.state.params) > 0
-        steps = last.steps + (moved | ~state.done)  # a round that finds no better neighbour is the end, and no step
+        ended = jnp.asarray(state.done).astype(jnp.int32) != Stop.RUNNING
+        steps = last.steps + (moved | ~ended)  # a round that finds no better neighbour is the end, and no step
         return self._judged(last._replace(state=state, before=last.state.params, steps=steps), rule, max_steps)
 
     def _judged(self, now: Quest, rule: Rule, max_steps: Any) -> Quest:
         here, step = _point(now.steps, now.state), _distance(now.state.params, now.before)
         seen = observation(here, jnp.where(now.steps > 0, step, jnp.inf))._replace(grad_norm=None)
         rule_state, stop = rule.update(now.rule_state, seen)
-        for reason, condition in ((Stop.CONVERGED, now.state.done), (Stop.BUDGET, now.steps >= max_steps)):
+        done = jnp.asarray(now.state.done).astype(jnp.int32)
+        for reason, condition in (
+            (Stop.DIVERGED, here.value == -jnp.inf),
+            (done, done != Stop.RUNNING),
+            (Stop.BUDGET, now.steps >= max_steps),
+        ):
             stop = jnp.where((stop == Stop.RUNNING) & condition, reason, stop)
         stop = jnp.where(now.stop == Stop.RUNNING, stop, now.stop).astype(jnp.int32)
-        trace = None if now.trace is None else written(now.trace, here)
+        trace = None if now.trace is None else placed(now.trace, here)
         return now._replace(rule_state=rule_state, stop=stop, trace=trace)
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """The function as a method sees it: kept inside the set."""
+
+    f: Callable[[Params], jax.Array]
+    onto: Any
+
+    def __call__(self, params: Params) -> jax.Array:
+        return self.f(moved_onto("search", self.onto, params))
+
+    def at(self, points: Params) -> tuple[Params, jax.Array]:
+        """The nearest points (n, ...) of the set, and the values there (n,)."""
+        if self.onto is not None:
+            points = jax.vmap(lambda p: moved_onto("search", self.onto, p))(points)
+        return points, jax.vmap(self.f)(points)
+
+
+def too_short(params: Params, step: Any) -> jax.Array:
+    """Whether a step of this length is lost in the rounding of some entry."""
+    lost = [jnp.any((x + jnp.asarray(step, x.dtype)) == x) for x in map(jnp.asarray, jax.tree.leaves(params))]
+    return functools.reduce(jnp.logical_or, lost)
+
+
+def ended(done: jax.Array, stalled: jax.Array) -> jax.Array:
+    """What a method says of itself: STALLED rather than CONVERGED where it could not try."""
+    return jnp.where(done, jnp.where(stalled, Stop.STALLED, Stop.CONVERGED), Stop.RUNNING).astype(jnp.int32)
 
 
 def _distance(a: Params, b: Params) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.optimizers.flat import flat_dtype, ravel, unravel
-from gdjax.search.loop import Standing, best_of, method, stacked
+from gdjax.search.loop import Standing, best_of, ended, method, stacked, too_short
 
 
 def _axes(params: Any, length: Any) -> jax.Array:
@@ -34,7 +34,7 @@ def fixed_step(step=0.01):
     """
 
     def init(params, value, key, value_fn):
-        return Standing(params, value, jnp.zeros((), bool))
+        return Standing(params, value, jnp.zeros((), jnp.int32))
 
     def ask(state, key, value_fn):
         axes = _axes(state.params, step)
@@ -42,7 +42,7 @@ def fixed_step(step=0.01):
 
     def tell(state, candidates, values):
         params, value, improved = best_of(state, candidates, values)
-        return Standing(params, value, ~improved)
+        return Standing(params, value, ended(~improved, too_short(state.params, step)))
 
     return init, ask, tell
 
@@ -58,10 +58,10 @@ def sign_step(step=0.01):
     """
 
     def init(params, value, key, value_fn):
-        return Standing(params, value, jnp.zeros((), bool))
+        return Standing(params, value, jnp.zeros((), jnp.int32))
 
     def ask(state, key, value_fn):
-        signs = jax.tree.map(jnp.sign, jax.grad(value_fn)(state.params))
+        signs = jax.tree.map(jnp.sign, jax.grad(value_fn.f)(state.params))
         ways = (jax.tree.map(lambda p, s, way=way: p + way * step * s, state.params, signs) for way in (-1, 1))
         return stacked(*ways), state
 
@@ -69,7 +69,8 @@ def sign_step(step=0.01):
         down = jax.tree.map(lambda x: x[0], candidates)
         lower = jnp.min(values) < state.value
         params = jax.tree.map(lambda a, b: jnp.where(lower, a, b), down, state.params)
-        return Standing(params, jnp.where(lower, values[0], state.value), ~lower)
+        stuck = too_short(state.params, step)
+        return Standing(params, jnp.where(lower, values[0], state.value), ended(~lower, stuck))
 
     return init, ask, tell
 
@@ -98,7 +99,7 @@ def coordinate(step=1.0, shrink=0.5, grow=2.0, tolerance=1e-6):
 
     def init(params, value, key, value_fn):
         zero = jnp.zeros((), jnp.int32)
-        return CoordinateState(params, value, zero > 0, zero, jnp.asarray(step, flat_dtype(params)), zero)
+        return CoordinateState(params, value, zero, zero, jnp.asarray(step, flat_dtype(params)), zero)
 
     def ask(state, key, value_fn):
         one = _axes(state.params, state.step)[state.axis]
@@ -111,6 +112,7 @@ def coordinate(step=1.0, shrink=0.5, grow=2.0, tolerance=1e-6):
         nothing = failures >= n
         length = jnp.where(improved, grow * state.step, jnp.where(nothing, shrink * state.step, state.step))
         axis = (state.axis + 1) % n
-        return CoordinateState(params, value, length < tolerance, axis, length, jnp.where(nothing, 0, failures))
+        done = ended(length < tolerance, too_short(state.params, step))
+        return CoordinateState(params, value, done, axis, length, jnp.where(nothing, 0, failures))
 
     return init, ask, tell

@@ -45,7 +45,8 @@ def _population(name: str, size: int, sigma: Any, settings: dict[str, Any], by_m
             return PopulationState(params, value, jnp.zeros((), bool), made.init(init_key, x, hyper), key)
         drawn = x + sigma * jax.random.normal(draw_key, (size, x.size), x.dtype)
         population = drawn.at[0].set(x)
-        values = jax.vmap(lambda x: value_fn(unravel(x, params)))(population)
+        inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(population))
+        population = jax.vmap(lambda params: ravel(params, x.dtype))(inside)
         start = PopulationState(params, value, jnp.zeros((), bool), made.init(init_key, population, values, hyper), key)
         return _best(start, population, values)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.optimizers.flat import flat_dtype, ravel, unravel
-from gdjax.search.loop import method
+from gdjax.search.loop import ended, method
 
 REFLECTED, EXPANDED, OUTSIDE, INSIDE = range(4)
 
@@ -20,6 +20,9 @@ class SimplexState(NamedTuple):
     done: jax.Array
     points: jax.Array  # (n + 1, n), the best first
     values: jax.Array  # (n + 1,)
+    size: jax.Array  # (n,) of the first simplex
+    highest: jax.Array  # () the largest finite value in it
+    lost: jax.Array  # () bool: a step too short to move its coordinate
 
 
 @method(bounds={"step": "(0, inf)", "xtol": "[0, inf)", "ftol": "[0, inf)"})
@@ -27,11 +30,14 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
     """Nelder-Mead: the worst corner of a simplex is mirrored through the others, further or less far as it pays.
 
     A step asks for all that may follow at once: the reflection, the expansion, both contractions and the n points of a
-    shrunken simplex. It starts at x and at x with each coordinate moved by `step`, relative to it where it is not 0.
+    shrunken simplex. It starts at x and at x with each coordinate moved by `step`, relative to it where it is not 0 and
+    the value shows it (the other way where a set does not let it).
 
     Args:
         step: > 0, the size of the first simplex.
-        xtol, ftol: >= 0; done when all corners are within xtol of the best in every coordinate, and ftol in value.
+        xtol, ftol: >= 0; done when all corners are near the best x and its value v, in every coordinate and in value:
+            within xtol max(|x|, min(s, 1)), s the first simplex's size, and ftol min(h - v, max(|v|, 1)), h its highest
+            value. So small units are no reason to stop.
 
     It is for few parameters; up to about ten. Coefficients adapt to their number n: 1, 1 + 2/n, 0.75 - 1/(2n), 1 - 1/n.
     Reference: Nelder & Mead 1965, The Computer Journal 7(4); Gao & Han 2012, Comput. Optim. Appl. 51(1) (coefficients).
@@ -39,10 +45,26 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
 
     def init(params, value, key, value_fn):
         x = ravel(params, flat_dtype(params))
-        corners = x + jnp.diag(jnp.where(x != 0, step * x, step))
-        values = jax.vmap(lambda x: value_fn(unravel(x, params)))(corners)
+        length = jnp.asarray(step, x.dtype)
+        relative = jnp.where(jnp.abs(x) > jnp.sqrt(jnp.finfo(x.dtype).tiny), length * x, length)
+        corners, values = evaluated(x + jnp.diag(relative), params, value_fn)
+        seen = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
+        axes = jnp.diag(jnp.where(seen | (jnp.abs(x) > 1), relative, length))
+        corners, values = evaluated(x + axes, params, value_fn)
+        if value_fn.onto is not None:  # a corner that the set brings back is taken on the other side
+            others, other_values = evaluated(x - axes, params, value_fn)
+            back = jnp.max(jnp.abs(others - x), axis=1) > 1.5 * jnp.max(jnp.abs(corners - x), axis=1)
+            corners, values = tree.select(back[:, None], others, corners), jnp.where(back, other_values, values)
         points, values = _sorted(jnp.concatenate([x[None], corners]), jnp.concatenate([value[None], values]))
-        return SimplexState(unravel(points[0], params), values[0], jnp.zeros((), bool), points, values)
+        highest = jnp.max(jnp.where(jnp.isfinite(values), values, values[0]))
+        size, lost = jnp.abs(jnp.diagonal(axes)), jnp.any(x + jnp.diagonal(axes) == x)
+        running = jnp.zeros((), jnp.int32)
+        return SimplexState(unravel(points[0], params), values[0], running, points, values, size, highest, lost)
+
+    def evaluated(points, params, value_fn):
+        """The points (m, n) moved into the set, and their values."""
+        inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(points))
+        return jax.vmap(lambda params: ravel(params, points.dtype))(inside), values
 
     def ask(state, key, value_fn):
         best, others, worst = state.points[0], state.points[1:], state.points[-1]
@@ -65,9 +87,18 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         replaced = state.points.at[-1].set(flat[choice]), state.values.at[-1].set(values[choice])
         shrunken = state.points.at[1:].set(flat[4:]), state.values.at[1:].set(values[4:])
         points, values = _sorted(*tree.select(shrinks, shrunken, replaced))
-        wide = jnp.max(jnp.abs(points[1:] - points[0]))
-        done = (wide <= xtol) & (values[-1] - values[0] <= ftol)
-        return SimplexState(unravel(points[0], state.params), values[0], done, points, values)
+        near = xtol * jnp.maximum(jnp.abs(points[0]), jnp.minimum(state.size, 1))
+        fall = state.highest - values[0]
+        level = ftol * jnp.minimum(fall, jnp.maximum(jnp.abs(values[0]), 1))
+        level = jnp.maximum(level, 4 * jnp.finfo(values.dtype).eps * fall)  # rounding may allow no less
+        done = jnp.all(jnp.abs(points[1:] - points[0]) <= near) & (values[-1] - values[0] <= level)
+        return state._replace(
+            params=unravel(points[0], state.params),
+            value=values[0],
+            done=ended(done, state.lost),
+            points=points,
+            values=values,
+        )
 
     return init, ask, tell
 
