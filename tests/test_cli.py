@@ -381,6 +381,23 @@ class TestMinimize:
             code, out, err = gdjax("minimize", name, "--start", "3", "-2", "--plot", "p.png")
             assert (code, err) == (0, "") and "CONVERGED" in out
 
+    def test_a_search_runs_with_the_part_of_a_stop_that_it_can_answer(self):
+        words = ["minimize", "(x-1)^2", "--start", "3", "--optimizer", "fixed_step(0.01)", "--optimizer", "sgd(0.25)"]
+        code, out, err = gdjax(*words, "--stop", "any_of(gradient_norm(0.001), target(0.5))")
+        rows = {line.split()[0]: line.split()[-1] for line in out.splitlines()}
+        assert (code, err) == (0, "") and rows["fixed_step(0.01)"] == rows["sgd(0.25)"] == "TARGET"
+        code, out, err = gdjax("minimize", "x^2", "--start", "-4", "--start", "4")
+        assert code == 2 and "--start is given 2 times" in err
+
+    def test_a_diverged_run_is_named_and_leaves_the_window_to_the_others(self, place, monkeypatch):
+        drawn = []
+        monkeypatch.setattr("gdjax.cli.minimize.landscape", lambda f, bounds, paths, *a: drawn.append((bounds, paths)))
+        monkeypatch.setattr("gdjax.cli.minimize.save", lambda picture, path: path)
+        words = ["minimize", "50*x^2+y^2", "--start", "1", "1", "--optimizer", "sgd(0.05)", "--optimizer", "lbfgs"]
+        assert gdjax(*words, "--plot", "p.png")[0] == 0
+        ((bounds, paths),) = drawn
+        assert list(paths) == ["sgd(0.05) (DIVERGED)", "lbfgs()"] and np.abs(bounds).max() < 3
+
     def test_a_rate_too_large_is_told_by_table_and_exit_code(self):
         code, out, err = gdjax("minimize", "x^4", "--start", "16.5", "--optimizer", "sgd(1.0)")
         assert (code, err) == (1, "") and out.split()[-1] == "DIVERGED"

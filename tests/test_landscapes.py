@@ -12,6 +12,7 @@ from PIL import Image
 
 import gdjax as gd
 from gdjax import plots
+from gdjax.plots.landscape import PATHS
 from gdjax.problems import himmelblau, rosenbrock, tilted_well
 
 BOWL = ((-2, 2), (-3, 3))
@@ -196,3 +197,22 @@ def test_the_flow_knows_no_unit(start):
     np.testing.assert_allclose(to, 4e-9 * (1 - np.exp(-times[:, None])) * np.ones(2), rtol=1e-4)
     with pytest.raises(ValueError, match="times must be finite and increase"):
         gd.gradient_flow(bowl, start, times[::-1])
+
+
+def test_an_animation_keeps_its_colors_and_shows_the_short_path(tmp_path):
+    long = np.stack([np.linspace(-1.5, 1.5, 3000), np.linspace(2, -2, 3000)], axis=-1)
+    paths = {"long": long, "short": PATH, "other": -PATH}
+    file = plots.animate(bowl, BOWL, paths, tmp_path / "a.gif", frames=24, minima=[(0.0, 0.0)])
+    wanted = [tuple(bytes.fromhex(color[1:])) for color in PATHS[:3]]
+    with Image.open(file) as gif:
+        assert 15 <= gif.n_frames <= 24
+        shots = []
+        for i in range(gif.n_frames):
+            gif.seek(i)
+            shots.append(np.asarray(gif.convert("RGB")))
+            for color in wanted:
+                assert (shots[-1] == color).all(-1).sum() > 10
+    ground = [(shot == shots[0]).all(-1).mean() for shot in shots]
+    assert min(ground) > 0.9, "what does not move keeps its color"
+    green = [(shot == wanted[1]).all(-1).sum() for shot in shots]
+    assert len(set(green[:5])) >= 4, "the short path is walked step by step"

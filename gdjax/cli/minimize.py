@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,17 +16,18 @@ import tyro
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.specs import catalogue_at
 from gdjax.cli.target import Target, bounds_of, read_target, steepest_curvature
-from gdjax.minimize import Minimum, minimize
+from gdjax.minimize import Minimum, Point, minimize, observation
 from gdjax.nodes import Optimizer, Rule
 from gdjax.plots import animate, descent, landscape, save
 from gdjax.search import METHODS, search
 from gdjax.spec import parse
-from gdjax.stopping import RULES
+from gdjax.stopping import RULES, any_of
 from gdjax.types import Stop
 
 BY_SLOPE = ("sgd", "momentum", "noisy_sgd", "optimistic_gradient_descent", "asgd", "schedule_free_sgd")
 OTHERS_RATE = 0.1  # of optimizers whose steps do not grow with the slope
 ROWS = 4000  # of a path that is only drawn
+FIRST = 5  # points of failed runs that a picture makes room for, where no run has succeeded
 FAILED = (Stop.DIVERGED, Stop.NON_FINITE)
 
 
@@ -43,10 +45,11 @@ class Minimize:
     optimizer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A call such as "adam(0.1)", or a search such as nelder_mead or "fixed_step(0.01)"; may be given several times.
     lbfgs if not given. Without a rate, steps along the gradient get 1 / (largest curvature at the start), others 0.1."""
-    start: tuple[str, ...] = ()
+    start: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
     """The coordinates, "16.5", "-1.2 1" or "x=-1.2 y=1"; a problem has its own."""
     stop: str | None = None
-    """A rule such as "gradient_norm(0.0001)" or "target(0.01)"; gradient_norm(1e-05) if not given."""
+    """A rule such as "gradient_norm(0.0001)" or "target(0.01)"; gradient_norm(1e-05) if not given. A search, which asks for
+    no gradient, leaves out what it cannot know."""
     max_steps: int = 10_000
     """Longest run of each."""
     trace: bool = False
@@ -61,11 +64,23 @@ class Minimize:
     def run(self, argv: list[str]) -> int:
         jax.config.update("jax_enable_x64", True)
         with user_mistakes():
-            target = read_target(self.problem, self.start)
+            if len(self.start) > 1:
+                given = " ".join(f"--start {' '.join(words)}" for words in self.start)
+                raise UserError(f"one start, please: --start is given {len(self.start)} times, {given}")
+            target = read_target(self.problem, self.start[0] if self.start else ())
             self._check_pictures(target)
             methods = self._methods(target)
             stop = None if self.stop is None else _read_rule(self.stop)
-            runs = {name: self._run(target, method, stop) for name, method in methods.items()}
+            runs, refused = {}, {}
+            for name, method in methods.items():
+                try:
+                    runs[name] = self._run(target, method, stop)
+                except ValueError as error:
+                    refused[name] = error
+            if not runs:
+                raise next(iter(refused.values()))
+        for name, error in refused.items():
+            print(f"{name} did not run: {error}", file=sys.stderr)
         for name, (found, _) in runs.items() if self.trace else ():
             print(f"{name}\n{_trace(target, found)}\n")
         print(_table(target, runs))
@@ -98,7 +113,8 @@ class Minimize:
         for method, text in zip(methods, self.optimizer, strict=False):
             if not isinstance(method, Optimizer) and text.partition("(")[0] not in METHODS:
                 raise UserError(f"--optimizer must be an optimizer or a search, got {text!r}")
-        return {repr(method): method for method in methods}
+        names = [_whole(method, text) for method, text in zip(methods, self.optimizer or ("lbfgs",), strict=True)]
+        return dict(zip(names, methods, strict=True))
 
     def _run(self, target: Target, method: Any, stop: Rule | None) -> tuple[Minimum, float]:
         """The result, and the seconds of each step once compiled."""
@@ -108,6 +124,7 @@ class Minimize:
         if isinstance(method, Optimizer):
             solve = lambda: minimize(problem.f, problem.start, method, **options)  # noqa: E731
         else:
+            options["stop"] = None if stop is None else _without_gradient(stop)
             solve = lambda: search(problem.f, problem.start, method, key=self.seed, **options)  # noqa: E731
         found = solve()
         before = time.perf_counter()
@@ -120,15 +137,21 @@ class Minimize:
             save(descent(found, problem.value, f"{problem.name}: the value, step by step"), self.plot)
         if len(target.names) > 2 or (self.plot is None and self.animate is None):
             return
-        paths = {name: np.asarray(result.path.params) for name, result in found.items() if result.path is not None}
-        bounds = bounds_of(problem, list(paths.values()))
+        named = {f"{name}{_failure(result)}": result.path for name, result in found.items() if result.path is not None}
+        paths = {name: np.asarray(path.params) for name, path in named.items()}
+        good = [
+            np.asarray(result.path.params) for result in found.values() if result.path and result.stop not in FAILED
+        ]
+        bounds = bounds_of(problem, good or [path[:FIRST] for path in paths.values()])
         if self.plot is not None:
             picture = landscape(
                 problem, bounds, paths, problem.minima, f"{problem.name}: {_where(problem.start)}", target.names
             )
             print(f"\n{save(picture, self.plot)}")
         if self.animate is not None:
-            print(f"\n{animate(problem, bounds, paths, self.animate, problem.name, names=target.names)}")
+            steps = {name: path.step for name, path in named.items()}
+            options = {"names": target.names, "minima": problem.minima, "steps": steps}
+            print(f"\n{animate(problem, bounds, paths, self.animate, problem.name, **options)}")
 
 
 def _read_rule(text: str) -> Rule:
@@ -138,13 +161,37 @@ def _read_rule(text: str) -> Rule:
     return rule
 
 
+def _without_gradient(rule: Rule) -> Rule | None:
+    """The rule, or those of its parts, that a search can answer; None where there are none."""
+    if rule.recipe.name == any_of.__name__:
+        parts = [part for part in map(_without_gradient, rule.arguments["rules"]) if part is not None]
+        return any_of(*parts) if parts else None
+    number = jax.numpy.zeros(())
+    seen = observation(Point(number.astype(int), number, number, number), number)._replace(grad_norm=None)
+    try:
+        jax.eval_shape(lambda: rule.update(rule.init(), seen))
+    except ValueError:
+        return None
+    return rule
+
+
+def _whole(method: Any, text: str) -> str:
+    """What the method is called in the table: with every argument that was typed, and the rate if it was not."""
+    typed = text.partition("(")[2]
+    return text.strip() if typed.strip(" )") and len(repr(method)) <= len(text.strip()) else repr(method)
+
+
+def _failure(found: Minimum) -> str:
+    return f" ({found.stop.name})" if found.stop in FAILED else ""
+
+
 def _where(start: Any) -> str:
     return f"from ({', '.join(f'{x:g}' for x in np.ravel(start))})"
 
 
 def _table(target: Target, runs: dict[str, tuple[Minimum, float]]) -> str:
     """A line for each optimizer."""
-    width = max(len("optimizer"), *(min(len(name), 40) for name in runs))
+    width = max(len("optimizer"), *map(len, runs))
     lines = [
         f"{'optimizer':<{width}}  {'value':>12}  {'distance':>9}  {'|gradient|':>10}  {'steps':>8}  {'us/step':>8}  stop"
     ]
@@ -152,9 +199,8 @@ def _table(target: Target, runs: dict[str, tuple[Minimum, float]]) -> str:
         distance = target.problem.distance(found.params)
         far = f"{distance:>9.2g}" if np.isfinite(distance) else f"{'':>9}"
         slope = f"{found.grad_norm:>10.2g}" if np.isfinite(found.grad_norm) else f"{'':>10}"
-        shown = name if len(name) <= 40 else name[:37] + "..."
         end = f"{found.steps:>8}  {1e6 * seconds:>8.2f}  {Stop(int(found.stop)).name}"
-        lines.append(f"{shown:<{width}}  {found.value:>12.6g}  {far}  {slope}  {end}")
+        lines.append(f"{name:<{width}}  {found.value:>12.6g}  {far}  {slope}  {end}")
     return "\n".join(lines)
 
 

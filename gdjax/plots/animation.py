@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from numpy.typing import ArrayLike
 
 from gdjax.plots import style
 from gdjax.plots.landscape import MARKERS, PATHS, Bounds, Paths, draw_ground, inside
@@ -24,17 +27,21 @@ def animate(
     frames: int = 60,
     seconds: float = 6.0,
     names: Sequence[str] = ("x", "y"),
+    minima: Sequence[ArrayLike] = (),
+    steps: Mapping[str, ArrayLike] | None = None,
 ) -> Path:
     """Write a GIF of paths growing over the contours of f; whole or not at all.
 
-    All paths run at the same number of steps per frame and wait where they end. Arguments as `contour`, and
+    All paths are shown at the same step and wait where they end. Where there are more steps than frames, the frames follow
+    one another by a growing number of steps, so that a path of ten is seen beside one of ten thousand. All frames have one
+    palette, which holds the colors of the paths. Arguments as `contour`, and
 
     Args:
         path: ends in .gif; its folder exists.
         frames: at most; the last one stays for two seconds.
         seconds: of the whole, without the wait.
+        steps: name -> (n,), the step of each point of its path where these do not follow one by one.
     """
-    from PIL import Image
 
     path = Path(path)
     if path.suffix.lower() != ".gif":
@@ -44,7 +51,11 @@ def animate(
     canvas, axes = FigureCanvasAgg(picture), picture.subplots()
     draw_ground(picture, axes, f, bounds, names)
     tracks = {name: inside(np.asarray(points, float), bounds) for name, points in paths.items()}
-    longest = max((len(track) for track in tracks.values()), default=1)
+    walked = {name: np.asarray((steps or {}).get(name, np.arange(len(track)))) for name, track in tracks.items()}
+    longest = max((int(numbers[-1]) + 1 for numbers in walked.values() if len(numbers)), default=1)
+    if len(minima):
+        x, y = np.reshape(np.asarray(minima, float), (-1, 2)).T
+        axes.plot(x, y, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
     lines = []
     for i, name in enumerate(tracks):
         colour = PATHS[i % len(PATHS)]
@@ -60,16 +71,18 @@ def animate(
     canvas.draw()
     ground = canvas.copy_from_bbox(picture.bbox)
     shots = []
-    for last in np.unique(np.linspace(0, longest - 1, frames).round().astype(int)):
+    for last in shown_steps(longest, frames):
         canvas.restore_region(ground)
-        for track, (line, head) in zip(tracks.values(), lines, strict=True):
-            line.set_data(*track[: last + 1].T)
-            head.set_data(*track[min(last, len(track) - 1)][:, None])
+        for name, (line, head) in zip(tracks, lines, strict=True):
+            walk = tracks[name][: np.searchsorted(walked[name], last, side="right")]
+            line.set_data(*walk.T)
+            head.set_data(*walk[-1:].T)
             axes.draw_artist(line)
             axes.draw_artist(head)
         words.set_text(f"step {last}")
         axes.draw_artist(words)
-        shots.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()).quantize(128))
+        shots.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    shots = in_one_palette(shots, [*PATHS[: len(tracks)], INK, PAPER])
     waits = [round(1000 * seconds / len(shots))] * len(shots)
     waits[-1] += 2000
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -79,3 +92,31 @@ def animate(
     finally:
         draft.unlink(missing_ok=True)
     return path
+
+
+def shown_steps(longest: int, frames: int) -> np.ndarray:
+    """The step of each frame: all of them, or ever longer strides from the first to the last."""
+    if longest <= frames:
+        return np.arange(longest)
+    return np.unique(np.geomspace(1, longest, frames).round().astype(int)) - 1
+
+
+def in_one_palette(shots: Sequence[np.ndarray], kept: Sequence[str]) -> list[Any]:
+    """Pictures (h, w, 3) of bytes as images of one palette, in which the kept colors are exact."""
+    from PIL import Image
+
+    both = np.concatenate([shots[0], shots[-1]])
+    few = Image.fromarray(both).quantize(240 - len(kept)).getpalette() or []
+    exact = np.round(255 * np.array([to_rgb(color) for color in kept])).astype(np.uint8)
+    palette = np.concatenate([exact, np.reshape(few, (-1, 3)).astype(np.uint8)])
+    nearest = np.full(1 << 24, -1, np.int16)  # by color, as far as they have come up
+    images = []
+    for shot in shots:
+        colors = shot.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        new = np.unique(colors[nearest[colors] < 0])
+        parts = np.stack([new >> 16, (new >> 8) & 255, new & 255], axis=-1)
+        nearest[new] = ((parts[:, None] - palette.astype(np.int32)) ** 2).sum(-1).argmin(1)
+        image = Image.fromarray(nearest[colors].astype(np.uint8), mode="P")
+        image.putpalette(palette.tobytes())
+        images.append(image)
+    return images
