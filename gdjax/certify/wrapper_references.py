@@ -40,6 +40,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
 # Wrappers that are compared over so many steps only, and why.
 SHORT: dict[str, tuple[int, str]] = {
     "looksam": (40, "a step from memory goes |g| far along what the path has been, and rounding with it"),
+    "project": (40, "then the simplex has brought whole leaves to nothing but rounding"),
     "mechanize": (40, "its scales grow as wealth does, and what rounding has left grows with them"),
 }
 
