@@ -82,6 +82,7 @@ WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "mechanize": lambda: [mechanize(sgd(1.0), s_init=0.01), mechanize(adam(0.1), 0.0, s_init=0.1, num_betas=3)],
     "schedule_free": lambda: [
         schedule_free(sgd(0.1), 0.1),
+        schedule_free(sgd(linear(0.1, 0.02, 8)), linear(0.1, 0.02, 8)),
         schedule_free(sgd(linear(0.0, 0.1, 8)), linear(0.0, 0.1, 8), b1=0.7, weight_lr_power=1.0),
     ],
     "accumulate": lambda: [accumulate(_heavy(), 3), accumulate(adam(0.01), linear(1.0, 4.0, 3))],

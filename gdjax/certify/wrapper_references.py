@@ -51,6 +51,7 @@ UNJUDGED: dict[str, str] = {
 
 # A wrapper and a reference -> (its own limit, why it cannot be nearer).
 LIMITS: dict[str, tuple[float, str]] = {
+    "sam: oracle": (1e-10, "the path follows the slope, and what rounding has left goes with it"),
     "gsam: oracle": (1e-11, "what of g is orthogonal to h is a difference, and the path follows it"),
     "accumulate: optax": (1e-6, "Optax takes 1/n in float32"),
 }
