@@ -16,6 +16,8 @@ from gdjax.programs import compiled
 from gdjax.tree import arithmetic_dtype
 from gdjax.types import Metrics, Sampled, TrainState
 
+BLOCK = 8  # batches whose rows are found at once
+
 
 def make_epoch(
     step: Step,
@@ -88,18 +90,29 @@ class Epoch:
         return state, (weighted_mean(metrics), metrics["loss"][0])
 
     def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
-        step = jax.jit(lambda state: self._take_step(state, data, *self._rows(state, data, state.batches)))
-        _, metrics = jax.eval_shape(step, state)
+        step = jax.jit(lambda state, batch: self._take_step(state, data, *batch))
+        block = min(BLOCK, self.batches_per_epoch(data))
+
+        def coming(state):
+            number = state.batches + jnp.arange(block, dtype=jnp.int32)
+            return jax.vmap(lambda i: self._rows(state, data, i))(number)
+
+        _, metrics = jax.eval_shape(lambda state: step(state, jax.tree.map(lambda x: x[0], coming(state))), state)
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
 
-        def advance(i, carry):
+        def advance(done, batches, i, carry):
             state, sums, first = carry
-            state, metrics = step(state)
+            state, metrics = step(state, jax.tree.map(lambda x: x[i], batches))
             sums = jax.tree.map(jnp.add, sums, _terms(metrics))
-            return state, sums, jnp.where(i == 0, metrics["loss"], first)
+            return state, sums, jnp.where(done + i == 0, metrics["loss"], first)
+
+        def advance_block(number, carry):
+            done, batches = number * block, coming(carry[0])
+            left = jnp.minimum(block, steps - done)
+            return jax.lax.fori_loop(0, left, lambda i, carry: advance(done, batches, i, carry), carry)
 
         start = state, _terms(nothing), nothing["loss"]
-        state, sums, first = jax.lax.fori_loop(0, steps, advance, start)
+        state, sums, first = jax.lax.fori_loop(0, -(-steps // block), advance_block, start)
         return state, (_means(sums, metrics), first)
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
