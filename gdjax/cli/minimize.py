@@ -182,7 +182,7 @@ def _whole(method: Any, text: str) -> str:
 
 
 def _failure(found: Minimum) -> str:
-    return f" ({found.stop.name})" if found.stop in FAILED else ""
+    return f" ({Stop(int(found.stop)).name})" if found.stop in FAILED else ""
 
 
 def _where(start: Any) -> str:
