@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,7 +103,7 @@ class Epoch:
         def advance(done, batches, i, carry):
             state, sums, first = carry
             state, metrics = step(state, jax.tree.map(lambda x: x[i], batches))
-            sums = jax.tree.map(jnp.add, sums, _terms(metrics))
+            sums = jax.tree.map(_added, sums, _terms(metrics), is_leaf=lambda x: isinstance(x, _Sum))
             return state, sums, jnp.where(done + i == 0, metrics["loss"], first)
 
         def advance_block(number, carry):
@@ -111,8 +111,9 @@ class Epoch:
             left = jnp.minimum(block, steps - done)
             return jax.lax.fori_loop(0, left, lambda i, carry: advance(done, batches, i, carry), carry)
 
-        start = state, _terms(nothing), nothing["loss"]
+        start = state, jax.tree.map(lambda x: _Sum(x, jnp.zeros_like(x)), _terms(nothing)), nothing["loss"]
         state, sums, first = jax.lax.fori_loop(0, -(-steps // block), advance_block, start)
+        sums = jax.tree.map(lambda x: x.total, sums, is_leaf=lambda x: isinstance(x, _Sum))
         return state, (_means(sums, metrics), first)
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
@@ -165,6 +166,21 @@ def weighted_mean(metrics: Metrics) -> Metrics:
         return jnp.tensordot(weight.astype(x.dtype), x, 1) / jnp.where(total > 0, total, 1).astype(x.dtype)
 
     return {**{name: mean(x) for name, x in metrics.items() if name != "weight"}, "weight": total}
+
+
+class _Sum(NamedTuple):
+    """A sum of many numbers, and what its last rounding has lost: a million terms of 0.1 are 100,000 in float32 too."""
+
+    total: jax.Array
+    lost: jax.Array
+
+
+def _added(sum_: _Sum, x: jax.Array) -> _Sum:
+    """One term more, with what was lost before. Reference: Kahan 1965, CACM 8(1), page 40."""
+    term = x + sum_.lost
+    total = sum_.total + term
+    lost = term - (total - sum_.total)
+    return _Sum(total, jnp.where(jnp.isfinite(lost), lost, 0))
 
 
 def _terms(metrics: Metrics) -> Metrics:
