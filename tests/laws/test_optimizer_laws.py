@@ -102,7 +102,7 @@ EXCEPT: dict[str, dict[str, str]] = {
         "fromage": "the rate is also in the shrinking of the parameters",
         "cocob": "the rate scales the gradient, which the bets divide by",
     },
-    "order": dict.fromkeys(("noisy_sgd", "kron"), "each leaf has its own noise"),
+    "order": {**dict.fromkeys(("noisy_sgd", "kron"), "each leaf has its own noise"), "freeze": "its pattern is a path"},
     "converges": {"simplified_ademamix": "its sum of gradients, b1 = 0.99, still swings after 300 steps"},
     "optax": {"dpsgd": PER_EXAMPLE},
     "refused": {"dpsgd": PER_EXAMPLE},
