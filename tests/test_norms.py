@@ -35,6 +35,16 @@ def test_norm_direction_and_shortening_are_those_of_double_precision(dtype):
             np.testing.assert_allclose(flat(short), flat(x) * min(1, limit / true), rtol=2e-6)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 3.0, 1e30])
+def test_the_norm_of_constants_in_a_program_is_that_of_arguments(size):
+    """A compiler that knows the numbers may not square them before they are scaled."""
+    x = size * np.array([3.0, 4.0], np.float32)
+    np.testing.assert_allclose(jax.jit(lambda: tree.global_norm([jnp.asarray(x)]))(), 5 * size, rtol=1e-6)
+    start = jnp.asarray(x)
+    moved = jax.jit(lambda: tree.global_norm([start - start, start]))
+    np.testing.assert_allclose(moved(), 5 * size, rtol=1e-6)
+
+
 def test_derivatives_of_the_norm():
     x = jnp.array([0.6, -0.8, 0.0])
     for s in (*FAR, 1.0):
