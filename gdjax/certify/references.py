@@ -16,7 +16,11 @@ LIMIT = 1e-12  # relative, in double precision
 # The beginning of a call -> (its own limit, why it cannot be nearer).
 LIMITS: dict[str, tuple[float, str]] = {
     "soap(": (1e-9, "eigenvectors lose the digits that the gaps between eigenvalues cost"),
-    "shampoo(": (1e-7, "roots of matrices of condition 1e12 and more keep as many digits less"),
+    "shampoo(": (
+        1e-4,
+        "roots of matrices of condition 1e12 keep as many digits less: 7e-12 with one eigensolver, 9e-6 with another "
+        "(that of jaxlib 0.11)",
+    ),
     "sophia(0.01, hessian_diagonal_fn": (
         1e-10,
         "where a mean gradient cancels, division by gamma nu magnifies the rounding left of it, 1e4 times at g = 1",
