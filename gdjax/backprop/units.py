@@ -8,6 +8,7 @@ made of, as the sigmoid in z * sigmoid(z), is a gate and no unit: the slope of t
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -47,13 +48,23 @@ class Units(NamedTuple):
     kinds: dict[Any, str]  # of variables that are units by their values
 
 
-@functools.lru_cache(maxsize=128)
+_found: weakref.WeakKeyDictionary[Any, Units] = (
+    weakref.WeakKeyDictionary()
+)  # a jaxpr holds the arrays it was traced with
+
+
 def find_units(jaxpr: Any, named: frozenset[Any]) -> Units:
-    """The units among the equations of a jaxpr, its calls taken whole.
+    """The units among the equations of a jaxpr, its calls taken whole; looked for once as long as it lives.
 
     Args:
         named: the variables that are known for units by the function that gives them.
     """
+    if jaxpr not in _found:
+        _found[jaxpr] = _find_units(jaxpr, named)
+    return _found[jaxpr]
+
+
+def _find_units(jaxpr: Any, named: frozenset[Any]) -> Units:
     regions = _Regions(jaxpr)
     gates = frozenset(v for v in named if regions.is_gate(v))
     kinds: dict[Any, str] = {}
