@@ -20,6 +20,7 @@ import copyreg
 import dis
 import functools
 import hashlib
+import itertools
 import os
 import site
 import sys
@@ -73,6 +74,7 @@ def read(x: Any, capture: bool = True) -> Reading:
     reader = Reader(capture)
     try:
         reader.read(x)
+        reader.read_modules()
     except RecursionError:  # a list of a thousand lists in one another: like all that cannot be read
         return Reading((Same(x),), ())
     return Reading(None if reader.stuck else tuple(reader.key), tuple(reader.arrays))
@@ -161,6 +163,18 @@ def _with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _with_inner(constant)
 
 
+def _modules_named(name: str, namespace: dict[str, Any]) -> Iterator[types.ModuleType]:
+    """What an import of the name inside a function may find: by itself, or seen from a package that the function is in."""
+    package = namespace.get("__package__") or ""
+    while package:
+        relative = sys.modules.get(f"{package}.{name}".rstrip("."))
+        if relative is not None:
+            yield relative
+        package = package.rpartition(".")[0]
+    if name in sys.modules:
+        yield sys.modules[name]
+
+
 _known_modules: dict[str, bool] = {}
 
 
@@ -229,7 +243,7 @@ def can_be_argument(array: np.ndarray) -> bool:
 class Reader:
     """Goes through all that is read, once, writing the key down."""
 
-    __slots__ = ("arrays", "fixed", "fixed_met", "kept", "key", "met", "modules", "stuck")
+    __slots__ = ("arrays", "attributes", "fixed", "fixed_met", "handed", "kept", "key", "met", "modules", "stuck")
 
     def __init__(self, capture: bool):
         self.key: list = []
@@ -239,6 +253,8 @@ class Reader:
         self.fixed_met: dict[int, int] = {}  # like `met`, for what is reached by a way on which arrays stay
         self.kept: list = []  # what was made while reading, so that no `id` is used twice
         self.modules: set = set()  # that were met, each with the attributes that were read
+        self.handed: list = []  # modules that were met under no name: in a cell, a list, an attribute
+        self.attributes: set = set()  # what the functions that were read name as such, each as a tuple
         self.stuck = False
 
     def read(self, x: Any) -> None:
@@ -302,7 +318,8 @@ class Reader:
             return
         self.key += (np.ndarray, x.shape, x.dtype)
         if x.dtype.hasobject:
-            self.in_place(x.tolist())
+            self.kept.append(x.tolist())
+            self.in_place(self.kept[-1])
         elif self.fixed or not can_be_argument(x):
             self.key.append(_digest(x))
         else:
@@ -373,6 +390,7 @@ class Reader:
 
     def _names(self, x: types.FunctionType, facts: Facts) -> None:
         namespace = x.__globals__
+        self.attributes.add(facts.attributes)
         for name in facts.globals:
             if name in namespace:
                 self.key.append(name)
@@ -382,10 +400,24 @@ class Reader:
                 else:
                     self.read(value)
         for name in facts.imports:
-            if name in sys.modules:
-                self.module(sys.modules[name], facts.attributes)
+            for module in _modules_named(name, namespace):
+                self.module(module, facts.attributes)
 
-    def module(self, x: types.ModuleType, attributes: tuple[str, ...] = ()) -> None:
+    def handed_module(self, x: types.ModuleType) -> None:
+        """A module that the function does not find by name: whoever was read may ask it for an attribute."""
+        self.key.append(x)
+        if not is_library(x.__name__):
+            self.handed.append(x)
+
+    def read_modules(self) -> None:
+        """Of the modules that were handed on, what any function that was read names as an attribute."""
+        done: set = set()
+        while todo := [pair for pair in itertools.product(self.handed, self.attributes) if pair not in done]:
+            done.update(todo)
+            for module, attributes in sorted(todo, key=lambda pair: (pair[0].__name__, pair[1])):
+                self.module(module, attributes)
+
+    def module(self, x: types.ModuleType, attributes: tuple[str, ...]) -> None:
         """A module of the user's own: what the function that names it also names as attributes."""
         self.key.append(x)
         if not attributes or is_library(x.__name__) or (x, attributes) in self.modules:
@@ -409,7 +441,8 @@ class Reader:
 
     def view(self, x: types.MappingProxyType) -> None:
         self.key.append(type(x))
-        self.in_place(dict(x))
+        self.kept.append(dict(x))
+        self.in_place(self.kept[-1])
 
     def serial(self, x: Any) -> None:
         self.key.append(type(x))
@@ -427,6 +460,8 @@ class Reader:
             return self.key.append(x)
         if self.again(x):
             return
+        if not is_library(type(x).__module__):
+            self.a_class(type(x))
         for each in x.__mro__:
             if is_library(each.__module__):
                 self.key.append(each)
@@ -510,7 +545,7 @@ _readers: dict[type, Callable[[Reader, Any], None]] = {
     types.FunctionType: Reader.function,
     types.MethodType: Reader.method,
     types.BuiltinFunctionType: Reader.builtin,
-    types.ModuleType: Reader.module,
+    types.ModuleType: Reader.handed_module,
     types.CodeType: Reader.itself,
     np.ufunc: Reader.itself,
     type: Reader.a_class,

@@ -509,6 +509,48 @@ def test_no_look_at_a_function_is_stale():
         assert gd.backprop.check_gradients(f, ones, gradient=gradient).passed
 
 
+def handed_on(module):
+    """Losses that reach a module by no global name, and one whose imports are relative."""
+
+    def default(p, settings=module):
+        return (p - settings.target) ** 2 / 2
+
+    class Holder:
+        settings = module
+
+        def loss(self, p):
+            return (p - self.settings.target) ** 2 / 2
+
+    listed = [module]
+    page = {"__name__": "a_package.losses", "__package__": "a_package"}
+    exec("def relative(p):\n    from .settings import target\n    return (p - target) ** 2 / 2", page)
+    return (
+        lambda p: (p - module.target) ** 2 / 2,
+        default,
+        Holder().loss,
+        lambda p: (p - listed[0].target) ** 2 / 2,
+        page["relative"],
+    )
+
+
+def test_modules_that_are_handed_on_can_be_edited(monkeypatch):
+    package, module = types.ModuleType("a_package"), types.ModuleType("a_package.settings")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "a_package", package)
+    monkeypatch.setitem(sys.modules, "a_package.settings", module)
+    for loss in handed_on(module):
+        for module.target in (2.0, 5.0):
+            assert by_minimize(loss) == module.target
+
+
+def test_what_is_made_while_reading_is_kept_meanwhile():
+    """An array of objects is read as a list made of it: the next list must not be taken for that one."""
+    first, second = np.array([1.0, None]), np.array([2.0, None])
+    f = lambda p: (p - first[0] - second[0]) ** 2 / 2  # noqa: E731
+    for second[0] in (2.0, 4.0):
+        assert by_minimize(f) == 1 + second[0]
+
+
 def test_functions_in_the_structure_of_arguments_can_be_edited():
     """The activation of a foreign module that is trained, and a schedule that is an object."""
 
