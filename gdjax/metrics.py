@@ -27,8 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from gdjax.data import as_arrays
 from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy, squared_error
-from gdjax.losses.domain import BINARY, WEIGHTS, classes, overhear, within
+from gdjax.losses.domain import BINARY, WEIGHTS, classes, overhear, whole_numbers, within
 from gdjax.losses.lifts import rescaled
 from gdjax.nodes import is_concrete
 from gdjax.programs import bind
@@ -57,6 +58,7 @@ class Metric:
             raise ValueError(f"Metric: better must be 'min', 'max' or None, got {self.better!r}")
 
     def __call__(self, prediction: Any, target: Any, weight: ArrayLike | None = None) -> jax.Array:
+        prediction, target = as_arrays("metric", (prediction, target))
         w = _weights(weight, jnp.shape(target)[0], self.counts)
         found = self._value(prediction, target, w)
         if is_concrete(found) and np.isnan(found).any():  # let what was mapped over rows say what it was given
@@ -129,7 +131,7 @@ def _classes(
     who: str, prediction: ArrayLike, target: ArrayLike, counted: Any = True
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """The predicted class, the true one, whether the scores are numbers, a factor that is NaN for no label: each (...)."""
-    scores, label = jnp.asarray(prediction), jnp.asarray(target)
+    scores, label = jnp.asarray(prediction), whole_numbers(target)
     given = target if is_concrete(target) else label  # before an int64 wraps
     known = ~jnp.isnan(scores)
     if scores.shape == label.shape:

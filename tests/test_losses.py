@@ -16,7 +16,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdjax import losses, programs
+from gdjax import backprop, losses, metrics, programs
 from gdjax.losses import (
     LOSSES,
     PerExample,
@@ -38,6 +38,7 @@ from gdjax.losses import (
     supervised,
     takes_mask,
 )
+from gdjax.search import fixed_step, search
 
 N, C = 12, 4
 BY_CLASS = ("class", "distribution")
@@ -872,3 +873,28 @@ def test_penalties_are_equal_by_value_and_checked():
         l1(-1)
     with pytest.raises(ValueError, match=r"elastic: l1_ratio must be in \[0, 1\], got 2"):
         elastic(1.0, 2)
+
+
+def test_labels_of_eight_bits():
+    """Of more classes than the labels' own dtype can count."""
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(3, 300)))
+    for dtype, count in ((np.int8, 200), (np.uint8, 300), (np.int16, 300)):
+        labels = np.array([0, 5, 127], dtype)
+        for loss in (losses.softmax_cross_entropy, losses.multiclass_hinge):
+            expected = loss(logits[:, :count], labels.astype(np.int32))
+            for found in (loss(logits[:, :count], labels), jax.jit(loss)(logits[:, :count], labels)):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_integers_beyond_int32_are_refused_at_every_door():
+    large = np.array([2**40, 3])
+    for call in (
+        lambda: losses.squared_error(jnp.zeros(2), large),
+        lambda: per_example(lambda p, x: (p - x) ** 2)(0.0, large),
+        lambda: metrics.mean_squared_error(jnp.zeros(2), large),
+        lambda: metrics.accuracy(jnp.zeros((2, 4)), np.array([2**32, 3])),
+        lambda: backprop.flow(lambda p, x, key: (jnp.mean((p - x) ** 2), {}), jnp.zeros(1), large[:, None]),
+        lambda: search(lambda p, x: jnp.sum((p - x) ** 2), 0.0, fixed_step(0.1), args=(large,)),
+    ):
+        with pytest.raises(ValueError, match="must fit in int32"):
+            call()

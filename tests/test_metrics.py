@@ -463,3 +463,11 @@ def test_per_example_averages_what_a_metric_measures():
 def test_regression_metrics_take_integers():
     assert mean_squared_error(np.array([1, 2]), np.array([1, 4])) == 2
     assert mean(absolute_error)(np.array([1, 2]), np.array([1, 4])) == 1
+
+
+def test_classes_of_eight_bits():
+    scores = np.random.default_rng(0).normal(size=(50, 200))
+    labels = np.arange(50) % 128
+    for metric in (accuracy, top_k_accuracy(9), recall(200), perplexity):
+        found = [metric(scores, labels.astype(dtype)) for dtype in (np.int8, np.int32)]
+        np.testing.assert_array_equal(*found)

@@ -20,6 +20,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
+from gdjax.data import as_arrays
 from gdjax.losses import Stateful
 from gdjax.nodes import as_optimizer
 from gdjax.programs import anew, compiled
@@ -169,7 +170,7 @@ def measure(
 
 
 def _arrays(batch: Batch) -> Batch:
-    return jax.tree.map(lambda x: x if hasattr(x, "dtype") else jnp.asarray(x), batch)
+    return jax.tree.map(lambda x: x if hasattr(x, "dtype") else jnp.asarray(x), as_arrays("flow", batch))
 
 
 def _value(loss_fn: Any, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:

@@ -48,7 +48,7 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
 
     Raises: ValueError for concrete numbers outside.
     """
-    factor = jnp.where(domain.holds(jnp.asarray(x)) | ~jnp.asarray(counted), 1, jnp.nan)
+    factor = jnp.where(domain.holds(whole_numbers(x)) | ~jnp.asarray(counted), 1, jnp.nan)
     if is_concrete(x) and (counted is True or is_concrete(counted)):
         _check(who, name, np.asarray(x), domain, np.asarray(counted))
         return factor
@@ -64,6 +64,12 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
 
     seen = jax.lax.stop_gradient((jnp.asarray(x), jnp.asarray(counted)))
     return factor * jax.pure_callback(tell, factor, *seen, vmap_method="broadcast_all")
+
+
+def whole_numbers(x: Any) -> jax.Array:
+    """Integers in at least 32 bits, where they can be compared with any number of classes; all else as it is."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.int32) if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.itemsize < 4 else x
 
 
 @contextlib.contextmanager

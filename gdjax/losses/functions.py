@@ -23,8 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gdjax.data import as_arrays
 from gdjax.losses import domain
-from gdjax.losses.domain import within
+from gdjax.losses.domain import whole_numbers, within
 from gdjax.nodes import check_interval, is_concrete
 from gdjax.tree import abs_sq, absolute, widen
 
@@ -272,7 +273,7 @@ def _alike(
     who: str, a_name: str, a: ArrayLike, b_name: str, b: ArrayLike, real: bool = False
 ) -> tuple[jax.Array, jax.Array]:
     """Both as floating arrays of one shape."""
-    a, b = _floating(a), _floating(b)
+    a, b = _floating(who, a), _floating(who, b)
     if a.shape != b.shape:
         raise ValueError(f"{who}: {a_name} and {b_name} must have one shape, got {a.shape} and {b.shape}")
     if real:
@@ -281,8 +282,8 @@ def _alike(
     return a, b
 
 
-def _floating(x: ArrayLike) -> jax.Array:
-    x = jnp.asarray(x)
+def _floating(who: str, x: ArrayLike) -> jax.Array:
+    x = jnp.asarray(as_arrays(who, x))
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
 
 
@@ -307,7 +308,7 @@ def _margin(who: str, scores: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, 
 
 
 def _classes(who: str, name: str, scores: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array]:
-    scores, classes = _floating(scores), jnp.asarray(labels)
+    scores, classes = _floating(who, scores), whole_numbers(labels)
     _check_real(who, name, scores)
     if not jnp.issubdtype(classes.dtype, jnp.integer):
         raise TypeError(f"{who}: labels must be integers, got {classes.dtype}")

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from gdjax.data import as_arrays
 from gdjax.losses.domain import WEIGHTS, overhear, within
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.nodes import is_concrete
@@ -47,6 +48,7 @@ class PerExample:
     def __call__(
         self, params: Params, batch: Batch, key: jax.Array | None = None, *, mask: ArrayLike | None = None
     ) -> tuple[jax.Array, Metrics]:
+        batch = as_arrays("per_example", batch)
         value, metrics = on_automatic_axes(self._all, replicated, params, batch, key, mask)
         if is_concrete(value) and np.isnan(value):  # let the losses that were mapped over rows say what they were given
             with overhear():

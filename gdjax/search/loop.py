@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import stopping, tree
+from gdjax.data import as_arrays
 from gdjax.implicit import Equations, implicitly
 from gdjax.minimize import (
     Minimum,
@@ -91,6 +92,7 @@ def search(
         raise TypeError(f"search: the method must be one of gdjax.search, such as fixed_step(0.01), got {how!r}")
     key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else key
     capacity = checked_record("search", record, max_steps)
+    args = as_arrays("search", tuple(args))
     onto = None if onto is None else as_set(onto).settle(on_host=True)
     rule = (stop or stopping.never()).settle(on_host=True)
     searcher = Searcher(f, capacity, record is True)
