@@ -296,8 +296,10 @@ class Minimizer:
         rule_state, stop = rule.update(last.rule_state, observation(here, last.moved, last.opt_state))
         finite = jnp.isfinite(here.value) & jnp.isfinite(here.grad_norm)
         idle = None if last.idle is None else jnp.where(last.moved == 0, last.idle + 1, 0)
+        gone = jnp.where(_deep(here.value, last.first.value), Stop.DIVERGED, Stop.NON_FINITE)
+        stop = jnp.where(jnp.isfinite(here.value) | (stop == Stop.DIVERGED), stop, gone)  # whatever its slope
         for reason, condition in (
-            (jnp.where(_deep(here.value, last.first.value), Stop.DIVERGED, Stop.NON_FINITE), ~finite),
+            (gone, ~finite),
             (Stop.PATIENCE, idle is not None and idle >= 2),
             (last.verdict, last.verdict != Stop.RUNNING),
             (Stop.BUDGET, last.steps >= max_steps),

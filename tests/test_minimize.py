@@ -459,3 +459,12 @@ def test_a_long_path_keeps_its_first_steps_whole():
     np.testing.assert_array_equal(path.step[:300], np.arange(300))
     assert path.step[-1] == 9000 and 700 < len(path.step) <= 1201 and set(np.diff(path.step[300:-1])) == {16}
     np.testing.assert_allclose(path.params, 2 + 14.5 * (1 - 2e-4) ** path.step, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("level", "expected"), [(-jnp.inf, Stop.DIVERGED), (jnp.nan, Stop.NON_FINITE)])
+def test_a_value_that_is_none_is_no_convergence_however_level(level, expected):
+    f = lambda x: jnp.where(x < 0.55, level, x)  # noqa: E731  # its slope beyond is 0
+    for stop in (None, stopping.gradient_norm(), stopping.parameter_change(0.0)):
+        found = gd.minimize(f, 1.0, gd.sgd(0.1), stop=stop)
+        assert found.stop is expected
+        np.testing.assert_allclose(found.params, 0.6, rtol=1e-6)
