@@ -613,6 +613,27 @@ def rowwise(params, batch, key):
     return LOSS(params, batch, key)[0], {"errors": jnp.zeros(len(batch[0]))}
 
 
+@pytest.mark.parametrize("name", ["loss", "step", "epoch", "learning_rate", "change", "validation_accuracy", "weight"])
+def test_no_metric_takes_the_name_of_another_number(name):
+    cross_entropy, example = losses.softmax_cross_entropy, lambda params, row: (params.sum(), {name: row.sum()})
+    batch = lambda params, batch, key: (params.sum(), {name: batch.mean()})  # noqa: E731
+    stateful = losses.stateful(lambda params, state, batch, key: (params.sum(), {name: 1.0}, state))
+    fit = lambda loss: gd.fit(loss, jnp.ones(3), gd.sgd(0.1), np.ones((4, 3), np.float32), epochs=1, batch_size=2)  # noqa: E731
+    doors = [
+        lambda: losses.supervised(MODEL, cross_entropy, {name: metrics.correct}),
+        lambda: gd.make_evaluate(LOSS, {name: metrics.accuracy}, predict=MODEL.apply),
+        lambda: losses.per_example(example)(jnp.ones(3), jnp.ones((4, 3))),
+        lambda: fit(losses.per_example(example)),
+    ]
+    own = name == "weight"  # a loss on batches says so what its batch weighs
+    for door in [*doors, *([] if own else [lambda: fit(batch), lambda: fit(stateful)])]:
+        with pytest.raises(ValueError, match=f"metrics must not be named .*, got '{name}'"):
+            door()
+    watched = gd.make_step(LOSS, watch=lambda *_: {"accuracy": 1.0})
+    with pytest.raises(ValueError, match="named as those of watch, got 'accuracy'"):
+        jax.eval_shape(watched, start(), DATA)
+
+
 def test_a_metric_in_a_loss_is_the_same_object_as_in_an_evaluation():
     lifted = losses.per_example(losses.supervised(MODEL, losses.softmax_cross_entropy, {"accuracy": metrics.accuracy}))
     params = start().params

@@ -17,6 +17,7 @@ from gdjax.loop.epoch import check_same_shapes, weighted_mean
 from gdjax.loop.explain import raise_cause
 from gdjax.loop.step import evaluate_loss
 from gdjax.losses import better_directions, takes_mask
+from gdjax.losses.lifts import check_names
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.metrics import Metric, mean
 from gdjax.nodes import is_concrete
@@ -44,6 +45,7 @@ def make_evaluate(
         given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN.
     """
     named = dict(metrics)
+    check_names("make_evaluate", named)
     if named and predict is None:
         raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
     if chunk_size < 1:

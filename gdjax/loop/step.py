@@ -15,6 +15,7 @@ from jax.core import Tracer
 from gdjax import answers, tree
 from gdjax.data import as_arrays
 from gdjax.losses import Stateful, takes_mask
+from gdjax.losses.lifts import LIFTED, check_names
 from gdjax.meshes import mesh_of, on_automatic_axes, replicated, spec_of
 from gdjax.nodes import as_optimizer
 from gdjax.programs import compiled
@@ -125,7 +126,10 @@ class Step:
         if self.batch_change:
             metrics["change"] = jnp.abs(objective(params)[0] - loss)
         if self.watch is not None:
-            metrics |= self.watch(state, objective, grads, updates, mask)
+            seen = self.watch(state, objective, grads, updates, mask)
+            if taken := seen.keys() & metrics.keys():
+                raise ValueError(f"make_step: metrics must not be named as those of watch, got {min(taken)!r}")
+            metrics |= seen
         state = state._replace(
             step=tree.increment(state.step, answers.updated(opt_state)),
             batches=state.batches + 1,
@@ -160,6 +164,7 @@ def evaluate_loss(loss_fn: Any, params: Params, model_state: Any, batch: Batch, 
         got = jax.tree.map(jnp.shape, result)
         raise TypeError(f"make_step: the loss must return {expected}, got shapes {got}")
     loss, metrics, new_model_state = result
+    check_names("make_step", metrics, allowed=LIFTED)
     rows = jax.tree.leaves(batch)[0].shape[0] if mask is None else jnp.sum(mask)
     metrics = {"weight": jnp.asarray(rows, jnp.float32), **metrics}
     return loss, (metrics, tree.part(new_model_state))

@@ -30,7 +30,18 @@ from gdjax.programs import Bound, bind
 from gdjax.tree import arithmetic_dtype, widen
 from gdjax.types import Batch, Metrics, Params
 
-RESERVED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
+LIFTED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
+RESERVED = LIFTED | {"loss", "change", "step", "epoch", "learning_rate"}  # and those of the loop and its history
+
+
+def check_names(who: str, names: Iterable[Any], allowed: frozenset[str] = frozenset()) -> None:
+    """Raise ValueError for a metric whose name another number has: one of the two would be lost."""
+    for name in names:
+        if name in RESERVED - allowed or str(name).startswith("validation_"):
+            taken = ", ".join(sorted(RESERVED - allowed))
+            raise ValueError(
+                f"{who}: metrics must not be named {taken} or validation_..., which are taken, got {name!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +84,7 @@ class PerExample:
     def _one(self, params: Params, example: Any, key: jax.Array | None) -> tuple[jax.Array, Metrics]:
         returned = _with_key(self.loss)(params, example, key)
         value, metrics = returned if isinstance(returned, tuple) else (returned, {})
-        if taken := RESERVED & metrics.keys():
-            raise ValueError(f"per_example: metrics must not be named weight or penalty, got {min(taken)!r}")
+        check_names("per_example", metrics)
         for name, x in {"loss": value, **metrics}.items():
             _check_scalar(name, np.shape(x))
         return jnp.asarray(value), {name: jnp.asarray(x) for name, x in metrics.items()}
@@ -153,8 +163,12 @@ def supervised(
         model: what has `apply(params, x, key)` and hashes.
         loss: (prediction, y) -> (...); the axes of a vector-valued target are averaged.
         metrics: name -> (prediction, y) -> (...), of the same prediction and averaged alike.
+
+    Raises: ValueError for a metric of a name that is taken ("loss", "weight", "epoch", ...).
     """
-    named = sorted((name, _of_one_example(name, metric)) for name, metric in dict(metrics).items())
+    metrics = dict(metrics)
+    check_names("supervised", metrics)
+    named = sorted((name, _of_one_example(name, metric)) for name, metric in metrics.items())
     return Supervised(model, bind(loss), tuple(named))
 
 
