@@ -1,8 +1,9 @@
 """What kind of point a run has come to: the Hessian's eigenvalues, and the values on either side along its eigenvectors.
 
 Eigenvalues alone do not tell x³ from x⁴, nor a point near one from the point: so f is asked on both sides, at a distance of
-several of the steps that would bring the slope there to zero. A fall counts if it is more than that slope explains, which it
-never is for a convex function.
+several of the steps that would bring the slope there to zero. Where it curves, its slopes on the sides tell; they are seen
+however large the value is. Where it does not, the values do. A fall counts if it is more than the slope at the point
+explains, which it never is for a convex function.
 """
 
 from __future__ import annotations
@@ -76,12 +77,16 @@ class Sides:
         safe = jnp.where(curved > 0, curved, 1)
         seen = jnp.sqrt(1e3 * eps * jnp.maximum(jnp.abs(value), eps) / safe)  # far enough for the change to be seen
         newton = BEYOND * jnp.abs(ways.T @ slope) / safe
-        steps = jnp.where(
-            curved > eps * jnp.max(curved), jnp.clip(jnp.maximum(newton, seen), eps * reach, reach), reach
-        )
+        least = jnp.maximum(eps * reach, jnp.sqrt(eps) * jnp.max(jnp.abs(x)))  # shorter ones are lost in x
+        steps = jnp.where(curved > eps * jnp.max(curved), jnp.clip(jnp.maximum(newton, seen), least, reach), reach)
         steps = jnp.where(newton > reach, newton, steps)
-        change = jax.vmap(lambda v, h: jnp.stack([f(x - h * v), f(x + h * v)]) - value)(ways.T, steps)
+        sides = lambda g: jax.vmap(lambda v, h: jnp.stack([g(x - h * v), g(x + h * v)]))(ways.T, steps)  # noqa: E731
+        change, along = sides(f) - value, jnp.abs(ways.T @ slope)
         noise = 64 * eps * jnp.maximum(jnp.abs(value), jnp.abs(value + change))
-        explained = jnp.where(change < 0, (jnp.abs(ways.T @ slope) * steps)[:, None], 0)
+        explained = jnp.where(change < 0, (along * steps)[:, None], 0)
         signs = jnp.where(jnp.abs(change) > noise + explained, jnp.sign(change), 0)
+        outward = jnp.einsum("nsi,in->ns", sides(grad), ways) * jnp.array([-1, 1])
+        noise = 64 * eps * jnp.max(curved) * jnp.max(jnp.abs(x)) + 2 * along
+        curves = (curved > 1e3 * eps * jnp.max(curved))[:, None] & (jnp.abs(outward) > noise[:, None])
+        signs = jnp.where(curves, jnp.sign(outward), signs)
         return signs[:, 0], signs[:, 1]

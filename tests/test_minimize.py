@@ -13,6 +13,7 @@ import gdjax as gd
 from gdjax import stopping
 from gdjax.problems import himmelblau, quadratic, rosenbrock
 from gdjax.projections import box, l2_ball
+from gdjax.stationary import kind_of_point
 from gdjax.stopping import gradient_norm
 from gdjax.trace import start_trace, trim, written
 from gdjax.types import Stop
@@ -169,6 +170,23 @@ def test_the_kind_of_point_is_said(f, start, words):
     assert found.stop is Stop.CONVERGED
     assert words in str(found) if words else str(found).endswith(f"{float(found.grad_norm):.2g}")
     assert str(pickle.loads(pickle.dumps(found))).startswith("CONVERGED")
+
+
+@pytest.mark.parametrize(
+    "f, point, words",
+    [
+        *((lambda x, s=s: s * jnp.sum((x - 2) ** 2), [2, 2, 2], "a minimum") for s in (1e3, 3e7, 1e12)),
+        (lambda x: 1e4 + jnp.sum((x - 2) ** 2), [2, 2], "a minimum"),
+        (lambda x: jnp.sum(x * x - 4 * x) + 12, [2, 2, 2], "a minimum"),
+        (lambda x: 3e4 + 5 * (x[0] - 2) ** 2 - (x[1] - 2) ** 2, [2, 2], "this is a saddle point"),
+        (lambda x: 2e5 - 7e3 * jnp.sum((x - 2) ** 2), [2, 2], "this is a maximum"),
+        (lambda x: 1e5 * (x[0] - 2 * x[1]) ** 2, [4, 2], "this is a minimum, level along 1 of 2"),
+    ],
+)
+def test_how_steep_or_high_a_function_is_does_not_hide_the_kind_of_point(f, point, words):
+    start = np.asarray(point, np.float32)
+    found = gd.minimize(f, start, gd.newton(), max_steps=0)
+    assert found.grad_norm == 0 and kind_of_point(f, (), found._replace(steps=1)).startswith(words)
 
 
 def test_rules_compose():
