@@ -188,9 +188,7 @@ def muon(
     def parts(params):
         chosen = _dimension_numbers(muon_weight_dimension_numbers, params)
         kinds = {repr(dims): dims for dims in chosen if dims is not None}
-        if (
-            not chosen
-        ):  # a tree without leaves stands for all (`optax.tree.map_params`): the parts are those there may be
+        if not kinds:  # of a tree without matrices, or without leaves (`optax.tree.map_params`): those there may be
             kinds = {repr(dims): dims for dims in _dimension_numbers_of_all(muon_weight_dimension_numbers)}
         names = {text: "muon" if len(kinds) == 1 else f"muon {text}" for text in kinds}
         labels = jax.tree.unflatten(

@@ -657,3 +657,10 @@ def test_every_wrapper_takes_an_optimizer_that_keeps_a_random_key_and_waits(name
     _, new = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(gd.answers.evaluation_params, new, params), params)
     assert jax.tree.map(lambda x: x.dtype, new) == jax.tree.map(lambda x: x.dtype, state)
+
+
+@pytest.mark.parametrize("params", [jnp.ones(()), {"b": jnp.ones(3)}, (jnp.ones((2, 2, 2)),)])
+def test_optax_finds_the_parameters_in_the_state_of_muon_without_matrices(params):
+    state = gd.muon(0.1).init(params)
+    counted = optax.tree.map_params(gd.muon(0.1), lambda x: x + 1, state)
+    chex.assert_trees_all_equal_structs(counted, state)
