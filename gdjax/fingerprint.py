@@ -16,6 +16,7 @@ of an installed package. What cannot be read (a lock, an open file, a generator)
 
 from __future__ import annotations
 
+import contextvars
 import copyreg
 import dis
 import functools
@@ -485,10 +486,21 @@ class Reader:
             self.a_class(type(x))
             self.in_place(*parts)
 
+    def referent(self, x: weakref.ref) -> None:
+        self.key.append(type(x))
+        self.in_place(x())
+
+    def context(self, x: contextvars.ContextVar) -> None:
+        self.key.append(x)
+        self.in_place(x.get(None))
+
     def reduced(self, x: Any) -> None:
         """An object of a kind that has its own way to be copied: what a copy would be made from."""
         if self.again(x):
             return
+        if not is_library(type(x).__module__):  # what its copy would be made from may leave something out
+            self.kept.append(dict(getattr(x, "__dict__", {})))
+            self.in_place(self.kept[-1])
         try:
             made = x.__reduce_ex__(4)
         except Exception:  # whatever a foreign class raises: it cannot be taken apart
@@ -576,6 +588,8 @@ def _find_reader(x: Any) -> Callable[[Reader, Any], None]:
         (isinstance(x, jax.Array), Reader.array),
         (isinstance(x, np.generic), Reader.numpy_scalar),
         (isinstance(x, functools.partial), Reader.partial),
+        (isinstance(x, weakref.ref), Reader.referent),
+        (isinstance(x, contextvars.ContextVar), Reader.context),
         (isinstance(x, VALUES), Reader.itself),
         (f"{kind.__module__}.{kind.__qualname__}" in SERIALS, Reader.serial),
         (hasattr(kind, "__reads__"), Reader.declared),

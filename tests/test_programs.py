@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import functools
 import gc
@@ -541,6 +542,28 @@ def test_modules_that_are_handed_on_can_be_edited(monkeypatch):
     for loss in handed_on(module):
         for module.target in (2.0, 5.0):
             assert by_minimize(loss) == module.target
+
+
+class Guarded:
+    """Whose copies know nothing."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Guarded, (0.0,)
+
+
+def test_objects_that_hide_what_they_hold_can_be_edited():
+    held, known = Guarded(0.0), contextvars.ContextVar("known", default=0.0)
+    behind = weakref.ref(held)
+    for f in (lambda p: (p - held.target) ** 2 / 2, lambda p: (p - behind().target) ** 2 / 2):
+        for held.target in (2.0, 5.0):
+            assert by_minimize(f) == held.target
+    for number in (2.0, 5.0):
+        token = known.set(number)
+        assert by_minimize(lambda p: (p - known.get()) ** 2 / 2) == number
+        known.reset(token)
 
 
 def test_what_is_made_while_reading_is_kept_meanwhile():
