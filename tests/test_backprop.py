@@ -60,7 +60,7 @@ def test_by_hand_is_jax_grad(sizes, hidden, end, rows, seed):
     cost, last = end
     with jax.enable_x64(True), jax.disable_jit():
         params, x, y = network([*sizes[:-1], 4 if last == "softmax" else sizes[-1]], seed, rows)
-        y = y * 1.7 - 0.2 if seed % 2 else y  # targets that are no probabilities, or one-hot
+        y = y * 0.7 + 0.2 if seed % 2 else y  # targets that do not sum to 1, or one-hot
         activations = [*hidden[: len(sizes) - 2], last]
         for given_x, given_y in ((x, y), (x[0], y[0])):
             found = backpropagate(params, given_x, given_y, activations, cost)
@@ -208,6 +208,25 @@ def test_by_hand_refuses_what_does_not_fit(change, message):
     params, x, y = network((4, 5, 3), 0, 1)
     with pytest.raises(ValueError, match=message):
         backpropagate(**{"params": params, "x": x, "y": y, **change})
+
+
+@pytest.mark.parametrize(("cost", "end"), [("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid")])
+def test_cross_entropies_take_shares(cost, end):
+    params, x, _ = network((4, 5, 3), 0, 2)
+    given = params, x, jnp.array([[1.0, 0, 0], [0, 0, 1]]), ("tanh", end), cost
+    found = backpropagate(*given)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(found.gradients))
+    for factor, what in ((-1, "-1"), (1.5, "1.5"), (255, "255"), (np.nan, "nan")):
+        wrong = given[0], given[1], factor * given[2], *given[3:]
+        with pytest.raises(ValueError, match=rf"backpropagate: y must be in \[0, 1\], got {what}"):
+            backpropagate(*wrong)
+        with pytest.raises(ValueError, match=r"y must be in \[0, 1\]"):
+            cost_of(*wrong)
+    with pytest.raises(ValueError, match=r"of labels -1 and \+1 write \(labels \+ 1\) / 2"):
+        backpropagate(*given[:2], 2 * given[2] - 1, *given[3:])
+    traced = jax.jit(lambda y: backpropagate(*given[:2], y, *given[3:]).gradients)(-given[2])
+    assert all(np.isnan(g).any() for g in jax.tree.leaves(traced))
+    backpropagate(*given[:2], -given[2], ("tanh", "identity"), "quadratic")
 
 
 # The check.

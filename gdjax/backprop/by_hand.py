@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import models
+from gdjax.losses.domain import SHARES, within
 from gdjax.nodes import Model
 
 Layers = Sequence[dict[str, jax.Array]]
@@ -148,7 +149,8 @@ def backpropagate(
     Args:
         params: ({"w": (in, out), "b": (out,)}, ...), as `models.mlp` has them.
         x: (in,) or (n, in).
-        y: (out,) or (n, out): targets, or probabilities of the classes (one-hot). Of one output () or (n,) will do.
+        y: (out,) or (n, out): targets, or probabilities of the classes (one-hot), which need not sum to 1 but are in [0, 1]
+            (traced ones that are not give NaN). Of one output () or (n,) will do.
         activations: of the layers, names in `ACTIVATIONS` or in `models.ACTIVATIONS`, or functions of each entry; with two
             for more layers, the first is that of all hidden ones. "softmax" can only be the last. Without any, the lectures'
             network is meant: give the model instead, or say which.
@@ -157,7 +159,8 @@ def backpropagate(
             or nothing, as the cost wants; without a cost, several are those of classes.
 
     Returns: a Pass; its gradients have the dtypes of params.
-    Raises: ValueError for unknown names, shapes that do not fit, a softmax of one output, or a model that is no mlp.
+    Raises: ValueError for unknown names, shapes that do not fit, a softmax of one output, a cross-entropy of y outside
+        [0, 1], or a model that is no mlp.
     Reference: Rumelhart, Hinton & Williams 1986; Nielsen 2015, Neural Networks and Deep Learning, chapter 2 (BP1 to BP4).
     """
     z, a, y, names = _fed_forward(params, x, y, activations, cost)
@@ -247,6 +250,8 @@ def _fed_forward(params, x, y, activations, cost):
         a.append(_activation(name).function(z[-1]))
     if y.shape != a[-1].shape:
         raise ValueError(f"backpropagate: y must have shape {a[-1].shape} as the outputs, got {y.shape}")
+    if cost != "quadratic":
+        y = y * within("backpropagate", "y", y, SHARES)
     if names[-1] == "softmax" and y.shape[-1] == 1:
         raise ValueError(
             "backpropagate: a softmax must have at least 2 outputs, got 1, which is always 1: give the model, or a last "
