@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,10 @@ def test_train_evaluate_predict(place):
     assert np.mean(predicted == np.array(iris.target_names)[iris.y]) > 0.85
     np.testing.assert_allclose([sum(map(float, line.split(",")[1:])) for line in lines[1:]], 1, atol=1e-5)
     assert gdjax("predict", "run", "rows.npz", "--out", "out.csv")[0] == 0
+    (place / "out.csv").write_text("of another")
+    assert gdjax("predict", "run", "rows.npz", "--out", "out.csv")[0] == 2
+    assert (place / "out.csv").read_text() == "of another"
+    assert gdjax("predict", "run", "rows.npz", "--out", "out.csv", "--overwrite")[0] == 0
     assert (place / "out.csv").read_text() == out
 
 
@@ -273,6 +278,18 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(place, words, message):
     assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
 
 
+def test_predictions_replace_no_file_of_the_run(place, wine):
+    shutil.copytree(wine, place / "run")
+    (place / "rows.csv").write_text("alcohol\n1\n")
+    (place / "link.npz").symlink_to(place / "run" / "params.npz")
+    held = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    for out in ("run/params.npz", "run/../run/config.json", "link.npz", place / "run" / "curves.png", "rows.csv"):
+        for words in ([], ["--overwrite"]):
+            code, _, err = gdjax("predict", "run", "rows.csv", "--out", out, *words)
+            assert code == 2 and "belongs to the run, or is the file to read: choose another --out" in err
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == held
+
+
 def test_a_damaged_run_is_said_to_be_so(place, wine):
     shutil.copytree(wine, place / "run")
     whole = (place / "run" / "params.npz").read_bytes()
@@ -335,6 +352,15 @@ def test_help_is_written_for_people(command):
     code, out, _ = gdjax(command, "--help")
     assert code == 0 and not re.search(r"type: |noqa|<class|typing\.", out)
     assert command != "train" or "with the loss that goes with its name" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("module", ["gdjax", "gdjax.cli.main"])
+def test_it_runs_as_a_module(module, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["gdjax", "predikt"])
+    monkeypatch.delitem(sys.modules, "gdjax.cli.main", raising=False)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module(module, run_name="__main__")
+    assert stop.value.code == 2
 
 
 def test_import_gdjax_is_light():

@@ -56,8 +56,11 @@ class Predict:
     """A .csv or .npz file with the features of the training table; other columns are not looked at."""
     out: Path | None = None
     """A CSV file to write instead of the screen."""
+    overwrite: bool = False
+    """Replace that file if it is there; never one of the run, or the one that is read."""
 
     def run(self, argv: list[str]) -> int:
+        self._check_out()
         run, _ = open_run(self.folder)
         with user_mistakes():
             x = read_features(self.file, run.config["data"]["feature_names"])
@@ -69,6 +72,15 @@ class Predict:
             write_whole(self.out, text)
         print(f"{self.out}: {len(x)} rows")
         return 0
+
+    def _check_out(self) -> None:
+        """Raise a UserError where --out would replace what it must not."""
+        if self.out is None or not self.out.exists():
+            return
+        if any(kept.exists() and self.out.samefile(kept) for kept in (*self.folder.glob("*"), self.file)):
+            raise UserError(f"{self.out} belongs to the run, or is the file to read: choose another --out")
+        if not self.overwrite:
+            raise UserError(f"{self.out} exists: choose another --out, or --overwrite it")
 
 
 def open_run(folder: Path) -> tuple[LoadedRun, Options]:
