@@ -34,6 +34,11 @@ from gdjax.types import Observation, Params, Stop
 
 STILL = 101  # steps after which a run must be elsewhere; a prime, which no short circle divides
 DEEP = 1e15  # times the first value: how far a run may fall that does not flatten out
+NOTHING_DONE = (
+    "the gradient is within the tolerance at the start (1e-05 by default), so that nothing was done: to go on, divide f by "
+    "its size or give a smaller stop=gradient_norm(...)"
+)
+MAYBE_NONE = "it falls, no less steeply than at the start: there may be no minimum"
 GENTLE, WATCH = stopping.converged(), stopping.divergence()  # what holds where nothing else is said
 
 
@@ -84,6 +89,7 @@ class Found(Minimum):
     """A `Minimum` on the host that can say what kind of point it found: see `gdjax.stationary`."""
 
     look: Callable[[Minimum], str] | None = None  # asked when it is printed, not before
+    within: bool | None = None  # whether the run was kept in a set
 
     def __reduce__(self) -> tuple:
         return Minimum, tuple(self)
@@ -99,11 +105,11 @@ def told(found: Minimum) -> str:
         if stop not in (Stop.DIVERGED, Stop.NON_FINITE):
             end += f", the best seen; it ended at {float(found.last.value):.6g}"
     if stop == Stop.DIVERGED:
-        why = "the values fall without end" if falls(found) else "the steps are too long"
-        return f"DIVERGED at step {steps} ({end}): {why}"
+        return f"DIVERGED at step {steps} ({end}): {remark(found)}"
     if stop == Stop.NON_FINITE:
         return f"NON_FINITE at step {steps}; the best before it: {end}"
-    return f"{stop.name} after {steps} steps: {end}{_remark(found, stop)}"
+    said = remark(found)
+    return f"{stop.name} after {steps} steps: {end}{f'; {said}' if said else ''}"
 
 
 def falls(found: Minimum) -> bool:
@@ -111,19 +117,46 @@ def falls(found: Minimum) -> bool:
     return found.last is not None and float(found.last.value) <= float(found.value)
 
 
-def _remark(found: Minimum, stop: Stop) -> str:
+def remark(found: Minimum) -> str:
+    """What there is to know of a result beyond its numbers and the reason of its end; often nothing."""
+    stop = Stop(int(found.stop))
+    if stop == Stop.DIVERGED:
+        return "the values fall without end" if falls(found) else "the steps are too long"
     if stop == Stop.STALLED:
-        narrow = any(np.finfo(dtype).bits < 64 for dtype in map(_dtype, jax.tree.leaves(found.params)))
-        finer = "; in double precision it may go on" if narrow else ""
-        return f"; it stands still: its steps are too short to change the parameters{finer}"
+        return _still(found)
+    if stop == Stop.CONVERGED:
+        return _converged(found)
+    return MAYBE_NONE if stop == Stop.BUDGET and _falls_on(found) else ""
+
+
+def _still(found: Minimum) -> str:
+    within = getattr(found, "within", None)
+    if within and np.isfinite(found.grad_norm):
+        return (
+            "it stands still where the gradient leads on within the set: this optimizer's step and the set lead back to "
+            "the same point; an optimizer that follows the gradient alone, such as sgd or adam, goes on"
+        )
+    if within is None and np.isfinite(found.grad_norm):
+        return "it stands still"
+    narrow = any(np.finfo(dtype).bits < 64 for dtype in map(_dtype, jax.tree.leaves(found.params)))
+    finer = "; in double precision it may go on" if narrow else ""
+    return f"it stands still: its steps are too short to change the parameters{finer}"
+
+
+def _converged(found: Minimum) -> str:
     look = getattr(found, "look", None)
-    if stop == Stop.CONVERGED and look is not None and (kind := look(found)) != "a minimum":
-        return f"; {kind}" if kind else ""
-    steep = found.first is not None and found.last is not None and found.last.grad_norm >= found.first.grad_norm
-    falling = steep and found.last.value < found.first.value  # type: ignore[union-attr]
-    if stop in (Stop.BUDGET, Stop.PATIENCE) and falling:
-        return "; it falls, no less steeply than at the start: there may be no minimum"
-    return ""
+    kind = "" if look is None else look(found)
+    said = [NOTHING_DONE] if found.steps == 0 and found.grad_norm > 0 else []
+    return "; ".join(said + ([kind] if kind not in ("", "a minimum") else []))
+
+
+def _falls_on(found: Minimum) -> bool:
+    """Whether a run that no set holds was at its lowest when it ended, and no less steep than at the start."""
+    first, last = found.first, found.last
+    if first is None or last is None or getattr(found, "within", None) is not False:
+        return False
+    lowest = int(found.best_step) == int(found.steps) and last.value < first.value
+    return bool(lowest and last.grad_norm >= first.grad_norm)
 
 
 def _dtype(x: Any) -> Any:
@@ -190,7 +223,7 @@ def minimize(
         )  # what f captures can be differentiated too
         args, call = (*args, *hoisted), dataclasses.replace(minimizer, f=f)
     found = call(params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
-    found = on_host("minimize", found, capacity)
+    found = on_host("minimize", found, capacity, onto)
     if isinstance(found, Found) and onto is None:
         found.look = functools.partial(kind_of_point, f, given)
     return found
@@ -458,7 +491,7 @@ def _unpacked(packed: Minimum) -> Minimum:
     return Minimum(params, value, grad_norm, steps, stop, path, best_step, last, Start(*first))
 
 
-def on_host(who: str, found: Minimum, capacity: int | None) -> Minimum:
+def on_host(who: str, found: Minimum, capacity: int | None, onto: Any) -> Minimum:
     """The result of a direct call as NumPy, its path trimmed; an error where nothing could be evaluated."""
     if found.stop is not None:
         return found
@@ -468,7 +501,9 @@ def on_host(who: str, found: Minimum, capacity: int | None) -> Minimum:
     found = found._replace(steps=int(found.steps), stop=Stop(int(found.stop)), best_step=int(found.best_step))
     if found.stop == Stop.NON_FINITE and found.steps == 0:
         _refuse_start(who, found)
-    return found if capacity is None else found._replace(path=trim(found.path))
+    found = found if capacity is None else found._replace(path=trim(found.path))
+    found.within = onto is not None
+    return found
 
 
 def _refuse_start(who: str, found: Minimum) -> None:

@@ -401,6 +401,18 @@ class TestMinimize:
         assert lines[2 + 623][0] == "623" and lines[3 + 623] == []
         assert lines[-1][-3] == "623" and lines[-1][-1] == "CONVERGED"
 
+    @pytest.mark.parametrize(
+        "f, start, optimizer, said",
+        [
+            ("x^2-3*y^2", ["1", "0"], "sgd(0.1)", "this is a saddle point"),
+            ("1-x^2", ["0.5"], "sgd(0.1)", "the values fall without end"),
+            ("0.000000000001*(x-2)^2", ["5"], "lbfgs()", "nothing was done"),
+        ],
+    )
+    def test_a_remark_stands_under_the_table(self, f, start, optimizer, said):
+        _, out, _ = gdjax("minimize", f, "--start", *start, "--optimizer", optimizer)
+        assert any(line.startswith(f"{optimizer}: ") and said in line for line in out.splitlines()[2:])
+
     def test_a_function_of_ones_own(self, place):
         (place / "mine.py").write_text("def f(p):\n    return (p[0] - 1) ** 2 + p[1] ** 4\n")
         for name in ("mine:f", "mine.py:f"):
@@ -426,7 +438,7 @@ class TestMinimize:
 
     def test_a_rate_too_large_is_told_by_table_and_exit_code(self):
         code, out, err = gdjax("minimize", "x^4", "--start", "16.5", "--optimizer", "sgd(1.0)")
-        assert (code, err) == (1, "") and out.split()[-1] == "DIVERGED"
+        assert (code, err) == (1, "") and out.splitlines()[1].split()[-1] == "DIVERGED" and out.endswith("too long\n")
 
     @pytest.mark.parametrize(
         "words, message",

@@ -105,6 +105,42 @@ def test_a_function_without_a_minimum_is_said_to_fall(f, start, optimizer):
     assert found.stop is Stop.DIVERGED and "fall without end" in str(found) and np.isfinite(found.value)
 
 
+@pytest.mark.parametrize(
+    "f, optimizer, options",
+    [
+        (lambda x: jnp.sum(jnp.abs(x - 2)), gd.lbfgs(), {}),
+        (lambda x: jnp.sum(jnp.sqrt(jnp.abs(x))), gd.lbfgs(), {}),
+        (lambda x: jnp.sum(jnp.sqrt(jnp.abs(x))), gd.adam(0.1), {"max_steps": 999}),
+        (lambda x: 3 * jnp.sum(x), gd.sgd(0.01), {"onto": box(-1e4, 1e4), "max_steps": 9}),
+        (lambda x: jnp.sum(jnp.abs(x)), gd.sgd(0.01), {"stop": stopping.patience(5), "max_steps": 3000}),
+    ],
+)
+def test_a_run_that_no_longer_falls_or_is_held_by_a_set_is_not_said_to_fall(f, optimizer, options):
+    found = gd.minimize(f, jnp.array([5.0, -3.0, 1.0]), optimizer, **options)
+    assert found.stop in (Stop.PATIENCE, Stop.BUDGET)
+    assert found.last.grad_norm >= found.first.grad_norm and "no minimum" not in str(found)
+
+
+@pytest.mark.parametrize("scale, size", [(1e-12, 1.0), (3e-7, 1.0), (1.0, 1e12)])
+def test_a_start_within_the_tolerance_is_said_to_have_stayed_as_it_was(scale, size):
+    f = lambda x: scale * jnp.sum((x / size - 2) ** 2)  # noqa: E731
+    found = gd.minimize(f, jnp.array([5.0, 1.0]), gd.lbfgs())
+    assert found.stop is Stop.CONVERGED and found.steps == 0 and "nothing was done: to go on, divide f" in str(found)
+    assert "nothing was done" in str(gd.minimize(f, jnp.array([5.0, 1.0]), gd.sgd(0.1), onto=box(-9.0, 9.0)))
+    larger = gd.minimize(lambda x: jnp.sum((x - 2) ** 2), jnp.array([5.0, 1.0]), gd.lbfgs())
+    assert larger.stop is Stop.CONVERGED and "nothing" not in str(larger)
+
+
+@pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.bfgs(), gd.newton()], ids=repr)
+def test_a_step_that_does_not_meet_the_set_is_told_from_one_too_short(optimizer):
+    q = jnp.array([[1.1, 0.9, -0.6], [0.9, 3.0, 0.8], [-0.6, 0.8, 0.9]])
+    f = lambda x: 0.5 * x @ q @ x + jnp.array([-1.0, 1.5, 0.4]) @ x  # noqa: E731
+    found = gd.minimize(f, jnp.full(3, 0.5), optimizer, onto=box(0.0, 1.0))
+    assert found.stop is Stop.STALLED and found.grad_norm > 1e-3
+    assert "goes on" in str(found) and "too short" not in str(found)
+    assert gd.minimize(f, found.params, gd.sgd(0.2), onto=box(0.0, 1.0)).value < found.value - 1e-3
+
+
 def test_a_slow_fall_is_no_divergence():
     slow = gd.minimize(lambda x: 7 * x, 2.0, gd.sgd(1e-3), max_steps=5)
     assert slow.stop is Stop.BUDGET and "there may be no minimum" in str(slow)

@@ -16,7 +16,7 @@ import tyro
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.specs import catalogue_at
 from gdjax.cli.target import Target, bounds_of, read_target, steepest_curvature
-from gdjax.minimize import Minimum, Point, minimize, observation
+from gdjax.minimize import Minimum, Point, minimize, observation, remark
 from gdjax.nodes import Optimizer, Rule
 from gdjax.plots import animate, descent, landscape, save
 from gdjax.search import METHODS, search
@@ -190,7 +190,7 @@ def _where(start: Any) -> str:
 
 
 def _table(target: Target, runs: dict[str, tuple[Minimum, float]]) -> str:
-    """A line for each optimizer."""
+    """A line for each optimizer, then one for each remark."""
     width = max(len("optimizer"), *map(len, runs))
     lines = [
         f"{'optimizer':<{width}}  {'value':>12}  {'distance':>9}  {'|gradient|':>10}  {'steps':>8}  {'us/step':>8}  stop"
@@ -201,7 +201,8 @@ def _table(target: Target, runs: dict[str, tuple[Minimum, float]]) -> str:
         slope = f"{found.grad_norm:>10.2g}" if np.isfinite(found.grad_norm) else f"{'':>10}"
         end = f"{found.steps:>8}  {1e6 * seconds:>8.2f}  {Stop(int(found.stop)).name}"
         lines.append(f"{name:<{width}}  {found.value:>12.6g}  {far}  {slope}  {end}")
-    return "\n".join(lines)
+    remarks = {name: remark(found) for name, (found, _) in runs.items()}
+    return "\n".join(lines + [f"{name}: {said}" for name, said in remarks.items() if said])
 
 
 def _trace(target: Target, found: Minimum) -> str:

@@ -99,7 +99,8 @@ def search(
     run = compiled(Packed(searcher))
     if is_traced((params, how, rule, max_steps, onto, args, key)) or run.captures_tracers:
         run = searcher
-    return on_host("search", run(params, how.settle(on_host=True), rule, max_steps, onto, args, key), capacity)
+    found = run(params, how.settle(on_host=True), rule, max_steps, onto, args, key)
+    return on_host("search", found, capacity, onto)
 
 
 class Quest(NamedTuple):
