@@ -285,7 +285,9 @@ def test_a_wrong_custom_derivative_is_caught_in_the_leaf_that_it_serves():
 def test_a_kink_is_no_error_and_an_error_is_no_kink(claimed, verdict):
     """Any slope between those of both sides will do, and no other."""
     relu = lambda p: jnp.sum(jax.nn.relu(p))  # noqa: E731
-    found = check_gradients(relu, jnp.array([0.0, 1.0]), gradient=lambda p: jnp.array([claimed, 1.0]), entries=2)
+    found = check_gradients(
+        relu, jnp.array([0.0, 1.0]), gradient=lambda p: jnp.array([claimed, 1.0]), directions=1, entries=2
+    )
     assert [p.verdict for p in found.probes if p.direction != "random"] == [verdict, "right"]
     assert found.passed == (verdict == "kink") and ("2 at a kink" in found.summary() or not found.passed)
 
@@ -390,6 +392,38 @@ def test_odd_leaves_losses_and_answers():
         check_gradients(lambda p: jnp.log(p), jnp.array(-1.0))
     with pytest.raises(ValueError, match="check_gradients: the gradient"):
         check_gradients(lambda p: jnp.sum(p), jnp.ones(2), gradient=lambda p: jnp.ones(3))
+
+
+def test_a_loss_that_stands_still_or_only_bends_has_not_passed():
+    params = {"w": jnp.ones(3), "b": jnp.zeros(2)}
+    for still in (lambda p: jnp.asarray(3.0), lambda p: 0 * p["w"].sum() + 1, lambda p: jnp.round(0 * p["b"].sum())):
+        found = check_gradients(still, params, directions=1, entries=1)
+        assert not found.passed and not found.moves and "the loss does not move" in found.summary()
+    bends = check_gradients(lambda p: jnp.sum(jnp.abs(p)), jnp.zeros(2))
+    assert of(bends.probes, "the root") == {"kink"} and not bends.passed
+    assert "nothing is known of the gradient in any leaf: 0 directions are right, 6 at a kink" in bends.summary()
+    bottom = check_gradients(lambda p: jnp.sum(p**2), jnp.zeros(2))
+    assert bottom.passed
+
+
+@pytest.mark.parametrize("directions", [1, 3, 8])
+def test_one_leaf_has_as_many_directions_as_were_asked_for(directions):
+    found = check_gradients(lambda p: jnp.sum(p["only"] ** 3), {"only": jnp.arange(1.0, 4)}, directions=directions)
+    assert sum(p.direction == "random" for p in found.probes) == directions and found.passed
+    assert f"in {directions} random directions" in found.summary()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_gradient_that_is_not_finite_in_its_own_dtype_is_wrong(dtype):
+    params = {"a": jnp.ones(2, dtype), "b": jnp.array([0.1, 0.7], dtype)}
+    root = lambda p: jnp.sum(p["a"] ** 2 + jnp.sqrt(jnp.abs(p["b"] - jnp.asarray(0.1, p["b"].dtype))))  # noqa: E731
+    found = check_gradients(root, params)
+    assert not found.passed and found.wrong_leaves() == ["['b']"]
+    words = f"WRONG in ['b']; in {jnp.dtype(dtype)}, which ['b'] has, 1 of 2 entries are not finite"
+    assert words in found.summary()
+    given = check_gradients(root, params, gradient=lambda p: jax.grad(root)(p))
+    assert not given.passed and given.wrong_leaves() == ["['b']"]
+    assert check_gradients(root, {**params, "b": jnp.array([0.3, 0.7], dtype)}).passed
 
 
 def test_difference_quotients_have_their_orders():

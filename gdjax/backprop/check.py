@@ -8,6 +8,8 @@ upwards the differences must agree within noise / h; the last that does is taken
 guessed, a loss that rounds inside to float32 is not accused of it, and what lies further away (a kink, another period of a
 fast sine) is not taken for the slope here. Where the slopes to both sides stay apart however small the step, the point is a
 kink and not an error; where the noise hides what the gradient says, the probe is undecided.
+
+In the parameters' own dtype the point may be another one: a gradient that is not finite there is wrong all the same.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Check(NamedTuple):
     """What was found; `passed` if nothing is wrong and something is known.
 
     A kink is no error: any slope between those of both sides will do. Nothing is known of an undecided probe, and a gradient
-    has not passed while nothing is known of one of its leaves.
+    has not passed while nothing is known of one of its leaves, all probes are kinks, or the loss does not move at all.
     """
 
     probes: tuple[Probe, ...]
@@ -65,10 +67,14 @@ class Check(NamedTuple):
     visible: float = (
         math.inf
     )  # error in one entry that shows in any leaf, relative to the leaf's largest gradient entry
+    moves: bool = True  # whether the loss changed along any probe
+    not_finite: tuple[tuple[str, str], ...] = ()  # leaves whose gradient is not in their own dtype, each with words
 
     @property
     def passed(self) -> bool:
-        return bool(self.probes) and not self.unknown_leaves() and all(p.verdict != WRONG for p in self.probes)
+        verdicts = {p.verdict for p in self.probes}
+        known = RIGHT in verdicts and self.moves and not self.unknown_leaves()
+        return known and WRONG not in verdicts and not self.not_finite
 
     @property
     def worst(self) -> Probe:
@@ -76,7 +82,8 @@ class Check(NamedTuple):
 
     def wrong_leaves(self) -> list[str]:
         """The leaves in which the gradient is wrong, in order."""
-        return list(dict.fromkeys(p.leaf for p in self.probes if p.verdict == WRONG and p.leaf != "all"))
+        wrong = [p.leaf for p in self.probes if p.verdict == WRONG and p.leaf != "all"]
+        return list(dict.fromkeys([*wrong, *(leaf for leaf, _ in self.not_finite)]))
 
     def unknown_leaves(self) -> list[str]:
         """The leaves of which every probe is undecided, in order."""
@@ -101,14 +108,17 @@ class Check(NamedTuple):
         also = f", {counts[KINK]} at a kink" if counts[KINK] else ""
         also += f", {counts[UNDECIDED]} undecided: the loss's own rounding hides them" if counts[UNDECIDED] else ""
         largest = f"largest relative error {self.worst.relative:.1e}"
-        if counts[WRONG]:
+        if counts[WRONG] or self.not_finite:
+            also += "".join(f"; {words}" for _, words in self.not_finite)
             verdict = (
                 f"the gradient is WRONG in {', '.join(self.wrong_leaves()) or 'all leaves together'}{also}; {largest}"
             )
+        elif not self.moves:
+            verdict = "nothing is known of the gradient: the loss does not move, whatever the parameters"
         elif self.passed:
             verdict = f"the gradient is right along {counts[RIGHT]} directions{also}; {largest}"
         else:
-            unknown = ", ".join(self.unknown_leaves())
+            unknown = ", ".join(self.unknown_leaves()) or "any leaf"
             verdict = f"nothing is known of the gradient in {unknown}: {counts[RIGHT]} directions are right{also}"
         return f"{verdict}\n{self._share()}"
 
@@ -143,16 +153,17 @@ def check_gradients(
         loss: (params, *args) -> () real, or a pair whose first is that (a `LossFn`: args are then batch and key).
         params: any pytree; floating and complex leaves are probed, others left alone.
         gradient: (params, *args) -> a tree like params, as jax.grad gives it; None is jax.grad(loss). Both are evaluated
-            at params in float64 (complex128).
-        directions: random ones through all leaves, each moved by its own size; each leaf gets one of its own besides.
+            at params in float64 (complex128); the gradient once more as params are, where it must be finite.
+        directions: random ones through all leaves, each moved by its own size; of several, each gets one of its own besides.
         entries: single entries of each leaf, sampled.
         rtol: relative error that is forgiven, beside three times what the difference itself may be wrong by.
         key: a JAX key or an int seed.
 
     Returns: a Check, whose `passed` needs at least one probe that could tell.
-    Raises: ValueError if the loss is not scalar, or not finite at params.
+    Raises: ValueError if the loss is not scalar, or not finite at params in float64.
     Reference: Moré & Wild 2011, SIAM J. Sci. Comput. 33 (noise from difference tables); Lepski 1991 (the step).
     """
+    given = args
     with jax.enable_x64(True):
         wide = jax.tree.map(_widened, params)
         args = tuple(jax.tree.map(_widened, args))
@@ -167,13 +178,16 @@ def check_gradients(
         paths = list(_paths(params, wide, rng, directions, entries))
         grain = _coarsest(f, wide)
         noise = _noise(paths[0], along, float(here), grain) if paths else 0.0
-        found = []
+        found, moves = [], False
         for path in paths:
             values = np.asarray(along(path.direction, jnp.asarray(path.offsets())))
+            moves |= bool(np.any(values[:-1] != values[0]))  # the last is for NaN
             found.append(_probed(path, grads, values, noise, grain, rtol))
     alone = sum(p.direction != "random" for p, _ in found)
     total = sum(np.size(x) * (1 + jnp.iscomplexobj(x)) for x in jax.tree.leaves(wide) if _moves(x))
-    return Check(tuple(p for p, _ in found), alone, int(total), _visible(found, paths, grads))
+    not_finite = tuple(_not_finite(loss, gradient, params, given)) if paths else ()
+    visible = _visible(found, paths, grads)
+    return Check(tuple(p for p, _ in found), alone, int(total), visible, moves or not paths, not_finite)
 
 
 def difference_quotients(f: Callable, x: Any, steps: Any = None) -> dict[str, np.ndarray]:
@@ -201,13 +215,35 @@ def _widened(x: Any) -> Any:
 
 
 def _value(loss: Callable, args: tuple, params: Params) -> jax.Array:
+    return jnp.asarray(_number(loss, args, params), jnp.float64)
+
+
+def _number(loss: Callable, args: tuple, params: Params) -> jax.Array:
+    """The loss in its own dtype."""
     answer = loss(params, *args)
     value = answer[0] if isinstance(answer, tuple) else answer
     if jnp.shape(value) != () or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         raise ValueError(
             f"check_gradients: the loss must be one real number, got {jnp.result_type(value)} of shape {jnp.shape(value)}"
         )
-    return jnp.asarray(value, jnp.float64)
+    return jnp.asarray(value)
+
+
+def _not_finite(loss: Callable, gradient: Callable | None, params: Params, args: tuple) -> Iterator[tuple[str, str]]:
+    """The leaves whose gradient is not finite in the dtypes that params and args have, each with words that say so."""
+    dtypes = {(x if isinstance(x, jax.Array) else np.asarray(x)).dtype for x in jax.tree.leaves((params, args))}
+    narrow = {dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)} - {np.dtype(float), np.dtype(complex)}
+    if jax.config.jax_enable_x64 and not narrow:  # type: ignore[attr-defined]
+        return  # seen already
+    if gradient is None:
+        grads = _gradient(jax.jit(anew(functools.partial(_number, loss, args))), params)
+    else:
+        grads = gradient(params, *args)
+    for (path, g), p in zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(params), strict=True):
+        bad = np.asarray(g)[~np.isfinite(np.asarray(g))] if _moves(p) else np.zeros(0)
+        if bad.size:
+            leaf, dtype = tree.path_string(path), jnp.result_type(p)
+            yield leaf, f"in {dtype}, which {leaf} has, {bad.size} of {np.size(g)} entries are not finite, {bad[0]}"
 
 
 def check_finite(value: jax.Array) -> None:
@@ -282,11 +318,13 @@ def _paths(params: Params, wide: Params, rng: np.random.Generator, number: int, 
 
     coarsest = max((own[i] for i in moving), key=lambda dtype: jnp.finfo(dtype).eps, default=jnp.float32)
     finest = min((low / high for high, low in sizes.values()), default=1.0)
-    for _ in range(number if len(moving) > 1 else 0):
+    several = len(moving) > 1
+    for _ in range(number if several else 0):
         direction = whole({i: sizes[i][0] * signs(i) for i in moving})
         yield _Path("all", "random", coarsest, direction, 1.0, finest)
     for i in moving:
-        yield _Path(names[i], "random", own[i], whole({i: signs(i)}), *sizes[i])
+        for _ in range(1 if several else max(1, number)):
+            yield _Path(names[i], "random", own[i], whole({i: signs(i)}), *sizes[i])
         for flat in sorted(rng.choice(np.size(leaves[i]), min(entries, np.size(leaves[i])), replace=False)):
             index = np.unravel_index(flat, np.shape(leaves[i]))
             words = str([int(k) for k in index]) if index else "()"
@@ -429,9 +467,9 @@ def _visible(found: Sequence[tuple[Probe, float]], paths: Sequence[_Path], grads
     largest = [float(np.max(np.abs(np.asarray(g)), initial=0)) for g in jax.tree.leaves(grads)]
     names = [tree.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(grads)]
     of = dict(zip(names, largest, strict=True))
-    shares = [
-        limit / of[path.leaf] if of[path.leaf] else (0.0 if math.isfinite(limit) else math.inf)
-        for (_, limit), path in zip(found, paths, strict=True)
-        if path.leaf != "all" and path.words == "random"
-    ]
-    return max(shares, default=math.inf)
+    shares: dict[str, float] = {}
+    for (_, limit), path in zip(found, paths, strict=True):
+        if path.leaf != "all" and path.words == "random":
+            share = limit / of[path.leaf] if of[path.leaf] else (0.0 if math.isfinite(limit) else math.inf)
+            shares[path.leaf] = min(share, shares.get(path.leaf, math.inf))
+    return max(shares.values(), default=math.inf)
