@@ -122,6 +122,24 @@ def test_sets_rules_and_nan():
     assert abs(gd.search(gaps, 0.0, METHODS["cma_es"](sigma=2.0), max_steps=50).params - 2) < 1e-3
 
 
+@pytest.mark.parametrize(
+    "f, solution, error",
+    [
+        (lambda x: jnp.sum((x - jnp.array([2.0, 0.3])) ** 2), [1, 0.3], 1e-3),
+        (  # 2 x + 0.8 y = 0.6 and 0.8 x + 2 y = 1.2 between the bounds
+            lambda x: jnp.sum((x - jnp.array([2.0, 0.3, 0.6, -1.0])) ** 2) + 0.8 * x[1] * x[2],
+            [1, 1 / 14, 4 / 7, 0],
+            5e-3,
+        ),
+    ],
+)
+def test_a_simplex_folded_onto_the_bounds_begins_afresh(f, solution, error):
+    starts = jnp.asarray(np.random.default_rng(0).uniform(size=(20, len(solution))), jnp.float32)
+    found = jax.jit(jax.vmap(lambda x: gd.search(f, x, nelder_mead(), onto=box(0.0, 1.0))))(starts)
+    assert (found.stop == Stop.CONVERGED).all()
+    np.testing.assert_allclose(found.params, np.tile(solution, (20, 1)), atol=error)
+
+
 def test_bad_input_is_told():
     with pytest.raises(TypeError, match=r"search: the method must be one of gdjax\.search"):
         gd.search(bowl, jnp.zeros(2), gd.sgd(0.1))

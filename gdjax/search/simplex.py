@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
+from gdjax.minimize import moved_onto
 from gdjax.optimizers.flat import flat_dtype, ravel, unravel
 from gdjax.search.loop import ended, method
 
@@ -23,6 +24,8 @@ class SimplexState(NamedTuple):
     size: jax.Array  # (n,) of the first simplex
     highest: jax.Array  # () the largest finite value in it
     lost: jax.Array  # () bool: a step too short to move its coordinate
+    settled: jax.Array | None  # () the value at which it last came to rest; None where no set holds it
+    afresh: jax.Array | None  # () bool: a new simplex is due
 
 
 @method(bounds={"step": "(0, inf)", "xtol": "[0, inf)", "ftol": "[0, inf)"})
@@ -39,6 +42,9 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
             within xtol max(|x|, min(s, 1)), s the first simplex's size, and ftol min(h - v, max(|v|, 1)), h its highest
             value. So small units are no reason to stop.
 
+    A set folds the simplex flat onto its bounds, where it may come to rest at no minimum. There it begins afresh at the best
+    corner, in its first size, until it comes to rest twice at the same value.
+
     It is for few parameters; up to about ten. Coefficients adapt to their number n: 1, 1 + 2/n, 0.75 - 1/(2n), 1 - 1/n.
     Reference: Nelder & Mead 1965, The Computer Journal 7(4); Gao & Han 2012, Comput. Optim. Appl. 51(1) (coefficients).
     """
@@ -50,16 +56,17 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         corners, values = evaluated(x + jnp.diag(relative), params, value_fn)
         seen = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
         axes = jnp.diag(jnp.where(seen | (jnp.abs(x) > 1), relative, length))
-        corners, values = evaluated(x + axes, params, value_fn)
-        if value_fn.onto is not None:  # a corner that the set brings back is taken on the other side
-            others, other_values = evaluated(x - axes, params, value_fn)
-            back = jnp.max(jnp.abs(others - x), axis=1) > 1.5 * jnp.max(jnp.abs(corners - x), axis=1)
-            corners, values = tree.select(back[:, None], others, corners), jnp.where(back, other_values, values)
+        corners, values = evaluated(around(x, axes, params, value_fn.onto), params, value_fn)
         points, values = _sorted(jnp.concatenate([x[None], corners]), jnp.concatenate([value[None], values]))
         highest = jnp.max(jnp.where(jnp.isfinite(values), values, values[0]))
         size, lost = jnp.abs(jnp.diagonal(axes)), jnp.any(x + jnp.diagonal(axes) == x)
         running = jnp.zeros((), jnp.int32)
-        return SimplexState(unravel(points[0], params), values[0], running, points, values, size, highest, lost)
+        state = SimplexState(
+            unravel(points[0], params), values[0], running, points, values, size, highest, lost, None, None
+        )
+        if value_fn.onto is None:
+            return state
+        return state._replace(settled=jnp.full_like(value, jnp.inf), afresh=jnp.zeros((), bool))
 
     def evaluated(points, params, value_fn):
         """The points (m, n) moved into the set, and their values."""
@@ -72,7 +79,11 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         centre = jnp.mean(state.points[:-1], axis=0)
         ways = jnp.stack([jnp.ones(()), expand, contract, -contract]).astype(best.dtype)
         tried = centre + ways[:, None] * (centre - worst)
-        flat = jnp.concatenate([tried, best + shrink * (others - best)])
+        corners = best + shrink * (others - best)
+        if state.afresh is not None:
+            axes = jnp.diag(jnp.maximum(state.size, jnp.asarray(step, best.dtype) * jnp.abs(best)))
+            corners = jnp.where(state.afresh, around(best, axes, state.params, value_fn.onto), corners)
+        flat = jnp.concatenate([tried, corners])
         return jax.vmap(lambda x: unravel(x, state.params))(flat), state
 
     def tell(state, candidates, values):
@@ -84,6 +95,7 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         choice = jnp.where(reflected < best, far, jnp.where(reflected < second_worst, REFLECTED, near))
         good_enough = jnp.where(choice == OUTSIDE, outside <= reflected, inside < worst)
         shrinks = ((choice == OUTSIDE) | (choice == INSIDE)) & ~good_enough
+        shrinks = shrinks if state.afresh is None else shrinks | state.afresh
         replaced = state.points.at[-1].set(flat[choice]), state.values.at[-1].set(values[choice])
         shrunken = state.points.at[1:].set(flat[4:]), state.values.at[1:].set(values[4:])
         points, values = _sorted(*tree.select(shrinks, shrunken, replaced))
@@ -92,6 +104,9 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         level = ftol * jnp.minimum(fall, jnp.maximum(jnp.abs(values[0]), 1))
         level = jnp.maximum(level, 4 * jnp.finfo(values.dtype).eps * fall)  # rounding may allow no less
         done = jnp.all(jnp.abs(points[1:] - points[0]) <= near) & (values[-1] - values[0] <= level)
+        if state.afresh is not None:
+            rests, done = done, done & ~(values[0] < state.settled - level)
+            state = state._replace(settled=jnp.where(rests, values[0], state.settled), afresh=rests & ~done)
         return state._replace(
             params=unravel(points[0], state.params),
             value=values[0],
@@ -101,6 +116,19 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         )
 
     return init, ask, tell
+
+
+def around(x: jax.Array, axes: jax.Array, like: Any, onto: Any) -> jax.Array:
+    """x moved along each of the axes (n, n), the other way where a set would bring it back."""
+    if onto is None:
+        return x + axes
+
+    def stays(point):
+        return jnp.max(jnp.abs(ravel(moved_onto("search", onto, unravel(point, like)), x.dtype) - x))
+
+    there, other = x + axes, x - axes
+    back = jax.vmap(stays)(other) > 1.5 * jax.vmap(stays)(there)
+    return jnp.where(back[:, None], other, there)
 
 
 def _sorted(points: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
