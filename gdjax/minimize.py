@@ -420,7 +420,7 @@ def value_dtype(params: Params) -> Any:
 def checked_params(who: str, params: Params) -> Params:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            where = f"params{tree.path_string(path) if path else ''}"
+            where = tree.named("params", path)
             raise ValueError(f"{who}: {where} must be floating to descend, got {jnp.result_type(leaf)}")
     if not jax.tree.leaves(params):
         raise ValueError(f"{who}: params must have at least one array, got {params!r}")
@@ -509,6 +509,6 @@ def on_host(who: str, found: Minimum, capacity: int | None, onto: Any) -> Minimu
 def _refuse_start(who: str, found: Minimum) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(found.params):
         if not np.isfinite(leaf).all():
-            where = f"params{tree.path_string(path) if path else ''}"
+            where = tree.named("params", path)
             raise ValueError(f"{who}: {where} must be finite at the start, got {leaf}")
     raise ValueError(f"{who}: f and its gradient must be finite at the start, got a value or a gradient that is not")

@@ -194,14 +194,14 @@ def _onto_simplex(x: jax.Array, scale: Any) -> jax.Array:
 def _refuse_complex(who: str, x: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         if jnp.iscomplexobj(leaf):
-            raise TypeError(f"{who}: x{tree.path_string(path)} must be real to be ordered, got {leaf.dtype}")
+            raise TypeError(f"{who}: {tree.named('x', path)} must be real to be ordered, got {leaf.dtype}")
 
 
 def _refuse_integers(who: str, x: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            where = tree.path_string(path) if path else ""
-            raise TypeError(f"{who}: x{where} must be floating or complex, got {jnp.result_type(leaf)}")
+            where = tree.named("x", path)
+            raise TypeError(f"{who}: {where} must be floating or complex, got {jnp.result_type(leaf)}")
 
 
 def _wide(x: Any) -> Any:
@@ -292,8 +292,8 @@ def _bounded(function: Callable, name: str, bound: Any, x: Any) -> Any:
         shape = jnp.shape(b)
         ends = zip(reversed(shape), reversed(leaf.shape), strict=False)
         if len(shape) > leaf.ndim or any(size not in (1, of_leaf) for size, of_leaf in ends):
-            where = tree.path_string(path) if path else ""
-            raise ValueError(f"box: {name}{where} must have shape {leaf.shape} or (), got {shape}")
+            where = tree.named(name, path)
+            raise ValueError(f"box: {where} must have shape {leaf.shape} or (), got {shape}")
         return function(leaf, b)
 
     return jax.tree_util.tree_map_with_path(apply, x, bounds)

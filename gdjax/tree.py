@@ -17,6 +17,11 @@ def path_string(path: tuple) -> str:
     return jax.tree_util.keystr(path) or "the root"
 
 
+def named(name: str, path: tuple) -> str:
+    """A leaf of what has a name, e.g. "params['w']"; the name alone where that is an array itself."""
+    return name + jax.tree_util.keystr(path)
+
+
 def abs_sq(x: jax.Array) -> jax.Array:
     """|x|², real also where x is complex."""
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
@@ -212,10 +217,8 @@ def check_like(who: str, got_name: str, got: Any, like_name: str, like: Any) -> 
         )
     for i, (a, b) in enumerate(zip(got_leaves, like_leaves, strict=True)):
         if np.shape(a) != np.shape(b):
-            path = path_string(jax.tree_util.tree_leaves_with_path(like)[i][0])
-            raise ValueError(
-                f"{who}: {got_name}{path} must have shape {np.shape(b)} as in {like_name}, got {np.shape(a)}"
-            )
+            where = named(got_name, jax.tree_util.tree_leaves_with_path(like)[i][0])
+            raise ValueError(f"{who}: {where} must have shape {np.shape(b)} as in {like_name}, got {np.shape(a)}")
 
 
 def _structural_difference(got: Any, like: Any) -> str:

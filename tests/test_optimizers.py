@@ -9,6 +9,7 @@ import pytest
 
 import gdjax as gd
 from gdjax import optimizers
+from gdjax.search import fixed_step
 from gdjax.types import Evaluation
 
 
@@ -28,6 +29,30 @@ def steps(node, params, number=5):
         updates, state = node.update(grads, state, params)
         params = optax.apply_updates(params, updates)
     return params, state
+
+
+def test_a_bare_array_is_called_by_its_name_alone():
+    x, ones = jnp.ones(3), jnp.ones(3, complex)
+    wide = optax.GradientTransformation(lambda params: (), lambda grads, state, params=None: (jnp.ones(2), state))
+    rows = gd.Rows(jnp.arange(2), jnp.ones((2, 5)))
+    sparse, table, simplex = gd.sparse_adagrad(0.1), jnp.ones((3, 4)), gd.projections.simplex()
+    for call, message in (
+        (
+            lambda: gd.sgd(0.1).update(jnp.ones(2), gd.sgd(0.1).init(x), x),
+            "sgd: grads must have shape (3,) as in params",
+        ),
+        (lambda: gd.sgd(0.1).init(jnp.arange(3)), "sgd: params must be floating or complex"),
+        (
+            lambda: gd.minimize(lambda x: jnp.sum(x**2), x, wide),
+            "minimize: the optimizer's updates must have shape (3,)",
+        ),
+        (lambda: gd.search(lambda x: 0.0, ones, fixed_step(0.1)), "search: params must be real"),
+        (lambda: simplex(ones), "x must be real to be ordered"),
+        (lambda: sparse.update(rows, sparse.init(table), table), "sparse_adagrad: grads must have indices (k,)"),
+    ):
+        with pytest.raises((ValueError, TypeError)) as error:
+            call()
+        assert message in str(error.value), str(error.value)
 
 
 def test_adadelta_on_complex_parameters_is_adadelta_on_a_shared_modulus():

@@ -195,7 +195,7 @@ def _refuse_integers(who: str, params: Any) -> None:
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
-                f"{who}: params{tree.path_string(path)} must be floating or complex to be trained, got {dtype}; "
+                f"{who}: {tree.named('params', path)} must be floating or complex to be trained, got {dtype}; "
                 "keep it out of the parameters or put None in its place"
             )
 

@@ -91,7 +91,7 @@ def _examples(grads: Any, like: Any) -> int:
     for (path, g), x in zip(found, jax.tree.leaves(like), strict=True):
         if g.shape != (number, *x.shape):
             raise ValueError(
-                f"dpsgd: grads{tree.path_string(path)} must have shape {(number, *x.shape)}, one row per example, "
+                f"dpsgd: {tree.named('grads', path)} must have shape {(number, *x.shape)}, one row per example, "
                 f"got {g.shape}"
             )
     return number

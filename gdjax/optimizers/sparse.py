@@ -135,7 +135,7 @@ def _summed(who: str, path: tuple, g: Rows, x: jax.Array) -> Rows:
     """Each row once, in order; the places that are left over point behind the last row, and count as zero."""
     if np.shape(g.values) != (*np.shape(g.indices), *np.shape(x)[1:]) or np.ndim(g.indices) != 1:
         raise ValueError(
-            f"{who}: grads{tree.path_string(path)} must have indices (k,) and values (k, ...) for rows of shape "
+            f"{who}: {tree.named('grads', path)} must have indices (k,) and values (k, ...) for rows of shape "
             f"{np.shape(x)[1:]}, got {np.shape(g.indices)} and {np.shape(g.values)}"
         )
     (k,), number = g.indices.shape, x.shape[0]

@@ -87,7 +87,7 @@ def search(
     params, f = checked_params("search", params), bind(f)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if jnp.iscomplexobj(leaf):
-            raise ValueError(f"search: params{tree.path_string(path)} must be real, got {leaf.dtype}")
+            raise ValueError(f"search: {tree.named('params', path)} must be real, got {leaf.dtype}")
     if not isinstance(how, Method):
         raise TypeError(f"search: the method must be one of gdjax.search, such as fixed_step(0.01), got {how!r}")
     key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else key
