@@ -33,7 +33,15 @@ OTHER_CALLS = {f"{name}: {i}": (name, i) for name in RECORDED for i in range(1, 
 
 
 @pytest.mark.parametrize("name", RECORDED)
+def test_the_plainest_call_equals_its_oracle(name):
+    (row,) = _in_double(examples(name)[0], FEW, "float64", ("oracle",))
+    assert row.passed and row.limit is not None, row
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", RECORDED)
 def test_the_plainest_call_equals_its_oracle_and_optax(name):
+    """And Optax where it has the call, but for the exceptions said below: `gdjax certify` measures it too."""
     ours = examples(name)[0]
     rows = {row.reference: row for row in _in_double(ours, FEW, "float64")}
     assert all(row.passed for row in rows.values()) and rows["oracle"].limit is not None, rows
@@ -129,7 +137,7 @@ def test_optax_parts_from_the_paper_as_it_is_said(key):
 
 @pytest.mark.parametrize("name", closed_loop.METHODS)
 def test_methods_that_search_reach_the_minimum(name):
-    found = list(itertools.islice(closed_loop.minima(name), 4))  # `gdjax certify` does them all
+    found = list(itertools.islice(closed_loop.minima(name), 2))  # `gdjax certify` does them all
     assert len(found) >= 2 and all(-1e-12 <= distance <= closed_loop.LIMIT for _, _, distance in found), found
 
 

@@ -159,7 +159,15 @@ def test_a_table_in_units_that_float32_loses(place):
     np.testing.assert_allclose(predicted - 20240000000, y - 20240000000, atol=0.5)
 
 
-@pytest.mark.parametrize("model", ["logistic_regression", "linear_svm", "perceptron", "softmax_regression"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "logistic_regression",  # of one score, with probabilities
+        "perceptron",  # and without
+        pytest.param("linear_svm", marks=pytest.mark.nightly),
+        pytest.param("softmax_regression", marks=pytest.mark.nightly),
+    ],
+)
 def test_two_classes_with_every_linear_model(place, model):
     assert gdjax("train", "moons", "--model", model, "--epochs", 20, "--quiet", "--out", "run")[0] == 0
     assert json.loads((place / "run" / "result.json").read_text())["test"]["accuracy"] > 0.7

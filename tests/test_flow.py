@@ -437,7 +437,10 @@ def taken_first(loss, params):
     return X[rows], Y[rows]
 
 
-@pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.sam(gd.sgd(0.1), rho=0.05), optax.sgd(0.1)])
+SEARCHED = gd.line_search(gd.sgd(1.0), gd.backtracking())  # asks for value, gradient and loss
+
+
+@pytest.mark.parametrize("optimizer", [SEARCHED, gd.sam(gd.sgd(0.1), rho=0.05), optax.sgd(0.1)])
 def test_the_first_update_of_any_optimizer(optimizer):
     loss, params = network()
     assert (flow(loss, params, (X, Y), optimizer).update_ratio > 0).all()

@@ -9,6 +9,8 @@ import pytest
 
 import gdjax as gd
 from gdjax import optimizers
+from gdjax.certify import ORACLES
+from gdjax.certify.oracles.lift import PerLeaf, Seen
 from gdjax.search import fixed_step
 from gdjax.types import Evaluation
 
@@ -144,6 +146,54 @@ def plateau_scales(values, **arguments):
 )
 def test_the_rate_drops_on_a_plateau(values, arguments, expected):
     assert plateau_scales(values, **arguments) == expected
+
+
+CHOSEN = [  # the calls whose flags choose another rule than the plainest call's
+    gd.sgd(0.1, momentum=0.9, nesterov=True),
+    gd.momentum(0.1, nesterov=True),
+    gd.rmsprop(0.1, eps=0.1, momentum=0.9, nesterov=True),
+    gd.rmsprop(0.1, eps=0.1, momentum=0.9, bias_correction=True, eps_in_sqrt=False),
+    gd.rmsprop(0.1, eps=0.1, centered=True, bias_correction=True),
+    gd.rmsprop(0.1, eps=0.1, centered=True, eps_in_sqrt=False),
+    gd.adam(0.1, nesterov=True),
+    gd.adamw(0.1, nesterov=True),
+    gd.nadam(0.1, nesterov=False),
+    gd.nadamw(0.1, nesterov=False),
+    gd.amsgrad(0.1, bias_correction_mu=False),
+    gd.amsgrad(0.1, bias_correction_nu=False),
+    gd.adabelief(0.1, nesterov=True),
+    gd.radam(0.1, threshold=4.0, nesterov=True),  # which the sixth step is past
+    gd.optimistic_adam_v2(0.1, nesterov=False),
+    gd.adopt(0.1, nesterov=True),
+    gd.adopt(0.1, use_clipping=False),
+    gd.lars(0.1, nesterov=True),
+    gd.rprop(0.1, delayed=False),
+    gd.adam_mini(0.1, by="leaf"),
+    gd.adafactor(0.1, min_dim_size_to_factor=3, multiply_by_parameter_scale=False),
+    gd.adafactor(0.1, min_dim_size_to_factor=3, factored=False),
+    gd.muon(0.1, nesterov=False),
+    gd.muon(0.1, adaptive=True),
+    gd.momo(1.0, adapt_lower_bound=True),
+    gd.momo_adam(1.0, adapt_lower_bound=True),
+    gd.prodigy(1.0, safeguard_warmup=True),
+]
+
+
+@pytest.mark.parametrize("node", CHOSEN, ids=repr)
+def test_a_flag_chooses_the_rule_it_names(node):
+    """Eight steps beside the oracle in NumPy, to its float64."""
+    params, grads = np.random.default_rng(4).normal(size=(2, 8, 4, 3))
+    values = np.geomspace(2.0, 0.1, 8)
+    arguments = {name: PerLeaf([True]) if name.endswith("mask") else x for name, x in node.arguments.items()}
+    oracle = ORACLES[node.recipe.name]([params[0]], **arguments)
+    next(oracle)
+    with jax.enable_x64(True):
+        node = node.settle()
+        state, update = node.init(params[0]), jax.jit(node.update)
+        for p, g, value in zip(params, grads, values, strict=True):
+            u, state = update(g, state, p, value=value)
+            (expected,) = oracle.send(Seen([g], [p], value))
+            np.testing.assert_allclose(u, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_leaf_rule_of_the_users_own():

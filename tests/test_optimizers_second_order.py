@@ -204,7 +204,8 @@ def test_newton_is_there_in_one_step_and_turns_away_from_a_saddle():
 
 
 def to_numpy(function):
-    return lambda x: np.asarray(function(jnp.asarray(x)))
+    compiled = jax.jit(function)
+    return lambda x: np.asarray(compiled(jnp.asarray(x)))
 
 
 def test_newton_follows_its_oracles():
@@ -311,7 +312,12 @@ CERTIFIED = {
 }
 
 
-@pytest.mark.parametrize("name", CERTIFIED)
+ALIKE = ("Misra1a", "Misra1b")  # small residuals of two parameters: the first is fitted below in two units
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly) if name in ALIKE else name for name in CERTIFIED]
+)
 def test_least_squares_end_at_the_certified_digits_and_say_so(name):
     """Six digits of each parameter: small residuals, flat valleys and large residuals end by tests that know no unit."""
     x, y, model, starts, certified = CERTIFIED[name]
@@ -324,10 +330,10 @@ def test_least_squares_end_at_the_certified_digits_and_say_so(name):
 
 
 def test_least_squares_do_not_depend_on_units():
-    """Parameters in other units, residuals in others: the same steps, the same end."""
+    """Parameters in other units and residuals in others: the same steps, the same end."""
     x, y, model, (start, _), certified = CERTIFIED["Misra1a"]
     steps = []
-    for unit, scale in itertools.product((np.ones(2), np.array([1e-8, 1e9])), (1.0, 1e-9)):
+    for unit, scale in ((np.ones(2), 1.0), (np.array([1e-8, 1e9]), 1e-9)):
 
         def residuals(b, unit=unit, scale=scale):
             return scale * (model(b / unit, x) - y)
@@ -381,14 +387,13 @@ def test_lbfgs_is_that_of_optax_at_a_fixed_rate():
 
     mine, reference = updates(jax.tree.map(lambda *x: jnp.stack(x), *points))
     chex.assert_trees_all_close(mine, reference, rtol=1e-12)
-    hill = lambda x: jnp.sum(jnp.cos(x))  # noqa: E731
-    slopes = []
+    slopes = []  # on the hill of sum cos(x)
     for node in (ours, theirs):
         x = jnp.array([0.3, 0.4])
-        state = node.init(x)
+        state, update = node.init(x), jax.jit(node.update)
         for _ in range(2):
-            grad = jax.grad(hill)(x)
-            u, state = node.update(grad, state, x)
+            grad = -jnp.sin(x)
+            u, state = update(grad, state, x)
             x = x + u
         slopes.append(float(grad @ u))
     assert slopes[0] < 0 < slopes[1]
@@ -408,8 +413,9 @@ def test_a_product_that_is_rounding_teaches_nothing(node, dtype):
     """s and y at right angles but for rounding: a pair of them would ask for a step of |s|²/s'y."""
     p, g, s, y = (np.array(x, dtype) for x in ([1.4, 1.3], [0.3, -0.2], [0.02, 0.01], [-0.01, 0.02]))
     y = y + s * np.array(64 * np.finfo(dtype).eps, dtype)
-    _, state = node.update(g, node.init(p), p)
-    u, _ = node.update(g + y, state, p + s)
+    update = jax.jit(node.update)  # one program of both
+    _, state = update(g, node.init(p), p)
+    u, _ = update(g + y, state, p + s)
     np.testing.assert_allclose(u, -(g + y), rtol=1e-6)  # |g| < 1: nothing is known, and nothing is shortened
 
 

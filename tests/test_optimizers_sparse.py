@@ -171,7 +171,7 @@ def per_example(recording, number=4):
     return recording._replace(grads=beside)
 
 
-@pytest.mark.parametrize("index", [1, 2])
+@pytest.mark.parametrize("index", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_dpsgd_is_that_of_optax_and_of_its_paper(index):
     """Noise included: the same seed gives the same numbers."""
     node, recording = examples("dpsgd")[index], per_example(suite.record(12))

@@ -563,7 +563,8 @@ EDGE_PLANES = {
 def test_boundary_at_the_edges(edge):
     predict, x, y, classes = EDGE_PLANES[edge]
     names = [f"class {i} with a name that is long, costs $1 or $2_" for i in range(classes)]
-    for test in (None, (np.zeros((0, 2)), np.zeros(0, int)), (x, y)):
+    without = (None, (np.zeros((0, 2)), np.zeros(0, int))) if edge in ("three classes", "one point") else ()
+    for test in (*without, (x, y)):
         picture = boundary(predict, x, y, names, ["a" * 90, "b $ _ $"], test=test, title=edge)
         picture.draw_without_rendering()
         assert np.isfinite([*picture.axes[0].get_xlim(), *picture.axes[0].get_ylim()]).all()

@@ -26,15 +26,16 @@ def floats(tree):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_known_points_have_zero_gradient_and_minima_the_value(name):
     problem = PROBLEMS[name]()
+    value_and_grad = jax.jit(jax.value_and_grad(problem))  # one program for all points
     for point in (*problem.minima, *problem.stationary):
-        assert float(global_norm(jax.grad(problem)(floats(point)))) < 1e-11
+        assert float(global_norm(value_and_grad(floats(point))[1])) < 1e-11
     for minimum in problem.minima:
-        assert float(problem(floats(minimum))) == pytest.approx(problem.value, abs=1e-12)
+        assert float(value_and_grad(floats(minimum))[0]) == pytest.approx(problem.value, abs=1e-12)
         assert problem.distance(minimum) == 0
         near = jax.tree.map(lambda x: x + 0.01 * np.random.default_rng(0).normal(size=np.shape(x)), minimum)
-        assert float(problem(floats(near))) > problem.value
-    assert jnp.isfinite(problem(floats(problem.start)))
-    assert float(global_norm(jax.grad(problem)(floats(problem.start)))) > 0, "a start is no stationary point"
+        assert float(value_and_grad(floats(near))[0]) > problem.value
+    value, slope = value_and_grad(floats(problem.start))
+    assert jnp.isfinite(value) and float(global_norm(slope)) > 0, "a start is no stationary point"
 
 
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if PROBLEMS[name]().lipschitz is not None])
@@ -49,7 +50,7 @@ def test_no_curvature_is_above_the_stated_one(name):
         assert curvatures.max() == pytest.approx(problem.lipschitz, rel=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.floats(0.1, 100), min_size=2, max_size=5), st.integers(0, 1000))
 def test_a_quadratic_has_the_spectrum_that_was_asked_for(spectrum, seed):
     problem = problems.quadratic(tuple(spectrum), seed)
@@ -58,8 +59,9 @@ def test_a_quadratic_has_the_spectrum_that_was_asked_for(spectrum, seed):
     np.testing.assert_allclose(np.linalg.eigvalsh(hessian), np.sort(spectrum), rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["least_squares", "ridge", "logistic", "softmax", "exponential_decay"])
+@pytest.mark.parametrize("name", ["least_squares", "ridge", "softmax", "exponential_decay"])
 def test_fits_can_be_fitted(name):
+    """The logistic one beside scikit-learn's, below."""
     problem = PROBLEMS[name]()
     found = gd.minimize(problem.f, problem.start, gd.lbfgs(), args=problem.args, stop=gd.stopping.gradient_norm(1e-8))
     assert found.stop == gd.Stop.CONVERGED

@@ -105,8 +105,8 @@ def minimum(name: str) -> float:
     """The least value of a problem: 0, or for the regression that of Newton's method in NumPy."""
     if name != "logistic":
         return 0.0
-    gradient = jax.grad(lambda w: logistic({"w": w}))
-    path = newton.newton(np.zeros(5), gradient, jax.hessian(lambda w: logistic({"w": w})), 30)
+    gradient, hessian = (jax.jit(f(lambda w: logistic({"w": w}))) for f in (jax.grad, jax.hessian))
+    path = newton.newton(np.zeros(5), gradient, hessian, 30)
     return float(logistic({"w": np.asarray(path[-1])}))
 
 
@@ -166,7 +166,7 @@ def minima(name: str) -> Iterator[tuple[str, str, float]]:
     for make, problem in METHODS[name]:
         with jax.enable_x64(True):
             least = minimum(problem)
-            yield f"{name} on {problem}", "minimum", reached(make(), PROBLEMS[problem]) - least
+            ours = reached(make(), PROBLEMS[problem])
+            yield f"{name} on {problem}", "minimum", ours - least
             if name == "lbfgs":
-                theirs = reached(optax.lbfgs(), PROBLEMS[problem])
-                yield f"{name} on {problem}", "optax", abs(reached(make(), PROBLEMS[problem]) - theirs)
+                yield f"{name} on {problem}", "optax", abs(ours - reached(optax.lbfgs(), PROBLEMS[problem]))
