@@ -221,7 +221,7 @@ def drawn(number, seed=0):
     return found
 
 
-@pytest.mark.parametrize("names", drawn(24), ids="-".join)
+@pytest.mark.parametrize("names", drawn(50), ids="-".join)
 def test_an_average_is_the_mean_of_the_walk_in_nestings_of_three(names):
     walk(names)
 

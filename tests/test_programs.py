@@ -322,7 +322,7 @@ def test_nothing_is_alive_after_clear_programs():
     def on_batch(f):
         return lambda p, batch, key: (f(p) + 0.0 * jnp.sum(batch), {})
 
-    for i in range(70):
+    for i in range(200):
         by_minimize(fresh(i), jnp.zeros(2))
     for i in range(3):
         by_minimize(plus(fresh(i), float(i)), jnp.zeros(2))  # a program each
