@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 import gdjax as gd
 from gdjax import search as searches  # noqa: F401 (the function, by the face)
@@ -212,3 +213,19 @@ def test_a_search_is_differentiated_by_its_solution(how, wrap):
     assert value_slope == pytest.approx(value, rel=1e-2)
     with pytest.raises(ValueError, match="search: to be differentiated"):
         jax.grad(lambda a: found(a, max_steps=2).value)(1.5)
+
+
+def test_nelder_mead_walks_as_that_of_scipy():
+    """Sixty rounds of every kind (reflection, expansion, both contractions, shrinking) with the adaptive coefficients."""
+
+    def rough(x):
+        return jnp.sum(jnp.abs(x - jnp.array([1.0, -2.0, 0.5])) ** 0.7) + jnp.sum(jnp.sin(40 * x) ** 2)
+
+    with jax.enable_x64(True):
+        value = jax.jit(rough)
+        for start in np.random.default_rng(0).normal(size=(8, 3)):
+            path = gd.search(rough, start, nelder_mead(0.1, xtol=0.0, ftol=0.0), max_steps=60, record=True).path.params
+            options = {"initial_simplex": np.vstack([start, start + np.diag(0.1 * start)]), "adaptive": True}
+            options |= {"maxiter": 60, "maxfev": 10**6, "xatol": 0, "fatol": 0, "return_all": True}
+            theirs = scipy.optimize.minimize(lambda x: float(value(x)), start, method="Nelder-Mead", options=options)
+            np.testing.assert_allclose(path[1:60], theirs.allvecs[1:60], rtol=1e-9)
