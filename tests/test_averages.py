@@ -1,8 +1,8 @@
 """Averages under every wrapper and around it: the run is walked here batch by batch, and averaged in NumPy.
 
-A walk keeps the parameters after each update, which is what changes them: every gradient here moves every entry. What is
-expected at every batch is the mean of these, by the definition of the outermost average; and of the rate shown, that it
-turns the direction of the innermost optimizer into the update taken.
+A walk keeps the parameters after each update, which is what the innermost optimizer counts: one that a projection or a
+mask undoes is an update too. What is expected at every batch is the mean of these, by the definition of the outermost
+average; and of the rate shown, that it turns the direction of the innermost optimizer into the update taken.
 """
 
 import itertools
@@ -86,6 +86,7 @@ BENDING = (
     "cautious",
     "stable",
 )  # the update, not g
+UNDOING = {"project", "cautious"}  # an update of theirs may move nothing
 ANSWERING = ("lookahead", "schedule_free")
 
 
@@ -112,8 +113,11 @@ def mean_of(name, iterates):
     return ema
 
 
-def expected(names, iterates, params):
-    """leaf -> what is to be evaluated; None where slow weights and the like answer, which are no average."""
+def expected(names, iterates, made, params):
+    """leaf -> what is to be evaluated; None where slow weights and the like answer, which are no average.
+
+    made: for each iterate but the first, the leaves of which an update has led to it.
+    """
     found = {}
     for leaf in ("a", "b"):
         own = names[: names.index("partition")] if leaf == "b" and "partition" in names else names
@@ -124,11 +128,8 @@ def expected(names, iterates, params):
         else:
             cut = min((own.index(name) for name in ("partition", "freeze") if name in own), default=len(own))
             seen = "a" if first > cut else "ab"  # the leaves that the average sees
-            walked = [iterates[0]]
-            for p in iterates[1:]:
-                if any(np.any(p[x] != walked[-1][x]) for x in seen):
-                    walked.append(p)
-            found[leaf] = mean_of(own[first], [p[leaf] for p in walked])
+            walked = [p[leaf] for p, by in zip(iterates[1:], made, strict=True) if by & set(seen)]
+            found[leaf] = mean_of(own[first], [iterates[0][leaf], *walked])
             outside = own[:first]
         if found[leaf] is not None and "project" in outside:
             found[leaf] = np.clip(found[leaf], *BOX)
@@ -147,8 +148,8 @@ def walk(names, updates=6):
     """Compare at every batch until so many updates are made."""
     as_numpy = lambda tree: jax.tree.map(np.asarray, tree)  # noqa: E731
     state = gd.make_state(START_PARAMS, nest(names))
-    iterates, number, i = [as_numpy(state.params)], 0, 0
-    while number < updates:
+    iterates, made, i = [as_numpy(state.params)], [], 0
+    while len(made) < updates:
         assert i < 80, "the walk does not come to its updates"
         bad = "skip_non_finite" in names and i in (0, 3)
         evaluation = Evaluation(jnp.asarray(1.0), jnp.asarray(i, jnp.int32))
@@ -157,18 +158,22 @@ def walk(names, updates=6):
         before, counts = as_numpy(state.params), counts_of(state)
         state, _ = STEP(state, jnp.array([np.nan if bad else 1.0 + 0.1 * i]))
         after = as_numpy(state.params)
-        moved = any(np.any(after[x] != before[x]) for x in after)
-        number, i = number + moved, i + 1
-        if moved:
+        advanced, i = np.subtract(counts_of(state), counts), i + 1
+        updated = {leaf for leaf, by in (("a", advanced[0]), ("b", advanced[-1])) if by}
+        moved = {x for x in after if np.any(after[x] != before[x])}
+        assert moved <= updated
+        assert UNDOING & set(names) or updated - moved <= ({"b"} if "freeze" in names else set())
+        if updated:
             iterates.append(after)
-        assert (int(state.step), int(state.batches)) == (number, i)
+            made.append(updated)
+        assert (int(state.step), int(state.batches)) == (len(made), i)
         found = gd.loop.evaluation_params(state)
-        for leaf, value in expected(names, iterates, after).items():
+        for leaf, value in expected(names, iterates, made, after).items():
             if value is not None:
                 np.testing.assert_allclose(found[leaf], value, rtol=1e-12, err_msg=f"{names}, leaf {leaf}, batch {i}")
         if np.any(after["a"] != before["a"]):
             check_rate(names, shown, state, after["a"] - before["a"], counts)
-    return number
+    return len(made)
 
 
 def counts_of(state):
