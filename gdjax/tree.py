@@ -278,6 +278,12 @@ def spread_mask(mask: Any, tree: Any) -> Any:
     return jax.tree.map(lambda chosen, branch: jax.tree.map(lambda _: _one_bool(chosen), branch), mask, tree)
 
 
+def check_mask(mask: Any, params: Any) -> None:
+    """What `spread_mask` raises, at init; a tree without leaves, as `optax.tree.map_params` has one made for, fits any."""
+    if jax.tree.leaves(params):
+        spread_mask(mask, params)
+
+
 def _one_bool(chosen: Any) -> bool:
     if np.shape(chosen):
         raise ValueError(f"mask: one bool for a whole array is needed, got an array of shape {np.shape(chosen)}")

@@ -253,6 +253,17 @@ MISTAKES = [
     (["train", "iris", "--model", "softmax_regression", "--loss", "focal"], "--loss focal is for two classes"),
     (["train", "moons", "--model", "perceptron", "--loss", "softmax_cross_entropy"], "which takes scores per class"),
     (["train", "wine", "--model", "nosuch"], "nosuch"),
+    (["train", "wine", "--optimizer", "adamw(mask=by_path('W'))"], "by_path: 'W' must be found in one of the paths"),
+    (["train", "wine", "--optimizer", "freeze(sgd, 'W')"], "freeze: 'W' must be found in one of the paths"),
+    (["train", "one.csv"], "the target of one must have at least two classes, got 1 alone"),
+    (["train", "one.csv", "--target", "a"], "the target of one must have at least two classes, got 2 alone"),
+    (
+        ["train", "one.csv", "--target", "a", "--model", "perceptron"],
+        "the target of one must have at least two classes",
+    ),
+    (["train", "header.csv"], "header.csv: empty: there is a header and no row below it"),
+    (["train", "row.csv"], "split: every part must get a row, got none of 1"),
+    (["train", "nan.csv"], "nan.csv: line 3, column 'y': a finite number is needed, got nan"),
     (["train", "wine", "--clip", "-1"], "max_norm must be in [0, inf), got -1"),
     (["train", "wine", "--out", "/proc/nothing/here"], "must be in a folder that can be written"),
     (["train", "wine", "--out", "taken"], "taken exists: choose another --out, or --overwrite it"),
@@ -278,6 +289,10 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(place, words, message):
     (place / "table.csv").write_text("a,b\n1,2\n3,4\n")
     (place / "words.csv").write_text("x,y\n1,0\nblue,1\n2,0\n")
     (place / "hole.csv").write_text("x,y\n1,0\n,1\n2,0\n")
+    (place / "one.csv").write_text("a,y\n" + "2,1\n" * 20)
+    (place / "header.csv").write_text("x,y\n")
+    (place / "row.csv").write_text("x,y\n1,0\n")
+    (place / "nan.csv").write_text("x,y\n1,0\n2,nan\n")
     (place / "damaged.npz").write_bytes(b"PK\x03\x04 not quite")
     before = sorted(path.relative_to(place) for path in place.rglob("*"))
     code, _, err = gdjax(*words)

@@ -318,6 +318,41 @@ def test_a_pattern_that_matches_nothing_or_leaves_nothing_is_refused_with_the_pa
         node.init(params_like())
 
 
+def of_mask(mask):
+    """Whatever takes a mask, with this one."""
+    ways = [gd.adamw(0.1, mask=mask), gd.sgd(0.1), gd.lars(0.1, trust_ratio_mask=mask), gd.soap(0.1, mask=mask)]
+    ways += [gd.adafactor(0.1, weight_decay_mask=mask), gd.dog(mask=mask), gd.dowg(mask=mask), gd.cocob(mask=mask)]
+    ways[1] = gd.decay_weights(ways[1], 0.1, mask)
+    ways += [gd.project(gd.sgd(0.1), gd.projections.box(0, 1), mask), gd.stacked(gd.adamw(0.1, mask=mask))]
+    return [
+        *ways,
+        gd.galore(0.1, mask=mask),
+        gd.average(gd.shampoo(0.1, mask=mask)),
+        gd.dog(weight_decay=0.1, mask=mask),
+    ]
+
+
+@pytest.mark.parametrize("rule", ["W", {"bias": False, "": True}], ids=str)
+def test_a_mask_whose_pattern_matches_nothing_is_refused_by_whatever_takes_one(rule):
+    words = r"by_path: '(W|bias)' must be found in one of the paths 'b\.0', 'b\.1', 'w'"
+    for node in of_mask(gd.by_path(rule)):
+        with pytest.raises(ValueError, match=words):
+            jax.eval_shape(node.init, params_like())
+
+
+def test_a_mask_of_all_parameters_may_match_none_of_a_part():
+    params = params_like()
+    for mask in (gd.by_path("w"), gd.by_path(lambda path: False), False):  # the last two choose none, as they say
+        node = gd.partition({"w": gd.sgd(0.1), "b": gd.adamw(0.1, weight_decay=0.5, mask=mask)})
+        updates, state = node.update(params, node.init(params), params)
+        plain = gd.adam(0.1)
+        expected, _ = plain.update(params["b"], plain.init(params["b"]))
+        chex.assert_trees_all_close(updates["b"], expected, rtol=1e-6)
+        chex.assert_trees_all_equal(optax.tree.map_params(node, lambda x: x, state), state)
+        for each in of_mask(mask):  # asked for the state of a tree without leaves
+            jax.eval_shape(each.init, {})
+
+
 def test_a_bare_array_is_frozen_or_has_its_part():
     x, g = jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])
     part = gd.partition({"all": gd.average(gd.sgd(0.5), 0.5)}, "all")

@@ -105,12 +105,14 @@ def plan(options: Options, parts: Parts) -> Job:
         options.weight_decay,
         options.clip,
     )
+    optimizer = request.build(total_steps, steps_per_epoch)
+    jax.eval_shape(optimizer.init, parameters(options, model))  # refuses a pattern that matches no parameter
     return Job(
         model=model,
         loss_name=loss_name,
         loss_fn=loss_fn,
         evaluate=evaluate,
-        optimizer=request.build(total_steps, steps_per_epoch),
+        optimizer=optimizer,
         rule=stopping.patience(options.patience, options.min_delta),
         batch_size=batch_size,
         metric=metric,
@@ -121,11 +123,15 @@ def plan(options: Options, parts: Parts) -> Job:
 def watch_of(options: Options, model: Model, loss_fn: PerExample, parts: Parts, batch_size: int) -> Watch:
     """A look at the first step of each period between two evaluations."""
     rows = len(parts.train[0])
-    params = jax.eval_shape(
-        lambda key: jax.tree.map(lambda p: p.astype(options.dtype), model.init(key)), jax.random.key(0)
-    )
+    params = parameters(options, model)
     batch = jax.tree.map(lambda x: x[:batch_size], parts.train)
     return watch(loss_fn, params, batch, every=options.every or -(-rows // batch_size))
+
+
+def parameters(options: Options, model: Model) -> Any:
+    """Their shapes and dtypes."""
+    made = lambda key: jax.tree.map(lambda p: p.astype(options.dtype), model.init(key))  # noqa: E731
+    return jax.eval_shape(made, jax.random.key(0))
 
 
 def objective(options: Options, dataset: Dataset) -> tuple[Model, str, PerExample, Evaluate, str]:
@@ -138,6 +144,10 @@ def objective(options: Options, dataset: Dataset) -> tuple[Model, str, PerExampl
         fits = "" if options.loss else f"; --model {' or '.join(_models_for(dataset.task))} fits it"
         raise ValueError(f"{asked} is for {entry.task}, the target of {dataset.name} asks for {dataset.task}{fits}")
     classes = len(dataset.target_names)
+    if dataset.task == "classification" and classes < 2:
+        raise ValueError(
+            f"the target of {dataset.name} must have at least two classes, got {dataset.target_names[0]} alone"
+        )
     if entry.labels in ("binary", "sign") and classes != 2:
         fits = "" if options.loss else "; --model mlp or softmax_regression takes any number"
         raise ValueError(f"{asked} is for two classes, {dataset.name} has {classes}{fits}")

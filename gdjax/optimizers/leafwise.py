@@ -95,6 +95,8 @@ def leafwise(
 
     def init(params: Any) -> OptState:
         _refuse_integers(who, params)
+        for given in choices.values():
+            tree.check_mask(given, params)
         filled = {name: jax.tree.map(slot.init, params) for name, slot in slots.items()}
         return OptState(count=jnp.zeros((), jnp.int32) if counts else None, slots=filled)
 

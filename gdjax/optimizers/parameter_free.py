@@ -122,6 +122,7 @@ def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weigh
 
     def init(params):
         _refuse_integers("dog", params)
+        tree.check_mask(mask, params)
         number = jnp.result_type(float)
         start = {"distance": lambda: first, "heuristic": lambda: first * (1 + tree.global_norm(params))}
         max_dist = jnp.asarray(start.get(kind, lambda: 0.0)(), number)
@@ -171,6 +172,7 @@ def dowg(learning_rate=1.0, init_estim_sq_dist=None, eps=1e-4, weight_decay=None
 
     def init(params):
         _refuse_integers("dowg", params)
+        tree.check_mask(mask, params)
         number = jnp.result_type(float)
         first = jnp.asarray(eps if init_estim_sq_dist is None else init_estim_sq_dist, number)
         return DoWGState(_copy(params), jnp.zeros((), number), jnp.sqrt(first), jnp.zeros((), jnp.int32))

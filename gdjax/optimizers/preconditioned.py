@@ -36,6 +36,7 @@ def _leaf_by_leaf(
 
     def init(params):
         _refuse_integers(who, params)
+        tree.check_mask(mask, params)
         leaves = jax.tree.map(lambda p: init_leaf(p.astype(tree.arithmetic_dtype(p))), params)
         return PreconditionedState(jnp.zeros((), jnp.int32), leaves)
 

@@ -36,6 +36,7 @@ def decay_weights(inner, weight_decay, mask: Any = None):
         raise ValueError(f"decay_weights: inner must have a learning rate, got {inner!r}")
 
     def init(params):
+        tree.check_mask(mask, params)
         return DecayState(jnp.zeros((), jnp.int32), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):

@@ -28,6 +28,8 @@ class ByPath:
     rule: Any
 
     def __call__(self, params: Any) -> Any:
+        if all(x is not None for x in jax.tree.leaves(params, is_leaf=lambda x: x is None)):  # of a part, others look
+            self.check_use("by_path", _paths(params))
         return jax.tree_util.tree_map_with_path(lambda path, _: self.at(dotted(path)), params)
 
     def at(self, path: str) -> Any:
@@ -60,7 +62,8 @@ def by_path(rule: str | dict[str, Any] | Callable[[str], Any]) -> ByPath:
         rule: of a path such as "layers.0.w": a regular expression to be found in it, which gives a bool; a dict of
             regular expressions, which gives the value of the first that is found; or a function, which gives anything.
 
-    Raises: ValueError, when called, for a path that no pattern of a dict matches.
+    Raises: ValueError, when called, for a path that no pattern of a dict matches, and for a pattern that is found in none;
+        not where leaves are None, as those are of which another optimizer has charge: the rule may be one for all.
     """
     return ByPath(rule)
 
@@ -120,11 +123,12 @@ def freeze(inner, frozen: Any):
     mask = by_path(frozen) if isinstance(frozen, str) else frozen
 
     def init(params):
-        trained = tuple(not flag for flag in _spread("freeze", mask, params))
+        paths = _paths(params)
         if isinstance(mask, ByPath):
-            mask.check_use("freeze", paths := _paths(params))
-            if paths and not any(trained):
-                raise ValueError(f"freeze: {mask!r} must leave one of the paths to train, got all: {_listed(paths)}")
+            mask.check_use("freeze", paths)
+        trained = tuple(not flag for flag in _spread("freeze", mask, params))
+        if isinstance(mask, ByPath) and paths and not any(trained):
+            raise ValueError(f"freeze: {mask!r} must leave one of the paths to train, got all: {_listed(paths)}")
         return FreezeState(Labels(trained), inner.init(_part(params, trained)))
 
     def update(grads, state, params=None, **extra_args):
@@ -197,15 +201,16 @@ def partition(optimizers: dict[str, Any], labels: Any = None):
         raise ValueError("partition: optimizers must have at least one entry, got {}")
 
     def init(params):
-        names = _spread("partition", by_path(_only_match(inner)) if labels is None else labels, params)
         paths = _paths(params)
+        if isinstance(labels, ByPath):
+            labels.check_use("partition", paths)
+        names = _spread("partition", by_path(_only_match(inner)) if labels is None else labels, params)
         for name, path in zip(names, paths, strict=True):
             if name not in inner:
                 known = ", ".join(map(repr, inner))
                 raise ValueError(f"partition: the label of {path!r} must be one of {known}, got {name!r}")
-        rule = ByPath(inner) if labels is None else labels
-        if isinstance(rule, ByPath):
-            rule.check_use("partition", paths)
+        if labels is None:
+            ByPath(inner).check_use("partition", paths)
         states = {
             name: () if part is None else part.init(_part(params, [label == name for label in names]))
             for name, part in inner.items()

@@ -50,6 +50,7 @@ def project(inner, onto, mask: Any = None):
     kept = jax.tree.map(lambda x: x if is_number(x) else Static(x), onto)  # its numbers stay leaves
 
     def init(params):
+        tree.check_mask(mask, params)
         return ProjectState(kept, Static(mask), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
