@@ -1,0 +1,60 @@
+"""What stands in the place of a function and compares by what that reads."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+from gdjax.fingerprint.library import is_itself, is_library
+from gdjax.fingerprint.reader import PLAIN, read
+from gdjax.fingerprint.values import is_named_tuple
+
+
+class ByValue:
+    """A function that is equal to others, and hashed, by what it reads at this moment; it stands in the function's place.
+
+    In the structure of a pytree, say, which JAX compares to find its programs.
+    """
+
+    def __init__(self, function: Callable):
+        functools.update_wrapper(self, function)
+        self.function, self.key = function, read(function, capture=False).key
+        self.hash = hash(self.key)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        return self.function(*args, **keywords)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByValue) and self.key is not None and self.key == other.key
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __repr__(self) -> str:
+        return repr(self.function)
+
+    def __reduce__(self):
+        return ByValue, (self.function,)
+
+    def __reads__(self) -> tuple:
+        return (self.function,)
+
+
+def by_value(x: Any) -> Any:
+    """A function, or a tuple of them, made to compare by value; a library's function, and all else, as it is."""
+    if type(x) in PLAIN:
+        return x
+    if is_named_tuple(x):
+        return type(x)(*map(by_value, x))
+    if isinstance(x, ByValue):
+        return ByValue(x.function)
+    is_function = isinstance(x, (types.FunctionType, types.MethodType, functools.partial))
+    is_own = callable(x) and not isinstance(x, type) and not is_library(type(x).__module__)
+    return ByValue(x) if (is_function or is_own) and not is_itself(x) else x
+
+
+def itself(x: Any) -> Any:
+    """What `by_value` was given."""
+    return x.function if isinstance(x, ByValue) else x

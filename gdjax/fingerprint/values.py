@@ -1,0 +1,249 @@
+"""The walk over values: numbers, arrays, containers, objects."""
+
+from __future__ import annotations
+
+import contextvars
+import copyreg
+import functools
+import hashlib
+import types
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from gdjax.fingerprint.classes import a_class
+from gdjax.fingerprint.code import forgetful
+from gdjax.fingerprint.library import is_library
+
+if TYPE_CHECKING:
+    from gdjax.fingerprint.reader import Reader
+
+
+class Same:
+    """An object of which no more is known than that it is this one."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any):
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+
+_digests: dict[int, tuple[weakref.ref, bytes]] = {}
+
+
+def _digest(array: Any) -> bytes:
+    """Sixteen bytes for the entries of an array; those of a JAX array, which nobody can change, are computed once."""
+    if not isinstance(array, jax.Array):
+        return hashlib.blake2b(array.tobytes(), digest_size=16).digest()
+    known = _digests.get(id(array))
+    if known is None:
+        is_key = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+        entries = np.asarray(jax.random.key_data(array) if is_key else array)
+        known = _digests[id(array)] = forgetful(array, _digests), _digest(entries)
+    return known[1]
+
+
+def can_be_argument(array: np.ndarray) -> bool:
+    """Whether a NumPy array keeps its meaning as an argument: integers that JAX would cut off do not."""
+    if array.dtype.kind in "iu":
+        return jax.dtypes.canonicalize_dtype(array.dtype) == array.dtype
+    return array.dtype.kind in "bfc"
+
+
+def number(reader: Reader, x: Any) -> None:
+    reader.key += (type(x), repr(x))  # of which 0.0 and -0.0 differ, and nan is nan
+
+
+def numpy_scalar(reader: Reader, x: np.generic) -> None:
+    reader.key += (type(x), x.dtype, x.tobytes())
+
+
+def itself(reader: Reader, x: Any) -> None:
+    reader.key.append(x)
+
+
+def same(reader: Reader, x: Any) -> None:
+    reader.key.append(Same(x))
+
+
+def builtin(reader: Reader, x: Any) -> None:
+    owner = x.__self__
+    if owner is None or isinstance(owner, types.ModuleType):
+        return itself(reader, x)
+    reader.key += (type(x), x.__name__)  # a method, like `table.get`
+    reader.in_place(owner)
+
+
+def jax_array(reader: Reader, x: jax.Array) -> None:
+    if isinstance(x, Tracer):
+        reader.stuck |= reader.fixed
+    elif x.is_deleted():
+        return same(reader, x)
+    if reader.again(x):
+        return
+    reader.key += (jax.Array, x.shape, x.dtype, getattr(x, "weak_type", False))
+    if not reader.fixed:
+        reader.arrays.append(x)
+    elif not reader.stuck:
+        reader.key.append(_digest(x))
+
+
+def numpy_array(reader: Reader, x: np.ndarray) -> None:
+    if reader.again(x):
+        return
+    reader.key += (np.ndarray, x.shape, x.dtype)
+    if x.dtype.hasobject:
+        reader.kept.append(x.tolist())
+        reader.in_place(reader.kept[-1])
+    elif reader.fixed or not can_be_argument(x):
+        reader.key.append(_digest(x))
+    else:
+        reader.arrays.append(x)
+
+
+def sequence(reader: Reader, x: Any) -> None:
+    reader.key += (type(x), len(x))
+    for each in x:
+        reader.read(each)
+
+
+def a_list(reader: Reader, x: list) -> None:
+    if not reader.again(x):
+        sequence(reader, x)
+
+
+def items(reader: Reader, x: dict) -> None:
+    reader.key += (dict, len(x))
+    for name, each in x.items():
+        if type(name) is str:
+            reader.key.append(name)
+        else:
+            reader.in_place(name)
+        reader.read(each)
+
+
+def a_dict(reader: Reader, x: dict) -> None:
+    if not reader.again(x):
+        items(reader, x)
+
+
+def a_set(reader: Reader, x: Any) -> None:
+    reader.key += (type(x), frozenset(reader.apart(each) for each in x))
+
+
+def partial(reader: Reader, x: functools.partial) -> None:
+    reader.key.append(type(x))
+    reader.read(x.func)
+    reader.read(x.args)
+    items(reader, x.keywords)
+
+
+def a_slice(reader: Reader, x: slice) -> None:
+    reader.key.append(slice)
+    sequence(reader, (x.start, x.stop, x.step))
+
+
+def view(reader: Reader, x: types.MappingProxyType) -> None:
+    reader.key.append(type(x))
+    reader.kept.append(dict(x))
+    reader.in_place(reader.kept[-1])
+
+
+def serial(reader: Reader, x: Any) -> None:
+    reader.key.append(type(x))
+
+
+def declared(reader: Reader, x: Any) -> None:
+    """An object that says itself what it is: `__reads__()`."""
+    if not reader.again(x):
+        parts = x.__reads__()
+        reader.kept.append(parts)
+        a_class(reader, type(x))
+        reader.in_place(*parts)
+
+
+def referent(reader: Reader, x: weakref.ref) -> None:
+    reader.key.append(type(x))
+    reader.in_place(x())
+
+
+def context(reader: Reader, x: contextvars.ContextVar) -> None:
+    reader.key.append(x)
+    reader.in_place(x.get(None))
+
+
+def reduced(reader: Reader, x: Any) -> None:
+    """An object of a kind that has its own way to be copied: what a copy would be made from."""
+    if reader.again(x):
+        return
+    if not is_library(type(x).__module__):  # what its copy would be made from may leave something out
+        reader.kept.append(dict(getattr(x, "__dict__", {})))
+        reader.in_place(reader.kept[-1])
+    try:
+        made = x.__reduce_ex__(4)
+    except Exception:  # whatever a foreign class raises: it cannot be taken apart
+        made = ""
+    if isinstance(made, str):
+        return same(reader, x)
+    parts = [list(part) if isinstance(part, Iterator) else part for part in made]
+    reader.kept.append(parts)
+    a_class(reader, type(x))
+    reader.in_place(*parts)
+
+
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The names of what objects of a class keep outside their `__dict__`."""
+    return tuple(copyreg._slotnames(kind) or ())  # type: ignore[attr-defined]
+
+
+def plain(reader: Reader, x: Any) -> None:
+    """An object that is its class and its attributes."""
+    if reader.again(x):
+        return
+    a_class(reader, type(x))
+    attributes = getattr(x, "__dict__", None)
+    if attributes is not None:
+        items(reader, attributes)
+
+
+def with_slots(reader: Reader, x: Any) -> None:
+    if id(x) not in reader.met:
+        plain(reader, x)
+        for name in slots_of(type(x)):
+            if hasattr(x, name):
+                reader.key.append(name)
+                reader.read(getattr(x, name))
+    else:
+        reader.again(x)
+
+
+def named_tuple(reader: Reader, x: tuple) -> None:
+    a_class(reader, type(x))
+    sequence(reader, tuple(x))
+
+
+def is_named_tuple(x: Any) -> bool:
+    return isinstance(x, tuple) and not hasattr(x, "__dict__") and hasattr(x, "_fields")
+
+
+def is_plain(x: Any) -> bool:
+    """Whether an object is no more than its attributes: nothing from C, no way of its own to be copied."""
+    kind = type(x)
+    ways = ("__reduce_ex__", "__reduce__", "__getstate__")
+    if any(getattr(kind, way) is not getattr(object, way) for way in ways):
+        return False
+    try:
+        made = x.__reduce_ex__(4)
+    except TypeError:
+        return False
+    return made[0] is copyreg.__newobj__ and made[1] == (kind,) and made[3] is None and made[4] is None  # type: ignore
