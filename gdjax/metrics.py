@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 
 from gdjax.data import as_arrays
 from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy, squared_error
-from gdjax.losses.domain import BINARY, WEIGHTS, classes, overhear, whole_numbers, within
+from gdjax.losses.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within
 from gdjax.losses.lifts import rescaled
 from gdjax.nodes import is_concrete
 from gdjax.programs import bind
@@ -83,7 +83,7 @@ def _weights(weight: ArrayLike | None, n: int, counts: bool) -> jax.Array:
     w = jnp.asarray(weight).astype(float)
     if w.shape != (n,):
         raise ValueError(f"metric: weight must have shape ({n},), got {w.shape}")
-    w = w * within("metric", "weight", w, WEIGHTS)
+    w = w * within("metric", "weight", w, SUMMABLE)
     return w if counts else rescaled(w)
 
 

@@ -16,7 +16,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdjax import backprop, losses, metrics, programs
+from gdjax import backprop, loop, losses, metrics, programs
 from gdjax.losses import (
     LOSSES,
     PerExample,
@@ -38,6 +38,7 @@ from gdjax.losses import (
     supervised,
     takes_mask,
 )
+from gdjax.optimizers import sgd
 from gdjax.search import fixed_step, search
 
 N, C = 12, 4
@@ -602,7 +603,7 @@ def test_a_row_of_weight_0_counts_as_masked():
     chex.assert_trees_all_close((value, grad), by_numpy(params, (x, y), np.arange(8) > 0)[:2], rtol=1e-4)
 
 
-@pytest.mark.parametrize("size", [2e38, 1e-37])
+@pytest.mark.parametrize("size", [2e38, 1e-30, 1e-37])
 def test_only_the_ratios_of_weights_count(size):
     x = jnp.array([1.0, 2.0, 4.0])
     for loss in (
@@ -613,6 +614,38 @@ def test_only_the_ratios_of_weights_count(size):
         arguments = (x, weights) if loss.weight else x
         value, _ = jax.jit(loss)(None, arguments, mask=None if loss.weight else weights)
         np.testing.assert_allclose(value, (1 + 0.5 + 2) / 1.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-45, 3e-40, 1.1e-38, 4e-38])
+def test_weights_that_the_machine_takes_for_0_are_refused_where_they_matter(size):
+    """Compiled code has no numbers below 1.2e-38 but 0, so that some of these would be no weights."""
+    weights = (size * np.array([1, 0.25, 0.5])).astype(np.float32)
+    weighted = per_example(lambda params, example: params * example[0], weight=lambda example: example[1])
+    for loss, batch, mask in (
+        (weighted, (np.arange(3.0), weights), None),
+        (per_example(lambda params, x: params * x), np.arange(3.0), weights),
+    ):
+        with pytest.raises(
+            ValueError, match=r"per_example: (weight|mask) must be in \[0, inf\), got .*; numbers that small are 0"
+        ):
+            loss(1.0, batch, mask=mask)
+        value, grad = jax.jit(jax.value_and_grad(lambda p: loss(p, batch, mask=mask)[0]))(1.0)  # noqa: B023
+        assert np.isnan(value) and np.isnan(grad)
+    beside = np.append(weights[1:], np.float32(1e-3))  # where none of them can be seen
+    assert float(weighted(1.0, (np.arange(3.0), beside))[0]) == pytest.approx(2.0, rel=1e-6)
+    assert float(weighted(1.0, (np.arange(3.0), np.zeros(3, np.float32)))[0]) == 0
+
+
+@pytest.mark.parametrize("size", [1e-36, 3e37, 1.5e38, 3e38])
+def test_the_mean_over_batches_is_by_their_weights_or_not_a_number(size):
+    x, weights = np.array([0.1, 0.7, 0.4, 0.2]), (size * np.array([1, 0.5, 0.25, 1])).astype(np.float32)
+    loss = per_example(lambda params, example: params * example[0], weight=lambda example: example[1])
+    right = np.average(x, weights=weights.astype(float))
+    evaluated = loop.make_evaluate(loss, chunk_size=2)(1.0, (x, weights))["loss"]
+    state = loop.make_state(jnp.asarray(1.0), sgd(0.0))
+    trained = loop.make_epoch(loop.make_step(loss), 2)(state, (x, weights))[1]["loss"]
+    for mean in (evaluated, trained):
+        assert float(mean) == pytest.approx(right, rel=1e-6) or (np.isnan(mean) and size > 1e38)
 
 
 def test_negative_weights_have_no_meaning():

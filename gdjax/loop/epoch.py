@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gdjax.data import as_arrays, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.loop.step import ORDER, Step, state_and_replicated
+from gdjax.losses.lifts import rescaled
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compiled
 from gdjax.tree import arithmetic_dtype
@@ -157,7 +158,7 @@ def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged
 
 def weighted_mean(metrics: Metrics) -> Metrics:
     """Metrics stacked along a leading axis to their means by "weight", with the total weight."""
-    weight = metrics["weight"]
+    weight = rescaled(metrics["weight"])
     total = jnp.sum(weight)
 
     def mean(x):
@@ -165,7 +166,8 @@ def weighted_mean(metrics: Metrics) -> Metrics:
             return jnp.sum(x.value, axis=0) / jnp.sum(x.taken)
         return jnp.tensordot(weight.astype(x.dtype), x, 1) / jnp.where(total > 0, total, 1).astype(x.dtype)
 
-    return {**{name: mean(x) for name, x in metrics.items() if name != "weight"}, "weight": total}
+    means = {name: mean(x) for name, x in metrics.items() if name != "weight"}
+    return {**means, "weight": jnp.sum(metrics["weight"])}
 
 
 class _Sum(NamedTuple):
@@ -195,6 +197,7 @@ def _terms(metrics: Metrics) -> Metrics:
 
 def _means(sums: Metrics, like: Metrics) -> Metrics:
     total = jnp.where(sums["weight"] > 0, sums["weight"], 1)
+    total = jnp.where(total < jnp.inf, total, jnp.nan)  # no mean is known
 
     def mean(name, x):
         if isinstance(x, Sampled):

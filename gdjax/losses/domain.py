@@ -159,5 +159,23 @@ def _is_distribution(p: Any) -> Any:
     return (p >= 0).all(-1) & (abs(p.sum(-1) - 1) <= 0.01)
 
 
+def _are_summable(w: Any) -> Any:
+    """Of (..., n): whether w >= 0 is known to the machine, which takes what is below its normal numbers for 0."""
+    if not jnp.issubdtype(w.dtype, jnp.floating):
+        return w >= 0
+    info = jnp.finfo(w.dtype)
+    bits = w.view(f"int{info.bits}")
+    subnormal = (bits > 0) & (bits < 1 << info.nmant)
+    matters = w.max(-1, keepdims=True) < float(info.tiny / info.eps)  # among larger ones nothing is lost
+    return (w >= 0) & ~(subnormal & matters)
+
+
+def _for_small(values: np.ndarray) -> str:
+    return (
+        "; numbers that small are 0 to compiled code: multiply all weights by one factor" if (values >= 0).all() else ""
+    )
+
+
+SUMMABLE = Domain("[0, inf)", _are_summable, _for_small)
 WEIGHTS = Domain("[0, inf)", lambda w: w >= 0)
 DISTRIBUTIONS = Domain("the distributions (entries of at least 0 and sum 1)", _is_distribution)

@@ -23,7 +23,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gdjax.data import as_arrays
-from gdjax.losses.domain import WEIGHTS, overhear, within
+from gdjax.losses.domain import SUMMABLE, overhear, within
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.nodes import is_concrete
 from gdjax.programs import Bound, bind
@@ -96,12 +96,12 @@ class PerExample:
         if m.shape != (size,):
             raise ValueError(f"per_example: mask must have shape ({size},), got {m.shape}")
         if mask is not None:
-            m = m * within("per_example", "mask", m, WEIGHTS)
+            m = m * within("per_example", "mask", jnp.asarray(mask), SUMMABLE)
         if self.weight is None:
             return m
         w = jax.vmap(self.weight)(batch)
         _check_scalar("weight", w.shape[1:])
-        return jnp.where(m != 0, m * w * within("per_example", "weight", w, WEIGHTS, m != 0), 0)
+        return jnp.where(m != 0, m * w * within("per_example", "weight", w, SUMMABLE, m != 0), 0)
 
 
 def per_example(
@@ -114,9 +114,10 @@ def per_example(
     The result is called `(params, batch, key=None, *, mask=None)` and returns `(value, metrics)`. A row of
     weight 0 has no influence on value, metrics or gradient, not even if it holds NaN; where all weigh 0, the
     mean and its gradient are 0. Only the ratios of the weights matter to the value; a negative one has no
-    meaning (NaN, and a ValueError where it is concrete). Metrics are averaged alike, and two are added:
-    "weight", sum_i m_i w_i () float32, by which a loop weighs this batch in the mean of an epoch, and
-    "penalty" where there is one.
+    meaning, nor have weights that compiled code takes for 0 (below 1.2e-38 all): NaN, and a ValueError where
+    they are concrete. Metrics are averaged alike, and two are added: "weight", sum_i m_i w_i () float32, by
+    which a loop weighs this batch in the mean of an epoch (NaN if they are infinite together), and "penalty"
+    where there is one.
 
     Args:
         loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). It
