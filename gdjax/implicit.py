@@ -117,10 +117,10 @@ def _checked(who: str, found: Any, solution: Solution) -> Any:
         unless = jnp.where(solution.holds, 1, jnp.nan)
         return jax.tree.map(lambda x: (x * unless).astype(x.dtype), solution.x_dot)
     if not solution.holds:
+        ended = "it ended" if isinstance(found.stop, Tracer) else f"it ended {Stop(int(found.stop)).name}"
         raise ValueError(
             f"{who}: to be differentiated, the run must come to a point where the gradient is zero or the optimizer's step "
-            f"leads nowhere else; it ended {Stop(int(found.stop)).name} before that. Let it run longer, or take "
-            "minimize(..., derivative='unrolled')"
+            f"leads nowhere else; {ended} before that. Let it run longer, or take minimize(..., derivative='unrolled')"
         )
     return solution.x_dot
 

@@ -640,6 +640,14 @@ def test_no_metric_takes_the_name_of_another_number(name):
     watched = gd.make_step(LOSS, watch=lambda *_: {"accuracy": 1.0})
     with pytest.raises(ValueError, match="named as those of watch, got 'accuracy'"):
         jax.eval_shape(watched, start(), DATA)
+    for chunk_size in (8, 7, 5):
+        evaluate = gd.make_evaluate(
+            LOSS, {"auc": metrics.accuracy, "accuracy": metrics.accuracy}, MODEL.apply, chunk_size
+        )
+        with pytest.raises(
+            ValueError, match="make_evaluate: metrics must not be named as those of the loss, got 'accura"
+        ):
+            jax.eval_shape(evaluate, start().params, DATA)
 
 
 def test_a_metric_in_a_loss_is_the_same_object_as_in_an_evaluation():

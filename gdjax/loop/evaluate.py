@@ -42,7 +42,8 @@ def make_evaluate(
         chunk_size: rows at a time, at most, to bound memory.
 
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", equal by value. Where the loss was
-        given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN.
+        given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN. A metric of a name
+        that the loss reports too is a ValueError.
     """
     named = dict(metrics)
     check_names("make_evaluate", named)
@@ -78,7 +79,10 @@ class Evaluate:
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
         chunks = Chunks.of(num_rows(data), self.chunk_size)
-        return {**self._losses(params, data, model_state, chunks), **self._measures(params, data, model_state, chunks)}
+        losses = self._losses(params, data, model_state, chunks)
+        if taken := losses.keys() & dict(self.metrics).keys():
+            raise ValueError(f"make_evaluate: metrics must not be named as those of the loss, got {min(taken)!r}")
+        return {**losses, **self._measures(params, data, model_state, chunks)}
 
     def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
         def of_chunk(batch, mask=None):
