@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_arrays, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.loop.step import ORDER, Step, state_and_replicated
@@ -17,7 +18,7 @@ from gdjax.programs import compiled
 from gdjax.tree import arithmetic_dtype
 from gdjax.types import Metrics, Sampled, TrainState
 
-BLOCK = 8  # batches whose rows are found at once
+ROWS = 2048  # found at once, in 8 to 64 batches: for fewer the call costs more than the work
 
 
 def make_epoch(
@@ -92,7 +93,7 @@ class Epoch:
 
     def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
         step = jax.jit(lambda state, batch: self._take_step(state, data, *batch))
-        block = min(BLOCK, self.batches_per_epoch(data))
+        block = min(64, max(8, ROWS // self.batch_size), self.batches_per_epoch(data))
 
         def coming(state):
             number = state.batches + jnp.arange(block, dtype=jnp.int32)
@@ -104,18 +105,18 @@ class Epoch:
         def advance(done, batches, i, carry):
             state, sums, first = carry
             state, metrics = step(state, jax.tree.map(lambda x: x[i], batches))
-            sums = jax.tree.map(_added, sums, _terms(metrics), is_leaf=lambda x: isinstance(x, _Sum))
-            return state, sums, jnp.where(done + i == 0, metrics["loss"], first)
+            terms, _ = ravel_pytree(_terms(metrics))
+            return state, _added(sums, terms), jnp.where(done + i == 0, metrics["loss"], first)
 
         def advance_block(number, carry):
             done, batches = number * block, coming(carry[0])
             left = jnp.minimum(block, steps - done)
             return jax.lax.fori_loop(0, left, lambda i, carry: advance(done, batches, i, carry), carry)
 
-        start = state, jax.tree.map(lambda x: _Sum(x, jnp.zeros_like(x)), _terms(nothing)), nothing["loss"]
+        zeros, named = ravel_pytree(_terms(nothing))
+        start = state, _Sum(zeros, zeros), nothing["loss"]
         state, sums, first = jax.lax.fori_loop(0, -(-steps // block), advance_block, start)
-        sums = jax.tree.map(lambda x: x.total, sums, is_leaf=lambda x: isinstance(x, _Sum))
-        return state, (_means(sums, metrics), first)
+        return state, (_means(named(sums.total), metrics), first)
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
         """One step on these rows; of a ragged last batch on those that count."""
@@ -171,7 +172,7 @@ def weighted_mean(metrics: Metrics) -> Metrics:
 
 
 class _Sum(NamedTuple):
-    """A sum of many numbers, and what its last rounding has lost: a million terms of 0.1 are 100,000 in float32 too."""
+    """Sums of many numbers, and what its last rounding has lost: a million terms of 0.1 are 100,000 in float32 too."""
 
     total: jax.Array
     lost: jax.Array
@@ -190,7 +191,9 @@ def _terms(metrics: Metrics) -> Metrics:
     weight = metrics["weight"]
 
     def term(x):
-        return x if isinstance(x, Sampled) else weight.astype(arithmetic_dtype(x)) * x
+        if isinstance(x, Sampled):
+            return Sampled(x.value, x.taken.astype(weight.dtype))
+        return weight.astype(arithmetic_dtype(x)) * x
 
     return {**{name: term(x) for name, x in metrics.items() if name != "weight"}, "weight": weight}
 

@@ -208,8 +208,11 @@ def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, label_smoothing:
     """
     check_interval("softmax_cross_entropy", "label_smoothing", label_smoothing, "[0, 1]")
     logits, labels, valid = _classes("softmax_cross_entropy", "logits", logits, labels)
-    log_p, a = _log_softmax(logits), jnp.asarray(label_smoothing, logits.dtype)
-    return -valid * (_product(1 - a, _pick(log_p, labels)) + _product(a, jnp.mean(log_p, axis=-1)))
+    log_p, a = _log_softmax(logits), label_smoothing
+    picked = _pick(log_p, labels)
+    if isinstance(a, (int, float)) and a == 0:
+        return -valid * picked
+    return -valid * (_product(1 - a, picked) + _product(jnp.asarray(a, logits.dtype), jnp.mean(log_p, axis=-1)))
 
 
 @_widened
@@ -340,12 +343,9 @@ def _product(p: jax.Array, x: jax.Array) -> jax.Array:
 def _log_softmax(logits: jax.Array) -> jax.Array:
     """log softmax over the last axis, and its limit at infinite logits: one +inf takes all; several have none (NaN)."""
     most = jnp.max(logits, axis=-1, keepdims=True)
-    usual = jnp.isfinite(most)
-    shifted = logits - jnp.where(usual, most, 0)
-    leads = logits == most
-    limit = jnp.where(leads, jnp.where(jnp.sum(leads, axis=-1, keepdims=True) == 1, 0, jnp.nan), -jnp.inf)
-    limit = jnp.where(jnp.isnan(most), jnp.nan, limit)
-    return jnp.where(usual, shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis=-1, keepdims=True)), limit)
+    shifted = jnp.where(logits == most, 0, logits - most)
+    total = jnp.sum(jnp.exp(shifted), axis=-1, keepdims=True)  # where most is infinite: how many are
+    return jnp.where(jnp.isfinite(most) | (total == 1), shifted - jnp.log(total), jnp.nan)
 
 
 @_log_softmax.defjvp

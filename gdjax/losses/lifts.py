@@ -73,8 +73,9 @@ class PerExample:
             lifted_params, batch = _without_weightless(params, batch, weights)
         keys = None if key is None else jax.random.split(key, weights.size)
         losses, metrics = jax.vmap(lambda *row: self._one(lifted_params, *row))(batch, keys)
-        value = _weighted_mean(losses, weights)
-        metrics = {name: _weighted_mean(x, weights) for name, x in metrics.items()}
+        shares = weights if self.weight is None and _is_boolean(mask) else rescaled(weights)
+        value = _weighted_mean(losses, shares)
+        metrics = {name: _weighted_mean(x, shares) for name, x in metrics.items()}
         metrics["weight"] = jnp.sum(weights, dtype=jnp.float32)
         if self.penalty is not None:
             metrics["penalty"] = self.penalty(params)
@@ -95,7 +96,7 @@ class PerExample:
         m = jnp.ones(size) if mask is None else jnp.asarray(mask).astype(float)
         if m.shape != (size,):
             raise ValueError(f"per_example: mask must have shape ({size},), got {m.shape}")
-        if mask is not None:
+        if not _is_boolean(mask):
             m = m * within("per_example", "mask", jnp.asarray(mask), SUMMABLE)
         if self.weight is None:
             return m
@@ -239,9 +240,14 @@ def takes_mask(loss_fn: Callable) -> bool:
 def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     """sum w v / sum w, at least float32; 0 where all w are 0."""
     values = values.astype(arithmetic_dtype(values))
-    weights = rescaled(weights.astype(values.dtype))
+    weights = weights.astype(values.dtype)
     total = jnp.sum(weights)
     return jnp.sum(weights * values, where=weights != 0) / jnp.where(total == 0, 1, total)
+
+
+def _is_boolean(mask: ArrayLike | None) -> bool:
+    """Whether a row counts or does not: there is nothing else to check, and the sum of the weights is of usual size."""
+    return mask is None or jnp.asarray(mask).dtype == bool
 
 
 def rescaled(weights: jax.Array) -> jax.Array:
@@ -258,12 +264,13 @@ def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tup
     """
     counts = weights != 0
     first = jnp.argmax(counts)
+    some = counts[first]
 
     def replace(x):
         return jnp.where(jnp.expand_dims(counts, tuple(range(1, jnp.ndim(x)))), x, x[first])
 
     def cut(p):  # a foreign module may hold functions among its leaves
-        return jnp.where(jnp.any(counts), p, jax.lax.stop_gradient(p)) if isinstance(p, jax.Array) else p
+        return jnp.where(some, p, jax.lax.stop_gradient(p)) if isinstance(p, jax.Array) else p
 
     return jax.tree.map(cut, params), jax.tree.map(replace, batch)
 
