@@ -62,7 +62,10 @@ def ask(state: Any, params: Params, averages: bool) -> list[Any]:
     """For each leaf of params the answer of the outermost node of a kind, None where there is none."""
     answers: list[Any] = [None] * len(jax.tree.leaves(params))
     for node in _outermost(state, _answers):
-        if hasattr(node, "route"):
+        if isinstance(node, optax.MaskedState):
+            mine = _unmasked(node, params)
+            said = spread(ask(node.inner_state, _masked(params, mine), averages), mine)
+        elif hasattr(node, "route"):
             said = node.route(functools.partial(ask, averages=averages), params)
         elif getattr(node, "is_average", False) == averages:
             said = jax.tree.leaves(node.evaluation_params(params))
@@ -72,8 +75,30 @@ def ask(state: Any, params: Params, averages: bool) -> list[Any]:
     return answers
 
 
+def _unmasked(state: optax.MaskedState, params: Params) -> list[bool]:
+    """For each leaf of params whether an optimizer inside `optax.masked` has it, as what its state keeps of them says."""
+    structure = jax.tree.structure(params)
+
+    def parts(x: Any) -> list[Any]:
+        """What x has in the places of the leaves; nothing if it is no tree like params, or none is masked there."""
+        try:
+            found = structure.flatten_up_to(x)
+        except (ValueError, TypeError):
+            return []
+        return found if any(isinstance(part, optax.MaskedNode) for part in found) else []
+
+    kept = [parts(x) for x in jax.tree.leaves(state.inner_state, is_leaf=lambda x: bool(parts(x)))]
+    of_leaves = zip(*filter(None, kept), strict=True) if any(kept) else [()] * structure.num_leaves
+    return [not found or not all(isinstance(x, optax.MaskedNode) for x in found) for found in of_leaves]
+
+
+def _masked(params: Params, mine: list[bool]) -> Params:
+    leaves, structure = jax.tree.flatten(params)
+    return structure.unflatten([x if keep else optax.MaskedNode() for x, keep in zip(leaves, mine, strict=True)])
+
+
 def _answers(x: Any) -> bool:
-    return hasattr(x, "route") or hasattr(x, "evaluation_params")
+    return hasattr(x, "route") or hasattr(x, "evaluation_params") or isinstance(x, optax.MaskedState)
 
 
 def _first(*options: Any) -> Any:

@@ -24,9 +24,10 @@ from jax.core import Tracer
 from gdjax import stopping, tree
 from gdjax.data import as_arrays
 from gdjax.implicit import Equations, implicitly, step_of_projection
+from gdjax.losses.domain import overhear
 from gdjax.nodes import Optimizer, Rule, as_optimizer
 from gdjax.optimizers.line_search import value_and_grad_after
-from gdjax.programs import bind, compiled
+from gdjax.programs import anew, bind, compiled
 from gdjax.projections import as_set
 from gdjax.stationary import kind_of_point
 from gdjax.trace import Trace, placed, room, roomier, start_trace, trim
@@ -201,8 +202,9 @@ def minimize(
     Returns: a `Minimum`. Called directly it is NumPy on the host with the path trimmed; under jit, vmap or grad it holds
         arrays, the path has -1 as `step` in rows not used, and errors of values (not of shapes) become stop codes.
     Raises: ValueError for an f that is not scalar, real and finite at the start, or for parameters that are not floating;
-        the message names the leaf. An implicit derivative where the run has not come to a fixed point raises ValueError,
-        under a transformation it is NaN.
+        the message names the leaf. Where the run ends NON_FINITE because one of our losses was given what it is not defined
+        for, that loss says so. An implicit derivative where the run has not come to a fixed point raises ValueError, under a
+        transformation it is NaN.
 
     >>> minimize(lambda x: (x - 2.0) ** 2, 16.5, sgd(0.1)).params         # 2.0
     """
@@ -218,12 +220,10 @@ def minimize(
     minimizer = Minimizer(f, capacity, record is True, max_steps if derivative == "unrolled" else None)
     given, call = args, compiled(Packed(minimizer))
     if is_traced((params, optimizer, stop, max_steps, onto, args)) or call.captures_tracers:
-        f, hoisted = jax.closure_convert(
-            functools.partial(f), params, *args
-        )  # what f captures can be differentiated too
-        args, call = (*args, *hoisted), dataclasses.replace(minimizer, f=f)
+        f, args = with_captured(f, params, args)
+        call = dataclasses.replace(minimizer, f=f)
     found = call(params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
-    found = on_host("minimize", found, capacity, onto)
+    found = on_host("minimize", found, capacity, onto, f, args)
     if isinstance(found, Found) and onto is None:
         found.look = functools.partial(kind_of_point, f, given)
     return found
@@ -442,6 +442,12 @@ def scalar(who: str, f: Callable, args: tuple) -> Callable[[Params], jax.Array]:
     return of_params
 
 
+def with_captured(f: Callable, params: Params, args: tuple) -> tuple[Callable, tuple]:
+    """f and its arguments, among them the tracers that f captured, so that these can be differentiated too."""
+    f, captured = jax.closure_convert(functools.partial(f), params, *args)
+    return f, (*args, *captured)
+
+
 def moved_onto(who: str, onto: Any, params: Params) -> Params:
     """The nearest point of the set, in the shapes and dtypes of params."""
     if onto is None:
@@ -491,7 +497,7 @@ def _unpacked(packed: Minimum) -> Minimum:
     return Minimum(params, value, grad_norm, steps, stop, path, best_step, last, Start(*first))
 
 
-def on_host(who: str, found: Minimum, capacity: int | None, onto: Any) -> Minimum:
+def on_host(who: str, found: Minimum, capacity: int | None, onto: Any, f: Callable, args: tuple) -> Minimum:
     """The result of a direct call as NumPy, its path trimmed; an error where nothing could be evaluated."""
     if found.stop is not None:
         return found
@@ -499,6 +505,9 @@ def on_host(who: str, found: Minimum, capacity: int | None, onto: Any) -> Minimu
         return _unpacked(found)
     found = Found(*_unpacked(jax.tree.map(np.asarray, found)))
     found = found._replace(steps=int(found.steps), stop=Stop(int(found.stop)), best_step=int(found.best_step))
+    if found.stop == Stop.NON_FINITE:
+        with overhear():  # losses say what they were given, in any function not yet traced
+            jax.block_until_ready(anew(f)(found.last.params, *args))
     if found.stop == Stop.NON_FINITE and found.steps == 0:
         _refuse_start(who, found)
     found = found if capacity is None else found._replace(path=trim(found.path))

@@ -376,6 +376,38 @@ def test_a_watch_looks_at_every_so_many_batches_whatever_the_updates():
     assert looks == [1, 0, 1, 0, 1] and int(state.step) == 1
 
 
+MASKS = {
+    "masked": lambda inner: optax.masked(inner, {"a": True, "b": False}),
+    "multi_transform": lambda inner: optax.multi_transform(
+        {"a": inner, "b": probe(RATE)}, lambda params: {name: name for name in params}
+    ),
+    "a mask in another": lambda inner: optax.masked(
+        optax.chain(optax.masked(gd.average(optax.identity(), 0.3), {"b": False, "a": False}), inner),
+        {"a": True, "b": False},
+    ),
+    "nothing masked": lambda inner: optax.masked(inner, True),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("name", [*AVERAGES, "project"])
+def test_an_average_inside_a_mask_of_optax_is_of_the_leaves_that_it_has(mask, name):
+    inner = WRAP[name](gd.average(probe(RATE), DECAY["average"]) if name == "project" else probe(RATE))
+    node, params = MASKS[mask](inner), {name: jnp.asarray(x) for name, x in START_PARAMS.items()}
+    state = node.init(params)
+    walked = [START_PARAMS]
+    for i in range(5):
+        grads = jax.tree.map(lambda p: p + 0.1 * i, params)  # noqa: B023
+        updates, state = node.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        walked.append(jax.tree.map(np.asarray, params))
+    found = gd.answers.evaluation_params(state, params)
+    right = mean_of("average" if name == "project" else name, [p["a"] for p in walked])
+    np.testing.assert_allclose(found["a"], np.clip(right, *BOX) if name == "project" else right, rtol=1e-12)
+    if mask != "nothing masked":
+        np.testing.assert_array_equal(found["b"], params["b"])
+
+
 # Rates
 
 

@@ -8,7 +8,9 @@ import pytest
 from gdjax import losses
 from gdjax.loop import fit, make_evaluate
 from gdjax.losses import per_example
+from gdjax.minimize import minimize
 from gdjax.optimizers import sgd
+from gdjax.search import fixed_step, search
 from gdjax.types import Stop
 
 
@@ -77,6 +79,25 @@ def test_fit_says_that_validation_labels_count_from_one():
     params = {"w": jnp.zeros((2, 3)), "b": jnp.zeros(3)}
     with pytest.raises(ValueError, match=r"labels must be in \[0, 3\), got 3; 3 classes counted from 1"):
         fit(loss, params, sgd(0.1), (x, y), (x, y + 1), epochs=1)
+
+
+def test_a_descent_and_a_search_say_it_too():
+    x, k = np.random.default_rng(1).normal(size=(6, 2)), np.arange(6)
+    hidden = losses.per_example(lambda w, row: losses.perceptron(row[0] @ w, row[1]))
+    cases = [
+        (lambda w: jnp.mean(losses.binary_cross_entropy_from_logits(x @ w, 2.0 * (k % 2) - 1)), r"in \[0, 1\], got -1"),
+        (jax.jit(lambda w: jnp.mean(jax.jit(losses.hinge)(x @ w, 3.0 * (k % 2)))), r"in \{-1, \+1\}, got 0, 3"),
+        (lambda w: hidden(w, (x, 1.0 * (k % 2)))[0], r"in \{-1, \+1\}, got 0"),
+    ]
+    for (f, message), (run, how) in zip(
+        cases, [(minimize, sgd(0.1)), (search, fixed_step(0.1)), (minimize, sgd(0.1))], strict=True
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(f, jnp.zeros(2), how)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got .*from_logits"):  # in the middle of the run
+        minimize(
+            lambda p, y: jnp.mean(losses.binary_cross_entropy(p, y)), jnp.full(3, 0.5), sgd(5.0), args=(k[:3] % 2,)
+        )
 
 
 def test_a_run_that_diverges_keeps_its_verdict():

@@ -384,6 +384,8 @@ class TestDerivatives:
         of = lambda a: gd.minimize(self.loss, jnp.zeros(2), gd.sgd(1e-3), args=(a,), max_steps=steps).value  # noqa: E731
         with pytest.raises(ValueError, match="it ended BUDGET before that"):
             jax.grad(of)(3.0)
+        with pytest.raises(ValueError, match="it ended before that"):
+            jax.jacfwd(of)(3.0)
         assert np.isnan(jax.jit(jax.grad(of))(3.0))
 
     @pytest.mark.parametrize("size", [3, 250])

@@ -215,6 +215,15 @@ def test_a_search_is_differentiated_by_its_solution(how, wrap):
         jax.grad(lambda a: found(a, max_steps=2).value)(1.5)
 
 
+@pytest.mark.parametrize("of", [jax.grad, jax.jacfwd], ids=["grad", "jacfwd"])
+def test_a_search_is_differentiated_by_what_its_function_has_captured(of):
+    def found(a):  # x = a/3
+        b = jnp.array([a, 5.0])
+        return gd.search(lambda p: jnp.sum((p - b[0]) ** 2 + 2 * p**2), 0.0, fixed_step(1e-3)).params
+
+    assert of(found)(2.0) == pytest.approx(1 / 3, rel=1e-5)
+
+
 def test_nelder_mead_walks_as_that_of_scipy():
     """Sixty rounds of every kind (reflection, expansion, both contractions, shrinking) with the adaptive coefficients."""
 

@@ -349,6 +349,7 @@ def test_a_mask_of_all_parameters_may_match_none_of_a_part():
         expected, _ = plain.update(params["b"], plain.init(params["b"]))
         chex.assert_trees_all_close(updates["b"], expected, rtol=1e-6)
         chex.assert_trees_all_equal(optax.tree.map_params(node, lambda x: x, state), state)
+        optax.masked(gd.adamw(0.1, mask=mask), {"w": False, "b": True}).init(params)
         for each in of_mask(mask):  # asked for the state of a tree without leaves
             jax.eval_shape(each.init, {})
 

@@ -38,6 +38,7 @@ from gdjax.minimize import (
     on_host,
     scalar,
     value_dtype,
+    with_captured,
 )
 from gdjax.nodes import Node, Rule, decorator, register
 from gdjax.programs import bind, compiled
@@ -98,9 +99,10 @@ def search(
     searcher = Searcher(f, capacity, record is True)
     run = compiled(Packed(searcher))
     if is_traced((params, how, rule, max_steps, onto, args, key)) or run.captures_tracers:
-        run = searcher
+        f, args = with_captured(f, params, args)
+        run = dataclasses.replace(searcher, f=f)
     found = run(params, how.settle(on_host=True), rule, max_steps, onto, args, key)
-    return on_host("search", found, capacity, onto)
+    return on_host("search", found, capacity, onto, f, args)
 
 
 class Quest(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from gdjax import answers, tree
 from gdjax.nodes import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
@@ -28,7 +29,7 @@ class ByPath:
     rule: Any
 
     def __call__(self, params: Any) -> Any:
-        if all(x is not None for x in jax.tree.leaves(params, is_leaf=lambda x: x is None)):  # of a part, others look
+        if not any(map(_is_left_out, jax.tree.leaves(params, is_leaf=_is_left_out))):  # of a part, others look
             self.check_use("by_path", _paths(params))
         return jax.tree_util.tree_map_with_path(lambda path, _: self.at(dotted(path)), params)
 
@@ -66,6 +67,10 @@ def by_path(rule: str | dict[str, Any] | Callable[[str], Any]) -> ByPath:
         not where leaves are None, as those are of which another optimizer has charge: the rule may be one for all.
     """
     return ByPath(rule)
+
+
+def _is_left_out(x: Any) -> bool:
+    return x is None or isinstance(x, optax.MaskedNode)
 
 
 def dotted(path: tuple) -> str:
