@@ -336,6 +336,49 @@ def test_what_the_rounding_hides_is_undecided_and_has_not_passed():
     assert unused.passed and of(unused.probes, "['unused']") == {"right"}
 
 
+ROWS = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("x", "verdict"), [([-50.0, 0.0], "undecided"), ([-80.0, 50.0], "undecided"), ([-9.0, 2.0], "WRONG")]
+)
+def test_an_entry_below_the_rounding_of_the_others_is_named(x, verdict):
+    loss = lambda x: jnp.sum(jnp.exp(x))  # noqa: E731
+    for factor in (1.0, 2.0, -3.0):
+        found = check_gradients(loss, np.array(x), gradient=lambda x, c=factor: jnp.exp(x).at[0].multiply(c))
+        expected = "right" if verdict == "WRONG" and factor == 1 else verdict
+        assert [p.verdict for p in found.probes if p.direction == "[0]"] == [expected], str(found)
+        assert found.passed == (expected != "WRONG")
+        assert ("1 undecided ([0]): the loss's own rounding hides them" in found.summary()) == (expected == "undecided")
+
+
+def test_at_the_lowest_point_slopes_of_rounding_are_right():
+    with jax.enable_x64(True):
+        a, b = np.random.default_rng(0).normal(size=(7, 3)), np.arange(7.0)
+        lowest = np.linalg.lstsq(a, b)[0]
+        found = check_gradients(lambda x: jnp.sum((a @ x - b) ** 2), lowest)
+        assert 0 < max(abs(p.gradient) for p in found.probes) < 1e-12
+        assert of(found.probes, "the root") == {"right"} and found.passed
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: jnp.mean((ROWS @ p["w"] + p["b"] > 0) == (ROWS[:, 0] > 0.1)),
+        lambda p: 1e3 + jnp.sum(jnp.floor(7 * p["w"])),
+        lambda p: jnp.sum(jax.nn.relu(p["w"] - 5)),
+    ],
+    ids=["accuracy", "floor", "dead"],
+)
+def test_a_loss_that_is_constant_here_has_not_passed(loss):
+    params = {"w": np.array([0.3, -1.2], np.float32), "b": np.float32(0.2)}
+    found = check_gradients(loss, params, directions=2, entries=2)
+    assert not found.passed and found.moves and {p.verdict for p in found.probes} == {"undecided"}
+    assert "undecided: the loss is constant near the parameters" in found.summary()
+    beside = check_gradients(lambda p: loss(p) + p["b"] ** 4, params, directions=2, entries=2)
+    assert beside.passed  # the loss moves, and w is as still as its gradient says
+
+
 def test_only_what_is_near_counts():
     """A fast sine has wrapped around many times, and a kink lies close by: the slope is that of here."""
     fast = lambda x: jnp.sum(jnp.sin(3e8 * x))  # noqa: E731

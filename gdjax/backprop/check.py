@@ -37,6 +37,7 @@ STRAIGHT = 1e-2  # of the slope: what those to both sides differ by on a straigh
 SAFETY = 3.0  # times that is forgiven
 BLIND = 0.1  # of the slope: a probe that may be wrong by more cannot tell
 FLAT = 1e-4  # of the slope further away: a probe that is sure of this much may call a slope zero
+JUMP = 1e3  # times the noise: the first change along a ladder is less where the loss is continuous
 RTOL = 1e-5
 RIGHT, WRONG, KINK, UNDECIDED = "right", "WRONG", "kink", "undecided"
 
@@ -58,7 +59,8 @@ class Check(NamedTuple):
     """What was found; `passed` if nothing is wrong and something is known.
 
     A kink is no error: any slope between those of both sides will do. Nothing is known of an undecided probe, and a gradient
-    has not passed while nothing is known of one of its leaves, all probes are kinks, or the loss does not move at all.
+    has not passed while nothing is known of one of its leaves, all probes are kinks, or the loss does not move at all or
+    only by jumps, as an accuracy does.
     """
 
     probes: tuple[Probe, ...]
@@ -68,6 +70,7 @@ class Check(NamedTuple):
         math.inf
     )  # error in one entry that shows in any leaf, relative to the leaf's largest gradient entry
     moves: bool = True  # whether the loss changed along any probe
+    near: bool = True  # whether it did so near the parameters, rather than by jumps further away
     not_finite: tuple[tuple[str, str], ...] = ()  # leaves whose gradient is not in their own dtype, each with words
 
     @property
@@ -106,7 +109,8 @@ class Check(NamedTuple):
             verdict: sum(p.verdict == verdict for p in self.probes) for verdict in (RIGHT, WRONG, KINK, UNDECIDED)
         }
         also = f", {counts[KINK]} at a kink" if counts[KINK] else ""
-        also += f", {counts[UNDECIDED]} undecided: the loss's own rounding hides them" if counts[UNDECIDED] else ""
+        if counts[UNDECIDED]:
+            also += f", {counts[UNDECIDED]} undecided ({self._undecided()}): the loss's own rounding hides them"
         largest = f"largest relative error {self.worst.relative:.1e}"
         if counts[WRONG] or self.not_finite:
             also += "".join(f"; {words}" for _, words in self.not_finite)
@@ -115,12 +119,20 @@ class Check(NamedTuple):
             )
         elif not self.moves:
             verdict = "nothing is known of the gradient: the loss does not move, whatever the parameters"
+        elif not self.near:
+            verdict = "nothing is known of the gradient, undecided: the loss is constant near the parameters"
         elif self.passed:
             verdict = f"the gradient is right along {counts[RIGHT]} directions{also}; {largest}"
         else:
             unknown = ", ".join(self.unknown_leaves()) or "any leaf"
             verdict = f"nothing is known of the gradient in {unknown}: {counts[RIGHT]} directions are right{also}"
         return f"{verdict}\n{self._share()}"
+
+    def _undecided(self) -> str:
+        """Their names, a few of them."""
+        names = [f"{p.leaf} {p.direction}".removeprefix("the root ") for p in self.probes if p.verdict == UNDECIDED]
+        names = list(dict.fromkeys(names))
+        return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
     def _share(self) -> str:
         randoms = sum(p.direction == "random" for p in self.probes)
@@ -178,16 +190,20 @@ def check_gradients(
         paths = list(_paths(params, wide, rng, directions, entries))
         grain = _coarsest(f, wide)
         noise = _noise(paths[0], along, float(here), grain) if paths else 0.0
-        found, moves = [], False
+        found, moves, near = [], False, not paths
         for path in paths:
             values = np.asarray(along(path.direction, jnp.asarray(path.offsets())))
             moves |= bool(np.any(values[:-1] != values[0]))  # the last is for NaN
+            near |= _moves_near(values, noise)
             found.append(_probed(path, grads, values, noise, grain, rtol))
+    if moves and not near:
+        found = [(p._replace(verdict=UNDECIDED) if p.verdict == RIGHT else p, limit) for p, limit in found]
     alone = sum(p.direction != "random" for p, _ in found)
     total = sum(np.size(x) * (1 + jnp.iscomplexobj(x)) for x in jax.tree.leaves(wide) if _moves(x))
     not_finite = tuple(_not_finite(loss, gradient, params, given)) if paths else ()
     visible = _visible(found, paths, grads)
-    return Check(tuple(p for p, _ in found), alone, int(total), visible, moves or not paths, not_finite)
+    probes = tuple(p for p, _ in found)
+    return Check(probes, alone, int(total), visible, moves or not paths, near or not moves, not_finite)
 
 
 def difference_quotients(f: Callable, x: Any, steps: Any = None) -> dict[str, np.ndarray]:
@@ -405,6 +421,7 @@ class _Seen(NamedTuple):
     high: float
     kink: bool
     beyond: float  # the largest slope within the parameters' own size, beyond noise
+    beside: float  # the same, within a small part of their size
     moved: bool  # whether the loss changes anywhere
     read: bool  # whether it looks at what is moved
 
@@ -425,7 +442,10 @@ def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _Seen
     doubt = SAFETY * seen.error
     if doubt <= BLIND * scale:
         return RIGHT, scale
-    return (RIGHT, seen.beyond) if doubt <= FLAT * seen.beyond else (UNDECIDED, scale)
+    beyond = (
+        seen.beyond if slope == 0 else seen.beside
+    )  # one that is no zero may be so small that all its loss is noise
+    return (RIGHT, beyond) if doubt <= FLAT * beyond else (UNDECIDED, scale)
 
 
 def _differences(path: _Path, values: np.ndarray, noise: float) -> _Seen:
@@ -435,16 +455,26 @@ def _differences(path: _Path, values: np.ndarray, noise: float) -> _Seen:
     rounding = np.maximum(noise, np.finfo(float).eps * np.maximum(np.abs(up), np.abs(down))) / steps
     with np.errstate(invalid="ignore", over="ignore"):
         central, right, left = (up - down) / (2 * steps), (up - here) / steps, (here - down) / steps
-    bent = ~(np.abs(right - left) <= STRAIGHT * np.abs(right + left)) & (steps > LOCAL * path.size)
+        bent = ~(np.abs(right - left) <= STRAIGHT * np.abs(right + left)) & (steps > LOCAL * path.size)
     end = int(np.argmax(bent)) if bent.any() else STEPS
     difference, error = _settled(central[:end], NOISE * rounding[:end])
     (after, doubt), (before, other) = (_settled(side, 2 * NOISE * rounding) for side in (right, left))
     low, high, apart = min(after, before), max(after, before), abs(after - before)
     kink = apart > 1e-3 * max(abs(low), abs(high)) and apart > 2 * SAFETY * (doubt + other)
     sides = np.maximum(np.abs(right), np.abs(left))
-    sure = np.isfinite(sides) & (sides > 2 * NOISE * rounding) & (steps <= path.size)
+    sure = np.isfinite(sides) & (sides > 2 * NOISE * rounding)
+    beyond, beside = (float(np.max(sides[sure & (steps <= reach * path.size)], initial=0)) for reach in (1, LOCAL))
     moved = bool(np.any((up != here) | (down != here)))
-    return _Seen(difference, error, low, high, kink, float(np.max(sides[sure], initial=0)), moved, bool(read))
+    return _Seen(difference, error, low, high, kink, beyond, beside, moved, bool(read))
+
+
+def _moves_near(values: np.ndarray, noise: float) -> bool:
+    """Whether the loss has changed at the shortest step already, or first by little beyond its noise."""
+    with np.errstate(invalid="ignore"):
+        changes = np.abs(np.stack([values[1 : 1 + STEPS], values[1 + STEPS : -1]]) - values[0]).max(0)
+    first = int(np.argmax(changes != 0))
+    level = max(noise, np.finfo(float).eps * abs(values[0]))
+    return bool(changes[first] != 0 and (first == 0 or changes[first] <= JUMP * level))
 
 
 def _settled(slopes: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
