@@ -6,7 +6,8 @@ attribute, a function that it calls) is never missed. The arrays that f captures
 in the same shapes compile nothing either. Where f looks at their entries in Python, they are part of its value instead.
 
 What tracing f changes in f itself (a counter of its calls, a cache) is no edit. What compiles at every call is a loss that
-changes between the calls: one that reads a growing log, say.
+changes between the calls: one that reads a growing log, say; and one that asks for what changes without an edit (a clock, a
+file, random numbers of NumPy, a name that is looked up as text): its program is not kept.
 
 The least recently used programs are dropped; `clear_programs()` drops all, with what they hold.
 """
@@ -101,7 +102,7 @@ class Traced:
 class Program:
     """A compiled function, as it was when `compiled` looked at it."""
 
-    __slots__ = ("arrays", "called", "donate", "function", "given", "key", "traced", "was_traced")
+    __slots__ = ("arrays", "called", "donate", "function", "given", "key", "reading", "traced", "was_traced")
     key: Any  # of `traced`; both are None where a tracer stands that cannot be replaced
     traced: Any
 
@@ -112,21 +113,25 @@ class Program:
             self._look_up(capture=False)
 
     def _look_up(self, capture: bool) -> None:
-        tokens, self.arrays = read(self.function, capture)
-        self.given = self.arrays  # what the program gets for them
+        reading = self.reading = read(self.function, capture)
+        self.given = self.arrays = reading.arrays  # `given`: what the program gets for them
         self.key = self.traced = None
-        if tokens is not None:
-            self.key = Key(capture, self.donate, tokens)
-            self.traced = _programs.get(self.key)
+        if reading.key is not None:
+            self.key = Key(capture, self.donate, reading.key)
+            self.traced = Traced(_name(self.function), self.donate) if reading.unknown else _programs.get(self.key)
             if self.traced is None:
                 self.traced = Traced(_name(self.function), self.donate)
                 _keep(self.key, self.traced)
-            else:
+            elif not reading.unknown:
                 _programs.move_to_end(self.key)
 
     @property
     def captures_tracers(self) -> bool:
         return self.traced is None or any(isinstance(x, Tracer) for x in self.arrays)
+
+    @property
+    def jitted(self) -> Any:
+        return jax.jit(lambda _, *args: self.function(*args)) if self.traced is None else self.traced.jitted
 
     def __call__(self, *args: Any) -> Any:
         if self.traced is None:
@@ -152,7 +157,7 @@ class Program:
         outer, _running.program = getattr(_running, "program", None), self
         try:
             with nullcontext() if outer is None else _trace(None):  # a program inside another is looked up as outside
-                answer = how(self.traced.jitted)(self.given, *args)
+                answer = how(self.jitted)(self.given, *args)
         except Exception:
             if not (self.was_traced and self.arrays):
                 raise
@@ -163,12 +168,15 @@ class Program:
         return self._by_entries(how, args)
 
     def _noted(self, answer: Any) -> Any:
-        """Keep the program under what its function has become by being traced, too."""
+        """Keep the program under what its function has become by being traced, too, but not if it drew random numbers."""
         self.was_traced = False
-        capture, donate, _ = self.key.tokens
-        tokens, _ = read(self.function, capture)
-        if tokens is not None:
-            _keep(Key(capture, donate, tokens), self.traced)
+        if self.reading.unknown is None:
+            capture, donate, _ = self.key.tokens
+            reading = read(self.function, capture)
+            if reading.moving != self.reading.moving or reading.unknown:
+                _programs.pop(self.key, None)
+            elif reading.key is not None:
+                _keep(Key(capture, donate, reading.key), self.traced)
         return answer
 
     def _by_entries(self, how: Callable, args: tuple) -> Any:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
+import numpy as np
+from jax.core import Tracer
 from jax.extend.core import jaxprs_in_params
 
 from gdjax.fingerprint import JIT, facts_of, is_library_function, is_named_tuple, is_plain, slots_of
@@ -20,11 +22,23 @@ MOVES = frozenset({"convert_element_type", "copy", "device_put"})  # a NumPy arr
 
 
 def substituted(function: Any, captured: Sequence[Any], others: Sequence[Any]) -> Any:
-    """The function, `others` in the places of the `captured` arrays of `read(function)`."""
+    """The function, `others` in the places of the `captured` arrays of `read(function)`.
+
+    What a call changes in a copy (a counter that stands beside an array, say) is changed in the original afterwards.
+    """
     if not captured:
         return function
     copies = {id(array): other for array, other in zip(captured, others, strict=True)}
-    return Copier(copies, _leading_to(function, set(copies))).copy(function)
+    copier = Copier(copies, _leading_to(function, set(copies)))
+    copier.originals.update((id(other), array) for array, other in zip(captured, others, strict=True))
+    copy = copier.copy(function)
+
+    def called(*args: Any, **keywords: Any) -> Any:
+        answer = copy(*args, **keywords)
+        copier.give_back()
+        return answer
+
+    return called
 
 
 def _leading_to(x: Any, goals: set[int]) -> set[int]:
@@ -71,10 +85,11 @@ def _cells(x: types.FunctionType) -> list:
 
 
 def _names(x: types.FunctionType) -> dict[str, Any]:
-    """The globals that a function of the user's own names, but for modules."""
-    if is_library_function(x):
+    """The globals that a function of the user's own names, but for modules; none if it writes some."""
+    facts = facts_of(x.__code__)
+    if is_library_function(x) or facts.writes:
         return {}
-    found = {name: x.__globals__[name] for name in facts_of(x.__code__).globals if name in x.__globals__}
+    found = {name: x.__globals__[name] for name in facts.globals if name in x.__globals__}
     return {name: value for name, value in found.items() if type(value) is not types.ModuleType}
 
 
@@ -90,17 +105,31 @@ def _attributes(x: Any) -> dict[str, Any]:
     return {**getattr(x, "__dict__", {}), **slots}
 
 
+class Replaced(dict):
+    """The globals of a function as they are at each moment, some of them replaced."""
+
+    def __init__(self, live: dict[str, Any]):
+        super().__init__(live)
+        self.live, self.replaced = live, {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.replaced[name] if name in self.replaced else self.live[name]
+
+
 class Copier:
     """Copies what leads to the arrays, each object once, so that cycles and what is shared stay as they are."""
 
     def __init__(self, copies: dict[int, Any], leading: set[int]):
         self.copies, self.leading = copies, leading
+        self.originals: dict[int, Any] = {}  # of copies, by their ids
+        self.filled: list[tuple[Any, Any]] = []  # lists, dicts and objects, each with its copy
 
     def copy(self, x: Any) -> Any:
         if id(x) not in self.leading:
             return x
         if id(x) not in self.copies:
             self.copies[id(x)] = self._copied(x)
+            self.originals[id(self.copies[id(x)])] = x
         return self.copies[id(x)]
 
     def all_of(self, x: dict) -> dict:
@@ -123,19 +152,23 @@ class Copier:
 
     def _function(self, x: types.FunctionType) -> types.FunctionType:
         names = {name: value for name, value in _names(x).items() if id(value) in self.leading}
-        namespace = dict(x.__globals__) if names else x.__globals__
-        cells = None if x.__closure__ is None else tuple(types.CellType() for _ in x.__closure__)
+        namespace = Replaced(x.__globals__) if names else x.__globals__
+        cells = None if x.__closure__ is None else tuple(map(self._cell, x.__closure__))
         copy = self.copies[id(x)] = types.FunctionType(x.__code__, namespace, x.__name__, None, cells)
         for cell, new in zip(x.__closure__ or (), cells or (), strict=True):
-            if cell != types.CellType():
+            if new is not cell:
                 new.cell_contents = self.copy(cell.cell_contents)
         copy.__defaults__ = x.__defaults__ and tuple(map(self.copy, x.__defaults__))
         copy.__kwdefaults__ = x.__kwdefaults__ and self.all_of(x.__kwdefaults__)
         copy.__qualname__, copy.__module__ = x.__qualname__, x.__module__
         copy.__dict__.update(self.all_of(x.__dict__))
-        if names:
-            namespace.update(self.all_of(names))
+        if isinstance(namespace, Replaced):
+            namespace.replaced.update(self.all_of(names))
         return copy
+
+    def _cell(self, cell: types.CellType) -> types.CellType:
+        """The same cell, so that what is written there is seen outside, unless an array has to be replaced."""
+        return types.CellType() if cell != types.CellType() and id(cell.cell_contents) in self.leading else cell
 
     def _filled(self, x: Any) -> Any:
         """A list, a dict or an object: made empty, known, and then filled, since it may hold itself."""
@@ -147,7 +180,31 @@ class Copier:
         else:
             for name, value in self.all_of(_attributes(x)).items():
                 object.__setattr__(copy, name, value)
+        self.filled.append((x, copy))
         return copy
+
+    def give_back(self) -> None:
+        """Put into the originals the numbers, text and arrays that a call put into their copies."""
+        for x, copy in self.filled:
+            if isinstance(x, list):
+                if list(map(id, copy)) != [id(self.copies.get(id(each), each)) for each in x]:
+                    new = [self.originals.get(id(each), each) for each in copy]
+                    known = set(map(id, self.originals.values()))
+                    if all(id(each) in known or is_data(each) for each in new):
+                        x[:] = new
+                continue
+            before, after = (x, copy) if isinstance(x, dict) else (_attributes(x), _attributes(copy))
+            put = functools.partial(dict.__setitem__ if isinstance(x, dict) else object.__setattr__, x)
+            for name, value in after.items():
+                old, new = before.get(name, self), self.originals.get(id(value), value)
+                if new is not old and (new is not value or is_data(new)):
+                    put(name, new)
+
+
+def is_data(x: Any) -> bool:
+    """Whether a tree has nothing but numbers, text and arrays, none of them a tracer."""
+    is_plain = lambda x: isinstance(x, (int, float, complex, str, bytes, np.generic, np.ndarray, jax.Array))  # noqa: E731
+    return all(is_plain(leaf) and not isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
 
 
 def does_the_same(function: Callable, copy: Callable, args: tuple) -> bool:

@@ -10,8 +10,12 @@ and so on down through functions, methods, partials, classes, containers and obj
 while a program runs: their functions, classes and modules are themselves, and only what their closures hold is read.
 Arrays that can be arguments of the function are *captured*: the key has their shapes and dtypes, not their entries.
 
-Not seen are names that are made at run time (`getattr(module, text)`, `globals()[text]`), what a C object hides, and edits
-of an installed package. What cannot be read (a lock, an open file, a generator) is itself.
+The environment, what a thread or a context has of its own, and the states of random number generators are read as values.
+A function that asks for what cannot be read (a clock, a file, a name that is made at run time, as by `eval`, `globals()` or
+`getattr(module, text)`, an object that cannot be taken apart) is *unknown*, and its programs are not shared between calls.
+
+Not seen are what a C object hides behind its own way to be copied, a file that a library's function opens under a name that
+`gdjax.fingerprint.changing` does not list, and edits of an installed package. A lock is itself.
 """
 
 from gdjax.fingerprint.code import facts_of as facts_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gdjax.fingerprint.changing import ASKED
 from gdjax.fingerprint.library import is_library
 
 if TYPE_CHECKING:
@@ -31,9 +32,17 @@ UNREAD = {  # of a class: what no answer depends on
 }
 
 
+def named_class(reader: Reader, x: type) -> None:
+    """A class that is read itself, and not as that of an object."""
+    reader.doubt(x)
+    a_class(reader, x)
+
+
 def a_class(reader: Reader, x: type) -> None:
     """A class of the user's own is what it and its bases define."""
     if is_library(x.__module__):
+        if x.__module__ in ASKED:
+            reader.asked += (x.__module__,)
         return reader.key.append(x)
     if reader.again(x):
         return

@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from gdjax.fingerprint.changing import BY_TEXT, FRAMES, Verdict
+
 
 class Code:
     """A code object, equal to another that does the same on other lines."""
@@ -38,6 +40,11 @@ class Facts(NamedTuple):
     globals: tuple[str, ...]
     imports: tuple[str, ...]
     attributes: tuple[str, ...]
+    chains: dict[str, tuple[tuple[str, ...], ...]]  # of a name: the attributes of attributes that are taken from it
+    reason: str | None  # why what the code reads cannot be known
+    by_text: bool  # whether it looks attributes up by names that are made at run time
+    writes: bool  # whether it writes globals
+    verdicts: dict[str, tuple[types.ModuleType, Verdict]]  # on the library modules that were found under its names
 
 
 _facts: dict[int, tuple[weakref.ref, Facts]] = {}
@@ -56,18 +63,50 @@ def forgetful(x: Any, table: dict) -> weakref.ref:
     return weakref.ref(x, lambda _: table.pop(key, None))
 
 
+NAMES = {
+    **dict.fromkeys(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"), "globals"),
+    **dict.fromkeys(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"), "cells"),
+    **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"), "attributes"),
+    "IMPORT_NAME": "imports",
+    "STORE_GLOBAL": "written",
+    "DELETE_GLOBAL": "written",
+}
+BETWEEN = {"EXTENDED_ARG", "CACHE", "PUSH_NULL"}  # what may stand between a name and its attributes, or its call
+
+
 def _look_up(code: types.CodeType) -> Facts:
-    names: dict[str, set] = {"GLOBAL": set(), "NAME": set(), "IMPORT_NAME": set(), "ATTR": set()}
+    names: dict[str, set] = {kind: set() for kind in NAMES.values()}
+    chains: dict[str, set] = {}
     for each in _with_inner(code):
         for instruction in dis.get_instructions(each):
-            match instruction.opname:
-                case "LOAD_GLOBAL" | "LOAD_NAME" | "LOAD_FROM_DICT_OR_GLOBALS":
-                    names["GLOBAL"].add(instruction.argval)
-                case "LOAD_ATTR" | "LOAD_METHOD" | "LOAD_SUPER_ATTR" | "IMPORT_FROM":
-                    names["ATTR"].add(instruction.argval)
-                case "IMPORT_NAME":
-                    names["IMPORT_NAME"].add(instruction.argval)
-    return Facts(Code(code), *(tuple(sorted(names[kind])) for kind in ("GLOBAL", "IMPORT_NAME", "ATTR")))
+            if instruction.opname in NAMES:
+                names[NAMES[instruction.opname]].add(instruction.argval)
+        for root, chain in _chains(each):
+            chains.setdefault(root, set()).add(chain)
+    asked = names["globals"] | names["attributes"]
+    return Facts(
+        Code(code),
+        *(tuple(sorted(names[kind])) for kind in ("globals", "imports", "attributes")),
+        chains={root: tuple(sorted(found)) for root, found in chains.items()},
+        reason=min(FRAMES & asked, default=None),
+        by_text=bool(BY_TEXT & asked),
+        writes=bool(names["written"]),
+        verdicts={},
+    )
+
+
+def _chains(code: types.CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each name with the attributes that are taken from it, one from the other, and "()" where it is called bare."""
+    root, chain = None, []
+    for instruction in dis.get_instructions(code):
+        kind = NAMES.get(instruction.opname)
+        if kind == "attributes" and root is not None:
+            chain.append(instruction.argval)
+        elif instruction.opname not in BETWEEN:
+            if root is not None:
+                is_bare_call = instruction.opname in ("CALL", "PRECALL") and instruction.arg == 0
+                yield root, (*chain, "()") if is_bare_call else tuple(chain)
+            root, chain = (instruction.argval if kind in ("globals", "cells") else None), []
 
 
 def _with_inner(code: types.CodeType) -> Iterator[types.CodeType]:

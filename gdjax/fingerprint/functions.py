@@ -8,12 +8,15 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from gdjax.fingerprint.changing import ASKED, CHANGING, NOTHING, Verdict, verdict
 from gdjax.fingerprint.code import Facts, facts_of
 from gdjax.fingerprint.library import is_itself, is_library, is_library_function
 from gdjax.fingerprint.values import items, plain, sequence
 
 if TYPE_CHECKING:
     from gdjax.fingerprint.reader import Reader
+
+BUILTINS = CHANGING["builtins"] or frozenset()
 
 
 def _modules_named(name: str, namespace: dict[str, Any]) -> Iterator[types.ModuleType]:
@@ -30,49 +33,89 @@ def _modules_named(name: str, namespace: dict[str, Any]) -> Iterator[types.Modul
 
 def a_function(reader: Reader, x: types.FunctionType) -> None:
     if is_itself(x):
+        if x.__module__ in CHANGING:
+            reader.doubt(x)
         return reader.key.append(x)
     if reader.again(x):
         return
     facts = facts_of(x.__code__)
     reader.key.append(facts.value)
-    for cell in x.__closure__ or ():
+    is_own = not is_library_function(x)
+    for index, cell in enumerate(x.__closure__ or ()):
         try:
-            reader.read(cell.cell_contents)
+            value = cell.cell_contents
         except ValueError:  # not filled yet
             reader.key.append(types.CellType)
+            continue
+        if is_own and type(value) is types.ModuleType:
+            _module_named(reader, x.__code__.co_freevars[index], value, facts)
+        else:
+            reader.read(value)
     if x.__defaults__:
         sequence(reader, x.__defaults__)
     if x.__kwdefaults__:
         items(reader, x.__kwdefaults__)
-    if is_library_function(x):
-        reader.key.append(x.__module__)
-    else:
+    if is_own:
         _names(reader, x, facts)
         if x.__dict__:
             items(reader, x.__dict__)
+    else:
+        reader.key.append(x.__module__)
 
 
 def _names(reader: Reader, x: types.FunctionType, facts: Facts) -> None:
+    """Its globals; they stay in place where the function writes some, for a copy of it would write them elsewhere."""
     namespace = x.__globals__
     reader.attributes.add(facts.attributes)
+    reader.by_text |= facts.by_text
+    if facts.reason:
+        reader.unknown = reader.unknown or facts.reason
+    take = reader.in_place if facts.writes else reader.read
     for name in facts.globals:
         if name in namespace:
-            reader.key.append(name)
             value = namespace[name]
+            reader.key.append(name)
             if type(value) is types.ModuleType:
-                a_module(reader, value, facts.attributes)
+                _module_named(reader, name, value, facts)
             else:
-                reader.read(value)
+                take(value)
+        elif name in BUILTINS:
+            reader.unknown = reader.unknown or name
     for name in facts.imports:
         for module in _modules_named(name, namespace):
             a_module(reader, module, facts.attributes)
+            if facts.by_text:
+                reader.handed.append(module)
+
+
+def _module_named(reader: Reader, name: str, module: types.ModuleType, facts: Facts) -> None:
+    """A module that a function finds under a name; where it hands it on, whoever was read may ask it."""
+    known = facts.verdicts.get(name)
+    if known is not None and known[0] is module:
+        reader.key.append(module)
+        if known[1] is not NOTHING:
+            _judged(reader, known[1])
+    elif is_library(module.__name__):
+        facts.verdicts[name] = module, verdict(module, facts.chains.get(name, ((),)), facts.attributes)
+        return _module_named(reader, name, module, facts)
+    else:
+        a_module(reader, module, facts.attributes)
+        if any(chain[:1] in ((), ("__dict__",)) for chain in facts.chains.get(name, ((),))):
+            reader.handed.append(module)
+
+
+def _judged(reader: Reader, found: Verdict) -> None:
+    reader.unknown = reader.unknown or found.reason
+    reader.handed += found.ends
+    for module, name in found.reads:
+        reader.key.append(name)
+        reader.in_place(getattr(module, name))
 
 
 def handed_module(reader: Reader, x: types.ModuleType) -> None:
     """A module that the function does not find by name: whoever was read may ask it for an attribute."""
     reader.key.append(x)
-    if not is_library(x.__name__):
-        reader.handed.append(x)
+    reader.handed.append(x)
 
 
 def read_modules(reader: Reader) -> None:
@@ -82,14 +125,27 @@ def read_modules(reader: Reader) -> None:
         done.update(todo)
         for module, attributes in sorted(todo, key=lambda pair: (pair[0].__name__, pair[1])):
             a_module(reader, module, attributes)
+    if reader.asked:
+        reader.unknown = reader.unknown or _asked(reader)
+    if reader.by_text:
+        found = {x.__name__ for x in reader.handed if not is_library(x.__name__) or x.__name__ in CHANGING}
+        reader.unknown = reader.unknown or min(found, default=None)
+
+
+def _asked(reader: Reader) -> str | None:
+    """Which of the classes that were read are asked for what answers otherwise each time."""
+    names = set().union(*reader.attributes)
+    return min((root for root in reader.asked if not names.isdisjoint(ASKED[root])), default=None)
 
 
 def a_module(reader: Reader, x: types.ModuleType, attributes: tuple[str, ...]) -> None:
-    """A module of the user's own: what the function that names it also names as attributes."""
+    """A module: what the function that names it also names as attributes; of a library's, what can change."""
     reader.key.append(x)
-    if not attributes or is_library(x.__name__) or (x, attributes) in reader.modules:
+    if not attributes or (x, attributes) in reader.modules:
         return
     reader.modules.add((x, attributes))
+    if is_library(x.__name__):
+        return _judged(reader, verdict(x, ((),), attributes))
     for name in attributes:
         value = x.__dict__.get(name, reader)
         if type(value) is types.ModuleType:
@@ -118,5 +174,6 @@ def with_rule(reader: Reader, x: Any) -> None:
 
 def method(reader: Reader, x: types.MethodType) -> None:
     reader.key.append(types.MethodType)
+    reader.attributes.add((getattr(x, "__name__", ""),))
     reader.read(x.__func__)
     reader.read(x.__self__)

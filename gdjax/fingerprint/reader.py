@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import threading
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, MappingView
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from gdjax.fingerprint import classes, functions, values
+from gdjax.fingerprint.changing import PLAIN, is_changing
 from gdjax.fingerprint.library import is_library
 
-PLAIN = frozenset({int, bool, str, bytes, type(None), type(...), type(NotImplemented), range})
 VALUES = (np.dtype, jax.tree_util.PyTreeDef, jax.Device, jax.sharding.Sharding, jax.sharding.Mesh)  # equal by value
 JIT: Any = type(jax.jit(abs))
 SERIALS = {"flax.ids.FlaxId"}  # numbers that a library gives to its objects, and that no answer depends on
@@ -27,6 +28,8 @@ class Reading(NamedTuple):
 
     key: tuple | None  # None: a tracer stands where it cannot be replaced
     arrays: tuple  # captured, in the order in which they were met
+    moving: tuple = ()  # the states of random number generators, iterators and streams
+    unknown: str | None = None  # what was met whose answers depend on more than can be read
 
 
 def read(x: Any, capture: bool = True) -> Reading:
@@ -36,14 +39,18 @@ def read(x: Any, capture: bool = True) -> Reading:
         reader.read(x)
         functions.read_modules(reader)
     except RecursionError:  # a list of a thousand lists in one another: like all that cannot be read
-        return Reading((values.Same(x),), ())
-    return Reading(None if reader.stuck else tuple(reader.key), tuple(reader.arrays))
+        return Reading((values.Same(x),), (), unknown="what is nested too deep")
+    key = None if reader.stuck else tuple(reader.key)
+    return Reading(key, tuple(reader.arrays), reader.moving, reader.unknown)
 
 
 class Reader:
     """Goes through all that is read, once, writing the key down."""
 
-    __slots__ = ("arrays", "attributes", "fixed", "fixed_met", "handed", "kept", "key", "met", "modules", "stuck")
+    __slots__ = (
+        *("arrays", "asked", "attributes", "by_text", "fixed", "fixed_met", "handed", "kept", "key", "met", "modules"),
+        *("moving", "stuck", "unknown"),
+    )
 
     def __init__(self, capture: bool):
         self.key: list = []
@@ -55,7 +62,11 @@ class Reader:
         self.modules: set = set()  # that were met, each with the attributes that were read
         self.handed: list = []  # modules that were met under no name: in a cell, a list, an attribute
         self.attributes: set = set()  # what the functions that were read name as such, each as a tuple
+        self.by_text = False  # whether one of them looks attributes up by names that are made at run time
+        self.asked: tuple = ()  # modules with a class that was read and answers otherwise each time
+        self.moving: tuple = ()  # what goes on when it is asked
         self.stuck = False
+        self.unknown: str | None = None
 
     def read(self, x: Any) -> None:
         kind = type(x)
@@ -64,9 +75,18 @@ class Reader:
         else:
             (_readers.get(kind) or _reader_of(x))(self, x)
 
+    def doubt(self, x: Any) -> None:
+        """Note where a library's function answers otherwise each time."""
+        if is_changing(x):
+            self.unknown = self.unknown or f"{x.__module__}.{x.__name__}"
+
     def apart(self, x: Any) -> tuple | None:
         """The key of x alone, its arrays in place."""
-        return read(x, capture=False).key
+        reading = read(x, capture=False)
+        self.stuck |= reading.key is None
+        self.moving += reading.moving
+        self.unknown = self.unknown or reading.unknown
+        return reading.key
 
     def again(self, x: Any) -> bool:
         """Whether x was met before, which is then all that has to be said of it."""
@@ -102,11 +122,12 @@ _readers: dict[type, Callable[[Reader, Any], None]] = {
     types.ModuleType: functions.handed_module,
     types.CodeType: values.itself,
     np.ufunc: values.itself,
-    type: classes.a_class,
+    type: classes.named_class,
     object: values.same,
     JIT: functions.wrapping,
     CACHED: functions.wrapping,
     types.MappingProxyType: values.view,
+    memoryview: values.a_memoryview,
     jax.custom_jvp: functions.with_rule,
     jax.custom_vjp: functions.with_rule,
 }
@@ -126,12 +147,14 @@ def _reader_of(x: Any) -> Callable[[Reader, Any], None]:
 def _find_reader(x: Any) -> Callable[[Reader, Any], None]:
     kind = type(x)
     for is_so, reader in (
-        (isinstance(x, type), classes.a_class),
+        (isinstance(x, type), classes.named_class),
         (isinstance(x, jax.Array), values.jax_array),
         (isinstance(x, np.generic), values.numpy_scalar),
         (isinstance(x, functools.partial), values.partial),
         (isinstance(x, weakref.ref), values.referent),
         (isinstance(x, contextvars.ContextVar), values.context),
+        (isinstance(x, threading.local), values.of_thread),
+        (isinstance(x, MappingView), values.view),
         (isinstance(x, VALUES), values.itself),
         (f"{kind.__module__}.{kind.__qualname__}" in SERIALS, values.serial),
         (hasattr(kind, "__reads__"), values.declared),

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from gdjax.fingerprint.changing import PLAIN
 from gdjax.fingerprint.library import is_itself, is_library
-from gdjax.fingerprint.reader import PLAIN, read
-from gdjax.fingerprint.values import is_named_tuple
+from gdjax.fingerprint.reader import read
+from gdjax.fingerprint.values import Same, is_named_tuple
 
 
 class ByValue:
     """A function that is equal to others, and hashed, by what it reads at this moment; it stands in the function's place.
 
-    In the structure of a pytree, say, which JAX compares to find its programs.
+    In the structure of a pytree, say, which JAX compares to find its programs. Of a function that cannot be known, each is
+    equal to itself alone.
     """
 
     def __init__(self, function: Callable):
         functools.update_wrapper(self, function)
-        self.function, self.key = function, read(function, capture=False).key
+        reading = read(function, capture=False)
+        self.function, self.key = function, None if reading.unknown else reading.key
         self.hash = hash(self.key)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         return self.function(*args, **keywords)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ByValue) and self.key is not None and self.key == other.key
+        return self is other or (isinstance(other, ByValue) and self.key is not None and self.key == other.key)
 
     def __hash__(self) -> int:
         return self.hash
@@ -42,6 +49,18 @@ class ByValue:
         return (self.function,)
 
 
+_unknown: weakref.WeakValueDictionary[Same, ByValue] = weakref.WeakValueDictionary()  # the last of each function
+
+
+def _stand_in(function: Callable) -> ByValue:
+    made = ByValue(function)
+    if made.key is None:
+        if isinstance(jnp.zeros(()), Tracer):  # within a program it is what it was outside
+            return _unknown.get(Same(function), made)
+        _unknown[Same(function)] = made
+    return made
+
+
 def by_value(x: Any) -> Any:
     """A function, or a tuple of them, made to compare by value; a library's function, and all else, as it is."""
     if type(x) in PLAIN:
@@ -49,10 +68,10 @@ def by_value(x: Any) -> Any:
     if is_named_tuple(x):
         return type(x)(*map(by_value, x))
     if isinstance(x, ByValue):
-        return ByValue(x.function)
+        return _stand_in(x.function)
     is_function = isinstance(x, (types.FunctionType, types.MethodType, functools.partial))
     is_own = callable(x) and not isinstance(x, type) and not is_library(type(x).__module__)
-    return ByValue(x) if (is_function or is_own) and not is_itself(x) else x
+    return _stand_in(x) if (is_function or is_own) and not is_itself(x) else x
 
 
 def itself(x: Any) -> Any:

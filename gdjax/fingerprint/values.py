@@ -6,6 +6,7 @@ import contextvars
 import copyreg
 import functools
 import hashlib
+import threading
 import types
 import weakref
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from gdjax.fingerprint.changing import LOCKS, MOVING, PLAIN
 from gdjax.fingerprint.classes import a_class
 from gdjax.fingerprint.code import forgetful
 from gdjax.fingerprint.library import is_library
@@ -79,7 +81,9 @@ def same(reader: Reader, x: Any) -> None:
 def builtin(reader: Reader, x: Any) -> None:
     owner = x.__self__
     if owner is None or isinstance(owner, types.ModuleType):
+        reader.doubt(x)
         return itself(reader, x)
+    reader.attributes.add((x.__name__,))
     reader.key += (type(x), x.__name__)  # a method, like `table.get`
     reader.in_place(owner)
 
@@ -138,7 +142,10 @@ def a_dict(reader: Reader, x: dict) -> None:
 
 
 def a_set(reader: Reader, x: Any) -> None:
-    reader.key += (type(x), frozenset(reader.apart(each) for each in x))
+    reader.key += (
+        type(x),
+        frozenset([(type(each), each) if type(each) in PLAIN else reader.apart(each) for each in x]),
+    )
 
 
 def partial(reader: Reader, x: functools.partial) -> None:
@@ -155,8 +162,19 @@ def a_slice(reader: Reader, x: slice) -> None:
 
 def view(reader: Reader, x: types.MappingProxyType) -> None:
     reader.key.append(type(x))
-    reader.kept.append(dict(x))
+    reader.kept.append(dict(x) if isinstance(x, types.MappingProxyType) else list(x))
     reader.in_place(reader.kept[-1])
+
+
+def a_memoryview(reader: Reader, x: memoryview) -> None:
+    reader.key += (memoryview, x.format, x.shape, x.tobytes())
+
+
+def of_thread(reader: Reader, x: threading.local) -> None:
+    """What the present thread has there."""
+    if not reader.again(x):
+        a_class(reader, type(x))
+        reader.in_place(x.__dict__)
 
 
 def serial(reader: Reader, x: Any) -> None:
@@ -179,26 +197,45 @@ def referent(reader: Reader, x: weakref.ref) -> None:
 
 def context(reader: Reader, x: contextvars.ContextVar) -> None:
     reader.key.append(x)
-    reader.in_place(x.get(None))
+    try:
+        value = x.get()
+    except LookupError:
+        return
+    reader.in_place(value)
 
 
 def reduced(reader: Reader, x: Any) -> None:
     """An object of a kind that has its own way to be copied: what a copy would be made from."""
     if reader.again(x):
         return
-    if not is_library(type(x).__module__):  # what its copy would be made from may leave something out
+    start = len(reader.key)
+    is_own = not is_library(type(x).__module__)
+    if is_own:  # what its copy would be made from may leave something out
         reader.kept.append(dict(getattr(x, "__dict__", {})))
         reader.in_place(reader.kept[-1])
-    try:
-        made = x.__reduce_ex__(4)
-    except Exception:  # whatever a foreign class raises: it cannot be taken apart
-        made = ""
-    if isinstance(made, str):
+    made = _parts(x)
+    if made is None and (
+        isinstance(x, MOVING) or not (is_own or isinstance(x, LOCKS) or type(x).__module__[:3] == "jax")
+    ):
+        reader.unknown = reader.unknown or f"an object of type {type(x).__name__}"
+    if not made or isinstance(made, str):
         return same(reader, x)
     parts = [list(part) if isinstance(part, Iterator) else part for part in made]
     reader.kept.append(parts)
     a_class(reader, type(x))
     reader.in_place(*parts)
+    if isinstance(x, MOVING):
+        reader.moving += tuple(reader.key[start:])
+
+
+def _parts(x: Any) -> tuple | str | None:
+    """What a copy of x would be made from; None where it cannot be taken apart."""
+    if type(x).__module__ == "itertools":  # Python is about to forbid it
+        return None
+    try:
+        return x.__reduce_ex__(4)
+    except Exception:  # whatever a foreign class raises
+        return None
 
 
 def slots_of(kind: type) -> tuple[str, ...]:
