@@ -49,8 +49,8 @@ def equal(a, b):
 def test_a_step_is_gradient_update_apply():
     state = start(gd.sgd(0.1))
     no_dropout = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
-    new, measured = gd.make_step(no_dropout)(state, DATA)
-    value, grads = jax.value_and_grad(lambda p: no_dropout(p, DATA)[0])(state.params)
+    new, measured = jax.jit(gd.make_step(no_dropout))(state, DATA)
+    value, grads = jax.jit(jax.value_and_grad(lambda p: no_dropout(p, DATA)[0]))(state.params)
     chex.assert_trees_all_close(new.params, jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads), rtol=1e-6)
     np.testing.assert_allclose(measured["loss"], value, rtol=1e-6)
     assert (int(new.step), int(new.batches)) == (1, 1)
@@ -59,31 +59,29 @@ def test_a_step_is_gradient_update_apply():
 def test_batch_change_is_what_the_step_did_to_its_own_batch():
     no_dropout = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
     state = start(gd.sgd(0.1))
-    new, measured = gd.make_step(no_dropout, batch_change=True)(state, DATA)
+    new, measured = jax.jit(gd.make_step(no_dropout, batch_change=True))(state, DATA)
     before, after = no_dropout(state.params, DATA)[0], no_dropout(new.params, DATA)[0]
     np.testing.assert_allclose(measured["change"], abs(after - before), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("loss", "order"),
-    [(LOSS, "shuffle"), (LOSS, "replacement"), (unmasked_loss, "shuffle"), (unmasked_loss, "sequence")],
+    [(LOSS, "replacement"), (unmasked_loss, "shuffle"), (unmasked_loss, "sequence")],
 )
 def test_an_epoch_is_a_python_loop_over_its_batches(loss, order):
     step = gd.make_step(loss)
     epoch = gd.make_epoch(step, 8, order=order)
     state, measured = compiled(epoch)(start(), DATA)
-    expected, rows, sums = start(), 0, 0.0
+    expected, rows, sums, one_step = start(), 0, 0.0, jax.jit(step)
     key = jax.random.fold_in(expected.key, 2)
     for i in range(5):
         indices, mask = batch_indices(order, key, jnp.int32(i), 37, 8)
         batch = take(DATA, indices[np.asarray(mask)])
-        expected, one = step(expected, batch)
+        expected, one = one_step(expected, batch)
         rows, sums = rows + len(batch[0]), sums + len(batch[0]) * float(one["loss"])
-    if order != "replacement":
-        assert rows == 37
-    if loss is unmasked_loss or order == "replacement":  # under a mask the keys of dropout are split for 8 rows
-        chex.assert_trees_all_close(state.params, expected.params, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(measured["loss"], sums / rows, rtol=1e-5)
+    assert order == "replacement" or rows == 37
+    chex.assert_trees_all_close(state.params, expected.params, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(measured["loss"], sums / rows, rtol=1e-5)
     assert int(measured["weight"]) == rows and int(state.batches) == 5
 
 
@@ -91,14 +89,16 @@ def test_masked_tail_is_the_smaller_step():
     """Without dropout, whose keys depend on the batch's size, both kinds of tail give the same parameters."""
     plain = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
     unmasked = lambda params, batch, key: (plain(params, batch, key)[0], {})  # noqa: E731
-    masked_state, masked = compiled(gd.make_epoch(gd.make_step(plain), 8))(start(), DATA)
-    state, measured = compiled(gd.make_epoch(gd.make_step(unmasked), 8))(start(), DATA)
+    (masked_state, masked), (state, measured) = (
+        compiled(gd.make_epoch(gd.make_step(loss), 8, order="sequence"))(start(), DATA) for loss in (plain, unmasked)
+    )
     chex.assert_trees_all_close(masked_state.params, state.params, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(masked["loss"], measured["loss"], rtol=1e-5)
+    assert int(masked["weight"]) == int(measured["weight"]) == 37 and int(masked_state.batches) == 5
 
 
 def test_dropping_the_tail_leaves_it_out():
-    epoch = gd.make_epoch(gd.make_step(LOSS), 8, tail="drop")
+    epoch = gd.make_epoch(gd.make_step(LOSS), 8, order="sequence", tail="drop")
     state, measured = compiled(epoch)(start(), DATA)
     assert int(state.batches) == 4 and int(measured["weight"]) == 32
     state, _ = compiled(epoch)(state, DATA)
@@ -107,13 +107,13 @@ def test_dropping_the_tail_leaves_it_out():
 
 def test_scan_is_a_python_loop():
     def python_scan(body, carry, xs):
-        outputs = []
+        outputs, one = [], jax.jit(body)
         for i in range(len(xs[0])):
-            carry, y = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+            carry, y = one(carry, jax.tree.map(lambda x, i=i: x[i], xs))
             outputs.append(y)
         return carry, jax.tree.map(lambda *ys: jnp.stack(ys), *outputs)
 
-    epoch = gd.make_epoch(gd.make_step(LOSS), 8)
+    epoch = gd.make_epoch(gd.make_step(LOSS), 8, order="sequence")
     by_hand = dataclasses.replace(epoch, scan=python_scan)
     compiled_state, a = compiled(epoch)(start(), DATA)
     debug_state, b = by_hand(start(), DATA)
@@ -137,13 +137,13 @@ def test_three_epochs_and_three_are_six_and_so_are_thirty_single_steps():
 
 
 def test_iterate_yields_each_epoch():
-    epoch = gd.make_epoch(gd.make_step(LOSS), 8)
+    epoch = gd.make_epoch(gd.make_step(LOSS), 8, order="sequence")
     seen = [(int(state.step), float(measured["loss"])) for state, measured in gd.iterate(epoch, start(), DATA, 3)]
     assert [step for step, _ in seen] == [5, 10, 15]
     assert seen[2][1] < seen[0][1]
 
 
-@pytest.mark.parametrize("chunk", [4, 6, 13, 100])
+@pytest.mark.parametrize("chunk", [6, 13, 100])
 @pytest.mark.parametrize("loss", [LOSS, unmasked_loss])
 def test_evaluation_in_chunks_is_evaluation_at_once(chunk, loss):
     params = MODEL.init(jax.random.key(2))
@@ -155,7 +155,7 @@ def test_evaluation_in_chunks_is_evaluation_at_once(chunk, loss):
     assert int(scores["weight"]) == 13
 
 
-RUN = gd.make_run(gd.make_epoch(gd.make_step(LOSS), 8), gd.make_evaluate(LOSS, chunk_size=6))
+RUN = gd.make_run(gd.make_epoch(gd.make_step(LOSS), 8, order="sequence"), gd.make_evaluate(LOSS, chunk_size=6))
 RULE = stopping.any_of(stopping.non_finite(), stopping.patience(4))
 PLATEAU = gd.reduce_on_plateau(gd.adam(0.05), factor=0.5, patience=2)
 
@@ -197,7 +197,7 @@ def test_a_run_keeps_the_best_and_says_where():
 
 
 def test_a_vmapped_run_stops_each_lane_on_its_own():
-    rates = jnp.array([1e-4, 0.05, 0.3])
+    rates = jnp.array([0.0, 0.05, 0.3])
 
     def one(rate):
         state = start(gd.adam(0.01))
@@ -565,7 +565,7 @@ def test_no_door_lets_a_number_wrap(door):
 def test_every_rung_takes_numpy():
     state = gd.make_state(jnp.zeros(3), gd.adam(0.01))
     step, evaluate = gd.make_step(SQUARES), gd.make_evaluate(SQUARES, chunk_size=8)
-    epoch = gd.make_epoch(step, 16)
+    epoch = gd.make_epoch(step, 16, order="sequence")
     run = gd.make_run(epoch, evaluate)
     for rung in (
         lambda data: step(state, data),
