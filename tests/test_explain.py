@@ -58,7 +58,7 @@ def test_fit_says_what_the_loss_was_given(case):
     x = np.random.default_rng(0).normal(size=(600, 2)).astype(np.float32) + 2 * (k % 2)[:, None]
     data, params = (x, label(k).astype(np.float32)), {"w": jnp.zeros(2), "b": jnp.array(0.4)}
     with pytest.raises(ValueError, match=message):
-        fit(loss, params, sgd(0.3), data, epochs=2)
+        fit(loss, params, sgd(0.3), data, epochs=2, order="sequence")
     if "probabilities" not in case:
         with pytest.raises(ValueError, match=message):
             make_evaluate(loss)(params, data)
@@ -78,7 +78,7 @@ def test_fit_says_that_validation_labels_count_from_one():
     loss = in_a_closure(losses.softmax_cross_entropy)
     params = {"w": jnp.zeros((2, 3)), "b": jnp.zeros(3)}
     with pytest.raises(ValueError, match=r"labels must be in \[0, 3\), got 3; 3 classes counted from 1"):
-        fit(loss, params, sgd(0.1), (x, y), (x, y + 1), epochs=1)
+        fit(loss, params, sgd(0.1), (x, y), (x, y + 1), epochs=1, order="sequence")
 
 
 def test_a_descent_and_a_search_say_it_too():
