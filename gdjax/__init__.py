@@ -5,15 +5,15 @@ reached through their modules (`gdjax.losses.huber`).
 """
 
 # What is written: values that print as the call that made them, and whose numbers are leaves.
-from gdjax.nodes import Model as Model
-from gdjax.nodes import Optimizer as Optimizer
-from gdjax.nodes import Rule as Rule
-from gdjax.nodes import Schedule as Schedule
-from gdjax.nodes import as_optimizer as as_optimizer
-from gdjax.nodes import model as model
-from gdjax.nodes import optimizer as optimizer
-from gdjax.nodes import rule as rule
-from gdjax.nodes import schedule as schedule
+from gdjax.calls.node import Model as Model
+from gdjax.calls.node import Optimizer as Optimizer
+from gdjax.calls.node import Rule as Rule
+from gdjax.calls.node import Schedule as Schedule
+from gdjax.calls.node import as_optimizer as as_optimizer
+from gdjax.calls.node import model as model
+from gdjax.calls.node import optimizer as optimizer
+from gdjax.calls.node import rule as rule
+from gdjax.calls.node import schedule as schedule
 
 # The catalogues.
 from gdjax import data as data
@@ -138,26 +138,26 @@ from gdjax.losses import stateful as stateful
 from gdjax.losses import supervised as supervised
 
 # The ladder.
-from gdjax.loop import make_state as make_state
-from gdjax.loop import make_step as make_step
-from gdjax.loop import make_epoch as make_epoch
-from gdjax.loop import iterate as iterate
-from gdjax.loop import make_evaluate as make_evaluate
-from gdjax.loop import make_run as make_run
-from gdjax.loop import start_run as start_run
-from gdjax.loop import fit as fit
-from gdjax.loop import Result as Result
-from gdjax.loop import learning_rate as learning_rate
+from gdjax.training import make_state as make_state
+from gdjax.training import make_step as make_step
+from gdjax.training import make_epoch as make_epoch
+from gdjax.training import iterate as iterate
+from gdjax.training import make_evaluate as make_evaluate
+from gdjax.training import make_run as make_run
+from gdjax.training import start_run as start_run
+from gdjax.training import fit as fit
+from gdjax.training import Result as Result
+from gdjax.training import learning_rate as learning_rate
 from gdjax.types import RunState as RunState
 from gdjax.types import Stop as Stop
 from gdjax.types import TrainState as TrainState
 from gdjax.programs import clear_programs as clear_programs
 
 # Any function, from a start to a stop.
-from gdjax.minimize import Minimum as Minimum
-from gdjax.minimize import minimize as minimize
+from gdjax.solve._minimize import Minimum as Minimum
+from gdjax.solve._minimize import minimize as minimize
 from gdjax.search import search as search
-from gdjax.gradient_flow import gradient_flow as gradient_flow
+from gdjax.solve._gradient_flow import gradient_flow as gradient_flow
 from gdjax.planes import Plane as Plane
 from gdjax.planes import pca_plane as pca_plane
 from gdjax.planes import plane_through as plane_through

@@ -27,11 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from gdjax.calls.node import is_concrete
 from gdjax.data import as_arrays
 from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy, squared_error
 from gdjax.losses.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within
 from gdjax.losses.lifts import rescaled
-from gdjax.nodes import is_concrete
 from gdjax.programs import bind
 from gdjax.tree import abs_sq, arithmetic_dtype, widen
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.optimizers.flat import flat_dtype, ravel, unravel
 from gdjax.types import Params
+from gdjax.vector import flat_dtype, ravel, unravel
 
 
 class Plane(NamedTuple):

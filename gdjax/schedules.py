@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.nodes import Precise, Schedule, is_concrete, is_number, schedule
+from gdjax.calls.node import Precise, Schedule, is_concrete, is_number, schedule
 
 ANY, POSITIVE, NON_NEGATIVE, AT_LEAST_1 = "(-inf, inf)", "(0, inf)", "[0, inf)", "[1, inf)"
 

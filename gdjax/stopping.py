@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import Rule, rule
+from gdjax.calls.node import Rule, rule
 from gdjax.types import Observation, Stop
 
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls.node import Static, is_number
 from gdjax.fingerprint import by_value, itself
-from gdjax.nodes import Static, is_number
 
 
 def path_string(path: tuple) -> str:

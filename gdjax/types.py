@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 
-from gdjax.nodes import Optimizer
+from gdjax.calls.node import Optimizer
 
 Params: TypeAlias = Any  # any pytree
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis

@@ -15,7 +15,8 @@ import pytest
 
 import gdjax as gd
 from gdjax import schedules
-from gdjax.nodes import Schedule
+from gdjax.calls.node import Schedule
+from gdjax.calls.spec import parse
 from gdjax.schedules import (
     SCHEDULES,
     constant,
@@ -36,7 +37,6 @@ from gdjax.schedules import (
     warmup,
     warmup_stable_decay,
 )
-from gdjax.spec import parse
 
 CASES = [
     constant(0.3),

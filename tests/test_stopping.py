@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gdjax import stopping
-from gdjax.spec import parse
+from gdjax.calls.spec import parse
 from gdjax.stopping import (
     RULES,
     any_of,

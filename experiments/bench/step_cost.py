@@ -27,7 +27,7 @@ import numpy as np
 import optax
 
 from experiments.bench.timing import arguments, interleave, ratio, write
-from gdjax import data, loop, losses, metrics, models, optimizers, stopping
+from gdjax import data, losses, metrics, models, optimizers, stopping, training
 from gdjax.programs import compiled
 
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
@@ -129,13 +129,13 @@ def scan_loop(train, validation):
 
 
 def gdjax_run(train, validation):
-    step = loop.make_step(loss_fn)
-    run = loop.make_run(loop.make_epoch(step, BATCH), loop.make_evaluate(loss_fn))
+    step = training.make_step(loss_fn)
+    run = training.make_run(training.make_epoch(step, BATCH), training.make_evaluate(loss_fn))
     program = compiled(run)
 
     def start(params, key):
-        state = loop.make_state(params, optimizers.adam(RATE), key)
-        return loop.start_run(run, state, stopping.patience(EPOCHS), train, validation, EPOCHS)
+        state = training.make_state(params, optimizers.adam(RATE), key)
+        return training.start_run(run, state, stopping.patience(EPOCHS), train, validation, EPOCHS)
 
     def call(params, key):
         steps = np.int32(-(-len(train[0]) // BATCH))  # a number, as `fit` gives it
@@ -179,7 +179,7 @@ def fits(train, validation):
         params = model.init(jax.random.key(1))
         compilations.clear()
         before = time.perf_counter()
-        result = loop.fit(loss_fn, params, optimizers.adam(rate), train, validation, epochs=EPOCHS)
+        result = training.fit(loss_fn, params, optimizers.adam(rate), train, validation, epochs=EPOCHS)
         wall = time.perf_counter() - before
         figures.append(
             {

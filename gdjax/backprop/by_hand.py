@@ -31,8 +31,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import models
+from gdjax.calls.node import Model
 from gdjax.losses.domain import SHARES, within
-from gdjax.nodes import Model
 
 Layers = Sequence[dict[str, jax.Array]]
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
+from gdjax.calls.node import as_optimizer
 from gdjax.data import as_arrays
 from gdjax.losses import Stateful
-from gdjax.nodes import as_optimizer
 from gdjax.programs import anew, compiled
 from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gdjax.calls.node import Optimizer, as_optimizer
 from gdjax.certify import closed_loop, references, wrapper_certificate
 from gdjax.certify.examples import examples
 from gdjax.certify.measure import Difference, descent_lost, difference, oracle_updates, updates_of
@@ -17,7 +18,6 @@ from gdjax.certify.row import DESCENT, DTYPES, Row, below_double_limit
 from gdjax.certify.suite import STEPS, record
 from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
 from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
-from gdjax.nodes import Optimizer, as_optimizer
 
 
 def certify(

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles import newton
-from gdjax.nodes import as_optimizer
+from gdjax.calls.node import as_optimizer
+from gdjax.certify.oracles.second_order import newton
 
 LIMIT = 1e-8
 ITERATIONS = 200

@@ -15,7 +15,7 @@ import jax
 from optax.contrib import GaLoreDimensionNumbers, MuonDimensionNumbers
 
 from gdjax import schedules
-from gdjax.nodes import Optimizer
+from gdjax.calls.node import Optimizer
 from gdjax.optimizers import (
     OPTIMIZERS,
     acprop,

@@ -8,8 +8,8 @@ import warnings
 import optax
 from optax import contrib
 
+from gdjax.calls.node import Optimizer, Schedule
 from gdjax.certify.suite import Recording
-from gdjax.nodes import Optimizer, Schedule
 
 LIMIT = 1e-12  # relative, in double precision
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls.node import Optimizer
 from gdjax.certify.row import Row
-from gdjax.nodes import Optimizer
 
 DRAWS = 200
 ERRORS = 5.0  # standard errors; by chance beyond them once in two million

@@ -25,8 +25,8 @@ import jax
 import numpy as np
 
 from gdjax import optimizers
+from gdjax.calls.node import Optimizer
 from gdjax.certify.suite import Recording
-from gdjax.nodes import Optimizer
 
 
 class Twin(NamedTuple):

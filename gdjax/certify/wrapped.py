@@ -16,12 +16,12 @@ import numpy as np
 import optax
 
 from gdjax import answers, tree
+from gdjax.calls.node import Optimizer, as_optimizer
 from gdjax.certify.measure import QUICKLY, plain
 from gdjax.certify.oracles import ORACLES
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
 from gdjax.certify.oracles.wrappers.lift import Given, Inner
 from gdjax.certify.suite import Recording
-from gdjax.nodes import Optimizer, as_optimizer
 
 SHOWN = ("mini_step", "gradient_step", "notfinite_count", "total_notfinite", "rate_scale")  # counters of states
 BURST = 7  # steps between two bursts of gradients that are not finite, as `skip_non_finite` is fed them

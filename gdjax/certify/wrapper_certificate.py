@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls.node import Optimizer
 from gdjax.certify import references, rounding, wrapped, wrapper_references
 from gdjax.certify.measure import Difference, difference
 from gdjax.certify.row import Row, below_double_limit
 from gdjax.certify.suite import Recording, record
 from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
-from gdjax.nodes import Optimizer
 
 COMPARED = ("updates", "params", "evaluated", "shown")
 ROUNDINGS = 64.0  # of float32, in a step of a wrapper that Optax has not

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gdjax import projections
+from gdjax.calls.node import Optimizer
 from gdjax.certify.examples import MASK
-from gdjax.nodes import Optimizer
 from gdjax.optimizers import (
     accumulate,
     adam,

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, cast
 import optax
 from optax import contrib
 
+from gdjax.calls.node import Optimizer, as_optimizer
 from gdjax.certify.references import NO_INFINITY
 from gdjax.certify.suite import SHAPES
-from gdjax.nodes import Optimizer, as_optimizer
 
 # Wrappers whose updates are differences of parameters, which loses digits where the step is small: what counts there is
 # where the parameters go. All are compared in the parameters, in what is evaluated and in the counters of their states.

@@ -14,10 +14,10 @@ import tyro
 
 from gdjax.backprop import check_gradients, graph
 from gdjax.cli.errors import UserError, user_mistakes
-from gdjax.cli.files import write_whole
 from gdjax.cli.objects import load_object
 from gdjax.cli.target import coordinates
 from gdjax.expression import expression
+from gdjax.files import write_whole
 from gdjax.plots import computation, graph_svg, save
 
 

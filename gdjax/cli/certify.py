@@ -12,16 +12,16 @@ from pathlib import Path
 
 import tyro
 
+from gdjax.calls.node import Optimizer
+from gdjax.calls.spec import parse
 from gdjax.certify import DTYPES, Row, certificate, certify
 from gdjax.certify.own import as_judged
 from gdjax.certify.report import ABOUT, HEAD, as_json, as_markdown, line
 from gdjax.cli.errors import UserError, user_mistakes
-from gdjax.cli.files import write_whole
 from gdjax.cli.objects import load_object
 from gdjax.cli.specs import catalogue_at
-from gdjax.nodes import Optimizer
+from gdjax.files import write_whole
 from gdjax.optimizers import OPTIMIZERS, WRAPPERS
-from gdjax.spec import parse
 
 CERTIFIED = {**OPTIMIZERS, **WRAPPERS}
 RATE = 0.01  # of an optimizer named without one

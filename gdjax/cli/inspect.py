@@ -15,13 +15,13 @@ import tyro
 
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import UserError, user_mistakes
-from gdjax.cli.files import write_whole
 from gdjax.cli.options import Options
 from gdjax.cli.plan import deal, objective
 from gdjax.data import hash_of, load, read_features
+from gdjax.files import write_whole
 from gdjax.losses import LOSSES
 from gdjax.programs import compiled
-from gdjax.record import LoadedRun, load_run, read_config
+from gdjax.runs.folder import LoadedRun, load_run, read_config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,14 +13,14 @@ import jax.flatten_util
 import numpy as np
 import tyro
 
+from gdjax.calls.node import Optimizer, Rule
+from gdjax.calls.spec import parse
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.specs import catalogue_at
 from gdjax.cli.target import Target, bounds_of, read_target, steepest_curvature
-from gdjax.minimize import Minimum, Point, minimize, observation, remark
-from gdjax.nodes import Optimizer, Rule
 from gdjax.plots import animate, descent, landscape, save
 from gdjax.search import METHODS, search
-from gdjax.spec import parse
+from gdjax.solve._minimize import Minimum, Point, minimize, observation, remark
 from gdjax.stopping import RULES, any_of
 from gdjax.types import Stop
 

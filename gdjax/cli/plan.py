@@ -12,14 +12,14 @@ import jax.numpy as jnp
 
 from gdjax import metrics, stopping
 from gdjax.backprop import Flow, Watch, watch
+from gdjax.calls.node import Model, Optimizer, Rule
 from gdjax.cli.options import DEFAULT_EPOCHS, DEFAULT_LOSSES, DEFAULT_OPTIMIZER, Options
 from gdjax.cli.specs import OptimizerRequest
 from gdjax.data import Dataset, Scaling, fit_scaling, load, split, standardize
-from gdjax.loop import Evaluate, Result, make_evaluate
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
 from gdjax.models import MODELS, mlp
-from gdjax.nodes import Model, Optimizer, Rule
 from gdjax.programs import bind, compiled
+from gdjax.training import Evaluate, Result, make_evaluate
 
 
 class Parts(NamedTuple):

@@ -10,15 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax import metrics, record
+from gdjax import metrics
 from gdjax.cli.options import Options
 from gdjax.cli.plan import Job, Parts
 from gdjax.data import hash_of, standardize, unstandardize
-from gdjax.loop import Result
 from gdjax.losses import LOSSES
 from gdjax.models import summary
 from gdjax.plots import boundary, confusion, curves, layer_flow, save, style
 from gdjax.programs import compiled
+from gdjax.runs import folder as record
+from gdjax.training import Result
 
 
 def write(

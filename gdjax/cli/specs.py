@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 
-from gdjax.nodes import Optimizer, Schedule
+from gdjax.calls.node import Optimizer, Schedule
+from gdjax.calls.spec import SpecError, parse
 from gdjax.optimizers import OPTIMIZERS, WRAPPERS, by_path, clip_by_global_norm, decay_weights
 from gdjax.projections import PROJECTIONS
 from gdjax.schedules import SCHEDULES, in_epochs
-from gdjax.spec import SpecError, parse
 
 DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of those that need another than the usual one
 USUAL_RATE = 1e-3

@@ -13,11 +13,11 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls.spec import parse
 from gdjax.cli.errors import UserError
 from gdjax.cli.objects import load_object
 from gdjax.expression import FUNCTIONS, Expression, expression
 from gdjax.problems import PROBLEMS, Problem
-from gdjax.spec import parse
 
 REACH = 1.3  # a picture without bounds of its own shows this times what the paths need
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import jax
 from tqdm import tqdm
 
-from gdjax import record
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import user_mistakes
 from gdjax.cli.options import DEFAULT_EPOCHS, Options
 from gdjax.cli.plan import Job, Parts, plan, prepare
 from gdjax.cli.report import report, write
-from gdjax.loop import Result, fit
+from gdjax.runs import folder as record
+from gdjax.training import Result, fit
 from gdjax.types import RunState, Stop
 
 

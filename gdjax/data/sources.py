@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.calls.node import check_interval
 from gdjax.data.arrays import Dataset
 from gdjax.data.files import nearest, read
-from gdjax.nodes import check_interval
 
 
 def load(name: str | os.PathLike, **options: Any) -> Dataset:

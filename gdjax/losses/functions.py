@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gdjax.calls.node import check_interval, is_concrete
 from gdjax.data import as_arrays
 from gdjax.losses import domain
 from gdjax.losses.domain import whole_numbers, within
-from gdjax.nodes import check_interval, is_concrete
 from gdjax.tree import abs_sq, absolute, widen
 
 

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from gdjax.calls.node import is_concrete
 from gdjax.data import as_arrays
 from gdjax.losses.domain import SUMMABLE, overhear, within
 from gdjax.meshes import on_automatic_axes, replicated
-from gdjax.nodes import is_concrete
 from gdjax.programs import Bound, bind
 from gdjax.tree import arithmetic_dtype, widen
 from gdjax.types import Batch, Metrics, Params

@@ -16,6 +16,7 @@ In reading order: initializers, layers, linear, mlp, summary.
 
 from collections.abc import Callable
 
+from gdjax.calls.node import Model
 from gdjax.models.initializers import (
     INITIALIZERS,
     Init,
@@ -43,7 +44,6 @@ from gdjax.models.linear import (
 )
 from gdjax.models.mlp import mlp
 from gdjax.models.summary import Summary, summary
-from gdjax.nodes import Model
 
 __all__ = [
     "ACTIVATIONS",

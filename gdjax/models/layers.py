@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls.node import Model, is_concrete, model
 from gdjax.models.initializers import Init, Initializer, Parameter, jointly, lecun_normal, zeros
-from gdjax.nodes import Model, is_concrete, model
 
 Activation: TypeAlias = Callable[[jax.Array], jax.Array]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gdjax.calls.node import model
 from gdjax.models.initializers import Initializer, he_normal, jointly, lecun_normal, xavier_normal
 from gdjax.models.layers import (
     ACTIVATIONS,
@@ -15,7 +16,6 @@ from gdjax.models.layers import (
     drop,
     split_key,
 )
-from gdjax.nodes import model
 
 RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "softplus")
 

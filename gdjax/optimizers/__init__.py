@@ -6,8 +6,11 @@ suite, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=
 
 from collections.abc import Callable
 
-from gdjax.nodes import Optimizer
-from gdjax.optimizers.accelerated import (
+from gdjax.calls.node import Optimizer
+from gdjax.optimizers.first_order.adafactor import adafactor, sm3
+from gdjax.optimizers.first_order.adagrad import adadelta, adagrad, rmsprop
+from gdjax.optimizers.first_order.adam import adam, adam_atan2, adamw, nadam, nadamw
+from gdjax.optimizers.first_order.adan import (
     acprop,
     adan,
     ademamix,
@@ -18,27 +21,24 @@ from gdjax.optimizers.accelerated import (
     optimistic_gradient_descent,
     simplified_ademamix,
 )
-from gdjax.optimizers.adaptive import adadelta, adagrad, rmsprop
-from gdjax.optimizers.averaged import asgd, schedule_free_adamw, schedule_free_sgd
-from gdjax.optimizers.curvature import sophia
-from gdjax.optimizers.descent import momentum, sgd
-from gdjax.optimizers.factored import adafactor, sm3
-from gdjax.optimizers.hessian import empirical_fisher, gauss_newton_bartlett, hutchinson
-from gdjax.optimizers.layerwise import adam_mini, fromage, lamb, lars, novograd
+from gdjax.optimizers.first_order.amsgrad import adabelief, adamax, adamaxw, amsgrad, radam, yogi
+from gdjax.optimizers.first_order.asgd import asgd, schedule_free_adamw, schedule_free_sgd
+from gdjax.optimizers.first_order.dpsgd import dpsgd
+from gdjax.optimizers.first_order.lars import adam_mini, fromage, lamb, lars, novograd
+from gdjax.optimizers.first_order.muon import galore, muon
+from gdjax.optimizers.first_order.noisy_sgd import noisy_sgd
+from gdjax.optimizers.first_order.polyak_sgd import momo, momo_adam, polyak_sgd
+from gdjax.optimizers.first_order.prodigy import cocob, dadapt_adamw, dog, dowg, prodigy
+from gdjax.optimizers.first_order.sgd import momentum, sgd
+from gdjax.optimizers.first_order.shampoo import kron, shampoo, soap
+from gdjax.optimizers.first_order.sign_sgd import lion, rprop, sign_sgd, signum
+from gdjax.optimizers.first_order.sparse_adam import Rows, sparse_adagrad, sparse_adam
 from gdjax.optimizers.leafwise import Slot, leafwise
-from gdjax.optimizers.line_search import backtracking, line_search, zoom
-from gdjax.optimizers.matrix import galore, muon
-from gdjax.optimizers.moments import adam, adam_atan2, adamw, nadam, nadamw
-from gdjax.optimizers.newton import gauss_newton, levenberg_marquardt, newton
-from gdjax.optimizers.noisy import noisy_sgd
-from gdjax.optimizers.parameter_free import cocob, dadapt_adamw, dog, dowg, prodigy
-from gdjax.optimizers.polyak import momo, momo_adam, polyak_sgd
-from gdjax.optimizers.preconditioned import kron, shampoo, soap
-from gdjax.optimizers.private import dpsgd
-from gdjax.optimizers.quasi_newton import bfgs, lbfgs, nonlinear_cg
-from gdjax.optimizers.second_moments import adabelief, adamax, adamaxw, amsgrad, radam, yogi
-from gdjax.optimizers.sign import lion, rprop, sign_sgd, signum
-from gdjax.optimizers.sparse import Rows, sparse_adagrad, sparse_adam
+from gdjax.optimizers.linesearch.line_search import backtracking, line_search, zoom
+from gdjax.optimizers.second_order.hutchinson import empirical_fisher, gauss_newton_bartlett, hutchinson
+from gdjax.optimizers.second_order.lbfgs import bfgs, lbfgs, nonlinear_cg
+from gdjax.optimizers.second_order.newton import gauss_newton, levenberg_marquardt, newton
+from gdjax.optimizers.second_order.sophia import sophia
 from gdjax.optimizers.wrappers import (
     accumulate,
     adaptive_grad_clip,

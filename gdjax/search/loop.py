@@ -23,9 +23,11 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import stopping, tree
+from gdjax.calls.node import Node, Rule, decorator, register
 from gdjax.data import as_arrays
-from gdjax.implicit import Equations, implicitly
-from gdjax.minimize import (
+from gdjax.programs import bind, compiled
+from gdjax.projections import as_set
+from gdjax.solve._minimize import (
     Minimum,
     Packed,
     Point,
@@ -40,9 +42,7 @@ from gdjax.minimize import (
     value_dtype,
     with_captured,
 )
-from gdjax.nodes import Node, Rule, decorator, register
-from gdjax.programs import bind, compiled
-from gdjax.projections import as_set
+from gdjax.solve.implicit import Equations, implicitly
 from gdjax.trace import Trace, placed, room, roomier, start_trace
 from gdjax.types import Params, Stop
 

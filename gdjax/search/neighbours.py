@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.optimizers.flat import flat_dtype, ravel, unravel
 from gdjax.search.loop import Standing, best_of, ended, method, stacked, too_short
+from gdjax.vector import flat_dtype, ravel, unravel
 
 
 def _axes(params: Any, length: Any) -> jax.Array:

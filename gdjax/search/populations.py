@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.optimizers.flat import flat_dtype, ravel, unravel
 from gdjax.search.loop import method
+from gdjax.vector import flat_dtype, ravel, unravel
 
 
 class PopulationState(NamedTuple):

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.minimize import moved_onto
-from gdjax.optimizers.flat import flat_dtype, ravel, unravel
 from gdjax.search.loop import ended, method
+from gdjax.solve._minimize import moved_onto
+from gdjax.vector import flat_dtype, ravel, unravel
 
 REFLECTED, EXPANDED, OUTSIDE, INSIDE = range(4)
 

@@ -1,26 +1,24 @@
 """NumPy float64 oracles, written from the papers: what each optimizer must equal, in the plainest words there are."""
 
-from gdjax.certify.oracles import (
-    accelerated,
-    adaptive,
-    averaged,
-    curvature,
-    descent,
-    factored,
-    layerwise,
-    matrix,
-    moments,
-    noisy,
-    parameter_free,
-    polyak,
-    preconditioned,
-    private,
-    quasi_newton,
-    second_moments,
-    sign,
-    sparse,
-)
+from gdjax.certify.oracles.first_order import adafactor as factored
+from gdjax.certify.oracles.first_order import adagrad as adaptive
+from gdjax.certify.oracles.first_order import adam as moments
+from gdjax.certify.oracles.first_order import adan as accelerated
+from gdjax.certify.oracles.first_order import amsgrad as second_moments
+from gdjax.certify.oracles.first_order import asgd as averaged
+from gdjax.certify.oracles.first_order import dpsgd as private
+from gdjax.certify.oracles.first_order import lars as layerwise
+from gdjax.certify.oracles.first_order import muon as matrix
+from gdjax.certify.oracles.first_order import noisy_sgd as noisy
+from gdjax.certify.oracles.first_order import polyak_sgd as polyak
+from gdjax.certify.oracles.first_order import prodigy as parameter_free
+from gdjax.certify.oracles.first_order import sgd as descent
+from gdjax.certify.oracles.first_order import shampoo as preconditioned
+from gdjax.certify.oracles.first_order import sign_sgd as sign
+from gdjax.certify.oracles.first_order import sparse_adam as sparse
 from gdjax.certify.oracles.lift import Oracle
+from gdjax.certify.oracles.second_order import lbfgs as quasi_newton
+from gdjax.certify.oracles.second_order import sophia as curvature
 
 ORACLES: dict[str, Oracle] = {
     "sgd": descent.sgd,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.calls.node import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
 
 
 class PlateauState(NamedTuple):

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import tree
-from gdjax.nodes import Key, as_key, as_optimizer, optimizer
+from gdjax.calls.node import Key, as_key, as_optimizer, optimizer
 
 
 class MasterState(NamedTuple):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.nodes import Rated, as_optimizer, optimizer
+from gdjax.calls.node import Rated, as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Lifted, _check_trees, _refuse_integers
 from gdjax.types import OptState
 

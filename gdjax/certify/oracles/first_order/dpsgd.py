@@ -1,0 +1,27 @@
+"""Oracles of `gdjax.optimizers.first_order.dpsgd`. The noise is drawn by JAX from the same keys; all else is NumPy."""
+
+import itertools
+
+import numpy as np
+
+from gdjax.calls.node import as_key
+from gdjax.certify.oracles.draws import split_normals
+from gdjax.certify.oracles.lift import abs_sq, at
+
+
+def dpsgd(params, learning_rate, l2_norm_clip, noise_multiplier, seed, momentum, nesterov):
+    key, updates = as_key(seed), None
+    trace = [0.0 for _ in params]
+    for t in itertools.count(1):
+        grads, _, _ = yield updates
+        key, noise = split_normals(key, tuple((g.shape[1:], g.dtype.name) for g in grads), twice=False)
+        norms = np.sqrt(sum(abs_sq(g).reshape(len(g), -1).sum(axis=1) for g in grads))
+        kept = np.minimum(1, l2_norm_clip / np.where(norms > 0, norms, np.inf if l2_norm_clip == 0 else l2_norm_clip))
+        updates = []
+        for i, g in enumerate(grads):
+            total = sum(share * example for share, example in zip(kept, g, strict=True))
+            mean = (total + l2_norm_clip * noise_multiplier * noise[i]) / len(g)
+            if momentum is not None:
+                trace[i] = mean + at(momentum, t) * trace[i]
+                mean = (mean + at(momentum, t) * trace[i]) if nesterov else trace[i]
+            updates.append(-at(learning_rate, t) * mean)

@@ -1,0 +1,19 @@
+"""Oracles of `gdjax.optimizers.first_order.noisy_sgd`. The random numbers are JAX's: they are part of what is recorded."""
+
+import itertools
+
+import numpy as np
+
+from gdjax.calls.node import as_key
+from gdjax.certify.oracles.draws import split_normals
+from gdjax.certify.oracles.lift import at
+
+
+def noisy_sgd(params, learning_rate, eta, gamma, key, seed):
+    given = key if key is not None else seed
+    state, updates = as_key(0 if given is None else given), None
+    for t in itertools.count(1):
+        grads, _, _ = yield updates
+        state, noise = split_normals(state, tuple((g.shape, g.dtype.name) for g in grads), twice=True)
+        spread = np.sqrt(eta / t**gamma)
+        updates = [-at(learning_rate, t) * (g + spread * z) for g, z in zip(grads, noise, strict=True)]

@@ -1,0 +1,17 @@
+"""Oracle of `gdjax.optimizers.transforms.decay`."""
+
+import itertools
+
+from gdjax.certify.oracles.lift import PerLeaf, at
+from gdjax.certify.oracles.wrappers.lift import Answer
+
+
+def decay_weights(params, inner, weight_decay, mask):
+    """Loshchilov & Hutter 2019: the decay is beside the inner update, at its rate."""
+    step, answer = inner.start(params), None
+    decays = mask if isinstance(mask, PerLeaf) else [True] * len(params)
+    for t in itertools.count(1):
+        seen = yield answer
+        share = inner.rate(t) * at(weight_decay, t)
+        each = zip(step(seen), seen.params, decays, strict=True)
+        answer = Answer([u - share * p if c else u for u, p, c in each])

@@ -1,0 +1,45 @@
+"""Oracles of `gdjax.optimizers.wrappers.average`: sums of weighted iterates p_1, ..., p_t, over the sum of the weights."""
+
+import itertools
+
+from gdjax.certify.oracles.lift import at
+from gdjax.certify.oracles.wrappers.lift import Answer
+
+
+def average(params, inner, decay, debias):
+    """Each iterate has weight 1 - decay when it comes, and loses the share 1 - decay of it at each later step."""
+    step, answer = inner.start(params), None
+    total = [0 * p if debias else p for p in params]
+    weight = 0.0 if debias else 1.0
+    for t in itertools.count(1):
+        seen = yield answer
+        updates, d = step(seen), at(decay, t)
+        total = [d * s + (1 - d) * (p + u) for s, p, u in zip(total, seen.params, updates, strict=True)]
+        weight = d * weight + (1 - d)
+        answer = Answer(updates, [s / weight for s in total])
+
+
+def tail_average(params, inner, start, every):
+    """Izmailov et al. 2018: the plain mean of the iterates taken."""
+    step, answer, total, number = inner.start(params), None, [0 * p for p in params], 0
+    for t in itertools.count(1):
+        seen = yield answer
+        updates = step(seen)
+        moved = [p + u for p, u in zip(seen.params, updates, strict=True)]
+        if t > start and (t - start) % every == 0:
+            total, number = [s + p for s, p in zip(total, moved, strict=True)], number + 1
+        answer = Answer(updates, [s / number for s in total] if number else moved)
+
+
+def lookahead(params, inner, sync_period, slow_step_size, reset_state):
+    """Zhang et al. 2019, Algorithm 1: k fast steps, then phi <- phi + alpha (theta - phi), theta <- phi."""
+    step, answer, slow = inner.start(params), None, params
+    for t in itertools.count(1):
+        seen = yield answer
+        updates = step(seen)
+        if t % sync_period == 0:
+            fast = [p + u for p, u in zip(seen.params, updates, strict=True)]
+            slow = [s + slow_step_size * (f - s) for s, f in zip(slow, fast, strict=True)]
+            updates = [s - p for s, p in zip(slow, seen.params, strict=True)]
+            step = inner.start(params) if reset_state else step
+        answer = Answer(updates, slow)

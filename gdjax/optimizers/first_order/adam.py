@@ -1,0 +1,158 @@
+"""Adam and the optimizers that change one of its two moments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls.node import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.tree import abs_sq
+
+_RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
+_ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)", "eps_root": "[0, inf)"}
+
+
+def adam_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * abs_sq(g)
+    mu_hat = mu / (1 - b1**t)
+    if nesterov:
+        mu_hat = b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+    nu_hat = nu / (1 - b2**t)
+    return mu_hat / (jnp.sqrt(nu_hat + eps_root) + eps), {"mu": mu, "nu": nu}
+
+
+def _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay):
+    slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
+    return leafwise(adam_rule, learning_rate, slots=slots, **options, **decay)
+
+
+@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
+def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=False):
+    """Adam: steps scaled by bias-corrected running moments of the gradient.
+
+        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
+        u = -learning_rate mu_hat / (sqrt(nu_hat + eps_root) + eps),   mu_hat = mu/(1 - b1^t),  nu_hat = nu/(1 - b2^t)
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        b1: in [0, 1); memory of about 1/(1 - b1) steps.
+        b2: in [0, 1); the same for the squares.
+        eps: >= 0, gradient units; bounds the step where nu_hat is near 0.
+        eps_root: >= 0, gradient units squared; keeps the root differentiable at 0 (for hypergradients).
+        mu_dtype: of the first moment; None is the parameter's.
+        nesterov: see `nadam`.
+
+    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
+    Differs from: Tensorflow's, which puts eps before the bias correction.
+    Reference: Kingma & Ba 2015, Algorithm 1, arXiv:1412.6980.
+    """
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
+
+
+@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
+def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=True):
+    """NAdam: Adam whose first moment looks one step ahead.
+
+        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
+        mu_hat = b1 mu/(1 - b1^(t+1)) + (1 - b1) g/(1 - b1^t),   nu_hat = nu/(1 - b2^t)
+        u = -learning_rate mu_hat / (sqrt(nu_hat + eps_root) + eps)
+
+    Args: as `adam`.
+
+    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
+    Differs from: torch.optim.NAdam, which also schedules b1 (momentum_decay).
+    Reference: Dozat 2016, Algorithm 2, openreview.net/pdf?id=OM0jvwB8jIp57ZJjtNEZ.
+    """
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
+
+
+@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
+def adamw(
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    mu_dtype: Any = None,
+    weight_decay=1e-4,
+    mask: Any = None,
+    *,
+    nesterov=False,
+):
+    """AdamW: Adam with decay of the parameters themselves, outside the moments.
+
+        u = -learning_rate (mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p)          mu_hat, nu_hat as `adam`
+
+    Args: as `adam`, and
+        weight_decay: >= 0, per step and unit of learning rate; number, array or schedule.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Differs from: torch.optim.AdamW in its default decay, 1e-2.
+    Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
+    """
+    decay = {"weight_decay": weight_decay, "mask": mask}
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
+
+
+@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
+def nadamw(
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    mu_dtype: Any = None,
+    weight_decay=1e-4,
+    mask: Any = None,
+    *,
+    nesterov=True,
+):
+    """NAdamW: NAdam with decay of the parameters themselves.
+
+        u = -learning_rate (mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p)         mu_hat, nu_hat as `nadam`
+
+    Args: as `adamw`.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Dozat 2016; Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """
+    decay = {"weight_decay": weight_decay, "mask": mask}
+    return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
+
+
+@optimizer(
+    static=("mask",),
+    bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
+)
+def adam_atan2(learning_rate, b1=0.9, b2=0.999, a=1.27, b=1.0, weight_decay=0.0, mask: Any = None):
+    """Adam without eps: the quotient of the moments taken as an angle, so that no scale of the gradient is special.
+
+        u = -learning_rate (a atan2(mu_hat, b sqrt(nu_hat)) + weight_decay p)                 mu_hat, nu_hat as `adam`
+
+    Where |mu_hat| is small beside sqrt(nu_hat) this is a/b times Adam; it never exceeds a pi/2. Multiplying the loss by a
+    constant changes nothing, to the last digit short of overflow.
+
+    Args: `b1`, `b2`, `weight_decay` and `mask` as `adamw`, and
+        learning_rate: parameter units per step; number, array or schedule.
+        a: factor of the angle; 1.27 makes atan(1) about 1.
+        b: > 0, how soon the angle saturates.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Everett et al. 2024, section 5, arXiv:2407.05872.
+    """
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "a": a, "b": b, "weight_decay": weight_decay, "mask": mask}
+    return leafwise(adam_atan2_rule, learning_rate, slots=slots, **options)
+
+
+def adam_atan2_rule(g, t, mu, nu, *, b1, b2, a, b):
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * abs_sq(g)
+    size = jnp.abs(mu) / (1 - b1**t)
+    angle = jnp.arctan2(size, b * jnp.sqrt(nu / (1 - b2**t)))
+    return a * angle * jnp.sign(mu), {"mu": mu, "nu": nu}

@@ -1,0 +1,348 @@
+"""Optimizers that treat a matrix as a matrix: its update orthogonal, or its gradient seen through a few directions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdjax import tree
+from gdjax.calls.node import Rated, as_optimizer, is_number, optimizer, rate_of
+from gdjax.optimizers.first_order.adam import adam_rule, adamw
+from gdjax.optimizers.first_order.sgd import sgd_rule
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, newton_schulz
+from gdjax.optimizers.wrappers.partition import partition
+
+PRESETS = {
+    "standard": COEFFICIENTS,
+    "dion": (
+        (4.0848, -6.8946, 2.9270),
+        (3.9505, -6.3029, 2.6377),
+        (3.7418, -5.5913, 2.3037),
+        (2.8769, -3.1427, 1.2046),
+        (2.8366, -3.0525, 1.2012),
+    ),
+}
+
+
+class DimensionNumbers(NamedTuple):
+    """Which axes of a leaf are the rows of its matrix and which the columns; the rest are a batch of matrices."""
+
+    reduction_axis: Sequence[int] | int = 0
+    output_axis: Sequence[int] | int = 1
+
+
+def _axes(p: jax.Array, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """(batch, rows, columns) of a leaf, as axes."""
+
+    def listed(axis):
+        return tuple(a % p.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+
+    rows, columns = listed(dims.reduction_axis), listed(dims.output_axis)
+    if set(rows) & set(columns):
+        raise ValueError(f"dimension numbers must name different axes as rows and columns, got {dims}")
+    return tuple(i for i in range(p.ndim) if i not in rows + columns), rows, columns
+
+
+def _as_matrices(p: jax.Array, dims: Any) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+    """(batch, rows, columns), and the way back."""
+    batch, rows, columns = _axes(p, dims)
+    order = batch + rows + columns
+    sizes = [math.prod(p.shape[i] for i in axes) for axes in (batch, rows, columns)]
+    turned = p.transpose(order)
+    back = tuple(sorted(range(p.ndim), key=lambda i: order[i]))
+    return turned.reshape(sizes), lambda x: x.reshape(turned.shape).transpose(back)
+
+
+def _dimension_numbers_of_all(given: Any) -> list[Any]:
+    """Those that some leaf may have; of a function of the parameters nothing is known."""
+    if given is None or callable(given):
+        return [DimensionNumbers()]
+    is_dims = lambda x: x is None or hasattr(x, "reduction_axis")  # noqa: E731
+    return [dims for dims in jax.tree.leaves(given, is_leaf=is_dims) if dims is not None]
+
+
+def _dimension_numbers(given: Any, params: Any) -> Any:
+    """One DimensionNumbers, or None, per leaf: from None (all matrices), one for all, a tree, or a function of params."""
+    given = given(params) if callable(given) else given
+    is_dims = lambda x: x is None or hasattr(x, "reduction_axis")  # noqa: E731
+    if given is None:
+        return [DimensionNumbers() if p.ndim == 2 else None for p in jax.tree.leaves(params)]
+    if is_dims(given):
+        return [given if p.ndim >= 2 else None for p in jax.tree.leaves(params)]
+    if not jax.tree.leaves(params):
+        return []
+    branches = jax.tree.leaves(given, is_leaf=is_dims)
+    parts = jax.tree.structure(given, is_leaf=is_dims).flatten_up_to(params)
+    return [dims for dims, part in zip(branches, parts, strict=True) for _ in jax.tree.leaves(part)]
+
+
+@optimizer(
+    static=(
+        "ns_coeffs",
+        "ns_steps",
+        "weight_decay_mask",
+        "mu_dtype",
+        "nesterov",
+        "adaptive",
+        "preconditioning",
+        "muon_weight_dimension_numbers",
+    ),
+    bounds={
+        "learning_rate": "[0, inf)",
+        "beta": "[0, 1)",
+        "eps": "[0, inf)",
+        "weight_decay": "[0, inf)",
+        "adam_b1": "[0, 1)",
+        "adam_b2": "[0, 1)",
+    },
+)
+def muon(
+    learning_rate,
+    ns_coeffs: Any = COEFFICIENTS,
+    ns_steps: Any = 5,
+    beta=0.95,
+    eps=1e-8,
+    weight_decay=0.0,
+    weight_decay_mask: Any = None,
+    mu_dtype: Any = None,
+    *,
+    nesterov=True,
+    adaptive=False,
+    preconditioning="frobenius",
+    adam_b1=0.9,
+    adam_b2=0.999,
+    adam_eps_root=0.0,
+    adam_weight_decay=0.0,
+    adam_learning_rate=None,
+    muon_weight_dimension_numbers: Any = None,
+    consistent_rms=None,
+):
+    """Muon: the momentum of a matrix made orthogonal, so that all its directions move alike; AdamW for the rest.
+
+        mu <- beta mu + (1 - beta) g,     m = mu_hat as `adam`, or as `nadam` with nesterov
+        O = newton_schulz(m), about U V^T of m = U S V^T
+        u = -learning_rate (sqrt(max(1, columns/rows)) O + weight_decay p)
+
+    Args:
+        learning_rate: length of the step in the spectral norm; number, array or schedule.
+        ns_coeffs: of the Newton-Schulz polynomial, (a, b, c) or one row for each step, or "standard" or "dion".
+        ns_steps: its repetitions.
+        beta: in [0, 1); memory of about 1/(1 - beta) steps.
+        eps: >= 0, of the norm that divides m, and Adam's.
+        weight_decay: >= 0, decoupled, of the matrices.
+        weight_decay_mask: which of them decay: a tree of bools (or a prefix of one), or params -> such a tree.
+        mu_dtype: of the first moments; None is the parameter's.
+        nesterov: look one step ahead.
+        adaptive: also multiply by <m, O>, the dual norm of m.
+        preconditioning: "frobenius", "spectral", "aol" or "schatten", see `newton_schulz`.
+        adam_b1, adam_b2, adam_eps_root, adam_weight_decay, adam_learning_rate: AdamW's, for what is no matrix; the rate is
+            learning_rate if None.
+        muon_weight_dimension_numbers: which leaves are matrices, and how: None (those of two axes), `DimensionNumbers` for
+            all, a tree of them with None for AdamW's leaves, or params -> such a tree.
+        consistent_rms: instead of sqrt(max(1, columns/rows)) multiply by sqrt(max(rows, columns)) times this.
+
+    Memory: 1 x matrices + 2 x the rest.   Raises: ValueError outside these ranges.
+    Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Bernstein & Newhouse 2024, arXiv:2409.20325.
+    """
+    if preconditioning not in PRECONDITIONINGS:
+        raise ValueError(f"muon: preconditioning must be one of {', '.join(PRECONDITIONINGS)}, got {preconditioning!r}")
+    coefficients = PRESETS.get(ns_coeffs) if isinstance(ns_coeffs, str) else ns_coeffs
+    if coefficients is None:
+        raise ValueError(f"muon: ns_coeffs must be numbers or one of {', '.join(PRESETS)}, got {ns_coeffs!r}")
+    static = {"ns_coeffs": _hashable(coefficients), "ns_steps": ns_steps, "preconditioning": preconditioning}
+    flags = {"nesterov": nesterov, "adaptive": adaptive}
+    rms = {} if consistent_rms is None else {"consistent_rms": consistent_rms}
+
+    def of_matrices(dims):
+        return as_pair(
+            muon_rule,
+            learning_rate,
+            slots={"mu": Slot(dtype=mu_dtype)},
+            mask=weight_decay_mask,
+            static={**static, "dims": dims},
+            weight_decay=weight_decay,
+            beta=beta,
+            eps=eps,
+            **flags,
+            **rms,
+        )
+
+    adam_rate = learning_rate if adam_learning_rate is None else adam_learning_rate
+    rest = adamw(
+        adam_rate,
+        adam_b1,
+        adam_b2,
+        eps,
+        adam_eps_root,
+        mu_dtype,
+        adam_weight_decay,
+        nesterov=nesterov,
+    )
+
+    def parts(params):
+        chosen = _dimension_numbers(muon_weight_dimension_numbers, params)
+        kinds = {repr(dims): dims for dims in chosen if dims is not None}
+        if not kinds:  # of a tree without matrices, or without leaves (`optax.tree.map_params`): those there may be
+            kinds = {repr(dims): dims for dims in _dimension_numbers_of_all(muon_weight_dimension_numbers)}
+        names = {text: "muon" if len(kinds) == 1 else f"muon {text}" for text in kinds}
+        labels = jax.tree.unflatten(
+            jax.tree.structure(params), ["adam" if dims is None else names[repr(dims)] for dims in chosen]
+        )
+        of_kind = {names[text]: of_matrices(dims) for text, dims in kinds.items()}
+        return partition({**of_kind, "adam": rest}, labels=labels).build()
+
+    def update(grads, state, params=None, **extra_args):
+        return parts(grads if params is None else params)[1](grads, state, params, **extra_args)
+
+    def rate_at(state, evaluation):
+        names = ("muon", "adam") if is_number(state) else state.labels.value
+        own = {name: state if is_number(state) else state.inner_states[name] for name in names}
+        rates = {name: rate_of(adam_rate if name == "adam" else learning_rate, own[name]) for name in own}
+        return [rates[name] for name in names]
+
+    return Rated(lambda params: parts(params)[0](params), update, rate_at)
+
+
+def as_pair(rule: Callable, learning_rate: Any, **options: Any) -> optax.GradientTransformationExtraArgs:
+    """The lift of a rule where an optimizer is wanted."""
+    return optax.GradientTransformationExtraArgs(*leafwise(rule, learning_rate, **options))
+
+
+def _hashable(coefficients: Any) -> tuple:
+    return tuple(_hashable(x) if isinstance(x, (tuple, list)) else float(x) for x in coefficients)
+
+
+def muon_rule(
+    g, t, mu, *, beta, eps, nesterov, adaptive, ns_coeffs, ns_steps, preconditioning, dims, consistent_rms=None
+):
+    mu = beta * mu + (1 - beta) * g
+    m = mu / (1 - beta**t)
+    if nesterov:
+        m = beta * mu / (1 - beta ** (t + 1)) + (1 - beta) * g / (1 - beta**t)
+    matrices, back = _as_matrices(m, dims)
+    if matrices.size == 0:
+        return m, {"mu": mu}
+
+    def orthogonal(x):
+        return newton_schulz(x, ns_coeffs, ns_steps, eps, preconditioning)
+
+    number, rows, columns = matrices.shape
+    O = orthogonal(matrices[0])[None] if number == 1 else jax.vmap(orthogonal)(matrices)
+    O = back(O)
+    if adaptive:
+        O = jnp.sum(jnp.conj(m) * O) * O
+    scale = (
+        math.sqrt(max(1, columns / rows)) if consistent_rms is None else math.sqrt(max(rows, columns)) * consistent_rms
+    )
+    return scale * O, {"mu": mu}
+
+
+class GaLoreState(NamedTuple):
+    count: jax.Array  # updates so far, () int32
+    base_optimizer_state: Any
+    projector: Any  # per matrix the directions its gradient is seen through, (larger side, rank); else an empty array
+
+
+@optimizer(
+    static=("rank", "mask", "weight_dimension_numbers"),
+    bounds={"learning_rate": "[0, inf)", "update_proj_gap": "[1, inf)", "weight_decay": "[0, inf)"},
+)
+def galore(
+    learning_rate,
+    rank: int = 128,
+    update_proj_gap: int = 200,
+    scale=1.0,
+    base_optimizer=None,
+    weight_decay=0.0,
+    mask: Any = None,
+    weight_dimension_numbers: Any = None,
+):
+    """GaLore: each matrix's gradient seen through its leading singular directions, which needs less memory.
+
+        P = the first `rank` left singular vectors of g (right ones if g is wide), anew every update_proj_gap steps
+        u = -learning_rate (scale P base(P^T g) + weight_decay p)               base(g) for what is no matrix
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        rank: at least 1, directions kept.
+        update_proj_gap: steps between two singular value decompositions.
+        scale: factor of the projected step.
+        base_optimizer: gives directions, not turned and not multiplied by a rate, as `optax.scale_by_adam()`, which is what
+            None means.
+        weight_decay: >= 0, decoupled, per step and unit of learning rate.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
+        weight_dimension_numbers: which leaves are matrices, and how; see `muon`.
+
+    Memory: (2 + 1) rank / smaller side x params.   Raises: ValueError outside these ranges or if rank is below 1.
+    Differs from: Optax at complex parameters, which it has not.
+    Reference: Zhao et al. 2024, Algorithm 2, arXiv:2403.03507.
+    """
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"galore: rank must be an integer of at least 1, got {rank!r}")
+    slots = {"mu": Slot(), "nu": Slot(real=True)}
+    default = as_pair(adam_rule, -1.0, slots=slots, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, nesterov=False)
+    base = as_optimizer(default if base_optimizer is None else base_optimizer)
+    finish = as_pair(sgd_rule, learning_rate, mask=mask, weight_decay=weight_decay)
+
+    def matrices(params):
+        dims = _dimension_numbers(weight_dimension_numbers, params)
+        return [None if d is None or p.size == 0 else d for p, d in zip(jax.tree.leaves(params), dims, strict=True)]
+
+    def init(params):
+        finish.init(params)  # refuses what cannot be trained
+        projectors, small = [], []
+        for p, dims in zip(jax.tree.leaves(params), matrices(params), strict=True):
+            if dims is None:
+                projectors.append(jnp.zeros((0, 0), p.dtype))
+                small.append(p)
+                continue
+            rows, columns = _as_matrices(p, dims)[0].shape[1:]
+            kept = min(rank, rows, columns)
+            projectors.append(jnp.zeros((max(rows, columns), kept), p.dtype))
+            small.append(jnp.zeros((kept, columns) if rows >= columns else (rows, kept), p.dtype))
+        unflatten = jax.tree.structure(params).unflatten
+        return GaLoreState(jnp.zeros((), jnp.int32), base.init(unflatten(small)), unflatten(projectors))
+
+    def update(grads, state, params=None, **extra_args):
+        del extra_args
+        if params is None:
+            raise ValueError("galore: update needs params to decay them, got None")
+        tree.check_like("galore", "grads", grads, "params", params)
+        due, chosen, structure = state.count % update_proj_gap == 0, matrices(params), jax.tree.structure(params)
+        seen, projectors = [], []
+        for g, P, dims in zip(jax.tree.leaves(grads), jax.tree.leaves(state.projector), chosen, strict=True):
+            if dims is not None:
+                x = _as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
+                P = jax.lax.cond(due, lambda x=x, P=P: _leading(x, P.shape[1]).astype(P.dtype), lambda P=P: P)
+                g = (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype)
+            seen.append(g)
+            projectors.append(P)
+        small, base_state = base.update(structure.unflatten(seen), state.base_optimizer_state, None)
+        full = []
+        for s, g, P, dims in zip(
+            *map(jax.tree.leaves, (small, grads, structure.unflatten(projectors))), chosen, strict=True
+        ):
+            if dims is not None:
+                x, back = _as_matrices(g, dims)
+                s = scale * back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
+            full.append(s)
+        fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
+        now = fresh if fresh.count is None else fresh._replace(count=state.count)
+        updates, _ = finish.update(structure.unflatten(full), now, params)
+        return updates, GaLoreState(
+            tree.increment(state.count, period=update_proj_gap), base_state, structure.unflatten(projectors)
+        )
+
+    return init, update
+
+
+def _leading(x: jax.Array, rank: int) -> jax.Array:
+    """The first singular vectors of the longer side; in single precision, which directions do not notice."""
+    u, _, vh = jnp.linalg.svd(x.astype(jnp.complex64 if jnp.iscomplexobj(x) else jnp.float32), full_matrices=False)
+    return u[:, :rank] if x.shape[0] >= x.shape[1] else jnp.conj(vh[:rank].T)

@@ -1,0 +1,29 @@
+"""Descent that shakes: Gaussian noise added to the gradient, less and less of it."""
+
+from __future__ import annotations
+
+from gdjax.calls.node import Key, optimizer
+from gdjax.optimizers.first_order.sgd import sgd
+from gdjax.optimizers.transforms.gradient import add_noise
+
+
+@optimizer(bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"})
+def noisy_sgd(learning_rate, eta=0.01, gamma=0.55, key: Key = None, *, seed: Key = None):
+    """Noisy descent: plain descent on gradients with annealed Gaussian noise.
+
+        u = -learning_rate (g + sqrt(eta / t^gamma) z),      z ~ N(0, 1) for each entry
+
+    Args:
+        learning_rate: parameter units per gradient unit; number, array or schedule.
+        eta: >= 0, gradient units squared; the first step's variance.
+        gamma: >= 0; how fast the variance falls.
+        key: a random key or a seed; None is 0.
+        seed: Optax's older name for key.
+
+    Memory: 0 x params.   Raises: ValueError outside these ranges, or if both key and seed are given.
+    Reference: Neelakantan et al. 2015, equation 1, arXiv:1511.06807.
+    """
+    if key is not None and seed is not None:
+        raise ValueError("noisy_sgd: only one of key and seed can be given")
+    given = key if key is not None else seed
+    return add_noise(sgd(learning_rate), eta, gamma, 0 if given is None else given).build()

@@ -1,0 +1,67 @@
+"""Steps that are not taken: a gradient that is not finite never reaches the inner optimizer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import answers, tree
+from gdjax.calls.node import as_optimizer, optimizer
+
+
+class SkipState(NamedTuple):
+    notfinite_count: jax.Array  # bad gradients in a row up to now, () int32
+    last_finite: jax.Array  # whether the last gradient was good, () bool
+    total_notfinite: jax.Array  # bad gradients in all, () int32
+    taken: jax.Array  # whether the inner optimizer saw the last gradient, () bool
+    inner: Any
+
+    def updated(self) -> Any:
+        return self.taken & answers.updated(self.inner)
+
+
+@optimizer(bounds={"max_consecutive": "[0, inf)"})
+def skip_non_finite(inner, max_consecutive: int | None = None):
+    """Skip the steps whose gradient is not finite: parameters and inner state stay as they are.
+
+        u = u_inner if all entries of g are finite, else 0 and the inner state is kept
+
+    The counts in the state say how many were bad, in all and in a row.
+
+    Args:
+        inner: the optimizer that sees the good gradients only.
+        max_consecutive: >= 0; after so many bad ones in a row the next is let through, so that a run that will not recover
+            is seen to diverge; None never gives up. Without None, this is `optax.apply_if_finite`.
+
+    Memory: 0 + inner.
+    Reference: Micikevicius et al. 2018, section 3.2 (steps skipped in mixed precision), arXiv:1710.03740.
+    """
+    inner = as_optimizer(inner)
+
+    def init(params):
+        zero = jnp.zeros((), jnp.int32)
+        return SkipState(zero, jnp.ones((), bool), zero, jnp.ones((), bool), inner.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        is_finite = jnp.all(
+            jnp.stack([jnp.ones((), bool), *(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))])
+        )
+        count = jnp.where(is_finite, 0, tree.increment(state.notfinite_count))
+        taken = is_finite if max_consecutive is None else is_finite | (count > max_consecutive)
+        like = grads if params is None else params
+
+        def take(grads):
+            updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
+            return tree.cast_like(updates, like), tree.cast_like(inner_state, state.inner)
+
+        def skip(grads):
+            return jax.tree.map(jnp.zeros_like, like), state.inner
+
+        updates, inner_state = jax.lax.cond(taken, take, skip, grads)
+        return updates, SkipState(
+            count, is_finite, tree.increment(state.total_notfinite, ~is_finite), taken, inner_state
+        )
+
+    return init, update

@@ -1,0 +1,263 @@
+"""The derivative of a solution, from the equation that it solves and not from the way that led to it.
+
+A solution x(a) of F(x, a) = 0 changes with a by
+
+    dx = -(dF/dx)^-1 (dF/da) da                  the implicit function theorem
+
+so that a loop of any length costs one linear system to differentiate, in forward and in reverse mode. Where dF/dx is
+singular (a direction that the value does not depend on) it is the solution of least norm.
+
+F is the gradient, or p - P(p - g) on a set, with frozen leaves held. Where that is not zero, what the run came to may still
+be a fixed point of the optimizer's own step (of a projection or a decay around it): (p, s) = T(p, s, a), with s its state;
+then F = (p, s) - T(p, s, a). A point counts as a solution if Newton's next step for F is short, at most `NEAR` of |x| or of
+the way that the run has come, or if the run says CONVERGED and |F| is at most 1e-5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
+
+from gdjax import tree
+from gdjax.optimizers.linesearch.line_search import SearchState
+from gdjax.types import Params, Stop
+from gdjax.vector import flat_dtype, ravel, unravel
+
+DENSE = 200  # real unknowns up to which dF/dx is formed and solved; above, by products with vectors
+JOINT = 400  # numbers of parameters and state together up to which the fixed point of a step is solved for
+NEAR, FLAT = 1e-2, 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Equations:
+    """What a solution of a run on f satisfies; `given` is (onto, args)."""
+
+    f: Callable
+
+    def residual(self, params: Params, given: Any, trained: tuple[bool, ...] | None = None) -> Any:
+        """Zero at a solution: the gradient, or p - P(p - g); the leaves that are not trained stay where they are."""
+        onto, args = given
+        slope = step_of_projection(params, tree.ascent(jax.grad(self.f)(params, *args)), onto)
+        if trained is None:
+            return slope
+        leaves, structure = jax.tree.flatten(slope)
+        held = (p - jax.lax.stop_gradient(p) for p in jax.tree.leaves(params))
+        return structure.unflatten([g if t else h for g, h, t in zip(leaves, held, trained, strict=True)])
+
+    def value(self, params: Params, given: Any) -> jax.Array:
+        return self.f(params, *given[1])
+
+
+class Solution(NamedTuple):
+    """What the derivative is taken at."""
+
+    x_dot: Any  # the tangent of params
+    holds: jax.Array  # () bool: whether it is a solution
+
+
+def implicitly(who: str, run: Callable, equations: Equations) -> Callable[[Any, Any], Any]:
+    """run(start, given) -> (found, end), as a function whose `found` changes with `given` only, as its equation says.
+
+    `found` has the fields params, value and stop, all others are constants to it. `start` begins with the parameters and the
+    optimizer; `end` is (params, state of the optimizer) after the last step, or None where no optimizer ran.
+
+    The derivative raises ValueError where the run came to no solution; under a transformation it is NaN.
+    """
+
+    @jax.custom_jvp
+    def solved(start, given):
+        return run(start, given)
+
+    def differentiated(primals, tangents):
+        start, given = primals
+        if not all(isinstance(x, SymbolicZero) for x in jax.tree.leaves(tangents[0])):
+            raise ValueError(
+                f"{who}: the solution does not depend on where the run started, its optimizer or its rule; to differentiate "
+                "the way there by these, take minimize(..., derivative='unrolled')"
+            )
+        given_dot = jax.tree.map(_instantiated, tangents[1])
+        found, end = solved(start, given)
+        x_dot = _checked(who, found, _tangent(equations, start, given, given_dot, found, end))
+        _, value_dot = jax.jvp(equations.value, (found.params, given), (x_dot, given_dot))
+        still = jax.tree.map(_constant, (found, end))
+        return (found, end), (still[0]._replace(params=x_dot, value=value_dot.astype(found.value.dtype)), still[1])
+
+    solved.defjvp(differentiated, symbolic_zeros=True)
+    return lambda start, given: solved(start, given)[0]
+
+
+def step_of_projection(params: Params, ascent: Any, onto: Any) -> Any:
+    """p - P(p - g), which is g where nothing is in its way."""
+    if onto is None:
+        return ascent
+    return jax.tree.map(lambda p, q: p - q, params, onto(jax.tree.map(lambda p, g: p - g, params, ascent)))
+
+
+def _tangent(equations: Equations, start: Any, given: Any, given_dot: Any, found: Any, end: Any) -> Solution:
+    """By the gradient if that is zero; else by the fixed point of the step."""
+    scale = _reach(found.params, start[0])
+    first = _by_gradient(equations, given, given_dot, found, end, scale)
+    if end is None or (not isinstance(first.holds, Tracer) and first.holds):
+        return first
+    second = _by_step(equations, start[1], given, given_dot, found, end, scale)
+    if second is None:
+        return first
+    return Solution(tree.select(first.holds, first.x_dot, second.x_dot), first.holds | second.holds)
+
+
+def _checked(who: str, found: Any, solution: Solution) -> Any:
+    if isinstance(solution.holds, Tracer):
+        unless = jnp.where(solution.holds, 1, jnp.nan)
+        return jax.tree.map(lambda x: (x * unless).astype(x.dtype), solution.x_dot)
+    if not solution.holds:
+        ended = "it ended" if isinstance(found.stop, Tracer) else f"it ended {Stop(int(found.stop)).name}"
+        raise ValueError(
+            f"{who}: to be differentiated, the run must come to a point where the gradient is zero or the optimizer's step "
+            f"leads nowhere else; {ended} before that. Let it run longer, or take minimize(..., derivative='unrolled')"
+        )
+    return solution.x_dot
+
+
+def _reach(params: Params, start: Params) -> jax.Array:
+    """The length that a step is short beside: |x|, or how far the run has come."""
+    way = jax.tree.map(lambda a, b: a - b, params, start)
+    return jnp.maximum(tree.global_norm(params), tree.global_norm(way))
+
+
+def _by_gradient(equations: Equations, given: Any, given_dot: Any, found: Any, end: Any, scale: jax.Array) -> Solution:
+    x, dtype = found.params, flat_dtype(found.params)
+    trained = _trained(x, None if end is None else end[1])
+    residual = lambda x, given: ravel(equations.residual(x, given, trained), dtype)  # noqa: E731
+    flat = lambda v: residual(unravel(v, x), given)  # noqa: E731
+    here, point = flat(ravel(x, dtype)), ravel(x, dtype)
+    solve, product = _solver(flat, point)
+    holds = _is_solution(here, solve(here), product, scale)
+    holds |= (found.stop == Stop.CONVERGED) & (jnp.linalg.norm(here) <= FLAT)
+    _, pushed = jax.jvp(lambda given: residual(x, given), (given,), (given_dot,))
+    return Solution(unravel(-solve(pushed), x), holds)
+
+
+def _trained(params: Params, opt_state: Any) -> tuple[bool, ...] | None:
+    """Which leaves the optimizer moves at all, as its state says."""
+    count = len(jax.tree.leaves(params))
+    flags = [node.trained.value for node in tree.nodes_with(opt_state, "trained")]
+    flags = [each for each in flags if len(each) == count]
+    return tuple(map(all, zip(*flags, strict=True))) if flags else None
+
+
+def _is_solution(residual: jax.Array, newton: jax.Array, product: Callable, scale: jax.Array, size: Any = None):
+    """Whether Newton's step for the residual is short (in the first `size` entries), and would bring it to zero."""
+    left = jnp.linalg.norm(residual - product(newton))
+    return (jnp.linalg.norm(newton[:size]) <= NEAR * scale) & (left <= 0.1 * jnp.linalg.norm(residual))
+
+
+def _solver(function: Callable, x: jax.Array) -> tuple[Callable, Callable]:
+    """(b -> (d function / dx)^-1 b of least norm, v -> d function / dx v)."""
+    if x.size <= DENSE:
+        matrix = jax.jacfwd(function)(x)
+        inverse = pseudo_inverse(matrix)
+        return (lambda b: inverse @ b), (lambda v: matrix @ v)
+    product = jax.linearize(function, x)[1]
+
+    return (lambda b: jax.lax.custom_linear_solve(product, b, _by_products, transpose_solve=_by_products)), product
+
+
+def _by_products(product: Callable, b: jax.Array) -> jax.Array:
+    """product^-1 b; where it is singular the least norm of least squares, by products with its transpose too."""
+    eps, iterative = float(jnp.finfo(b.dtype).eps), jax.scipy.sparse.linalg
+    x = iterative.bicgstab(product, b, tol=eps)[0]
+    solved = jnp.linalg.norm(product(x) - b) <= 1e6 * eps * jnp.linalg.norm(b)
+
+    def least(b):
+        transpose = jax.linear_transpose(product, b)
+        return iterative.cg(lambda v: transpose(product(v))[0], transpose(b)[0], tol=1e3 * eps)[0]
+
+    return jax.lax.cond(solved, lambda b: x, least, b)
+
+
+def pseudo_inverse(matrix: jax.Array) -> jax.Array:
+    """The inverse, or where there is none that of least norm; rank is judged with rows and columns brought to one scale."""
+    size = jnp.sqrt(jnp.maximum(jnp.max(jnp.abs(matrix), axis=1), jnp.finfo(matrix.dtype).tiny))
+    like = jax.lax.stop_gradient(matrix / size[:, None])
+    like = like / jnp.maximum(jnp.max(jnp.abs(like), axis=0), jnp.finfo(matrix.dtype).tiny)
+    values = jnp.linalg.svd(like, compute_uv=False)
+    regular = values[-1] > 10 * len(matrix) * jnp.finfo(matrix.dtype).eps * values[0]
+    inverse = jnp.linalg.inv(jnp.where(regular, matrix, jnp.eye(len(matrix), dtype=matrix.dtype)))
+    return jnp.where(regular, inverse, jnp.linalg.pinv(matrix))
+
+
+def _by_step(
+    equations: Equations, optimizer: Any, given: Any, given_dot: Any, found: Any, end: Any, scale: jax.Array
+) -> Solution | None:
+    """The fixed point of parameters and state together; None where the state is large, or the step a search."""
+    (params, opt_state), dtype = end, flat_dtype(found.params)
+    leaves, structure = jax.tree.flatten(opt_state)
+    real = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in leaves]
+    kept = [x for x, is_real in zip(leaves, real, strict=True) if is_real]
+    n, point = ravel(params, dtype).size, jnp.concatenate([ravel(params, dtype), ravel(kept, dtype)])
+    searches = any(
+        isinstance(x, SearchState) for x in jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, SearchState))
+    )
+    if searches or point.size > JOINT:
+        return None
+
+    def step(z, grad, value, given):
+        """How far a step leads from z, with the gradient and the value as they are."""
+        onto, args = given
+        x, floats = unravel(z[:n], params), iter(unravel(z[n:], kept))
+        state = structure.unflatten([next(floats) if r else leaf for leaf, r in zip(leaves, real, strict=True)])
+        slope = unravel(grad, params)
+        updates, after = optimizer.update(
+            tree.ascent(slope), state, x, value=value, grad=slope, value_fn=lambda p: equations.f(p, *args)
+        )
+        if onto is not None:
+            there = onto(jax.tree.map(lambda p, u: p + u, x, updates))
+            updates = jax.tree.map(lambda q, p: q - p, there, x)
+        moved = [x for x, is_real in zip(jax.tree.leaves(after), real, strict=True) if is_real]
+        return jnp.concatenate([ravel(updates, dtype), ravel(moved, dtype) - z[n:]])
+
+    def measured(x, given):
+        """(gradient, value) at x."""
+        value, grad = jax.value_and_grad(equations.f)(unravel(x, params), *given[1])
+        return ravel(grad, dtype), value.astype(dtype)
+
+    grad, value = measured(point[:n], given)
+    by_z, by_grad, by_value = jax.jacfwd(lambda z, g, v: step(z, g, v, given), argnums=(0, 1, 2))(point, grad, value)
+    curvature = jax.jacfwd(lambda x: measured(x, given)[0])(point[:n])
+    matrix = by_z.at[:, :n].add(by_grad @ curvature + by_value[:, None] * grad)
+    unit = jnp.where(jnp.arange(point.size) < n, scale, jnp.where(point == 0, scale, jnp.abs(point)))
+    size = jnp.max(jnp.abs(matrix) * unit, axis=1)
+    still = jnp.all(matrix == 0, axis=1)  # what a step leaves alone stays as it is
+    size = jnp.where(still, 1, size)
+    scaled = jnp.where(still[:, None], jnp.eye(point.size, dtype=dtype), matrix * unit / size[:, None])
+    inverse = pseudo_inverse(scaled)
+    residual = jnp.where(still, 0, step(point, grad, value, given) / size)
+    newton = inverse @ residual
+    gap = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, found.params))
+    holds = _is_solution(residual, newton * unit, lambda v: scaled @ (v / unit), scale, n) & (gap <= NEAR * scale)
+    inverse = jnp.where(jnp.isfinite(inverse).all() & holds, inverse, 0)
+    _, (grad_dot, value_dot) = jax.jvp(lambda given: measured(point[:n], given), (given,), (given_dot,))
+    pushed = by_grad @ grad_dot + by_value * value_dot
+    if given[0] is not None:
+        pushed += jax.jvp(lambda onto: step(point, grad, value, (onto, given[1])), (given[0],), (given_dot[0],))[1]
+    z_dot = -unit * (inverse @ jnp.where(still, 0, pushed / size))
+    return Solution(unravel(z_dot[:n], found.params), holds)
+
+
+def _instantiated(x: Any) -> Any:
+    if not isinstance(x, SymbolicZero):
+        return x
+    x = cast(Any, x)  # its class does not say that it has a shape
+    return np.zeros(x.shape, x.dtype) if x.dtype == jax.dtypes.float0 else jnp.zeros(x.shape, x.dtype)
+
+
+def _constant(x: jax.Array) -> Any:
+    inexact = jnp.issubdtype(x.dtype, jnp.inexact)
+    return jnp.zeros_like(x) if inexact else np.zeros(x.shape, jax.dtypes.float0)

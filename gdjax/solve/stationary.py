@@ -1,0 +1,92 @@
+"""What kind of point a run has come to: the Hessian's eigenvalues, and the values on either side along its eigenvectors.
+
+Eigenvalues alone do not tell x³ from x⁴, nor a point near one from the point: so f is asked on both sides, at a distance of
+several of the steps that would bring the slope there to zero. Where it curves, its slopes on the sides tell; they are seen
+however large the value is. Where it does not, the values do. A fall counts if it is more than the slope at the point
+explains, which it never is for a convex function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.programs import compiled
+from gdjax.vector import flat_dtype, ravel, unravel
+
+LARGEST = 10  # real variables
+BEYOND = 8  # times the step to where the slope is zero
+
+
+def kind_of_point(f: Callable, args: tuple, found: Any) -> str:
+    """In words: "a minimum", "a saddle point", "a maximum", "an inflection"; "" where it cannot be told.
+
+    Args:
+        f: (params, *args) -> ().
+        found: has the fields params, steps and grad_norm.
+    """
+    if sum(np.size(x) * (1 + np.iscomplexobj(x)) for x in jax.tree.leaves(found.params)) > LARGEST:
+        kind = ""
+    else:
+        try:
+            kind = _named(*map(np.asarray, compiled(Sides(f))(found.params, args)))
+        except (TypeError, NotImplementedError):  # a function that can be differentiated once only
+            kind = ""
+    if found.grad_norm == 0 and found.steps == 0 and kind != "a minimum":
+        return f"the gradient is exactly 0 at the start, so that nothing was done{f': {kind}' if kind else ''}"
+    return kind and ("a minimum" if kind == "a minimum" else f"this is {kind}")
+
+
+def _named(left: np.ndarray, right: np.ndarray) -> str:
+    """left, right: (n,), the sign of the change of f on either side along each direction."""
+    up, down = (left > 0) & (right > 0), (left < 0) | (right < 0)
+    if up.all():
+        return "a minimum"
+    if not down.any():
+        level = int((~up).sum())
+        if level == len(up):
+            return "level along every direction, as far as can be seen"
+        return f"a minimum, level along {level} of {len(up)} directions"
+    if ((left < 0) & (right < 0)).all():
+        return "a maximum"
+    if ((left * right) < 0).any():
+        return "an inflection: f falls on one side" if len(up) == 1 else "a saddle point: f falls on one side of it"
+    return "a saddle point: f falls along some directions"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """(params, args) -> the sign of the change of f on either side along each eigenvector, 0 where rounding hides it."""
+
+    f: Callable
+
+    def __call__(self, params: Any, args: tuple) -> tuple[jax.Array, jax.Array]:
+        dtype = flat_dtype(params)
+        x, eps = ravel(params, dtype), jnp.finfo(dtype).eps
+        f = lambda x: self.f(unravel(x, params), *args).astype(dtype)  # noqa: E731
+        grad = jax.grad(f)
+        value, slope, hessian = f(x), grad(x), jax.jacrev(grad)(x)
+        curved, ways = jnp.linalg.eigh((hessian + hessian.T) / 2)
+        reach = jnp.maximum(jnp.max(jnp.abs(x)), 1) * eps**0.2
+        curved = jnp.abs(curved)
+        safe = jnp.where(curved > 0, curved, 1)
+        seen = jnp.sqrt(1e3 * eps * jnp.maximum(jnp.abs(value), eps) / safe)  # far enough for the change to be seen
+        newton = BEYOND * jnp.abs(ways.T @ slope) / safe
+        least = jnp.maximum(eps * reach, jnp.sqrt(eps) * jnp.max(jnp.abs(x)))  # shorter ones are lost in x
+        steps = jnp.where(curved > eps * jnp.max(curved), jnp.clip(jnp.maximum(newton, seen), least, reach), reach)
+        steps = jnp.where(newton > reach, newton, steps)
+        sides = lambda g: jax.vmap(lambda v, h: jnp.stack([g(x - h * v), g(x + h * v)]))(ways.T, steps)  # noqa: E731
+        change, along = sides(f) - value, jnp.abs(ways.T @ slope)
+        noise = 64 * eps * jnp.maximum(jnp.abs(value), jnp.abs(value + change))
+        explained = jnp.where(change < 0, (along * steps)[:, None], 0)
+        signs = jnp.where(jnp.abs(change) > noise + explained, jnp.sign(change), 0)
+        outward = jnp.einsum("nsi,in->ns", sides(grad), ways) * jnp.array([-1, 1])
+        noise = 64 * eps * jnp.max(curved) * jnp.max(jnp.abs(x)) + 2 * along
+        curves = (curved > 1e3 * eps * jnp.max(curved))[:, None] & (jnp.abs(outward) > noise[:, None])
+        signs = jnp.where(curves, jnp.sign(outward), signs)
+        return signs[:, 0], signs[:, 1]

@@ -1,0 +1,230 @@
+"""An epoch: a step, looped over batches whose rows are a pure function of (key, batch number)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from gdjax.data import as_arrays, batch_indices, batches_per_epoch, num_rows, take
+from gdjax.losses.lifts import rescaled
+from gdjax.meshes import on_automatic_axes
+from gdjax.programs import compiled
+from gdjax.training.step import ORDER, Step, state_and_replicated
+from gdjax.tree import arithmetic_dtype
+from gdjax.types import Metrics, Sampled, TrainState
+
+ROWS = 2048  # found at once, in 8 to 64 batches: for fewer the call costs more than the work
+
+
+def make_epoch(
+    step: Step,
+    batch_size: int = 64,
+    *,
+    order: str = "shuffle",
+    tail: str = "mask",
+    steps: int | None = None,
+    take: Callable[[Any, jax.Array], Any] = take,
+    scan: Callable[..., Any] = jax.lax.scan,
+) -> Epoch:
+    """The transition of one pass over the data, or of a number of steps.
+
+    Args:
+        step: what `make_step` returns.
+        batch_size: rows per step.
+        order: "shuffle" (without replacement, anew each epoch), "replacement", or "sequence" (consecutive windows).
+        tail: "mask" uses the ragged last batch: masked where the loss takes a mask, else as one smaller step of the same
+            program; "drop" leaves it out.
+        steps: batches per call; None is one pass. A call goes on wherever the last one ended, within an epoch or across.
+        take: (data, indices) -> batch, to place rows on a mesh.
+        scan: `jax.lax.scan`, or a Python loop of its signature for debugging.
+
+    Returns: epoch(state, data, steps=None) -> (state, metrics), equal by value; metrics are means over rows, by weight. The
+        call's own `steps`, () int32, may be traced: another number compiles nothing, but such a loop has no reverse mode.
+    """
+    if order not in ("shuffle", "replacement", "sequence"):
+        raise ValueError(f"make_epoch: order must be 'shuffle', 'replacement' or 'sequence', got {order!r}")
+    if tail not in ("mask", "drop"):
+        raise ValueError(f"make_epoch: tail must be 'mask' or 'drop', got {tail!r}")
+    if steps is not None and steps < 1:
+        raise ValueError(f"make_epoch: steps must be at least 1, got {steps}")
+    return Epoch(step, batch_size, order, tail, steps, take, scan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """What `make_epoch` returns."""
+
+    step: Step
+    batch_size: int
+    order: str
+    tail: str
+    steps: int | None
+    take: Callable[[Any, jax.Array], Any]
+    scan: Callable[..., Any]
+
+    def batches_per_epoch(self, data: Any) -> int:
+        rows = num_rows(data)
+        if not 1 <= self.batch_size <= rows:
+            raise ValueError(
+                f"make_epoch: batch_size must be between 1 and the {rows} rows of the data, got {self.batch_size}"
+            )
+        return rows // self.batch_size if self.tail == "drop" else batches_per_epoch(rows, self.batch_size)
+
+    def __call__(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics]:
+        return self.walk(state, data, steps)[:2]
+
+    def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
+        """The same, and the loss of the first of these batches before its step."""
+        data = as_arrays("make_epoch", data)
+        walk = self._scanned if steps is None else self._counted
+        state, (metrics, first_loss) = on_automatic_axes(walk, state_and_replicated, state, data, steps)
+        return state, metrics, first_loss
+
+    def _scanned(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
+        number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)
+        batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
+        state, metrics = self.scan(lambda state, batch: self._take_step(state, data, *batch), state, batches)
+        return state, (weighted_mean(metrics), metrics["loss"][0])
+
+    def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
+        step = jax.jit(lambda state, batch: self._take_step(state, data, *batch))
+        block = min(64, max(8, ROWS // self.batch_size), self.batches_per_epoch(data))
+
+        def coming(state):
+            number = state.batches + jnp.arange(block, dtype=jnp.int32)
+            return jax.vmap(lambda i: self._rows(state, data, i))(number)
+
+        _, metrics = jax.eval_shape(lambda state: step(state, jax.tree.map(lambda x: x[0], coming(state))), state)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+
+        def advance(done, batches, i, carry):
+            state, sums, first = carry
+            state, metrics = step(state, jax.tree.map(lambda x: x[i], batches))
+            terms, _ = ravel_pytree(_terms(metrics))
+            return state, _added(sums, terms), jnp.where(done + i == 0, metrics["loss"], first)
+
+        def advance_block(number, carry):
+            done, batches = number * block, coming(carry[0])
+            left = jnp.minimum(block, steps - done)
+            return jax.lax.fori_loop(0, left, lambda i, carry: advance(done, batches, i, carry), carry)
+
+        zeros, named = ravel_pytree(_terms(nothing))
+        start = state, _Sum(zeros, zeros), nothing["loss"]
+        state, sums, first = jax.lax.fori_loop(0, -(-steps // block), advance_block, start)
+        return state, (_means(named(sums.total), metrics), first)
+
+    def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
+        """One step on these rows; of a ragged last batch on those that count."""
+
+        def on(state, rows, mask=None):
+            return self.step(state, self.take(data, rows), mask)
+
+        ragged = num_rows(data) % self.batch_size if self.order != "replacement" and self.tail == "mask" else 0
+        if not ragged:
+            return on(state, rows)
+        if self.step.takes_mask:
+            return on(state, rows, mask)
+        try:
+            return jax.lax.cond(mask[-1], on, lambda state, rows: on(state, rows[:ragged]), state, rows)
+        except TypeError:
+            whole, tail = (jax.eval_shape(on, state, x)[1] for x in (rows, rows[:ragged]))
+            check_same_shapes("make_epoch", whole, tail, self.batch_size, ragged)
+            raise
+
+    def _rows(self, state: TrainState, data: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The rows of a batch by its number, (batch_size,), and which of them count."""
+        key = jax.random.fold_in(state.key, ORDER)
+        rows = num_rows(data)
+        if self.tail == "drop":  # number batches as if there were a tail, and never come to it
+            per_epoch = self.batches_per_epoch(data)
+            batch = batch // per_epoch * batches_per_epoch(rows, self.batch_size) + batch % per_epoch
+        return batch_indices(self.order, key, batch, rows, self.batch_size)
+
+
+def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged: int) -> None:
+    """Raise where a metric has another shape over the ragged tail: no mean over rows can be taken of it."""
+    for name, x in whole.items():
+        shapes = [jax.tree.map(jnp.shape, jax.tree.leaves(each)) for each in (x, tail.get(name, ()))]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{who}: a metric must have one shape whatever the number of rows (a mean over them), got {name!r} of "
+                f"{shapes[0]} for {rows} rows and {shapes[1]} for {ragged}"
+            )
+
+
+def weighted_mean(metrics: Metrics) -> Metrics:
+    """Metrics stacked along a leading axis to their means by "weight", with the total weight."""
+    weight = rescaled(metrics["weight"])
+    total = jnp.sum(weight)
+
+    def mean(x):
+        if isinstance(x, Sampled):
+            return jnp.sum(x.value, axis=0) / jnp.sum(x.taken)
+        return jnp.tensordot(weight.astype(x.dtype), x, 1) / jnp.where(total > 0, total, 1).astype(x.dtype)
+
+    means = {name: mean(x) for name, x in metrics.items() if name != "weight"}
+    return {**means, "weight": jnp.sum(metrics["weight"])}
+
+
+class _Sum(NamedTuple):
+    """Sums of many numbers, and what its last rounding has lost: a million terms of 0.1 are 100,000 in float32 too."""
+
+    total: jax.Array
+    lost: jax.Array
+
+
+def _added(sum_: _Sum, x: jax.Array) -> _Sum:
+    """One term more, with what was lost before. Reference: Kahan 1965, CACM 8(1), page 40."""
+    term = x + sum_.lost
+    total = sum_.total + term
+    lost = term - (total - sum_.total)
+    return _Sum(total, jnp.where(jnp.isfinite(lost), lost, 0))
+
+
+def _terms(metrics: Metrics) -> Metrics:
+    """What to sum over batches, so that `_means` makes of the sums what `weighted_mean` makes of stacked metrics."""
+    weight = metrics["weight"]
+
+    def term(x):
+        if isinstance(x, Sampled):
+            return Sampled(x.value, x.taken.astype(weight.dtype))
+        return weight.astype(arithmetic_dtype(x)) * x
+
+    return {**{name: term(x) for name, x in metrics.items() if name != "weight"}, "weight": weight}
+
+
+def _means(sums: Metrics, like: Metrics) -> Metrics:
+    total = jnp.where(sums["weight"] > 0, sums["weight"], 1)
+    total = jnp.where(total < jnp.inf, total, jnp.nan)  # no mean is known
+
+    def mean(name, x):
+        if isinstance(x, Sampled):
+            return x.value / x.taken
+        value, dtype = x / total.astype(x.dtype), like[name].dtype
+        return value.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else value
+
+    return {**{name: mean(name, x) for name, x in sums.items() if name != "weight"}, "weight": sums["weight"]}
+
+
+def iterate(
+    epoch: Epoch, state: TrainState, data: Any, epochs: int | None = None
+) -> Iterator[tuple[TrainState, Metrics]]:
+    """The compiled epoch as a generator: the caller's loop body is the callback.
+
+        for state, metrics in iterate(epoch, state, data): ...
+
+    Args:
+        epochs: how many; None goes on for as long as the caller does.
+    """
+    program = compiled(epoch)
+    data = as_arrays("iterate", data)
+    done = 0
+    while epochs is None or done < epochs:
+        state, metrics = program(state, data)
+        yield state, metrics
+        done += 1

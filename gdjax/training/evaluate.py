@@ -1,0 +1,162 @@
+"""Evaluation: a loss and metrics over all of the data, in chunks, with sums kept and divided once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import tree
+from gdjax.calls.node import is_concrete
+from gdjax.data import as_arrays, num_rows
+from gdjax.losses import better_directions, takes_mask
+from gdjax.losses.lifts import check_names
+from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.metrics import Metric, mean
+from gdjax.programs import bind
+from gdjax.training.epoch import check_same_shapes, weighted_mean
+from gdjax.training.explain import raise_cause
+from gdjax.training.step import evaluate_loss
+from gdjax.types import Metrics, Params
+
+
+def make_evaluate(
+    loss_fn: Any,
+    metrics: Mapping[str, Any] | tuple[tuple[str, Any], ...] = (),
+    predict: Callable[..., Any] | None = None,
+    chunk_size: int = 1024,
+) -> Evaluate:
+    """The evaluation of parameters on data.
+
+    Args:
+        loss_fn: a loss as for `make_step`; called without a key, so without dropout. Its metrics are averaged over rows.
+        metrics: more of them, by name: a `Metric` (r2, precision, the area under the curve), or a function of one example,
+            (prediction, y) -> number, whose mean is taken.
+        predict: (params, x) -> predictions of a chunk; what those metrics are measured on. The data are then (x, y). Of a
+            model with a state: (params, model_state, x), or any function with an argument named model_state.
+        chunk_size: rows at a time, at most, to bound memory.
+
+    Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", equal by value. Where the loss was
+        given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN. A metric of a name
+        that the loss reports too is a ValueError.
+    """
+    named = dict(metrics)
+    check_names("make_evaluate", named)
+    if named and predict is None:
+        raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
+    if chunk_size < 1:
+        raise ValueError(f"make_evaluate: chunk_size must be at least 1, got {chunk_size}")
+    lifted = tuple((name, each if isinstance(each, Metric) else mean(each)) for name, each in named.items())
+    return Evaluate(loss_fn, lifted, None if predict is None else bind(predict), chunk_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """What `make_evaluate` returns."""
+
+    loss_fn: Any
+    metrics: tuple[tuple[str, Metric], ...]
+    predict: Callable[..., Any] | None
+    chunk_size: int
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """Of the metrics whose better direction is known: name -> "min" or "max"."""
+        ours = {name: metric.better for name, metric in self.metrics if metric.better is not None}
+        return {**better_directions(self.loss_fn), **ours}
+
+    def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
+        data = as_arrays("make_evaluate", data)
+        found = on_automatic_axes(self._all, replicated, params, data, model_state)
+        if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
+            raise_cause(self.loss_fn, params, data, model_state)
+        return found
+
+    def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
+        chunks = Chunks.of(num_rows(data), self.chunk_size)
+        losses = self._losses(params, data, model_state, chunks)
+        if taken := losses.keys() & dict(self.metrics).keys():
+            raise ValueError(f"make_evaluate: metrics must not be named as those of the loss, got {min(taken)!r}")
+        return {**losses, **self._measures(params, data, model_state, chunks)}
+
+    def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
+        def of_chunk(batch, mask=None):
+            loss, (metrics, _) = evaluate_loss(self.loss_fn, params, model_state, batch, None, mask)
+            return {"loss": loss, **metrics}
+
+        if not chunks.ragged:
+            return weighted_mean(chunks.map(lambda batch, _: of_chunk(batch), data))
+        if takes_mask(self.loss_fn):
+            return weighted_mean(chunks.map(of_chunk, data))
+        whole = dataclasses.replace(chunks, rows=chunks.rows - chunks.ragged)
+        measured = whole.map(lambda batch, _: of_chunk(batch), data)
+        tail = of_chunk(jax.tree.map(lambda x: x[whole.rows :], data))
+        first = jax.tree.map(lambda x: x[0], measured)
+        check_same_shapes("make_evaluate", first, tail, chunks.size, chunks.ragged)
+        return weighted_mean(jax.tree.map(lambda a, b: jnp.append(a, jnp.asarray(b)[None], 0), measured, tail))
+
+    def _measures(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
+        if self.predict is None or not self.metrics:
+            return {}
+        if not isinstance(data, (tuple, list)) or len(data) != 2:
+            raise ValueError(f"make_evaluate: data must be (x, y) to measure metrics on, got a {type(data).__name__}")
+
+        def of_chunk(batch, mask):
+            x, y = batch
+            prediction = self._predict(tree.whole(params), tree.whole(model_state), x)
+            weight = mask.astype(jnp.float32)
+            return {name: metric.measure(prediction, y, weight) for name, metric in self.metrics}
+
+        stats = chunks.map(of_chunk, data)
+        return {name: metric.result(stats[name]) for name, metric in self.metrics}
+
+    def _predict(self, params: Params, model_state: Any, x: Any) -> Any:
+        predict: Any = self.predict
+        parameters = inspect.signature(predict).parameters
+        if "model_state" in parameters:
+            names = [name for name in parameters if name != "model_state"]
+            return predict(**dict(zip(names, (params, x), strict=False)), model_state=model_state)
+        required = [
+            p
+            for p in parameters.values()
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        return predict(params, model_state, x) if len(required) == 3 else predict(params, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """The rows in order, cut into pieces of one size; a ragged last piece is filled up with rows from before it."""
+
+    rows: int
+    size: int
+
+    @classmethod
+    def of(cls, rows: int, limit: int) -> Chunks:
+        """As few chunks of at most `limit` rows as there must be; up to twice as many if then none is ragged."""
+        fewest = -(-rows // limit)
+        even = [number for number in range(fewest, 2 * fewest + 1) if rows % number == 0]
+        return cls(rows, rows // even[0] if even else min(limit, rows))
+
+    @property
+    def ragged(self) -> int:
+        return self.rows % self.size
+
+    def map(self, function: Callable[[Any, jax.Array], Any], data: Any) -> Any:
+        """function(batch, mask) of every chunk, stacked along a new first axis."""
+        number = -(-self.rows // self.size)
+        if number == 1:
+            batch = jax.tree.map(lambda x: x if x.shape[0] == self.rows else x[: self.rows], data)
+            return jax.tree.map(lambda x: jnp.asarray(x)[None], function(batch, jnp.ones(self.rows, bool)))
+
+        def of_chunk(i):
+            start = jnp.minimum(i * self.size, self.rows - self.size)
+            batch = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, self.size), data)
+            return function(batch, start + jnp.arange(self.size) >= i * self.size)
+
+        return jax.lax.map(of_chunk, np.arange(number, dtype=np.int32))

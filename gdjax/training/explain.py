@@ -1,0 +1,82 @@
+"""Why a loss is not finite, in the words of the loss itself.
+
+In compiled code a loss that is given what it is not defined for (labels of another kind, probabilities above 1) can only
+be NaN. When a run or an evaluation turns out so, its loss is called once more, outside of any compiled program, on some
+rows where it is not finite; there the losses say what they were given. A run whose losses are finite pays nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.data import num_rows, take
+from gdjax.losses.domain import overhear
+from gdjax.training.epoch import Epoch
+from gdjax.training.step import Step, evaluate_loss
+from gdjax.types import Params, TrainState
+
+ROWS, PARTS, STEPS = 256, 64, 100
+
+
+def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation: Any, state: TrainState) -> None:
+    """A ValueError if the loss of a run was given what it is not defined for: at its start, or in its first STEPS steps.
+
+    Args:
+        state: the run's first.
+    """
+    for rows in (data, validation):
+        if rows is not None:
+            raise_cause(step.loss_fn, params, rows, state.model_state)
+    with overhear() as heard:  # without running: may the loss leave its domain as the parameters move?
+        first = jax.tree.map(lambda x: x[:1], data)
+        jax.eval_shape(lambda rows: _loss(step.loss_fn, state.params, state.model_state, rows), first)
+    if heard.names & {"probabilities", "log_probs", "log_q"}:
+        _follow(step, epoch, data, state)
+
+
+def _follow(step: Step, epoch: Epoch, data: Any, state: TrainState) -> None:
+    """The first STEPS steps of a run over again, up to the batch whose loss is not finite."""
+    advance = jax.jit(dataclasses.replace(step, watch=None))
+    for number in range(STEPS):
+        rows, mask = epoch._rows(state, data, jnp.asarray(number))
+        batch = take(data, rows)
+        following, metrics = advance(state, batch, mask if step.takes_mask else None)
+        if not jnp.isfinite(metrics["loss"]):
+            raise_cause(step.loss_fn, state.params, take(data, rows[mask]), state.model_state)
+            return
+        state = following
+
+
+def raise_cause(loss_fn: Any, params: Params, data: Any, model_state: Any = ()) -> None:
+    """A ValueError if the loss of these parameters is not finite on some rows because of what it was given there."""
+    params, model_state = tree.part(params), tree.part(model_state)
+    loss = functools.partial(_loss, loss_fn, params, model_state)
+    rows = _not_finite(loss, jax.tree.map(jnp.asarray, data))
+    if rows is None:
+        return
+    with overhear():
+        jax.block_until_ready(jax.jit(lambda rows: loss(rows))(rows))
+    with overhear(), jax.disable_jit():  # what the user has jitted may have been traced before anyone listened
+        jax.block_until_ready(loss(rows))
+
+
+def _loss(loss_fn: Any, params: Params, model_state: Any, rows: Any) -> jax.Array:
+    return evaluate_loss(loss_fn, params, model_state, rows, jax.random.key(0), None)[0]
+
+
+def _not_finite(loss: Any, data: Any) -> Any:
+    """At most ROWS consecutive rows where the loss is not finite; None if there are none."""
+    compiled_loss = jax.jit(loss)
+    while True:
+        rows = num_rows(data)
+        size = max(ROWS, -(-rows // PARTS))
+        parts = (jax.tree.map(lambda x: x[i : i + size], data) for i in range(0, rows, size))  # noqa: B023
+        data = next((part for part in parts if not jnp.isfinite(compiled_loss(part))), None)
+        if data is None or size == ROWS:
+            return data

@@ -1,0 +1,229 @@
+"""A run: periods of training and evaluation under a stopping rule, as one compiled while-loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import tree
+from gdjax.calls.node import Rule
+from gdjax.data import as_arrays
+from gdjax.losses import better_directions
+from gdjax.meshes import on_automatic_axes
+from gdjax.programs import compiled
+from gdjax.training.epoch import Epoch
+from gdjax.training.evaluate import Evaluate
+from gdjax.training.step import evaluation_params, state_alone, state_and_replicated
+from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, TrainState
+
+RING = 128  # evaluations that the device remembers; the host keeps all
+
+
+def make_run(
+    epoch: Epoch,
+    evaluate: Evaluate | None = None,
+    monitor: str | tuple[str, str] = "loss",
+    mode: str | None = None,
+) -> Run:
+    """The transition of a whole run.
+
+    Args:
+        epoch: what `make_epoch` returns: the period between two evaluations.
+        evaluate: what `make_evaluate` returns; None monitors the training metrics.
+        monitor: the metric that decides which parameters are best, and that rules watch; on validation data if there are
+            any. Where its better direction is not known (`loss` and the metrics of `gdjax.metrics` know theirs; a number
+            that a loss reports beside its value does not), (name, "max") or (name, "min").
+        mode: "min" or "max", the better direction, as the second of the pair.
+
+    Returns: run(run_state, data, validation, until, seconds=0., steps=None) -> run_state, equal by value, which trains until
+        the rule in run_state stops it or `until` evaluations are done (a traced int32: segments of any length are one
+        program and give the same bits). `steps`, () int32, is the length of a period in place of the epoch's own; traced
+        too. `start_run` makes the first run_state. Jit it, vmap it, or let `fit` drive it.
+    """
+    name, told = monitor if isinstance(monitor, (tuple, list)) and len(monitor) == 2 else (monitor, None)
+    if not isinstance(name, str):
+        raise ValueError(f"make_run: monitor must be a name, or (name, 'min') or (name, 'max'), got {monitor!r}")
+    for direction in (told, mode):
+        if direction not in (None, "min", "max"):
+            raise ValueError(f"make_run: mode must be 'min' or 'max', got {direction!r}")
+    if told and mode and told != mode:
+        raise ValueError(f"make_run: mode must agree with monitor, got {monitor!r} and {mode!r}")
+    return Run(Period(epoch, evaluate), name, told or mode)
+
+
+@dataclasses.dataclass(frozen=True)
+class Period:
+    """Training up to an evaluation, and the evaluation.
+
+    (state, data, validation, steps) -> (state, a row of the history, the loss of the first batch before its step)
+    """
+
+    epoch: Epoch
+    evaluate: Evaluate | None
+
+    def __call__(
+        self, state: TrainState, data: Any, validation: Any, steps: Any = None
+    ) -> tuple[TrainState, Metrics, jax.Array]:
+        state, (row, first_loss) = on_automatic_axes(self._pass, state_and_replicated, state, data, validation, steps)
+        return state, row, first_loss
+
+    def _pass(self, state, data, validation, steps):
+        state, metrics, first_loss = self.epoch.walk(state, data, steps)
+        row = {name: value for name, value in metrics.items() if name != "weight"}
+        if self.evaluate is not None and validation is not None:
+            scores = self.evaluate(evaluation_params(state), validation, state.model_state)
+            row |= {f"validation_{name}": value for name, value in scores.items() if name != "weight"}
+        row |= _rate(state)
+        passes = state.batches / self.epoch.batches_per_epoch(data)
+        return state, ({**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, first_loss)
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """The better directions that are known, by the names in a history row."""
+        on_validation = {} if self.evaluate is None else self.evaluate.directions
+        return {
+            **better_directions(self.epoch.step.loss_fn),
+            **{f"validation_{name}": direction for name, direction in on_validation.items()},
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What `make_run` returns."""
+
+    period: Period
+    monitor: str
+    mode: str | None
+
+    def __call__(
+        self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0, steps: Any = None
+    ) -> RunState:
+        data, validation = as_arrays("make_run", data), as_arrays("make_run", validation)
+        return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps)
+
+    def _loop(self, run_state, data, validation, until, seconds, steps) -> RunState:
+        def running(run_state: RunState) -> jax.Array:
+            return (run_state.stop == Stop.RUNNING) & (run_state.evaluations < until)
+
+        def advance(run_state: RunState) -> RunState:
+            state, row, first_loss = compiled(self.period)(run_state.state, data, validation, steps)
+            return self._judge(run_state, state, row, first_loss, seconds)
+
+        return jax.lax.while_loop(running, advance, run_state)
+
+    def monitored(self, row: Metrics) -> tuple[str, str]:
+        """The name in a history row of what decides, on validation data if there are any, and its better direction."""
+        name = f"validation_{self.monitor}" if f"validation_{self.monitor}" in row else self.monitor
+        if name not in row or jnp.ndim(row[name]) != 0:
+            known = sorted(key for key, value in row.items() if jnp.ndim(value) == 0)
+            raise ValueError(f"make_run: monitor must be a scalar metric, one of {known}, got {self.monitor!r}")
+        direction = self.mode or self.period.directions.get(name)
+        if direction is None:
+            raise ValueError(
+                f"make_run: whether more or less is better must be told for a number that a loss reports; "
+                f"write monitor=({self.monitor!r}, 'max') or monitor=({self.monitor!r}, 'min'), got {self.monitor!r} alone"
+            )
+        return name, direction
+
+    def sign(self, row: Metrics) -> float:
+        """What turns the monitored value so that less is better: 1 or -1."""
+        return 1.0 if self.monitored(row)[1] == "min" else -1.0
+
+    def _judge(self, last: RunState, state: TrainState, row: Metrics, first_loss: Any, seconds: Any) -> RunState:
+        """Take in one period: history, what is kept, the rule's verdict."""
+        (name, _), sign = self.monitored(row), self.sign(row)
+        value = (sign * row[name]).astype(last.best_value.dtype)
+        state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
+        row = row | _rate(state)  # a plateau has heard of the evaluation
+        first_loss = jnp.where(last.evaluations == 0, first_loss, last.first_loss).astype(last.first_loss.dtype)
+        seen = Observation(
+            value=value,
+            sign=sign,
+            loss=row["loss"],
+            change=row.get("change", jnp.nan * row["loss"]),
+            step=state.step,
+            epoch=row["epoch"],
+            seconds=jnp.asarray(seconds),
+            first_loss=first_loss,
+        )
+        rule_state, stop = last.rule.update(last.rule_state, seen)
+        current = evaluation_params(state), state.model_state
+        keep = value < last.best_value if name.startswith("validation_") else _is_sound(stop, current)
+        place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]
+        return last._replace(
+            state=state,
+            best=jax.lax.cond(keep, lambda: current, lambda: last.best),  # one copy, where `where` makes two
+            best_value=jnp.where(keep, value, last.best_value),
+            best_evaluation=jnp.where(keep, last.evaluations, last.best_evaluation),
+            rule_state=rule_state,
+            evaluations=last.evaluations + 1,
+            history={name: last.history[name].at[place].set(row[name]) for name in row},
+            first_loss=first_loss,
+            stop=stop,
+        )
+
+
+def _rate(state: TrainState) -> Metrics:
+    """The column of the rate of the next update, NaN where there is no one rate; none if the optimizer has none."""
+    rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
+    return {} if rate is None else {"learning_rate": jnp.asarray(rate, jnp.result_type(float))}
+
+
+def _is_sound(stop: jax.Array, current: Any) -> jax.Array:
+    """Whether the last parameters may be kept: the run has not gone wrong, and all of them are finite."""
+    finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(current) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return (stop != Stop.DIVERGED) & (stop != Stop.NON_FINITE) & jnp.all(jnp.stack(finite))
+
+
+def start_run(
+    run: Run,
+    state: TrainState,
+    rule: Rule,
+    data: Any,
+    validation: Any,
+    capacity: int = RING,
+    steps: Any = None,
+) -> RunState:
+    """The RunState before the first period, every leaf in a buffer of its own.
+
+    Args:
+        rule: a stopping rule of `gdjax.stopping`; its numbers become arrays, so that another patience compiles nothing.
+        capacity: evaluations that the history has room for, at least 1; of more the last are kept, evaluation i in row
+            i % capacity. It is a shape, so another one compiles; `fit` takes the rows to the host in time.
+        steps: what `run` will be called with.
+    """
+    if capacity < 1:
+        raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
+    rule = rule.settle()
+    data, validation = as_arrays("start_run", data), as_arrays("start_run", validation)
+    _, row, _ = compiled(run.period).eval_shape(state, data, validation, steps)
+    run.monitored(row)  # an unknown monitor speaks now
+    none_yet = np.zeros((), np.int32)
+    return RunState(
+        state=state,
+        best=tree.distinct_copy((evaluation_params(state), state.model_state)),
+        best_value=jnp.array(np.inf, dtype=float),
+        best_evaluation=jnp.array(none_yet - 1),
+        rule=rule,
+        rule_state=tree.distinct_copy(rule.init()),
+        evaluations=jnp.array(none_yet),
+        history={name: jnp.zeros((capacity, *x.shape), x.dtype) for name, x in row.items()},
+        first_loss=jnp.array(np.nan, dtype=float),
+        stop=jnp.array(none_yet),
+    )
+
+
+def extend_history(run_state: RunState, capacity: int) -> RunState:
+    """The same run with room for `capacity` evaluations, those it remembers kept; on the host, between segments."""
+    done = int(run_state.evaluations)
+
+    def extend(x: jax.Array) -> jax.Array:
+        room = max(capacity, x.shape[0])
+        kept = np.arange(max(0, done - x.shape[0]), done)
+        return jnp.zeros((room, *x.shape[1:]), x.dtype).at[kept % room].set(jnp.asarray(x)[kept % x.shape[0]])
+
+    return run_state._replace(history={name: extend(x) for name, x in run_state.history.items()})

@@ -1,0 +1,164 @@
+"""Call nodes: printed, compared, pickled and traced as the call that made them."""
+
+import copy
+import pickle
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gdjax as gd
+from gdjax.calls.node import optimizer, schedule
+from gdjax.calls.spec import SpecError, parse
+from gdjax.schedules import SCHEDULES, cosine
+
+CATALOGUE = {**gd.OPTIMIZERS, **gd.WRAPPERS, **SCHEDULES}
+lifted = optimizer(optax.adamw)
+
+CALLS = [
+    "sgd(0.1)",
+    "sgd(0.1, momentum=0.9, nesterov=True)",
+    "adam(0.001, b1=0.95)",
+    "adam(cosine(0.1, 1000))",
+    "adamw(0.001, mu_dtype='bfloat16', mask={'w': True, 'b': False})",
+    "clip_by_global_norm(adam(0.001), 1)",
+    "chain(clip_by_global_norm(sgd(1), 0.5), reduce_on_plateau(momentum(0.1), patience=3))",
+    "adadelta()",
+]
+
+
+@pytest.mark.parametrize("text", CALLS)
+def test_a_node_prints_pickles_and_compares_as_its_call(text):
+    node = parse(text, CATALOGUE)
+    assert repr(node) == text
+    for twin in (parse(repr(node), CATALOGUE), pickle.loads(pickle.dumps(node)), copy.deepcopy(node)):
+        assert twin == node and hash(twin) == hash(node) and repr(twin) == text
+        assert jax.tree.structure(twin) == jax.tree.structure(node)
+    assert jax.tree.map(lambda x: x, node) == node
+    assert jax.tree.map(lambda x: x + 1, node) != node
+
+
+@pytest.mark.parametrize("text", CALLS)
+def test_settled_numbers_print_as_they_were_typed_and_have_the_signatures_dtype(text):
+    settled = parse(text, CATALOGUE).settle()
+    assert repr(settled) == text
+    assert settled == parse(text, CATALOGUE)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(settled):
+        expected = jnp.int32 if path[-1].name in ("patience", "cooldown") else jnp.float32
+        assert leaf.dtype == expected and not leaf.weak_type, path
+
+
+def test_leaves_are_the_numbers_under_the_names_of_the_call():
+    node = gd.clip_by_global_norm(gd.adam(cosine(0.1, 100)), 1.0)
+    paths = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(node)}
+    assert paths[".inner.learning_rate.init_value"] == 0.1
+    assert paths[".inner.b2"] == 0.999
+    assert paths[".max_norm"] == 1.0
+
+
+def test_flags_and_functions_are_structure():
+    assert jax.tree.structure(gd.sgd(0.1, 0.9)) != jax.tree.structure(gd.sgd(0.1, 0.9, nesterov=True))
+    rate = lambda step: 0.1  # noqa: E731
+    assert gd.sgd(rate) == gd.sgd(rate)
+    assert gd.sgd(rate) != gd.sgd(lambda step: 0.1)
+    assert jax.tree.leaves(gd.sgd(rate)) == []
+
+
+def test_typed_values_share_one_program():
+    traces = []
+
+    @jax.jit
+    def rate(node):
+        traces.append(node)
+        return node.learning_rate_at(0)
+
+    for value in (1, 1.0, np.float64(2), np.float32(3), jnp.array(4.0)):
+        assert rate(gd.adam(value).settle()) == float(value)
+    assert len(traces) == 1
+
+
+def test_a_factory_of_optax_becomes_one_of_ours():
+    node = lifted(1e-3, b2=0.99)
+    assert repr(node) == "adamw(0.001, b2=0.99)"
+    assert pickle.loads(pickle.dumps(node)) == node
+    params = {"w": jnp.ones(3)}
+    ours, _ = jax.jit(lambda node: node.update(params, node.init(params), params))(node)
+    theirs, _ = optax.adamw(1e-3, b2=0.99).update(params, optax.adamw(1e-3).init(params), params)
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-6)
+
+
+def test_vmap_and_grad_reach_the_numbers():
+    params = jnp.array([1.0, -2.0])
+
+    def after_a_step(node):
+        updates, _ = node.update(params, node.init(params), params)
+        return jnp.sum((params + updates) ** 2)
+
+    rates = jnp.array([0.1, 0.2, 0.3])
+    stacked = jax.vmap(lambda rate: after_a_step(gd.sgd(rate)))(rates)
+    np.testing.assert_allclose(stacked, [after_a_step(gd.sgd(float(rate))) for rate in rates], rtol=1e-6)
+    hypergradient = jax.grad(after_a_step)(gd.sgd(0.1).settle())
+    np.testing.assert_allclose(hypergradient.arguments["learning_rate"], -2 * (1 - 0.1) * 5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gd.adam(1e-3, b1=1.2), "adam: b1 must be in [0, 1), got 1.2"),
+        (lambda: gd.adam(-1.0), "adam: learning_rate must be in [0, inf), got -1"),
+        (lambda: gd.adam(float("nan")), "adam: learning_rate must be in [0, inf), got nan"),
+        (lambda: gd.adam("fast"), "adam: learning_rate must be a number, an array or a schedule, got 'fast'"),
+        (lambda: gd.adam(1e-3).replace(b2=1), "adam: b2 must be in [0, 1), got 1"),
+        (lambda: gd.sgd(cosine(0.1, 0)), "cosine: decay_steps must be in (0, inf), got 0"),
+        (lambda: gd.chain(gd.sgd(0.1), 3).init(0.0), "expected an optimizer"),
+        (lambda: optimizer(static=("nosuch",))(lambda rate: None), "no argument named nosuch"),
+    ],
+)
+def test_a_bad_number_is_refused_by_name(make, message):
+    with pytest.raises((ValueError, TypeError)) as error:
+        make()
+    assert message in str(error.value)
+
+
+def test_checks_let_tracers_and_schedules_pass():
+    assert jax.jit(lambda b1: gd.adam(gd.schedules.constant(0.1), b1=b1).arguments["b1"])(2.0) == 2.0
+
+
+def test_replace_changes_one_argument():
+    assert gd.adam(1e-3).replace(b1=0.5) == gd.adam(1e-3, b1=0.5)
+    with pytest.raises(TypeError, match="no argument named beta"):
+        gd.adam(1e-3).replace(beta=0.5)
+
+
+def test_a_schedule_of_the_users_own():
+    @schedule(bounds={"floor": "[0, inf)"})
+    def sawtooth(peak, period: int, floor=0.0):
+        return lambda step: floor + (peak - floor) * (1 - (step % period) / period)
+
+    assert repr(sawtooth(1.0, 10)) == "sawtooth(1, 10)"
+    assert sawtooth(1.0, 10).settle().arguments["period"].dtype == jnp.int32
+    np.testing.assert_allclose(jax.jit(lambda s: s(5))(sawtooth(1.0, 10)), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("adaam(0.1)", "no 'adaam' here: did you mean 'adam'?"),
+        ("adam(0.1", "write a call such as"),
+        ("0.1", "write a call such as"),
+        ("adam(0.1, beta=3)", "adam: "),
+        ("adam(1 + x)", "an argument must be a literal or a call"),
+        ("adam.__class__(0.1)", "a call must start with a name"),
+        ("adam(__import__('os'))", "no '__import__' here"),
+        ("adam(0.1)(2)", "a call must start with a name"),
+        ("adam(0.1, b1=2)", "adam: b1 must be in [0, 1), got 2"),
+        ("(" * 500 + ")" * 500, "write a call such as"),
+    ],
+)
+def test_what_is_no_spec_is_refused_in_one_line(text, message):
+    with pytest.raises(SpecError) as error:
+        parse(text, CATALOGUE)
+    assert message in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,176 @@
+"""A run folder reads back bit by bit, or is said to be damaged: nothing in between, whatever has happened to its files."""
+
+import io
+import json
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from gdjax import models
+from gdjax.runs import folder as record
+from gdjax.data import Scaling
+
+FILES = ("config.json", "metrics.jsonl", "result.json", "params.npz")
+
+
+def write(folder, task="regression"):
+    """A run as the command line writes it: the same calls in the same order."""
+    model = models.mlp((3, 3, 3, None if task == "regression" else 2), activation="tanh")
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda p: rng.normal(size=p.shape).astype(np.float32), model.init(jax.random.key(0)))
+    config = {"data": {"task": task}, "model": repr(model), "loss": "squared_error", "dtype": "float32"}
+    record.write_json(folder / "config.json", config)
+    record.write_history(folder / "metrics.jsonl", {"loss": np.array([0.5, 0.25]), "epoch": np.array([1.0, 2.0])})
+    record.write_json(folder / "result.json", {"stop": "BUDGET", "steps": 12, "test": {"loss": 0.375}})
+    scalings = {"inputs": Scaling(np.float32([1, 2, 3]), np.float32([0.5, 2, 4]))}
+    if task == "regression":
+        scalings["target"] = Scaling(np.float32(7), np.float32(0.25))
+    record.write_arrays(folder / "params.npz", params, scalings)
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def everything(run):
+    leaves = [run.config, run.result, run.history, repr(run.model)]
+    arrays = [*jax.tree.leaves(run.params), *jax.tree.leaves(run.scalings), run.predict(np.ones((2, 3), np.float32))]
+    return json.dumps(leaves), [(np.asarray(x).dtype.name, np.shape(x), np.asarray(x).tobytes()) for x in arrays]
+
+
+def npz(files, compression=zipfile.ZIP_STORED, **changes):
+    """params.npz with some members changed (None: left out), written as anyone can."""
+    with np.load(io.BytesIO(files["params.npz"])) as kept:
+        arrays = {**dict(kept), **changes}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        for name, x in arrays.items():
+            if x is not None:
+                data = io.BytesIO()
+                np.save(data, x) if isinstance(x, np.ndarray) else data.write(x)
+                archive.writestr(f"{name}.npy", data.getvalue())
+    return out.getvalue()
+
+
+def changed(text, **changes):
+    return json.dumps({**json.loads(text), **changes}).encode()
+
+
+def damages(files):
+    """(file, its bytes): more than 200."""
+    rng = np.random.default_rng(1)
+    for name, data in files.items():
+        for _ in range(22):  # bits flipped
+            flipped = bytearray(data)
+            flipped[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            yield name, bytes(flipped)
+        for end in rng.integers(0, len(data), 6):
+            yield name, data[:end]
+        yield name, data + b"more"
+        yield name, b"\xff\xfe\x00"
+    for name in FILES[:3]:
+        for text in (
+            "[" * 100_000,
+            '{"a":' * 50_000,
+            "[]",
+            "null",
+            '"x"',
+            "1" * 5000,
+            '{"dtype": 1e999}',
+            '{"a": NaN}',
+        ):
+            yield name, text.encode()
+    config = files["config.json"]
+    for dtype in ("int32", "complex64", "float16", "float8", "bfloat16", 3, None, ["float32"], {}):
+        yield "config.json", changed(config, dtype=dtype)
+    deep = "-" * 20_000 + "1"
+    for model in (
+        "mlp",
+        "mlp((3, 3, 3))",
+        "mlp((3, 3, 3, 10**9))",
+        "adam()",
+        "os.system('x')",
+        7,
+        None,
+        [],
+        f"mlp({deep})",
+        "(",
+    ):
+        yield "config.json", changed(config, model=model)
+    for model in (f"mlp((3, {2**70}, 1))", f"mlp((3, {2**31}, {2**31}, 1))", "mlp((3, 3, 3, None), activation='relu')"):
+        yield "config.json", changed(config, model=model)
+    for data in (None, {}, [], {"task": "classification"}, {"task": 5}):
+        yield "config.json", changed(config, data=data)
+    ones = np.ones(3, np.float32)
+    for place in ("inputs.mean", "inputs.scale", "target.scale", "params[1]['w']"):
+        for x in (
+            None,
+            ones[:2],
+            ones * np.nan,
+            ones.astype(int),
+            np.array(["a"]),
+            np.ones((0, 3)),
+            np.ones((3, 3)),
+            b"x",
+        ):
+            yield "params.npz", npz(files, **{place: x})
+    with np.load(io.BytesIO(files["params.npz"])) as kept:
+        one, other = "params[0]['w']", "params[1]['w']"  # of one shape
+        yield "params.npz", npz(files, **{one: kept[other], other: kept[one]})
+        yield "params.npz", npz(files, **{"inputs.mean": kept["inputs.scale"], "inputs.scale": ones})
+        yield "params.npz", npz(files, **{one: np.asfortranarray(kept[one])})
+    for scale in (0 * ones, -ones, ones.astype(np.float16), ones.astype(">f4"), ones.astype(complex)):
+        yield "params.npz", npz(files, **{"inputs.scale": scale})
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,), }"
+    yield "params.npz", npz(files, **{"inputs.mean": header.ljust(127) + b"\n"})
+    yield "params.npz", npz(files, zipfile.ZIP_DEFLATED, **{"inputs.mean": np.zeros(30_000_000, np.float32)})
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_a_run_reads_back_as_it_was_written(tmp_path, task):
+    write(tmp_path, task)
+    run = record.load_run(tmp_path)
+    assert run.config["data"]["task"] == task and [row["loss"] for row in run.history] == [0.5, 0.25]
+    hidden = (np.ones((2, 3)) - [1, 2, 3]) / [0.5, 2, 4]
+    for i, layer in enumerate(run.params):
+        hidden = hidden @ np.asarray(layer["w"], float) + np.asarray(layer["b"], float)
+        hidden = np.tanh(hidden) if i < 2 else hidden
+    expected = hidden[:, 0] * 0.25 + 7 if task == "regression" else hidden
+    np.testing.assert_allclose(run.predict(np.ones((2, 3), np.float32)), expected, rtol=1e-5)
+
+
+def test_damage_is_told_and_never_read(tmp_path):
+    files = write(tmp_path)
+    right = everything(record.load_run(tmp_path))
+    tried = told = 0
+    for name, data in damages(files):
+        if data == files[name]:
+            continue
+        (tmp_path / name).write_bytes(data)
+        tried += 1
+        try:
+            assert everything(record.load_run(tmp_path)) == right, (name, data[:300])
+        except record.RecordError as error:
+            told += 1
+            assert "\n" not in str(error) and len(str(error)) < 600
+        (tmp_path / name).write_bytes(files[name])
+    assert tried > 200 and told > 0.9 * tried
+
+
+def test_what_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
+    """A member that claims, or would unpack to, more than its array needs is never opened."""
+    files = write(tmp_path)
+    opened = []
+    inner = zipfile.ZipFile.read
+    monkeypatch.setattr(
+        zipfile.ZipFile, "read", lambda self, info, *a: opened.append(info.file_size) or inner(self, info, *a)
+    )
+    for place in ("params[0]['w']", "inputs.mean", "sha256.config.json", "unknown"):
+        bomb = npz(files, zipfile.ZIP_DEFLATED, **{place: np.zeros(4_000_000, np.uint8)})
+        assert len(bomb) < 30_000
+        (tmp_path / "params.npz").write_bytes(bomb)
+        with pytest.raises(record.RecordError, match="uncompressed"):
+            record.load_run(tmp_path)
+    (tmp_path / "params.npz").write_bytes(npz(files, **{"params[2]['w']": np.zeros((1000, 1000), np.float32)}))
+    with pytest.raises(record.RecordError, match="of at most"):
+        record.load_run(tmp_path)
+    assert max(opened) < 1000
