@@ -1,0 +1,152 @@
+"""Do programs written in Optax's grammar run with gdjax's names? `python -m experiments.bench.drop_in`.
+
+Twenty programs in the forms of Optax's README, documentation and gallery, each a function of the module that stands for
+`optax` and of one number, which returns a transformation. Each trains the same small network on the same rows twice, once
+with Optax and once with `gdjax` in its place, for 200 steps in float64 and in float32; the distance is that of the
+parameters at the end, relative to their norm. Then gdjax's runs once more with another number: the programs compiled by
+it are counted by `jax.monitoring`, which hears of every compilation.
+
+Expected: distances of at most 1e-10 (float64) and 1e-4 (float32), and nothing compiled by the second number. About two
+minutes on 2 cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+# The programs. `optax` is an argument, so that the text is what stands in a program that imports it.
+
+
+def adam(optax, rate=1e-2):
+    """README, "Fast optimization": one alias."""
+    return optax.adam(learning_rate=rate)
+
+
+def clipped(optax, rate=1e-2):
+    """Documentation, "Gradient transformations": clipping by the global norm before an alias."""
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+
+
+def custom(optax, rate=1e-2):
+    """Documentation, "Getting started", "Custom optimizers": parts chained by hand, the schedule among them."""
+    schedule = optax.exponential_decay(init_value=rate, transition_steps=100, decay_rate=0.9)
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.scale_by_adam(), optax.scale_by_schedule(schedule), optax.scale(-1.0)
+    )
+
+
+def warmed(optax, rate=1e-2):
+    """Documentation, "Optimizer schedules": warm-up and cosine decay, decay of the kernels only."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0, peak_value=rate, warmup_steps=50, decay_steps=200, end_value=1e-5
+    )
+    kernels = lambda params: [{"w": True, "b": False} for _ in params]  # noqa: E731
+    return optax.adamw(learning_rate=schedule, weight_decay=1e-2, mask=kernels)
+
+
+def by_layer(optax, rate=1e-2):
+    """API of `optax.multi_transform`: an optimizer for each label, one of them for frozen leaves."""
+    transforms = {"first": optax.sgd(rate), "rest": optax.adam(rate), "frozen": optax.set_to_zero()}
+    labels = lambda params: ["first", {"w": "rest", "b": "frozen"}]  # noqa: E731
+    return optax.multi_transform(transforms, labels)
+
+
+def partitioned(optax, rate=1e-2):
+    """API of `optax.partition`: labels as a prefix of the parameters."""
+    return optax.partition({"a": optax.adam(rate), "b": optax.sgd(rate, momentum=0.9)}, ["a", "b"])
+
+
+def masked(optax, rate=1e-2):
+    """API of `optax.masked`: decay added to the gradient of some leaves."""
+    kernels = [{"w": True, "b": False}, {"w": True, "b": False}]
+    return optax.chain(optax.masked(optax.add_decayed_weights(1e-3), kernels), optax.sgd(rate, nesterov=True, momentum=0.9))
+
+
+def injected(optax, rate=1e-2):
+    """Documentation, "Optimizer schedules": `inject_hyperparams`, a schedule and a number."""
+    schedule = optax.cosine_decay_schedule(rate, decay_steps=200)
+    return optax.inject_hyperparams(optax.adamw)(learning_rate=schedule, weight_decay=1e-3)
+
+
+def accumulated(optax, rate=1e-2):
+    """Documentation, "Gradient accumulation": `MultiSteps`."""
+    return optax.MultiSteps(optax.adam(rate), every_k_schedule=4).gradient_transformation()
+
+
+def slow_weights(optax, rate=1e-2):
+    """Gallery, "Lookahead optimizer on MNIST"."""
+    return optax.lookahead(optax.sgd(rate), sync_period=5, slow_step_size=0.5)
+
+
+def guarded(optax, rate=1e-2):
+    """API of `optax.apply_if_finite`, and of `zero_nans` in a chain."""
+    return optax.apply_if_finite(optax.chain(optax.zero_nans(), optax.adam(rate)), max_consecutive_errors=5)
+
+
+def joined(optax, rate=1e-2):
+    """API of `optax.join_schedules`: a ramp, then a polynomial."""
+    ramp = optax.linear_schedule(init_value=0.0, end_value=rate, transition_steps=20)
+    fall = optax.polynomial_schedule(init_value=rate, end_value=1e-4, power=2, transition_steps=150)
+    return optax.sgd(optax.join_schedules([ramp, fall], boundaries=[20]), momentum=0.9)
+
+
+def noisy(optax, rate=1e-2):
+    """API of `optax.add_noise` and `optax.trace`: parts of `noisy_sgd`, chained by hand."""
+    return optax.chain(optax.add_noise(eta=0.01, gamma=0.55, seed=0), optax.trace(decay=0.9), optax.scale_by_learning_rate(rate))
+
+
+def by_unit(optax, rate=1e-2):
+    """API of `optax.adaptive_grad_clip`: a network without normalization (NFNet)."""
+    return optax.chain(optax.adaptive_grad_clip(0.01), optax.sgd(rate, momentum=0.9, nesterov=True))
+
+
+def trusted(optax, rate=1e-2):
+    """API of `optax.lamb`: its parts, chained by hand."""
+    return optax.chain(
+        optax.scale_by_adam(eps=1e-6), optax.add_decayed_weights(1e-2), optax.scale_by_trust_ratio(), optax.scale_by_learning_rate(rate)
+    )
+
+
+def plateau(optax, rate=1e-2):
+    """Gallery, "Reduce on Plateau Learning Rate Scheduler": the transform behind an alias, fed with `value=`."""
+    contrib = getattr(optax, "contrib", optax)
+    return optax.chain(
+        optax.adam(rate), contrib.reduce_on_plateau(factor=0.5, patience=5, rtol=1e-4, cooldown=3, accumulation_size=4)
+    )
+
+
+def quasi_newton(optax, rate=1e-2):
+    """Gallery, "L-BFGS", with a fixed rate in place of a search, so that 200 steps do not all end at one point."""
+    return optax.lbfgs(learning_rate=rate, memory_size=5, linesearch=None)
+
+
+def searched(optax, rate=0.8):
+    """Gallery, "Linesearch": descent with backtracking."""
+    return optax.chain(
+        optax.sgd(learning_rate=1.0), optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, decrease_factor=rate)
+    )
+
+
+def sharpness(optax, rate=1e-2):
+    """Gallery, "Sharpness aware minimization (SAM)": two optimizers and a period."""
+    contrib = getattr(optax, "contrib", optax)
+    adversary = optax.chain(contrib.normalize(), optax.sgd(0.05))
+    return contrib.sam(optax.sgd(rate), adversary, sync_period=2)
+
+
+def schedule_free(optax, rate=1e-1):
+    """API of `optax.contrib.schedule_free_adamw`, behind a named chain."""
+    contrib = getattr(optax, "contrib", optax)
+    return optax.named_chain(
+        ("clip", optax.clip(0.5)), ("descend", contrib.schedule_free_adamw(rate, warmup_steps=10, b1=0.9))
+    )
+
+
+PROGRAMS: dict[str, Callable[..., Any]] = {
+    program.__name__: program
+    for program in (
+        adam, clipped, custom, warmed, by_layer, partitioned, masked, injected, accumulated, slow_weights,
+        guarded, joined, noisy, by_unit, trusted, plateau, quasi_newton, searched, sharpness, schedule_free,
+    )
+}  # fmt: skip
