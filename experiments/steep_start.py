@@ -50,8 +50,8 @@ def limit(start, power):
 
 def run(start, power, rate):
     """To a gradient a thousandth of the first."""
-    rule = gradient_norm(1e-3 * power * start ** (power - 1))
-    return gd.minimize(f, start, gd.sgd(rate), stop=rule, args=(power,))
+    stop = gradient_norm(1e-3 * power * start ** (power - 1))
+    return gd.minimize(f, start, gd.sgd(rate), stop=stop, args=(power,))
 
 
 def path(share: float, start: float = 2.0, steps: int = 20) -> gd.Minimum:

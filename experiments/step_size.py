@@ -56,8 +56,8 @@ def at_rates(problem, rates):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _runs(f, start, args, rates):
-    rule = gradient_norm(EPS)
-    return jax.vmap(lambda rate: gd.minimize(f, start, gd.sgd(rate), stop=rule, max_steps=STEPS, args=args))(rates)
+    stop = gradient_norm(EPS)
+    return jax.vmap(lambda rate: gd.minimize(f, start, gd.sgd(rate), stop=stop, max_steps=STEPS, args=args))(rates)
 
 
 def values(problem, rates, steps: int, dtype=float):

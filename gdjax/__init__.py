@@ -1,18 +1,18 @@
 """gdjax: gradient descent in JAX. Write the small thing; lift it.
 
-The face of the house, in reading order. Losses, metrics, models, schedules and stopping rules are many: they are
+The face of the house, in reading order. Losses, metrics, models, schedules and stopping conditions are many: they are
 reached through their modules (`gdjax.losses.huber`).
 """
 
 # What is written: values that print as the call that made them, and whose numbers are leaves.
 from gdjax.calls.node import Model as Model
 from gdjax.calls.node import Optimizer as Optimizer
-from gdjax.calls.node import Rule as Rule
+from gdjax.calls.node import Condition as Condition
 from gdjax.calls.node import Schedule as Schedule
 from gdjax.calls.node import as_optimizer as as_optimizer
 from gdjax.calls.node import model as model
 from gdjax.calls.node import optimizer as optimizer
-from gdjax.calls.node import rule as rule
+from gdjax.calls.node import condition as condition
 from gdjax.calls.node import schedule as schedule
 
 # The catalogues.

@@ -1,7 +1,7 @@
-"""Stopping rules: pairs (init, update) that read an `Observation` after each evaluation and answer with a `Stop`.
+"""Stopping conditions: pairs (init, update) that read an `Observation` after each evaluation and answer with a `Stop`.
 
-A rule is a call node, so its numbers are leaves: a run that waits longer compiles nothing. Rules compose by `any_of`; the
-first in its order that speaks gives the reason.
+A condition is a call node, so its numbers are leaves: a run that waits longer compiles nothing. Conditions compose by
+`any_of`; the first in its order that speaks gives the reason.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import Rule, rule
+from gdjax.calls.node import Condition, condition
 from gdjax.types import Observation, Stop
 
 
@@ -24,13 +24,13 @@ def _stateless(stop: Stop, condition: Callable[[Observation], object]):
     return (lambda: ()), (lambda state, seen: (state, _code(condition(seen), stop)))
 
 
-@rule
+@condition
 def never():
-    """The rule that never stops a run; bounds on epochs or steps still do."""
+    """The condition that never stops a run; bounds on epochs or steps still do."""
     return _stateless(Stop.RUNNING, lambda seen: False)
 
 
-@rule(bounds={"evaluations": "[1, inf)", "min_delta": "[0, inf)"})
+@condition(bounds={"evaluations": "[1, inf)", "min_delta": "[0, inf)"})
 def patience(evaluations: int, min_delta=0.0):
     """PATIENCE after so many evaluations in a row without improvement.
 
@@ -41,7 +41,7 @@ def patience(evaluations: int, min_delta=0.0):
         min_delta: >= 0, units of the monitored value; the smallest change that counts.
 
     A NaN value is no improvement.
-    Reference: Prechelt 1998, "Early stopping - but when?", the rule UP.
+    Reference: Prechelt 1998, "Early stopping - but when?", the criterion UP.
     """
 
     def init():
@@ -57,7 +57,7 @@ def patience(evaluations: int, min_delta=0.0):
     return init, update
 
 
-@rule(static=("over",), bounds={"delta": "[0, inf)"})
+@condition(static=("over",), bounds={"delta": "[0, inf)"})
 def change(delta, over: str = "epoch"):
     """CONVERGED once the training loss changes by at most delta.
 
@@ -84,7 +84,7 @@ def change(delta, over: str = "epoch"):
     return init, update
 
 
-@rule(bounds={"eps": "[0, inf)"})
+@condition(bounds={"eps": "[0, inf)"})
 def gradient_norm(eps=1e-5):
     """CONVERGED once the gradient at the parameters is small; on a set, the step that projected descent would take.
 
@@ -98,7 +98,7 @@ def gradient_norm(eps=1e-5):
     return _stateless(Stop.CONVERGED, lambda seen: _measured("gradient_norm", seen.grad_norm) <= eps)
 
 
-@rule(bounds={"eps": "[0, inf)"})
+@condition(bounds={"eps": "[0, inf)"})
 def converged(eps=1e-5):
     """CONVERGED once the optimizer says so, by its own tests; of one that has none, once the gradient is small.
 
@@ -118,7 +118,7 @@ def converged(eps=1e-5):
     return _stateless(Stop.CONVERGED, reached)
 
 
-@rule(bounds={"delta": "[0, inf)"})
+@condition(bounds={"delta": "[0, inf)"})
 def parameter_change(delta):
     """CONVERGED once a step moves the parameters, taken as one vector, by at most delta.
 
@@ -132,11 +132,11 @@ def parameter_change(delta):
 
 def _measured(who: str, x):
     if x is None:
-        raise ValueError(f"{who}: this run does not measure what the rule asks for; `minimize` does")
+        raise ValueError(f"{who}: this run does not measure what the condition asks for; `minimize` does")
     return x
 
 
-@rule
+@condition
 def target(value):
     """TARGET once the monitored value is at or beyond `value` (at or above it where more is better).
 
@@ -146,7 +146,7 @@ def target(value):
     return _stateless(Stop.TARGET, lambda seen: seen.value <= seen.sign * value)
 
 
-@rule(bounds={"epochs": "(0, inf)", "steps": "(0, inf)", "seconds": "(0, inf)"})
+@condition(bounds={"epochs": "(0, inf)", "steps": "(0, inf)", "seconds": "(0, inf)"})
 def budget(epochs=None, steps: int | None = None, seconds=None):
     """BUDGET once any of the given amounts is used up.
 
@@ -165,7 +165,7 @@ def budget(epochs=None, steps: int | None = None, seconds=None):
     return _stateless(Stop.BUDGET, spent)
 
 
-@rule(bounds={"factor": "(1, inf]"})
+@condition(bounds={"factor": "(1, inf]"})
 def divergence(factor=1e3):
     """DIVERGED once the training loss exceeds `factor` times that of the start (or factor, if that was below 1).
 
@@ -187,28 +187,28 @@ def divergence(factor=1e3):
     return init, update
 
 
-@rule
+@condition
 def non_finite():
     """NON_FINITE once the training loss or the monitored value is NaN or infinite."""
     return _stateless(Stop.NON_FINITE, lambda seen: ~(jnp.isfinite(seen.loss) & jnp.isfinite(seen.value)))
 
 
-@rule
-def any_of(*rules: Rule):
-    """The first of these rules, in their order, that wants to stop."""
+@condition
+def any_of(*conditions: Condition):
+    """The first of these conditions, in their order, that wants to stop."""
 
     def init():
-        return tuple(each.init() for each in rules)
+        return tuple(each.init() for each in conditions)
 
     def update(states, seen):
-        results = [each.update(state, seen) for each, state in zip(rules, states, strict=True)]
+        results = [each.update(state, seen) for each, state in zip(conditions, states, strict=True)]
         codes = jnp.stack([code for _, code in results] or [jnp.int32(0)])
         return tuple(state for state, _ in results), codes[jnp.argmax(codes != 0)]
 
     return init, update
 
 
-RULES: dict[str, Callable[..., Rule]] = {
+CONDITIONS: dict[str, Callable[..., Condition]] = {
     factory.__name__: factory
     for factory in (
         never,

@@ -107,7 +107,7 @@ class TrainState(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a stopping rule sees after each evaluation; None is what this kind of run does not measure."""
+    """What a stopping condition sees after each evaluation; None is what this kind of run does not measure."""
 
     value: jax.Array  # the monitored value, turned so that less is better
     sign: float  # 1, or -1 where the value was turned
@@ -129,8 +129,8 @@ class RunState(NamedTuple):
     best: tuple[Params, Any]  # (params, model_state) kept: of the best evaluation on validation data; without, the last
     best_value: jax.Array  # the monitored value at that evaluation; less is better
     best_evaluation: jax.Array  # its number, -1 before the first
-    rule: Any  # the stopping rule, a node: its numbers are leaves
-    rule_state: Any
+    condition: Any  # the stopping condition, a node: its numbers are leaves
+    condition_state: Any
     evaluations: jax.Array  # done so far, () int32
     history: dict[str, jax.Array]  # name -> (capacity,), a ring: evaluation i is in row i % capacity
     first_loss: jax.Array  # of the first batch, before any step; NaN before it is known

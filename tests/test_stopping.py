@@ -1,4 +1,4 @@
-"""Stopping rules on made-up sequences of observations."""
+"""Stopping conditions on made-up sequences of observations."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from gdjax import stopping
 from gdjax.calls.spec import parse
 from gdjax.stopping import (
-    RULES,
+    CONDITIONS,
     any_of,
     budget,
     change,
@@ -33,12 +33,12 @@ def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1
     return Observation(value, sign, loss, change, step, epoch, seconds, jnp.asarray(grad_norm), jnp.asarray(moved))
 
 
-def stops(rule, observations):
+def stops(condition, observations):
     """The code after each observation; compiled once, as a run does."""
-    update = jax.jit(lambda rule, state, seen: rule.update(state, seen))
-    state, codes = rule.settle().init(), []
+    update = jax.jit(lambda condition, state, seen: condition.update(state, seen))
+    state, codes = condition.settle().init(), []
     for seen in observations:
-        state, code = update(rule.settle(), state, seen)
+        state, code = update(condition.settle(), state, seen)
         assert code.dtype == jnp.int32
         codes.append(Stop(int(code)))
     assert update._cache_size() == 1, "the state must be a fixed point of update"
@@ -79,29 +79,29 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "observations", "expected"), CASES, ids=lambda x: repr(x)[:40])
-def test_a_rule_speaks_when_it_should(rule, observations, expected):
-    assert stops(rule, observations) == expected
+@pytest.mark.parametrize(("condition", "observations", "expected"), CASES, ids=lambda x: repr(x)[:40])
+def test_a_condition_speaks_when_it_should(condition, observations, expected):
+    assert stops(condition, observations) == expected
 
 
 def test_every_rule_is_in_the_table_and_has_a_case():
     factories = {n: f for n, f in vars(stopping).items() if hasattr(f, "recipe")}
-    assert factories == RULES
-    assert {node.recipe.name for rule, *_ in CASES for node in rule.walk()} == set(RULES)
+    assert factories == CONDITIONS
+    assert {node.recipe.name for condition, *_ in CASES for node in condition.walk()} == set(CONDITIONS)
 
 
 def test_rules_print_as_their_calls_and_a_new_number_is_no_new_program():
     text = "any_of(patience(5, min_delta=0.001), budget(seconds=60))"
-    assert repr(parse(text, RULES)) == text
-    program = jax.jit(lambda rule, seen: rule.update(rule.init(), seen)[1])
+    assert repr(parse(text, CONDITIONS)) == text
+    program = jax.jit(lambda condition, seen: condition.update(condition.init(), seen)[1])
     for patient in (3, 4):
         program(any_of(patience(patient)).settle(), observe(1))
     assert program._cache_size() == 1
 
 
 def test_vmapped_rules_stop_each_on_its_own():
-    rules = jax.tree.map(lambda *x: jnp.stack(x), *(target(v).settle() for v in (0.1, 0.9)))
-    codes = jax.vmap(lambda rule: rule.update(rule.init(), observe(0.5))[1])(rules)
+    conditions = jax.tree.map(lambda *x: jnp.stack(x), *(target(v).settle() for v in (0.1, 0.9)))
+    codes = jax.vmap(lambda condition: condition.update(condition.init(), observe(0.5))[1])(conditions)
     np.testing.assert_array_equal(codes, [Stop.RUNNING, Stop.TARGET])
 
 

@@ -7,7 +7,7 @@ stacked optimizer is a sweep; `grad` with respect to one is a hypergradient; pri
 and comparing are those of the call.
 
 Four kinds of node are here, each made by the decorator of its name: `Optimizer` (init, update), `Schedule`
-(step -> value), `Rule` (init, update) and `Model` (init, apply); `register` and `decorator` make more (initializers are
+(step -> value), `Condition` (init, update) and `Model` (init, apply); `register` and `decorator` make more (initializers are
 one). The decorated function is the *body*: it receives
 the arguments and returns plain functions, and it runs again whenever the node is used, so it must be cheap.
 """
@@ -425,8 +425,8 @@ class Schedule(Node):
         return self.build()(step)
 
 
-class Rule(Node):
-    """A stopping rule: `init() -> state`, `update(state, observation) -> (state, stop)`; see `gdjax.stopping`."""
+class Condition(Node):
+    """A stopping condition: `init() -> state`, `update(state, observation) -> (state, stop)`; see `gdjax.stopping`."""
 
     def init(self) -> Any:
         return self.build()[0]()
@@ -462,7 +462,7 @@ def register(kind: type[Node]) -> None:
     jax.tree_util.register_pytree_with_keys(kind, flatten_with_keys, unflatten, flatten)
 
 
-for _kind in (Optimizer, Schedule, Rule, Model):
+for _kind in (Optimizer, Schedule, Condition, Model):
     register(_kind)
 
 
@@ -542,7 +542,7 @@ def decorator(kind: type[N], doc: str):
 
 optimizer = decorator(Optimizer, "A factory of optimizers from a body that returns (init, update).")
 schedule = decorator(Schedule, "A factory of schedules from a body that returns a function of the step.")
-rule = decorator(Rule, "A factory of stopping rules from a body that returns (init, update).")
+condition = decorator(Condition, "A factory of stopping conditions from a body that returns (init, update).")
 model = decorator(Model, "A factory of models from a body that returns (init, apply).")
 
 

@@ -13,7 +13,7 @@ import jax.flatten_util
 import numpy as np
 import tyro
 
-from gdjax.calls.node import Optimizer, Rule
+from gdjax.calls.node import Condition, Optimizer
 from gdjax.calls.spec import parse
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.specs import catalogue_at
@@ -21,7 +21,7 @@ from gdjax.cli.target import Target, bounds_of, read_target, steepest_curvature
 from gdjax.plots import animate, descent, landscape, save
 from gdjax.search import METHODS, search
 from gdjax.solve._minimize import Minimum, Point, minimize, observation, remark
-from gdjax.stopping import RULES, any_of
+from gdjax.stopping import CONDITIONS, any_of
 from gdjax.types import Stop
 
 BY_SLOPE = ("sgd", "momentum", "noisy_sgd", "optimistic_gradient_descent", "asgd", "schedule_free_sgd")
@@ -48,8 +48,8 @@ class Minimize:
     start: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
     """The coordinates, "16.5", "-1.2 1" or "x=-1.2 y=1"; a problem has its own."""
     stop: str | None = None
-    """A rule such as "gradient_norm(0.0001)" or "target(0.01)"; gradient_norm(1e-05) if not given. A search, which asks for
-    no gradient, leaves out what it cannot know."""
+    """A condition such as "gradient_norm(0.0001)" or "target(0.01)"; gradient_norm(1e-05) if not given. A search, which asks
+    for no gradient, leaves out what it cannot know."""
     max_steps: int = 10_000
     """Longest run of each."""
     trace: bool = False
@@ -70,7 +70,7 @@ class Minimize:
             target = read_target(self.problem, self.start[0] if self.start else ())
             self._check_pictures(target)
             methods = self._methods(target)
-            stop = None if self.stop is None else _read_rule(self.stop)
+            stop = None if self.stop is None else _read_condition(self.stop)
             runs, refused = {}, {}
             for name, method in methods.items():
                 try:
@@ -116,7 +116,7 @@ class Minimize:
         names = [_whole(method, text) for method, text in zip(methods, self.optimizer or ("lbfgs",), strict=True)]
         return dict(zip(names, methods, strict=True))
 
-    def _run(self, target: Target, method: Any, stop: Rule | None) -> tuple[Minimum, float]:
+    def _run(self, target: Target, method: Any, stop: Condition | None) -> tuple[Minimum, float]:
         """The result, and the seconds of each step once compiled."""
         problem = target.problem
         options: dict[str, Any] = {"stop": stop, "max_steps": self.max_steps, "args": problem.args}
@@ -154,25 +154,25 @@ class Minimize:
             print(f"\n{animate(problem, bounds, paths, self.animate, problem.name, **options)}")
 
 
-def _read_rule(text: str) -> Rule:
-    rule = parse(text, RULES)
-    if not isinstance(rule, Rule):
-        raise UserError(f"--stop must be a call of one of {', '.join(RULES)}, got {text!r}")
-    return rule
+def _read_condition(text: str) -> Condition:
+    condition = parse(text, CONDITIONS)
+    if not isinstance(condition, Condition):
+        raise UserError(f"--stop must be a call of one of {', '.join(CONDITIONS)}, got {text!r}")
+    return condition
 
 
-def _without_gradient(rule: Rule) -> Rule | None:
-    """The rule, or those of its parts, that a search can answer; None where there are none."""
-    if rule.recipe.name == any_of.__name__:
-        parts = [part for part in map(_without_gradient, rule.arguments["rules"]) if part is not None]
+def _without_gradient(condition: Condition) -> Condition | None:
+    """The condition, or those of its parts, that a search can answer; None where there are none."""
+    if condition.recipe.name == any_of.__name__:
+        parts = [part for part in map(_without_gradient, condition.arguments["conditions"]) if part is not None]
         return any_of(*parts) if parts else None
     number = jax.numpy.zeros(())
     seen = observation(Point(number.astype(int), number, number, number), number)._replace(grad_norm=None)
     try:
-        jax.eval_shape(lambda: rule.update(rule.init(), seen))
+        jax.eval_shape(lambda: condition.update(condition.init(), seen))
     except ValueError:
         return None
-    return rule
+    return condition
 
 
 def _whole(method: Any, text: str) -> str:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from gdjax import metrics, stopping
 from gdjax.backprop import Flow, Watch, watch
-from gdjax.calls.node import Model, Optimizer, Rule
+from gdjax.calls.node import Condition, Model, Optimizer
 from gdjax.cli.options import DEFAULT_EPOCHS, DEFAULT_LOSSES, DEFAULT_OPTIMIZER, Options
 from gdjax.cli.specs import OptimizerRequest
 from gdjax.data import Dataset, Scaling, fit_scaling, load, split, standardize
@@ -67,7 +67,7 @@ class Job:
     loss_fn: PerExample
     evaluate: Evaluate
     optimizer: Optimizer
-    rule: Rule
+    stop: Condition
     batch_size: int
     metric: str
     watch: Watch | None = None
@@ -113,7 +113,7 @@ def plan(options: Options, parts: Parts) -> Job:
         loss_fn=loss_fn,
         evaluate=evaluate,
         optimizer=optimizer,
-        rule=stopping.patience(options.patience, options.min_delta),
+        stop=stopping.patience(options.patience, options.min_delta),
         batch_size=batch_size,
         metric=metric,
         watch=watch_of(options, model, loss_fn, parts, batch_size) if options.flow else None,

@@ -49,7 +49,7 @@ def write(
             "model": repr(job.model),
             "loss": job.loss_name,
             "optimizer": repr(job.optimizer),
-            "rule": repr(job.rule),
+            "stop": repr(job.stop),
             "batch_size": job.batch_size,
             "seed": options.seed,
             "dtype": options.dtype,

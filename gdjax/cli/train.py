@@ -68,7 +68,7 @@ def execute(options: Options, job: Job, parts: Parts) -> Result:
             job.optimizer,
             parts.train,
             parts.validation,
-            rule=job.rule,
+            stop=job.stop,
             every=options.every,
             batch_size=job.batch_size,
             evaluate=job.evaluate,
@@ -81,7 +81,7 @@ def execute(options: Options, job: Job, parts: Parts) -> Result:
 
 
 def evaluations(options: Options, batch_size: int, rows: int) -> int:
-    """How many a run has that no rule ends."""
+    """How many a run has that nothing stops."""
     per_epoch = -(-rows // batch_size)
     steps = options.steps or math.ceil((options.epochs or DEFAULT_EPOCHS) * per_epoch)
     return -(-steps // (options.every or per_epoch))

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import stopping, tree
-from gdjax.calls.node import Node, Rule, decorator, register
+from gdjax.calls.node import Condition, Node, decorator, register
 from gdjax.data import as_arrays
 from gdjax.programs import bind, compiled
 from gdjax.projections import as_set
@@ -60,7 +60,7 @@ def search(
     params: Params,
     how: Method,
     *,
-    stop: Rule | None = None,
+    stop: Condition | None = None,
     max_steps: int = 10_000,
     onto: Any = None,
     record: int | bool | None = None,
@@ -73,8 +73,8 @@ def search(
         f: (params, *args) -> (), real. It is evaluated at all candidates of a step at once (a vmap).
         params: the start, any pytree of real floating arrays.
         how: a method of `gdjax.search`, e.g. fixed_step(0.01).
-        stop: a rule of `gdjax.stopping`, which reads the value where the method stands; None leaves the end to the method
-            (CONVERGED where it knows one) and to max_steps.
+        stop: a condition of `gdjax.stopping`, which reads the value where the method stands; None leaves the end to the
+            method (CONVERGED where it knows one) and to max_steps.
         max_steps: rounds of ask and tell; BUDGET after so many.
         onto: a set of `gdjax.projections` into which every point is moved before f is evaluated there.
         record, args: as for `minimize`.
@@ -95,13 +95,13 @@ def search(
     capacity = checked_record("search", record, max_steps)
     args = as_arrays("search", tuple(args))
     onto = None if onto is None else as_set(onto).settle(on_host=True)
-    rule = (stop or stopping.never()).settle(on_host=True)
+    condition = (stop or stopping.never()).settle(on_host=True)
     searcher = Searcher(f, capacity, record is True)
     run = compiled(Packed(searcher))
-    if is_traced((params, how, rule, max_steps, onto, args, key)) or run.captures_tracers:
+    if is_traced((params, how, condition, max_steps, onto, args, key)) or run.captures_tracers:
         f, args = with_captured(f, params, args)
         run = dataclasses.replace(searcher, f=f)
-    found = run(params, how.settle(on_host=True), rule, max_steps, onto, args, key)
+    found = run(params, how.settle(on_host=True), condition, max_steps, onto, args, key)
     return on_host("search", found, capacity, onto, f, args)
 
 
@@ -109,7 +109,7 @@ class Quest(NamedTuple):
     """What the loop carries."""
 
     state: Any  # of the method
-    rule_state: Any
+    condition_state: Any
     steps: jax.Array
     before: Params  # where the method stood a step ago
     stop: jax.Array
@@ -124,11 +124,13 @@ class Searcher:
     capacity: int | None
     roomy: bool  # the rows are enough for every step
 
-    def __call__(self, params, how, rule, max_steps, onto, args, key) -> Minimum:
-        return implicitly("search", self._run, Equations(self.f))((params, how, rule, max_steps, key), (onto, args))
+    def __call__(self, params, how, condition, max_steps, onto, args, key) -> Minimum:
+        return implicitly("search", self._run, Equations(self.f))(
+            (params, how, condition, max_steps, key), (onto, args)
+        )
 
     def _run(self, start: Any, given: Any) -> tuple[Minimum, None]:
-        (params, how, rule, max_steps, key), (onto, args) = start, given
+        (params, how, condition, max_steps, key), (onto, args) = start, given
         params = moved_onto("search", onto, params)
         dtype, zero, inner = value_dtype(params), jnp.zeros((), jnp.int32), scalar("search", self.f, args)
 
@@ -141,9 +143,9 @@ class Searcher:
         state = how.build()[0](params, value, jax.random.fold_in(key, 0), values)
         trace = None if self.capacity is None else start_trace(_point(zero, state), self.capacity, self.roomy)
         stop = jnp.where(jnp.isfinite(value), Stop.RUNNING, Stop.NON_FINITE).astype(jnp.int32)
-        first = Quest(state, rule.init(), zero, params, stop, trace)
-        turn = functools.partial(self._turn, values, how, rule, max_steps, key)
-        first = self._judged(first, rule, max_steps)
+        first = Quest(state, condition.init(), zero, params, stop, trace)
+        turn = functools.partial(self._turn, values, how, condition, max_steps, key)
+        first = self._judged(first, condition, max_steps)
         end = self._looped(turn, first)
         path, last = None if end.trace is None else end.trace.rows, _point(end.steps, end.state)
         start_value = Start(value, jnp.full_like(value, jnp.nan))
@@ -161,7 +163,7 @@ class Searcher:
 
         return jax.lax.while_loop(going, stretch, first)
 
-    def _turn(self, values: Values, how, rule, max_steps, key, last: Quest) -> Quest:
+    def _turn(self, values: Values, how, condition, max_steps, key, last: Quest) -> Quest:
         """Ask, evaluate, tell, judge."""
         _, ask, tell = how.build()
         candidates, state = ask(last.state, jax.random.fold_in(key, last.steps + 1), values)
@@ -169,22 +171,22 @@ class Searcher:
         moved = _distance(state.params, last.state.params) > 0
         ended = jnp.asarray(state.done).astype(jnp.int32) != Stop.RUNNING
         steps = last.steps + (moved | ~ended)  # a round that finds no better neighbour is the end, and no step
-        return self._judged(last._replace(state=state, before=last.state.params, steps=steps), rule, max_steps)
+        return self._judged(last._replace(state=state, before=last.state.params, steps=steps), condition, max_steps)
 
-    def _judged(self, now: Quest, rule: Rule, max_steps: Any) -> Quest:
+    def _judged(self, now: Quest, condition: Condition, max_steps: Any) -> Quest:
         here, step = _point(now.steps, now.state), _distance(now.state.params, now.before)
         seen = observation(here, jnp.where(now.steps > 0, step, jnp.inf))._replace(grad_norm=None)
-        rule_state, stop = rule.update(now.rule_state, seen)
+        condition_state, stop = condition.update(now.condition_state, seen)
         done = jnp.asarray(now.state.done).astype(jnp.int32)
-        for reason, condition in (
+        for reason, holds in (
             (Stop.DIVERGED, here.value == -jnp.inf),
             (done, done != Stop.RUNNING),
             (Stop.BUDGET, now.steps >= max_steps),
         ):
-            stop = jnp.where((stop == Stop.RUNNING) & condition, reason, stop)
+            stop = jnp.where((stop == Stop.RUNNING) & holds, reason, stop)
         stop = jnp.where(now.stop == Stop.RUNNING, stop, now.stop).astype(jnp.int32)
         trace = None if now.trace is None else placed(now.trace, here)
-        return now._replace(rule_state=rule_state, stop=stop, trace=trace)
+        return now._replace(condition_state=condition_state, stop=stop, trace=trace)
 
 
 @dataclasses.dataclass(frozen=True)

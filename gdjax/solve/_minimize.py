@@ -2,9 +2,9 @@
 
     minimize(f, params, optimizer)      f(params) -> (), a real number; params any pytree
 
-Each turn of the loop evaluates value and gradient, asks the stopping rule, and takes a step. What a run is at each moment
-is a `Descent`; what it hands back is a `Minimum`. An optimizer that searches along its step (L-BFGS, say) has found value
-and gradient where it ended; the loop then takes them from its state and holds no evaluation of its own.
+Each turn of the loop evaluates value and gradient, asks the stopping condition, and takes a step. What a run is at each
+moment is a `Descent`; what it hands back is a `Minimum`. An optimizer that searches along its step (L-BFGS, say) has found
+value and gradient where it ended; the loop then takes them from its state and holds no evaluation of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import optax
 from jax.core import Tracer
 
 from gdjax import stopping, tree
-from gdjax.calls.node import Optimizer, Rule, as_optimizer
+from gdjax.calls.node import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
 from gdjax.losses.domain import overhear
 from gdjax.optimizers.linesearch.line_search import value_and_grad_after
@@ -169,22 +169,22 @@ def minimize(
     params: Params,
     optimizer: Any,
     *,
-    stop: Rule | None = None,
+    stop: Condition | None = None,
     max_steps: int = 10_000,
     onto: Any = None,
     record: int | bool | None = None,
     args: tuple = (),
     derivative: str = "implicit",
 ) -> Minimum:
-    """Descend on f from params until a rule stops it.
+    """Descend on f from params until a condition stops it.
 
     Args:
         f: (params, *args) -> (), real.
         params: the start, any pytree of real or complex floating arrays.
         optimizer: ours or Optax's.
-        stop: a rule of `gdjax.stopping`, asked at every step, the start included; None is converged(1e-5): the
+        stop: a condition of `gdjax.stopping`, asked at every step, the start included; None is converged(1e-5): the
             gradient norm, but for least squares. A value above a thousand times the first (or 1000) is DIVERGED unless the
-            rule holds a `divergence` of its own; so is one of minus infinity, or below -1e15 times the first (or -1e15)
+            condition holds a `divergence` of its own; so is one of minus infinity, or below -1e15 times the first (or -1e15)
             where it is no less steep than at the start. One that is not a number is NON_FINITE; a search that twice in a
             row finds no better point is PATIENCE; a run that stands after a hundred steps where it stood before is STALLED.
         max_steps: BUDGET after so many, at least 0.
@@ -216,23 +216,23 @@ def minimize(
     capacity = checked_record("minimize", record, max_steps)
     args = as_arrays("minimize", tuple(args))
     onto = None if onto is None else as_set(onto).settle(on_host=True)
-    rule = _guarded(stop or GENTLE).settle(on_host=True)
+    condition = _guarded(stop or GENTLE).settle(on_host=True)
     minimizer = Minimizer(f, capacity, record is True, max_steps if derivative == "unrolled" else None)
     given, call = args, compiled(Packed(minimizer))
     if is_traced((params, optimizer, stop, max_steps, onto, args)) or call.captures_tracers:
         f, args = with_captured(f, params, args)
         call = dataclasses.replace(minimizer, f=f)
-    found = call(params, optimizer.settle(on_host=True), rule, max_steps, onto, args)
+    found = call(params, optimizer.settle(on_host=True), condition, max_steps, onto, args)
     found = on_host("minimize", found, capacity, onto, f, args)
     if isinstance(found, Found) and onto is None:
         found.look = functools.partial(kind_of_point, f, given)
     return found
 
 
-def _guarded(rule: Rule) -> Rule:
-    """The rule, on the watch for divergence if it is not already."""
-    watches = any(each.recipe.name == "divergence" for each in rule.walk())
-    return rule if watches else stopping.any_of(WATCH, rule)
+def _guarded(condition: Condition) -> Condition:
+    """The condition, on the watch for divergence if it is not already."""
+    watches = any(each.recipe.name == "divergence" for each in condition.walk())
+    return condition if watches else stopping.any_of(WATCH, condition)
 
 
 class Descent(NamedTuple):
@@ -240,7 +240,7 @@ class Descent(NamedTuple):
 
     params: Params  # where to evaluate next
     opt_state: Any
-    rule_state: Any
+    condition_state: Any
     seen: Point  # where it was evaluated last
     moved: jax.Array | None  # length of the last step, infinite before the first; None where nothing asks for it
     best: Point  # the finite one of the lowest value
@@ -254,26 +254,26 @@ class Descent(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Minimizer:
-    """The loop, equal by value: (params, optimizer, rule, max_steps, onto, args) -> Minimum."""
+    """The loop, equal by value: (params, optimizer, condition, max_steps, onto, args) -> Minimum."""
 
     f: Callable
     capacity: int | None  # rows of the path
     roomy: bool  # the rows are enough for every step
     unrolled: int | None  # the steps of a loop that reverse mode can differentiate
 
-    def __call__(self, params, optimizer, rule, max_steps, onto, args) -> Minimum:
+    def __call__(self, params, optimizer, condition, max_steps, onto, args) -> Minimum:
         if self.unrolled is None:
             return implicitly("minimize", self._run, Equations(self.f))(
-                (params, optimizer, rule, max_steps), (onto, args)
+                (params, optimizer, condition, max_steps), (onto, args)
             )
-        return self._run((params, optimizer, rule, max_steps), (onto, args))[0]
+        return self._run((params, optimizer, condition, max_steps), (onto, args))[0]
 
     def _run(self, start: Any, given: Any) -> tuple[Minimum, Any]:
         """The answer, and (params, state of the optimizer) after the last step."""
-        (params, optimizer, rule, max_steps), (onto, args) = start, given
+        (params, optimizer, condition, max_steps), (onto, args) = start, given
         params = moved_onto("minimize", onto, params)
-        body = functools.partial(self._turn, optimizer, rule, max_steps, onto, args)
-        first = self._start(params, optimizer, rule, onto)
+        body = functools.partial(self._turn, optimizer, condition, max_steps, onto, args)
+        first = self._start(params, optimizer, condition, onto)
         if self.unrolled is None:
             end = looped(body, first)
         else:
@@ -282,7 +282,7 @@ class Minimizer:
             end, _ = jax.lax.scan(each, first, length=self.unrolled + 2)
         return answer(end), (end.params, end.opt_state)
 
-    def _start(self, params: Params, optimizer: Optimizer, rule: Rule, onto: Any) -> Descent:
+    def _start(self, params: Params, optimizer: Optimizer, condition: Condition, onto: Any) -> Descent:
         zero, dtype = jnp.zeros((), jnp.int32), value_dtype(params)
         opt_state = optimizer.init(params)
         searches = onto is None and value_and_grad_after(opt_state) is not None  # its first update only looks around
@@ -291,19 +291,30 @@ class Minimizer:
         nowhere = Point(zero, params, *seen)
         trace = None if self.capacity is None else start_trace(nowhere, self.capacity, self.roomy)
         running = jnp.full((), Stop.RUNNING, jnp.int32)
-        moved = far if searches or asks_for_moves(rule, nowhere) else None
+        moved = far if searches or asks_for_moves(condition, nowhere) else None
         idle, best = zero if searches else None, nowhere
         return Descent(
-            params, opt_state, rule.init(), nowhere, moved, best, seen, running, zero - searches, idle, running, trace
+            params,
+            opt_state,
+            condition.init(),
+            nowhere,
+            moved,
+            best,
+            seen,
+            running,
+            zero - searches,
+            idle,
+            running,
+            trace,
         )
 
-    def _turn(self, optimizer, rule, max_steps, onto, args, last: Descent) -> Descent:
+    def _turn(self, optimizer, condition, max_steps, onto, args, last: Descent) -> Descent:
         """Evaluate, judge, step."""
         f = scalar("minimize", self.f, args)
         known = value_and_grad_after(last.opt_state) if onto is None else None
         value, grad = jax.value_and_grad(f)(last.params) if known is None else known
         here = self._look(last, value, grad, onto)
-        judged = self._judge(rule, max_steps, last, here, known is not None)
+        judged = self._judge(condition, max_steps, last, here, known is not None)
         judged = judged if known is None else _unless(last.steps < 0, last, judged)
         updates, opt_state = optimizer.update(
             tree.ascent(grad), last.opt_state, last.params, value=value, grad=grad, value_fn=f
@@ -324,25 +335,25 @@ class Minimizer:
         dtype = last.best.value.dtype
         return Point(last.steps, last.params, value.astype(dtype), norm.astype(dtype))
 
-    def _judge(self, rule, max_steps, last: Descent, here: Point, searches: bool) -> Descent:
-        """The rule's verdict on the point, and what is kept of it."""
-        rule_state, stop = rule.update(last.rule_state, observation(here, last.moved, last.opt_state))
+    def _judge(self, condition, max_steps, last: Descent, here: Point, searches: bool) -> Descent:
+        """The condition's verdict on the point, and what is kept of it."""
+        condition_state, stop = condition.update(last.condition_state, observation(here, last.moved, last.opt_state))
         finite = jnp.isfinite(here.value) & jnp.isfinite(here.grad_norm)
         idle = None if last.idle is None else jnp.where(last.moved == 0, last.idle + 1, 0)
         gone = jnp.where(_deep(here.value, last.first.value), Stop.DIVERGED, Stop.NON_FINITE)
         stop = jnp.where(jnp.isfinite(here.value) | (stop == Stop.DIVERGED), stop, gone)  # whatever its slope
-        for reason, condition in (
+        for reason, holds in (
             (gone, ~finite),
             (Stop.PATIENCE, idle is not None and idle >= 2),
             (last.verdict, last.verdict != Stop.RUNNING),
             (Stop.BUDGET, last.steps >= max_steps),
         ):
-            stop = jnp.where((stop == Stop.RUNNING) & condition, reason, stop)
+            stop = jnp.where((stop == Stop.RUNNING) & holds, reason, stop)
         better = finite & ~(here.value >= last.best.value)
         best = tree.select(better, here, last.best)
         trace = None if last.trace is None else placed(last.trace, here)
         stop = stop.astype(jnp.int32)
-        return last._replace(rule_state=rule_state, seen=here, best=best, idle=idle, stop=stop, trace=trace)
+        return last._replace(condition_state=condition_state, seen=here, best=best, idle=idle, stop=stop, trace=trace)
 
 
 def looped(body: Callable[[Descent], Descent], start: Descent) -> Descent:
@@ -392,15 +403,15 @@ def _deep(value: jax.Array, first: jax.Array) -> jax.Array:
     return (value == -jnp.inf) | (value < -DEEP * jnp.maximum(jnp.abs(first), 1))
 
 
-def asks_for_moves(rule: Rule, row: Point) -> bool:
-    """Whether the rule reads how far the last step went, which costs a pass over the parameters."""
-    judge = jax.make_jaxpr(lambda moved: rule.update(rule.init(), observation(row, moved)))(row.value).jaxpr
+def asks_for_moves(condition: Condition, row: Point) -> bool:
+    """Whether the condition reads how far the last step went, which costs a pass over the parameters."""
+    judge = jax.make_jaxpr(lambda moved: condition.update(condition.init(), observation(row, moved)))(row.value).jaxpr
     read = [*judge.outvars, *(x for equation in judge.eqns for x in equation.invars)]
     return any(x is judge.invars[0] for x in read)
 
 
 def observation(here: Point, moved: jax.Array | None, opt_state: Any = ()) -> Observation:
-    """What a rule sees of a run on a function: an evaluation and an epoch are a step."""
+    """What a condition sees of a run on a function: an evaluation and an epoch are a step."""
     epoch, unknown = here.step.astype(here.value.dtype), jnp.full_like(here.value, jnp.nan)
     zero, converged = jnp.zeros_like(here.value), getattr(opt_state, "converged", None)
     seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, moved)

@@ -79,8 +79,8 @@ def implicitly(who: str, run: Callable, equations: Equations) -> Callable[[Any, 
         start, given = primals
         if not all(isinstance(x, SymbolicZero) for x in jax.tree.leaves(tangents[0])):
             raise ValueError(
-                f"{who}: the solution does not depend on where the run started, its optimizer or its rule; to differentiate "
-                "the way there by these, take minimize(..., derivative='unrolled')"
+                f"{who}: the solution does not depend on where the run started, its optimizer or its stopping "
+                "condition; to differentiate the way there by these, take minimize(..., derivative='unrolled')"
             )
         given_dot = jax.tree.map(_instantiated, tangents[1])
         found, end = solved(start, given)

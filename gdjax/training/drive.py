@@ -63,7 +63,7 @@ class Driver:
     interrupted: bool = False
 
     def drive(self, run: Run, run_state: RunState, until: int, steps: int) -> RunState:
-        """run_state after `until` evaluations `steps` apart, or where its rule stopped it, with the whole history as NumPy.
+        """run_state after `until` evaluations `steps` apart, or where it stopped, with the whole history as NumPy.
 
         A number of evaluations is no shape: the device has a ring of `RING` rows, which a segment does not outrun.
         """

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from gdjax import stopping, tree
-from gdjax.calls.node import Rule
+from gdjax.calls.node import Condition
 from gdjax.data import as_arrays, num_rows
 from gdjax.training.drive import Driver
 from gdjax.training.epoch import make_epoch
@@ -84,7 +84,7 @@ def fit(
     data: Any,
     validation: Any = None,
     *,
-    rule: Rule | None = None,
+    stop: Condition | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     every: int | None = None,
@@ -107,9 +107,9 @@ def fit(
         data: a pytree of arrays that share their leading axis.
         validation: the same, to evaluate on (the training data again, if the best on those is wanted); None monitors the
             training loss, the mean over the steps since the last evaluation, and keeps the last parameters.
-        rule: of `gdjax.stopping`; a run that is not finite, or comes to a thousand times the loss of its first batch (or
-            1000), stops whatever the rule.
-        epochs, steps: at most one; the length of the run if the rule does not end it, 100 epochs if neither is given. A step
+        stop: a condition of `gdjax.stopping`; a run that is not finite, or comes to a thousand times the loss of its first
+            batch (or 1000), stops whatever the condition.
+        epochs, steps: at most one; the length of the run if nothing ends it before, 100 epochs if neither is given. A step
             is a batch, though an optimizer may `accumulate` several for an update.
         every: batches between evaluations; None is one epoch.
         batch_size, order: as for `make_epoch`; None is 64, or all rows where there are fewer.
@@ -136,8 +136,8 @@ def fit(
     began = time.perf_counter()
     remarks = _scales_apart(data)
     data, validation = as_arrays("fit", data), as_arrays("fit", validation)
-    needs_change = rule is not None and any(
-        each.recipe.name == "change" and each.arguments["over"] == "batch" for each in rule.walk()
+    needs_change = stop is not None and any(
+        each.recipe.name == "change" and each.arguments["over"] == "batch" for each in stop.walk()
     )
     step = make_step(loss_fn, batch_change=needs_change, watch=watch)
     size = min(64, num_rows(data)) if batch_size is None else batch_size
@@ -148,7 +148,7 @@ def fit(
     period = every or per_epoch
     run = make_run(dataclasses.replace(epoch, steps=None), evaluate, monitor, mode)  # the period is a number: no shape
     total = steps if steps is not None else math.ceil((100 if epochs is None else epochs) * per_epoch)
-    guarded = stopping.any_of(stopping.non_finite(), stopping.divergence(), rule or stopping.never())
+    guarded = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
 
     def start() -> RunState:
         state = make_state(params, optimizer, key, model_state)

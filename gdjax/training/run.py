@@ -1,4 +1,4 @@
-"""A run: periods of training and evaluation under a stopping rule, as one compiled while-loop."""
+"""A run: periods of training and evaluation under a stopping condition, as one compiled while-loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls.node import Rule
+from gdjax.calls.node import Condition
 from gdjax.data import as_arrays
 from gdjax.losses import better_directions
 from gdjax.meshes import on_automatic_axes
@@ -34,13 +34,13 @@ def make_run(
     Args:
         epoch: what `make_epoch` returns: the period between two evaluations.
         evaluate: what `make_evaluate` returns; None monitors the training metrics.
-        monitor: the metric that decides which parameters are best, and that rules watch; on validation data if there are
-            any. Where its better direction is not known (`loss` and the metrics of `gdjax.metrics` know theirs; a number
+        monitor: the metric that decides which parameters are best, and that conditions watch; on validation data if there
+            are any. Where its better direction is not known (`loss` and the metrics of `gdjax.metrics` know theirs; a number
             that a loss reports beside its value does not), (name, "max") or (name, "min").
         mode: "min" or "max", the better direction, as the second of the pair.
 
     Returns: run(run_state, data, validation, until, seconds=0., steps=None) -> run_state, equal by value, which trains until
-        the rule in run_state stops it or `until` evaluations are done (a traced int32: segments of any length are one
+        the condition in run_state stops it or `until` evaluations are done (a traced int32: segments of any length are one
         program and give the same bits). `steps`, () int32, is the length of a period in place of the epoch's own; traced
         too. `start_run` makes the first run_state. Jit it, vmap it, or let `fit` drive it.
     """
@@ -134,7 +134,7 @@ class Run:
         return 1.0 if self.monitored(row)[1] == "min" else -1.0
 
     def _judge(self, last: RunState, state: TrainState, row: Metrics, first_loss: Any, seconds: Any) -> RunState:
-        """Take in one period: history, what is kept, the rule's verdict."""
+        """Take in one period: history, what is kept, the condition's verdict."""
         (name, _), sign = self.monitored(row), self.sign(row)
         value = (sign * row[name]).astype(last.best_value.dtype)
         state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
@@ -150,7 +150,7 @@ class Run:
             seconds=jnp.asarray(seconds),
             first_loss=first_loss,
         )
-        rule_state, stop = last.rule.update(last.rule_state, seen)
+        condition_state, stop = last.condition.update(last.condition_state, seen)
         current = evaluation_params(state), state.model_state
         keep = value < last.best_value if name.startswith("validation_") else _is_sound(stop, current)
         place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]
@@ -159,7 +159,7 @@ class Run:
             best=jax.lax.cond(keep, lambda: current, lambda: last.best),  # one copy, where `where` makes two
             best_value=jnp.where(keep, value, last.best_value),
             best_evaluation=jnp.where(keep, last.evaluations, last.best_evaluation),
-            rule_state=rule_state,
+            condition_state=condition_state,
             evaluations=last.evaluations + 1,
             history={name: last.history[name].at[place].set(row[name]) for name in row},
             first_loss=first_loss,
@@ -182,7 +182,7 @@ def _is_sound(stop: jax.Array, current: Any) -> jax.Array:
 def start_run(
     run: Run,
     state: TrainState,
-    rule: Rule,
+    condition: Condition,
     data: Any,
     validation: Any,
     capacity: int = RING,
@@ -191,14 +191,15 @@ def start_run(
     """The RunState before the first period, every leaf in a buffer of its own.
 
     Args:
-        rule: a stopping rule of `gdjax.stopping`; its numbers become arrays, so that another patience compiles nothing.
+        condition: a stopping condition of `gdjax.stopping`; its numbers become arrays, so that another patience
+            compiles nothing.
         capacity: evaluations that the history has room for, at least 1; of more the last are kept, evaluation i in row
             i % capacity. It is a shape, so another one compiles; `fit` takes the rows to the host in time.
         steps: what `run` will be called with.
     """
     if capacity < 1:
         raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
-    rule = rule.settle()
+    condition = condition.settle()
     data, validation = as_arrays("start_run", data), as_arrays("start_run", validation)
     _, row, _ = compiled(run.period).eval_shape(state, data, validation, steps)
     run.monitored(row)  # an unknown monitor speaks now
@@ -208,8 +209,8 @@ def start_run(
         best=tree.distinct_copy((evaluation_params(state), state.model_state)),
         best_value=jnp.array(np.inf, dtype=float),
         best_evaluation=jnp.array(none_yet - 1),
-        rule=rule,
-        rule_state=tree.distinct_copy(rule.init()),
+        condition=condition,
+        condition_state=tree.distinct_copy(condition.init()),
         evaluations=jnp.array(none_yet),
         history={name: jnp.zeros((capacity, *x.shape), x.dtype) for name, x in row.items()},
         first_loss=jnp.array(np.nan, dtype=float),

@@ -229,7 +229,7 @@ def test_how_steep_or_high_a_function_is_does_not_hide_the_kind_of_point(f, poin
 
 
 def test_rules_compose():
-    run = lambda rule, **options: gd.minimize(parabola, 16.5, gd.sgd(0.01), stop=rule, **options)  # noqa: E731
+    run = lambda stop, **options: gd.minimize(parabola, 16.5, gd.sgd(0.01), stop=stop, **options)  # noqa: E731
     assert run(stopping.target(1.0)).value <= 1.0 < run(stopping.target(1.0), record=True).path.value[-2]
     assert run(stopping.parameter_change(1e-3)).stop is Stop.CONVERGED
     path = run(stopping.parameter_change(1e-3), record=True).path.params
@@ -242,7 +242,7 @@ def test_rules_compose():
 
 
 def test_divergence_is_a_rule_that_can_be_set():
-    run = lambda *rules: gd.minimize(parabola, 16.5, gd.sgd(1.1), stop=stopping.any_of(*rules))  # noqa: E731
+    run = lambda *conditions: gd.minimize(parabola, 16.5, gd.sgd(1.1), stop=stopping.any_of(*conditions))  # noqa: E731
     assert run(stopping.target(0.0)).steps == 19
     assert run(stopping.divergence(10.0)).steps == 7
     assert run(stopping.divergence(jnp.inf), stopping.budget(steps=100)).stop is Stop.BUDGET
@@ -258,7 +258,7 @@ def test_rules_that_training_cannot_answer_say_so():
     data = jnp.ones((4, 1))
     loss = lambda params, batch, key: (jnp.mean((batch @ params) ** 2), {})  # noqa: E731
     with pytest.raises(ValueError, match="gradient_norm: this run does not measure"):
-        gd.fit(loss, jnp.ones(1), gd.sgd(0.1), data, rule=gradient_norm(1e-3), epochs=1)
+        gd.fit(loss, jnp.ones(1), gd.sgd(0.1), data, stop=gradient_norm(1e-3), epochs=1)
 
 
 def test_any_tree_in_its_own_dtypes():

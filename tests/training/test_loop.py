@@ -241,7 +241,7 @@ def test_a_second_fit_compiles_nothing():
         lambda v: {"optimizer": gd.adam(0.01 * v)},
         lambda v: {"optimizer": gd.adamw(0.01, weight_decay=0.1 * v)},
         lambda v: {"optimizer": gd.adam(schedule(0.01 * v))},
-        lambda v: {"rule": stopping.patience(5 * v), "key": v},
+        lambda v: {"stop": stopping.patience(5 * v), "key": v},
     ):
         fit_line(epochs=12, **make(1))
         with Compilations() as seen:
@@ -269,13 +269,13 @@ def test_the_same_seed_gives_the_same_result_however_the_host_cuts_it(monkeypatc
         ({"epochs": 2.5}, "BUDGET", 13),
         ({"epochs": None, "steps": 7}, "BUDGET", 7),
         ({"epochs": None, "steps": 7, "every": 2}, "BUDGET", 7),
-        ({"rule": stopping.budget(steps=4), "every": 2}, "BUDGET", 4),
-        ({"rule": stopping.target(10.0)}, "TARGET", 5),
-        ({"rule": stopping.target(0.3), "monitor": "accuracy", "mode": "max", "epochs": 50}, "TARGET", None),
-        ({"rule": stopping.patience(1), "optimizer": gd.sgd(0.0)}, "PATIENCE", 10),
-        ({"rule": stopping.change(1e9)}, "CONVERGED", 10),
-        ({"rule": stopping.change(1e9, "batch"), "every": 1}, "CONVERGED", 1),
-        ({"rule": stopping.budget(seconds=1e-9), "validation": None}, "BUDGET", 5),
+        ({"stop": stopping.budget(steps=4), "every": 2}, "BUDGET", 4),
+        ({"stop": stopping.target(10.0)}, "TARGET", 5),
+        ({"stop": stopping.target(0.3), "monitor": "accuracy", "mode": "max", "epochs": 50}, "TARGET", None),
+        ({"stop": stopping.patience(1), "optimizer": gd.sgd(0.0)}, "PATIENCE", 10),
+        ({"stop": stopping.change(1e9)}, "CONVERGED", 10),
+        ({"stop": stopping.change(1e9, "batch"), "every": 1}, "CONVERGED", 1),
+        ({"stop": stopping.budget(seconds=1e-9), "validation": None}, "BUDGET", 5),
         ({"optimizer": gd.sgd(1e30)}, "NON_FINITE", 5),
         ({"optimizer": gd.sgd(3000.0), "epochs": 50}, ("DIVERGED", "NON_FINITE"), None),
     ],
@@ -304,7 +304,7 @@ def test_updates_are_counted_where_batches_are_accumulated_and_the_rate_is_the_o
     assert int(result.last.batches) == 12
     np.testing.assert_allclose(result.history["epoch"], np.array([3, 6, 9, 12]) / 5, rtol=1e-6)
     np.testing.assert_allclose(result.history["learning_rate"], 0.02 * (1 - result.history["step"] / 10), rtol=1e-5)
-    budget = least_squares(node, every=3, epochs=12, rule=stopping.budget(steps=3))
+    budget = least_squares(node, every=3, epochs=12, stop=stopping.budget(steps=3))
     assert (budget.steps, int(budget.last.batches)) == (3, 6)
 
 
@@ -474,7 +474,7 @@ def test_a_run_keeps_what_its_monitor_calls_best():
         assert f"best validation accuracy {values.max():.5g}" in str(result)
     low = fit_classes(("accuracy", "min"))
     assert low.best_evaluation == low.history["validation_accuracy"].argmin()
-    reached = fit_classes("accuracy", rule=stopping.target(float(values.max())))
+    reached = fit_classes("accuracy", stop=stopping.target(float(values.max())))
     assert reached.stop == gd.Stop.TARGET and len(reached.history["loss"]) == values.argmax() + 1
 
 
@@ -498,7 +498,7 @@ def test_without_validation_the_last_parameters_are_kept_and_the_words_say_so():
     assert "the mean over the last epoch, whose last parameters are kept" in str(result) and "best" not in str(result)
     assert "the mean over the last 0.333 epochs" in str(fit_line(steps=13, validation=None))
     wrong = fit_line(
-        epochs=5, validation=None, rule=stopping.divergence(1 + 1e-6)
+        epochs=5, validation=None, stop=stopping.divergence(1 + 1e-6)
     )  # the guard sees the first period only
     assert wrong.stop != gd.Stop.DIVERGED
     bad = lambda w, batch, key: (jnp.where(jnp.sum(w) > 2.5, jnp.nan, 1.0) - jnp.sum(w), {})  # noqa: E731

@@ -241,7 +241,7 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
     An update whose step is refused moves nothing; the next tries a shorter one. The gradients that it is given are ignored,
     and so is `value_fn`. The steps do not depend on the units of the parameters, nor does what its state calls `converged`:
     the undamped step d is nothing beside the parameters, |D d| <= sqrt(eps) |D p|, or what the step promised and what it
-    gave are rounding of the sum, at most 4 eps of it. `minimize` stops there unless it is given another rule.
+    gave are rounding of the sum, at most 4 eps of it. `minimize` stops there unless it is given another condition.
 
     Args:
         residuals: params -> array or tree of arrays; a function of the module level compares by identity.
