@@ -167,7 +167,7 @@ def walk(names, updates=5):
             iterates.append(after)
             made.append(updated)
         assert (int(state.step), int(state.batches)) == (len(made), i)
-        found = gd.loop.evaluation_params(state)
+        found = gd.training.evaluation_params(state)
         for leaf, value in expected(names, iterates, made, after).items():
             if value is not None:
                 np.testing.assert_allclose(found[leaf], value, rtol=1e-12, err_msg=f"{names}, leaf {leaf}, batch {i}")

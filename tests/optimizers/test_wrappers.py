@@ -293,7 +293,7 @@ def test_averages_within_a_part_are_of_its_leaves():
     params = {"a": jnp.ones(2), "b": jnp.ones(3)}
     only_a = {"a": 2 * params["a"], "b": params["b"]}
     for node in (gd.freeze(averaging, "b"), gd.partition({"a": averaging, "b": gd.sgd(0.1)})):
-        chex.assert_trees_all_equal(gd.loop.evaluation_params(gd.make_state(params, node)), only_a)
+        chex.assert_trees_all_equal(gd.training.evaluation_params(gd.make_state(params, node)), only_a)
 
 
 @pytest.mark.parametrize(
