@@ -144,7 +144,7 @@ def loss(params, batch, key):
 STEP = gd.make_step(loss)
 
 
-def walk(names, updates=5):
+def walk(names, updates=6):
     """Compare at every batch until so many updates are made."""
     as_numpy = lambda tree: jax.tree.map(np.asarray, tree)  # noqa: E731
     state = gd.make_state(START_PARAMS, nest(names))
@@ -226,7 +226,7 @@ def drawn(number, seed=0):
     return found
 
 
-@pytest.mark.parametrize("names", drawn(30), ids="-".join)
+@pytest.mark.parametrize("names", drawn(50), ids="-".join)
 def test_an_average_is_the_mean_of_the_walk_in_nestings_of_three(names):
     walk(names)
 
