@@ -1,0 +1,19 @@
+"""Calls that are values: nodes, the factories that make them, and their text; see `gdjax.calls.node`."""
+
+from gdjax.calls.factory import check_interval, decorator
+from gdjax.calls.kinds import (
+    Condition,
+    Model,
+    Optimizer,
+    Schedule,
+    as_optimizer,
+    condition,
+    from_optax,
+    model,
+    optimizer,
+    schedule,
+)
+from gdjax.calls.leaves import Key, Precise, Static, as_key, is_concrete, is_number
+from gdjax.calls.node import Node, register
+from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of, scaled_rates
+from gdjax.calls.spec import SpecError, parse

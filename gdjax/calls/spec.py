@@ -1,4 +1,4 @@
-"""Spec text to value: `parse("adam(b1=0.95)", {"adam": adam})` is the call, read and never evaluated.
+"""Calls as text and back: `parse("adam(b1=0.95)", {"adam": adam})` is the call, read and never evaluated.
 
 The grammar is a call with literal arguments:
 
@@ -6,15 +6,21 @@ The grammar is a call with literal arguments:
     value   = number | string | True | False | None | list | tuple | dict | spec
 
 A name alone is a call without arguments. Names come from the catalogue that is given; nothing else can be reached.
-The inverse is `repr`.
+The inverse is `render`, by which a node prints.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Mapping
+import inspect
+import numbers
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
 
 
 class SpecError(ValueError):
@@ -70,3 +76,39 @@ def _call(function: ast.expr, args: list, kwargs: dict[str, Any], catalogue: Map
     except (TypeError, ValueError) as error:
         message = " ".join(str(error).split())
         raise SpecError(message if message.startswith(name) else f"{name}: {message}") from error
+
+
+def render_arguments(signature: inspect.Signature, arguments: dict[str, Any]) -> Iterator[str]:
+    for name, parameter in signature.parameters.items():
+        value = arguments[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            yield from map(render, value)
+        elif parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY:
+            yield render(value)
+        elif render(value) != render(parameter.default):
+            yield f"{name}={render(value)}"
+
+
+def render(value: Any) -> str:
+    """Text that reads back as the value: float32 0.95 prints 0.95, not 0.94999998."""
+    if isinstance(value, (Tracer, jax.ShapeDtypeStruct)):
+        return str(value)
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        array = np.asarray(value)
+        return f"[{', '.join(map(render, array))}]" if array.ndim else _render_scalar(array[()])
+    if isinstance(value, numbers.Number) and not isinstance(value, bool):
+        return _render_scalar(value)
+    if isinstance(value, tuple) and type(value) is tuple:
+        return f"({', '.join(map(render, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(render, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{render(k)}: {render(v)}' for k, v in value.items())}}}"
+    return getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or repr(value)
+
+
+def _render_scalar(value: Any) -> str:
+    text = str(value)  # the shortest digits that give this value back in its own dtype
+    if isinstance(value, (float, np.inexact)) and not np.iscomplexobj(value):
+        text = repr(float(text))
+    return text.removesuffix(".0")

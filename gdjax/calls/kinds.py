@@ -1,0 +1,153 @@
+"""The kinds of call that are everywhere: optimizers, schedules, stopping conditions and models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.core import Tracer
+
+from gdjax.calls.factory import Recipe, decorator
+from gdjax.calls.node import Node, register
+from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of
+
+
+class Optimizer(Node, optax.GradientTransformationExtraArgs):
+    """A node that is an `optax.GradientTransformationExtraArgs`: `init(params)`, `update(grads, state, params, **extra)`."""
+
+    @classmethod
+    def _make(cls, recipe: Recipe, children: dict[str, Any]) -> Optimizer:
+        def functions() -> optax.GradientTransformationExtraArgs:
+            built = node.build()
+            if not isinstance(built, optax.GradientTransformation):
+                built = optax.GradientTransformationExtraArgs(*built)
+            return optax.with_extra_args_support(built)
+
+        def init(params):
+            return _apart(functions().init(params), (params, node))
+
+        def update(updates, state, params=None, **extra_args):
+            return functions().update(updates, state, params, **extra_args)
+
+        node = tuple.__new__(cls, (init, update))
+        node.recipe, node._children = recipe, children
+        return node
+
+    def learning_rate_at(self, state: Any, evaluation: Any = None) -> Any:
+        """The learning rate of the next update, (); None if there is none to show, NaN where the leaves' rates differ.
+
+        Args:
+            state: of this optimizer, in whose parts each schedule finds its own count; or a step, in the place of all.
+            evaluation: as in a TrainState, for what scales the rate after an evaluation.
+        """
+        built = (node.build() for node in self.walk() if isinstance(node, Optimizer))
+        if any(isinstance(pair, Rated) and not pair.exact for pair in built):
+            return None
+        return one_rate(self.learning_rates_at(state, evaluation))
+
+    def learning_rates_at(self, state: Any, evaluation: Any = None) -> Any:
+        """What a decay goes by: as `learning_rate_at`, but also where the step is no multiple of it (the scale is learned,
+        say); a list where leaves have rates of their own, one for each, None for a frozen one."""
+        built, rate = self.build(), self.arguments.get("learning_rate")
+        if isinstance(built, Rated):
+            return built.rate_at(state, evaluation)
+        if rate is not None:
+            return rate_of(rate, state)
+        around = [x for x in self.arguments.values() if isinstance(x, Optimizer)]
+        if len(around) != 1:
+            return None
+        keeps_nothing = built[0] is around[0].init  # then the state is that of the inner optimizer
+        return around[0].learning_rates_at(state if keeps_nothing else inner_state(state), evaluation)
+
+
+class Schedule(Node):
+    """A node called with a step, () int32, that gives a number, () float."""
+
+    def __call__(self, step: Any) -> jax.Array:
+        return self.build()(step)
+
+
+class Condition(Node):
+    """A stopping condition: `init() -> state`, `update(state, observation) -> (state, stop)`; see `gdjax.stopping`."""
+
+    def init(self) -> Any:
+        return self.build()[0]()
+
+    def update(self, state: Any, observation: Any) -> tuple[Any, jax.Array]:
+        return self.build()[1](state, observation)
+
+
+class Model(Node):
+    """A model: `init(key) -> params`, `apply(params, x, key=None) -> y` (random only if a key is given)."""
+
+    def init(self, key: jax.Array) -> Any:
+        return self.build()[0](key)
+
+    def apply(self, params: Any, x: Any, key: jax.Array | None = None) -> Any:
+        return self.build()[1](params, x, key)
+
+
+for _kind in (Optimizer, Schedule, Condition, Model):
+    register(_kind)
+
+
+optimizer = decorator(Optimizer, "A factory of optimizers from a body that returns (init, update).")
+
+
+schedule = decorator(Schedule, "A factory of schedules from a body that returns a function of the step.")
+
+
+condition = decorator(Condition, "A factory of stopping conditions from a body that returns (init, update).")
+
+
+model = decorator(Model, "A factory of models from a body that returns (init, apply).")
+
+
+@optimizer
+def from_optax(transformation: optax.GradientTransformation):
+    """A raw Optax transformation as a node. Its numbers stay where Optax put them, inside its closures.
+
+    To make them leaves too, lift the factory instead of the result: `optimizer(optax.adamw)`, once.
+    """
+    return optax.with_extra_args_support(transformation)
+
+
+def as_optimizer(x: Any) -> Optimizer:
+    """Ours as it is, a raw Optax transformation wrapped; TypeError for anything else."""
+    if isinstance(x, Optimizer):
+        return x
+    if isinstance(x, optax.GradientTransformation):
+        return from_optax(x)
+    raise TypeError(f"expected an optimizer of gdjax or an Optax transformation, got {x!r}")
+
+
+def _apart(state: Any, others: Any) -> Any:
+    """A state whose every leaf is in a buffer of its own, none that of another tree, so that it may be donated."""
+    taken = {_buffer(x) for x in jax.tree.leaves(others) if _holds(x)}
+
+    def own(x: Any) -> Any:
+        if not _holds(x):
+            return x
+        if _buffer(x) in taken:
+            x = jnp.array(x, copy=True)  # while a program is traced that is no array yet, and has no buffer
+        if _holds(x):
+            taken.add(_buffer(x))
+        return x
+
+    return jax.tree.map(own, state)
+
+
+def _holds(x: Any) -> bool:
+    return isinstance(x, jax.Array) and not isinstance(x, Tracer) and x.size > 0
+
+
+def _buffer(x: jax.Array) -> int:
+    """What tells buffers apart: the address; of an array on many devices the object."""
+    if len(x.devices()) > 1:
+        return id(x)
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        with jax.ensure_compile_time_eval():
+            x = jax.random.key_data(x)
+    return x.unsafe_buffer_pointer()

@@ -1,0 +1,88 @@
+"""What is a leaf of a call and what is structure: numbers and all else."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gdjax.calls.spec import render
+from gdjax.fingerprint import by_value
+
+
+def is_number(x: Any) -> bool:
+    """Whether x can be a leaf: a Python number, an array, a tracer or a shape (a bool is a flag, not a number)."""
+    if isinstance(x, (bool, np.bool_)):
+        return False
+    return isinstance(x, (numbers.Number, np.ndarray, np.generic, jax.Array, jax.ShapeDtypeStruct))
+
+
+def is_concrete(x: Any) -> bool:
+    return is_number(x) and not isinstance(x, (Tracer, jax.ShapeDtypeStruct))
+
+
+@jax.tree_util.register_static
+class Static:
+    """A value inside a pytree that contributes no leaf: part of the structure, compared by value."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def settled(self) -> Static:
+        """With its functions at their present value."""
+        value = by_value(self.value)
+        return self if value is self.value else Static(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and (self.value is other.value or same(self.value, other.value))
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self.value)
+        except TypeError:  # a dict or an array: equality decides
+            return hash(type(self.value))
+
+    def __repr__(self) -> str:
+        return f"Static({self.value!r})"
+
+
+def same(a: Any, b: Any) -> bool:
+    if is_number(a) and is_number(b):
+        if not (is_concrete(a) and is_concrete(b)):
+            return a is b
+        if np.ndim(a) or np.ndim(b):
+            return np.array_equal(np.asarray(a), np.asarray(b))
+        return render(a) == render(b)
+    return type(a) is type(b) and bool(np.all(a == b))
+
+
+class Precise(NamedTuple):
+    """A number as two floats: float32(high) + low is right to about 14 digits, also where all arrays are float32."""
+
+    high: Any
+    low: Any
+
+    @classmethod
+    def of(cls, x: float) -> Precise:
+        return cls(x, float(str(np.float32(x - float(np.float32(x))))))
+
+    def joined(self) -> Any:
+        """The number in double precision; itself while it is traced."""
+        if isinstance(self.high, float) or not (is_concrete(self.high) and is_concrete(self.low)):
+            return self.high if isinstance(self.high, float) else self
+        number = np.asarray(self.high, np.float32).astype(np.float64) + np.asarray(self.low, np.float64)
+        return number if number.ndim else float(f"{number:.13g}")
+
+
+Key: TypeAlias = Any  # annotates a random key as an argument: a key, or the integer it is made from
+
+
+def as_key(x: Any) -> jax.Array:
+    """A random key from a key (of either style) or an integer seed."""
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return jax.random.wrap_key_data(jnp.asarray(x)) if np.ndim(x) else jax.random.key(x)
