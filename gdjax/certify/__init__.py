@@ -1,8 +1,8 @@
 """Certificates: each optimizer and wrapper against Optax, its paper's oracle and torch, fed the same recorded sequences.
 
 suite.py         the recordings: parameters, gradients and values of nine cases on one tree, 1,000 steps each
-oracles/         what each optimizer must equal: plain NumPy float64, written from the papers
-examples.py      the calls of each optimizer that are certified;      wrapper_examples.py     of each wrapper
+oracles/         what each optimizer must equal: plain NumPy float64, written from the papers, with the calls certified
+examples.py      those calls by name;                                 wrapper_examples.py     of each wrapper
 references.py    Optax's twin of a call, and how near each must come;  wrapper_references.py   of each wrapper
 measure.py       two optimizers on one recording, and where they part
 wrapped.py       two wrappers on one recording, each on its own path

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls.node import Optimizer, as_optimizer
+from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify import closed_loop, references, wrapper_certificate
 from gdjax.certify.examples import examples
 from gdjax.certify.measure import Difference, descent_lost, difference, oracle_updates, updates_of
-from gdjax.certify.oracles import ORACLES
+from gdjax.certify.oracles import ORACLES, reasons
 from gdjax.certify.row import DESCENT, DTYPES, Row, below_double_limit
 from gdjax.certify.suite import STEPS, record
 from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
@@ -93,7 +93,7 @@ def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax
         if reference is None:
             continue
         defect = references.defect_of(ours, dtype) if name == "optax" else None
-        if defect in references.NOT_RUN:
+        if defect in reasons.NOT_RUN:
             continue
         found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit)
         cases, reason = references.left_out(ours.recipe.name, name, dtype)

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from gdjax import optimizers as o
-from gdjax.calls.node import as_optimizer
+from gdjax.calls import as_optimizer
 from gdjax.certify.oracles.second_order import newton
 
 LIMIT = 1e-8

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls.node import Node, Optimizer, Schedule, as_optimizer
+from gdjax.calls import Node, Optimizer, Schedule, as_optimizer
 from gdjax.certify.oracles.lift import PerLeaf, Seen
 from gdjax.certify.suite import CASES, SHAPES, Recording
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import optax
 
-from gdjax.calls.node import Optimizer, as_optimizer
+from gdjax.calls import Optimizer, as_optimizer
 from gdjax.optimizers import Slot, leafwise
 
 LEADING = 3  # g, p, t

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Optimizer
+from gdjax.calls import Optimizer
 from gdjax.certify.row import Row
 
 DRAWS = 200

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from gdjax import optimizers
-from gdjax.calls.node import Optimizer
+from gdjax.calls import Optimizer
 from gdjax.certify.suite import Recording
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from gdjax import answers, tree
-from gdjax.calls.node import Optimizer, as_optimizer
+from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify.measure import QUICKLY, plain
 from gdjax.certify.oracles import ORACLES
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Optimizer
+from gdjax.calls import Optimizer
 from gdjax.certify import references, rounding, wrapped, wrapper_references
 from gdjax.certify.measure import Difference, difference
 from gdjax.certify.row import Row, below_double_limit

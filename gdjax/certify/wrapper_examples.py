@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gdjax import projections
-from gdjax.calls.node import Optimizer
-from gdjax.certify.examples import MASK
+from gdjax.calls import Optimizer
+from gdjax.certify.oracles.masks import matrices
 from gdjax.optimizers import (
     accumulate,
     adam,
@@ -66,7 +66,7 @@ WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "clip_by_global_norm": lambda: [clip_by_global_norm(_heavy(), 1.0)],
     "decay_weights": lambda: [
         decay_weights(_heavy(), 0.1),
-        decay_weights(sgd(linear(0.1, 0.01, 10)), linear(0.0, 0.3, 9), mask=MASK),
+        decay_weights(sgd(linear(0.1, 0.01, 10)), linear(0.0, 0.3, 9), mask=matrices),
     ],
     "reduce_on_plateau": lambda: [
         reduce_on_plateau(sgd(0.01), factor=0.5, patience=2, rtol=0.1, min_scale=1e-3),
@@ -88,7 +88,7 @@ WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = {
     "accumulate": lambda: [accumulate(_heavy(), 3), accumulate(adam(0.01), linear(1.0, 4.0, 3))],
     "kahan": lambda: [kahan(sgd(0.001))],
     "master_weights": lambda: [master_weights(sgd(0.001))],
-    "stacked": lambda: [stacked(adamw(0.01, mask=MASK))],
+    "stacked": lambda: [stacked(adamw(0.01, mask=matrices))],
     "stochastic_rounding": lambda: [stochastic_rounding(sgd(0.001), 3)],
     "adaptive_grad_clip": lambda: [
         adaptive_grad_clip(sgd(0.01), 0.1),

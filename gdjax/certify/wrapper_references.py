@@ -9,15 +9,14 @@ from typing import Any, NamedTuple, cast
 import optax
 from optax import contrib
 
-from gdjax.calls.node import Optimizer, as_optimizer
-from gdjax.certify.references import NO_INFINITY
+from gdjax.calls import Optimizer, as_optimizer
+from gdjax.certify.oracles.reasons import NO_INFINITY, NORMS
 from gdjax.certify.suite import SHAPES
 
 # Wrappers whose updates are differences of parameters, which loses digits where the step is small: what counts there is
 # where the parameters go. All are compared in the parameters, in what is evaluated and in the counters of their states.
 BY_PARAMETERS = ("lookahead", "mechanize", "schedule_free", "kahan", "master_weights", "stochastic_rounding", "project")
 
-NORMS = "what is not finite in one leaf is in the norms of all"
 # A wrapper, alone, with a reference or a dtype -> the cases that are left out, and why.
 LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
     "sam": (("non_finite",), NORMS),

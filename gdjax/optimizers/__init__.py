@@ -1,182 +1,122 @@
-"""The optimizer family: rules for one leaf, lifted by `leafwise`; wrappers; and the tables that name them all.
+"""The optimizer family: rules lifted by `leafwise`; wrappers; and the tables that name them all.
 
-Adding an optimizer is its rule, its documented factory, and its name in `OPTIMIZERS`. It then gets the laws of the test
-suite, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=0.95)"`.
+Adding an optimizer is a file with its rule and its documented factory, named as it is called, a file of the same name under
+`gdjax.certify.oracles` with its oracle and its examples, and a line here, in the order of reading. It then gets the laws of
+the test suite, a certificate, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=0.95)"`. Variants
+that differ by an argument of one rule (adam, nadam, adamw, nadamw; adamax, adamaxw) share the file of the first.
 """
 
 from collections.abc import Callable
 
-from gdjax.calls.node import Optimizer
-from gdjax.optimizers.first_order.adafactor import adafactor, sm3
-from gdjax.optimizers.first_order.adagrad import adadelta, adagrad, rmsprop
-from gdjax.optimizers.first_order.adam import adam, adam_atan2, adamw, nadam, nadamw
-from gdjax.optimizers.first_order.adan import (
-    acprop,
-    adan,
-    ademamix,
-    adopt,
-    madgrad,
-    mars,
-    optimistic_adam_v2,
-    optimistic_gradient_descent,
-    simplified_ademamix,
-)
-from gdjax.optimizers.first_order.amsgrad import adabelief, adamax, adamaxw, amsgrad, radam, yogi
-from gdjax.optimizers.first_order.asgd import asgd, schedule_free_adamw, schedule_free_sgd
-from gdjax.optimizers.first_order.dpsgd import dpsgd
-from gdjax.optimizers.first_order.lars import adam_mini, fromage, lamb, lars, novograd
-from gdjax.optimizers.first_order.muon import galore, muon
-from gdjax.optimizers.first_order.noisy_sgd import noisy_sgd
-from gdjax.optimizers.first_order.polyak_sgd import momo, momo_adam, polyak_sgd
-from gdjax.optimizers.first_order.prodigy import cocob, dadapt_adamw, dog, dowg, prodigy
-from gdjax.optimizers.first_order.sgd import momentum, sgd
-from gdjax.optimizers.first_order.shampoo import kron, shampoo, soap
-from gdjax.optimizers.first_order.sign_sgd import lion, rprop, sign_sgd, signum
-from gdjax.optimizers.first_order.sparse_adam import Rows, sparse_adagrad, sparse_adam
+from gdjax.calls import Optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
-from gdjax.optimizers.linesearch.line_search import backtracking, line_search, zoom
-from gdjax.optimizers.second_order.hutchinson import empirical_fisher, gauss_newton_bartlett, hutchinson
-from gdjax.optimizers.second_order.lbfgs import bfgs, lbfgs, nonlinear_cg
-from gdjax.optimizers.second_order.newton import gauss_newton, levenberg_marquardt, newton
+
+# Optimizers that need a gradient.
+from gdjax.optimizers.first_order.sgd import sgd
+from gdjax.optimizers.first_order.momentum import momentum
+from gdjax.optimizers.first_order.adagrad import adagrad
+from gdjax.optimizers.first_order.rmsprop import rmsprop
+from gdjax.optimizers.first_order.adadelta import adadelta
+from gdjax.optimizers.first_order.adam import adam, nadam, adamw, nadamw
+from gdjax.optimizers.first_order.adam_atan2 import adam_atan2
+from gdjax.optimizers.first_order.amsgrad import amsgrad
+from gdjax.optimizers.first_order.adamax import adamax, adamaxw
+from gdjax.optimizers.first_order.adabelief import adabelief
+from gdjax.optimizers.first_order.yogi import yogi
+from gdjax.optimizers.first_order.radam import radam
+from gdjax.optimizers.first_order.noisy_sgd import noisy_sgd
+from gdjax.optimizers.first_order.sign_sgd import sign_sgd
+from gdjax.optimizers.first_order.signum import signum
+from gdjax.optimizers.first_order.lion import lion
+from gdjax.optimizers.first_order.rprop import rprop
+from gdjax.optimizers.first_order.optimistic_gradient_descent import optimistic_gradient_descent
+from gdjax.optimizers.first_order.optimistic_adam_v2 import optimistic_adam_v2
+from gdjax.optimizers.first_order.adan import adan
+from gdjax.optimizers.first_order.ademamix import ademamix
+from gdjax.optimizers.first_order.simplified_ademamix import simplified_ademamix
+from gdjax.optimizers.first_order.adopt import adopt
+from gdjax.optimizers.first_order.acprop import acprop
+from gdjax.optimizers.first_order.madgrad import madgrad
+from gdjax.optimizers.first_order.mars import mars
+from gdjax.optimizers.first_order.lars import lars
+from gdjax.optimizers.first_order.lamb import lamb
+from gdjax.optimizers.first_order.fromage import fromage
+from gdjax.optimizers.first_order.novograd import novograd
+from gdjax.optimizers.first_order.adam_mini import adam_mini
+from gdjax.optimizers.first_order.adafactor import adafactor
+from gdjax.optimizers.first_order.sm3 import sm3
+from gdjax.optimizers.first_order.polyak_sgd import polyak_sgd
+from gdjax.optimizers.first_order.momo import momo
+from gdjax.optimizers.first_order.momo_adam import momo_adam
+from gdjax.optimizers.first_order.cocob import cocob
+from gdjax.optimizers.first_order.dog import dog
+from gdjax.optimizers.first_order.dowg import dowg
+from gdjax.optimizers.first_order.dadapt_adamw import dadapt_adamw
+from gdjax.optimizers.first_order.prodigy import prodigy
+from gdjax.optimizers.first_order.muon import muon
+from gdjax.optimizers.first_order.galore import galore
+from gdjax.optimizers.first_order.shampoo import shampoo
+from gdjax.optimizers.first_order.soap import soap
+from gdjax.optimizers.first_order.kron import kron
+from gdjax.optimizers.first_order.schedule_free_sgd import schedule_free_sgd
+from gdjax.optimizers.first_order.schedule_free_adamw import schedule_free_adamw
+from gdjax.optimizers.first_order.asgd import asgd
+from gdjax.optimizers.first_order.sparse_adagrad import sparse_adagrad
+from gdjax.optimizers.first_order.sparse_adam import sparse_adam
+from gdjax.optimizers.first_order.dpsgd import dpsgd
+from gdjax.optimizers.first_order.rows import Rows
+
+# Optimizers that learn or are told the curvature, and the estimators of its diagonal.
 from gdjax.optimizers.second_order.sophia import sophia
-from gdjax.optimizers.wrappers import (
-    accumulate,
+from gdjax.optimizers.second_order.lbfgs import lbfgs
+from gdjax.optimizers.second_order.bfgs import bfgs
+from gdjax.optimizers.second_order.nonlinear_cg import nonlinear_cg
+from gdjax.optimizers.second_order.newton import newton
+from gdjax.optimizers.second_order.gauss_newton import gauss_newton
+from gdjax.optimizers.second_order.levenberg_marquardt import levenberg_marquardt
+from gdjax.optimizers.second_order.hutchinson import hutchinson
+from gdjax.optimizers.second_order.gauss_newton_bartlett import gauss_newton_bartlett
+from gdjax.optimizers.second_order.empirical_fisher import empirical_fisher
+
+# How far along a direction.
+from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.linesearch.backtracking import backtracking
+from gdjax.optimizers.linesearch.line_search import line_search
+
+# What changes the gradient.
+from gdjax.optimizers.transforms.chain import chain
+from gdjax.optimizers.transforms.clipping import (
+    clip_by_global_norm,
     adaptive_grad_clip,
-    add_noise,
-    average,
-    by_path,
-    cautious,
-    centralize,
-    chain,
     clip,
     clip_by_block_rms,
-    clip_by_global_norm,
     clip_by_norm,
-    decay_weights,
-    freeze,
-    gsam,
-    kahan,
-    lookahead,
-    looksam,
-    master_weights,
-    mechanize,
-    normalize,
-    orthogonalize,
-    partition,
-    project,
-    reduce_on_plateau,
-    sam,
-    schedule_free,
-    schedule_free_eval_params,
-    skip_non_finite,
-    stable,
-    stacked,
-    stochastic_rounding,
-    tail_average,
 )
+from gdjax.optimizers.transforms.decay import decay_weights
+from gdjax.optimizers.transforms.gradient import add_noise, centralize, normalize, orthogonalize
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    factory.__name__: factory
-    for factory in (
-        sgd,
-        momentum,
-        adagrad,
-        rmsprop,
-        adadelta,
-        adam,
-        nadam,
-        adamw,
-        nadamw,
-        adam_atan2,
-        amsgrad,
-        adamax,
-        adamaxw,
-        adabelief,
-        yogi,
-        radam,
-        noisy_sgd,
-        sign_sgd,
-        signum,
-        lion,
-        rprop,
-        optimistic_gradient_descent,
-        optimistic_adam_v2,
-        adan,
-        ademamix,
-        simplified_ademamix,
-        adopt,
-        acprop,
-        madgrad,
-        mars,
-        lars,
-        lamb,
-        fromage,
-        novograd,
-        adam_mini,
-        adafactor,
-        sm3,
-        polyak_sgd,
-        momo,
-        momo_adam,
-        cocob,
-        dog,
-        dowg,
-        dadapt_adamw,
-        prodigy,
-        muon,
-        galore,
-        shampoo,
-        soap,
-        kron,
-        schedule_free_sgd,
-        schedule_free_adamw,
-        asgd,
-        sparse_adagrad,
-        sparse_adam,
-        dpsgd,
-        sophia,
-        lbfgs,
-        bfgs,
-        nonlinear_cg,
-        newton,
-        gauss_newton,
-        levenberg_marquardt,
-    )
-}
-WRAPPERS: dict[str, Callable[..., Optimizer]] = {
-    factory.__name__: factory
-    for factory in (
-        chain,
-        clip_by_global_norm,
-        decay_weights,
-        reduce_on_plateau,
-        line_search,
-        average,
-        tail_average,
-        lookahead,
-        mechanize,
-        schedule_free,
-        accumulate,
-        kahan,
-        master_weights,
-        stacked,
-        stochastic_rounding,
-        adaptive_grad_clip,
-        add_noise,
-        cautious,
-        centralize,
-        clip,
-        clip_by_block_rms,
-        clip_by_norm,
-        freeze,
-        gsam,
-        looksam,
-        normalize,
-        orthogonalize,
-        partition,
-        project,
-        sam,
-        skip_non_finite,
-        stable,
-    )
-}
+# What calls an optimizer inside.
+from gdjax.optimizers.wrappers.plateau import reduce_on_plateau
+from gdjax.optimizers.wrappers.average import average, tail_average, lookahead
+from gdjax.optimizers.wrappers.mechanize import mechanize
+from gdjax.optimizers.wrappers.schedule_free import schedule_free, schedule_free_eval_params
+from gdjax.optimizers.wrappers.accumulate import accumulate
+from gdjax.optimizers.wrappers.precision import kahan, master_weights, stochastic_rounding
+from gdjax.optimizers.wrappers.stacked import stacked
+from gdjax.optimizers.wrappers.cautious import cautious, stable
+from gdjax.optimizers.wrappers.partition import freeze, by_path, partition
+from gdjax.optimizers.wrappers.sam import gsam, looksam, sam
+from gdjax.optimizers.wrappers.project import project
+from gdjax.optimizers.wrappers.skip import skip_non_finite
+
+
+def _found(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
+    """Name -> factory, of the optimizers imported above from these rooms, in that order."""
+    factories = {
+        name: x for name, x in globals().items() if getattr(getattr(x, "recipe", None), "kind", None) is Optimizer
+    }
+    return {name: x for name, x in factories.items() if x.__module__.split(".")[-2] in rooms}
+
+
+OPTIMIZERS = _found("first_order", "second_order")
+WRAPPERS = _found("linesearch", "transforms", "wrappers")

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import Rated, rate_of
+from gdjax.calls import Rated, rate_of
 from gdjax.types import OptState
 
 Rule = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]

@@ -25,7 +25,7 @@ from gdjax import stopping, tree
 from gdjax.calls.node import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
 from gdjax.losses.domain import overhear
-from gdjax.optimizers.linesearch.line_search import value_and_grad_after
+from gdjax.optimizers.linesearch.searcher import value_and_grad_after
 from gdjax.programs import anew, bind, compiled
 from gdjax.projections import as_set
 from gdjax.solve.implicit import Equations, implicitly, step_of_projection

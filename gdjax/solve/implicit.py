@@ -26,7 +26,7 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from gdjax import tree
-from gdjax.optimizers.linesearch.line_search import SearchState
+from gdjax.optimizers.linesearch.searcher import SearchState
 from gdjax.types import Params, Stop
 from gdjax.vector import flat_dtype, ravel, unravel
 

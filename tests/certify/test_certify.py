@@ -17,7 +17,7 @@ from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, w
 from gdjax.certify.certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
 from gdjax.certify.examples import EXAMPLES, examples
 from gdjax.certify.measure import descent_lost, difference
-from gdjax.certify.oracles import draws
+from gdjax.certify.oracles import draws, reasons
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
 from gdjax.certify.own import as_judged
 from gdjax.certify.row import below_double_limit
@@ -49,7 +49,7 @@ def test_the_plainest_call_equals_its_oracle_and_optax(name):
     if "optax" in rows:
         assert (rows["optax"].relative <= references.limit_of(ours)[0]) == (defect is None), rows
     else:
-        assert references.optax_reference(ours) is None or defect in references.NOT_RUN
+        assert references.optax_reference(ours) is None or defect in reasons.NOT_RUN
 
 
 def reaches_what_the_plainest_does_not(name, i):
@@ -129,7 +129,7 @@ def test_optax_parts_from_the_paper_as_it_is_said(key):
     try:
         theirs = answers(references.optax_reference(ours), dtype, FEW, {})
     except Exception:
-        assert references.PARTS_FROM_OPTAX[key] in references.NOT_RUN
+        assert references.PARTS_FROM_OPTAX[key] in reasons.NOT_RUN
         return
     truth = answers(ORACLES[ours.recipe.name], dtype, FEW, ours.arguments)
     assert difference(theirs, truth, dtype, 0.0).relative > references.limit_of(ours)[0]

@@ -19,7 +19,8 @@ from optax import contrib
 
 import gdjax as gd
 from gdjax import optimizers
-from gdjax.certify.examples import examples, matrices
+from gdjax.certify.examples import examples
+from gdjax.certify.oracles.masks import matrices
 from gdjax.certify.references import REAL_ONLY
 from gdjax.optimizers.catalogue import entry
 from gdjax.optimizers.leafwise import Lifted

@@ -11,9 +11,9 @@ import optax
 import pytest
 
 import gdjax as gd
-from gdjax.certify.oracles.second_order import lbfgs as oracles
-from gdjax.certify.oracles.second_order import newton as newton_oracles
-from gdjax.optimizers.second_order.lbfgs import CG_METHODS
+from gdjax.certify.oracles.second_order import gauss_newton, levenberg_marquardt, newton, nonlinear_cg
+from gdjax.certify.oracles.second_order.follow import follow
+from gdjax.optimizers.second_order.nonlinear_cg import CG_METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -179,8 +179,8 @@ def test_exact_searches_on_a_quadratic_end_in_n_steps_and_all_are_conjugate_grad
     nodes = [gd.bfgs(linesearch=EXACT), gd.lbfgs(linesearch=EXACT)]
     nodes += [gd.nonlinear_cg(method=method, linesearch=EXACT) for method in CG_METHODS[:4]]
     paths = [run(quadratic, node, start, 5)[0] for node in nodes]
-    expected = oracles.follow(
-        oracles.nonlinear_cg,
+    expected = follow(
+        nonlinear_cg.nonlinear_cg,
         start,
         lambda x: (0.0, MATRIX @ (x - BEST)),
         5,
@@ -212,10 +212,10 @@ def test_newton_follows_its_oracles():
     start, gradient = jnp.array([-1.2, 1.0, 0.5]), to_numpy(jax.grad(rosenbrock))
     hessian = to_numpy(jax.hessian(rosenbrock))
     dense = run(rosenbrock, gd.newton(damping=0.5, solver="dense", linesearch=None), start, 12)[0]
-    expected = newton_oracles.newton(start, gradient, hessian, 12, 0.5)
+    expected = newton.newton(start, gradient, hessian, 12, 0.5)
     np.testing.assert_allclose(dense, expected, rtol=1e-9)
     cg = run(rosenbrock, gd.newton(solver="cg", linesearch=None), start, 12)[0]
-    np.testing.assert_allclose(cg, newton_oracles.newton_cg(start, gradient, hessian, 12), rtol=1e-7)
+    np.testing.assert_allclose(cg, newton.newton_cg(start, gradient, hessian, 12), rtol=1e-7)
 
 
 def rosenbrock_residuals(x):
@@ -229,12 +229,12 @@ def flat_residuals(x):
 def test_least_squares_follow_their_oracles():
     start, r, j = jnp.array([-1.2, 1.0]), to_numpy(flat_residuals), to_numpy(jax.jacfwd(flat_residuals))
     lm = run(rosenbrock, gd.levenberg_marquardt(rosenbrock_residuals, 1e-2), start, 30)[0]
-    expected = newton_oracles.levenberg_marquardt(start, r, j, 30, 1e-2)
+    expected = levenberg_marquardt.levenberg_marquardt(start, r, j, 30, 1e-2)
     np.testing.assert_allclose(lm[:-8], expected[:-8], rtol=1e-7)
     np.testing.assert_allclose(lm[-1], 1, rtol=1e-12)
     assert any(np.array_equal(a, b) for a, b in itertools.pairwise(lm[:-8])), "no step was refused"
     gauss = run(rosenbrock, gd.gauss_newton(rosenbrock_residuals, linesearch=None), start, 3)[0]
-    np.testing.assert_allclose(gauss, newton_oracles.gauss_newton(start, r, j, 3), rtol=1e-9)
+    np.testing.assert_allclose(gauss, gauss_newton.gauss_newton(start, r, j, 3), rtol=1e-9)
     np.testing.assert_allclose(gauss[2], 1, rtol=1e-12)  # of one residual each for both unknowns: two steps
 
 

@@ -1,4 +1,4 @@
-"""A rate for each coordinate: descent divided by the gradient's own recent size."""
+"""A rate for each coordinate: descent divided by the root of all squared gradients so far."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls.node import optimizer
+from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -38,111 +38,3 @@ def adagrad_rule(g, sum_of_squares, *, eps):
     seen = sum_of_squares > 0
     scale = jnp.where(seen, jax.lax.rsqrt(jnp.where(seen, sum_of_squares, 1) + eps), 0)
     return scale * g, {"sum_of_squares": sum_of_squares}
-
-
-@optimizer(
-    static=("eps_in_sqrt", "centered", "nesterov", "bias_correction"),
-    bounds={**_RATE, "decay": "[0, 1)", "initial_scale": "[0, inf)", "momentum": "[0, 1)"},
-)
-def rmsprop(
-    learning_rate,
-    decay=0.9,
-    eps=1e-8,
-    initial_scale=0.0,
-    eps_in_sqrt=True,
-    centered=False,
-    momentum=None,
-    nesterov=False,
-    bias_correction=False,
-):
-    """RMSProp: descent divided by the root of a running mean of squares.
-
-        nu <- decay nu + (1 - decay) g²,      d = g / sqrt(nu + eps)
-        mu <- decay mu + (1 - decay) g,       d = g / sqrt(nu - |mu|² + eps)                   centered
-        u = -learning_rate d,    or    trace <- momentum trace + learning_rate d,  u = -trace  momentum
-
-    Args:
-        learning_rate: parameter units per step; number, array or schedule.
-        decay: in [0, 1); memory of about 1/(1 - decay) steps.
-        eps: >= 0; gradient units squared inside the root, gradient units outside it.
-        initial_scale: >= 0; nu's first value, gradient units squared.
-        eps_in_sqrt: False puts eps outside the root, as torch does.
-        centered: divide by the standard deviation instead.
-        momentum: in [0, 1) or None; it follows the learning rate.
-        nesterov: of that momentum.
-        bias_correction: divide nu (and mu) by 1 - decay^t.
-
-    Memory: 1 x params (+1 centered, +1 momentum).   Raises: ValueError outside these ranges.
-    Differs from: Optax where centred rounding makes nu < |mu|²: the variance is taken as 0 there, not as NaN. The
-        lectures' RMSProp has no eps and divides 0 by 0 at a zero gradient.
-    Reference: Tieleman & Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, equations 38-45 (centered, momentum).
-    """
-    slots: dict[str, Any] = {"nu": Slot(initial_scale, real=True)}
-    slots |= {"mu": Slot()} if centered else {}
-    slots |= {"trace": Slot()} if momentum is not None else {}
-    options: dict[str, Any] = {} if momentum is None else {"momentum": momentum, "nesterov": nesterov}
-    rule = rmsprop_rule if momentum is None else rmsprop_momentum_rule
-    flags: dict[str, Any] = {"eps_in_sqrt": eps_in_sqrt, "bias_correction": bias_correction}
-    return leafwise(rule, learning_rate, slots=slots, decay=decay, eps=eps, **flags, **options)
-
-
-def rmsprop_rule(g, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction):
-    nu = decay * nu + (1 - decay) * abs_sq(g)
-    correction = 1 - decay**t if bias_correction else 1
-    variance, new = nu / correction, {"nu": nu}
-    if mu is not None:
-        mu = decay * mu + (1 - decay) * g
-        variance, new["mu"] = jnp.maximum(variance - abs_sq(mu / correction), 0), mu
-    scale = jax.lax.rsqrt(variance + eps) if eps_in_sqrt else 1 / (jnp.sqrt(variance) + eps)
-    return scale * g, new
-
-
-def rmsprop_momentum_rule(g, t, nu, trace, mu=None, *, learning_rate, momentum, nesterov, **options):
-    direction, new = rmsprop_rule(g, t, nu, mu, **options)
-    step = learning_rate * direction
-    trace = step + momentum * trace
-    return (step + momentum * trace if nesterov else trace), {**new, "trace": trace}
-
-
-@optimizer(
-    static=("weight_decay_mask",),
-    bounds={**_RATE, "rho": "[0, 1)", "weight_decay": "[0, inf)"},
-)
-def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0, weight_decay_mask: Any = None):
-    """Adadelta: steps in parameter units, from the running size of past steps.
-
-        g <- g + weight_decay p
-        e_g <- rho e_g + (1 - rho) g²
-        d = sqrt(e_x + eps) / sqrt(e_g + eps) g
-        e_x <- rho e_x + (1 - rho) d²,       u = -learning_rate d
-
-    Args:
-        learning_rate: dimensionless factor, number, array or schedule; None is 1, as in the paper.
-        rho: in [0, 1); memory of about 1/(1 - rho) steps.
-        eps: >= 0; sets the size of the first steps, sqrt(eps).
-        weight_decay: >= 0, coupled: added to the gradient.
-        weight_decay_mask: tree of bools, or params -> such a tree.
-
-    Memory: 2 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax, where learning_rate=None climbs (the sign is not turned) and complex parameters are silently
-        wrong (it averages g² instead of |g|²).
-    Reference: Zeiler 2012, Algorithm 1, arXiv:1212.5701.
-    """
-    slots: dict[str, Any] = {"e_g": Slot(real=True), "e_x": Slot(real=True)}
-    return leafwise(
-        adadelta_rule,
-        learning_rate,
-        slots=slots,
-        mask=weight_decay_mask,
-        rho=rho,
-        eps=eps,
-        weight_decay=weight_decay,
-    )
-
-
-def adadelta_rule(g, p, e_g, e_x, *, rho, eps, weight_decay):
-    g = g + weight_decay * p
-    e_g = rho * e_g + (1 - rho) * abs_sq(g)
-    d = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g
-    e_x = rho * e_x + (1 - rho) * abs_sq(d)
-    return d, {"e_g": e_g, "e_x": e_x}

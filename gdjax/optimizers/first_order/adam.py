@@ -1,4 +1,4 @@
-"""Adam and the optimizers that change one of its two moments."""
+"""Adam and its variants that share its rule: decoupled decay (AdamW), Nesterov's momentum (NAdam), and both."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gdjax.calls.node import optimizer
+from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
+
+
 _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)", "eps_root": "[0, inf)"}
 
 
@@ -123,36 +125,3 @@ def nadamw(
     """
     decay = {"weight_decay": weight_decay, "mask": mask}
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
-
-
-@optimizer(
-    static=("mask",),
-    bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
-)
-def adam_atan2(learning_rate, b1=0.9, b2=0.999, a=1.27, b=1.0, weight_decay=0.0, mask: Any = None):
-    """Adam without eps: the quotient of the moments taken as an angle, so that no scale of the gradient is special.
-
-        u = -learning_rate (a atan2(mu_hat, b sqrt(nu_hat)) + weight_decay p)                 mu_hat, nu_hat as `adam`
-
-    Where |mu_hat| is small beside sqrt(nu_hat) this is a/b times Adam; it never exceeds a pi/2. Multiplying the loss by a
-    constant changes nothing, to the last digit short of overflow.
-
-    Args: `b1`, `b2`, `weight_decay` and `mask` as `adamw`, and
-        learning_rate: parameter units per step; number, array or schedule.
-        a: factor of the angle; 1.27 makes atan(1) about 1.
-        b: > 0, how soon the angle saturates.
-
-    Memory: 2 x params.   Raises: ValueError outside these ranges.
-    Reference: Everett et al. 2024, section 5, arXiv:2407.05872.
-    """
-    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
-    options: dict[str, Any] = {"b1": b1, "b2": b2, "a": a, "b": b, "weight_decay": weight_decay, "mask": mask}
-    return leafwise(adam_atan2_rule, learning_rate, slots=slots, **options)
-
-
-def adam_atan2_rule(g, t, mu, nu, *, b1, b2, a, b):
-    mu = b1 * mu + (1 - b1) * g
-    nu = b2 * nu + (1 - b2) * abs_sq(g)
-    size = jnp.abs(mu) / (1 - b1**t)
-    angle = jnp.arctan2(size, b * jnp.sqrt(nu / (1 - b2**t)))
-    return a * angle * jnp.sign(mu), {"mu": mu, "nu": nu}

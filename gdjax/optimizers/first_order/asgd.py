@@ -1,4 +1,4 @@
-"""Optimizers whose answer is an average of where they have been; their states say which (`evaluation_params`)."""
+"""Averaged stochastic gradient descent; its state says which average is the answer (`evaluation_params`)."""
 
 from __future__ import annotations
 
@@ -7,76 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import schedules, tree
-from gdjax.calls.node import Rated, is_number, optimizer, rate_of
-from gdjax.optimizers.first_order.adagrad import rmsprop
-from gdjax.optimizers.first_order.sgd import sgd
+from gdjax import tree
+from gdjax.calls import Rated, is_number, optimizer, rate_of
 from gdjax.optimizers.leafwise import Slot, leafwise
-from gdjax.optimizers.transforms.decay import decay_weights
-from gdjax.optimizers.wrappers.schedule_free import schedule_free
 from gdjax.types import OptState
-
-_SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
-
-
-def _warmed(learning_rate: Any, warmup_steps: Any) -> Any:
-    if warmup_steps is None:
-        return learning_rate
-    return schedules.linear(0.0, learning_rate, warmup_steps)
-
-
-@optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"})
-def schedule_free_sgd(
-    learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0, state_dtype: Any = None
-):
-    """Schedule-free descent: plain descent, averaged as it goes.
-
-        z <- z - learning_rate (g + weight_decay p),     the parameters and their average as `schedule_free`
-
-    Args: as `schedule_free`, and
-        warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
-        weight_decay: >= 0, per step and unit of learning rate; None is none.
-
-    Memory: 1 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax, which never reads schedule(0) for the weights.
-    Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
-    """
-    rate = _warmed(learning_rate, warmup_steps)
-    base = sgd(rate) if weight_decay is None else decay_weights(sgd(rate), weight_decay)
-    return schedule_free(base, rate, b1, weight_lr_power, state_dtype).build()
-
-
-@optimizer(
-    static=("state_dtype",), bounds={**_SCHEDULE_FREE, "b2": "[0, 1)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
-)
-def schedule_free_adamw(
-    learning_rate=0.0025,
-    warmup_steps=None,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    weight_decay=0.0,
-    weight_lr_power=2.0,
-    state_dtype: Any = None,
-):
-    """Schedule-free AdamW: AdamW whose momentum is the averaging.
-
-        z <- z - learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),                        nu_hat as `adam`
-        the parameters and their average as `schedule_free`
-
-    Args: as `schedule_free`, and
-        warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
-        b2: in [0, 1); memory of about 1/(1 - b2) steps.
-        eps: >= 0, gradient units.
-        weight_decay: >= 0, per step and unit of learning rate.
-
-    Memory: 2 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax, which never reads schedule(0) for the weights.
-    Reference: Defazio et al. 2024, Algorithm 1 and section 4, arXiv:2405.15682.
-    """
-    rate = _warmed(learning_rate, warmup_steps)
-    scaled = rmsprop(rate, decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True)
-    return schedule_free(decay_weights(scaled, weight_decay), rate, b1, weight_lr_power, state_dtype).build()
 
 
 class AsgdState(NamedTuple):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import Key, Rated, as_key, inner_state, optimizer, rate_of
+from gdjax.calls import Key, Rated, as_key, inner_state, optimizer, rate_of
 from gdjax.optimizers.first_order.sgd import sgd
 
 

@@ -1,4 +1,4 @@
-"""Optimizers that treat a matrix as a matrix: its update orthogonal, or its gradient seen through a few directions."""
+"""A matrix treated as a matrix: its update is made orthogonal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdjax import tree
-from gdjax.calls.node import Rated, as_optimizer, is_number, optimizer, rate_of
-from gdjax.optimizers.first_order.adam import adam_rule, adamw
-from gdjax.optimizers.first_order.sgd import sgd_rule
+from gdjax.calls import Rated, is_number, optimizer, rate_of
+from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, newton_schulz
 from gdjax.optimizers.wrappers.partition import partition
@@ -49,7 +47,7 @@ def _axes(p: jax.Array, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...], tu
     return tuple(i for i in range(p.ndim) if i not in rows + columns), rows, columns
 
 
-def _as_matrices(p: jax.Array, dims: Any) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+def as_matrices(p: jax.Array, dims: Any) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
     """(batch, rows, columns), and the way back."""
     batch, rows, columns = _axes(p, dims)
     order = batch + rows + columns
@@ -67,7 +65,7 @@ def _dimension_numbers_of_all(given: Any) -> list[Any]:
     return [dims for dims in jax.tree.leaves(given, is_leaf=is_dims) if dims is not None]
 
 
-def _dimension_numbers(given: Any, params: Any) -> Any:
+def dimension_numbers(given: Any, params: Any) -> Any:
     """One DimensionNumbers, or None, per leaf: from None (all matrices), one for all, a tree, or a function of params."""
     given = given(params) if callable(given) else given
     is_dims = lambda x: x is None or hasattr(x, "reduction_axis")  # noqa: E731
@@ -186,7 +184,7 @@ def muon(
     )
 
     def parts(params):
-        chosen = _dimension_numbers(muon_weight_dimension_numbers, params)
+        chosen = dimension_numbers(muon_weight_dimension_numbers, params)
         kinds = {repr(dims): dims for dims in chosen if dims is not None}
         if not kinds:  # of a tree without matrices, or without leaves (`optax.tree.map_params`): those there may be
             kinds = {repr(dims): dims for dims in _dimension_numbers_of_all(muon_weight_dimension_numbers)}
@@ -225,7 +223,7 @@ def muon_rule(
     m = mu / (1 - beta**t)
     if nesterov:
         m = beta * mu / (1 - beta ** (t + 1)) + (1 - beta) * g / (1 - beta**t)
-    matrices, back = _as_matrices(m, dims)
+    matrices, back = as_matrices(m, dims)
     if matrices.size == 0:
         return m, {"mu": mu}
 
@@ -241,108 +239,3 @@ def muon_rule(
         math.sqrt(max(1, columns / rows)) if consistent_rms is None else math.sqrt(max(rows, columns)) * consistent_rms
     )
     return scale * O, {"mu": mu}
-
-
-class GaLoreState(NamedTuple):
-    count: jax.Array  # updates so far, () int32
-    base_optimizer_state: Any
-    projector: Any  # per matrix the directions its gradient is seen through, (larger side, rank); else an empty array
-
-
-@optimizer(
-    static=("rank", "mask", "weight_dimension_numbers"),
-    bounds={"learning_rate": "[0, inf)", "update_proj_gap": "[1, inf)", "weight_decay": "[0, inf)"},
-)
-def galore(
-    learning_rate,
-    rank: int = 128,
-    update_proj_gap: int = 200,
-    scale=1.0,
-    base_optimizer=None,
-    weight_decay=0.0,
-    mask: Any = None,
-    weight_dimension_numbers: Any = None,
-):
-    """GaLore: each matrix's gradient seen through its leading singular directions, which needs less memory.
-
-        P = the first `rank` left singular vectors of g (right ones if g is wide), anew every update_proj_gap steps
-        u = -learning_rate (scale P base(P^T g) + weight_decay p)               base(g) for what is no matrix
-
-    Args:
-        learning_rate: parameter units per step; number, array or schedule.
-        rank: at least 1, directions kept.
-        update_proj_gap: steps between two singular value decompositions.
-        scale: factor of the projected step.
-        base_optimizer: gives directions, not turned and not multiplied by a rate, as `optax.scale_by_adam()`, which is what
-            None means.
-        weight_decay: >= 0, decoupled, per step and unit of learning rate.
-        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
-        weight_dimension_numbers: which leaves are matrices, and how; see `muon`.
-
-    Memory: (2 + 1) rank / smaller side x params.   Raises: ValueError outside these ranges or if rank is below 1.
-    Differs from: Optax at complex parameters, which it has not.
-    Reference: Zhao et al. 2024, Algorithm 2, arXiv:2403.03507.
-    """
-    if not isinstance(rank, int) or rank < 1:
-        raise ValueError(f"galore: rank must be an integer of at least 1, got {rank!r}")
-    slots = {"mu": Slot(), "nu": Slot(real=True)}
-    default = as_pair(adam_rule, -1.0, slots=slots, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, nesterov=False)
-    base = as_optimizer(default if base_optimizer is None else base_optimizer)
-    finish = as_pair(sgd_rule, learning_rate, mask=mask, weight_decay=weight_decay)
-
-    def matrices(params):
-        dims = _dimension_numbers(weight_dimension_numbers, params)
-        return [None if d is None or p.size == 0 else d for p, d in zip(jax.tree.leaves(params), dims, strict=True)]
-
-    def init(params):
-        finish.init(params)  # refuses what cannot be trained
-        projectors, small = [], []
-        for p, dims in zip(jax.tree.leaves(params), matrices(params), strict=True):
-            if dims is None:
-                projectors.append(jnp.zeros((0, 0), p.dtype))
-                small.append(p)
-                continue
-            rows, columns = _as_matrices(p, dims)[0].shape[1:]
-            kept = min(rank, rows, columns)
-            projectors.append(jnp.zeros((max(rows, columns), kept), p.dtype))
-            small.append(jnp.zeros((kept, columns) if rows >= columns else (rows, kept), p.dtype))
-        unflatten = jax.tree.structure(params).unflatten
-        return GaLoreState(jnp.zeros((), jnp.int32), base.init(unflatten(small)), unflatten(projectors))
-
-    def update(grads, state, params=None, **extra_args):
-        del extra_args
-        if params is None:
-            raise ValueError("galore: update needs params to decay them, got None")
-        tree.check_like("galore", "grads", grads, "params", params)
-        due, chosen, structure = state.count % update_proj_gap == 0, matrices(params), jax.tree.structure(params)
-        seen, projectors = [], []
-        for g, P, dims in zip(jax.tree.leaves(grads), jax.tree.leaves(state.projector), chosen, strict=True):
-            if dims is not None:
-                x = _as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
-                P = jax.lax.cond(due, lambda x=x, P=P: _leading(x, P.shape[1]).astype(P.dtype), lambda P=P: P)
-                g = (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype)
-            seen.append(g)
-            projectors.append(P)
-        small, base_state = base.update(structure.unflatten(seen), state.base_optimizer_state, None)
-        full = []
-        for s, g, P, dims in zip(
-            *map(jax.tree.leaves, (small, grads, structure.unflatten(projectors))), chosen, strict=True
-        ):
-            if dims is not None:
-                x, back = _as_matrices(g, dims)
-                s = scale * back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
-            full.append(s)
-        fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
-        now = fresh if fresh.count is None else fresh._replace(count=state.count)
-        updates, _ = finish.update(structure.unflatten(full), now, params)
-        return updates, GaLoreState(
-            tree.increment(state.count, period=update_proj_gap), base_state, structure.unflatten(projectors)
-        )
-
-    return init, update
-
-
-def _leading(x: jax.Array, rank: int) -> jax.Array:
-    """The first singular vectors of the longer side; in single precision, which directions do not notice."""
-    u, _, vh = jnp.linalg.svd(x.astype(jnp.complex64 if jnp.iscomplexobj(x) else jnp.float32), full_matrices=False)
-    return u[:, :rank] if x.shape[0] >= x.shape[1] else jnp.conj(vh[:rank].T)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdjax.calls.node import Key, optimizer
+from gdjax.calls import Key, optimizer
 from gdjax.optimizers.first_order.sgd import sgd
 from gdjax.optimizers.transforms.gradient import add_noise
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.second_order.hutchinson import hutchinson
 from gdjax.types import OptState

@@ -1,10 +1,13 @@
-"""Oracles of `gdjax.optimizers.first_order.adafactor`."""
+"""The oracle of `gdjax.optimizers.first_order.adafactor`."""
 
 import itertools
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import abs_sq, at, per_leaf
+from gdjax.certify.oracles.masks import matrices
 
 
 def _rms(x):
@@ -52,19 +55,23 @@ def adafactor(
         u = -step - (at(weight_decay_rate, t) * p if decays else 0)
 
 
-@per_leaf
-def sm3(p, learning_rate, momentum):
-    shape = p.shape or (1,)
-    sums, mean, u = [np.zeros(d) for d in shape], 0, None
-    for t in itertools.count(1):
-        g, _, _ = yield u
-        g = g.reshape(shape)
-        cover = np.full(shape, np.inf)
-        for axis, known in enumerate(sums):
-            cover = np.minimum(cover, np.expand_dims(known, tuple(i for i in range(g.ndim) if i != axis)))
-        cover = cover + abs_sq(g)
-        if cover.size:
-            sums = [cover.max(axis=tuple(i for i in range(g.ndim) if i != axis)) for axis in range(g.ndim)]
-        direction = np.where(cover > 0, g / np.sqrt(cover + 1e-8), 0)
-        mean = momentum * mean + (1 - momentum) * direction
-        u = -at(learning_rate, t) * mean.reshape(p.shape)
+EXAMPLES = {
+    "adafactor": lambda: [
+        o.adafactor(0.01, min_dim_size_to_factor=4),
+        o.adafactor(0.01, clipping_threshold=0.5, momentum=0.9, dtype_momentum=float, weight_decay_rate=0.01),
+        o.adafactor(min_dim_size_to_factor=4, factored=False, weight_decay_rate=0.01, weight_decay_mask=matrices),
+        o.adafactor(
+            schedules.cosine(0.01, 1000),
+            min_dim_size_to_factor=4,
+            multiply_by_parameter_scale=False,
+            clipping_threshold=None,
+        ),
+        o.adafactor(0.01, decay_offset=1),
+    ],
+}
+
+PARTS_FROM_OPTAX = {
+    "adafactor(learning_rate=0.01, decay_offset=1": "Optax gives NaN",
+    ("adafactor(", "float64"): "Optax takes the power of t in float32",
+    ("adafactor(", "complex128"): "Optax takes the power of t in float32",
+}

@@ -4,7 +4,10 @@ import itertools
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import abs_sq, at, per_leaf
+from gdjax.certify.oracles.masks import matrices
 
 
 @per_leaf
@@ -24,12 +27,15 @@ def adamw(p, learning_rate, b1, b2, eps, eps_root, mu_dtype=None, weight_decay=0
 adam = nadam = nadamw = adamw  # Adam is AdamW without decay; NAdam passes nesterov
 
 
-@per_leaf
-def adam_atan2(p, learning_rate, b1, b2, a, b, weight_decay, mask):
-    m, v, u = 0, 0, None
-    for t in itertools.count(1):
-        g, p, _ = yield u
-        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * abs_sq(g)
-        m_hat, root = m / (1 - b1**t), np.sqrt(v / (1 - b2**t))
-        direction = a * np.arctan2(np.abs(m_hat), b * root) * np.sign(m_hat)
-        u = -at(learning_rate, t) * (direction + (at(weight_decay, t) * p if mask else 0))
+EXAMPLES = {
+    "nadam": lambda: [o.nadam(0.01), o.nadam(0.01, nesterov=False)],
+    "nadamw": lambda: [o.nadamw(0.01), o.nadamw(schedules.cosine(0.01, 1000), weight_decay=0.1, mask=matrices)],
+    "adam": lambda: [
+        o.adam(0.01),
+        o.adam(schedules.cosine(0.01, 1000), b1=0.8, eps=1e-4, eps_root=1e-6, nesterov=True),
+    ],
+    "adamw": lambda: [
+        o.adamw(0.01),
+        o.adamw(0.01, b1=schedules.linear(0.5, 0.9, 500), weight_decay=schedules.constant(0.1), mask=matrices),
+    ],
+}

@@ -1,10 +1,12 @@
-"""Oracles of `gdjax.optimizers.first_order.dpsgd`. The noise is drawn by JAX from the same keys; all else is NumPy."""
+"""The oracle of `gdjax.optimizers.first_order.dpsgd`. The noise is drawn by JAX from the same keys; all else is NumPy."""
 
 import itertools
 
 import numpy as np
 
-from gdjax.calls.node import as_key
+from gdjax import optimizers as o
+from gdjax import schedules
+from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import split_normals
 from gdjax.certify.oracles.lift import abs_sq, at
 
@@ -25,3 +27,16 @@ def dpsgd(params, learning_rate, l2_norm_clip, noise_multiplier, seed, momentum,
                 trace[i] = mean + at(momentum, t) * trace[i]
                 mean = (mean + at(momentum, t) * trace[i]) if nesterov else trace[i]
             updates.append(-at(learning_rate, t) * mean)
+
+
+EXAMPLES = {
+    "dpsgd": lambda: [
+        o.dpsgd(0.01, 1.0, 0.0, 3),  # without noise, that the laws about updates hold
+        o.dpsgd(0.01, 0.5, 0.1, 3, momentum=0.9),
+        o.dpsgd(schedules.cosine(0.01, 1000), 2.0, 1.0, 5, momentum=0.9, nesterov=True),
+    ],
+}
+
+FED = {
+    "dpsgd": lambda recording: recording.per_example(4),  # the gradients of the last four steps
+}

@@ -1,14 +1,18 @@
-"""Oracles of `gdjax.optimizers.first_order.muon`, for leaves of two axes."""
+"""The oracle of `gdjax.optimizers.first_order.muon`, for leaves of two axes."""
 
 import itertools
+from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
+from optax.contrib import MuonDimensionNumbers
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import abs_sq, at
 
 
-def _orthogonalised(m, coefficients, steps, eps, preconditioning):
+def orthogonalized(m, coefficients, steps, eps, preconditioning):
     coefficients = np.array(coefficients)
     rows = np.tile(coefficients, (steps, 1)) if coefficients.ndim == 1 else coefficients[-steps:]
     x = m.T if m.shape[0] > m.shape[1] else m
@@ -65,7 +69,7 @@ def muon(
                 m = b * mu[i] / (1 - b ** (t + 1)) + (1 - b) * g / (1 - b**t)
             if is_matrix:
                 with np.errstate(all="ignore"):
-                    d = _orthogonalised(m, coefficients, ns_steps, eps, preconditioning)
+                    d = orthogonalized(m, coefficients, ns_steps, eps, preconditioning)
                 d = d * np.sum(m.conj() * d) if adaptive else d
                 rows, columns = p.shape
                 wide = max(1.0, columns / rows) if consistent_rms is None else max(rows, columns) * consistent_rms**2
@@ -77,29 +81,31 @@ def muon(
                 updates.append(-at(rate, t) * (d + at(adam_weight_decay, t) * p))
 
 
-def galore(
-    params, learning_rate, rank, update_proj_gap, scale, base_optimizer, weight_decay, mask, weight_dimension_numbers
-):
-    """With Adam as the base. The singular vectors are XLA's, in single precision: their signs are part of the path."""
-    mu: list = [0] * len(params)
-    nu: list = [0] * len(params)
-    updates = None
-    projectors: list = [None] * len(params)
-    for t in itertools.count(1):
-        grads, params, _ = yield updates
-        updates = []
-        for i, (g, p) in enumerate(zip(grads, params, strict=True)):
-            is_matrix, tall = p.ndim == 2 and p.size > 0, p.ndim == 2 and p.shape[0] >= p.shape[1]
-            if is_matrix and (t - 1) % update_proj_gap == 0:
-                single = g.astype(np.complex64 if np.iscomplexobj(g) else np.float32)
-                left, _, right = map(np.asarray, jnp.linalg.svd(single, full_matrices=False))
-                projectors[i] = (left[:, :rank] if tall else right[:rank].conj().T).astype(p.dtype)
-            P, small = projectors[i], g
-            if is_matrix:
-                small = P.conj().T @ g if tall else g @ P
-            mu[i], nu[i] = 0.9 * mu[i] + 0.1 * small, 0.999 * nu[i] + (1 - 0.999) * abs_sq(small)
-            d = mu[i] / (1 - 0.9**t) / (np.sqrt(nu[i] / (1 - 0.999**t)) + 1e-8)
-            if is_matrix:
-                d = P @ d if tall else d @ P.conj().T
-                d = scale * d
-            updates.append(-at(learning_rate, t) * (d + (at(weight_decay, t) * p if mask[i] else 0)))
+def filled_matrices(params: Any) -> Any:
+    """Dimension numbers of muon and galore: of the leaves of two axes, but for empty ones, which Optax cannot do."""
+    return jax.tree.map(lambda p: MuonDimensionNumbers() if p.ndim == 2 and p.size else None, params)
+
+
+EXAMPLES = {
+    "muon": lambda: [
+        o.muon(0.01, muon_weight_dimension_numbers=filled_matrices),
+        o.muon(
+            schedules.cosine(0.01, 1000),
+            ns_coeffs="dion",
+            weight_decay=0.1,
+            nesterov=False,
+            preconditioning="spectral",
+            adam_weight_decay=0.2,
+            muon_weight_dimension_numbers=filled_matrices,
+            consistent_rms=0.2,
+        ),
+        o.muon(
+            0.01,
+            adaptive=True,
+            preconditioning="aol",
+            adam_learning_rate=0.02,
+            muon_weight_dimension_numbers=filled_matrices,
+        ),
+        o.muon(0.01, ns_steps=3, preconditioning="schatten", muon_weight_dimension_numbers=filled_matrices),
+    ],
+}

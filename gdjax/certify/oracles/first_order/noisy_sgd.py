@@ -1,10 +1,11 @@
-"""Oracles of `gdjax.optimizers.first_order.noisy_sgd`. The random numbers are JAX's: they are part of what is recorded."""
+"""The oracle of `gdjax.optimizers.first_order.noisy_sgd`; the random numbers are part of what is recorded."""
 
 import itertools
 
 import numpy as np
 
-from gdjax.calls.node import as_key
+from gdjax import optimizers as o
+from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import split_normals
 from gdjax.certify.oracles.lift import at
 
@@ -17,3 +18,8 @@ def noisy_sgd(params, learning_rate, eta, gamma, key, seed):
         state, noise = split_normals(state, tuple((g.shape, g.dtype.name) for g in grads), twice=True)
         spread = np.sqrt(eta / t**gamma)
         updates = [-at(learning_rate, t) * (g + spread * z) for g, z in zip(grads, noise, strict=True)]
+
+
+EXAMPLES = {
+    "noisy_sgd": lambda: [o.noisy_sgd(0.01, key=3), o.noisy_sgd(0.01, eta=1.0, gamma=0.3, seed=5)],
+}

@@ -1,7 +1,9 @@
-"""Oracles of `gdjax.optimizers.first_order.sgd`."""
+"""The oracle of `gdjax.optimizers.first_order.sgd`."""
 
 import itertools
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import at, per_leaf
 
 
@@ -17,10 +19,10 @@ def sgd(p, learning_rate, momentum, nesterov, accumulator_dtype):
         u = -at(learning_rate, t) * direction
 
 
-@per_leaf
-def momentum(p, learning_rate, decay, nesterov):
-    velocity, u = 0, None
-    for t in itertools.count(1):
-        g, _, _ = yield u
-        velocity = at(decay, t) * velocity - at(learning_rate, t) * g
-        u = at(decay, t) * velocity - at(learning_rate, t) * g if nesterov else velocity
+EXAMPLES = {
+    "sgd": lambda: [
+        o.sgd(0.01),
+        o.sgd(0.01, momentum=0.9),
+        o.sgd(schedules.cosine(0.01, 1000), momentum=0.9, nesterov=True),
+    ],
+}

@@ -1,10 +1,14 @@
-"""Oracles of `gdjax.optimizers.second_order.sophia`, with the estimator that needs nothing but the gradient."""
+"""The oracle of `gdjax.optimizers.second_order.sophia`, with the estimator that needs nothing but the gradient."""
 
 import itertools
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import abs_sq, at, per_leaf
+from gdjax.certify.oracles.masks import matrices
+from gdjax.certify.oracles.reasons import NO_COMPLEX
 
 
 @per_leaf
@@ -38,3 +42,33 @@ def sophia(
         u = -at(learning_rate, t) * (step + (at(weight_decay, t) * p if weight_decay_mask else 0))
         if (t - 1) % update_interval == 0:
             h = c2 * h + (1 - c2) * abs_sq(g)
+
+
+EXAMPLES = {
+    "sophia": lambda: [
+        o.sophia(0.01, hessian_diagonal_fn=o.empirical_fisher()),
+        o.sophia(
+            0.01, 0.9, 0.95, gamma=1.0, clip_threshold=None, update_interval=3, hessian_diagonal_fn=o.empirical_fisher()
+        ),
+        o.sophia(
+            schedules.cosine(0.01, 1000),
+            weight_decay=0.1,
+            weight_decay_mask=matrices,
+            gamma=0.5,
+            clip_threshold=0.3,
+            update_interval=1,
+            hessian_diagonal_fn=o.empirical_fisher(),
+        ),
+    ],
+}
+
+LIMITS = {
+    "sophia(0.01, hessian_diagonal_fn": (
+        1e-10,
+        "where a mean gradient cancels, division by gamma nu magnifies the rounding left of it, 1e4 times at g = 1",
+    ),
+}
+
+PARTS_FROM_OPTAX = {
+    ("sophia(", "complex128"): NO_COMPLEX,
+}

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.calls.node import as_key
+from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import split_normals
-from gdjax.certify.oracles.first_order.muon import _orthogonalised
+from gdjax.certify.oracles.first_order.muon import orthogonalized
 from gdjax.certify.oracles.wrappers.lift import Answer, norm, over
 
 
@@ -52,6 +52,6 @@ def orthogonalize(params, inner, ns_coeffs, ns_steps, eps):
     def orthogonal(g, p):
         if g.ndim < 2 or not g.size:
             return g
-        return _orthogonalised(g.reshape(-1, g.shape[-1]), ns_coeffs, ns_steps, eps, "frobenius").reshape(g.shape)
+        return orthogonalized(g.reshape(-1, g.shape[-1]), ns_coeffs, ns_steps, eps, "frobenius").reshape(g.shape)
 
     yield from fed(params, inner, orthogonal)

@@ -1,0 +1,42 @@
+"""The oracle of `gdjax.optimizers.first_order.momo_adam`."""
+
+import itertools
+
+import numpy as np
+
+from gdjax import optimizers as o
+from gdjax.certify.oracles.first_order.momo import momo_step
+from gdjax.certify.oracles.first_order.polyak_sgd import flat, split
+from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.reasons import NORMS
+
+
+def momo_adam(params, learning_rate, b1, b2, eps, lower_bound, weight_decay, adapt_lower_bound):
+    m, v, barf, gamma, lb, updates = 0, 0, 0, 0, lower_bound, None
+    for t in itertools.count(1):
+        grads, params, value = yield updates
+        g, p, rate = flat(grads), flat(params), at(learning_rate, t)
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * abs_sq(g)
+        barf, gamma = b1 * barf + (1 - b1) * value, b1 * gamma + (1 - b1) * np.vdot(g, p).real
+        direction = m / (eps + np.sqrt(v / (1 - b2**t)))
+        c, q = 1 - b1**t, 1 + rate * weight_decay
+        squared, product = np.vdot(m, direction).real, np.vdot(m, p).real
+        tau, lb = momo_step(q, barf, lb, gamma, product, squared, rate / c, c, lower_bound, adapt_lower_bound)
+        updates = split(-tau * direction - rate * weight_decay / q * p, grads)
+
+
+EXAMPLES = {
+    "momo_adam": lambda: [o.momo_adam(0.01), o.momo_adam(0.1, b1=0.5, weight_decay=0.1, adapt_lower_bound=True)],
+}
+
+LIMITS = {
+    "momo_adam(learning_rate=0.1": (1e-11, "the length of a step is what sums of products leave when they cancel"),
+}
+
+PARTS_FROM_OPTAX = {
+    ("momo_adam(", "complex128"): "Optax averages g² instead of |g|²",
+}
+
+LEFT_OUT = {
+    "momo_adam": (("non_finite", "huge"), f"{NORMS}; the value there is not that of the slope"),
+}

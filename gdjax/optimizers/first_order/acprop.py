@@ -1,0 +1,46 @@
+"""AdaBelief that divides by the second moment of before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.tree import abs_sq
+
+_RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
+
+
+_MOMENTS = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
+
+
+_ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
+
+
+_DECAY = {"weight_decay": "[0, inf)"}
+
+
+@optimizer(static=("mask",), bounds={**_ROOT, **_DECAY})
+def acprop(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, weight_decay=0.0, mask: Any = None):
+    """ACProp: the gradient divided by the spread of those before it about their mean.
+
+        u = -learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),   nu_hat = nu/(1 - b2^step)  (1 at step 0)
+        then  mu_before = mu,  mu <- b1 mu + (1 - b1) g,   nu <- b2 nu + (1 - b2) (g - mu_before)² + eps_root
+
+    Args: as `adamw`; eps_root accumulates in nu as in `adabelief`.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Zhuang et al. 2021, Algorithm 2, arXiv:2110.05454.
+    """
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
+    return leafwise(acprop_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
+
+
+def acprop_rule(g, t, mu, nu, *, b1, b2, eps, eps_root):
+    first = t == 1
+    nu_hat = jnp.where(first, 1, nu / (1 - b2 ** jnp.where(first, 1, t - 1)))
+    new = {"mu": b1 * mu + (1 - b1) * g, "nu": b2 * nu + (1 - b2) * abs_sq(g - mu) + eps_root}
+    return g / (jnp.sqrt(nu_hat) + eps), new

@@ -1,0 +1,46 @@
+"""Adam whose second moment is the surprise: how far a gradient is from what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.tree import abs_sq
+
+_MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
+
+
+_ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
+
+
+def first_hat(g, t, mu, b1, nesterov):
+    """The first moment without bias; one step ahead if nesterov."""
+    if nesterov:
+        return b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+    return mu / (1 - b1**t)
+
+
+@optimizer(static=("nesterov",), bounds=_ROOT)
+def adabelief(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nesterov=False):
+    """AdaBelief: long steps where the gradient is as expected, short ones where it surprises.
+
+        mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) (g - mu)² + eps_root
+        u = -learning_rate mu_hat / (sqrt(nu_hat) + eps)                                       mu_hat, nu_hat as `adam`
+
+    Args: as `adam`; eps_root is added to the moment at every step and so accumulates, as in the paper.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Zhuang et al. 2020, Algorithm 2, arXiv:2010.07468.
+    """
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}
+    return leafwise(adabelief_rule, learning_rate, slots=slots, **options)
+
+
+def adabelief_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * abs_sq(g - mu) + eps_root
+    return first_hat(g, t, mu, b1, nesterov) / (jnp.sqrt(nu / (1 - b2**t)) + eps), {"mu": mu, "nu": nu}

@@ -1,0 +1,53 @@
+"""Adam with the infinity norm for second moment, without and with decoupled decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+
+_MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
+
+
+@optimizer(bounds=_MOMENTS)
+def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    """Adamax: Adam with the largest of the recent gradients in place of their root mean square.
+
+        mu <- b1 mu + (1 - b1) g        nu <- max(b2 nu, |g| + eps)
+        u = -learning_rate mu_hat / nu,     mu_hat = mu/(1 - b1^t)
+
+    Args: as `adam`; eps is added to every |g|.
+
+    Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
+    Reference: Kingma & Ba 2015, Algorithm 2, arXiv:1412.6980.
+    """
+    return _adamax(learning_rate, b1, b2, eps)
+
+
+@optimizer(static=("mask",), bounds={**_MOMENTS, "weight_decay": "[0, inf)"})
+def adamaxw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4, mask: Any = None):
+    """AdamaxW: Adamax with decay of the parameters themselves.
+
+        u = -learning_rate (mu_hat / nu + weight_decay p)                                          mu_hat, nu as `adamax`
+
+    Args: as `adamw`.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: Kingma & Ba 2015, Algorithm 2, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """
+    return _adamax(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
+
+
+def _adamax(learning_rate, b1, b2, eps, **decay):
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    return leafwise(adamax_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps, **decay)
+
+
+def adamax_rule(g, t, mu, nu, *, b1, b2, eps):
+    mu = b1 * mu + (1 - b1) * g
+    nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
+    seen = nu > 0
+    return jnp.where(seen, mu / (1 - b1**t) / jnp.where(seen, nu, 1), 0), {"mu": mu, "nu": nu}

@@ -1,0 +1,31 @@
+"""Steps as long as the parameters allow, leaf by leaf: Frobenius-matched descent."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.lars import trusted
+from gdjax.optimizers.leafwise import leafwise
+
+
+@optimizer(bounds={"learning_rate": "[0, inf)", "min_norm": "[0, inf)"})
+def fromage(learning_rate, min_norm=1e-6):
+    """Fromage: a step of fixed relative length in each leaf, then back to a size that does not grow.
+
+        m = 1/sqrt(1 + learning_rate²),     u = -m learning_rate |p|/|g| g - (1 - m) p         norms at least min_norm
+
+    Args:
+        learning_rate: dimensionless, the relative length; number, array or schedule. 0.01 is a good start.
+        min_norm: >= 0.
+
+    Memory: 0 x params.   Raises: ValueError outside these ranges.
+    Reference: Bernstein et al. 2020, Algorithm 1, arXiv:2002.03432.
+    """
+    return leafwise(fromage_rule, learning_rate, min_norm=min_norm)
+
+
+def fromage_rule(g, p, *, learning_rate, min_norm):
+    root = jnp.sqrt(1 + learning_rate**2)
+    lost = learning_rate**2 / (root * (1 + root))  # 1 - 1/root, all of its digits
+    return learning_rate / root * trusted(g, p, least=min_norm) + lost * p, {}

@@ -1,0 +1,120 @@
+"""A matrix treated as a matrix: its gradient is seen through a few directions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.calls import as_optimizer, optimizer
+from gdjax.optimizers.first_order.adam import adam_rule
+from gdjax.optimizers.first_order.muon import as_matrices, as_pair, dimension_numbers
+from gdjax.optimizers.first_order.sgd import sgd_rule
+from gdjax.optimizers.leafwise import Slot
+
+
+class GaLoreState(NamedTuple):
+    count: jax.Array  # updates so far, () int32
+    base_optimizer_state: Any
+    projector: Any  # per matrix the directions its gradient is seen through, (larger side, rank); else an empty array
+
+
+@optimizer(
+    static=("rank", "mask", "weight_dimension_numbers"),
+    bounds={"learning_rate": "[0, inf)", "update_proj_gap": "[1, inf)", "weight_decay": "[0, inf)"},
+)
+def galore(
+    learning_rate,
+    rank: int = 128,
+    update_proj_gap: int = 200,
+    scale=1.0,
+    base_optimizer=None,
+    weight_decay=0.0,
+    mask: Any = None,
+    weight_dimension_numbers: Any = None,
+):
+    """GaLore: each matrix's gradient seen through its leading singular directions, which needs less memory.
+
+        P = the first `rank` left singular vectors of g (right ones if g is wide), anew every update_proj_gap steps
+        u = -learning_rate (scale P base(P^T g) + weight_decay p)               base(g) for what is no matrix
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        rank: at least 1, directions kept.
+        update_proj_gap: steps between two singular value decompositions.
+        scale: factor of the projected step.
+        base_optimizer: gives directions, not turned and not multiplied by a rate, as `optax.scale_by_adam()`, which is what
+            None means.
+        weight_decay: >= 0, decoupled, per step and unit of learning rate.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
+        weight_dimension_numbers: which leaves are matrices, and how; see `muon`.
+
+    Memory: (2 + 1) rank / smaller side x params.   Raises: ValueError outside these ranges or if rank is below 1.
+    Differs from: Optax at complex parameters, which it has not.
+    Reference: Zhao et al. 2024, Algorithm 2, arXiv:2403.03507.
+    """
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"galore: rank must be an integer of at least 1, got {rank!r}")
+    slots = {"mu": Slot(), "nu": Slot(real=True)}
+    default = as_pair(adam_rule, -1.0, slots=slots, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, nesterov=False)
+    base = as_optimizer(default if base_optimizer is None else base_optimizer)
+    finish = as_pair(sgd_rule, learning_rate, mask=mask, weight_decay=weight_decay)
+
+    def matrices(params):
+        dims = dimension_numbers(weight_dimension_numbers, params)
+        return [None if d is None or p.size == 0 else d for p, d in zip(jax.tree.leaves(params), dims, strict=True)]
+
+    def init(params):
+        finish.init(params)  # refuses what cannot be trained
+        projectors, small = [], []
+        for p, dims in zip(jax.tree.leaves(params), matrices(params), strict=True):
+            if dims is None:
+                projectors.append(jnp.zeros((0, 0), p.dtype))
+                small.append(p)
+                continue
+            rows, columns = as_matrices(p, dims)[0].shape[1:]
+            kept = min(rank, rows, columns)
+            projectors.append(jnp.zeros((max(rows, columns), kept), p.dtype))
+            small.append(jnp.zeros((kept, columns) if rows >= columns else (rows, kept), p.dtype))
+        unflatten = jax.tree.structure(params).unflatten
+        return GaLoreState(jnp.zeros((), jnp.int32), base.init(unflatten(small)), unflatten(projectors))
+
+    def update(grads, state, params=None, **extra_args):
+        del extra_args
+        if params is None:
+            raise ValueError("galore: update needs params to decay them, got None")
+        tree.check_like("galore", "grads", grads, "params", params)
+        due, chosen, structure = state.count % update_proj_gap == 0, matrices(params), jax.tree.structure(params)
+        seen, projectors = [], []
+        for g, P, dims in zip(jax.tree.leaves(grads), jax.tree.leaves(state.projector), chosen, strict=True):
+            if dims is not None:
+                x = as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
+                P = jax.lax.cond(due, lambda x=x, P=P: _leading(x, P.shape[1]).astype(P.dtype), lambda P=P: P)
+                g = (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype)
+            seen.append(g)
+            projectors.append(P)
+        small, base_state = base.update(structure.unflatten(seen), state.base_optimizer_state, None)
+        full = []
+        for s, g, P, dims in zip(
+            *map(jax.tree.leaves, (small, grads, structure.unflatten(projectors))), chosen, strict=True
+        ):
+            if dims is not None:
+                x, back = as_matrices(g, dims)
+                s = scale * back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
+            full.append(s)
+        fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
+        now = fresh if fresh.count is None else fresh._replace(count=state.count)
+        updates, _ = finish.update(structure.unflatten(full), now, params)
+        return updates, GaLoreState(
+            tree.increment(state.count, period=update_proj_gap), base_state, structure.unflatten(projectors)
+        )
+
+    return init, update
+
+
+def _leading(x: jax.Array, rank: int) -> jax.Array:
+    """The first singular vectors of the longer side; in single precision, which directions do not notice."""
+    u, _, vh = jnp.linalg.svd(x.astype(jnp.complex64 if jnp.iscomplexobj(x) else jnp.float32), full_matrices=False)
+    return u[:, :rank] if x.shape[0] >= x.shape[1] else jnp.conj(vh[:rank].T)

@@ -1,0 +1,38 @@
+"""A rate for each leaf: Adam measured against the size of the parameters that it changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adam_rule
+from gdjax.optimizers.first_order.lars import trusted
+from gdjax.optimizers.leafwise import Slot, leafwise
+
+_RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
+
+
+_ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
+
+
+@optimizer(static=("mask",), bounds={**_ADAM, "eps_root": "[0, inf)"})
+def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0.0, mask: Any = None):
+    """LAMB: AdamW whose step in each leaf is as long as the leaf itself, times the rate.
+
+        d = mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p                    mu_hat, nu_hat as `adam`
+        u = -learning_rate |p|/|d| d                                                     the ratio is 1 where a norm is 0
+
+    Args: as `adamw`; the learning rate is the fraction of its size by which a leaf moves.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Reference: You et al. 2020, Algorithm 2, arXiv:1904.00962.
+    """
+    slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
+    return leafwise(lamb_rule, learning_rate, slots=slots, mask=mask, **options)
+
+
+def lamb_rule(g, p, t, mu, nu, *, weight_decay, **options):
+    d, new = adam_rule(g, t, mu, nu, nesterov=False, **options)
+    d = d + weight_decay * p
+    return trusted(d, p), new

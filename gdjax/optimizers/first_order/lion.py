@@ -1,0 +1,40 @@
+"""Steps by the sign of an interpolation between the mean gradient and the present one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+
+
+@optimizer(
+    static=("mu_dtype", "mask"),
+    bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
+)
+def lion(learning_rate, b1=0.9, b2=0.99, mu_dtype: Any = None, weight_decay=1e-3, mask: Any = None):
+    """Lion: the sign of a mean that weighs the present gradient more than its memory will.
+
+        u = -learning_rate (sign(b1 mu + (1 - b1) g) + weight_decay p),      mu <- b2 mu + (1 - b2) g
+
+    Steps are as long as the rate, so it wants 3 to 10 times less of it than Adam, and as much more decay.
+
+    Args:
+        learning_rate: the step, in parameter units; number, array or schedule.
+        b1: in [0, 1), of the mean whose sign is taken.
+        b2: in [0, 1), of the memory.
+        mu_dtype: of the memory; None is the parameter's.
+        weight_decay: >= 0, decoupled, per step and unit of learning rate; number, array or schedule.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
+
+    Memory: 1 x params.   Raises: ValueError outside these ranges.
+    Reference: Chen et al. 2023, Algorithm 2, arXiv:2302.06675.
+    """
+    decay = {"weight_decay": weight_decay, "mask": mask}
+    return leafwise(lion_rule, learning_rate, slots={"mu": Slot(dtype=mu_dtype)}, b1=b1, b2=b2, **decay)
+
+
+def lion_rule(g, mu, *, b1, b2):
+    return jnp.sign(b1 * mu + (1 - b1) * g), {"mu": b2 * mu + (1 - b2) * g}

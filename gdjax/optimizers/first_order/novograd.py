@@ -1,0 +1,49 @@
+"""Adam with one second moment a leaf, taken before the first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+
+_RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
+
+
+_ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
+
+
+@optimizer(bounds={**_ADAM, "eps_root": "[0, inf)"})
+def novograd(learning_rate, b1=0.9, b2=0.25, eps=1e-6, eps_root=0.0, weight_decay=0.0):
+    """NovoGrad: momentum on gradients that are divided by the running size of their whole leaf.
+
+        nu <- b2 nu + (1 - b2) |g|²   (|g|² at the first step)                           one number per leaf
+        mu <- b1 mu + g / (sqrt(nu + eps_root) + eps) + weight_decay p,     u = -learning_rate mu
+
+    The state holds the root of nu, a norm, which no gradient makes overflow.
+
+    Args:
+        learning_rate: parameter units per step; number, array or schedule.
+        b1: in [0, 1); memory of about 1/(1 - b1) steps. mu is a sum: steps are up to 1/(1 - b1) long.
+        b2: in [0, 1), of the squared norms.
+        eps: >= 0, gradient units.
+        eps_root: >= 0, gradient units squared.
+        weight_decay: >= 0; inside the momentum.
+
+    Memory: 1 x params.   Raises: ValueError outside these ranges.
+    Reference: Ginsburg et al. 2019, Algorithm 1, arXiv:1905.11286.
+    """
+    slots: dict[str, Any] = {"mu": Slot(), "root_nu": Slot(lambda p: jnp.zeros(()), real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}
+    return leafwise(novograd_rule, learning_rate, slots=slots, **options)
+
+
+def novograd_rule(g, p, t, mu, root_nu, *, b1, b2, eps, eps_root, weight_decay):
+    norm = tree.global_norm(g)
+    root_nu = jnp.where(t == 1, norm, jnp.hypot(tree.root(b2) * root_nu, tree.root(1 - b2) * norm))
+    scale = jnp.hypot(root_nu, tree.root(eps_root)) + eps
+    mu = b1 * mu + tree.ratio(g, scale) + weight_decay * p
+    return mu, {"mu": mu, "root_nu": root_nu}

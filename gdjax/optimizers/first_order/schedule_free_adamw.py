@@ -1,0 +1,46 @@
+"""AdamW whose answer is an average, without a schedule of the rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.rmsprop import rmsprop
+from gdjax.optimizers.first_order.schedule_free_sgd import warmed
+from gdjax.optimizers.transforms.decay import decay_weights
+from gdjax.optimizers.wrappers.schedule_free import schedule_free
+
+_SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
+
+
+@optimizer(
+    static=("state_dtype",), bounds={**_SCHEDULE_FREE, "b2": "[0, 1)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
+)
+def schedule_free_adamw(
+    learning_rate=0.0025,
+    warmup_steps=None,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    weight_decay=0.0,
+    weight_lr_power=2.0,
+    state_dtype: Any = None,
+):
+    """Schedule-free AdamW: AdamW whose momentum is the averaging.
+
+        z <- z - learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),                        nu_hat as `adam`
+        the parameters and their average as `schedule_free`
+
+    Args: as `schedule_free`, and
+        warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
+        b2: in [0, 1); memory of about 1/(1 - b2) steps.
+        eps: >= 0, gradient units.
+        weight_decay: >= 0, per step and unit of learning rate.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Differs from: Optax, which never reads schedule(0) for the weights.
+    Reference: Defazio et al. 2024, Algorithm 1 and section 4, arXiv:2405.15682.
+    """
+    rate = warmed(learning_rate, warmup_steps)
+    scaled = rmsprop(rate, decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True)
+    return schedule_free(decay_weights(scaled, weight_decay), rate, b1, weight_lr_power, state_dtype).build()

@@ -1,0 +1,40 @@
+"""Descent whose answer is an average, without a schedule of the rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gdjax import schedules
+from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.sgd import sgd
+from gdjax.optimizers.transforms.decay import decay_weights
+from gdjax.optimizers.wrappers.schedule_free import schedule_free
+
+_SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
+
+
+def warmed(learning_rate: Any, warmup_steps: Any) -> Any:
+    if warmup_steps is None:
+        return learning_rate
+    return schedules.linear(0.0, learning_rate, warmup_steps)
+
+
+@optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"})
+def schedule_free_sgd(
+    learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0, state_dtype: Any = None
+):
+    """Schedule-free descent: plain descent, averaged as it goes.
+
+        z <- z - learning_rate (g + weight_decay p),     the parameters and their average as `schedule_free`
+
+    Args: as `schedule_free`, and
+        warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
+        weight_decay: >= 0, per step and unit of learning rate; None is none.
+
+    Memory: 1 x params.   Raises: ValueError outside these ranges.
+    Differs from: Optax, which never reads schedule(0) for the weights.
+    Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
+    """
+    rate = warmed(learning_rate, warmup_steps)
+    base = sgd(rate) if weight_decay is None else decay_weights(sgd(rate), weight_decay)
+    return schedule_free(base, rate, b1, weight_lr_power, state_dtype).build()

@@ -1,0 +1,32 @@
+"""Steps by the sign of the mean gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+
+
+@optimizer(static=("accumulator_dtype",), bounds={"learning_rate": "[0, inf)", "beta": "[0, 1)"})
+def signum(learning_rate, beta=0.9, accumulator_dtype: Any = None):
+    """Signum: the sign of a running mean of gradients.
+
+        ema <- beta ema + (1 - beta) g,      u = -learning_rate sign(ema)
+
+    Args:
+        learning_rate: the step, in parameter units; number, array or schedule.
+        beta: in [0, 1); memory of about 1/(1 - beta) steps.
+        accumulator_dtype: of the mean; None is the parameter's.
+
+    Memory: 1 x params.   Raises: ValueError outside these ranges.
+    Reference: Bernstein et al. 2018, Algorithm 2, arXiv:1802.04434.
+    """
+    return leafwise(signum_rule, learning_rate, slots={"ema": Slot(dtype=accumulator_dtype)}, beta=beta)
+
+
+def signum_rule(g, ema, *, beta):
+    ema = beta * ema + (1 - beta) * g
+    return jnp.sign(ema), {"ema": ema}

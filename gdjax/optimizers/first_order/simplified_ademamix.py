@@ -1,0 +1,55 @@
+"""AdEMAMix with one accumulator in place of two averages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.tree import abs_sq
+
+_RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
+
+
+_MOMENTS = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
+
+
+_ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
+
+
+_DECAY = {"weight_decay": "[0, inf)"}
+
+
+@optimizer(static=("mask",), bounds={**_ROOT, **_DECAY})
+def simplified_ademamix(
+    learning_rate, b1=0.99, b2=0.95, alpha=0.0, eps=1e-8, eps_root=0.0, weight_decay=0.0, mask: Any = None
+):
+    """Simplified AdEMAMix: one slow sum of gradients, and the gradient beside it.
+
+        m <- b1 m + g       n <- b2 n + (1 - b2) g²
+        u = -learning_rate ((m + alpha g) / (sqrt(n_hat + eps_root) + eps) + weight_decay p),   n_hat = n/(1 - b2^t)
+
+    The sum is not a mean: its steps are up to 1/(1 - b1) times Adam's, and the rate should be that much smaller.
+
+    Args: `eps`, `eps_root`, `weight_decay` and `mask` as `adamw`, and
+        learning_rate: parameter units per step; number, array or schedule.
+        b1: in [0, 1), of the sum m.
+        b2: in [0, 1), of the squares n.
+        alpha: the weight of the present gradient; number or schedule.
+
+    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Differs from: Optax at complex parameters, where it averages g² instead of |g|² and is silently wrong.
+    Reference: Morwani et al. 2025, section 4, arXiv:2502.02431.
+    """
+    slots: dict[str, Any] = {"m": Slot(), "n": Slot(real=True)}
+    options: dict[str, Any] = {"b1": b1, "b2": b2, "alpha": alpha, "eps": eps, "eps_root": eps_root}
+    return leafwise(
+        simplified_ademamix_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options
+    )
+
+
+def simplified_ademamix_rule(g, t, m, n, *, b1, b2, alpha, eps, eps_root):
+    m, n = b1 * m + g, b2 * n + (1 - b2) * abs_sq(g)
+    return (m + alpha * g) / (jnp.sqrt(n / (1 - b2**t) + eps_root) + eps), {"m": m, "n": n}

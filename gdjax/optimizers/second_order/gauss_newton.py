@@ -1,0 +1,70 @@
+"""The Gauss-Newton method for sums of squares: residuals made linear."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.calls import optimizer
+from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.linesearch.backtracking import backtracking
+from gdjax.optimizers.linesearch.searcher import objective, searcher, with_rate
+from gdjax.optimizers.second_order.least_squares import checked, is_nothing, linearized
+from gdjax.optimizers.second_order.secant import rate_at
+from gdjax.vector import dot, ravel, unravel
+
+
+class GaussNewtonState(NamedTuple):
+    count: jax.Array
+    search: Any  # along 1/2 sum residuals², whose value is not that of the loss
+    converged: jax.Array  # () bool: where the last update began, a whole step changed nothing
+
+
+@optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"})
+def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease_factor=0.5)):  # noqa: B008
+    """Gauss-Newton: least squares with the residuals made linear; least 1/2 sum residuals².
+
+        u = -learning_rate t J^+ r                            J the Jacobian of the residuals r, t from the line search
+
+    J^+ is the pseudo-inverse, by singular values: where J has not full rank, the shortest of the steps. The gradients
+    that it is given are ignored, and so is `value_fn`. Its state says `converged` as that of `levenberg_marquardt` does.
+    Where J loses rank on the way, steps can shrink to nothing far from a minimum (Powell 1970); damping prevents it.
+
+    Args:
+        residuals: params -> array or tree of arrays; a function of the module level compares by identity.
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        linesearch: as in `lbfgs`, along 1/2 sum residuals².
+
+    Memory: 0 (k x params while it steps, k the number of residuals).
+    Reference: Nocedal & Wright 2006, section 10.3.
+    """
+    init_search, search = searcher(linesearch)
+
+    def init(params):
+        _refuse_integers("gauss_newton", params)
+        return GaussNewtonState(jnp.zeros((), jnp.int32), init_search(params), jnp.zeros((), bool))
+
+    def update(grads, state, params=None, **extra_args):
+        del extra_args
+        dtype = checked("gauss_newton", grads, params)
+        if not jax.tree.leaves(params):
+            return grads, state._replace(count=tree.increment(state.count))
+        r, jacobian, function = linearized(residuals, params, dtype)
+        direction, p = -jnp.linalg.lstsq(jacobian, r)[0], ravel(params, dtype)
+        rate = jnp.asarray(rate_at(learning_rate, state.count), dtype)
+        value, grad = 0.5 * dot(r, r), _as_jax_gradient(dot(r, jacobian), params)
+        value_fn = lambda params: 0.5 * jnp.sum(function(ravel(params, dtype)) ** 2)  # noqa: E731
+        given = objective("gauss_newton", params, linesearch is not None, value=value, grad=grad, value_fn=value_fn)
+        updates, found = search(unravel(rate * direction, params), state.search, params, **given)
+        scale = jnp.linalg.norm(jacobian, axis=0)
+        return updates, GaussNewtonState(tree.increment(state.count), found, is_nothing(scale * direction, scale * p))
+
+    return with_rate(init, update, learning_rate, linesearch)
+
+
+def _as_jax_gradient(vector: jax.Array, params: Any) -> Any:
+    """The direction of ascent as a tree, as jax.grad would give it: its conjugate."""
+    return jax.tree.map(jnp.conj, unravel(vector, params))

@@ -1,0 +1,60 @@
+"""What methods for sums of squares share: residuals made linear at a point."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax.optimizers.second_order.secant import prepare
+from gdjax.vector import dot, flat_dtype, ravel, unravel
+
+
+def linearized(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax.Array, Any]:
+    """The residuals (k,), their Jacobian (k, n), and the residuals as a function of the parameters' vector (n,)."""
+    p = ravel(params, dtype)
+
+    def function(x):
+        return ravel(residuals(unravel(x, params)), dtype)
+
+    r = function(p)
+    jacobian = (jax.jacfwd if p.size <= 2 * r.size else jax.jacrev)(function)(p)
+    return r, jacobian, function
+
+
+class Model(NamedTuple):
+    """The residuals made linear, r + J d, in units z = scale d in which no column of J is longer than 1."""
+
+    triangle: jax.Array  # (m, n), of the QR factors of J / scale, m = min(k, n)
+    seen: jax.Array  # (m,) the part of r that lies in the span of J
+
+    @classmethod
+    def of(cls, jacobian: jax.Array, r: jax.Array, scale: jax.Array) -> Model:
+        q, triangle = jnp.linalg.qr(jacobian / scale)
+        return cls(triangle, dot(r, q))
+
+    def step(self, damping: jax.Array) -> jax.Array:
+        """The z of least |r + J z|² + damping |z|²; by QR once more, for J'J would square the condition."""
+        n = self.triangle.shape[1]
+        q, triangle = jnp.linalg.qr(
+            jnp.concatenate([self.triangle, jnp.sqrt(damping) * jnp.eye(n, dtype=self.seen.dtype)])
+        )
+        rhs = dot(jnp.concatenate([self.seen, jnp.zeros(n, self.seen.dtype)]), q)
+        return -jax.scipy.linalg.solve_triangular(triangle, rhs)
+
+    def whole_step(self) -> jax.Array:
+        """The undamped z; not finite where J has not full rank."""
+        if self.triangle.shape[0] < self.triangle.shape[1]:
+            return jnp.full(self.triangle.shape[1], jnp.inf, self.seen.dtype)
+        return -jax.scipy.linalg.solve_triangular(self.triangle, self.seen)
+
+
+def is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
+    """Whether a step is at most sqrt(eps) of where it begins; false for one that is not finite."""
+    return jnp.linalg.norm(step) <= jnp.sqrt(jnp.finfo(step.dtype).eps) * jnp.linalg.norm(at)
+
+
+def checked(who: str, grads: Any, params: Any) -> Any:
+    prepare(who, grads, params, None, {})
+    return flat_dtype(params)

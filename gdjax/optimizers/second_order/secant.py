@@ -1,0 +1,52 @@
+"""Directions that learn the curvature from the gradients seen: L-BFGS, BFGS and conjugate gradients.
+
+All keep vectors (see `gdjax.vector`) of the last parameters p' and gradient g', and learn from
+
+    s = p - p',      y = g - g'          what the last step was, and what it did to the gradient
+
+of which only pairs with s'y > 0 can come from a bowl; others teach nothing and are left out. So does a product that may
+be rounding alone: in a bowl whose condition number is below 1/eps,  s'y >= sqrt(eps) |s| |y|.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.optimizers.linesearch.searcher import objective
+from gdjax.vector import dot
+
+
+def prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dict[str, Any]) -> dict[str, Any]:
+    """What the search needs; errors where trees differ or something is missing."""
+    if params is None:
+        raise ValueError(f"{who}: update needs params, got None")
+    tree.check_like(who, "grads", grads, "params", params)
+    return objective(who, params, linesearch is not None, **extra_args)
+
+
+def bowl_like(count, ss, sy, yy) -> jax.Array:
+    """Whether s and y can come from a bowl: s'y is positive beyond rounding, and finite. False before the second step."""
+    limits = jnp.finfo(sy.dtype)
+    rounding = jnp.sqrt(limits.eps) * jnp.sqrt(ss) * jnp.sqrt(yy)
+    return (count > 0) & (sy > jnp.maximum(rounding, limits.tiny)) & jnp.isfinite(sy) & jnp.isfinite(yy)
+
+
+def first_scale(g: jax.Array) -> jax.Array:
+    """The scale of a first step, when nothing is known: at most of unit length."""
+    square = dot(g, g)
+    return jnp.where(jnp.isfinite(square), 1 / jnp.sqrt(jnp.maximum(square, 1)), 1)
+
+
+def descending(direction: jax.Array, steepest: jax.Array, g: jax.Array) -> jax.Array:
+    """The direction, unless rounding has turned it uphill."""
+    return jnp.where(dot(direction, g) > 0, direction, steepest)
+
+
+def rate_at(learning_rate: Any, count: jax.Array) -> Any:
+    if learning_rate is None:
+        return 1.0
+    return learning_rate(count) if callable(learning_rate) else learning_rate
