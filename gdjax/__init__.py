@@ -26,6 +26,7 @@ from gdjax import schedules as schedules
 from gdjax import stopping as stopping
 from gdjax.optimizers import OPTIMIZERS as OPTIMIZERS
 from gdjax.optimizers import WRAPPERS as WRAPPERS
+from gdjax.optimizers import TRANSFORMS as TRANSFORMS
 from gdjax.optimizers import adadelta as adadelta
 from gdjax.optimizers import adagrad as adagrad
 from gdjax.optimizers import adam as adam

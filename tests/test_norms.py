@@ -63,10 +63,10 @@ def update(node, g, p, **extra):
 
 SGD = gd.sgd(1.0)
 EQUIVARIANT = {  # s times as much for s times the gradient and the parameters
-    "clip_by_global_norm": lambda g, p, s: update(gd.clip_by_global_norm(SGD, 0.5 * s), g, p),
-    "clip_by_norm": lambda g, p, s: update(gd.clip_by_norm(SGD, 0.5 * s), g, p),
-    "clip_by_block_rms": lambda g, p, s: update(gd.clip_by_block_rms(SGD, 0.5 * s), g, p),
-    "adaptive_grad_clip": lambda g, p, s: update(gd.adaptive_grad_clip(SGD, 0.1, eps=s), g, p),
+    "clip_by_global_norm": lambda g, p, s: update(gd.chain(gd.clip_by_global_norm(0.5 * s), SGD), g, p),
+    "clip_by_norm": lambda g, p, s: update(gd.clip_by_norm(0.5 * s), g, p),
+    "clip_by_block_rms": lambda g, p, s: update(gd.clip_by_block_rms(0.5 * s), g, p),
+    "adaptive_grad_clip": lambda g, p, s: update(gd.adaptive_grad_clip(0.1, eps=s), g, p),
     "stable": lambda g, p, s: update(gd.stable(SGD, 0.5 * s), g, p),
     "dpsgd": lambda g, p, s: update(
         gd.dpsgd(1.0, 0.5 * s, 0.0, 0), jax.tree.map(lambda x: jnp.stack([x, 2 * x]), g), p
@@ -80,7 +80,7 @@ EQUIVARIANT = {  # s times as much for s times the gradient and the parameters
     "mechanize": lambda g, p, s: update(gd.mechanize(gd.sgd(1.0), eps=0.0), g, p),
 }
 INVARIANT = {  # the same for s times the gradient
-    "normalize": lambda g, p, s: update(gd.normalize(SGD), g, p),
+    "normalize": lambda g, p, s: update(gd.normalize(), g, p),
     "novograd": lambda g, p, s: update(gd.novograd(0.1, eps=0.0), g, p),
     "dog": lambda g, p, s: update(gd.dog(eps=0.0), g, p),
     "dowg": lambda g, p, s: update(gd.dowg(eps=1e-4 * s, init_estim_sq_dist=1e-4), g, p),
@@ -114,7 +114,7 @@ def test_no_scale_of_gradients_or_parameters_is_lost(name):
 @pytest.mark.parametrize("name", ["clip_by_global_norm", "momo_adam", "polyak_sgd"])
 def test_a_norm_of_all_leaves_compiles_in_proportion_to_their_number(name):
     """Fused with what is made of it, it would be repeated at every leaf: 64 leaves once made 8 MB of program."""
-    node = {"clip_by_global_norm": gd.clip_by_global_norm(gd.adam(0.1), 1.0)}.get(name) or getattr(gd, name)()
+    node = {"clip_by_global_norm": gd.chain(gd.clip_by_global_norm(1.0), gd.adam(0.1))}.get(name) or getattr(gd, name)()
 
     def size(leaves):
         p = [jnp.ones((3, 2))] * leaves

@@ -12,7 +12,7 @@ START, END = r"<!-- optimizers: .*? -->\n", "<!-- end of optimizers -->"
 
 def table() -> str:
     text = ""
-    for title, factories in (("optimizer", gd.OPTIMIZERS), ("wrapper", gd.WRAPPERS)):
+    for title, factories in (("optimizer", gd.OPTIMIZERS), ("wrapper", gd.WRAPPERS), ("transform", gd.TRANSFORMS)):
         rows = [f"| {title} | what it does | memory | reference |", "|---|---|---|---|"]
         for factory in factories.values():
             about = entry(factory)

@@ -60,7 +60,9 @@ def partitioned(optax, rate=1e-2):
 def masked(optax, rate=1e-2):
     """API of `optax.masked`: decay added to the gradient of some leaves."""
     kernels = [{"w": True, "b": False}, {"w": True, "b": False}]
-    return optax.chain(optax.masked(optax.add_decayed_weights(1e-3), kernels), optax.sgd(rate, nesterov=True, momentum=0.9))
+    return optax.chain(
+        optax.masked(optax.add_decayed_weights(1e-3), kernels), optax.sgd(rate, nesterov=True, momentum=0.9)
+    )
 
 
 def injected(optax, rate=1e-2):
@@ -93,7 +95,9 @@ def joined(optax, rate=1e-2):
 
 def noisy(optax, rate=1e-2):
     """API of `optax.add_noise` and `optax.trace`: parts of `noisy_sgd`, chained by hand."""
-    return optax.chain(optax.add_noise(eta=0.01, gamma=0.55, seed=0), optax.trace(decay=0.9), optax.scale_by_learning_rate(rate))
+    return optax.chain(
+        optax.add_noise(eta=0.01, gamma=0.55, seed=0), optax.trace(decay=0.9), optax.scale_by_learning_rate(rate)
+    )
 
 
 def by_unit(optax, rate=1e-2):
@@ -104,7 +108,10 @@ def by_unit(optax, rate=1e-2):
 def trusted(optax, rate=1e-2):
     """API of `optax.lamb`: its parts, chained by hand."""
     return optax.chain(
-        optax.scale_by_adam(eps=1e-6), optax.add_decayed_weights(1e-2), optax.scale_by_trust_ratio(), optax.scale_by_learning_rate(rate)
+        optax.scale_by_adam(eps=1e-6),
+        optax.add_decayed_weights(1e-2),
+        optax.scale_by_trust_ratio(),
+        optax.scale_by_learning_rate(rate),
     )
 
 
@@ -124,7 +131,8 @@ def quasi_newton(optax, rate=1e-2):
 def searched(optax, rate=0.8):
     """Gallery, "Linesearch": descent with backtracking."""
     return optax.chain(
-        optax.sgd(learning_rate=1.0), optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, decrease_factor=rate)
+        optax.sgd(learning_rate=1.0),
+        optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, decrease_factor=rate),
     )
 
 

@@ -28,7 +28,7 @@ class SpecError(ValueError):
 
 
 def parse(text: str, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
-    """The value of a spec, e.g. of `"clip_by_global_norm(adam(0.001, b1=0.95), 1.0)"`.
+    """The value of a spec, e.g. of `"chain(clip_by_global_norm(1.0), adam(0.001, b1=0.95))"`.
 
     Args:
         catalogue: the factories that may be named.

@@ -86,21 +86,12 @@ def _pair(init: Any, update: Any) -> Any:
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _fed(change: Callable[..., Any]) -> Callable[..., Any]:
-    """A change of the gradient, before the inner optimizer."""
-    return lambda inner, **arguments: optax.chain(change(**arguments), inner)
+def _adaptive(clipping: Any, eps: Any, axis: Any) -> Any:
+    return optax.adaptive_grad_clip(clipping, eps) if axis is None else None
 
 
-def _adaptive(inner: Any, clipping: Any, eps: Any, axis: Any) -> Any:
-    return optax.chain(optax.adaptive_grad_clip(clipping, eps), inner) if axis is None else None
-
-
-def _centralized(inner: Any, axis: Any) -> Any:
-    return optax.chain(optax.centralize(), inner) if axis is None else None
-
-
-def _clipped(inner: Any, max_delta: Any) -> Any:
-    return optax.chain(optax.clip(max_delta), inner)
+def _noisy(eta: Any, gamma: Any, key: Any, seed: Any) -> Any:
+    return optax.add_noise(eta, gamma, key=key)
 
 
 def _skipping(inner: Any, max_consecutive: Any) -> Any:
@@ -179,14 +170,14 @@ def _decayed(inner: Any, weight_decay: Any, mask: Any) -> Any:
 
 
 TWINS: dict[str, Callable[..., Any]] = {
-    "chain": lambda optimizers: optax.chain(*optimizers),
-    "clip": _clipped,
-    "clip_by_global_norm": _fed(optax.clip_by_global_norm),
-    "clip_by_block_rms": _fed(optax.clip_by_block_rms),
+    "chain": lambda args: optax.chain(*args),
+    "clip": optax.clip,
+    "clip_by_global_norm": optax.clip_by_global_norm,
+    "clip_by_block_rms": optax.clip_by_block_rms,
     "adaptive_grad_clip": _adaptive,
-    "add_noise": _fed(optax.add_noise),
-    "centralize": _centralized,
-    "normalize": _fed(contrib.normalize),
+    "add_noise": _noisy,
+    "centralize": lambda axis: optax.centralize() if axis is None else None,
+    "normalize": contrib.normalize,
     "decay_weights": _decayed,
     "skip_non_finite": _skipping,
     "accumulate": _accumulated,

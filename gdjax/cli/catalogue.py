@@ -8,7 +8,7 @@ import textwrap
 from gdjax.cli.errors import user_mistakes
 from gdjax.cli.specs import default_rate
 from gdjax.data import SOURCES, describe, load
-from gdjax.optimizers import OPTIMIZERS, WRAPPERS
+from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.catalogue import entry
 
 
@@ -17,7 +17,12 @@ class Optimizers:
     """List the optimizers: signature, memory, reference, default rate on this command line."""
 
     def run(self, argv: list[str]) -> int:
-        for title, table in (("Optimizers", OPTIMIZERS), ("Wrappers (around an optimizer)", WRAPPERS)):
+        tables = {
+            "Optimizers": OPTIMIZERS,
+            "Wrappers (around an optimizer)": WRAPPERS,
+            "Transforms (of the gradient, before an optimizer in a chain)": TRANSFORMS,
+        }
+        for title, table in tables.items():
             print(f"{title}\n")
             for name, factory in table.items():
                 about = entry(factory)

@@ -21,9 +21,9 @@ from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.objects import load_object
 from gdjax.cli.specs import catalogue_at
 from gdjax.files import write_whole
-from gdjax.optimizers import OPTIMIZERS, WRAPPERS
+from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 
-CERTIFIED = {**OPTIMIZERS, **WRAPPERS}
+CERTIFIED = {**OPTIMIZERS, **WRAPPERS, **TRANSFORMS}
 RATE = 0.01  # of an optimizer named without one
 OWN_LIMIT = 1e-9  # relative, in float64: a rule written in another order rounds otherwise
 
@@ -37,7 +37,7 @@ class Certify:
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Optimizers and wrappers, or FILE.py:name for your own; none means all of the catalogue."""
+    """Optimizers, wrappers and transforms, or FILE.py:name for your own; none means all of the catalogue."""
     against: str | None = None
     """For your own: the optimizer it should equal, e.g. adam or "adam(0.01, b1=0.8)"."""
     out: Path | None = Path("certificates")
@@ -57,7 +57,7 @@ class Certify:
         if unknown:
             with user_mistakes():
                 parse(unknown[0], CERTIFIED)
-            raise UserError(f"{unknown[0]!r} must be the bare name of an optimizer or a wrapper")
+            raise UserError(f"{unknown[0]!r} must be the bare name of an optimizer, a wrapper or a transform")
         if self.out is not None:
             with user_mistakes(f"--out {self.out}: "):
                 self.out.mkdir(parents=True, exist_ok=True)

@@ -13,13 +13,13 @@ import jax
 
 from gdjax.calls.node import Optimizer, Schedule
 from gdjax.calls.spec import SpecError, parse
-from gdjax.optimizers import OPTIMIZERS, WRAPPERS, by_path, clip_by_global_norm, decay_weights
+from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS, by_path, chain, clip_by_global_norm, decay_weights
 from gdjax.projections import PROJECTIONS
 from gdjax.schedules import SCHEDULES, in_epochs
 
 DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of those that need another than the usual one
 USUAL_RATE = 1e-3
-PARTS = {**PROJECTIONS, "by_path": by_path}  # what wrappers take besides optimizers
+PARTS = {**PROJECTIONS, **WRAPPERS, **TRANSFORMS, "by_path": by_path}  # what may stand about optimizers
 RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
@@ -52,7 +52,7 @@ class OptimizerRequest:
             raise SpecError(f"the decay is given twice: in {self.optimizer!r} and by --weight-decay")
         if self.weight_decay is not None:
             built = decay_weights(built, self.weight_decay, mask=weights)
-        return built if self.clip is None else clip_by_global_norm(built, self.clip)
+        return built if self.clip is None else chain(clip_by_global_norm(self.clip), built)
 
     def _parsed(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
         built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
@@ -73,7 +73,7 @@ class OptimizerRequest:
             return make
 
         schedules = {name: factory for name, factory in SCHEDULES.items() if name != "in_epochs"}
-        return {**schedules, **PARTS, **WRAPPERS, **{name: with_rate(name) for name in OPTIMIZERS}}
+        return {**schedules, **PARTS, **{name: with_rate(name) for name in OPTIMIZERS}}
 
     def _rate(self, name: str, total_steps: int, steps_per_epoch: float) -> float | Schedule:
         rate = default_rate(name) if self.learning_rate is None else self.learning_rate
@@ -123,7 +123,7 @@ def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable]:
 
         return make
 
-    return {**SCHEDULES, **PARTS, **WRAPPERS, **{name: with_rate(factory) for name, factory in OPTIMIZERS.items()}}
+    return {**SCHEDULES, **PARTS, **{name: with_rate(factory) for name, factory in OPTIMIZERS.items()}}
 
 
 def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable]:

@@ -1,4 +1,4 @@
-"""The optimizer family: rules lifted by `leafwise`; wrappers; and the tables that name them all.
+"""The optimizer family: rules lifted by `leafwise`; wrappers; transforms; and the tables that name them all.
 
 Adding an optimizer is a file with its rule and its documented factory, named as it is called, a file of the same name under
 `gdjax.certify.oracles` with its oracle and its examples, and a line here, in the order of reading. It then gets the laws of
@@ -84,18 +84,19 @@ from gdjax.optimizers.linesearch.backtracking import backtracking
 from gdjax.optimizers.linesearch.line_search import line_search
 
 # What changes the gradient.
-from gdjax.optimizers.transforms.chain import chain
-from gdjax.optimizers.transforms.clipping import (
-    clip_by_global_norm,
-    adaptive_grad_clip,
-    clip,
-    clip_by_block_rms,
-    clip_by_norm,
-)
-from gdjax.optimizers.transforms.decay import decay_weights
-from gdjax.optimizers.transforms.gradient import add_noise, centralize, normalize, orthogonalize
+from gdjax.optimizers.transforms.clip import clip
+from gdjax.optimizers.transforms.clip_by_norm import clip_by_norm
+from gdjax.optimizers.transforms.clip_by_global_norm import clip_by_global_norm
+from gdjax.optimizers.transforms.clip_by_block_rms import clip_by_block_rms
+from gdjax.optimizers.transforms.adaptive_grad_clip import adaptive_grad_clip
+from gdjax.optimizers.transforms.add_noise import add_noise
+from gdjax.optimizers.transforms.centralize import centralize
+from gdjax.optimizers.transforms.normalize import normalize
+from gdjax.optimizers.transforms.orthogonalize import orthogonalize
 
 # What calls an optimizer inside.
+from gdjax.optimizers.wrappers.chain import chain
+from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.plateau import reduce_on_plateau
 from gdjax.optimizers.wrappers.average import average, tail_average, lookahead
 from gdjax.optimizers.wrappers.mechanize import mechanize
@@ -119,4 +120,5 @@ def _found(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
 
 
 OPTIMIZERS = _found("first_order", "second_order")
-WRAPPERS = _found("linesearch", "transforms", "wrappers")
+WRAPPERS = _found("linesearch", "wrappers")
+TRANSFORMS = _found("transforms")

@@ -30,10 +30,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.data import Scaling, standardize, unstandardize
-from gdjax.models import INITIALIZERS, MODELS
 from gdjax.calls.node import Model
 from gdjax.calls.spec import parse
+from gdjax.data import Scaling, standardize, unstandardize
+from gdjax.models import INITIALIZERS, MODELS
 from gdjax.tree import path_string
 
 DTYPES = {

@@ -15,7 +15,7 @@ from gdjax.calls.node import optimizer, schedule
 from gdjax.calls.spec import SpecError, parse
 from gdjax.schedules import SCHEDULES, cosine
 
-CATALOGUE = {**gd.OPTIMIZERS, **gd.WRAPPERS, **SCHEDULES}
+CATALOGUE = {**gd.OPTIMIZERS, **gd.WRAPPERS, **gd.TRANSFORMS, **SCHEDULES}
 lifted = optimizer(optax.adamw)
 
 CALLS = [
@@ -24,8 +24,8 @@ CALLS = [
     "adam(0.001, b1=0.95)",
     "adam(cosine(0.1, 1000))",
     "adamw(0.001, mu_dtype='bfloat16', mask={'w': True, 'b': False})",
-    "clip_by_global_norm(adam(0.001), 1)",
-    "chain(clip_by_global_norm(sgd(1), 0.5), reduce_on_plateau(momentum(0.1), patience=3))",
+    "average(adam(0.001), decay=0.5)",
+    "chain(clip_by_global_norm(0.5), sgd(1), reduce_on_plateau(momentum(0.1), patience=3))",
     "adadelta()",
 ]
 
@@ -52,11 +52,11 @@ def test_settled_numbers_print_as_they_were_typed_and_have_the_signatures_dtype(
 
 
 def test_leaves_are_the_numbers_under_the_names_of_the_call():
-    node = gd.clip_by_global_norm(gd.adam(cosine(0.1, 100)), 1.0)
+    node = gd.average(gd.chain(gd.clip_by_global_norm(1.0), gd.adam(cosine(0.1, 100))), 0.9)
     paths = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(node)}
-    assert paths[".inner.learning_rate.init_value"] == 0.1
-    assert paths[".inner.b2"] == 0.999
-    assert paths[".max_norm"] == 1.0
+    assert paths[".inner.args[1].learning_rate.init_value"] == 0.1
+    assert paths[".inner.args[1].b2"] == 0.999
+    assert paths[".inner.args[0].max_norm"] == 1.0 and paths[".decay"] == 0.9
 
 
 def test_flags_and_functions_are_structure():

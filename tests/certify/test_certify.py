@@ -144,7 +144,7 @@ def test_methods_that_search_reach_the_minimum(name):
 def test_the_tables_of_certificates_name_optimizers():
     assert set(EXAMPLES) <= set(gd.OPTIMIZERS) and {*ORACLES, *closed_loop.METHODS} >= set(gd.OPTIMIZERS)
     assert {*references.REAL_ONLY, *TWINS} <= set(gd.OPTIMIZERS)
-    assert {*WRAPPER_EXAMPLES, *closed_loop.METHODS} >= set(gd.WRAPPERS) and set(WRAPPER_ORACLES) == set(
+    assert {*WRAPPER_EXAMPLES, *closed_loop.METHODS} >= {*gd.WRAPPERS, *gd.TRANSFORMS} and set(WRAPPER_ORACLES) == set(
         WRAPPER_EXAMPLES
     )
     texts = [repr(call) for name in gd.OPTIMIZERS for call in examples(name)]
@@ -372,7 +372,7 @@ def test_the_command_judges_a_rule_of_ones_own(place):
 
 MISTAKES = {
     "an unknown name": (["adamm"], "did you mean 'adam'?"),
-    "a call": (["adam(0.1)"], "must be the bare name of an optimizer or a wrapper"),
+    "a call": (["adam(0.1)"], "must be the bare name of an optimizer, a wrapper or a transform"),
     "no reference": (["mine.py:good"], "belong together"),
     "nothing to judge": (["adam", "--against", "adam"], "belong together"),
     "no file": (["none.py:good", "--against", "adam"], "no file none.py"),

@@ -18,7 +18,7 @@ from gdjax.cli.errors import UserError
 from gdjax.cli.specs import DEFAULT_RATES, default_rate
 from gdjax.cli.train import next_folder
 from gdjax.data import load
-from gdjax.optimizers import OPTIMIZERS, WRAPPERS
+from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.runs.folder import RecordError, load_run
 
 QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
@@ -193,7 +193,10 @@ def test_a_table_with_words_for_classes(place):
     [
         (["--optimizer", "sgd(momentum=0.9)"], "sgd(0.1, momentum=0.9)"),
         (["--optimizer", "sgd(0.5)"], "sgd(0.5)"),
-        (["--learning-rate", "0.2", "--clip", "1", "--optimizer", "momentum"], "clip_by_global_norm(momentum(0.2), 1)"),
+        (
+            ["--learning-rate", "0.2", "--clip", "1", "--optimizer", "momentum"],
+            "chain(clip_by_global_norm(1), momentum(0.2))",
+        ),
         (["--weight-decay", "0.1", "--device", "cpu"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
         (["--schedule", "cosine", "--learning-rate", "0.2"], "adamw(cosine(0.2, 24), weight_decay=1)"),
         (
@@ -354,7 +357,9 @@ def test_the_catalogues():
     assert code == 0 and all(f"  {name}(" in out for name in OPTIMIZERS) and "arXiv:1412.6980" in out
     assert set(DEFAULT_RATES) <= set(OPTIMIZERS)
     rates = [default_rate(name) for name in ("sgd", "adam", "adadelta", "polyak_sgd")]
-    assert rates == [0.1, 1e-3, 1.0, None] and out.count("memory: ") == len(OPTIMIZERS) + len(WRAPPERS)
+    assert rates == [0.1, 1e-3, 1.0, None] and out.count("memory: ") == len(OPTIMIZERS) + len(WRAPPERS) + len(
+        TRANSFORMS
+    )
     code, out, _ = gdjax("data", "--shapes")
     assert code == 0 and "1797 rows, 64 features, 10 classes" in out
 

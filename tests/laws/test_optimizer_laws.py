@@ -33,8 +33,7 @@ WRAPPED = {
     "lookahead": lambda: gd.lookahead(gd.adam(0.01), 2),
     "mechanize": lambda: gd.mechanize(gd.sgd(1.0), weight_decay=0.0, s_init=0.01),
     "schedule_free": lambda: gd.schedule_free(gd.rmsprop(0.01), 0.01),
-    "chain": lambda: gd.chain(optax.clip_by_global_norm(2.0), gd.sgd(0.1)),
-    "clip_by_global_norm": lambda: gd.clip_by_global_norm(gd.adam(0.01), 0.5),
+    "chain": lambda: gd.chain(gd.adam(0.01), gd.sgd(1.0, momentum=0.5)),
     "decay_weights": lambda: gd.decay_weights(gd.rmsprop(0.01), 0.1),
     "reduce_on_plateau": lambda: gd.reduce_on_plateau(gd.adam(0.01), factor=0.5, patience=1),
     "accumulate": lambda: gd.accumulate(gd.adam(0.01), 1),
@@ -42,14 +41,6 @@ WRAPPED = {
     "master_weights": lambda: gd.master_weights(gd.adam(0.01)),
     "stacked": lambda: gd.stacked(gd.adamw(0.01, mask=matrices)),
     "stochastic_rounding": lambda: gd.stochastic_rounding(gd.adam(0.01), 3),
-    "clip": lambda: gd.clip(gd.adam(0.01), 0.5),
-    "clip_by_norm": lambda: gd.clip_by_norm(gd.adam(0.01), 0.5),
-    "clip_by_block_rms": lambda: gd.clip_by_block_rms(gd.adam(0.01), 0.5),
-    "adaptive_grad_clip": lambda: gd.adaptive_grad_clip(gd.adam(0.01), 0.1),
-    "add_noise": lambda: gd.add_noise(gd.sgd(0.01), 0.0, 0.55),  # of no variance, that the other laws may hold
-    "centralize": lambda: gd.centralize(gd.adam(0.01)),
-    "normalize": lambda: gd.normalize(gd.sgd(0.01)),
-    "orthogonalize": lambda: gd.orthogonalize(gd.sgd(0.01)),
     "sam": lambda: gd.sam(gd.adam(0.01), 0.05, adaptive=True, steps=2),
     "gsam": lambda: gd.gsam(gd.adam(0.01)),
     "looksam": lambda: gd.looksam(gd.adam(0.01), period=2),
@@ -60,12 +51,23 @@ WRAPPED = {
     "cautious": lambda: gd.cautious(gd.adam(0.01)),
     "stable": lambda: gd.stable(gd.adam(0.01), 0.5),
 }
+TRANSFORMED = {
+    "clip": lambda: gd.chain(gd.clip(0.5), gd.adam(0.01)),
+    "clip_by_norm": lambda: gd.chain(gd.clip_by_norm(0.5), gd.adam(0.01)),
+    "clip_by_global_norm": lambda: gd.chain(gd.clip_by_global_norm(0.5), gd.adam(0.01)),
+    "clip_by_block_rms": lambda: gd.chain(gd.clip_by_block_rms(0.5), gd.adam(0.01)),
+    "adaptive_grad_clip": lambda: gd.chain(gd.adaptive_grad_clip(0.1), gd.adam(0.01)),
+    "add_noise": lambda: gd.chain(gd.add_noise(0.0, 0.55), gd.sgd(0.01)),  # of no variance, for the other laws
+    "centralize": lambda: gd.chain(gd.centralize(), gd.adam(0.01)),
+    "normalize": lambda: gd.chain(gd.normalize(), gd.sgd(0.01)),
+    "orthogonalize": lambda: gd.chain(gd.orthogonalize(), gd.sgd(0.01)),
+}
 OTHERS = {
     "adam(mu_dtype)": lambda: gd.adam(0.01, mu_dtype=jnp.bfloat16),
     "from optax": lambda: gd.as_optimizer(optax.adam(0.01)),
 }
 PLAIN = {name: (lambda name=name: examples(name)[0]) for name in gd.OPTIMIZERS}
-ALL = {**PLAIN, **OTHERS, **WRAPPED}
+ALL = {**PLAIN, **OTHERS, **WRAPPED, **TRANSFORMED}
 ALIKE = {  # lifted rules: what they owe to the lift, the others show
     name
     for name, make in PLAIN.items()
@@ -88,7 +90,7 @@ EXCEPT: dict[str, dict[str, str]] = {
     "zero": {
         **{
             name: SHRINKS
-            for name in (*gd.OPTIMIZERS, *WRAPPED)
+            for name in (*gd.OPTIMIZERS, *WRAPPED, *TRANSFORMED)
             if any(float(np.max(node.arguments.get("weight_decay") or 0)) for node in ALL[name]().walk())
         },
         "asgd": SHRINKS,
@@ -100,10 +102,10 @@ EXCEPT: dict[str, dict[str, str]] = {
     },
     "descends": {"gauss_newton": RESIDUALS, "levenberg_marquardt": RESIDUALS},
     "every pair": {
-        **dict.fromkeys(("from optax", "chain"), OPTAX_DTYPES),
+        "from optax": OPTAX_DTYPES,
         **dict.fromkeys(("master_weights", "stochastic_rounding"), SIXTEEN_BITS),
     },
-    "dtypes": {"from optax": OPTAX_DTYPES, "chain": OPTAX_DTYPES},
+    "dtypes": {"from optax": OPTAX_DTYPES},
     "linear": {
         "madgrad": "eps is added to the rate",
         "rprop": "the rate is only the first step size",
@@ -114,7 +116,7 @@ EXCEPT: dict[str, dict[str, str]] = {
     "converges": {"simplified_ademamix": "its sum of gradients, b1 = 0.99, still swings after 300 steps"},
     "optax": {"dpsgd": PER_EXAMPLE},
     "refused": {"dpsgd": PER_EXAMPLE},
-    "pickle": {"from optax": "Optax's closures do not pickle", "chain": "Optax's closures do not pickle"},
+    "pickle": {"from optax": "Optax's closures do not pickle"},
 }
 
 
@@ -207,18 +209,22 @@ def factories(package):
 
 
 def test_every_factory_is_in_its_table():
-    wrapping = {**factories(optimizers.wrappers)}
-    for name, factory in {**factories(optimizers), **wrapping}.items():
-        assert gd.OPTIMIZERS.get(name, gd.WRAPPERS.get(name)) is factory
+    wrapping, changing = factories(optimizers.wrappers), factories(optimizers.transforms)
+    tables = [gd.OPTIMIZERS, gd.WRAPPERS, gd.TRANSFORMS]
+    everything = {name: factory for table in tables for name, factory in table.items()}
+    assert len(everything) == sum(map(len, tables))
+    for name, factory in {**wrapping, **changing}.items():
+        assert everything[name] is factory
+    for name, factory in everything.items():
         assert getattr(gd, name) is factory
-    assert set(wrapping) <= set(gd.WRAPPERS) and not set(gd.OPTIMIZERS) & set(gd.WRAPPERS)
-    assert set(WRAPPED) == set(gd.WRAPPERS)
+    assert set(wrapping) <= set(WRAPPED) == set(gd.WRAPPERS)
+    assert set(changing) <= set(TRANSFORMED) == set(gd.TRANSFORMS)
     assert len(gd.OPTIMIZERS) >= 60
 
 
-@pytest.mark.parametrize("name", [*gd.OPTIMIZERS, *gd.WRAPPERS])
+@pytest.mark.parametrize("name", [*gd.OPTIMIZERS, *gd.WRAPPERS, *gd.TRANSFORMS])
 def test_every_docstring_has_its_lines(name):
-    factory = {**gd.OPTIMIZERS, **gd.WRAPPERS}[name]
+    factory = {**gd.OPTIMIZERS, **gd.WRAPPERS, **gd.TRANSFORMS}[name]
     about = entry(factory)
     assert about.memory and about.reference and about.summary.endswith(".")
     doc = inspect.getdoc(factory)
@@ -686,7 +692,7 @@ def test_the_state_is_sharded_as_the_parameters_are():
 @pytest.mark.parametrize("name", WRAPPED)
 def test_every_wrapper_takes_an_optimizer_that_keeps_a_random_key_and_waits(name):
     """Which makes a wrapper choose between two states."""
-    inner = gd.accumulate(gd.add_noise(gd.sgd(0.1), 0.1, 0.5), 2)
+    inner = gd.accumulate(gd.chain(gd.add_noise(0.1, 0.5), gd.sgd(0.1)), 2)
     example = WRAPPED[name]()
     around = {key for key, value in example.arguments.items() if isinstance(value, gd.Optimizer)}
     if name == "stacked" or len(around) != 1:

@@ -49,21 +49,21 @@ WRAP = {
     "mechanize": lambda inner: gd.mechanize(inner, s_init=1.0),
     "schedule_free": lambda inner: gd.schedule_free(inner, 0.1, b1=0.7),
     "chain": lambda inner: gd.chain(optax.clip(0.4), inner),
-    "clip_by_global_norm": lambda inner: gd.clip_by_global_norm(inner, 0.5),
+    "clip_by_global_norm": lambda inner: gd.chain(gd.clip_by_global_norm(0.5), inner),
     "decay_weights": lambda inner: gd.decay_weights(inner, 0.3),
     "reduce_on_plateau": lambda inner: gd.reduce_on_plateau(inner, factor=0.5, patience=2),
     "accumulate": lambda inner: gd.accumulate(inner, 2),
     "kahan": gd.kahan,
     "master_weights": gd.master_weights,
     "stochastic_rounding": gd.stochastic_rounding,
-    "clip": lambda inner: gd.clip(inner, 0.4),
-    "clip_by_norm": lambda inner: gd.clip_by_norm(inner, 0.5),
-    "clip_by_block_rms": lambda inner: gd.clip_by_block_rms(inner, 0.4),
-    "adaptive_grad_clip": lambda inner: gd.adaptive_grad_clip(inner, 0.5),
-    "add_noise": lambda inner: gd.add_noise(inner, 0.01, 0.55),
-    "centralize": gd.centralize,
-    "normalize": gd.normalize,
-    "orthogonalize": gd.orthogonalize,
+    "clip": lambda inner: gd.chain(gd.clip(0.4), inner),
+    "clip_by_norm": lambda inner: gd.chain(gd.clip_by_norm(0.5), inner),
+    "clip_by_block_rms": lambda inner: gd.chain(gd.clip_by_block_rms(0.4), inner),
+    "adaptive_grad_clip": lambda inner: gd.chain(gd.adaptive_grad_clip(0.5), inner),
+    "add_noise": lambda inner: gd.chain(gd.add_noise(0.01, 0.55), inner),
+    "centralize": lambda inner: gd.chain(gd.centralize(), inner),
+    "normalize": lambda inner: gd.chain(gd.normalize(), inner),
+    "orthogonalize": lambda inner: gd.chain(gd.orthogonalize(), inner),
     "sam": gd.sam,
     "gsam": gd.gsam,
     "looksam": lambda inner: gd.looksam(inner, period=2),
@@ -421,7 +421,7 @@ def shown(node, **counts):
 def test_the_rate_is_the_product_along_the_path_and_none_where_there_is_no_one_rate():
     warm = gd.schedules.linear(0.0, 1.0, 10)
     assert shown(gd.accumulate(gd.sgd(warm), 4), count=3) == pytest.approx(0.3)
-    twice = gd.reduce_on_plateau(gd.clip(gd.reduce_on_plateau(gd.sgd(0.8), 0.5, 1), 1.0), 0.5, 1)
+    twice = gd.reduce_on_plateau(gd.chain(gd.clip(1.0), gd.reduce_on_plateau(gd.sgd(0.8), 0.5, 1)), 0.5, 1)
     assert shown(twice, rate_scale=0.25) == pytest.approx(0.8 / 16)
     assert shown(gd.sgd(jnp.array([0.2, 0.2]))) == 0.2
     assert np.isnan(shown(gd.sgd(jnp.array([0.2, 0.3]))))

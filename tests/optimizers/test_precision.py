@@ -340,7 +340,7 @@ def test_stacked_sees_leaves_one_by_one():
 @pytest.mark.parametrize(
     "inner",
     [
-        gd.clip_by_global_norm(gd.adam(0.1), 1.0),
+        gd.chain(gd.clip_by_global_norm(1.0), gd.adam(0.1)),
         gd.decay_weights(gd.adam(0.1), 0.1),
         gd.chain(gd.adam(0.1)),
         optax.adam(0.1),

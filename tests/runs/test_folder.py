@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gdjax import models
-from gdjax.runs import folder as record
 from gdjax.data import Scaling
+from gdjax.runs import folder as record
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "params.npz")
 

@@ -123,7 +123,7 @@ RAW = {
     "contrib": optax.contrib.prodigy(1.0),
     "lbfgs": optax.lbfgs(),
     "multi_transform": optax.multi_transform({"a": optax.adam(0.02), "b": gd.sgd(0.1)}, {"w": "a", "b": "b"}),
-    "masked ours": gd.chain(optax.masked(gd.clip_by_global_norm(gd.adam(0.02), 1.0), {"w": True, "b": True})),
+    "masked ours": gd.chain(optax.masked(gd.chain(gd.clip_by_global_norm(1.0), gd.adam(0.02)), {"w": True, "b": True})),
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gdjax.calls import Key, optimizer
 from gdjax.optimizers.first_order.sgd import sgd
-from gdjax.optimizers.transforms.gradient import add_noise
+from gdjax.optimizers.transforms.add_noise import add_noise, key_of
+from gdjax.optimizers.wrappers.chain import chain
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"})
@@ -23,7 +24,4 @@ def noisy_sgd(learning_rate, eta=0.01, gamma=0.55, key: Key = None, *, seed: Key
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if both key and seed are given.
     Reference: Neelakantan et al. 2015, equation 1, arXiv:1511.06807.
     """
-    if key is not None and seed is not None:
-        raise ValueError("noisy_sgd: only one of key and seed can be given")
-    given = key if key is not None else seed
-    return add_noise(sgd(learning_rate), eta, gamma, 0 if given is None else given).build()
+    return chain(add_noise(eta, gamma, key_of("noisy_sgd", key, seed)), sgd(learning_rate)).build()

@@ -7,7 +7,7 @@ from typing import Any
 from gdjax import schedules
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.sgd import sgd
-from gdjax.optimizers.transforms.decay import decay_weights
+from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
 
 _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import as_optimizer, optimizer
-from gdjax.optimizers.transforms.clipping import rms
+from gdjax.calls import as_optimizer, optimizer
+from gdjax.optimizers.transforms.clip_by_block_rms import rms
 
 
 @optimizer(bounds={"floor": "(0, 1]"})

@@ -1,4 +1,4 @@
-"""Oracle of `gdjax.optimizers.transforms.decay`."""
+"""Oracle of `gdjax.optimizers.wrappers.decay`."""
 
 import itertools
 

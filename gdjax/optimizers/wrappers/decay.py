@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls.node import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer
 
 
 class DecayState(NamedTuple):

@@ -3,8 +3,8 @@
 from gdjax.certify.oracles.wrappers.lift import Answer
 
 
-def chain(params, optimizers):
-    steps, answer = [part.start(params) for part in optimizers], None
+def chain(params, args):
+    steps, answer = [part.start(params) for part in args], None
     while True:
         seen = yield answer
         flowing = seen.grads

@@ -1,0 +1,18 @@
+"""Oracle of `gdjax.optimizers.transforms.adaptive_grad_clip`."""
+
+import numpy as np
+
+from gdjax.certify.oracles.transforms.clip_by_norm import shortening
+from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+
+
+def adaptive_grad_clip(params, clipping, eps, axis):
+    """Brock et al. 2021, equation 3; a unit is a column of a matrix (inputs, outputs)."""
+
+    def size(x):
+        along = axis
+        if axis is None and x.ndim > 1:
+            along = 0 if x.ndim <= 3 else tuple(range(x.ndim - 1))
+        return np.sqrt(np.sum(np.abs(x) ** 2, axis=along, keepdims=True))
+
+    yield from each_leaf(lambda g, p: g * shortening(size(g), clipping * np.maximum(size(p), eps)))

@@ -1,0 +1,20 @@
+"""Oracle of `gdjax.optimizers.transforms.add_noise`. Noise is drawn by JAX from the same keys."""
+
+import numpy as np
+
+from gdjax.calls import as_key
+from gdjax.certify.oracles.draws import split_normals
+from gdjax.certify.oracles.transforms.each_leaf import all_leaves
+
+
+def add_noise(params, eta, gamma, key, seed):
+    """Neelakantan et al. 2015: variance eta / t^gamma, here from t = 1; real and imaginary part have half of it each."""
+    given = key if key is not None else seed
+    now = as_key(0 if given is None else given)
+
+    def noisy(grads, t):
+        nonlocal now
+        now, z = split_normals(now, tuple((g.shape, g.dtype.name) for g in grads), twice=True)
+        return [g + np.sqrt(eta / t**gamma) * x for g, x in zip(grads, z, strict=True)]
+
+    yield from all_leaves(noisy)

@@ -1,0 +1,12 @@
+"""Oracle of `gdjax.optimizers.transforms.centralize`."""
+
+from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+
+
+def centralize(params, axis):
+    def centered(g, p):
+        if g.ndim < 2 or not g.size:
+            return g
+        return g - g.mean(axis=tuple(range(1, g.ndim)) if axis is None else axis, keepdims=True)
+
+    yield from each_leaf(centered)

@@ -1,0 +1,13 @@
+"""Oracle of `gdjax.optimizers.transforms.clip`."""
+
+import numpy as np
+
+from gdjax.certify.oracles.transforms.clip_by_norm import shortening
+from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+
+
+def clip(params, max_delta):
+    def clipped(g, p):
+        return g * shortening(np.abs(g), max_delta) if np.iscomplexobj(g) else np.clip(g, -max_delta, max_delta)
+
+    yield from each_leaf(clipped)

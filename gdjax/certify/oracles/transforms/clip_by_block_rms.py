@@ -1,0 +1,11 @@
+"""Oracle of `gdjax.optimizers.transforms.clip_by_block_rms`."""
+
+import numpy as np
+
+from gdjax.certify.oracles.transforms.clip_by_norm import shortening
+from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+from gdjax.certify.oracles.wrappers.lift import norm
+
+
+def clip_by_block_rms(params, threshold):
+    yield from each_leaf(lambda g, p: g * shortening(norm([g]) / np.sqrt(max(g.size, 1)), threshold))

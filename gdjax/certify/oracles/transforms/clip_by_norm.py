@@ -1,0 +1,16 @@
+"""Oracle of `gdjax.optimizers.transforms.clip_by_norm`; and min(1, limit / size), for all that shortens."""
+
+import numpy as np
+
+from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+from gdjax.certify.oracles.wrappers.lift import norm
+
+
+def shortening(size, limit):
+    """min(1, limit / size), 1 for a size of 0."""
+    size, limit = np.broadcast_arrays(np.asarray(size, float), limit)
+    return np.where(size > limit, limit / np.where(size > 0, size, 1), 1.0)
+
+
+def clip_by_norm(params, max_norm):
+    yield from each_leaf(lambda g, p: g * shortening(norm([g]), max_norm))

@@ -1,0 +1,8 @@
+"""Oracle of `gdjax.optimizers.transforms.normalize`."""
+
+from gdjax.certify.oracles.transforms.each_leaf import all_leaves
+from gdjax.certify.oracles.wrappers.lift import norm, over
+
+
+def normalize(params):
+    yield from all_leaves(lambda grads, t: [over(g, norm(grads)) for g in grads])

@@ -1,0 +1,13 @@
+"""Oracle of `gdjax.optimizers.transforms.orthogonalize`."""
+
+from gdjax.certify.oracles.first_order.muon import orthogonalized
+from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+
+
+def orthogonalize(params, ns_coeffs, ns_steps, eps):
+    def orthogonal(g, p):
+        if g.ndim < 2 or not g.size:
+            return g
+        return orthogonalized(g.reshape(-1, g.shape[-1]), ns_coeffs, ns_steps, eps, "frobenius").reshape(g.shape)
+
+    yield from each_leaf(orthogonal)

@@ -1,0 +1,22 @@
+"""The gradient of each leaf shortened to a largest norm."""
+
+from __future__ import annotations
+
+from gdjax import tree
+from gdjax.calls import optimizer
+from gdjax.optimizers.transforms.each_leaf import each_leaf
+
+
+@optimizer(bounds={"max_norm": "[0, inf)"})
+def clip_by_norm(max_norm):
+    """Shorten the gradient of each leaf to a largest norm.
+
+        g <- g min(1, max_norm / |g|),      |g| of one leaf; 0 where |g| = 0
+
+    Args:
+        max_norm: >= 0, gradient units.
+
+    Memory: 0 x params.
+    Reference: Pascanu, Mikolov & Bengio 2013, Algorithm 1 (there for all leaves together), arXiv:1211.5063.
+    """
+    return each_leaf(lambda g, p: tree.shorten(g, max_norm))

@@ -1,0 +1,43 @@
+"""A change of the gradient, written for one leaf, as a transform of any tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdjax import tree
+
+Change = Callable[[jax.Array, Any], jax.Array]  # (g, p) -> g of one leaf; p is None if update got no parameters
+
+
+def each_leaf(change: Change) -> tuple[Callable, Callable]:
+    """(init, update) whose updates are change(g, p) of each leaf, computed in at least float32 and rounded once."""
+
+    def changed(g, p=None):
+        dtype = tree.arithmetic_dtype(g)
+        return change(jnp.asarray(g, dtype), None if p is None else jnp.asarray(p, dtype)).astype(jnp.result_type(g))
+
+    def update(grads, state, params=None, **extra_args):
+        del extra_args
+        return jax.tree.map(changed, grads, *(() if params is None else (params,))), state
+
+    return no_state, update
+
+
+def all_leaves(change: Callable[[Any], Any]) -> tuple[Callable, Callable]:
+    """(init, update) whose updates are change(grads) of the whole tree, in the gradients' dtypes."""
+
+    def update(grads, state, params=None, **extra_args):
+        del params, extra_args
+        return tree.cast_like(change(grads), grads), state
+
+    return no_state, update
+
+
+def no_state(params: Any) -> optax.EmptyState:
+    del params
+    return optax.EmptyState()

@@ -1,0 +1,66 @@
+"""One transformation after the other, and the rate of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from gdjax.calls import Optimizer, Rated, as_optimizer, is_number, optimizer, scaled_rates
+
+
+@optimizer
+def chain(*args):
+    """One after the other: the updates of each are the gradients of the next.
+
+    Like `optax.chain`, for ours and Optax's mixed, but a value: the numbers of ours stay leaves. Extra arguments go to each
+    part as they came: `grad=` stays the gradient of the loss, which a line search behind a clipping needs for its slope.
+
+    The rate shown is that of the part that has one, times the scales behind it; of a chain without such a part, what its
+    last scales multiply the direction by, as in `chain(scale_by_adam(), scale(-1e-3))`. None where a part behind the rate
+    might change the step in any other way, or where two have rates.
+
+    Args:
+        args: optimizers and transforms, ours or Optax's.
+
+    Memory: the sum of its parts.
+    Reference: optax.chain.
+    """
+    parts = [as_optimizer(part) for part in args]
+    init, update = optax.chain(*parts)
+
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        states = [state] * len(parts) if is_number(state) else state
+        return rate_of_parts(parts, states, evaluation)
+
+    return Rated(init, update, rate_at)
+
+
+class Scaling(tuple[Callable, Callable]):
+    """(init, update) that multiplies whatever comes by `factor_at(state)`, a number or a step in the place of the state."""
+
+    factor_at: Callable[[Any], Any]
+
+    def __new__(cls, init: Callable, update: Callable, factor_at: Callable[[Any], Any]):
+        pair = super().__new__(cls, (init, update))
+        pair.factor_at = factor_at
+        return pair
+
+
+def rate_of_parts(parts: list[Optimizer], states: Any, evaluation: Any) -> Any:
+    """The rate of parts that follow each other; see `chain`."""
+    rates: Any = None  # of the part that has one, and of the scales behind it
+    factor: Any = None  # of the scales that come last, where no part has a rate
+    for part, state in zip(parts, states, strict=True):
+        pair = part.build()
+        if isinstance(pair, Scaling):
+            scale = pair.factor_at(state)
+            rates = scaled_rates(rates, scale)
+            factor = scale if factor is None else factor * scale
+            continue
+        own, factor = part.learning_rates_at(state, evaluation), None
+        if rates is not None:
+            return None
+        rates = own
+    return rates if rates is not None or factor is None else -factor
