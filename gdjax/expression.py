@@ -6,16 +6,19 @@
     power    = atom ["^" sign]                     also "**"
     atom     = number | constant | name | function "(" sum {"," sum} ")" | "(" sum ")"
 
-Python's own parser reads it, and what it read is walked: nothing but these can be reached.
+The signs of print mean what they do there: − · × ÷ π and raised digits, x². Python's own parser reads it, and what it read
+is walked: nothing but these can be reached.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import functools
+import keyword
+import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,14 +26,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.text import did_you_mean, short
+
 FUNCTIONS: dict[str, tuple[Callable, int]] = {  # and how many arguments each takes
     **{
         name: (getattr(jnp, name), 1)
-        for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "abs", "tanh", "sinh", "cosh")
+        for name in (
+            *("sin", "cos", "tan", "exp", "log", "sqrt", "abs", "sign", "tanh", "sinh", "cosh", "log10", "log2"),
+            *("arcsin", "arccos", "arctan"),
+        )
     },
-    "log10": (jnp.log10, 1),
-    "log2": (jnp.log2, 1),
-    "arctan": (jnp.arctan, 1),
+    "ln": (jnp.log, 1),
+    "asin": (jnp.arcsin, 1),
+    "acos": (jnp.arccos, 1),
+    "atan": (jnp.arctan, 1),
     "sigmoid": (jax.nn.sigmoid, 1),
     "sigm": (jax.nn.sigmoid, 1),
     "relu": (jax.nn.relu, 1),
@@ -46,6 +55,11 @@ OPERATORS: dict[type, Callable] = {
     ast.Div: operator.truediv,
 }
 LONGEST = 2000  # characters
+DEEPEST = 100  # signs, powers, brackets and calls inside each other; a sum may be as long as it likes
+PRINTED = str.maketrans({"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∗": "*", "÷": "/", "⁄": "/"})
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+NUMBER = r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+EXAMPLE = "write it as in (x-2)^2 + 10*y^2"
 
 
 class ExpressionError(ValueError):
@@ -69,16 +83,39 @@ class Expression:
         return self.text
 
 
+@dataclasses.dataclass(frozen=True)
+class OfVector:
+    """An expression as a function of its variables in order: () for one of them, (n,) for more; equal by value."""
+
+    expression: Expression
+
+    def __call__(self, x: Any) -> jax.Array:
+        names = self.expression.variables
+        return self.expression({names[0]: x} if len(names) == 1 else {name: x[i] for i, name in enumerate(names)})
+
+
 def expression(text: str) -> Expression:
     """The function that a text stands for.
 
     Raises: ExpressionError, in one line, for anything outside the grammar.
     """
-    text = text.strip()
+    text = _typed(text.strip())
     names = sorted({node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)} - set(FUNCTIONS))
     found = Expression(text, tuple(name for name in names if name not in CONSTANTS))
     _value(_parsed(text), text, None)
     return found
+
+
+def _typed(text: str) -> str:
+    """The signs of print as they are typed."""
+    text = re.sub(r"(?<=\w)π|π(?=\w)", " pi ", text.translate(PRINTED)).replace("π", "pi")
+    raised = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+
+    def power(found: re.Match) -> str:
+        exponent = found[0].translate(RAISED)
+        return f"^{exponent}" if exponent.isdigit() else f"^({exponent})"
+
+    return re.sub(f"[⁺⁻]?[{raised}]+", power, text)
 
 
 @functools.lru_cache(maxsize=64)
@@ -86,47 +123,107 @@ def _parsed(text: str) -> ast.expr:
     if not text or len(text) > LONGEST:
         raise ExpressionError(f"an expression must have 1 to {LONGEST} characters, got {len(text)}")
     try:
-        return ast.parse(text.replace("^", "**"), mode="eval").body
+        return ast.parse(_source(text), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ExpressionError(f"cannot read {text!r}: write it as in (x-2)^2 + 10*y^2") from error
+        raise ExpressionError(f"cannot read {short(text)!r}: {_hint(text) or EXAMPLE}") from error
 
 
-def _value(node: ast.expr, text: str, values: Mapping[str, Any] | None) -> Any:
+def _source(text: str) -> str:
+    return text.replace("^", "**")
+
+
+def _hint(text: str) -> str:
+    """What to write instead of a usual way of writing that is none of ours; nothing where none is seen."""
+    functions = "|".join(FUNCTIONS)
+    equation = re.match(r"\s*\w+\s*(?:\([\w\s,]*\))?\s*==?\s*([^=]+)$", text)
+    if equation:
+        return f"write the function alone, {short(equation[1].strip())!r}"
+    if "|" in text:
+        return "write abs(x) for |x|"
+    if found := re.search(r"(?<![\w.])(\d+),(\d+)", text):
+        return f"write a decimal point, {found[1]}.{found[2]} for {found[0]}"
+    if found := re.search(r"\b(?:np|jnp|math|numpy)\.(\w+)", text):
+        return f"write {found[1]} for {found[0]}"
+    if found := re.search(rf"\b({functions})\s*(\^|\*\*)\s*(\d+)\s*\(", text):
+        return f"write {found[1]}(x)^{found[3]} for {found[1]}^{found[3]}(x)"
+    if found := re.search(rf"\b({functions})\s+(\w+)", text):
+        return f"write {found[1]}({found[2]}) for {found[0]}"
+    found = re.search(rf"({NUMBER}|\))\s*(\(|[^\W\d]\w*|\d)", text) or re.search(r"(\w+)\s+(\w+)", text)
+    if found and not any(map(keyword.iskeyword, found.groups())):
+        first, second = ({"(": "(...)", ")": "(...)"}.get(part, part) for part in found.groups())
+        return f"write a product with its sign, {first}*{second}"
+    return "write sqrt(x) for √x" if "√" in text else ""
+
+
+def _value(node: ast.expr, text: str, values: Mapping[str, Any] | None, depth: int = 0) -> Any:
     """What a node comes to; without values only its grammar is checked."""
+    if depth > DEEPEST:
+        raise ExpressionError(f"an expression must be nested at most {DEEPEST} deep, {short(text)!r} is deeper")
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return float(node.value)
+        return _number(node, text)
     if isinstance(node, ast.Name) and node.id not in FUNCTIONS:
         if node.id in CONSTANTS:
             return CONSTANTS[node.id]
         return 1.0 if values is None else values[node.id]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        inner = _value(node.operand, text, values)
+        inner = _value(node.operand, text, values, depth + 1)
         return -inner if isinstance(node.op, ast.USub) else inner
-    if isinstance(node, ast.BinOp) and (type(node.op) in OPERATORS or isinstance(node.op, ast.Pow)):
-        left, right = _value(node.left, text, values), _value(node.right, text, values)
-        if values is None:
-            return 1.0
-        try:
-            return _power(left, right) if isinstance(node.op, ast.Pow) else OPERATORS[type(node.op)](left, right)
-        except ArithmeticError as error:  # of two numbers
-            raise ExpressionError(f"{ast.unparse(node)!r} in {text!r}: {error}") from error
+    if _is_operation(node):
+        return _operations(node, text, values, depth)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
         function, arguments = _function(node, text)
-        given = [_value(argument, text, values) for argument in arguments]
+        given = [_value(argument, text, values, depth + 1) for argument in arguments]
         return 1.0 if values is None else function(*given)
-    place = ast.unparse(node).replace("**", "^")
-    raise ExpressionError(f"cannot read {place!r} in {text!r}: numbers, names, + - * / ^, and {', '.join(FUNCTIONS)}")
+    hint = _hint(text) or f"numbers, names, + - * / ^, and {', '.join(FUNCTIONS)}"
+    raise ExpressionError(f"cannot read {_place(node, text)!r} in {short(text)!r}: {hint}")
+
+
+def _number(node: ast.Constant, text: str) -> float:
+    try:
+        number = float(node.value)  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ExpressionError(f"a number must be at most 1.8e308, got {_place(node, text)} in {short(text)!r}")
+    return number
+
+
+def _is_operation(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and (type(node.op) in OPERATORS or isinstance(node.op, ast.Pow))
+
+
+def _operations(node: Any, text: str, values: Mapping[str, Any] | None, depth: int) -> Any:
+    """a + b - c ..., from the left: as many as there are, without going deeper."""
+    chain = []
+    while _is_operation(node):
+        chain.append(node)
+        node = node.left
+    left = _value(node, text, values, depth + 1)
+    for each in reversed(chain):
+        right = _value(each.right, text, values, depth + 1)
+        if values is None:
+            continue
+        try:
+            left = _power(left, right) if isinstance(each.op, ast.Pow) else OPERATORS[type(each.op)](left, right)
+        except ArithmeticError as error:  # of two numbers
+            raise ExpressionError(f"{_place(each, text)!r} in {short(text)!r}: {error}") from error
+    return 1.0 if values is None else left
+
+
+def _place(node: ast.expr, text: str) -> str:
+    """A part of the text as it was written."""
+    return short((ast.get_source_segment(_source(text), node) or text).replace("**", "^"))
 
 
 def _function(call: ast.Call, text: str) -> tuple[Callable, list[ast.expr]]:
     name = call.func.id  # type: ignore[attr-defined]
     if name not in FUNCTIONS:
-        close = difflib.get_close_matches(name, FUNCTIONS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(FUNCTIONS)}"
-        raise ExpressionError(f"no function {name!r} in {text!r}: {hint}")
+        product = f"; for a product write {name}*(...)" if len(name) == 1 or name in CONSTANTS else ""
+        raise ExpressionError(f"no function {name!r} in {short(text)!r}: {did_you_mean(name, FUNCTIONS)}{product}")
     function, number = FUNCTIONS[name]
     if len(call.args) != number:
-        raise ExpressionError(f"{name} takes {number} argument{'s' * (number > 1)} in {text!r}, got {len(call.args)}")
+        needed = f"{name} takes {number} argument{'s' * (number > 1)}"
+        raise ExpressionError(f"{needed} in {short(text)!r}, got {len(call.args)}")
     return function, call.args
 
 

@@ -1,22 +1,39 @@
-"""`gdjax optimizers` and `gdjax data`: what there is to choose from."""
+"""`gdjax optimizers`, `schedules`, `losses`, ...: what there is to choose from, or one of it in full."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from gdjax.cli.errors import user_mistakes
-from gdjax.cli.specs import default_rate
-from gdjax.data import SOURCES, describe, load
+import tyro
+
+from gdjax.cli.errors import UserError
+from gdjax.losses import LOSSES
+from gdjax.metrics import METRICS
+from gdjax.models import MODELS
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.catalogue import entry
+from gdjax.optimizers.request import default_rate
+from gdjax.problems import PROBLEMS
+from gdjax.schedules import SCHEDULES
+from gdjax.text import did_you_mean
+
+Names = tyro.conf.Positional[tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizers:
     """List the optimizers: signature, memory, reference, default rate on this command line."""
 
+    names: Names = ()
+    """Those to show in full; all in short if not given."""
+
     def run(self, argv: list[str]) -> int:
+        if self.names:
+            return _show_each(self.names, {**OPTIMIZERS, **WRAPPERS, **TRANSFORMS}, "optimizer")
         tables = {
             "Optimizers": OPTIMIZERS,
             "Wrappers (around an optimizer)": WRAPPERS,
@@ -36,19 +53,87 @@ class Optimizers:
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """List the data sets by name; files in .csv and .npz are read too (gdjax train table.csv --target column)."""
-
-    shapes: bool = False
-    """Also load each one and print its shape."""
+class _Listed:
+    names: Names = ()
+    """Those to show in full; all in short if not given."""
 
     def run(self, argv: list[str]) -> int:
-        width = max(map(len, SOURCES))
-        for name in SOURCES:
-            print(f"  {name:<{width}}  {describe(name)}")
-            if self.shapes:
-                with user_mistakes():
-                    data = load(name)
-                classes = f", {len(data.target_names)} classes" if data.task == "classification" else ""
-                print(f"  {'':<{width}}  {data.x.shape[0]} rows, {data.x.shape[1]} features{classes}")
+        table, kind = self.table()
+        if self.names:
+            return _show_each(self.names, table, kind)
+        for name, thing in table.items():
+            print(f"  {name}{_signature(thing)}\n      {self.summary(name, thing)}")
         return 0
+
+    def summary(self, name: str, thing: Any) -> str:
+        return _doc(thing).partition("\n")[0]
+
+    def table(self) -> tuple[Mapping[str, Any], str]:
+        """The things by their names, and what one of them is called."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedules(_Listed):
+    """List the schedules of a learning rate."""
+
+    def table(self) -> tuple[Mapping[str, Any], str]:
+        return SCHEDULES, "schedule"
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses(_Listed):
+    """List the losses: of one example, its prediction and its label."""
+
+    def table(self) -> tuple[Mapping[str, Any], str]:
+        return {name: loss.function for name, loss in LOSSES.items()}, "loss"
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics(_Listed):
+    """List the metrics: of all predictions and targets."""
+
+    def table(self) -> tuple[Mapping[str, Any], str]:
+        return {name: metric.metric for name, metric in METRICS.items()}, "metric"
+
+    def summary(self, name: str, thing: Any) -> str:
+        better: dict[bool | None, str] = {True: "; more is better", False: "; less is better"}
+        return f"of a {METRICS[name].task}{better.get(METRICS[name].higher_is_better, '')}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Models(_Listed):
+    """List the models."""
+
+    def table(self) -> tuple[Mapping[str, Any], str]:
+        return MODELS, "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Problems(_Listed):
+    """List the functions that `gdjax minimize` knows by name."""
+
+    def table(self) -> tuple[Mapping[str, Any], str]:
+        return PROBLEMS, "problem"
+
+
+def _show_each(names: tuple[str, ...], table: Mapping[str, Any], kind: str) -> int:
+    for name in names:
+        if name not in table:
+            raise UserError(f"no {kind} {name!r}: {did_you_mean(name, table)}")
+    print(
+        "\n\n".join(
+            f"{name}{_signature(table[name])}\n\n{textwrap.indent(_doc(table[name]), '    ')}" for name in names
+        )
+    )
+    return 0
+
+
+def _signature(thing: Any) -> str:
+    """The arguments, without their types."""
+    parameters = inspect.signature(thing).parameters.values()
+    return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
+
+
+def _doc(thing: Callable) -> str:
+    return inspect.getdoc(thing) or ""

@@ -19,9 +19,9 @@ from gdjax.certify.own import as_judged
 from gdjax.certify.report import ABOUT, HEAD, as_json, as_markdown, line
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.objects import load_object
-from gdjax.cli.specs import catalogue_at
 from gdjax.files import write_whole
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
+from gdjax.optimizers.request import catalogue_at
 
 CERTIFIED = {**OPTIMIZERS, **WRAPPERS, **TRANSFORMS}
 RATE = 0.01  # of an optimizer named without one

@@ -5,42 +5,58 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import jax
 import tyro
 
-from gdjax.cli.backprop import Backprop, Check
-from gdjax.cli.catalogue import Data, Optimizers
+from gdjax.cli.backprop import Backprop
+from gdjax.cli.catalogue import Losses, Metrics, Models, Optimizers, Problems, Schedules
 from gdjax.cli.certify import Certify
+from gdjax.cli.check import Check
+from gdjax.cli.data import Data
 from gdjax.cli.errors import UserError
-from gdjax.cli.inspect import Evaluate, Predict
+from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.minimize import Minimize
+from gdjax.cli.predict import Predict
 from gdjax.cli.train import Train
+from gdjax.cli.words import MARK, marked, unmarked
 
-Command = (
-    Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Predict, tyro.conf.subcommand("predict")]
-    | Annotated[Minimize, tyro.conf.subcommand("minimize")]
-    | Annotated[Backprop, tyro.conf.subcommand("backprop")]
-    | Annotated[Check, tyro.conf.subcommand("check")]
-    | Annotated[Certify, tyro.conf.subcommand("certify")]
-    | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
-    | Annotated[Data, tyro.conf.subcommand("data")]
-)
+COMMANDS = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "minimize": Minimize,
+    "backprop": Backprop,
+    "check": Check,
+    "certify": Certify,
+    "optimizers": Optimizers,
+    "schedules": Schedules,
+    "losses": Losses,
+    "metrics": Metrics,
+    "models": Models,
+    "problems": Problems,
+    "data": Data,
+}
 DESCRIPTION = "Gradient descent in JAX, from one command. `gdjax train digits` is a good first one."
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one command. Exit codes: 0 done, 1 done with a bad result, 2 a mistake of the user's, 130 interrupted."""
+    """Run one command.
+
+    Exit codes: 0 done, 1 done with a bad result, 2 a mistake of the user's, 130 interrupted, 143 terminated.
+    """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        command = _parse(argv)
-        _use_compilation_cache()
-        sys.exit(command.run(argv))
+        with _terminating():
+            command = _parse(argv)
+            _use_compilation_cache()
+            sys.exit(command.run(argv))
     except UserError as error:
         print(f"gdjax: {error}", file=sys.stderr)
         sys.exit(2)
@@ -50,18 +66,44 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("gdjax: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)
+    except _Terminated:
+        print("gdjax: terminated, nothing written", file=sys.stderr)
+        sys.exit(143)
 
 
-def _parse(argv: list[str]) -> Train | Evaluate | Predict | Minimize | Backprop | Check | Certify | Optimizers | Data:
-    """tyro's answer; its boxed complaints as one line."""
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: what is half written is taken back on its way."""
+
+
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """Around a command, which a SIGTERM ends like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parse(argv: list[str]) -> Any:
+    """The command that the words ask for; tyro's boxed complaints as one line."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(Command, args=argv or ["--help"], prog="gdjax", description=DESCRIPTION)  # type: ignore[arg-type]
+            words = marked(argv) or ["--help"]
+            found = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=words, prog="gdjax", description=DESCRIPTION)
+            return unmarked(found)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(_one_line(said.getvalue())) from None
+        raise UserError(_one_line(said.getvalue()).replace(MARK, "")) from None
 
 
 def _one_line(box: str) -> str:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+
+def is_place(text: str) -> bool:
+    """Whether a text is of the form FILE.py:name or module:name."""
+    return re.fullmatch(r"(.+\.py|[\w.]+):\w+", text.strip()) is not None
 
 
 def load_object(place: str) -> Any:
@@ -15,31 +21,52 @@ def load_object(place: str) -> Any:
 
     Raises: ValueError if there is no such file, module or name, or the file itself fails.
     """
-    origin, _, name = place.rpartition(":")
+    origin, _, name = place.strip().rpartition(":")
     if not origin or not name:
         raise ValueError(f"{place}: a name must follow, FILE.py:name or module:name")
-    module = _from_file(Path(origin)) if origin.endswith(".py") else _from_module(origin)
+    return named_in(load_module(origin), origin, name)
+
+
+def named_in(module: ModuleType, origin: str, name: str) -> Any:
+    """The object of a module by its name.   Raises: ValueError if there is none."""
     if not hasattr(module, name):
-        raise ValueError(f"{place}: {origin} has no {name!r}")
+        raise ValueError(f"{origin}:{name}: {origin} has no {name!r}")
     return getattr(module, name)
 
 
+def load_module(origin: str) -> ModuleType:
+    """The module of a FILE.py, or of that name.   Raises: ValueError if there is none, or it fails."""
+    return _from_file(Path(origin)) if origin.endswith(".py") else _from_module(origin)
+
+
 def _from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    """The file run as a module, found by its own name while it runs; its neighbors can be imported, as in a script."""
+    if not path.is_file():
         raise ValueError(f"no file {path}")
+    taken = getattr(sys.modules.get(path.stem), "__file__", "") if path.stem in sys.modules else str(path)
+    name = path.stem if taken and Path(taken).resolve() == path.resolve() else f"_own_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # where dataclasses and pickle look it up
+    _look_in(path.resolve().parent)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name) if before is None else sys.modules.update({name: before})
         raise ValueError(f"{path} fails when read: {type(error).__name__}: {error}") from error
     return module
 
 
 def _from_module(name: str) -> ModuleType:
-    if str(Path.cwd()) not in sys.path:  # as `python -m` would look
-        sys.path.insert(0, str(Path.cwd()))
+    _look_in(Path.cwd())  # as `python -m` would
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+
+
+def _look_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

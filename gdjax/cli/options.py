@@ -1,4 +1,4 @@
-"""The options of `gdjax train`, which a run folder keeps and `gdjax evaluate` reads again."""
+"""The options of `gdjax train`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import tyro
 
-from gdjax.losses import LOSSES
 from gdjax.models import ACTIVATIONS
-
-DEFAULT_EPOCHS = 200
-DEFAULT_OPTIMIZER = "adamw(weight_decay=1.0)"
-DEFAULT_LOSSES = {
-    "logistic_regression": "binary_cross_entropy_from_logits",
-    "linear_svm": "hinge",
-    "perceptron": "perceptron",
-    "softmax_regression": "softmax_cross_entropy",
-    "linear_regression": "squared_error",
-}
-TRAINABLE = ("mlp", *DEFAULT_LOSSES)
-FITTING_LOSSES = tuple(
-    name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"
-)
+from gdjax.tasks import FITTING_LOSSES, TRAINABLE
 
 # Here, since tyro takes a comment beside a field for its help.
 if TYPE_CHECKING:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import math
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
-import jax
 from tqdm import tqdm
 
+from gdjax import runs, tasks
 from gdjax.cli.device import use_device
-from gdjax.cli.errors import user_mistakes
-from gdjax.cli.options import DEFAULT_EPOCHS, Options
-from gdjax.cli.plan import Job, Parts, plan, prepare
-from gdjax.cli.report import report, write
-from gdjax.runs import folder as record
-from gdjax.training import Result, fit
-from gdjax.types import RunState, Stop
+from gdjax.cli.errors import option_mistakes
+from gdjax.cli.options import Options
+from gdjax.data import load
+from gdjax.optimizers.request import OptimizerRequest
+from gdjax.plots import save
+from gdjax.runs.report import numbers, pictures, report
+
+OPTIMIZER = "adamw(weight_decay=1.0)"  # if none is given; adam where the decay is
+NAMES = {field.name for field in dataclasses.fields(Options)}
+INTERRUPTED = 130  # what a shell gives to Ctrl-C
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,22 +34,33 @@ class Train(Options):
         use_device(self.device, self.dtype)
         folder = self.out or next_folder(self.data)
         with contextlib.ExitStack() as stack:
-            with user_mistakes():
-                place = stack.enter_context(record.new_folder(folder, self.overwrite))
-                parts = prepare(self)
-                job = plan(self, parts)
-            result = execute(self, job, parts)
-            scores = {name: job.score(result, data) for name, data in parts.named().items()}
-            write(place, self, argv, job, parts, result, scores)
+            with option_mistakes(NAMES):
+                place = stack.enter_context(runs.new_folder(folder, self.overwrite))
+                given = {name: getattr(self, name) for name in ("target", "task") if getattr(self, name) is not None}
+                dataset = load(self.data, **given)
+                parts = tasks.deal(dataset, self.split, self.seed, self.dtype)
+                objective = tasks.choose(dataset, self.model, self.loss, self.hidden, self.activation)
+                job = runs.plan(objective, parts, self._settings())
+            result = execute(job, parts, self.quiet)
+            scores = {name: objective.scores(result.params, rows) for name, rows in parts.named().items()}
+            command = shlex.join(["gdjax", *argv])
+            config = runs.config_of(job, dataset, parts, self.split, self.data, given, command)
+            runs.write_run(place, config, result.history, numbers(result, scores), result.params, parts.scalings)
+            for name, picture in pictures(job, dataset, parts, result).items():
+                save(picture, place / name)
         if not self.quiet:
-            print(report(folder, job, parts, result, scores))
-        if result.stop in (Stop.NON_FINITE, Stop.DIVERGED):
-            print(
-                f"gdjax: the run ended {result.stop.name}: try a smaller --learning-rate or --clip 1",
-                file=sys.stderr,
-            )
+            print(report(folder, job, dataset, parts, result, scores))
+        if runs.went_wrong(result):
+            hint = "try a smaller --learning-rate or --clip 1"
+            print(f"gdjax: the run ended {result.stop.name}: {hint}", file=sys.stderr)
             return 1
-        return 0
+        return INTERRUPTED if result.stop.name == "INTERRUPTED" else 0
+
+    def _settings(self) -> runs.Settings:
+        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(OptimizerRequest)}
+        asked["optimizer"] = self.optimizer or (OPTIMIZER if self.weight_decay is None else "adam")
+        names = [field.name for field in dataclasses.fields(runs.Settings) if field.name != "optimizer"]
+        return runs.Settings(OptimizerRequest(**asked), **{name: getattr(self, name) for name in names})
 
 
 def next_folder(data: str) -> Path:
@@ -53,47 +68,15 @@ def next_folder(data: str) -> Path:
     return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
 
 
-def execute(options: Options, job: Job, parts: Parts) -> Result:
+def execute(job: runs.Job, parts: tasks.Parts, quiet: bool) -> Any:
     """The run, under a progress bar."""
-    key = jax.random.fold_in(jax.random.key(options.seed), 1)
-    params = job.model.init(jax.random.fold_in(jax.random.key(options.seed), 2))
-    params = jax.tree.map(lambda p: p.astype(options.dtype), params)
-    total = evaluations(options, job.batch_size, len(parts.train[0]))
-    with tqdm(
-        total=total, unit=" evaluations", disable=True if options.quiet else None, file=sys.stderr, leave=False
-    ) as bar:
-        return fit(
-            job.loss_fn,
-            params,
-            job.optimizer,
-            parts.train,
-            parts.validation,
-            stop=job.stop,
-            every=options.every,
-            batch_size=job.batch_size,
-            evaluate=job.evaluate,
-            key=key,
-            watch=job.watch,
-            progress=lambda run_state: show_progress(bar, run_state, job.metric),
-            steps=options.steps,
-            epochs=None if options.steps else options.epochs or DEFAULT_EPOCHS,
-        )
+    total = job.evaluations(len(parts.train[0]))
+    off = True if quiet else None  # None: where stderr is no terminal
+    with tqdm(total=total, unit=" evaluations", disable=off, file=sys.stderr, leave=False) as bar:
 
+        def show(run_state: Any) -> None:
+            done, numbers = runs.progress(run_state, job.objective.metric)
+            bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
+            bar.update(done - bar.n)
 
-def evaluations(options: Options, batch_size: int, rows: int) -> int:
-    """How many a run has that nothing stops."""
-    per_epoch = -(-rows // batch_size)
-    steps = options.steps or math.ceil((options.epochs or DEFAULT_EPOCHS) * per_epoch)
-    return -(-steps // (options.every or per_epoch))
-
-
-def show_progress(bar: tqdm, run_state: RunState, metric: str) -> None:
-    done = int(run_state.evaluations)
-    last = {name: float(values[done - 1]) for name, values in run_state.history.items() if values.ndim == 1}
-    shown = {
-        "loss": last["loss"],
-        "validation": last["validation_loss"],
-        metric: last[f"validation_{metric}"],
-    }
-    bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()}, refresh=False)
-    bar.update(done - bar.n)
+        return runs.execute(job, parts, show)

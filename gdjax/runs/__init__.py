@@ -1,0 +1,26 @@
+"""Runs that are kept: what identifies one (config), what it does (job), its folder, what is read of it (report)."""
+
+from gdjax.runs.config import ConfigError, DataConfig, RunConfig
+from gdjax.runs.folder import LoadedRun, RecordError, load_run, new_folder, read_config, write_run
+from gdjax.runs.job import Job, Settings, config_of, execute, plan, progress, went_wrong
+from gdjax.runs.table import predictions
+
+__all__ = [
+    "ConfigError",
+    "DataConfig",
+    "Job",
+    "LoadedRun",
+    "RecordError",
+    "RunConfig",
+    "Settings",
+    "config_of",
+    "execute",
+    "load_run",
+    "new_folder",
+    "plan",
+    "predictions",
+    "progress",
+    "read_config",
+    "went_wrong",
+    "write_run",
+]

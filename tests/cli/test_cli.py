@@ -15,10 +15,10 @@ import pytest
 
 from gdjax.cli import main as entry
 from gdjax.cli.errors import UserError
-from gdjax.cli.specs import DEFAULT_RATES, default_rate
 from gdjax.cli.train import next_folder
 from gdjax.data import load
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
+from gdjax.optimizers.request import DEFAULT_RATES, default_rate
 from gdjax.runs.folder import RecordError, load_run
 
 QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
@@ -211,7 +211,7 @@ def test_a_table_with_words_for_classes(place):
 def test_specs_take_the_rate_and_the_length_they_leave_out(monkeypatch, words, optimizer):
     """What is printed and kept of the optimizer is its call; nothing need be trained to see it."""
 
-    def planned(options, job, parts):
+    def planned(job, parts, quiet):
         raise UserError(repr(job.optimizer))
 
     monkeypatch.setattr("gdjax.cli.train.execute", planned)
@@ -346,7 +346,7 @@ def test_an_error_in_the_middle_leaves_nothing(place, monkeypatch):
     def fail(*_):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr("gdjax.cli.report.record.write_history", fail)
+    monkeypatch.setattr("gdjax.runs.folder.write_history", fail)
     with pytest.raises(RuntimeError, match="the disk is full"):
         entry.main(["train", "wine", *QUICK, "--out", "deep/down/run"])
     assert list(place.iterdir()) == []
@@ -457,8 +457,8 @@ class TestMinimize:
 
     def test_a_diverged_run_is_named_and_leaves_the_window_to_the_others(self, place, monkeypatch):
         drawn = []
-        monkeypatch.setattr("gdjax.cli.minimize.landscape", lambda f, bounds, paths, *a: drawn.append((bounds, paths)))
-        monkeypatch.setattr("gdjax.cli.minimize.save", lambda picture, path: path)
+        monkeypatch.setattr("gdjax.plots.paths.landscape", lambda f, bounds, paths, *a: drawn.append((bounds, paths)))
+        monkeypatch.setattr("gdjax.plots.paths.save", lambda picture, path: path)
         words = ["minimize", "50*x^2+y^2", "--start", "1", "1", "--optimizer", "sgd(0.05)", "--optimizer", "lbfgs"]
         assert gdjax(*words, "--plot", "p.png")[0] == 0
         ((bounds, paths),) = drawn
@@ -485,6 +485,7 @@ class TestMinimize:
             (["rosenbrock", "--stop", "soon"], "no 'soon' here"),
             (["rosenbrock", "--plot", "p.jpg"], "--plot must end in .png"),
             (["rosenbrock", "--plot", "nowhere/p.png"], "no folder"),
+            (["rosenbrock", "--plot", "."], "--plot must end in .png"),
             (["waves", "--animate", "a.gif"], "--animate is for two variables"),
             (["rosenbrock", "--max-steps", "-1"], "--max-steps must be at least 0"),
             (["least_squares", "--start", "1"], "leave it out"),

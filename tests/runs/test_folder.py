@@ -10,9 +10,39 @@ import pytest
 
 from gdjax import models
 from gdjax.data import Scaling
+from gdjax.runs import DataConfig, RunConfig
 from gdjax.runs import folder as record
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "params.npz")
+
+
+def config(task="regression", model="mlp((3, 3, 1))"):
+    """What identifies a run, every kind of value in it."""
+    names = ("no", "yes") if task == "classification" else ()
+    rows = {"train": 70, "validation": 15, "test": 15}
+    data = DataConfig(
+        "t.csv", {"target": "y"}, "t", "0123456789abcdef", task, (0.7, 0.15, 0.15), rows, ("a", "b"), names
+    )
+    return RunConfig(
+        command="gdjax train t.csv",
+        data=data,
+        model=model,
+        loss="squared_error",
+        optimizer="adam(0.001)",
+        stop="patience(20)",
+        batch_size=64,
+        epochs=2.5,
+        steps=None,
+        every=None,
+        seed=3,
+        dtype="float32",
+        flow=False,
+        started="2026-01-02T03:04:05+00:00",
+        versions={"jax": "0.10.2", "optax": None},
+        platform="Linux",
+        device="cpu: cpu",
+        git_revision=None,
+    )
 
 
 def write(folder, task="regression"):
@@ -20,19 +50,17 @@ def write(folder, task="regression"):
     model = models.mlp((3, 3, 3, None if task == "regression" else 2), activation="tanh")
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda p: rng.normal(size=p.shape).astype(np.float32), model.init(jax.random.key(0)))
-    config = {"data": {"task": task}, "model": repr(model), "loss": "squared_error", "dtype": "float32"}
-    record.write_json(folder / "config.json", config)
-    record.write_history(folder / "metrics.jsonl", {"loss": np.array([0.5, 0.25]), "epoch": np.array([1.0, 2.0])})
-    record.write_json(folder / "result.json", {"stop": "BUDGET", "steps": 12, "test": {"loss": 0.375}})
     scalings = {"inputs": Scaling(np.float32([1, 2, 3]), np.float32([0.5, 2, 4]))}
     if task == "regression":
         scalings["target"] = Scaling(np.float32(7), np.float32(0.25))
-    record.write_arrays(folder / "params.npz", params, scalings)
+    history = {"loss": np.array([0.5, 0.25]), "epoch": np.array([1.0, 2.0])}
+    result = {"stop": "BUDGET", "steps": 12, "test": {"loss": 0.375}}
+    record.write_run(folder, config(task, repr(model)), history, result, params, scalings)
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
 def everything(run):
-    leaves = [run.config, run.result, run.history, repr(run.model)]
+    leaves = [run.config.to_json(), run.result, run.history, repr(run.model)]
     arrays = [*jax.tree.leaves(run.params), *jax.tree.leaves(run.scalings), run.predict(np.ones((2, 3), np.float32))]
     return json.dumps(leaves), [(np.asarray(x).dtype.name, np.shape(x), np.asarray(x).tobytes()) for x in arrays]
 
@@ -79,9 +107,9 @@ def damages(files):
             '{"a": NaN}',
         ):
             yield name, text.encode()
-    config = files["config.json"]
+    kept_config = files["config.json"]
     for dtype in ("int32", "complex64", "float16", "float8", "bfloat16", 3, None, ["float32"], {}):
-        yield "config.json", changed(config, dtype=dtype)
+        yield "config.json", changed(kept_config, dtype=dtype)
     deep = "-" * 20_000 + "1"
     for model in (
         "mlp",
@@ -95,11 +123,11 @@ def damages(files):
         f"mlp({deep})",
         "(",
     ):
-        yield "config.json", changed(config, model=model)
+        yield "config.json", changed(kept_config, model=model)
     for model in (f"mlp((3, {2**70}, 1))", f"mlp((3, {2**31}, {2**31}, 1))", "mlp((3, 3, 3, None), activation='relu')"):
-        yield "config.json", changed(config, model=model)
+        yield "config.json", changed(kept_config, model=model)
     for data in (None, {}, [], {"task": "classification"}, {"task": 5}):
-        yield "config.json", changed(config, data=data)
+        yield "config.json", changed(kept_config, data=data)
     ones = np.ones(3, np.float32)
     for place in ("inputs.mean", "inputs.scale", "target.scale", "params[1]['w']"):
         for x in (
@@ -129,7 +157,7 @@ def damages(files):
 def test_a_run_reads_back_as_it_was_written(tmp_path, task):
     write(tmp_path, task)
     run = record.load_run(tmp_path)
-    assert run.config["data"]["task"] == task and [row["loss"] for row in run.history] == [0.5, 0.25]
+    assert run.config.data.task == task and [row["loss"] for row in run.history] == [0.5, 0.25]
     hidden = (np.ones((2, 3)) - [1, 2, 3]) / [0.5, 2, 4]
     for i, layer in enumerate(run.params):
         hidden = hidden @ np.asarray(layer["w"], float) + np.asarray(layer["b"], float)

@@ -1,4 +1,7 @@
-"""Specs of the command line: optimizers and schedules by text, with the rate and the lengths that the text leaves out."""
+"""Optimizers asked for by text: with the rate, the schedule and the lengths that the text leaves out.
+
+Messages name an argument in backquotes, `learning_rate`, so that whoever calls can spell it in his own way.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,14 @@ LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerRequest:
-    """What the options say of the optimizer."""
+    """An optimizer by its call, and what is asked of it beside."""
 
     optimizer: str
-    schedule: str | None
-    schedule_unit: str
-    learning_rate: float | None
-    weight_decay: float | None
-    clip: float | None
+    schedule: str | None = None  # a call; what it leaves out is the rate and the run's length
+    schedule_unit: str = "steps"  # of the schedule's lengths: steps or epochs
+    learning_rate: float | None = None  # of the optimizer, or of the schedule
+    weight_decay: float | None = None  # decoupled, of the weights
+    clip: float | None = None  # largest global norm of the gradient
 
     def build(self, total_steps: int, steps_per_epoch: int) -> Optimizer:
         """The optimizer, with decay and clipping around it; steps are batches, of which an update may take several.
@@ -45,11 +48,11 @@ class OptimizerRequest:
         batches = _batches_per_update(built)
         if batches > 1 and self.schedule is not None:  # which is read at the updates
             built = self._parsed(rates, math.ceil(total_steps / batches), steps_per_epoch / batches)
-        for name, given in (("--learning-rate", self.learning_rate), ("--schedule", self.schedule)):
+        for name, given in (("learning_rate", self.learning_rate), ("schedule", self.schedule)):
             if given is not None and not rates:
-                raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by {name}")
+                raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by `{name}`")
         if self.weight_decay is not None and any(node.arguments.get("weight_decay") for node in built.walk()):
-            raise SpecError(f"the decay is given twice: in {self.optimizer!r} and by --weight-decay")
+            raise SpecError(f"the decay is given twice: in {self.optimizer!r} and by `weight_decay`")
         if self.weight_decay is not None:
             built = decay_weights(built, self.weight_decay, mask=weights)
         return built if self.clip is None else chain(clip_by_global_norm(self.clip), built)
@@ -57,7 +60,7 @@ class OptimizerRequest:
     def _parsed(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
         built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
         if not isinstance(built, Optimizer):
-            raise SpecError(f"--optimizer must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+            raise SpecError(f"`optimizer` must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         return built
 
     def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> dict[str, Callable]:
@@ -84,9 +87,9 @@ class OptimizerRequest:
         used: list[str] = []
         schedule = parse(self.schedule, _schedules(rate, length, used))
         if not isinstance(schedule, Schedule):
-            raise SpecError(f"--schedule must be a call of one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+            raise SpecError(f"`schedule` must be a call of one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.learning_rate is not None and not used:
-            raise SpecError(f"the rate is given twice: in {self.schedule!r} and by --learning-rate")
+            raise SpecError(f"the rate is given twice: in {self.schedule!r} and by `learning_rate`")
         return in_epochs(schedule, steps_per_epoch) if by_epoch else schedule
 
 
@@ -97,7 +100,7 @@ def _batches_per_update(node: Optimizer) -> int:
 
 
 def default_rate(name: str) -> Any:
-    """The rate an optimizer gets on the command line when none is given; None if it takes none."""
+    """The rate an optimizer gets when none is given; None if it takes none."""
     rate = inspect.signature(OPTIMIZERS[name]).parameters.get("learning_rate")
     if rate is None:
         return None
@@ -155,5 +158,5 @@ def _given(factory: Callable, args: tuple, kwargs: dict[str, Any]) -> set[str]:
 
 
 def weights(params: Any) -> Any:
-    """The mask of weight decay on the command line: weights decay, biases (leaves named b) do not."""
+    """The mask of `weight_decay`: weights decay, biases (leaves named b) do not."""
     return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) != "b", params)

@@ -1,0 +1,35 @@
+"""The words of a command line, where a leading minus may be the sign of an expression: "-exp(-x^2)" is no option."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+MARK = "\ufeff"  # before a word that begins with a minus and is no option; no one types it
+OPTION = re.compile(r"-h|--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
+NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
+
+T = TypeVar("T")
+
+
+def marked(words: Sequence[str]) -> list[str]:
+    """The words, each that begins with a minus and is neither an option nor a number behind a mark."""
+
+    def is_text(word: str) -> bool:
+        return word.startswith("-") and word != "--" and not OPTION.fullmatch(word) and not NUMBER.fullmatch(word)
+
+    return [MARK + word if is_text(word) else word for word in words]
+
+
+def unmarked(command: T) -> T:
+    """The command whose texts are as they were typed."""
+
+    def typed(value):
+        if isinstance(value, str):
+            return value.removeprefix(MARK)
+        return tuple(map(typed, value)) if isinstance(value, tuple) else value
+
+    fields = {field.name: typed(getattr(command, field.name)) for field in dataclasses.fields(command)}  # type: ignore[arg-type]
+    return dataclasses.replace(command, **fields)  # type: ignore[type-var]

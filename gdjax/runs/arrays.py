@@ -1,0 +1,148 @@
+"""params.npz: the arrays of a run, written with the hashes of all its files, and read back only as what they must be."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.calls.node import Model
+from gdjax.data import Scaling
+from gdjax.tree import path_string
+
+DTYPES = {
+    "float32": np.float32,
+    "bfloat16": np.float32,
+    "float64": np.float64,
+}  # of parameters, and how they are stored
+NAME = "params.npz"
+FILES = ("config.json", "metrics.jsonl", "result.json")  # whose hashes stand with the arrays
+LARGEST = 2**28  # bytes of a text file, or of a scaling, that are read
+
+
+def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling]) -> None:
+    """Parameters by their paths, scalings by name; bfloat16 as float32, which holds it exactly. Written last of the run."""
+    arrays = {f"params{path_string(place)}": x for place, x in jax.tree_util.tree_leaves_with_path(params)}
+    for name, scaling in scalings.items():
+        arrays |= {f"{name}.mean": scaling.mean, f"{name}.scale": scaling.scale}
+
+    def portable(x: jax.Array) -> np.ndarray:
+        return np.asarray(x, np.float32) if x.dtype == jnp.bfloat16 else np.asarray(x)
+
+    stored = {name: portable(x) for name, x in arrays.items()}
+    hashes = {name: _hash((path.parent / name).read_bytes()) for name in FILES if (path.parent / name).exists()}
+    hashes["arrays"] = _hash(*_described(stored))
+    np.savez(path, **stored, **{f"sha256.{name}": x for name, x in hashes.items()})  # type: ignore[arg-type]
+
+
+def _hash(*parts: bytes) -> np.ndarray:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _described(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
+    """Each array with its name, in the order of the names."""
+    for name, x in sorted(arrays.items()):
+        yield f"{name} {x.dtype} {x.shape} ".encode()
+        yield x.tobytes()
+
+
+def read_arrays(folder: Path, model: Model, task: str, dtype: str) -> tuple[Any, dict[str, Scaling]]:
+    """The parameters of a model and the scalings of a run folder.
+
+    Raises: ValueError where they are not what this model, task and dtype need, or not what was written.
+    """
+    template = jax.eval_shape(model.init, jax.random.key(0))
+    with zipfile.ZipFile(folder / NAME) as archive:
+        read = _Members(archive)
+        params = _restore(template, read, dtype)
+        scalings = _scalings(read, model, template, task, dtype)
+        _check_hashes(read, folder)
+    return params, scalings
+
+
+class _Members:
+    """The arrays of an .npz as np.savez writes it, each read only if it is as large as it must be."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        self.taken: dict[str, np.ndarray] = {}
+        self.infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(self.infos) != len(archive.infolist()):
+            raise ValueError("params.npz must hold each name once")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.infos
+
+    def __call__(self, name: str, shape: tuple[int, ...] | None, dtypes: tuple[Any, ...]) -> np.ndarray:
+        """The array of a name, of this shape (None: any with one axis or none) and one of these dtypes."""
+        if name not in self.infos:
+            raise ValueError(f"params.npz must hold {name}, got {', '.join(self.infos)}")
+        info = self.infos[name]
+        most = LARGEST if shape is None else math.prod(shape) * max(np.dtype(d).itemsize for d in dtypes) + 2**14
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > most:
+            raise ValueError(f"params.npz must hold {name} uncompressed, of at most {most} bytes, got {info.file_size}")
+        data = self.archive.read(info)
+        buffer = io.BytesIO(data)
+        version = np.lib.format.read_magic(buffer)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        got, by_columns, dtype = header(buffer)
+        if dtype not in dtypes or (len(got) > 1 if shape is None else got != shape):
+            raise ValueError(f"params.npz must hold {name} of shape {shape} and {dtypes[0]}, got {got} and {dtype}")
+        if len(data) - buffer.tell() != math.prod(got) * dtype.itemsize:
+            raise ValueError(f"params.npz must hold all of {name}, got {len(data)} bytes")
+        x = np.frombuffer(data, dtype, offset=buffer.tell()).reshape(got, order="F" if by_columns else "C")
+        if not name.startswith("sha256."):
+            self.taken[name] = x
+        return x
+
+
+def _restore(template: Any, read: _Members, dtype: str) -> Any:
+    """The parameters in the model's own structure, each checked against the shape and the dtype it must have."""
+
+    def restore(path, like):
+        return jnp.asarray(read(f"params{path_string(path)}", like.shape, (np.dtype(DTYPES[dtype]),)), dtype)
+
+    return jax.tree_util.tree_map_with_path(restore, template)
+
+
+def _scalings(read: _Members, model: Model, template: Any, task: Any, dtype: str) -> dict[str, Scaling]:
+    """Of the inputs, and of the target where the task is a regression; they must fit what the model takes and gives."""
+    found = {name: _scaling(read, name) for name in ("inputs", *["target"] * (task == "regression"))}
+    if task == "classification" and "target.mean" in read:
+        raise ValueError("a classification must have no scaling of its target")
+    row = jax.ShapeDtypeStruct((1, *found["inputs"].mean.shape), dtype)
+    params = jax.tree.map(lambda like: jax.ShapeDtypeStruct(like.shape, dtype), template)
+    outputs = jax.eval_shape(model.apply, params, row).shape[1:]
+    if task == "regression" and np.broadcast_shapes(outputs, found["target"].mean.shape) != outputs:
+        raise ValueError(f"the scaling of the target must have shape {outputs}, got {found['target'].mean.shape}")
+    return found
+
+
+def _scaling(read: _Members, name: str) -> Scaling:
+    floats = (np.dtype(np.float32), np.dtype(np.float64))
+    mean, scale = (read(f"{name}.{part}", None, floats) for part in Scaling._fields)
+    if mean.shape != scale.shape or not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+        raise ValueError(f"the scaling of {name} must be finite means and as many positive scales")
+    wide = mean.dtype == np.float64 and not jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    return Scaling(mean, scale) if wide else Scaling(jnp.asarray(mean), jnp.asarray(scale))  # type: ignore[arg-type]
+
+
+def _check_hashes(read: _Members, folder: Path) -> None:
+    """The arrays and the other files are those that were written; runs of earlier versions do not say."""
+    for name in ("arrays", *FILES):
+        if f"sha256.{name}" in read:
+            written = read(f"sha256.{name}", (32,), (np.dtype(np.uint8),))
+            found = _hash(*(_described(read.taken) if name == "arrays" else [(folder / name).read_bytes()]))
+            if (found != written).any():
+                raise ValueError(f"{name} must be what was written with the parameters, got another content")

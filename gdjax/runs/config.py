@@ -1,0 +1,155 @@
+"""What identifies a run, as a value: RunConfig, to JSON and back.
+
+config.to_json()            a dict of JSON's types
+RunConfig.from_json(dict)   the same config, or a ConfigError that says which field is wrong and how
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from gdjax.text import did_you_mean
+
+VERSION = 1
+EPOCHS_BEFORE = 200  # of runs without a version whose options name no length
+
+
+class ConfigError(ValueError):
+    """A config that cannot be read; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The table, and how its rows were dealt out."""
+
+    source: str  # what `gdjax.data.load` takes
+    given: dict[str, str]  # and its other arguments: target, task
+    name: str
+    hash: str
+    task: Literal["classification", "regression"]
+    split: tuple[float, ...]  # shares of training, validation and test rows
+    rows: dict[str, int]
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that identifies a run; models, optimizers and conditions as the calls that make them."""
+
+    command: str
+    data: DataConfig
+    model: str
+    loss: str
+    optimizer: str
+    stop: str
+    batch_size: int
+    epochs: float | None  # the longest run, in epochs or in steps
+    steps: int | None
+    every: int | None  # steps between evaluations; None is one epoch
+    seed: int
+    dtype: Literal["float32", "bfloat16", "float64"]
+    flow: bool  # whether the flow of the gradient was looked at
+    started: str
+    versions: dict[str, str | None]
+    platform: str
+    device: str
+    git_revision: str | None
+    version: int = VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """In the types of JSON, the version first."""
+        return {"version": self.version, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> RunConfig:
+        """The config that `to_json` wrote, or a run folder from before configs had a version.
+
+        Raises: ConfigError for another version, an unknown or a missing field, a value of another type.
+        """
+        if "version" not in fields and "options" in fields:
+            fields = _from_options(fields)
+        version = fields.get("version", VERSION)
+        if isinstance(version, int) and version != VERSION:
+            raise ConfigError(
+                f"config.json is of version {version}, this gdjax reads version {VERSION}: use the gdjax that wrote it "
+                f"({_writer(fields)}), or train again"
+            )
+        return _read(cls, fields, "")
+
+
+def _writer(fields: Mapping[str, Any]) -> str:
+    versions = fields.get("versions")
+    version = versions.get("gdjax") if isinstance(versions, Mapping) else None
+    return str(version)[:40] if version else "its version is not said"
+
+
+def _from_options(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without a version, which kept the options of the command line, in the form of version 1."""
+    options, data = fields["options"], fields.get("data")
+    if not isinstance(options, Mapping) or not isinstance(data, Mapping):
+        raise ConfigError("config.json: options and data must be objects")
+    given = {name: options[name] for name in ("target", "task") if options.get(name) is not None}
+    where = {"source": options.get("data"), "given": given, "split": options.get("split")}
+    length = {name: options.get(name) for name in ("epochs", "steps", "every")}
+    if length["epochs"] is None and length["steps"] is None:
+        length["epochs"] = EPOCHS_BEFORE
+    rest = {name: value for name, value in fields.items() if name != "options"}
+    return {**rest, **length, "data": {**data, **where}, "flow": bool(options.get("flow")), "version": VERSION}
+
+
+def _read(kind: type, value: Any, place: str) -> Any:
+    """A dataclass of its fields, every one of its type."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"config.json: {place or 'it'} must be an object, got {_shown(value)}")
+    hints = typing.get_type_hints(kind)
+    for name in value:
+        if name not in hints:
+            raise ConfigError(f"config.json: no field {place}{'.' * bool(place)}{name}: {did_you_mean(name, hints)}")
+    found = {}
+    for field in dataclasses.fields(kind):
+        full = f"{place}.{field.name}" if place else field.name
+        if field.name in value:
+            found[field.name] = _value(hints[field.name], value[field.name], full)
+        elif field.default is dataclasses.MISSING:
+            raise ConfigError(f"config.json: the field {full} is missing")
+    return kind(**found)
+
+
+def _value(hint: Any, value: Any, place: str) -> Any:
+    """A value of JSON as the type says, or a ConfigError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _read(typing.cast(type, hint), value, place)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return _value(next(kind for kind in arguments if kind is not type(None)), value, place)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, Mapping):
+        return {str(name): _value(arguments[1], item, f"{place}.{name}") for name, item in value.items()}
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise ConfigError(f"config.json: {place} must be one of {', '.join(arguments)}, got {_shown(value)}")
+    if isinstance(hint, type) and not origin:
+        allowed = (int, float) if hint is float else hint
+        if isinstance(value, allowed) and (hint is bool or not isinstance(value, bool)):
+            return hint(value)
+    raise ConfigError(f"config.json: {place} must be {_named(hint)}, got {_shown(value)}")
+
+
+def _named(hint: Any) -> str:
+    names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    return names.get(hint, "a list" if typing.get_origin(hint) is tuple else "an object")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."

@@ -1,0 +1,182 @@
+"""What a run is going to do, chosen and checked before its first step, and the run itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from gdjax import stopping
+from gdjax.backprop import Flow, Watch, watch
+from gdjax.calls.node import Condition, Model, Optimizer
+from gdjax.data import Dataset, hash_of
+from gdjax.optimizers.request import OptimizerRequest
+from gdjax.runs.config import DataConfig, RunConfig
+from gdjax.runs.machine import environment
+from gdjax.tasks import Objective, Parts
+from gdjax.training import Result, fit
+from gdjax.types import RunState, Stop
+
+DEFAULT_EPOCHS = 200
+BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How an objective is to be reached: what the options of `gdjax train` say beside the data and the model."""
+
+    optimizer: OptimizerRequest
+    batch_size: int | None = None  # 64, or all rows where there are fewer
+    epochs: float | None = None  # DEFAULT_EPOCHS if neither epochs nor steps are given
+    steps: int | None = None
+    every: int | None = None  # steps between evaluations; one epoch if not given
+    patience: int = 20
+    min_delta: float = 0.0
+    seed: int = 0
+    dtype: str = "float32"
+    flow: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is trained, by what, for how long, and how it is judged."""
+
+    objective: Objective
+    optimizer: Optimizer
+    stop: Condition
+    batch_size: int
+    epochs: float | None
+    steps: int | None
+    every: int | None
+    seed: int
+    dtype: str
+    watch: Watch | None = None
+
+    def evaluations(self, rows: int) -> int:
+        """How many there are if nothing stops the run."""
+        per_epoch = -(-rows // self.batch_size)
+        steps = self.steps or math.ceil((self.epochs or DEFAULT_EPOCHS) * per_epoch)
+        return -(-steps // (self.every or per_epoch))
+
+    def flow(self, result: Result) -> Flow | None:
+        """What the run has seen of the gradient's way, if it was asked to look."""
+        return self.watch.seen(result.history) if self.watch and len(result.history["loss"]) else None
+
+
+def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
+    """Choose and check everything before the first step.
+
+    Raises: ValueError, in one line, that names an argument in backquotes.
+    """
+    rows = len(parts.train[0])
+    batch_size = min(BATCH_SIZE, rows) if settings.batch_size is None else settings.batch_size
+    if not 1 <= batch_size <= rows:
+        raise ValueError(f"`batch_size` must be between 1 and the {rows} training rows, got {batch_size}")
+    for name in ("epochs", "steps", "every"):
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"`{name}` must be above 0, got {value:g}")
+    if settings.epochs is not None and settings.steps is not None:
+        raise ValueError("give `epochs` or `steps`, not both")
+    per_epoch = -(-rows // batch_size)
+    epochs = None if settings.steps else settings.epochs or DEFAULT_EPOCHS
+    optimizer = settings.optimizer.build(settings.steps or math.ceil((epochs or 0) * per_epoch), per_epoch)
+    params = _parameters(objective.model, settings.dtype)
+    jax.eval_shape(optimizer.init, params)  # refuses a pattern that matches no parameter
+    return Job(
+        objective=objective,
+        optimizer=optimizer,
+        stop=stopping.patience(settings.patience, settings.min_delta),
+        batch_size=batch_size,
+        epochs=epochs,
+        steps=settings.steps,
+        every=settings.every,
+        seed=settings.seed,
+        dtype=settings.dtype,
+        watch=_watch(objective, parts, params, batch_size, settings.every) if settings.flow else None,
+    )
+
+
+def _watch(objective: Objective, parts: Parts, params: Any, batch_size: int, every: int | None) -> Watch:
+    """A look at the first step of each period between two evaluations."""
+    batch = jax.tree.map(lambda x: x[:batch_size], parts.train)
+    return watch(objective.loss, params, batch, every=every or -(-len(parts.train[0]) // batch_size))
+
+
+def _parameters(model: Model, dtype: str) -> Any:
+    """Their shapes and dtypes."""
+    return jax.eval_shape(lambda key: _first(model, key, dtype), jax.random.key(0))
+
+
+def _first(model: Model, key: jax.Array, dtype: str) -> Any:
+    return jax.tree.map(lambda p: p.astype(dtype), model.init(key))
+
+
+def execute(job: Job, parts: Parts, on_evaluation: Callable[[RunState], None] | None = None) -> Result:
+    """The run; `on_evaluation` is called now and then with its state."""
+    base = jax.random.key(job.seed)
+    return fit(
+        job.objective.loss,
+        _first(job.objective.model, jax.random.fold_in(base, 2), job.dtype),
+        job.optimizer,
+        parts.train,
+        parts.validation,
+        stop=job.stop,
+        every=job.every,
+        batch_size=job.batch_size,
+        evaluate=job.objective.evaluate,
+        key=jax.random.fold_in(base, 1),
+        watch=job.watch,
+        progress=on_evaluation,
+        steps=job.steps,
+        epochs=job.epochs,
+    )
+
+
+def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
+    """How many evaluations are done, and the latest numbers worth a look."""
+    done = int(run_state.evaluations)
+    last = {name: float(values[done - 1]) for name, values in run_state.history.items() if values.ndim == 1}
+    shown = {"loss": "loss", "validation": "validation_loss", metric: f"validation_{metric}"}
+    return done, {name: last[stored] for name, stored in shown.items()}
+
+
+def went_wrong(result: Result) -> bool:
+    """Whether the run ended without being finite, or far above where it began."""
+    return result.stop in (Stop.NON_FINITE, Stop.DIVERGED)
+
+
+def config_of(
+    job: Job, dataset: Dataset, parts: Parts, split: tuple[float, ...], source: str, given: dict[str, str], command: str
+) -> RunConfig:
+    """What identifies the run, of a data set that was loaded as load(source, **given) and dealt out by split."""
+    data = DataConfig(
+        source=source,
+        given=given,
+        name=dataset.name,
+        hash=hash_of(dataset),
+        task=dataset.task,  # type: ignore[arg-type]
+        split=split,
+        rows=parts.rows(),
+        feature_names=tuple(dataset.feature_names),
+        target_names=tuple(dataset.target_names),
+    )
+    return RunConfig(
+        command=command,
+        data=data,
+        model=repr(job.objective.model),
+        loss=job.objective.loss_name,
+        optimizer=repr(job.optimizer),
+        stop=repr(job.stop),
+        batch_size=job.batch_size,
+        epochs=job.epochs,
+        steps=job.steps,
+        every=job.every,
+        seed=job.seed,
+        dtype=job.dtype,  # type: ignore[arg-type]
+        flow=job.watch is not None,
+        **environment(),
+    )

@@ -1,0 +1,162 @@
+"""What is predicted: from the labels of a table to the loss, the head of the model, the metric and the scaling.
+
+    parts     = deal(dataset, (0.7, 0.15, 0.15), seed=0)            rows dealt out and scaled by what the training rows say
+    objective = choose(dataset, "mlp", hidden=(128, 64))            the model, the loss that fits it, and how both are judged
+    objective = judge(model, "hinge", "classification")             the same for a model that is there
+
+Messages name an argument as `argument=value`, in backquotes, so that whoever calls can spell it in his own way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import metrics
+from gdjax.calls.node import Model
+from gdjax.data import Dataset, Scaling, fit_scaling, split, standardize
+from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
+from gdjax.models import MODELS, mlp
+from gdjax.programs import bind, compiled
+from gdjax.training import Evaluate, make_evaluate
+
+MODEL_LOSSES = {
+    "logistic_regression": "binary_cross_entropy_from_logits",
+    "linear_svm": "hinge",
+    "perceptron": "perceptron",
+    "softmax_regression": "softmax_cross_entropy",
+    "linear_regression": "squared_error",
+}  # of the models that have one of their own
+TASK_LOSSES = {"classification": "softmax_cross_entropy", "regression": "squared_error"}  # of an mlp
+TRAINABLE = ("mlp", *MODEL_LOSSES)
+FITTING_LOSSES = tuple(
+    name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"
+)
+
+
+class Parts(NamedTuple):
+    """The data, dealt out and in the units of training."""
+
+    train: tuple[jax.Array, jax.Array]
+    validation: tuple[jax.Array, jax.Array]
+    test: tuple[jax.Array, jax.Array]
+    scalings: dict[str, Scaling]
+
+    def named(self) -> dict[str, tuple[jax.Array, jax.Array]]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def rows(self) -> dict[str, int]:
+        return {name: len(x) for name, (x, _) in self.named().items()}
+
+
+def deal(dataset: Dataset, fractions: Sequence[float], seed: int, dtype: str = "float32") -> Parts:
+    """The parts that follow from a seed, scaled by what the training rows say, a regression's target too.
+
+    Args:
+        fractions: of training, validation and test rows; classes are dealt out in proportion.
+        dtype: of the inputs.
+    """
+    classes = dataset.y if dataset.task == "classification" else None
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    dealt = split((dataset.x, dataset.y), tuple(fractions), key, stratify=classes)
+    scalings = {"inputs": fit_scaling(dealt[0][0])}
+    if classes is None:
+        scalings["target"] = fit_scaling(dealt[0][1])
+
+    def scale(x, y):  # tables are float64 up to here
+        y = standardize(scalings["target"], y) if "target" in scalings else jnp.asarray(y)
+        return standardize(scalings["inputs"], x).astype(dtype), y
+
+    train, validation, test = (scale(x, y) for x, y in dealt)
+    return Parts(train, validation, test, scalings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What is trained and how it is judged."""
+
+    model: Model
+    loss_name: str
+    loss: PerExample
+    evaluate: Evaluate
+    metric: str  # beside the loss: accuracy or r2
+
+    def scores(self, params: Any, data: Any) -> dict[str, float]:
+        """The loss and the metric of parameters on data."""
+        found = compiled(self.evaluate)(params, data)
+        return {name: float(found[name]) for name in ("loss", self.metric)}
+
+
+def choose(
+    dataset: Dataset,
+    model: str = "mlp",
+    loss: str | None = None,
+    hidden: Sequence[int] = (128, 64),
+    activation: str = "relu",
+) -> Objective:
+    """The model by its name, the loss that fits it and the labels, and how both are judged.
+
+    Args:
+        model: one of TRAINABLE.
+        loss: one of FITTING_LOSSES; None is the one that goes with the model and the task.
+        hidden, activation: of an mlp.
+
+    Raises: ValueError where model, loss and labels do not go together.
+    """
+    loss_name = loss or MODEL_LOSSES.get(model, TASK_LOSSES[dataset.task])
+    entry = LOSSES[loss_name]
+    _check(dataset, entry, f"`loss={loss}`" if loss else f"`model={model}`", own=loss is None)
+    outputs = len(dataset.target_names) if entry.labels == "class" else None
+    if model != "mlp" and (model == "softmax_regression") != (outputs is not None):
+        wanted = "scores per class" if outputs is not None else "one score"
+        raise ValueError(f"`model={model}` does not fit `loss={loss}`, which takes {wanted}; leave `loss` out")
+    return judge(_built(model, dataset, outputs, hidden, activation), loss_name, dataset.task)
+
+
+def judge(model: Model, loss_name: str, task: str) -> Objective:
+    """A model under a loss of the catalogue; on a regression it is judged by r2 too, on classes by accuracy."""
+    loss = _of_labels(LOSSES[loss_name])
+    if task == "regression":
+        loss_fn = per_example(supervised(model, loss))
+        return Objective(model, loss_name, loss_fn, make_evaluate(loss_fn, {"r2": metrics.r2}, model.apply), "r2")
+    loss_fn = per_example(supervised(model, loss, {"accuracy": metrics.correct}))
+    return Objective(model, loss_name, loss_fn, make_evaluate(loss_fn), "accuracy")
+
+
+def _check(dataset: Dataset, entry: LossEntry, asked: str, own: bool) -> None:
+    """Raise a ValueError where a loss, asked for or the model's own, is not for these labels."""
+    if entry.task != dataset.task:
+        fits = f"; `model={' or '.join(_models_for(dataset.task))}` fits it" if own else ""
+        raise ValueError(f"{asked} is for {entry.task}, the target of {dataset.name} asks for {dataset.task}{fits}")
+    classes = len(dataset.target_names)
+    if dataset.task == "classification" and classes < 2:
+        alone = dataset.target_names[0]
+        raise ValueError(f"the target of {dataset.name} must have at least two classes, got {alone} alone")
+    if entry.labels in ("binary", "sign") and classes != 2:
+        fits = "; `model=mlp or softmax_regression` takes any number" if own else ""
+        raise ValueError(f"{asked} is for two classes, {dataset.name} has {classes}{fits}")
+
+
+def _models_for(task: str) -> list[str]:
+    return ["mlp", *(model for model, loss in MODEL_LOSSES.items() if LOSSES[loss].task == task)]
+
+
+def _built(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
+    """The model, its head as wide as the loss wants: a score per class, or one number."""
+    features = dataset.x.shape[1]
+    if model == "mlp":
+        return mlp((features, *hidden, outputs), activation=activation)
+    return MODELS[model](features) if outputs is None else MODELS[model](features, outputs)
+
+
+def _of_labels(loss: LossEntry) -> Callable:
+    """The loss as a function of labels 0 and 1, where it wants -1 and +1."""
+    return bind(on_signs, loss.function) if loss.labels == "sign" else loss.function
+
+
+def on_signs(loss: Callable, scores: jax.Array, labels: jax.Array) -> jax.Array:
+    return loss(scores, 2 * labels - 1)
