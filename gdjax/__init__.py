@@ -132,6 +132,8 @@ from gdjax.optimizers import stable as stable
 from gdjax.optimizers import by_path as by_path
 from gdjax.optimizers import Slot as Slot
 from gdjax.optimizers import leafwise as leafwise
+from gdjax.optimizers import Scalar as Scalar
+from gdjax.optimizers import treewise as treewise
 
 # The lifts of a loss.
 from gdjax.losses import per_example as per_example

@@ -17,6 +17,7 @@ def as_judged(thing: Any, reference: Optimizer) -> Optimizer:
     """An optimizer, a factory of one, or a bare rule, with the reference's arguments where their names agree.
 
     A bare rule is (g, p, t, slots..., *, hyperparameters...) -> (direction, {slot: new}); its slots start at 0.
+    One that names learning_rate returns the whole step.
 
     Raises: TypeError for anything else, or an argument without default that the reference has not.
     """
@@ -31,7 +32,9 @@ def as_judged(thing: Any, reference: Optimizer) -> Optimizer:
     slots = {p.name: Slot() for p in rest if p.kind is not p.KEYWORD_ONLY}
     hyper = _shared(thing, [p for p in rest if p.kind is p.KEYWORD_ONLY], reference)
     rate = hyper.pop("learning_rate", reference.arguments.get("learning_rate"))
-    return as_optimizer(optax.GradientTransformationExtraArgs(*leafwise(cast(Any, thing), rate, slots=slots, **hyper)))
+    returns = "step" if "learning_rate" in parameters else "direction"
+    pair = leafwise(cast(Any, thing), rate, slots=slots, returns=returns, **hyper)
+    return as_optimizer(optax.GradientTransformationExtraArgs(*pair))
 
 
 def _shared(thing: Any, wanted: list[inspect.Parameter], reference: Optimizer) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The optimizer family: rules lifted by `leafwise`; wrappers; transforms; and the tables that name them all.
+"""The optimizer family: rules lifted by `leafwise` and `treewise`; wrappers; transforms; and the tables that name them all.
 
 Adding an optimizer is a file with its rule and its documented factory, named as it is called, a file of the same name under
 `gdjax.certify.oracles` with its oracle and its examples, and a line here, in the order of reading. It then gets the laws of
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from gdjax.calls import Optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.treewise import Scalar, treewise
 
 # Optimizers that need a gradient.
 from gdjax.optimizers.first_order.sgd import sgd

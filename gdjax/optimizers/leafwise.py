@@ -8,10 +8,9 @@ with g the gradient, p the parameter, t = step + 1; it names those of them it ne
 direction. The names of the slots are the symbols of the equation and become the names in the state;
 `OptState.slots["mu"]` is a tree like the parameters.
 
-A rule that names `learning_rate` among its arguments receives it and returns the whole step to subtract (momentum
-after the rate); one that names `weight_decay` applies it itself (coupled decay). Otherwise `leafwise` does both:
-
-    p <- p - learning_rate * (direction + weight_decay * p)         decoupled decay, Loshchilov & Hutter 2019
+With decay, p <- p - learning_rate * (direction + weight_decay * p), decoupled (Loshchilov & Hutter 2019), unless the rule
+names `weight_decay` among its arguments, and so applies it itself (coupled decay). A rule may return the whole step to
+subtract in place of a direction (momentum after the rate, say): `returns="step"`; it then names `learning_rate`.
 
 What is true of every optimizer is true here, once: any hyperparameter is a number, an array or a schedule of the step
 count; arithmetic in at least float32 and the cast back; slots in the parameter's dtype or one of their own; complex
@@ -23,7 +22,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +62,7 @@ def leafwise(
     learning_rate: Any,
     *,
     slots: Mapping[str, Slot] | None = None,
+    returns: Literal["direction", "step"] = "direction",
     mask: Any = None,
     masks: Mapping[str, Any] | None = None,
     static: Mapping[str, Any] | None = None,
@@ -74,6 +74,7 @@ def leafwise(
         rule: a function of the module level (it keys the trace cache).
         learning_rate: parameter units per step; None means 1.
         slots: name -> `Slot`.
+        returns: "direction", which is multiplied by the rate, or "step", the whole of what is subtracted.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
         masks: hyperparameter -> a mask like this one; it is 0 on the leaves left out.
         static: what the rule takes that is no number (counts of iterations, functions); hashable, equal by value.
@@ -89,12 +90,12 @@ def leafwise(
     flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
-    lift = _Lift(rule, flags, _COMMON & set(names))
+    lift = _Lift(rule, flags, _COMMON & set(names), returns == "step")
     choices = {"weight_decay": mask, **(masks or {})}
     counts = "t" in names or any(map(callable, numbers.values()))  # else no program need compile a counter
 
     def init(params: Any) -> OptState:
-        _refuse_integers(who, params)
+        refuse_integers(who, params)
         for given in choices.values():
             tree.check_mask(given, params)
         filled = {name: jax.tree.map(slot.init, params) for name, slot in slots.items()}
@@ -102,24 +103,21 @@ def leafwise(
 
     def update(grads: Any, state: OptState, params: Any = None, **extra_args: Any) -> tuple[Any, OptState]:
         del extra_args  # the protocol's keyword arguments; a leafwise rule needs none
-        _check_trees(who, grads, params, needs_params="p" in names or "weight_decay" in numbers)
+        check_trees(who, grads, params, needs_params="p" in names or "weight_decay" in numbers)
         for name in like_params:
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
         count = None if state.count is None else tree.increment(state.count)
-        now: dict[str, Any] = {name: _at(state.count, value) for name, value in numbers.items()}
-        now["minus_rate"] = -now["learning_rate"]  # turned once, not leaf by leaf
+        now = {name: at_count(state.count, value) for name, value in numbers.items()}
+        now |= {"minus_rate": -now["learning_rate"]}  # turned once, not leaf by leaf
         step = _step if slots else _short_step  # a rule without a slot is so short that a call would cost more
 
         def leaf_step(g, p, chosen, *slot_leaves):
             numbers = now if all(chosen.values()) else {k: v if chosen.get(k, True) else 0.0 for k, v in now.items()}
-            return step(
-                lift, g, None if params is None else p, count, dict(zip(slots, slot_leaves, strict=True)), numbers
-            )
+            p, own = None if params is None else p, dict(zip(slots, slot_leaves, strict=True))
+            return step(lift, g, p, count, own, numbers)
 
         like = grads if params is None else params
-        structure = jax.tree.structure(grads)
-        masks_of = [jax.tree.leaves(tree.spread_mask(given, like)) for given in choices.values()]
-        chosen = structure.unflatten([dict(zip(choices, leaf, strict=True)) for leaf in zip(*masks_of, strict=True)])
+        structure, chosen = jax.tree.structure(grads), _chosen(choices, like)
         done = tree.leafmap(leaf_step, grads, like, chosen, *(state.slots[name] for name in slots))
         updates = structure.unflatten([u for u, _ in done])
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
@@ -128,16 +126,26 @@ def leafwise(
     lifted = Lifted(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
     lifted.mask = mask
     lifted.with_mask = lambda other: leafwise(
-        rule, learning_rate, slots=slots, mask=other, masks=masks, static=static, **hyperparameters
+        rule, learning_rate, slots=slots, returns=returns, mask=other, masks=masks, static=static, **hyperparameters
     )
-    if "weight_decay" in numbers and not {"p", "weight_decay", "learning_rate"} & set(names):
+    if "weight_decay" in numbers and returns == "direction" and not {"p", "weight_decay", "learning_rate"} & set(names):
         rest = {name: value for name, value in hyperparameters.items() if name != "weight_decay"}
         lifted.undecayed = lambda: leafwise(rule, learning_rate, slots=slots, masks=masks, static=static, **rest)
-        lifted.decay = lambda count: _at(count, numbers["learning_rate"]) * _at(count, numbers["weight_decay"])
+        lifted.decay = lambda count: (
+            at_count(count, numbers["learning_rate"]) * at_count(count, numbers["weight_decay"])
+        )
     return lifted
 
 
-def _at(count: Any, number: Any) -> Any:
+def _chosen(masks: Mapping[str, Any], like: Any) -> Any:
+    """At each leaf, which of the masked hyperparameters it has: name -> bool."""
+    leaves = [jax.tree.leaves(tree.spread_mask(given, like)) for given in masks.values()]
+    each = [dict(zip(masks, leaf, strict=True)) for leaf in zip(*leaves, strict=True)]
+    return jax.tree.structure(like).unflatten(each)
+
+
+def at_count(count: Any, number: Any) -> Any:
+    """A number, or a schedule's value at a count of steps."""
     return number(count) if callable(number) else number
 
 
@@ -160,6 +168,7 @@ class _Lift(NamedTuple):
     rule: Rule
     flags: tuple[tuple[str, Any], ...]
     named: frozenset[str]
+    whole_step: bool
 
 
 def _short_step(lift: _Lift, g, p, t, slots, numbers):
@@ -173,7 +182,7 @@ def _short_step(lift: _Lift, g, p, t, slots, numbers):
     direction, new = lift.rule(**wanted, **wide, **dict(lift.flags))
     if "weight_decay" in common & set(values) and p is not None:
         direction = direction + values["weight_decay"] * values["p"]
-    step = values["minus_rate"] * direction if "learning_rate" in common else -direction
+    step = -direction if lift.whole_step else values["minus_rate"] * direction
     return _as(step, out_dtype), {name: _as(new[name], x.dtype) for name, x in slots.items()}
 
 
@@ -192,7 +201,7 @@ def _as(x: Any, dtype: Any) -> jax.Array:
     return x if isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type else jnp.asarray(x, dtype)
 
 
-def _refuse_integers(who: str, params: Any) -> None:
+def refuse_integers(who: str, params: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
@@ -202,7 +211,7 @@ def _refuse_integers(who: str, params: Any) -> None:
             )
 
 
-def _check_trees(who: str, grads: Any, params: Any, needs_params: bool) -> None:
+def check_trees(who: str, grads: Any, params: Any, needs_params: bool) -> None:
     if params is None and needs_params:
         raise ValueError(f"{who}: update needs params, got None")
     if params is not None:

@@ -51,12 +51,8 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
 
     def init(params, value, key, value_fn):
         x = ravel(params, flat_dtype(params))
-        length = jnp.asarray(step, x.dtype)
-        relative = jnp.where(jnp.abs(x) > jnp.sqrt(jnp.finfo(x.dtype).tiny), length * x, length)
-        corners, values = evaluated(x + jnp.diag(relative), params, value_fn)
-        seen = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
-        axes = jnp.diag(jnp.where(seen | (jnp.abs(x) > 1), relative, length))
-        corners, values = evaluated(around(x, axes, params, value_fn.onto), params, value_fn)
+        axes = _first_axes(x, step, params, value, value_fn)
+        corners, values = _evaluated(around(x, axes, params, value_fn.onto), params, value_fn)
         points, values = _sorted(jnp.concatenate([x[None], corners]), jnp.concatenate([value[None], values]))
         highest = jnp.max(jnp.where(jnp.isfinite(values), values, values[0]))
         size, lost = jnp.abs(jnp.diagonal(axes)), jnp.any(x + jnp.diagonal(axes) == x)
@@ -67,11 +63,6 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         if value_fn.onto is None:
             return state
         return state._replace(settled=jnp.full_like(value, jnp.inf), afresh=jnp.zeros((), bool))
-
-    def evaluated(points, params, value_fn):
-        """The points (m, n) moved into the set, and their values."""
-        inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(points))
-        return jax.vmap(lambda params: ravel(params, points.dtype))(inside), values
 
     def ask(state, key, value_fn):
         best, others, worst = state.points[0], state.points[1:], state.points[-1]
@@ -87,18 +78,7 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         return jax.vmap(lambda x: unravel(x, state.params))(flat), state
 
     def tell(state, candidates, values):
-        flat = jax.vmap(lambda x: ravel(x, state.points.dtype))(candidates)
-        reflected, expanded, outside, inside = values[:4]
-        best, second_worst, worst = state.values[0], state.values[-2], state.values[-1]
-        far = jnp.where(expanded < reflected, EXPANDED, REFLECTED)
-        near = jnp.where(reflected < worst, OUTSIDE, INSIDE)
-        choice = jnp.where(reflected < best, far, jnp.where(reflected < second_worst, REFLECTED, near))
-        good_enough = jnp.where(choice == OUTSIDE, outside <= reflected, inside < worst)
-        shrinks = ((choice == OUTSIDE) | (choice == INSIDE)) & ~good_enough
-        shrinks = shrinks if state.afresh is None else shrinks | state.afresh
-        replaced = state.points.at[-1].set(flat[choice]), state.values.at[-1].set(values[choice])
-        shrunken = state.points.at[1:].set(flat[4:]), state.values.at[1:].set(values[4:])
-        points, values = _sorted(*tree.select(shrinks, shrunken, replaced))
+        points, values = _moved(state, jax.vmap(lambda x: ravel(x, state.points.dtype))(candidates), values)
         near = xtol * jnp.maximum(jnp.abs(points[0]), jnp.minimum(state.size, 1))
         fall = state.highest - values[0]
         level = ftol * jnp.minimum(fall, jnp.maximum(jnp.abs(values[0]), 1))
@@ -116,6 +96,36 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         )
 
     return init, ask, tell
+
+
+def _first_axes(x: jax.Array, step: Any, params: Any, value: jax.Array, value_fn: Any) -> jax.Array:
+    """The edges (n, n) of the first simplex: `step`, relative to a coordinate that is not 0 where the value shows it."""
+    length = jnp.asarray(step, x.dtype)
+    relative = jnp.where(jnp.abs(x) > jnp.sqrt(jnp.finfo(x.dtype).tiny), length * x, length)
+    _, values = _evaluated(x + jnp.diag(relative), params, value_fn)
+    seen = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
+    return jnp.diag(jnp.where(seen | (jnp.abs(x) > 1), relative, length))
+
+
+def _evaluated(points: jax.Array, params: Any, value_fn: Any) -> tuple[jax.Array, jax.Array]:
+    """The points (m, n) moved into the set, and their values."""
+    inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(points))
+    return jax.vmap(lambda params: ravel(params, points.dtype))(inside), values
+
+
+def _moved(state: SimplexState, tried: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The simplex and its values after the choice among the points tried: four for the worst, then n of a shrunken one."""
+    reflected, expanded, outside, inside = values[:4]
+    best, second_worst, worst = state.values[0], state.values[-2], state.values[-1]
+    far = jnp.where(expanded < reflected, EXPANDED, REFLECTED)
+    near = jnp.where(reflected < worst, OUTSIDE, INSIDE)
+    choice = jnp.where(reflected < best, far, jnp.where(reflected < second_worst, REFLECTED, near))
+    good_enough = jnp.where(choice == OUTSIDE, outside <= reflected, inside < worst)
+    shrinks = ((choice == OUTSIDE) | (choice == INSIDE)) & ~good_enough
+    shrinks = shrinks if state.afresh is None else shrinks | state.afresh
+    replaced = state.points.at[-1].set(tried[choice]), state.values.at[-1].set(values[choice])
+    shrunken = state.points.at[1:].set(tried[4:]), state.values.at[1:].set(values[4:])
+    return _sorted(*tree.select(shrinks, shrunken, replaced))
 
 
 def around(x: jax.Array, axes: jax.Array, like: Any, onto: Any) -> jax.Array:

@@ -57,7 +57,7 @@ def asgd(learning_rate=0.01, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
     """
     slots: dict[str, Any] = {"ax": Slot(lambda p: p, wide=True)}
     numbers: dict[str, Any] = {"lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
-    begin, descend = leafwise(asgd_rule, learning_rate, slots=slots, **numbers)
+    begin, descend = leafwise(asgd_rule, learning_rate, slots=slots, returns="step", **numbers)
 
     def init(params):
         count, first = begin(params)

@@ -39,7 +39,9 @@ def cocob(learning_rate=1.0, alpha=100.0, eps=1e-8, weight_decay=0.0, mask: Any 
         "subgradients": Slot(real=True),
         "reward": Slot(real=True),
     }
-    pair = leafwise(cocob_rule, learning_rate, slots=slots, mask=mask, weight_decay=weight_decay, alpha=alpha)
+    pair = leafwise(
+        cocob_rule, learning_rate, slots=slots, returns="step", mask=mask, weight_decay=weight_decay, alpha=alpha
+    )
     pair.exact = False  # the rate is a factor of the gradient
     return pair
 

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.momo import _check
-from gdjax.optimizers.first_order.polyak_sgd import _at, _wide
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import Slot
+from gdjax.optimizers.treewise import Scalar, treewise
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
-
-
-def _copy(params: Any) -> Any:
-    return jax.tree.map(lambda p: jnp.array(p, copy=True), params)
-
-
-def _decayed(grads: Any, params: Any, weight_decay: Any, mask: Any) -> Any:
-    """The gradients in at least float32, with coupled decay."""
-    if weight_decay is None:
-        return jax.tree.map(_wide, grads)
-    chosen = tree.spread_mask(mask, params)
-    return jax.tree.map(lambda g, p, c: _wide(g) + weight_decay * _wide(p) if c else _wide(g), grads, params, chosen)
-
-
-def _distance(a: Any, b: Any) -> jax.Array:
-    return tree.global_norm(jax.tree.map(lambda x, y: _wide(x) - _wide(y), a, b))
-
-
-class DoGState(NamedTuple):
-    is_init_step: jax.Array
-    init_params: Any
-    max_dist: jax.Array  # () float, the farthest that the parameters have been from their start
-    norm_grads: jax.Array  # () float, the root of Optax's sum_sq_norm_grads
-    count: jax.Array
 
 
 @optimizer(static=("mask",), bounds=_RATE)
@@ -64,26 +38,20 @@ def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weigh
     kind, first = init_step
     if kind not in ("distance", "heuristic", "learning_rate"):
         raise ValueError(f"dog: init_step must begin with 'distance', 'heuristic' or 'learning_rate', got {kind!r}")
+    starts = {
+        "distance": first,
+        "heuristic": lambda params: first * (1 + tree.global_norm(params)),
+        "learning_rate": 0.0,
+    }
+    slots = {"init_params": Slot(lambda p: p), "max_dist": Scalar(starts[kind]), "norm_grads": Scalar()}
+    options: dict[str, Any] = {"weight_decay": weight_decay, "mask": mask, "eps": eps, "first": first}
+    return treewise(dog_rule, learning_rate, slots=slots, static={"is_rate": kind == "learning_rate"}, **options)
 
-    def init(params):
-        _refuse_integers("dog", params)
-        tree.check_mask(mask, params)
-        number = jnp.result_type(float)
-        start = {"distance": lambda: first, "heuristic": lambda: first * (1 + tree.global_norm(params))}
-        max_dist = jnp.asarray(start.get(kind, lambda: 0.0)(), number)
-        return DoGState(jnp.asarray(True), _copy(params), max_dist, jnp.zeros((), number), jnp.zeros((), jnp.int32))
 
-    def update(grads, state, params=None, **extra_args):
-        _check("dog", grads, params)
-        g = _decayed(grads, params, weight_decay, mask)
-        max_dist = jnp.maximum(state.max_dist, _distance(params, state.init_params))
-        total = jnp.hypot(state.norm_grads, tree.global_norm(g))
-        divisor = jnp.hypot(total, tree.root(eps))
-        if kind == "learning_rate":
-            max_dist, divisor = [jnp.where(state.is_init_step, *x) for x in ((first, max_dist), (1, divisor))]
-        step = _at(learning_rate, state.count) * max_dist
-        new = DoGState(jnp.asarray(False), state.init_params, max_dist, total, tree.increment(state.count))
-        updates = jax.tree.map(lambda g, p: (-step * tree.ratio(g, divisor)).astype(p.dtype), g, params)
-        return updates, tree.cast_like(new, state)
-
-    return init, update
+def dog_rule(g, p, t, init_params, max_dist, norm_grads, *, eps, first, is_rate):
+    max_dist = jnp.maximum(max_dist, (p - init_params).norm())
+    norm_grads = jnp.hypot(norm_grads, g.norm())  # the root of Optax's sum_sq_norm_grads
+    divisor = jnp.hypot(norm_grads, tree.root(eps))
+    if is_rate:
+        max_dist, divisor = jnp.where(t == 1, first, max_dist), jnp.where(t == 1, 1, divisor)
+    return max_dist * g.over(divisor), {"max_dist": max_dist, "norm_grads": norm_grads}

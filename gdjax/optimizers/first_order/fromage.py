@@ -22,7 +22,7 @@ def fromage(learning_rate, min_norm=1e-6):
     Memory: 0 x params.   Raises: ValueError outside these ranges.
     Reference: Bernstein et al. 2020, Algorithm 1, arXiv:2002.03432.
     """
-    return leafwise(fromage_rule, learning_rate, min_norm=min_norm)
+    return leafwise(fromage_rule, learning_rate, returns="step", min_norm=min_norm)
 
 
 def fromage_rule(g, p, *, learning_rate, min_norm):

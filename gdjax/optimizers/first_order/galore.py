@@ -68,50 +68,52 @@ def galore(
 
     def init(params):
         finish.init(params)  # refuses what cannot be trained
-        projectors, small = [], []
-        for p, dims in zip(jax.tree.leaves(params), matrices(params), strict=True):
-            if dims is None:
-                projectors.append(jnp.zeros((0, 0), p.dtype))
-                small.append(p)
-                continue
-            rows, columns = as_matrices(p, dims)[0].shape[1:]
-            kept = min(rank, rows, columns)
-            projectors.append(jnp.zeros((max(rows, columns), kept), p.dtype))
-            small.append(jnp.zeros((kept, columns) if rows >= columns else (rows, kept), p.dtype))
-        unflatten = jax.tree.structure(params).unflatten
-        return GaLoreState(jnp.zeros((), jnp.int32), base.init(unflatten(small)), unflatten(projectors))
+        leaves, structure = jax.tree.flatten(params)
+        begun = [_begun(p, dims, rank) for p, dims in zip(leaves, matrices(params), strict=True)]
+        projectors, small = (structure.unflatten(x[i] for x in begun) for i in (0, 1))
+        return GaLoreState(jnp.zeros((), jnp.int32), base.init(small), projectors)
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
         if params is None:
             raise ValueError("galore: update needs params to decay them, got None")
         tree.check_like("galore", "grads", grads, "params", params)
-        due, chosen, structure = state.count % update_proj_gap == 0, matrices(params), jax.tree.structure(params)
-        seen, projectors = [], []
-        for g, P, dims in zip(jax.tree.leaves(grads), jax.tree.leaves(state.projector), chosen, strict=True):
-            if dims is not None:
-                x = as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
-                P = jax.lax.cond(due, lambda x=x, P=P: _leading(x, P.shape[1]).astype(P.dtype), lambda P=P: P)
-                g = (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype)
-            seen.append(g)
-            projectors.append(P)
-        small, base_state = base.update(structure.unflatten(seen), state.base_optimizer_state, None)
-        full = []
-        for s, g, P, dims in zip(
-            *map(jax.tree.leaves, (small, grads, structure.unflatten(projectors))), chosen, strict=True
-        ):
-            if dims is not None:
-                x, back = as_matrices(g, dims)
-                s = scale * back((P @ s if x.shape[1] >= x.shape[2] else s @ jnp.conj(P.T))[None])
-            full.append(s)
+        due, (leaves, structure) = state.count % update_proj_gap == 0, jax.tree.flatten(grads)
+        kept = list(zip(leaves, jax.tree.leaves(state.projector), matrices(params), strict=True))
+        projected = [(g, P) if dims is None else _projected(g, P, dims, due) for g, P, dims in kept]
+        seen, projectors = (structure.unflatten(x[i] for x in projected) for i in (0, 1))
+        small, base_state = base.update(seen, state.base_optimizer_state, None)
+        steps = zip(jax.tree.leaves(small), jax.tree.leaves(projectors), kept, strict=True)
+        full = [s if dims is None else scale * _unprojected(s, P, g, dims) for s, P, (g, _, dims) in steps]
         fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
         now = fresh if fresh.count is None else fresh._replace(count=state.count)
         updates, _ = finish.update(structure.unflatten(full), now, params)
-        return updates, GaLoreState(
-            tree.increment(state.count, period=update_proj_gap), base_state, structure.unflatten(projectors)
-        )
+        return updates, GaLoreState(tree.increment(state.count, period=update_proj_gap), base_state, projectors)
 
     return init, update
+
+
+def _begun(p: jax.Array, dims: Any, rank: int) -> tuple[jax.Array, jax.Array]:
+    """(projector, what the base optimizer sees) before the first step."""
+    if dims is None:
+        return jnp.zeros((0, 0), p.dtype), p
+    rows, columns = as_matrices(p, dims)[0].shape[1:]
+    kept = min(rank, rows, columns)
+    small = jnp.zeros((kept, columns) if rows >= columns else (rows, kept), p.dtype)
+    return jnp.zeros((max(rows, columns), kept), p.dtype), small
+
+
+def _projected(g: jax.Array, P: jax.Array, dims: Any, due: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(the gradient seen through the directions, these, anew where that is due)."""
+    x = as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
+    P = jax.lax.cond(due, lambda: _leading(x, P.shape[1]).astype(P.dtype), lambda: P)
+    return (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype), P
+
+
+def _unprojected(small: jax.Array, P: jax.Array, g: jax.Array, dims: Any) -> jax.Array:
+    """A step through the directions, in the shape of g."""
+    x, back = as_matrices(g, dims)
+    return back((P @ small if x.shape[1] >= x.shape[2] else small @ jnp.conj(P.T))[None])
 
 
 def _leading(x: jax.Array, rank: int) -> jax.Array:

@@ -57,6 +57,7 @@ def lars(
         lars_rule,
         learning_rate,
         slots={"trace": Slot()},
+        returns="step",
         mask=weight_decay_mask,
         masks={"trust": trust_ratio_mask},
         trust=1.0,

@@ -36,7 +36,7 @@ def madgrad(learning_rate, momentum=0.9, weight_decay=0.0, eps=1e-6):
     """
     slots: dict[str, Any] = {"grad_sum_sq": Slot(real=True), "s": Slot(), "x0": Slot(lambda p: p)}
     options: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay, "eps": eps}
-    return leafwise(madgrad_rule, learning_rate, slots=slots, **options)
+    return leafwise(madgrad_rule, learning_rate, slots=slots, returns="step", **options)
 
 
 def madgrad_rule(g, p, t, grad_sum_sq, s, x0, *, learning_rate, momentum, weight_decay, eps):

@@ -25,7 +25,9 @@ def momentum(learning_rate, decay=0.9, nesterov=False):
     Memory: 1 x params.   Raises: ValueError if decay is outside [0, 1).
     Reference: Polyak 1964; Sutskever et al. 2013, equations 1-4.
     """
-    return leafwise(momentum_rule, learning_rate, slots={"velocity": Slot()}, decay=decay, nesterov=nesterov)
+    return leafwise(
+        momentum_rule, learning_rate, slots={"velocity": Slot()}, returns="step", decay=decay, nesterov=nesterov
+    )
 
 
 def momentum_rule(g, velocity, *, decay, learning_rate, nesterov):

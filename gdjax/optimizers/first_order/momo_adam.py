@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import jax
 import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.momo import Model, _capped, _check, _dot
-from gdjax.optimizers.first_order.polyak_sgd import _at, _scaled, _value, _wide
-from gdjax.optimizers.leafwise import _refuse_integers
-from gdjax.tree import abs_sq
+from gdjax.optimizers.first_order.momo import Model
+from gdjax.optimizers.first_order.polyak_sgd import rescaled
+from gdjax.optimizers.leafwise import Slot
+from gdjax.optimizers.treewise import Scalar, treewise
 
 _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
-
-
-class MomoAdamState(NamedTuple):
-    exp_avg: Any
-    exp_avg_sq: Any
-    barf: jax.Array
-    gamma: jax.Array
-    lb: jax.Array
-    count: jax.Array
 
 
 @optimizer(static=("adapt_lower_bound",), bounds={**_MOMO, "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"})
@@ -45,28 +33,42 @@ def momo_adam(
     Differs from: Optax at complex parameters, where it averages g² instead of |g|².
     Reference: Schaipp et al. 2024, Algorithm 2, arXiv:2305.07583.
     """
+    vectors = {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True)}
+    slots = {**vectors, "barf": Scalar(), "gamma": Scalar(), "lb": Scalar(lower_bound)}
+    numbers = {"b1": b1, "b2": b2, "eps": eps, "lower_bound": lower_bound, "weight_decay": weight_decay}
+    pair = treewise(
+        momo_adam_rule, learning_rate, slots=slots, returns="step", static={"adapt": adapt_lower_bound}, **numbers
+    )
+    pair.exact = False  # the rate is only the longest step
+    return pair
 
-    def init(params):
-        _refuse_integers("momo_adam", params)
-        zero = jnp.zeros((), jnp.result_type(float))
-        m = jax.tree.map(jnp.zeros_like, params)
-        v = jax.tree.map(lambda p: jnp.zeros_like(p.real), params)
-        return MomoAdamState(m, v, zero, zero, zero + lower_bound, jnp.zeros((), jnp.int32))
 
-    def update(grads, state, params=None, *, value=None, **extra_args):
-        _check("momo_adam", grads, params)
-        t = tree.increment(state.count)
-        barf = b1 * state.barf + (1 - b1) * _value("momo_adam", value)
-        m = jax.tree.map(lambda m, g: b1 * _wide(m) + (1 - b1) * _wide(g), state.exp_avg, grads)
-        v = jax.tree.map(lambda v, g: b2 * _wide(v) + (1 - b2) * abs_sq(_wide(g)), state.exp_avg_sq, grads)
-        s, _, short = _scaled(m)
-        scaled = jax.tree.map(lambda m, v: m / (eps + jnp.sqrt(v / (1 - b2**t))), short, v)
-        gamma = b1 * state.gamma + (1 - b1) * _dot(grads, params)
-        rate = _at(learning_rate, state.count)
-        model = Model(barf, gamma, _dot(short, scaled), _dot(m, params), rate, weight_decay, s)
-        tau, lb = model.step(state.lb, lower_bound, 1 - b1**t, adapt_lower_bound)
-        updates = jax.tree.map(lambda d, p: (model.shrink() * _wide(p) - tau * d).astype(p.dtype), scaled, params)
-        new = MomoAdamState(m, v, barf, gamma, lb, t)
-        return updates, tree.cast_like(new, state)
-
-    return _capped(init, update, learning_rate)
+def momo_adam_rule(
+    g,
+    p,
+    t,
+    value,
+    exp_avg,
+    exp_avg_sq,
+    barf,
+    gamma,
+    lb,
+    *,
+    learning_rate,
+    b1,
+    b2,
+    eps,
+    lower_bound,
+    weight_decay,
+    adapt,
+):
+    barf = b1 * barf + (1 - b1) * value
+    m = b1 * exp_avg + (1 - b1) * g
+    v = b2 * exp_avg_sq + (1 - b2) * g.map(tree.abs_sq)
+    s, _, short = rescaled(m)
+    scaled = short / (eps + (v / (1 - b2**t)).map(jnp.sqrt))
+    gamma = b1 * gamma + (1 - b1) * g.dot(p)
+    model = Model(barf, gamma, short.dot(scaled), m.dot(p), learning_rate, weight_decay, s)
+    tau, lb = model.step(lb, lower_bound, 1 - b1**t, adapt)
+    new = {"exp_avg": m, "exp_avg_sq": v, "barf": barf, "gamma": gamma, "lb": lb}
+    return tau * scaled + model.shrink() * p, new

@@ -172,22 +172,20 @@ def muon(
         )
 
     adam_rate = learning_rate if adam_learning_rate is None else adam_learning_rate
-    rest = adamw(
-        adam_rate,
-        adam_b1,
-        adam_b2,
-        eps,
-        adam_eps_root,
-        mu_dtype,
-        adam_weight_decay,
-        nesterov=nesterov,
-    )
+    rest = adamw(adam_rate, adam_b1, adam_b2, eps, adam_eps_root, mu_dtype, adam_weight_decay, nesterov=nesterov)
+    return beside_adamw(of_matrices, learning_rate, rest, adam_rate, muon_weight_dimension_numbers)
+
+
+def beside_adamw(
+    of_matrices: Callable[[Any], Any], learning_rate: Any, rest: Any, adam_rate: Any, dimension_numbers_given: Any
+) -> Rated:
+    """The pair that `of_matrices(dims)` gives for the leaves that are matrices, and `rest` for all others."""
 
     def parts(params):
-        chosen = dimension_numbers(muon_weight_dimension_numbers, params)
+        chosen = dimension_numbers(dimension_numbers_given, params)
         kinds = {repr(dims): dims for dims in chosen if dims is not None}
         if not kinds:  # of a tree without matrices, or without leaves (`optax.tree.map_params`): those there may be
-            kinds = {repr(dims): dims for dims in _dimension_numbers_of_all(muon_weight_dimension_numbers)}
+            kinds = {repr(dims): dims for dims in _dimension_numbers_of_all(dimension_numbers_given)}
         names = {text: "muon" if len(kinds) == 1 else f"muon {text}" for text in kinds}
         labels = jax.tree.unflatten(
             jax.tree.structure(params), ["adam" if dims is None else names[repr(dims)] for dims in chosen]

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 
 
 class PreconditionedState(NamedTuple):
@@ -31,7 +31,7 @@ def leaf_by_leaf(
     """
 
     def init(params):
-        _refuse_integers(who, params)
+        refuse_integers(who, params)
         tree.check_mask(mask, params)
         leaves = jax.tree.map(lambda p: init_leaf(p.astype(tree.arithmetic_dtype(p))), params)
         return PreconditionedState(jnp.zeros((), jnp.int32), leaves)

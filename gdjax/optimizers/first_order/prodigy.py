@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.dadapt_adamw import _l1, _zeros
-from gdjax.optimizers.first_order.dog import _copy
-from gdjax.optimizers.first_order.momo import _check, _dot
-from gdjax.optimizers.first_order.polyak_sgd import _at, _wide
-from gdjax.optimizers.leafwise import _refuse_integers
-from gdjax.tree import abs_sq
+from gdjax.optimizers.leafwise import Slot
+from gdjax.optimizers.treewise import Scalar, treewise
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
-
-
 _BETAS = {**_RATE, "betas": "[0, 1)", "estim_lr0": "(0, inf)"}
-
-
-class ProdigyState(NamedTuple):
-    exp_avg: Any
-    exp_avg_sq: Any
-    grad_sum: Any
-    params0: Any
-    estim_lr: jax.Array  # () float, the distance to the solution, from below
-    numerator_weighted: jax.Array
-    count: jax.Array
 
 
 @optimizer(static=("safeguard_warmup",), bounds={**_BETAS, "beta3": "[0, 1)", "estim_lr_coef": "(0, inf)"})
@@ -69,31 +52,42 @@ def prodigy(
     Reference: Mishchenko & Defazio 2024, Algorithm 4, arXiv:2306.06101.
     """
     (b1, b2), keep = betas, betas[1] ** 0.5 if beta3 is None else beta3
+    vectors = {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True), "grad_sum": Slot(), "params0": Slot(lambda p: p)}
+    slots = {**vectors, "estim_lr": Scalar(estim_lr0), "numerator_weighted": Scalar()}
+    numbers = {"b1": b1, "b2": b2, "b3": keep, "eps": eps, "d0": estim_lr0, "coef": estim_lr_coef}
+    flags = {"safeguard_warmup": safeguard_warmup}
+    return treewise(
+        prodigy_rule, learning_rate, slots=slots, returns="step", weight_decay=weight_decay, static=flags, **numbers
+    )
 
-    def init(params):
-        _refuse_integers("prodigy", params)
-        number = jnp.result_type(float)
-        zeros = (_zeros(params), _zeros(params, real=True), _zeros(params))
-        d, r = jnp.asarray(estim_lr0, number), jnp.zeros((), number)
-        return ProdigyState(*zeros, _copy(params), d, r, jnp.zeros((), jnp.int32))
 
-    def update(grads, state, params=None, **extra_args):
-        _check("prodigy", grads, params)
-        t, d = tree.increment(state.count), state.estim_lr
-        c = d * _at(learning_rate, state.count) * jnp.sqrt(1 - b2**t) / (1 - b1**t)
-        come = jax.tree.map(lambda start, p: _wide(start) - _wide(p), state.params0, params)
-        m = jax.tree.map(lambda m, g: b1 * _wide(m) + (1 - b1) * d * _wide(g), state.exp_avg, grads)
-        v = jax.tree.map(lambda v, g: b2 * _wide(v) + (1 - b2) * abs_sq(d * _wide(g)), state.exp_avg_sq, grads)
-        weight = (d if safeguard_warmup else c) * d / estim_lr0
-        s = jax.tree.map(lambda s, g: keep * _wide(s) + weight * _wide(g), state.grad_sum, grads)
-        r = keep * state.numerator_weighted + d / estim_lr0 * c * _dot(grads, come)
-        size = _l1(s)
-        new_d = jnp.maximum(d, tree.ratio(estim_lr_coef * r, size))
-
-        def of_leaf(m, v, p):
-            return (-weight_decay * c * _wide(p) - c * m / (jnp.sqrt(v) + new_d * eps)).astype(p.dtype)
-
-        new = ProdigyState(m, v, s, state.params0, new_d, r, t)
-        return jax.tree.map(of_leaf, m, v, params), tree.cast_like(new, state)
-
-    return init, update
+def prodigy_rule(
+    g,
+    p,
+    t,
+    exp_avg,
+    exp_avg_sq,
+    grad_sum,
+    params0,
+    estim_lr,
+    numerator_weighted,
+    *,
+    learning_rate,
+    b1,
+    b2,
+    b3,
+    eps,
+    d0,
+    coef,
+    weight_decay,
+    safeguard_warmup,
+):
+    d = estim_lr
+    c = d * learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t)
+    m = b1 * exp_avg + (1 - b1) * d * g
+    v = b2 * exp_avg_sq + (1 - b2) * (d * g).map(tree.abs_sq)
+    s = b3 * grad_sum + (d if safeguard_warmup else c) * d / d0 * g
+    r = b3 * numerator_weighted + d / d0 * c * g.dot(params0 - p)
+    d = jnp.maximum(d, tree.ratio(coef * r, s.l1_norm()))
+    new = {"exp_avg": m, "exp_avg_sq": v, "grad_sum": s, "estim_lr": d, "numerator_weighted": r}
+    return c * m / (v.map(jnp.sqrt) + d * eps) + weight_decay * c * p, new

@@ -55,9 +55,9 @@ def rmsprop(
     slots |= {"mu": Slot()} if centered else {}
     slots |= {"trace": Slot()} if momentum is not None else {}
     options: dict[str, Any] = {} if momentum is None else {"momentum": momentum, "nesterov": nesterov}
-    rule = rmsprop_rule if momentum is None else rmsprop_momentum_rule
+    rule, returns = (rmsprop_rule, "direction") if momentum is None else (rmsprop_momentum_rule, "step")
     flags: dict[str, Any] = {"eps_in_sqrt": eps_in_sqrt, "bias_correction": bias_correction}
-    return leafwise(rule, learning_rate, slots=slots, decay=decay, eps=eps, **flags, **options)
+    return leafwise(rule, learning_rate, slots=slots, returns=returns, decay=decay, eps=eps, **flags, **options)
 
 
 def rmsprop_rule(g, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction):

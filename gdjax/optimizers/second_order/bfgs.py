@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.secant import bowl_like, first_scale, prepare, rate_at
@@ -46,7 +46,7 @@ def bfgs(learning_rate=None, linesearch=zoom(curv_rtol=0.5)):  # noqa: B008
     init_search, search = searcher(linesearch)
 
     def init(params):
-        _refuse_integers("bfgs", params)
+        refuse_integers("bfgs", params)
         p, count = ravel(params, flat_dtype(params)), jnp.zeros((), jnp.int32)
         zero = jnp.zeros_like(p)
         return BFGSState(count, zero, zero, jnp.eye(p.size, dtype=p.dtype), count, init_search(params))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.backtracking import backtracking
 from gdjax.optimizers.linesearch.searcher import objective, searcher, with_rate
 from gdjax.optimizers.second_order.least_squares import checked, is_nothing, linearized
@@ -44,7 +44,7 @@ def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease
     init_search, search = searcher(linesearch)
 
     def init(params):
-        _refuse_integers("gauss_newton", params)
+        refuse_integers("gauss_newton", params)
         return GaussNewtonState(jnp.zeros((), jnp.int32), init_search(params), jnp.zeros((), bool))
 
     def update(grads, state, params=None, **extra_args):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.secant import bowl_like, prepare, rate_at
@@ -53,7 +53,7 @@ def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearc
     init_search, search = searcher(linesearch)
 
     def init(params):
-        _refuse_integers("lbfgs", params)
+        refuse_integers("lbfgs", params)
         m, p, count = memory_size, jnp.zeros_like(ravel(params, flat_dtype(params))), jnp.zeros((), jnp.int32)
         memory, table, scale = (jnp.zeros(shape, p.dtype) for shape in ((2 * m, p.size), (2, m, m), ()))
         return LBFGSState(count, p, p, memory, table, scale, init_search(params))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.second_order.least_squares import Model, checked, is_nothing, linearized
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -50,7 +50,7 @@ def levenberg_marquardt(residuals, initial_damping=1e-3):
     """
 
     def init(params):
-        _refuse_integers("levenberg_marquardt", params)
+        refuse_integers("levenberg_marquardt", params)
         p = ravel(params, flat_dtype(params))
         damping, growth, value = (jnp.full((), x, p.dtype) for x in (initial_damping, 2, jnp.inf))
         return LevenbergMarquardtState(

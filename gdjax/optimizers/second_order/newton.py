@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.secant import prepare, rate_at
@@ -58,7 +58,7 @@ def newton(
     init_search, search = searcher(linesearch)
 
     def init(params):
-        _refuse_integers("newton", params)
+        refuse_integers("newton", params)
         return NewtonState(jnp.zeros((), jnp.int32), init_search(params))
 
     def update(grads, state, params=None, **extra_args):

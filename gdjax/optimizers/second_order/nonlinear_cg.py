@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import _refuse_integers
+from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.secant import descending, first_scale, prepare, rate_at
@@ -57,7 +57,7 @@ def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linese
     init_search, search = searcher(linesearch)
 
     def init(params):
-        _refuse_integers("nonlinear_cg", params)
+        refuse_integers("nonlinear_cg", params)
         zero = jnp.zeros_like(ravel(params, flat_dtype(params)))
         rate = jnp.zeros((), zero.dtype)
         return NonlinearCGState(jnp.zeros((), jnp.int32), zero, zero, rate, init_search(params))

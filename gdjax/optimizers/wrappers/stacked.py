@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls.node import Rated, as_optimizer, optimizer
-from gdjax.optimizers.leafwise import Lifted, _check_trees, _refuse_integers
+from gdjax.optimizers.leafwise import Lifted, check_trees, refuse_integers
 from gdjax.types import OptState
 
 WIDTH = 64  # leaves in a stack; the wider, the faster to run and the slower to compile, beyond this neither by much
@@ -47,7 +47,7 @@ def stacked(inner):
     fill, _ = pair
 
     def init(params):
-        _refuse_integers("stacked", params)
+        refuse_integers("stacked", params)
         count, names = fill(())
         leaves = jax.tree.leaves(params)
         if not leaves:  # such a tree stands for all (`optax.tree.map_params`)
@@ -58,7 +58,7 @@ def stacked(inner):
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        _check_trees("stacked", grads, params, needs_params=False)
+        check_trees("stacked", grads, params, needs_params=False)
         leaves, structure = jax.tree.flatten(grads)
         if not leaves:
             return grads, state

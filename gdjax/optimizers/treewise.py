@@ -1,0 +1,169 @@
+"""The second lift: a rule that sees all leaves together, as one vector, is an optimizer for any pytree.
+
+A rule is written as its equation, on `Vector`s, which add, scale and multiply entry by entry, and on scalars:
+
+    rule(g, p, t, value, <slots>, *, <hyperparameters>) -> (direction, {slot: new value})
+
+with g the gradient, p the parameters, t = step + 1, value the loss at p; it names those of them that it needs. A slot that
+is declared a `Slot` is a `Vector`, one that is declared a `Scalar` a number. Then  p <- p - learning_rate * direction, or,
+of a rule that returns the whole step, p <- p - step.
+
+What is true of every optimizer is true here as in `leafwise`: schedules for any number, arithmetic in at least float32 and
+the cast back, complex leaves, leaves that are None, the empty tree, decay and masks, errors that name the path.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.calls import Rated, rate_of
+from gdjax.optimizers.leafwise import Slot, at_count, check_trees, refuse_integers
+from gdjax.types import OptState
+
+
+@jax.tree_util.register_pytree_node_class
+class Vector:
+    """A tree of arrays as one vector: + - * / act entry by entry, with another vector or with one number for all."""
+
+    def __init__(self, leaves: Any):
+        self.leaves = leaves
+
+    def tree_flatten(self):
+        return (self.leaves,), None
+
+    @classmethod
+    def tree_unflatten(cls, aux, children):
+        del aux
+        return cls(*children)
+
+    def map(self, function: Callable, *others: Any) -> Vector:
+        """function of each leaf, with the leaves of other vectors or numbers beside it."""
+        vectors = [x.leaves if isinstance(x, Vector) else jax.tree.map(lambda _, x=x: x, self.leaves) for x in others]
+        return Vector(jax.tree.map(function, self.leaves, *vectors))
+
+    def __add__(self, other: Any) -> Vector:
+        return self.map(operator.add, other)
+
+    def __sub__(self, other: Any) -> Vector:
+        return self.map(operator.sub, other)
+
+    def __mul__(self, other: Any) -> Vector:
+        return self.map(operator.mul, other)
+
+    def __truediv__(self, other: Any) -> Vector:
+        return self.map(operator.truediv, other)
+
+    def __neg__(self) -> Vector:
+        return self.map(operator.neg)
+
+    __array_ufunc__ = None  # a NumPy number to the left leaves the product to this class
+    __radd__, __rmul__ = __add__, __mul__
+
+    def over(self, other: Any) -> Vector:
+        """self / other for a number other > 0, else 0."""
+        return self.map(tree.ratio, other)
+
+    def dot(self, other: Vector) -> jax.Array:
+        """The real inner product, ()."""
+        parts = tree.leafmap(lambda x, y: jnp.sum((jnp.conj(x) * y).real), self.leaves, other.leaves)
+        return sum(parts, start=jnp.zeros((), jnp.result_type(float)))
+
+    def norm(self) -> jax.Array:
+        """The Euclidean norm, (); that of a finite vector does not overflow on the way."""
+        return tree.global_norm(self.leaves)
+
+    def l1_norm(self) -> jax.Array:
+        """The sum of the moduli of all entries, ()."""
+        parts = (jnp.sum(jnp.abs(x)) for x in jax.tree.leaves(self.leaves))
+        return sum(parts, start=jnp.zeros((), jnp.result_type(float)))
+
+
+class Scalar(NamedTuple):
+    """One number of state for all leaves: its first value, or a function of the parameters that gives it."""
+
+    value: Any = 0.0
+
+    def init(self, params: Any) -> jax.Array:
+        return jnp.asarray(self.value(params) if callable(self.value) else self.value, jnp.result_type(float))
+
+
+Rule = Callable[..., tuple[Vector, dict[str, Any]]]
+
+
+def treewise(
+    rule: Rule,
+    learning_rate: Any,
+    *,
+    slots: Mapping[str, Slot | Scalar] | None = None,
+    returns: Literal["direction", "step"] = "direction",
+    weight_decay: Any = None,
+    mask: Any = None,
+    static: Mapping[str, Any] | None = None,
+    **hyperparameters: Any,
+) -> Rated:
+    """The (init, update) of a rule; see the module's docstring.
+
+    Args:
+        rule: a function of the module level.
+        learning_rate: parameter units per step; None means 1. A rule that names it receives it.
+        slots: name -> `Slot` (a vector) or `Scalar`; a rule need not return those that it does not change.
+        returns: "direction", which is multiplied by the rate, or "step", the whole of what is subtracted.
+        weight_decay: a rule that names it applies it; else it is coupled, g + weight_decay p in place of g. None is none.
+        mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
+        static: what the rule takes that is no number; hashable, equal by value.
+        hyperparameters: numbers, arrays or schedules.
+
+    Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path, and for an update
+        without the value that the rule names.
+    """
+    slots, static = dict(slots or {}), dict(static or {})
+    who = rule.__name__.removesuffix("_rule")
+    names = inspect.signature(rule).parameters
+    numbers = {**hyperparameters, "learning_rate": 1.0 if learning_rate is None else learning_rate}
+    if weight_decay is not None:
+        numbers["weight_decay"] = weight_decay
+    is_coupled = weight_decay is not None and "weight_decay" not in names
+    counts = "t" in names or any(map(callable, numbers.values()))
+
+    def init(params: Any) -> OptState:
+        refuse_integers(who, params)
+        tree.check_mask(mask, params)
+        filled = {
+            name: slot.init(params) if isinstance(slot, Scalar) else jax.tree.map(slot.init, params)
+            for name, slot in slots.items()
+        }
+        return OptState(count=jnp.zeros((), jnp.int32) if counts else None, slots=filled)
+
+    def update(grads: Any, state: OptState, params: Any = None, *, value: Any = None, **extra_args: Any):
+        del extra_args
+        check_trees(who, grads, params, needs_params="p" in names or is_coupled)
+        if "value" in names and value is None:
+            raise ValueError(f"{who}: update needs value=, the loss at params, as make_step passes it")
+        count = None if state.count is None else tree.increment(state.count)
+        now = {name: at_count(state.count, x) for name, x in numbers.items()}
+        seen = {"g": _wide(grads), "p": _wide(params), "t": count, **now, **static}
+        if "value" in names:
+            seen["value"] = jnp.asarray(value, jnp.result_type(float))
+        if is_coupled:
+            chosen = Vector(tree.spread_mask(mask, params))
+            seen["g"] = seen["g"].map(lambda g, p, c: g + now["weight_decay"] * p if c else g, seen["p"], chosen)
+        held = {name: x if isinstance(slots[name], Scalar) else _wide(x) for name, x in state.slots.items()}
+        result, new = rule(**{name: x for name, x in seen.items() if name in names}, **held)
+        step = now["learning_rate"] * result if returns == "direction" else result
+        like = grads if params is None else params
+        updates = jax.tree.map(lambda u, p: (-u).astype(p.dtype), step.leaves, like)
+        bare = {name: x.leaves if isinstance(x, Vector) else x for name, x in new.items()}
+        return updates, OptState(count=count, slots=tree.cast_like({**state.slots, **bare}, state.slots))
+
+    return Rated(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
+
+
+def _wide(x: Any) -> Vector:
+    return Vector(jax.tree.map(lambda leaf: leaf.astype(tree.arithmetic_dtype(leaf)), x))
