@@ -85,8 +85,7 @@ def leafwise(
     """
     slots = dict(slots or {})
     like_params = [name for name, slot in slots.items() if not callable(slot.value)]
-    who = rule.__name__.removesuffix("_rule")
-    names = inspect.signature(rule).parameters
+    who, names = rule.__name__.removesuffix("_rule"), inspect.signature(rule).parameters
     flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
@@ -131,9 +130,8 @@ def leafwise(
     if "weight_decay" in numbers and returns == "direction" and not {"p", "weight_decay", "learning_rate"} & set(names):
         rest = {name: value for name, value in hyperparameters.items() if name != "weight_decay"}
         lifted.undecayed = lambda: leafwise(rule, learning_rate, slots=slots, masks=masks, static=static, **rest)
-        lifted.decay = lambda count: (
-            at_count(count, numbers["learning_rate"]) * at_count(count, numbers["weight_decay"])
-        )
+        rate, decay = numbers["learning_rate"], numbers["weight_decay"]
+        lifted.decay = lambda count: at_count(count, rate) * at_count(count, decay)
     return lifted
 
 

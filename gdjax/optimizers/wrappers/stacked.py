@@ -44,7 +44,7 @@ def stacked(inner):
             f"stacked: inner must be lifted by leafwise, which treats leaves one by one, got {inner!r}; "
             "of wrappers, put stacked inside"
         )
-    fill, _ = pair
+    fill, _ = pair.with_mask(None)  # a mask is of whole trees, not of stacks
 
     def init(params):
         refuse_integers("stacked", params)
