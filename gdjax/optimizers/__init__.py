@@ -103,7 +103,9 @@ from gdjax.optimizers.wrappers.average import average, tail_average, lookahead
 from gdjax.optimizers.wrappers.mechanize import mechanize
 from gdjax.optimizers.wrappers.schedule_free import schedule_free, schedule_free_eval_params
 from gdjax.optimizers.wrappers.accumulate import accumulate
-from gdjax.optimizers.wrappers.precision import kahan, master_weights, stochastic_rounding
+from gdjax.optimizers.wrappers.kahan import kahan
+from gdjax.optimizers.wrappers.master_weights import master_weights
+from gdjax.optimizers.wrappers.stochastic_rounding import stochastic_rounding
 from gdjax.optimizers.wrappers.stacked import stacked
 from gdjax.optimizers.wrappers.cautious import cautious, stable
 from gdjax.optimizers.wrappers.partition import freeze, by_path, partition

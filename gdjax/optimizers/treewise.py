@@ -25,7 +25,6 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import Rated, rate_of
 from gdjax.optimizers.leafwise import Slot, at_count, check_trees, refuse_integers
-from gdjax.types import OptState
 
 
 @jax.tree_util.register_pytree_node_class
@@ -94,6 +93,14 @@ class Scalar(NamedTuple):
         return jnp.asarray(self.value(params) if callable(self.value) else self.value, jnp.result_type(float))
 
 
+class TreewiseState(NamedTuple):
+    """`slots` maps the equation's symbols to trees like the parameters, `scalars` others to numbers."""
+
+    count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule asks
+    slots: dict[str, Any]
+    scalars: dict[str, jax.Array]
+
+
 Rule = Callable[..., tuple[Vector, dict[str, Any]]]
 
 
@@ -123,7 +130,7 @@ def treewise(
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path, and for an update
         without the value that the rule names.
     """
-    slots, static = dict(slots or {}), dict(static or {})
+    slots, static = slots or {}, static or {}
     who = rule.__name__.removesuffix("_rule")
     names = inspect.signature(rule).parameters
     numbers = {**hyperparameters, "learning_rate": 1.0 if learning_rate is None else learning_rate}
@@ -132,16 +139,17 @@ def treewise(
     is_coupled = weight_decay is not None and "weight_decay" not in names
     counts = "t" in names or any(map(callable, numbers.values()))
 
-    def init(params: Any) -> OptState:
+    vectors = {name: slot for name, slot in slots.items() if isinstance(slot, Slot)}
+    others = {name: slot for name, slot in slots.items() if isinstance(slot, Scalar)}
+
+    def init(params: Any) -> TreewiseState:
         refuse_integers(who, params)
         tree.check_mask(mask, params)
-        filled = {
-            name: slot.init(params) if isinstance(slot, Scalar) else jax.tree.map(slot.init, params)
-            for name, slot in slots.items()
-        }
-        return OptState(count=jnp.zeros((), jnp.int32) if counts else None, slots=filled)
+        filled = {name: jax.tree.map(slot.init, params) for name, slot in vectors.items()}
+        scalars = {name: slot.init(params) for name, slot in others.items()}
+        return TreewiseState(jnp.zeros((), jnp.int32) if counts else None, filled, scalars)
 
-    def update(grads: Any, state: OptState, params: Any = None, *, value: Any = None, **extra_args: Any):
+    def update(grads: Any, state: TreewiseState, params: Any = None, *, value: Any = None, **extra_args: Any):
         del extra_args
         check_trees(who, grads, params, needs_params="p" in names or is_coupled)
         if "value" in names and value is None:
@@ -154,13 +162,14 @@ def treewise(
         if is_coupled:
             chosen = Vector(tree.spread_mask(mask, params))
             seen["g"] = seen["g"].map(lambda g, p, c: g + now["weight_decay"] * p if c else g, seen["p"], chosen)
-        held = {name: x if isinstance(slots[name], Scalar) else _wide(x) for name, x in state.slots.items()}
+        held = {**{name: _wide(x) for name, x in state.slots.items()}, **state.scalars}
         result, new = rule(**{name: x for name, x in seen.items() if name in names}, **held)
         step = now["learning_rate"] * result if returns == "direction" else result
         like = grads if params is None else params
         updates = jax.tree.map(lambda u, p: (-u).astype(p.dtype), step.leaves, like)
-        bare = {name: x.leaves if isinstance(x, Vector) else x for name, x in new.items()}
-        return updates, OptState(count=count, slots=tree.cast_like({**state.slots, **bare}, state.slots))
+        kept = {name: new[name].leaves if name in new else x for name, x in state.slots.items()}
+        scalars = {name: new.get(name, x) for name, x in state.scalars.items()}
+        return updates, TreewiseState(count, tree.cast_like(kept, state.slots), tree.cast_like(scalars, state.scalars))
 
     return Rated(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
 

@@ -178,7 +178,7 @@ def test_the_sum_of_dog_goes_on_in_bfloat16_and_optaxs_stops():
         )
         return state
 
-    assert float(total(gd.dog()).slots["norm_grads"]) == pytest.approx(6000**0.5, rel=1e-5)
+    assert float(total(gd.dog()).scalars["norm_grads"]) == pytest.approx(6000**0.5, rel=1e-5)
     assert float(optax.tree.get(total(contrib.dog()), "sum_sq_norm_grads")) < 2000
 
 

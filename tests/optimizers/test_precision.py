@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import gdjax as gd
-from gdjax.optimizers.wrappers.precision import by_chance, nearest
+from gdjax.optimizers.wrappers.sixteen_bits import by_chance, nearest
 from gdjax.types import OptState
 
 SHORT = pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -74,7 +74,7 @@ def test_updates_and_vectors_have_the_parameters_dtype_and_scalars_their_own(dty
     params = {"w": jnp.full(3, 2.0, dtype)}
     updates, state = jax.eval_shape(share(0.1).update, params, share(0.1).init(params), params, value=1.0)
     assert updates["w"].dtype == state.slots["before"]["w"].dtype == dtype
-    assert state.slots["total"].dtype == jnp.float32
+    assert state.scalars["total"].dtype == jnp.float32
 
 
 def test_what_does_not_fit_is_named_with_its_rule_and_path():

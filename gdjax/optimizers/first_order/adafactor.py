@@ -30,7 +30,7 @@ def adafactor(
     decay_rate=0.8,
     decay_offset: int = 0,
     multiply_by_parameter_scale=True,
-    clipping_threshold=1.0,
+    clipping_threshold: Any = 1.0,
     momentum=None,
     dtype_momentum: Any = jnp.float32,
     weight_decay_rate=None,

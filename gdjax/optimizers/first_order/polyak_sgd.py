@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +36,7 @@ def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="
     """
     if variant not in ("sps", "sps+"):
         raise ValueError(f"polyak_sgd: variant must be 'sps' or 'sps+', got {variant!r}")
-    numbers = {"f_min": f_min, "eps": eps, "longest": max_learning_rate}
+    numbers: dict[str, Any] = {"f_min": f_min, "eps": eps, "longest": max_learning_rate}
     init, update = treewise(polyak_sgd_rule, scaling, static={"is_plus": variant == "sps+"}, **numbers)
     return init, update  # `scaling` is no rate
 

@@ -28,7 +28,7 @@ class BFGSState(NamedTuple):
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)"})
-def bfgs(learning_rate=None, linesearch=zoom(curv_rtol=0.5)):  # noqa: B008
+def bfgs(learning_rate=None, linesearch: Any = zoom(curv_rtol=0.5)):  # noqa: B008
     """BFGS: an inverse Hessian kept as a matrix, corrected by every step.
 
         H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       from H = (s'y/y'y) I at the first pair

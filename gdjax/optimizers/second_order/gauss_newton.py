@@ -24,7 +24,7 @@ class GaussNewtonState(NamedTuple):
 
 
 @optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"})
-def gauss_newton(residuals, learning_rate=None, linesearch=backtracking(decrease_factor=0.5)):  # noqa: B008
+def gauss_newton(residuals, learning_rate=None, linesearch: Any = backtracking(decrease_factor=0.5)):  # noqa: B008
     """Gauss-Newton: least squares with the residuals made linear; least 1/2 sum residuals².
 
         u = -learning_rate t J^+ r                            J the Jacobian of the residuals r, t from the line search

@@ -29,7 +29,7 @@ class LBFGSState(NamedTuple):
 
 
 @optimizer(static=("memory_size", "scale_init_precond"), bounds={"learning_rate": "[0, inf)"})
-def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearch=zoom()):  # noqa: B008
+def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearch: Any = zoom()):  # noqa: B008
     """L-BFGS: the last few steps and what they did to the gradient, as an inverse Hessian that is never formed.
 
         H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       for the last memory_size pairs, from H = (s'y/y'y) I

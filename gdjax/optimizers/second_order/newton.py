@@ -33,7 +33,7 @@ def newton(
     solver="auto",
     cg_rtol=None,
     max_cg_steps: Any = None,
-    linesearch=zoom(),  # noqa: B008 (a node is a value)
+    linesearch: Any = zoom(),  # noqa: B008 (a node is a value)
 ):
     """Newton's method: step to where the quadratic model of the loss is least, or down its steepest fall.
 

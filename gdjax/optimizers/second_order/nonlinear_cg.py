@@ -29,7 +29,7 @@ class NonlinearCGState(NamedTuple):
 
 
 @optimizer(static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"})
-def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linesearch=zoom(curv_rtol=0.1)):  # noqa: B008
+def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linesearch: Any = zoom(curv_rtol=0.1)):  # noqa: B008
     """Nonlinear conjugate gradients: each direction bends the last one instead of forgetting it.
 
         d <- -g + beta d,      u = learning_rate t d                   t from the line search

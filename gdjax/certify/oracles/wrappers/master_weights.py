@@ -1,9 +1,9 @@
-"""Oracles of `gdjax.optimizers.wrappers.precision`: the path that no rounding has touched."""
+"""The oracle of `gdjax.optimizers.wrappers.master_weights`: the path that no rounding has touched."""
 
 from gdjax.certify.oracles.wrappers.lift import Answer
 
 
-def unrounded(params, inner):
+def master_weights(params, inner):
     """The inner oracle on its own path, in float64; the parameters that are given are its rounding, and not looked at."""
     step, answer, exact = inner.start(params), None, params
     while True:
@@ -11,10 +11,3 @@ def unrounded(params, inner):
         updates = step(seen, params=exact)
         exact = [p + u for p, u in zip(exact, updates, strict=True)]
         answer = Answer(updates, exact)
-
-
-master_weights = kahan = unrounded
-
-
-def stochastic_rounding(params, inner, key):
-    yield from unrounded(params, inner)
