@@ -135,6 +135,22 @@ from gdjax.optimizers import leafwise as leafwise
 from gdjax.optimizers import Scalar as Scalar
 from gdjax.optimizers import treewise as treewise
 
+# Schedules by the names of Optax.
+from gdjax.schedules import constant_schedule as constant_schedule
+from gdjax.schedules import linear_schedule as linear_schedule
+from gdjax.schedules import polynomial_schedule as polynomial_schedule
+from gdjax.schedules import exponential_decay as exponential_decay
+from gdjax.schedules import cosine_decay_schedule as cosine_decay_schedule
+from gdjax.schedules import warmup_constant_schedule as warmup_constant_schedule
+from gdjax.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
+from gdjax.schedules import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
+from gdjax.schedules import piecewise_constant_schedule as piecewise_constant_schedule
+from gdjax.schedules import piecewise_interpolate_schedule as piecewise_interpolate_schedule
+from gdjax.schedules import linear_onecycle_schedule as linear_onecycle_schedule
+from gdjax.schedules import cosine_onecycle_schedule as cosine_onecycle_schedule
+from gdjax.schedules import sgdr_schedule as sgdr_schedule
+from gdjax.schedules import join_schedules as join_schedules
+
 # The lifts of a loss.
 from gdjax.losses import per_example as per_example
 from gdjax.losses import stateful as stateful

@@ -38,6 +38,7 @@ from gdjax.schedules import (
     warmup_stable_decay,
 )
 
+CYCLE = {"init_value": 0.2, "peak_value": 1.0, "warmup_steps": 2, "decay_steps": 8, "end_value": 0.4}
 CASES = [
     constant(0.3),
     linear(1.0, 0.1, 10),
@@ -73,6 +74,18 @@ CASES = [
     join([linear(0.0, 1.0, 4), cosine(1.0, 10), 0.6], [5, 12]),
     in_epochs(step_decay(1.0, 0.5, 2), 3),
     in_epochs(cosine(1.0, 4), 2.5),
+    schedules.linear_schedule(1.0, 0.1, 10, 2),
+    schedules.polynomial_schedule(1.0, 0.1, 2.0, 10, 2),
+    schedules.exponential_decay(1.0, 5, 0.7, 2, True, 0.3),
+    schedules.piecewise_constant_schedule(1.0, {9.5: 0.5, 4: 0.4}),
+    schedules.piecewise_interpolate_schedule("cosine", 1.0, {4: 0.2, 10: 2.5}),
+    schedules.warmup_constant_schedule(0.1, 1.0, 4),
+    schedules.warmup_cosine_decay_schedule(0.2, 1.0, 4, 14, 0.1, 1.5),
+    schedules.warmup_exponential_decay_schedule(0.2, 1.0, 4, 5, 0.7, 2, True, 0.3),
+    schedules.linear_onecycle_schedule(20, 1.0, 0.33, 0.78, 10.0, 100.0),
+    schedules.cosine_onecycle_schedule(20, 1.0, 0.33, 10.0, 100.0),
+    schedules.sgdr_schedule([dict(CYCLE, decay_steps=n) for n in (6, 12)]),
+    schedules.join_schedules([linear(0.0, 1.0, 4), cosine(1.0, 10), 0.6], [5, 12]),
 ]
 STAIRS = {
     "piecewise_constant([4, 9.5], [1, 0.5, 0.2])",
@@ -83,6 +96,11 @@ STAIRS = {
     "cosine_restarts(1, 5, growth=2, decay=0.7, alpha=0.1)",
     "join([linear(0, 1, 4), cosine(1, 10), 0.6], [5, 12])",
     "in_epochs(step_decay(1, 0.5, 2), 3)",
+    "exponential_decay(1, 5, 0.7, transition_begin=2, staircase=True, end_value=0.3)",
+    "piecewise_constant_schedule(1, boundaries_and_scales=((4, 0.4), (9.5, 0.5)))",
+    "warmup_exponential_decay_schedule(0.2, 1, 4, 5, 0.7, transition_begin=2, staircase=True, end_value=0.3)",
+    "join_schedules([linear(0, 1, 4), cosine(1, 10), 0.6], [5, 12])",
+    repr(schedules.sgdr_schedule([dict(CYCLE, decay_steps=n) for n in (6, 12)])),
 }
 FINE = 64  # evaluations per step
 GRID = np.arange(24 * FINE + 1) / np.float32(FINE)
@@ -138,13 +156,13 @@ def row(nodes, i):
 def test_catalogue_is_complete():
     public = {k: v for k, v in vars(schedules).items() if getattr(v, "recipe", None) and not k.startswith("_")}
     assert {k: v for k, v in public.items() if v.recipe.kind is Schedule} == SCHEDULES
-    assert {node.recipe.name for node in CASES} == set(SCHEDULES)
+    assert {node.recipe.name for node in CASES} == {factory.recipe.name for factory in SCHEDULES.values()}
 
 
 def test_every_argument_has_an_example_away_from_its_default():
     for name, factory in SCHEDULES.items():
         for argument, parameter in factory.recipe.signature.parameters.items():
-            given = [node.arguments[argument] for node in CASES if node.recipe.name == name]
+            given = [node.arguments[argument] for node in CASES if node.recipe.name == factory.recipe.name]
             assert any(value is not parameter.default and value != parameter.default for value in given), name
 
 
@@ -212,7 +230,7 @@ def test_text_and_pickle_give_the_call_back(node):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [(name, a) for name, factory in SCHEDULES.items() for a in factory.recipe.bounds]
+    ("name", "argument"), [(name, a) for name, f in SCHEDULES.items() if name == f.recipe.name for a in f.recipe.bounds]
 )
 def test_out_of_bounds_is_refused(name, argument):
     node = next(node for node in CASES if node.recipe.name == name)
@@ -234,17 +252,19 @@ def test_every_number_has_bounds():
         assert set(recipe.signature.parameters) - recipe.static - set(recipe.bounds) <= {
             "inner",
             "schedules",
+            "cosine_kwargs",
         }, name
 
 
 def test_lengths_are_never_negative():
     lengths = [
         (factory, name)
-        for factory in SCHEDULES.values()
+        for alias, factory in SCHEDULES.items()
         for name in factory.recipe.bounds
-        if name.endswith(("steps", "step_size", "every", "begin", "boundaries", "steps_per_epoch"))
+        if alias == factory.recipe.name
+        and name.endswith(("steps", "step_size", "every", "begin", "boundaries", "steps_per_epoch"))
     ]
-    assert len(lengths) == 21
+    assert len(lengths) == 36
     for factory, name in lengths:
         low = float(factory.recipe.bounds[name][1:].split(",")[0])
         assert low == 0, f"{factory.recipe.name}: {name}"
@@ -375,6 +395,91 @@ def test_polynomial_is_no_nan_after_its_end():
     for length in (3, 10, 90):
         node = polynomial(1.0, 0.1, 0.5, length)
         assert jax.jit(node)(length) == np.float32(0.1)
+
+
+# Optax's names: name, arguments, keywords.
+
+WALK = [
+    ("constant_schedule", (0.3,), {}),
+    ("linear_schedule", (1.0, 0.1, 17), {}),
+    ("linear_schedule", (0.1, 1.0), {"transition_steps": 170, "transition_begin": 4}),
+    ("linear_schedule", (0.1, 1.0, 0), {}),
+    ("polynomial_schedule", (1.0, 0.1, 3, 18, 1), {}),
+    ("polynomial_schedule", (1.0, 0.1, 0.5, 150), {}),
+    ("polynomial_schedule", (1.0, 0.1, 0, 150), {}),
+    ("exponential_decay", (0.9, 8, 0.3), {}),
+    ("exponential_decay", (0.9, 7, 0.8, 3, True, 0.2), {}),
+    ("exponential_decay", (0.1, 80, 2.0), {"end_value": 0.15}),
+    ("exponential_decay", (0.9, 7, 0), {}),
+    ("exponential_decay", (0.9, 0, 0.5), {}),
+    ("cosine_decay_schedule", (0.9, 120, 0.1, 1.7), {}),
+    ("warmup_cosine_decay_schedule", (0.05, 0.9, 13, 120, 0.09, 1.5), {}),
+    ("warmup_cosine_decay_schedule", (0.05, 0.9, 0, 120), {}),
+    ("warmup_cosine_decay_schedule", (0.05, 0.0, 10, 120, 0.3), {}),
+    ("warmup_exponential_decay_schedule", (0.0, 0.9, 14, 6, 0.5, 3, True, 0.1), {}),
+    ("warmup_exponential_decay_schedule", (0.1, 0.9, 0, 60, 0.5), {}),
+    ("warmup_constant_schedule", (0.1, 0.9, 8), {}),
+    ("warmup_constant_schedule", (0.1, 0.9, 0), {}),
+    ("piecewise_constant_schedule", (0.8, {60: 0.5, 14: 0.2}), {}),
+    ("piecewise_constant_schedule", (0.8,), {}),
+    ("piecewise_interpolate_schedule", ("linear", 0.8), {"boundaries_and_scales": {140: 2.0, 6: 0.5}}),
+    ("piecewise_interpolate_schedule", ("cosine", 0.8, {0: 0.5, 140: 0.2}), {}),
+    ("piecewise_interpolate_schedule", ("cosine", 0.8), {}),
+    ("linear_onecycle_schedule", (100, 0.9), {}),
+    ("linear_onecycle_schedule", (100, 0.9, 0.29, 0.57, 10.0, 50.0), {}),
+    ("linear_onecycle_schedule", (7, 0.9, 0.1, 0.8), {}),
+    ("cosine_onecycle_schedule", (100, 0.9, 0.29), {}),
+    ("cosine_onecycle_schedule", (150, 0.9), {"pct_start": 0.25, "div_factor": 10.0, "final_div_factor": 50.0}),
+    ("sgdr_schedule", ([dict(CYCLE, decay_steps=n, warmup_steps=w) for n, w in [(40, 3), (80, 0), (16, 5)]],), {}),
+    ("join_schedules", ([optax.linear_schedule(0.0, 0.9, 4), lambda step: jnp.arange(300.0)[step]], [6]), {}),
+    ("join_schedules", ([optax.constant_schedule(1.0), lambda step: step // 7, lambda step: 0.5], [20, 20]), {}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "keywords"), WALK)
+def test_optax_names_give_the_numbers_of_optax(name, arguments, keywords):
+    node, steps = getattr(gd.schedules, name)(*arguments, **keywords), np.arange(201)
+    assert getattr(gd, name) is getattr(gd.schedules, name)
+    with jax.enable_x64(True):
+        theirs = once(jax.vmap(lambda step: jnp.asarray(getattr(optax, name)(*arguments, **keywords)(step), float)))
+        np.testing.assert_allclose(values_at(node.settle(), steps), theirs(steps), rtol=1e-12, atol=1e-15)
+
+
+def test_optax_names_are_walked():
+    assert {name for name, _, _ in WALK} == {
+        name for name, value in vars(optax.schedules).items() if name in SCHEDULES and callable(value)
+    }
+
+
+def test_boundaries_are_leaves_whatever_they_came_in():
+    node = schedules.piecewise_constant_schedule(1.0, {9: 0.5, 4: 0.4})
+    assert leaf_paths(node) == [".init_value"] + [f".boundaries_and_scales[{i}][{j}]" for i in (0, 1) for j in (0, 1)]
+    assert node == schedules.piecewise_constant_schedule(1.0, [(4, 0.4), (9, 0.5)])
+    cycles = schedules.sgdr_schedule(dict(CYCLE, decay_steps=n) for n in (6, 12))
+    assert len(leaf_paths(cycles)) == 10 and pickle.loads(pickle.dumps(cycles)) == cycles
+
+
+def test_shares_of_steps_are_whole_in_float32_too():
+    """Every hundredth of every length up to 300: the float32 step is that of the decimal fraction."""
+    lengths, shares = np.arange(1, 301), np.arange(0, 101) / 100
+    found = jax.jit(schedules.optax_phases._rounded_down)(shares[None], lengths[:, None])
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, np.arange(0, 101)[None] * lengths[:, None] // 100)
+
+
+def test_optax_names_refuse_what_has_no_meaning():
+    for call, message in [
+        (lambda: schedules.warmup_cosine_decay_schedule(0, 1, 10, 10), "decay_steps must be above .*, got 10 and 10"),
+        (lambda: schedules.linear_onecycle_schedule(9, 1.0, 0.5, 0.4), "pct_final must be .* got 0.4 and 0.5"),
+        (lambda: schedules.sgdr_schedule([]), "at least one cycle"),
+        (lambda: schedules.join_schedules([1.0, 2.0, 3.0], [5, 4]), r"must not decrease, got \[5, 4\]"),
+        (lambda: schedules.join_schedules([1.0], [5]), "one more than boundaries, got 1 for 1"),
+        (lambda: schedules.piecewise_interpolate_schedule("step", 1.0), "interpolate_type must be one of"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError, match="join_schedules: a schedule must be a node, a function or a number"):
+        schedules.join_schedules([1.0, "cosine"], [5])
 
 
 # Edges

@@ -1,0 +1,120 @@
+"""Steps, the lengths that they pass, and what goes from 1 to 0 meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.calls.node import Precise, is_concrete, is_number
+
+ANY, POSITIVE, NON_NEGATIVE, AT_LEAST_1 = "(-inf, inf)", "(0, inf)", "[0, inf)", "[1, inf)"
+
+
+def as_float(x: Any) -> jax.Array:
+    return jnp.asarray(x, dtype=float)
+
+
+def as_function(who: str, inner: Any) -> Callable[[jax.Array], jax.Array]:
+    """A schedule, a bare function or a number, as a function of the step."""
+    if not (callable(inner) or is_number(inner)):
+        raise TypeError(f"{who}: a schedule must be a node, a function or a number, got {inner!r}")
+    return lambda step: as_float(inner(step) if callable(inner) else inner)
+
+
+def blend(start: Any, end: Any, weight: jax.Array) -> jax.Array:
+    """From start (weight 1) to end (weight 0), exact at both."""
+    return weight * start + (1 - weight) * end
+
+
+def passed(step: jax.Array, length: Any) -> jax.Array:
+    """The part of length that has passed, in [0, 1]; a length of 0 has passed at step 0."""
+    safe = jnp.where(length > 0, length, 1)
+    return jnp.where(step < length, jnp.maximum(step, 0) / safe, 1)
+
+
+def half_cosine(x: jax.Array) -> jax.Array:
+    return (1 + jnp.cos(jnp.pi * x)) / 2
+
+
+FALLS = {"linear": lambda x: 1 - x, "cosine": half_cosine}  # weights from 1 to 0 while x goes from 0 to 1
+
+
+def above_one(factor: Any, origin: float = 1.0) -> Any:
+    """factor - 1, with the digits that float32 does not hold where there are any; or factor less another origin."""
+    if isinstance(factor, Precise):
+        low = as_float(factor.low)
+        return (jnp.asarray(factor.high, jnp.float32).astype(low.dtype) - origin) + low
+    return factor - origin
+
+
+def grown(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
+    """start factor^periods. The power alone may be no float where the product is one; then half of it comes twice.
+
+    Of a factor near 1 the logarithm is taken before it is rounded: a thousand periods would multiply the rounding.
+    """
+    excess = above_one(factor)
+    near = jnp.abs(excess) < 0.4  # beyond, a factor's own power has more digits than that of its logarithm
+    log = as_float(np.log1p(excess)) if is_concrete(excess) else jnp.log1p(jnp.where(near, excess, 0))
+    base = jnp.where(near, 1, as_float(above_one(factor, 0)))
+
+    def power(n):
+        return jnp.where(near, jnp.exp(n * log), base**n)
+
+    whole = jax.lax.stop_gradient(power(periods))
+    held = (whole >= jnp.finfo(whole.dtype).tiny) & (whole < jnp.inf)
+    half = power(jnp.where(held, 0, periods / 2))
+    return jnp.where(held, start * power(jnp.where(held, periods, 0)), (start * half) * half)
+
+
+def raise_to(x: jax.Array, exponent: Any) -> jax.Array:
+    """x**exponent for x in [0, 1]; the gradient at 0 is taken as 0, where a root's is infinite."""
+    return jnp.where(x > 0, jnp.where(x > 0, x, 1) ** exponent, 0)
+
+
+def is_whole(length: Any) -> jax.Array:
+    length = as_float(length)
+    return length == jnp.round(length)
+
+
+def raised(step: jax.Array, exact: jax.Array) -> jax.Array:
+    """The step as compared with edges: as it is with exact ones, else raised by the rounding of both.
+
+    Twice the float's eps covers a decimal length, its multiples, and steps given in epochs: 0.1 in float32 is
+    more than a tenth, yet step 7 is past 70 of them.
+    """
+    return step + jnp.where(exact, 0, 2 * jnp.finfo(step.dtype).eps * step)
+
+
+def reached(step: jax.Array, boundary: Any) -> jax.Array:
+    return raised(step, is_whole(boundary)) >= boundary
+
+
+def count(step: jax.Array, length: Any) -> jax.Array:
+    """How many whole lengths have passed. By remainder: the floor of a rounded quotient misses edges."""
+    return jax.lax.stop_gradient(jnp.floor_divide(raised(step, is_whole(length)), length))
+
+
+def periods_in(elapsed: jax.Array, length: Any, staircase: bool) -> jax.Array:
+    return count(elapsed, length) if staircase else elapsed / length
+
+
+def choose(who: str, name: str, choice: str, options: dict[str, Callable]) -> Callable:
+    if choice not in options:
+        raise ValueError(f"{who}: {name} must be one of {', '.join(map(repr, options))}, got {choice!r}")
+    return options[choice]
+
+
+def check_pieces(who: str, boundaries: Any, pieces: Any, name: str, strictly: bool = True) -> None:
+    if len(pieces) != len(boundaries) + 1:
+        number = f"{len(pieces)} for {len(boundaries)} boundaries"
+        raise ValueError(f"{who}: {name} must be one more than boundaries, got {number}")
+    if all(map(is_concrete, jax.tree.leaves(boundaries))):
+        edges = np.asarray(boundaries)
+        gaps = np.diff(edges, axis=0)
+        if np.any(gaps <= 0 if strictly else gaps < 0):
+            must = "increase" if strictly else "not decrease"
+            raise ValueError(f"{who}: boundaries must {must}, got {edges.tolist()}")
