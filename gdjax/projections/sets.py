@@ -47,7 +47,7 @@ class Set(Node):
     def __call__(self, params: Any) -> Any:
         if not jax.tree.leaves(params):
             return params
-        _refuse_integers(self.recipe.name, params)
+        refuse_integers(self.recipe.name, params)
         nearest = self.build()
         return _rounded(nearest, nearest(_wide(params)), params)
 
@@ -100,7 +100,7 @@ def simplex(scale=1.0):
 
     def nearest(x: Any) -> Any:
         _refuse_complex("simplex", x)
-        return _raveled(lambda flat: _onto_simplex(flat, scale), x)
+        return raveled(lambda flat: _onto_simplex(flat, scale), x)
 
     return nearest
 
@@ -110,10 +110,9 @@ def l1_ball(radius=1.0):
     """sum |x| <= radius: the set of sparse solutions. Duchi et al. 2008, section 4."""
 
     def nearest(flat: jax.Array) -> jax.Array:
-        size = tree.absolute(flat)
-        return jnp.where(jnp.sum(size) > radius, _sign(flat) * _onto_simplex(size, radius), flat)
+        return jnp.where(jnp.sum(tree.absolute(flat)) > radius, onto_l1_sphere(flat, radius), flat)
 
-    return lambda x: _raveled(nearest, x)
+    return lambda x: raveled(nearest, x)
 
 
 @projection(bounds={"radius": "[0, inf)"})
@@ -140,7 +139,7 @@ def hyperplane(normal: Any, offset=0.0):
     """<normal, x> = offset, with normal a tree like x; one of zeros leaves x as it is."""
 
     def nearest(x: Any) -> Any:
-        beyond, unit = _excess("hyperplane", normal, x, offset)
+        beyond, unit = excess("hyperplane", normal, x, offset)
         return _along(unit, x, beyond)
 
     return nearest
@@ -151,7 +150,7 @@ def halfspace(normal: Any, offset=0.0):
     """<normal, x> <= offset, with normal a tree like x; one of zeros leaves x as it is."""
 
     def nearest(x: Any) -> Any:
-        beyond, unit = _excess("halfspace", normal, x, offset)
+        beyond, unit = excess("halfspace", normal, x, offset)
         return _along(unit, x, jnp.maximum(beyond, 0))
 
     return nearest
@@ -191,13 +190,18 @@ def _onto_simplex(x: jax.Array, scale: Any) -> jax.Array:
     return jnp.maximum(x - theta, 0)
 
 
+def onto_l1_sphere(x: jax.Array, radius: Any) -> jax.Array:
+    """The nearest point with sum |x| = radius in the orthant of x."""
+    return _sign(x) * _onto_simplex(tree.absolute(x), radius)
+
+
 def _refuse_complex(who: str, x: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         if jnp.iscomplexobj(leaf):
             raise TypeError(f"{who}: {tree.named('x', path)} must be real to be ordered, got {leaf.dtype}")
 
 
-def _refuse_integers(who: str, x: Any) -> None:
+def refuse_integers(who: str, x: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             where = tree.named("x", path)
@@ -260,9 +264,9 @@ def _finite(x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isinf(x), _limit(x), x)
 
 
-def _excess(who: str, normal: Any, x: Any, offset: Any) -> tuple[jax.Array, Any]:
+def excess(who: str, normal: Any, x: Any, offset: Any, name: str = "normal") -> tuple[jax.Array, Any]:
     """How far x is beyond the plane, in units of a normal of length 1, and that normal; 0 for a normal of zeros."""
-    tree.check_like(who, "normal", normal, "x", x)
+    tree.check_like(who, name, normal, "x", x)
     size, scale = tree.norm(normal)
     unit = jax.tree.map(lambda a: tree.ratio(a * scale, size), normal)
 
@@ -299,7 +303,7 @@ def _bounded(function: Callable, name: str, bound: Any, x: Any) -> Any:
     return jax.tree_util.tree_map_with_path(apply, x, bounds)
 
 
-def _raveled(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
+def raveled(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
     """A function of one vector on all leaves together."""
     leaves, structure = jax.tree.flatten(x)
     if not any(leaf.size for leaf in leaves):
