@@ -65,14 +65,18 @@ def derivatives() -> dict[str, np.ndarray]:
 def three_ways(y: int, p: float) -> list[float]:
     """The cross-entropy of one pair: from the probability, from its log odds, as the softmax of two scores."""
     odds = np.log(p / (1 - p))
-    ways = ENTROPY(p, y), LOGISTIC(odds, y), losses.softmax_cross_entropy(np.array([0.0, odds]), y)
+    ways = ENTROPY(p, y), LOGISTIC(odds, y), losses.softmax_cross_entropy_with_integer_labels(np.array([0.0, odds]), y)
     return [float(way) for way in ways]
 
 
 def example_costs() -> dict[tuple, list[float]]:
     logs = np.log(CLASSES)
-    hot = losses.softmax_cross_entropy_one_hot(logs, np.eye(3)[RIGHT])
-    ways = losses.softmax_cross_entropy(logs, RIGHT), hot, losses.negative_log_likelihood(logs, RIGHT)
+    hot = losses.softmax_cross_entropy(logs, np.eye(3)[RIGHT])
+    ways = (
+        losses.softmax_cross_entropy_with_integer_labels(logs, RIGHT),
+        hot,
+        losses.negative_log_likelihood(logs, RIGHT),
+    )
     return {pair: three_ways(*pair) for pair in PAIRS} | {(RIGHT, "0.3, 0.2, 0.5"): [float(way) for way in ways]}
 
 
@@ -125,7 +129,7 @@ def main() -> None:
             "derivatives are as derived, to 1e-12 of their size",
             all(gap[n] <= 1e-12 * max(1, np.abs(found[n]).max()) for n in names),
         )
-        pull = jax.grad(losses.softmax_cross_entropy)(np.log(CLASSES), RIGHT)
+        pull = jax.grad(losses.softmax_cross_entropy_with_integer_labels)(np.log(CLASSES), RIGHT)
         lab.claim("through softmax it is p - y, here (0.3, 0.2, -0.5)", np.allclose(pull, [0.3, 0.2, -0.5], rtol=1e-12))
         printed = np.array([y / P + (1 - y) / (P - 1) for y in (0, 1)])
         lab.claim(

@@ -92,7 +92,9 @@ def networks_apart(sizes, x, y, rate: float) -> float:
 
     def outputs(name: str, params):
         model = models.mlp(sizes, name)
-        slope = jax.grad(lambda p: jnp.mean(losses.softmax_cross_entropy(model.apply(p, x), y)))(params)
+        slope = jax.grad(lambda p: jnp.mean(losses.softmax_cross_entropy_with_integer_labels(model.apply(p, x), y)))(
+            params
+        )
         return model.apply(jax.tree.map(lambda p, s: p - rate * s, params, slope), x)
 
     return float(jnp.max(jnp.abs(outputs("tanh", start) - outputs("sigmoid", as_sigmoids(start)))))

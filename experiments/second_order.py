@@ -103,7 +103,7 @@ def cost(hidden: int) -> tuple[int, dict[str, float], dict[str, float]]:
     model = gd.models.mlp((64, hidden, 10), activation="tanh")
     params, back = ravel_pytree(model.init(jax.random.key(0)))
     logits = jax.vmap(lambda p, row: model.apply(back(p), row / 16), in_axes=(None, 0))
-    gradient = jax.grad(lambda p: jnp.mean(gd.losses.softmax_cross_entropy(logits(p, x), y)))
+    gradient = jax.grad(lambda p: jnp.mean(gd.losses.softmax_cross_entropy_with_integer_labels(logits(p, x), y)))
     product = lambda p: jax.jvp(gradient, (p,), (p,))[1]  # noqa: E731
     derivatives = {"gradient": gradient, "Hessian × vector": product, "Hessian": jax.jacfwd(gradient)}
     compiled = {name: jax.jit(f).lower(params).compile() for name, f in derivatives.items()}

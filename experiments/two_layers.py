@@ -62,7 +62,7 @@ def trained(model, data, widths, optimizer, **limits):
     """Runs and test accuracies, (sets, widths, seeds)."""
 
     def loss(params, width, x, y):
-        return jnp.mean(losses.softmax_cross_entropy(model.apply(narrowed(params, width), x), y))
+        return jnp.mean(losses.softmax_cross_entropy_with_integer_labels(model.apply(narrowed(params, width), x), y))
 
     def run(x, y, test_x, test_y, width, key):
         found = gd.minimize(loss, model.init(key), optimizer, args=(width, x, y), **limits)

@@ -151,6 +151,28 @@ from gdjax.schedules import cosine_onecycle_schedule as cosine_onecycle_schedule
 from gdjax.schedules import sgdr_schedule as sgdr_schedule
 from gdjax.schedules import join_schedules as join_schedules
 
+# Losses by the names of Optax.
+from gdjax.losses import squared_error as squared_error
+from gdjax.losses import l2_loss as l2_loss
+from gdjax.losses import huber_loss as huber_loss
+from gdjax.losses import log_cosh as log_cosh
+from gdjax.losses import cosine_similarity as cosine_similarity
+from gdjax.losses import cosine_distance as cosine_distance
+from gdjax.losses import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from gdjax.losses import sigmoid_focal_loss as sigmoid_focal_loss
+from gdjax.losses import hinge_loss as hinge_loss
+from gdjax.losses import softmax_cross_entropy as softmax_cross_entropy
+from gdjax.losses import softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels
+from gdjax.losses import safe_softmax_cross_entropy as safe_softmax_cross_entropy
+from gdjax.losses import poly_loss_cross_entropy as poly_loss_cross_entropy
+from gdjax.losses import smooth_labels as smooth_labels
+from gdjax.losses import kl_divergence as kl_divergence
+from gdjax.losses import generalized_kl_divergence as generalized_kl_divergence
+from gdjax.losses import convex_kl_divergence as convex_kl_divergence
+from gdjax.losses import ctc_loss as ctc_loss
+from gdjax.losses import ctc_loss_with_forward_probs as ctc_loss_with_forward_probs
+from gdjax.losses import ntxent as ntxent
+
 # The lifts of a loss.
 from gdjax.losses import per_example as per_example
 from gdjax.losses import stateful as stateful

@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 
 from gdjax.calls.node import is_concrete
 from gdjax.data import as_arrays
-from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy, squared_error
+from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy_with_integer_labels, squared_error
 from gdjax.losses.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within
 from gdjax.losses.lifts import rescaled
 from gdjax.programs import bind
@@ -191,7 +191,9 @@ accuracy = mean(correct)
 zero_one_error = mean(zero_one)
 mean_squared_error = mean(squared_error)
 mean_absolute_error = mean(absolute_error)
-perplexity = Metric(bind(_measure_mean, softmax_cross_entropy), _perplexity_result, better="min")  # e^(nats per label)
+perplexity = Metric(  # e^(nats per label)
+    bind(_measure_mean, softmax_cross_entropy_with_integer_labels), _perplexity_result, better="min"
+)
 
 
 # The coefficient of determination.

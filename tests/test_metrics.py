@@ -11,7 +11,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdjax.losses import absolute_error, huber, per_example, softmax_cross_entropy, supervised
+from gdjax.losses import absolute_error, huber, per_example, softmax_cross_entropy_with_integer_labels, supervised
 from gdjax.metrics import (
     METRICS,
     accuracy,
@@ -453,7 +453,7 @@ def test_per_example_averages_what_a_metric_measures():
     """The metric dict of a loss and a Metric over the same rows agree."""
     scores, labels = draw("accuracy")
     measured = {"accuracy": correct, "error": zero_one}
-    loss = jax.jit(per_example(supervised(Identity(), softmax_cross_entropy, measured)))
+    loss = jax.jit(per_example(supervised(Identity(), softmax_cross_entropy_with_integer_labels, measured)))
     value, metrics = loss(1.0, (scores, labels), mask=draw_weight())
     names = ("perplexity", "accuracy", "zero_one_error")
     expected = [jitted(name)(scores, labels, draw_weight()) for name in names]

@@ -30,7 +30,9 @@ def two_lines(params, batch, key):
 
 def readings() -> dict[str, float]:
     model = gd.models.mlp([64, 32, 10])
-    loss = gd.per_example(gd.supervised(model, gd.losses.softmax_cross_entropy, {"accuracy": gd.metrics.correct}))
+    loss = gd.per_example(
+        gd.supervised(model, gd.losses.softmax_cross_entropy_with_integer_labels, {"accuracy": gd.metrics.correct})
+    )
     runs = {
         name: gd.make_run(gd.make_epoch(gd.make_step(f)), gd.make_evaluate(f))
         for name, f in (("README", loss), ("two lines", two_lines))

@@ -33,7 +33,9 @@ from gdjax.programs import compiled
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
 
 model = models.mlp(SIZES)
-loss_fn = losses.per_example(losses.supervised(model, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
+loss_fn = losses.per_example(
+    losses.supervised(model, losses.softmax_cross_entropy_with_integer_labels, {"accuracy": metrics.correct})
+)
 
 
 def digits():

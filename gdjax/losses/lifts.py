@@ -5,7 +5,7 @@ metrics alike, add the penalty) is said once, in `per_example`:
 
     value = sum_i m_i w_i l(params, example_i) / sum_i m_i w_i  +  penalty(params)
 
-so the usual loss is `per_example(supervised(model, softmax_cross_entropy, {"accuracy": correct}))`. What the lifts return
+so the usual loss is `per_example(supervised(model, softmax_cross_entropy_with_integer_labels))`. What the lifts return
 compares by value, a `functools.partial` inside included, so that a loop built again is not compiled again.
 """
 
@@ -32,6 +32,7 @@ from gdjax.types import Batch, Metrics, Params
 
 LIFTED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
 RESERVED = LIFTED | {"loss", "change", "step", "epoch", "learning_rate"}  # and those of the loop and its history
+_OF_LOSSES = {f"gdjax.losses.{kind}" for kind in ("regression", "binary", "classes", "distributions")}
 
 
 def check_names(who: str, names: Iterable[Any], allowed: frozenset[str] = frozenset()) -> None:
@@ -193,7 +194,7 @@ def better_direction(metric: Any) -> str | None:
     if (told := getattr(metric, "better", None)) is not None:
         return told
     module = getattr(metric, "__module__", None) or ""
-    if module.startswith(("gdjax.losses.functions", "optax.losses")):
+    if module in _OF_LOSSES or module.startswith("optax.losses"):
         return "max" if metric.__name__.endswith("similarity") else "min"
     return None
 

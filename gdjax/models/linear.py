@@ -3,7 +3,7 @@
     model                 y                   read as                     loss in `gdjax.losses`
     linear_regression     (...) or (..., k)   the prediction itself       squared_error
     logistic_regression   (...)               log odds of class 1         binary_cross_entropy_from_logits
-    softmax_regression    (..., C)            logits of C classes         softmax_cross_entropy
+    softmax_regression    (..., C)            logits of C classes         softmax_cross_entropy_with_integer_labels
     linear_svm            (...)               score, its sign the class   hinge, with l2 on w
     perceptron            (...)               score, its sign the class   perceptron
 
@@ -59,8 +59,8 @@ def softmax_regression(in_size: int, num_classes: int):
 
         y = x w + b         x (..., in) -> y (..., C), logits;   params {"w": (in, C), "b": (C,)}
 
-    Probabilities: softmax(y). Prediction: the class of the largest y. Loss: `softmax_cross_entropy`, of y
-    itself and labels in [0, C).
+    Probabilities: softmax(y). Prediction: the class of the largest y. Loss:
+    `softmax_cross_entropy_with_integer_labels`, of y itself and labels in [0, C).
 
     Args:
         in_size: features of x, at least 1.

@@ -16,7 +16,7 @@ import gdjax as gd
 from gdjax import tree
 from gdjax.backprop import flow, watch
 from gdjax.backprop.layers import activations, find_layers
-from gdjax.losses import per_example, softmax_cross_entropy, stateful, supervised
+from gdjax.losses import per_example, softmax_cross_entropy_with_integer_labels, stateful, supervised
 from gdjax.models import mlp, normal
 from gdjax.plots import layer_flow
 from gdjax.training import make_epoch, make_state, make_step
@@ -28,7 +28,7 @@ Y = jnp.arange(12) % 3
 def network(activation="tanh", hidden=(5, 6), scale=None):
     weights = None if scale is None else normal(scale)
     model = mlp((4, *hidden, 3), activation=activation, weights=weights)
-    return per_example(supervised(model, softmax_cross_entropy)), model.init(jax.random.key(0))
+    return per_example(supervised(model, softmax_cross_entropy_with_integer_labels)), model.init(jax.random.key(0))
 
 
 def hidden_values(params, x, function):
@@ -221,7 +221,9 @@ class TestOtherLibraries:
     def test_weighted_examples_and_pruned_weights_hide_no_layer(self):
         """The weight of an example switches every parameter; a mask of weights is a constant of the weights' shape."""
         model = mlp((4, 5, 6, 3), activation="relu")
-        weighted = per_example(supervised(model, softmax_cross_entropy), weight=lambda example: example[0][0] ** 2)
+        weighted = per_example(
+            supervised(model, softmax_cross_entropy_with_integer_labels), weight=lambda example: example[0][0] ** 2
+        )
         params = model.init(jax.random.key(0))
         masks = jax.tree.map(lambda p: jnp.asarray(np.random.default_rng(0).integers(0, 2, p.shape)), params)
         plain, _ = network("relu")

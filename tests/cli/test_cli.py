@@ -254,7 +254,10 @@ MISTAKES = [
     ),
     (["train", "wine", "--model", "linear_regression"], "; --model mlp or logistic_regression or linear_svm"),
     (["train", "iris", "--model", "softmax_regression", "--loss", "focal"], "--loss focal is for two classes"),
-    (["train", "moons", "--model", "perceptron", "--loss", "softmax_cross_entropy"], "which takes scores per class"),
+    (
+        ["train", "moons", "--model", "perceptron", "--loss", "softmax_cross_entropy_with_integer_labels"],
+        "which takes scores per class",
+    ),
     (["train", "wine", "--model", "nosuch"], "nosuch"),
     (["train", "wine", "--optimizer", "adamw(mask=by_path('W'))"], "by_path: 'W' must be found in one of the paths"),
     (["train", "wine", "--optimizer", "freeze(sgd, 'W')"], "freeze: 'W' must be found in one of the paths"),

@@ -32,7 +32,7 @@ from gdjax.losses import (
     per_example,
     perceptron,
     softmax_cross_entropy,
-    softmax_cross_entropy_one_hot,
+    softmax_cross_entropy_with_integer_labels,
     squared_error,
     stateful,
     supervised,
@@ -80,6 +80,14 @@ def perfect(name):
     if entry.prediction == "score" and entry.labels != "real":
         return (200 * sure - 100 * (entry.labels == "binary")).astype(np.float32), labels
     return sure, labels
+
+
+def smoothed(logits, labels, a):
+    return softmax_cross_entropy_with_integer_labels(logits, labels, label_smoothing=a)
+
+
+def smoothed_shares(logits, labels, a):
+    return softmax_cross_entropy(logits, labels, label_smoothing=a)
 
 
 each_loss = pytest.mark.parametrize("name", LOSSES)
@@ -257,14 +265,16 @@ def test_a_probability_beyond_1_by_rounding_is_1():
 
 
 def test_the_catalogue_is_complete():
-    functions = vars(losses.functions)
+    """Every public loss of ours is in it, or one of the names that Optax has beside."""
+    rooms = losses.regression, losses.binary, losses.classes, losses.distributions
     public = {
-        name
-        for name, value in functions.items()
-        if inspect.isfunction(value) and value.__module__ == functions["__name__"] and not name.startswith("_")
+        name: value
+        for room in rooms
+        for name, value in vars(room).items()
+        if inspect.isfunction(value) and value.__module__ == room.__name__ and not name.startswith("_")
     }
-    assert public == set(LOSSES)
-    assert all(getattr(losses, name) is functions[name] for name in public)
+    assert set(LOSSES) <= set(public) <= set(LOSSES) | set(vars(optax.losses))
+    assert all(getattr(losses, name) is public[name] for name in public)
     assert all(entry.function.__name__ == name for name, entry in LOSSES.items())
     assert {name for name, entry in LOSSES.items() if entry.task == "regression"} == {
         "squared_error", "half_squared_error", "absolute_error", "huber", "log_cosh"
@@ -282,9 +292,11 @@ OPTAX = {
     "focal": optax.losses.sigmoid_focal_loss,
     "hinge": optax.losses.hinge_loss,
     "perceptron": optax.losses.perceptron_loss,
-    "softmax_cross_entropy": optax.losses.softmax_cross_entropy_with_integer_labels,
-    "softmax_cross_entropy_one_hot": optax.losses.softmax_cross_entropy,
+    "softmax_cross_entropy_with_integer_labels": optax.losses.softmax_cross_entropy_with_integer_labels,
+    "softmax_cross_entropy": optax.losses.softmax_cross_entropy,
     "multiclass_hinge": optax.losses.multiclass_hinge_loss,
+    "multiclass_perceptron_loss": optax.losses.multiclass_perceptron_loss,
+    "poly_loss_cross_entropy": optax.losses.poly_loss_cross_entropy,
     "kl_divergence": optax.losses.kl_divergence,
 }
 NUMPY = {
@@ -303,6 +315,156 @@ def test_equals_optax_or_numpy(name):
     np.testing.assert_allclose(ours, theirs(prediction, labels), rtol=1e-5, atol=1e-6)
 
 
+RNG = np.random.default_rng(5)
+LOGITS = RNG.normal(size=(3, 4, 5))
+NUMBERS, SIGNS = RNG.integers(0, 5, size=(3, 4)), RNG.choice([-1.0, 1.0], size=(3, 4, 5))
+SHARES = {axis: np.exp(LOGITS[::-1]) / np.exp(LOGITS[::-1]).sum(axis, keepdims=True) for axis in (-1, 1, (0, 2))}
+LOGS = {axis: np.asarray(LOGITS - np.log(np.exp(LOGITS).sum(axis, keepdims=True))) for axis in (-1, 1, (0, 2))}
+MASK = RNG.random((3, 4, 5)) < 0.7
+MASK[1, 2] = False  # a row of nothing
+MASK[:, :, 0] |= np.arange(12).reshape(3, 4) % 2 > 0
+ROWS = MASK[..., 0]
+KEPT = np.where(MASK[np.arange(3)[:, None], np.arange(4), NUMBERS], NUMBERS, MASK.argmax(-1))  # a class that is there
+FLAT = RNG.integers(0, 15, size=4)
+SAME = [  # name, arguments and keywords of a call whose value and gradient are Optax's
+    ("squared_error", (LOGITS, LOGITS[::-1]), {}),
+    ("squared_error", (LOGITS,), {}),
+    ("l2_loss", (LOGITS,), {"targets": LOGITS[::-1]}),
+    ("huber_loss", (LOGITS, LOGITS[::-1]), {"delta": 0.7}),
+    ("huber_loss", (LOGITS,), {}),
+    ("log_cosh", (LOGITS,), {}),
+    ("cosine_similarity", (LOGITS, LOGITS[::-1]), {}),
+    ("cosine_similarity", (LOGITS, LOGITS[::-1]), {"axis": (0, 2), "where": MASK, "epsilon": 1.5}),
+    ("cosine_distance", (LOGITS, LOGITS[::-1]), {"axis": 1, "where": np.arange(20).reshape(4, 5) % 3 > 0}),
+    ("sigmoid_binary_cross_entropy", (LOGITS, SHARES[-1]), {}),
+    ("sigmoid_focal_loss", (LOGITS, SHARES[-1]), {"alpha": 0.3, "gamma": 1.4}),
+    ("hinge_loss", (LOGITS, SIGNS), {}),
+    ("perceptron_loss", (LOGITS, SIGNS), {}),
+    ("softmax_cross_entropy", (LOGITS, SHARES[-1]), {}),
+    ("softmax_cross_entropy", (LOGITS, SHARES[1], 1), {}),
+    ("softmax_cross_entropy", (LOGITS, SHARES[0, 2]), {"axis": (0, 2)}),
+    ("softmax_cross_entropy", (LOGITS, SHARES[-1], -1, MASK | ~ROWS[..., None]), {}),
+    ("softmax_cross_entropy", (LOGITS, SHARES[-1]), {"where": ROWS}),
+    ("safe_softmax_cross_entropy", (LOGITS, np.eye(5)[NUMBERS]), {}),
+    ("poly_loss_cross_entropy", (LOGITS, SHARES[1]), {"axis": 1, "epsilon": 0.8}),
+    ("poly_loss_cross_entropy", (LOGITS, SHARES[-1]), {"where": MASK | ~ROWS[..., None]}),
+    ("softmax_cross_entropy_with_integer_labels", (LOGITS, NUMBERS), {}),
+    ("softmax_cross_entropy_with_integer_labels", (LOGITS, NUMBERS[:, :1].repeat(5, 1) % 4, -2), {}),
+    ("softmax_cross_entropy_with_integer_labels", (LOGITS, FLAT), {"axis": (0, 2)}),
+    ("softmax_cross_entropy_with_integer_labels", (LOGITS, FLAT), {"axis": (2, 0)}),
+    ("softmax_cross_entropy_with_integer_labels", (LOGITS, KEPT, -1, MASK), {}),
+    ("multiclass_hinge_loss", (LOGITS, NUMBERS), {}),
+    ("multiclass_perceptron_loss", (LOGITS, NUMBERS), {}),
+    ("kl_divergence", (LOGS[-1], SHARES[-1]), {"where": MASK}),
+    ("kl_divergence", (LOGS[1], SHARES[1], 1), {}),
+    ("kl_divergence_with_log_targets", (LOGS[0, 2], LOGS[0, 2][:, ::-1]), {"axis": (0, 2)}),
+    ("kl_divergence_with_log_targets", (LOGS[-1], LOGS[-1][::-1]), {"where": MASK}),
+    ("generalized_kl_divergence", (LOGITS, np.exp(LOGITS[::-1])), {"axis": None, "where": MASK}),
+    ("smooth_labels", (SHARES[-1], 0.3), {"where": MASK | ~ROWS[..., None]}),
+    ("smooth_labels", (SHARES[1], 0.3), {"axis": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "keywords"), SAME, ids=[f"{i}-{case[0]}" for i, case in enumerate(SAME)])
+def test_optax_names_take_the_arguments_of_optax(name, arguments, keywords):
+    """Value and gradient, with axes and masks; a row of which nothing is left is 0."""
+    ours, theirs = getattr(losses, name), getattr(optax.losses, name)
+    with jax.enable_x64(True):
+        arguments = tuple(jnp.asarray(x) if np.ndim(x) else x for x in arguments)
+        keywords = {key: jnp.asarray(x) if np.ndim(x) and key == "where" else x for key, x in keywords.items()}
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def all_of(loss, x):
+            values = loss(x, *arguments[1:], **keywords)
+            return values, jax.grad(lambda x: jnp.sum(loss(x, *arguments[1:], **keywords)))(x)
+
+        for got, right in zip(all_of(ours, arguments[0]), all_of(theirs, arguments[0]), strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-10, atol=1e-14)
+        by_name = dict(zip(inspect.signature(theirs).parameters, arguments, strict=False))
+        np.testing.assert_allclose(ours(**by_name, **keywords), theirs(**by_name, **keywords), rtol=1e-12, atol=1e-14)
+
+
+MASKED = ["softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels", "poly_loss_cross_entropy"]
+MASKED += ["safe_softmax_cross_entropy", "negative_log_likelihood", "multiclass_hinge", "multiclass_perceptron_loss"]
+MASKED += ["kl_divergence", "kl_divergence_with_log_targets", "generalized_kl_divergence", "cosine_distance"]
+
+
+@pytest.mark.parametrize("name", MASKED)
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_what_a_mask_leaves_out_is_not_there(name, axis):
+    """Whatever stands there, labels included, value and gradient are those of the rest, and 0 where there is no rest."""
+    rng, loss = np.random.default_rng(8), getattr(losses, name)
+    shares = np.log(rng.dirichlet(np.ones(3), size=6)), rng.dirichlet(np.ones(3), size=6)
+    whole = name in ("softmax_cross_entropy_with_integer_labels", *(n for n in LOSSES if LOSSES[n].labels == "class"))
+    numbers = np.array([2, 0, 1, 1, 2, 0])
+    labels = numbers if whole else np.log(shares[1]) if name.endswith("log_targets") else shares[1]
+    kept = np.array([0, 1, 3])  # of 5 classes; the last two rows are left out as a whole
+    x, mask = rng.choice([np.nan, np.inf, -np.inf, 7.0], size=(6, 5)), np.zeros((6, 5), bool)
+    x[:, kept], mask[:4, kept] = shares[0], True
+    if whole:
+        y = kept[labels]
+        y[4:] = -1, 99
+    else:
+        y = rng.choice([np.nan, -3.0, 0.7], size=(6, 5))
+        y[:, kept] = labels
+    x[4:] = np.nan
+
+    @jax.jit
+    def all_of(x):
+        turn = lambda a: a if a.ndim < 2 or axis == -1 else a.T  # noqa: E731
+        return loss(turn(x), turn(jnp.asarray(y)), axis=axis, where=turn(jnp.asarray(mask)))
+
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(all_of(x), [*loss(shares[0][:4], labels[:4]), 0, 0], rtol=1e-12)
+        slope = jax.grad(lambda x: all_of(x).sum())(x)
+        right = jax.grad(lambda z: loss(z, labels[:4]).sum())(shares[0][:4])
+        np.testing.assert_allclose(slope[:4, kept], right, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(slope[~mask], 0)
+
+
+def test_smoothing_counts_the_classes_that_there_are():
+    logits, mask = np.array([0.3, -1.0, 2.0, 0.5]), np.array([True, False, True, True])
+    rest = logits[mask]
+    for loss, label, rest_label in (
+        (softmax_cross_entropy_with_integer_labels, 2, 1),
+        (softmax_cross_entropy, np.array([0.2, 0, 0.5, 0.3]), np.array([0.2, 0.5, 0.3])),
+    ):
+        got = loss(logits, label, where=mask, label_smoothing=0.3)
+        np.testing.assert_allclose(got, loss(rest, rest_label, label_smoothing=0.3), rtol=1e-6)
+
+
+def test_a_label_that_is_left_out_is_impossible():
+    mask = np.array([True, False, True])
+    for loss in (softmax_cross_entropy_with_integer_labels, losses.multiclass_hinge, losses.multiclass_perceptron_loss):
+        assert loss(np.array([0.1, 0.4, 0.2]), 1, where=mask) == np.inf
+
+
+def test_axes_and_masks_that_do_not_fit_are_refused():
+    logits, labels = np.zeros((2, 3)), np.full((2, 3), 1 / 3)
+    for axis in (2, -3, (0, 0), (0, -2), (1, 5)):
+        with pytest.raises(ValueError, match=r"softmax_cross_entropy: axis must be of the 2 axes of .*\(2, 3\), got"):
+            softmax_cross_entropy(logits, labels, axis)
+    for loss in (softmax_cross_entropy, losses.kl_divergence):
+        with pytest.raises(ValueError, match=rf"{loss.__name__}: where must have .* \(2, 3\) of log.*, got \(4,\)"):
+            loss(logits - np.log(3), labels, where=np.ones(4, bool))
+    with pytest.raises(ValueError, match=r"labels \(...\) and logits .* got \(2,\) and \(2, 3\)"):
+        softmax_cross_entropy_with_integer_labels(logits, np.array([0, 1]), axis=0)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_angles_have_no_scale(size):
+    a, b = np.array([3.0, -4.0, 1.0]), np.array([1.0, 2.0, 2.0])
+    cosine = a @ b / np.sqrt((a @ a) * (b @ b))
+    value, slope = jax.jit(jax.value_and_grad(losses.cosine_similarity))(jnp.float32(size * a), jnp.float32(b / size))
+    np.testing.assert_allclose(value, cosine, rtol=1e-6)
+    np.testing.assert_allclose(slope * size, b / np.sqrt((a @ a) * (b @ b)) - cosine * a / (a @ a), rtol=1e-5)
+    assert np.isnan(losses.cosine_similarity(0 * a, b))
+    assert losses.cosine_similarity(0 * a, b, epsilon=0.25) == 0
+    np.testing.assert_allclose(
+        jax.grad(lambda x: losses.cosine_similarity(x, b, epsilon=0.25))(0 * a), b / 3 / 0.5, rtol=1e-6
+    )
+
+
 SKLEARN = {
     "binary_cross_entropy": lambda p, y: sklearn.metrics.log_loss(y, p),
     "hinge": lambda s, y: sklearn.metrics.hinge_loss(y, s),
@@ -319,19 +481,21 @@ def test_means_equal_scikit_learn(name):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 def test_label_smoothing(smoothing):
-    logits, labels = draw("softmax_cross_entropy")
+    logits, labels = draw("softmax_cross_entropy_with_integer_labels")
     one_hot = np.eye(C, dtype=np.float32)[labels]
     theirs = optax.losses.softmax_cross_entropy(logits, optax.losses.smooth_labels(one_hot, smoothing))
-    np.testing.assert_allclose(softmax_cross_entropy(logits, labels, smoothing), theirs, rtol=1e-5)
-    np.testing.assert_allclose(softmax_cross_entropy_one_hot(logits, one_hot, smoothing), theirs, rtol=1e-5)
-    traced = jax.jit(softmax_cross_entropy)(logits, labels, jnp.float32(smoothing))
+    np.testing.assert_allclose(smoothed(logits, labels, smoothing), theirs, rtol=1e-5)
+    np.testing.assert_allclose(smoothed_shares(logits, one_hot, smoothing), theirs, rtol=1e-5)
+    traced = jax.jit(smoothed)(logits, labels, jnp.float32(smoothing))
     np.testing.assert_allclose(traced, theirs, rtol=1e-5)
 
 
 def test_arguments_out_of_range_raise():
-    logits, labels = draw("softmax_cross_entropy")
-    with pytest.raises(ValueError, match=r"softmax_cross_entropy: label_smoothing .* \[0, 1\], got 2"):
-        softmax_cross_entropy(logits, labels, 2.0)
+    logits, labels = draw("softmax_cross_entropy_with_integer_labels")
+    with pytest.raises(
+        ValueError, match=r"softmax_cross_entropy_with_integer_labels: label_smoothing .* \[0, 1\], got 2"
+    ):
+        smoothed(logits, labels, 2.0)
     with pytest.raises(ValueError, match=r"huber: delta must be in \(0, inf\), got 0"):
         huber(1.0, 0.0, delta=0)
     with pytest.raises(ValueError, match=r"focal: gamma must be in \[0, inf\), got -1"):
@@ -400,10 +564,10 @@ EVERY_INPUT = {  # a loss, its arguments, and the directions from there (some le
     "hinge": (losses.hinge, (0.3, -1.0), "p"),
     "squared_hinge": (losses.squared_hinge, (0.3, -1.0), "p"),
     "perceptron": (losses.perceptron, (0.3, -1.0), "p"),
-    "classes": (lambda z, a: losses.softmax_cross_entropy(z, 1, a), (np.array([0.2, -1.0, 0.7]), 0.0), "pa"),
-    "classes alike": (lambda z, a: losses.softmax_cross_entropy(z, 1, a), (np.zeros(3), 0.0), "pa"),
-    "one hot": (losses.softmax_cross_entropy_one_hot, (np.array([0.2, -1.0, 0.7]), HOT, 0.0), "pta"),
-    "one hot smoothed": (losses.softmax_cross_entropy_one_hot, (np.array([0.2, -1.0, 0.7]), HOT, 0.3), "pta"),
+    "classes": (lambda z, a: smoothed(z, 1, a), (np.array([0.2, -1.0, 0.7]), 0.0), "pa"),
+    "classes alike": (lambda z, a: smoothed(z, 1, a), (np.zeros(3), 0.0), "pa"),
+    "one hot": (smoothed_shares, (np.array([0.2, -1.0, 0.7]), HOT, 0.0), "pta"),
+    "one hot smoothed": (smoothed_shares, (np.array([0.2, -1.0, 0.7]), HOT, 0.3), "pta"),
     "likelihood": (lambda q: losses.negative_log_likelihood(q, 2), (np.array([-0.5, -2.0, -3.0]),), "p"),
     "multiclass": (lambda s: losses.multiclass_hinge(s, 2), (np.array([0.4, 0.1, 0.8]),), "p"),
     "divergence": (losses.kl_divergence, (np.log([0.2, 0.5, 0.3]), UNIFORM), "pt"),
@@ -434,15 +598,15 @@ def test_derivatives_by_every_argument_are_finite_differences(case):
 
 
 AT_INFINITY = [  # a loss, its arguments, its value and its gradient by the first of them
-    (softmax_cross_entropy, ([INF, 0.3, 1], 0), 0, [0, 0, 0]),
-    (softmax_cross_entropy, ([INF, 0.3, 1], 2), INF, [1, 0, -1]),
-    (softmax_cross_entropy, ([-INF, 0, 0], 1), np.log(2), [0, -0.5, 0.5]),
-    (softmax_cross_entropy, ([-INF, 0, 0], 0), INF, [-1, 0.5, 0.5]),
-    (softmax_cross_entropy, ([INF, INF, 0], 0), np.nan, None),
-    (softmax_cross_entropy, ([INF, -INF, 1], 0, 0.0), 0, [0, 0, 0]),
-    (softmax_cross_entropy, ([INF, 0.3, 1], 0, 0.1), INF, None),
-    (softmax_cross_entropy_one_hot, ([2, INF, 0.5], [0, 1, 0]), 0, [0, 0, 0]),
-    (softmax_cross_entropy_one_hot, ([2, INF, 0.5], [0.5, 0.5, 0]), INF, [-0.5, 0.5, 0]),
+    (softmax_cross_entropy_with_integer_labels, ([INF, 0.3, 1], 0), 0, [0, 0, 0]),
+    (softmax_cross_entropy_with_integer_labels, ([INF, 0.3, 1], 2), INF, [1, 0, -1]),
+    (softmax_cross_entropy_with_integer_labels, ([-INF, 0, 0], 1), np.log(2), [0, -0.5, 0.5]),
+    (softmax_cross_entropy_with_integer_labels, ([-INF, 0, 0], 0), INF, [-1, 0.5, 0.5]),
+    (softmax_cross_entropy_with_integer_labels, ([INF, INF, 0], 0), np.nan, None),
+    (smoothed, ([INF, -INF, 1], 0, 0.0), 0, [0, 0, 0]),
+    (smoothed, ([INF, 0.3, 1], 0, 0.1), INF, None),
+    (softmax_cross_entropy, ([2, INF, 0.5], [0, 1, 0]), 0, [0, 0, 0]),
+    (softmax_cross_entropy, ([2, INF, 0.5], [0.5, 0.5, 0]), INF, [-0.5, 0.5, 0]),
     (losses.binary_cross_entropy_from_logits, (INF, 1), 0, 0),
     (losses.binary_cross_entropy_from_logits, (INF, 0), INF, 1),
     (losses.binary_cross_entropy_from_logits, (-INF, 0), 0, 0),
@@ -499,7 +663,12 @@ def test_complex_errors_are_measured_by_their_modulus():
         h = 1e-3
         grown = jitted(name)(target + error * (1 + h / size), target)
         np.testing.assert_allclose(size_slope, (grown - got) / h, rtol=0.02, atol=2e-3)
-    for name in ("hinge", "softmax_cross_entropy", "kl_divergence", "binary_cross_entropy_from_logits"):
+    for name in (
+        "hinge",
+        "softmax_cross_entropy_with_integer_labels",
+        "kl_divergence",
+        "binary_cross_entropy_from_logits",
+    ):
         scores, labels = draw(name)
         with pytest.raises(TypeError, match=f"{name}: .* must be real, got complex64"):
             LOSSES[name].function(scores + 0j, labels)
@@ -520,9 +689,9 @@ def test_impossible_classes_add_nothing():
     assert value == 0
     chex.assert_tree_all_finite(grads)
     assert divergence(log_q, p[::-1])[0] == jnp.inf
-    value, grad = jax.jit(jax.value_and_grad(softmax_cross_entropy_one_hot))(log_q, p)
+    value, grad = jax.jit(jax.value_and_grad(softmax_cross_entropy))(log_q, p)
     np.testing.assert_array_equal([value, *grad], 0)
-    assert jax.jit(softmax_cross_entropy)(log_q, 0) == 0
+    assert jax.jit(softmax_cross_entropy_with_integer_labels)(log_q, 0) == 0
 
 
 # The lifts.
@@ -836,7 +1005,7 @@ def test_bind_is_a_partial_that_compares_by_value():
     assert bind(huber, delta=0.5) == bind(functools.partial(huber, delta=0.5)) != bind(huber, delta=1.0)
     assert bind(huber) is huber
     assert bind(huber, delta=0.5)(3.0, 0.0) == huber(3.0, 0.0, 0.5)
-    assert list(inspect.signature(bind(huber, 1.0)).parameters) == ["target", "delta"]
+    assert list(inspect.signature(bind(huber, 1.0)).parameters) == ["targets", "delta"]
 
 
 def whole_batch(params, model_state, batch, key):
@@ -913,7 +1082,7 @@ def test_labels_of_eight_bits():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(3, 300)))
     for dtype, count in ((np.int8, 200), (np.uint8, 300), (np.int16, 300)):
         labels = np.array([0, 5, 127], dtype)
-        for loss in (losses.softmax_cross_entropy, losses.multiclass_hinge):
+        for loss in (losses.softmax_cross_entropy_with_integer_labels, losses.multiclass_hinge):
             expected = loss(logits[:, :count], labels.astype(np.int32))
             for found in (loss(logits[:, :count], labels), jax.jit(loss)(logits[:, :count], labels)):
                 np.testing.assert_array_equal(found, expected)

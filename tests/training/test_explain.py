@@ -75,7 +75,7 @@ def test_a_lifted_loss_called_on_concrete_rows_speaks():
 
 def test_fit_says_that_validation_labels_count_from_one():
     x, y = np.ones((8, 2), np.float32), np.arange(8) % 3
-    loss = in_a_closure(losses.softmax_cross_entropy)
+    loss = in_a_closure(losses.softmax_cross_entropy_with_integer_labels)
     params = {"w": jnp.zeros((2, 3)), "b": jnp.zeros(3)}
     with pytest.raises(ValueError, match=r"labels must be in \[0, 3\), got 3; 3 classes counted from 1"):
         fit(loss, params, sgd(0.1), (x, y), (x, y + 1), epochs=1, order="sequence")

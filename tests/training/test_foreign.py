@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 
 import gdjax as gd
 from gdjax import metrics
-from gdjax.losses import softmax_cross_entropy
+from gdjax.losses import softmax_cross_entropy_with_integer_labels
 
 X, Y = load_iris(return_X_y=True)
 X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
@@ -21,7 +21,9 @@ SETTINGS = {"epochs": 15, "batch_size": 32, "order": "sequence", "monitor": "acc
 
 
 def judged(logits, y):
-    return jnp.mean(softmax_cross_entropy(logits, y)), {"accuracy": jnp.mean(metrics.correct(logits, y))}
+    return jnp.mean(softmax_cross_entropy_with_integer_labels(logits, y)), {
+        "accuracy": jnp.mean(metrics.correct(logits, y))
+    }
 
 
 def learns(result):
@@ -61,7 +63,7 @@ def test_equinox_with_its_functions_among_the_leaves():
     def loss(network, example):
         x, y = example
         logits = network(x)
-        return softmax_cross_entropy(logits, y), {"accuracy": metrics.correct(logits, y)}
+        return softmax_cross_entropy_with_integer_labels(logits, y), {"accuracy": metrics.correct(logits, y)}
 
     result = learns(gd.fit(gd.per_example(loss), network, gd.adam(0.02), DATA, VALIDATION, **SETTINGS))
     assert isinstance(result.params, eqx.nn.MLP) and result.params.activation is network.activation
@@ -76,7 +78,9 @@ def test_equinox_dropout_keeps_its_rate_and_needs_its_key():
 
     def loss(network, example, key):
         logits = network(example[0], key=key) if key is not None else eqx.nn.inference_mode(network)(example[0])
-        return softmax_cross_entropy(logits, example[1]), {"accuracy": metrics.correct(logits, example[1])}
+        return softmax_cross_entropy_with_integer_labels(logits, example[1]), {
+            "accuracy": metrics.correct(logits, example[1])
+        }
 
     result = learns(gd.fit(gd.per_example(loss), network, gd.adam(0.02), DATA, VALIDATION, **SETTINGS))
     assert result.params[1].p == 0.3, "a number that configures a module is no parameter"
@@ -133,7 +137,7 @@ def test_raw_optax(name):
     def loss(params, example):
         x, y = example
         logits = x @ params["w"] + params["b"]
-        return softmax_cross_entropy(logits, y), {"accuracy": metrics.correct(logits, y)}
+        return softmax_cross_entropy_with_integer_labels(logits, y), {"accuracy": metrics.correct(logits, y)}
 
     params = {"w": jnp.zeros((4, 3)), "b": jnp.zeros(3)}
     result = gd.fit(loss, params, RAW[name], DATA, VALIDATION, **SETTINGS)

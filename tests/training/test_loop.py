@@ -27,7 +27,9 @@ Y = (X @ np.array([1.0, -2.0, 0.5]) + 0.1 * RNG.normal(size=50) > 0).astype(np.i
 DATA = (jnp.asarray(X[:37]), jnp.asarray(Y[:37]))  # 37 rows: every batch size leaves a tail
 VALIDATION = (jnp.asarray(X[37:]), jnp.asarray(Y[37:]))
 MODEL = models.mlp((3, 8, 2), dropout=0.2)
-LOSS = losses.per_example(losses.supervised(MODEL, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
+LOSS = losses.per_example(
+    losses.supervised(MODEL, losses.softmax_cross_entropy_with_integer_labels, {"accuracy": metrics.correct})
+)
 
 
 def unmasked_loss(params, batch, key):
@@ -48,7 +50,9 @@ def equal(a, b):
 
 def test_a_step_is_gradient_update_apply():
     state = start(gd.sgd(0.1))
-    no_dropout = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
+    no_dropout = losses.per_example(
+        losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy_with_integer_labels)
+    )
     new, measured = jax.jit(gd.make_step(no_dropout))(state, DATA)
     value, grads = jax.jit(jax.value_and_grad(lambda p: no_dropout(p, DATA)[0]))(state.params)
     chex.assert_trees_all_close(new.params, jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads), rtol=1e-6)
@@ -57,7 +61,9 @@ def test_a_step_is_gradient_update_apply():
 
 
 def test_batch_change_is_what_the_step_did_to_its_own_batch():
-    no_dropout = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
+    no_dropout = losses.per_example(
+        losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy_with_integer_labels)
+    )
     state = start(gd.sgd(0.1))
     new, measured = jax.jit(gd.make_step(no_dropout, batch_change=True))(state, DATA)
     before, after = no_dropout(state.params, DATA)[0], no_dropout(new.params, DATA)[0]
@@ -87,7 +93,9 @@ def test_an_epoch_is_a_python_loop_over_its_batches(loss, order):
 
 def test_masked_tail_is_the_smaller_step():
     """Without dropout, whose keys depend on the batch's size, both kinds of tail give the same parameters."""
-    plain = losses.per_example(losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy))
+    plain = losses.per_example(
+        losses.supervised(models.mlp((3, 8, 2)), losses.softmax_cross_entropy_with_integer_labels)
+    )
     unmasked = lambda params, batch, key: (plain(params, batch, key)[0], {})  # noqa: E731
     (masked_state, masked), (state, measured) = (
         compiled(gd.make_epoch(gd.make_step(loss), 8, order="sequence"))(start(), DATA) for loss in (plain, unmasked)
@@ -456,7 +464,9 @@ def test_the_hosts_history_is_that_of_one_compiled_run():
 
 
 LINEAR = models.mlp((3, 2))
-CLASSES = losses.per_example(losses.supervised(LINEAR, losses.softmax_cross_entropy, {"accuracy": metrics.correct}))
+CLASSES = losses.per_example(
+    losses.supervised(LINEAR, losses.softmax_cross_entropy_with_integer_labels, {"accuracy": metrics.correct})
+)
 
 
 def fit_classes(monitor, loss=CLASSES, **options):
@@ -605,7 +615,10 @@ def test_an_evaluation_slices_its_chunks_and_knows_a_models_state():
             lambda: gd.make_evaluate(rowwise, chunk_size=8)(start().params, DATA),
             "one shape whatever the number of rows",
         ),
-        (lambda: losses.supervised(MODEL, losses.softmax_cross_entropy, {"r2": metrics.r2}), "needs all rows at once"),
+        (
+            lambda: losses.supervised(MODEL, losses.softmax_cross_entropy_with_integer_labels, {"r2": metrics.r2}),
+            "needs all rows at once",
+        ),
         (
             lambda: fit(optimizer=gd.adamw(0.1, mask=jax.tree.map(jnp.ones_like, start().params))),
             "one bool for a whole",
@@ -623,7 +636,10 @@ def rowwise(params, batch, key):
 
 @pytest.mark.parametrize("name", ["loss", "step", "epoch", "learning_rate", "change", "validation_accuracy", "weight"])
 def test_no_metric_takes_the_name_of_another_number(name):
-    cross_entropy, example = losses.softmax_cross_entropy, lambda params, row: (params.sum(), {name: row.sum()})
+    cross_entropy, example = (
+        losses.softmax_cross_entropy_with_integer_labels,
+        lambda params, row: (params.sum(), {name: row.sum()}),
+    )
     batch = lambda params, batch, key: (params.sum(), {name: batch.mean()})  # noqa: E731
     stateful = losses.stateful(lambda params, state, batch, key: (params.sum(), {name: 1.0}, state))
     fit = lambda loss: gd.fit(loss, jnp.ones(3), gd.sgd(0.1), np.ones((4, 3), np.float32), epochs=1, batch_size=2)  # noqa: E731
@@ -651,7 +667,9 @@ def test_no_metric_takes_the_name_of_another_number(name):
 
 
 def test_a_metric_in_a_loss_is_the_same_object_as_in_an_evaluation():
-    lifted = losses.per_example(losses.supervised(MODEL, losses.softmax_cross_entropy, {"accuracy": metrics.accuracy}))
+    lifted = losses.per_example(
+        losses.supervised(MODEL, losses.softmax_cross_entropy_with_integer_labels, {"accuracy": metrics.accuracy})
+    )
     params = start().params
     np.testing.assert_array_equal(lifted(params, VALIDATION)[1]["accuracy"], LOSS(params, VALIDATION)[1]["accuracy"])
 

@@ -1,0 +1,98 @@
+"""Divergences between two distributions: the prediction comes as logarithms, the target as probabilities or as logarithms.
+
+The classes lie along `axis`; several axes, or all if None, are one. `where` is bool, broadcast to the shape of the
+predictions; what it leaves out adds nothing.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from gdjax.losses import domain
+from gdjax.losses.arguments import Axis, alike, distributions, kept, last, mask_of, product, widened
+from gdjax.losses.domain import within
+
+
+@widened
+def kl_divergence(
+    log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    """sum_c p_c (log p_c - log q_c), the nats lost by coding p with q; 0 log 0 = 0; inf where q_c = 0 < p_c.
+
+    The derivative by a p_c of 0, which is -inf, is that at the smallest positive number instead.
+
+    Args:
+        axis, where: of the classes, see the module.
+
+    Shapes: log_predictions = log q (..., C) <= 0, targets = p (..., C) >= 0 of sum 1 (to 0.01) -> (...) nats.
+    """
+    who = "kl_divergence"
+    log_q, p, mask = _pair(who, log_predictions, "targets", targets, axis, where)
+    valid = distributions(who, "targets", p, mask)
+    log_q, p = kept(log_q, mask), kept(p, mask)
+    valid *= within(who, "log_predictions", log_q, domain.LOG_PROBABILITIES)
+    return valid * jnp.sum(_relative(p, log_q), axis=-1)
+
+
+@widened
+def kl_divergence_with_log_targets(
+    log_predictions: ArrayLike, log_targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    """`kl_divergence` of targets that are logarithms too: sum_c p_c (log p_c - log q_c).
+
+    Args:
+        axis, where: of the classes, see the module.
+
+    Shapes: log_predictions = log q (..., C) <= 0, log_targets = log p (..., C) with sum_c p_c = 1 (to 0.01) -> (...) nats.
+    """
+    who = "kl_divergence_with_log_targets"
+    log_q, log_p, mask = _pair(who, log_predictions, "log_targets", log_targets, axis, where)
+    valid = distributions(who, "exp(log_targets)", jnp.exp(log_p), mask)
+    log_q, log_p = kept(log_q, mask), kept(log_p, mask)
+    valid *= within(who, "log_predictions", log_q, domain.LOG_PROBABILITIES)
+    p = jnp.exp(log_p)
+    terms = product(p, jnp.where(p > 0, log_p, jnp.log(jnp.finfo(p.dtype).tiny)) - log_q)
+    return valid * jnp.sum(terms if mask is None else jnp.where(mask, terms, 0), axis=-1)
+
+
+@widened
+def generalized_kl_divergence(
+    log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    """sum_c p_c (log p_c - log q_c) - p_c + q_c, of measures whose sums need not be 1; 0 where p = q, else positive.
+
+    Args:
+        axis, where: of the classes, see the module.
+
+    Shapes: log_predictions = log q (..., C), targets = p (..., C) >= 0 -> (...) nats.
+    """
+    return _generalized("generalized_kl_divergence", log_predictions, targets, axis, where)
+
+
+@widened
+def convex_kl_divergence(
+    log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    """`generalized_kl_divergence` by its former name in Optax.   Shapes: (..., C), (..., C) -> (...) nats."""
+    return _generalized("convex_kl_divergence", log_predictions, targets, axis, where)
+
+
+def _generalized(who, log_predictions, targets, axis, where) -> jax.Array:
+    log_q, p, mask = _pair(who, log_predictions, "targets", targets, axis, where)
+    log_q, p = kept(log_q, mask), kept(p, mask)
+    terms = within(who, "targets", p, domain.WEIGHTS) * (_relative(p, log_q) - p + jnp.exp(log_q))
+    return jnp.sum(terms if mask is None else jnp.where(mask, terms, 0), axis=-1)
+
+
+def _relative(p: jax.Array, log_q: jax.Array) -> jax.Array:
+    """p (log p - log q), 0 where p is 0."""
+    return product(p, jnp.log(jnp.where(p > 0, p, jnp.finfo(p.dtype).tiny)) - log_q)
+
+
+def _pair(who, log_predictions, name, targets, axis, where) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Both with the classes last, and the mask."""
+    log_q, p = alike(who, "log_predictions", log_predictions, name, targets, real=True)
+    mask = mask_of(who, "log_predictions", log_q, axis, where, rows=False)
+    return last(who, log_q, axis), last(who, p, axis), mask
