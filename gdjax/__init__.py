@@ -69,6 +69,7 @@ from gdjax.optimizers import dowg as dowg
 from gdjax.optimizers import dadapt_adamw as dadapt_adamw
 from gdjax.optimizers import prodigy as prodigy
 from gdjax.optimizers import muon as muon
+from gdjax.optimizers import normuon as normuon
 from gdjax.optimizers import galore as galore
 from gdjax.optimizers import shampoo as shampoo
 from gdjax.optimizers import soap as soap

@@ -55,6 +55,7 @@ from gdjax.optimizers.first_order.dowg import dowg
 from gdjax.optimizers.first_order.dadapt_adamw import dadapt_adamw
 from gdjax.optimizers.first_order.prodigy import prodigy
 from gdjax.optimizers.first_order.muon import muon
+from gdjax.optimizers.first_order.normuon import normuon
 from gdjax.optimizers.first_order.galore import galore
 from gdjax.optimizers.first_order.shampoo import shampoo
 from gdjax.optimizers.first_order.soap import soap
