@@ -237,7 +237,12 @@ def _value(loss: Callable, args: tuple, params: Params) -> jax.Array:
 def _number(loss: Callable, args: tuple, params: Params) -> jax.Array:
     """The loss in its own dtype."""
     answer = loss(params, *args)
-    value = answer[0] if isinstance(answer, tuple) else answer
+    value = answer[0] if isinstance(answer, (tuple, list)) and len(answer) > 0 else answer
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic, int, float, complex)):
+        kind = f"a {type(answer).__name__}" + (f" of {', '.join(map(str, answer))}" if isinstance(answer, dict) else "")
+        raise ValueError(
+            f"check_gradients: the loss must be one real number, or a pair whose first is one, got {kind}; return the number"
+        )
     if jnp.shape(value) != () or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         raise ValueError(
             f"check_gradients: the loss must be one real number, got {jnp.result_type(value)} of shape {jnp.shape(value)}"

@@ -15,12 +15,17 @@ import ast
 import difflib
 import inspect
 import numbers
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.core import Tracer
+
+from gdjax.text import short
+
+DEEPEST = 50  # calls, lists and signs inside each other
 
 
 class SpecError(ValueError):
@@ -36,12 +41,29 @@ def parse(text: str, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
     Raises: SpecError, in one line.
     """
     try:
+        return _value(_parsed(text), catalogue)
+    except SpecError as error:
+        if found := re.search(r"[(=]\s*(0),(\d+)", text):
+            comma = f"; is 0,{found[2]} a number? Write a decimal point, 0.{found[2]}"
+            raise SpecError(f"{error}{comma}") from error
+        raise
+
+
+def _parsed(text: str) -> ast.expr:
+    """The call that a text is, no deeper than it may be."""
+    example = "write a call such as name(argument=0.1)"
+    try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise SpecError(f"cannot read {text!r}: write a call such as name(argument=0.1)") from error
+        raise SpecError(f"cannot read {short(text)!r}: {example}") from error
     if not isinstance(tree, (ast.Name, ast.Call)):
-        raise SpecError(f"cannot read {text!r}: write a call such as name(argument=0.1)")
-    return _value(tree, catalogue)
+        raise SpecError(f"cannot read {short(text)!r}: {example}")
+    level: list[ast.AST] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    if level:
+        raise SpecError(f"a call must be nested at most {DEEPEST} deep, {short(text)!r} is deeper")
+    return tree
 
 
 def _value(node: ast.expr, catalogue: Mapping[str, Callable]) -> Any:
@@ -73,7 +95,7 @@ def _call(function: ast.expr, args: list, kwargs: dict[str, Any], catalogue: Map
         raise SpecError(f"no {name!r} here: {hint}")
     try:
         return catalogue[name](*args, **kwargs)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = " ".join(str(error).split())
         raise SpecError(message if message.startswith(name) else f"{name}: {message}") from error
 

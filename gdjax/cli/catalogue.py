@@ -1,4 +1,4 @@
-"""`gdjax optimizers`, `schedules`, `losses`, ...: what there is to choose from, or one of it in full."""
+"""`gdjax schedules`, `losses`, `metrics`, `models`, `problems`: what there is to choose from, or one of it in full."""
 
 from __future__ import annotations
 
@@ -14,42 +14,11 @@ from gdjax.cli.errors import UserError
 from gdjax.losses import LOSSES
 from gdjax.metrics import METRICS
 from gdjax.models import MODELS
-from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
-from gdjax.optimizers.catalogue import entry
-from gdjax.optimizers.request import default_rate
 from gdjax.problems import PROBLEMS
 from gdjax.schedules import SCHEDULES
 from gdjax.text import did_you_mean
 
 Names = tyro.conf.Positional[tuple[str, ...]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Optimizers:
-    """List the optimizers: signature, memory, reference, default rate on this command line."""
-
-    names: Names = ()
-    """Those to show in full; all in short if not given."""
-
-    def run(self, argv: list[str]) -> int:
-        if self.names:
-            return _show_each(self.names, {**OPTIMIZERS, **WRAPPERS, **TRANSFORMS}, "optimizer")
-        tables = {
-            "Optimizers": OPTIMIZERS,
-            "Wrappers (around an optimizer)": WRAPPERS,
-            "Transforms (of the gradient, before an optimizer in a chain)": TRANSFORMS,
-        }
-        for title, table in tables.items():
-            print(f"{title}\n")
-            for name, factory in table.items():
-                about = entry(factory)
-                print(f"  {name}{about.signature}")
-                print(textwrap.indent(about.summary, "      "))
-                number = default_rate(name) if name in OPTIMIZERS else None
-                rate = "" if number is None else f"   default rate: {number:g}"
-                print(f"      memory: {about.memory}{rate}")
-                print(f"      {about.reference}\n")
-        return 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +29,7 @@ class _Listed:
     def run(self, argv: list[str]) -> int:
         table, kind = self.table()
         if self.names:
-            return _show_each(self.names, table, kind)
+            return show_each(self.names, table, kind)
         for name, thing in table.items():
             print(f"  {name}{_signature(thing)}\n      {self.summary(name, thing)}")
         return 0
@@ -117,7 +86,7 @@ class Problems(_Listed):
         return PROBLEMS, "problem"
 
 
-def _show_each(names: tuple[str, ...], table: Mapping[str, Any], kind: str) -> int:
+def show_each(names: tuple[str, ...], table: Mapping[str, Any], kind: str) -> int:
     for name in names:
         if name not in table:
             raise UserError(f"no {kind} {name!r}: {did_you_mean(name, table)}")

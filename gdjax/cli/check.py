@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import traceback
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +12,7 @@ import tyro
 
 from gdjax.backprop import check_gradients
 from gdjax.cli.errors import UserError, one_line, option_mistakes, user_mistakes
-from gdjax.cli.objects import load_module, load_object, named_in
+from gdjax.cli.objects import load_module, load_object, named_in, own_mistakes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +53,9 @@ class Check:
         return 0 if found.passed else 1
 
     def _check(self, loss: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """The check; what goes wrong inside the user's own function is told with the line where it did."""
         function = functools.partial(loss, **kwargs) if kwargs else loss
-        try:
+        with own_mistakes(self.loss, loss):
             return check_gradients(function, *args, directions=self.directions, entries=self.entries, key=self.seed)
-        except Exception as error:
-            file = getattr(getattr(inspect.unwrap(loss), "__code__", None), "co_filename", None)
-            own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-            if isinstance(error, ValueError) and not own:
-                raise
-            where = f" at line {own[-1].lineno}" if own else ""
-            said = str(error).strip().partition("\n")[0]
-            raise UserError(f"{self.loss} raised {type(error).__name__}{where}: {said}") from error
 
     def _arguments(self, loss: Any, module: ModuleType, origin: str) -> tuple[list[Any], dict[str, Any]]:
         """Values for the arguments that have none: the first is `params`, any other is found by its name."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
+import re
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,16 @@ import jax
 import tyro
 
 from gdjax.cli.backprop import Backprop
-from gdjax.cli.catalogue import Losses, Metrics, Models, Optimizers, Problems, Schedules
+from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
 from gdjax.cli.certify import Certify
 from gdjax.cli.check import Check
 from gdjax.cli.data import Data
-from gdjax.cli.errors import UserError
+from gdjax.cli.errors import UserError, one_line
 from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.minimize import Minimize
+from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
+from gdjax.cli.signals import Terminated, terminating
 from gdjax.cli.train import Train
 from gdjax.cli.words import MARK, marked, unmarked
 
@@ -53,43 +53,25 @@ def main(argv: list[str] | None = None) -> None:
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        with _terminating():
+        with terminating():
             command = _parse(argv)
             _use_compilation_cache()
             sys.exit(command.run(argv))
     except UserError as error:
         print(f"gdjax: {error}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        print(f"gdjax: this machine cannot do it: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except KeyboardInterrupt:
         print("gdjax: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)
-    except _Terminated:
+    except Terminated:
         print("gdjax: terminated, nothing written", file=sys.stderr)
         sys.exit(143)
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as an exception: what is half written is taken back on its way."""
-
-
-@contextlib.contextmanager
-def _terminating() -> Iterator[None]:
-    """Around a command, which a SIGTERM ends like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_: Any) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _parse(argv: list[str]) -> Any:
@@ -110,7 +92,7 @@ def _one_line(box: str) -> str:
     """The sentences of a boxed message, without its frame, title and pointer to --help."""
     lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
     told = [line for line in lines[1:] if line.strip("-") and not line.startswith(("For full helptext", "gdjax "))]
-    return "; ".join(told).replace(":;", ":") + " (see --help)"
+    return re.sub(r"([:,]);", r"\1", "; ".join(told)) + " (see --help)"
 
 
 def _use_compilation_cache() -> None:

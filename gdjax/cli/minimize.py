@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -14,7 +15,7 @@ import tyro
 from gdjax.calls.node import Condition, Optimizer
 from gdjax.cli.errors import UserError, option_mistakes
 from gdjax.cli.files import check_picture
-from gdjax.cli.objects import is_place, load_object
+from gdjax.cli.objects import is_place, load_object, own_mistakes
 from gdjax.plots.paths import draw_paths
 from gdjax.problems.reading import Target, of_function, read_problem
 from gdjax.search import METHODS, search
@@ -63,11 +64,13 @@ class Minimize:
             problem, names = target.problem, target.names
             self._check(target)
             methods = read_methods(self.optimizer or ("lbfgs",), problem, METHODS)
+            own = is_place(self.problem)
             stop = None if self.stop is None else read_condition(self.stop)
             runs, refused = {}, {}
             for name, method in methods.items():
                 try:
-                    runs[name] = self._run(target, method, stop)
+                    with own_mistakes(self.problem, problem.f) if own else contextlib.nullcontext():
+                        runs[name] = self._run(target, method, stop)
                 except ValueError as error:
                     refused[name] = error
             if not runs:

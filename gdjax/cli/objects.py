@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import jax
+
+from gdjax.cli.errors import UserError
 
 
 def is_place(text: str) -> bool:
@@ -25,6 +33,23 @@ def load_object(place: str) -> Any:
     if not origin or not name:
         raise ValueError(f"{place}: a name must follow, FILE.py:name or module:name")
     return named_in(load_module(origin), origin, name)
+
+
+@contextlib.contextmanager
+def own_mistakes(place: str, function: Any) -> Iterator[None]:
+    """Around calls of a user's function: what goes wrong inside it is told with the line where it did."""
+    try:
+        yield
+    except (UserError, MemoryError, jax.errors.JaxRuntimeError):
+        raise
+    except Exception as error:
+        file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        if isinstance(error, ValueError) and not own:
+            raise
+        where = f" at line {own[-1].lineno}" if own else ""
+        said = str(error).strip().partition("\n")[0]
+        raise UserError(f"{place} raised {type(error).__name__}{where}: {said}") from error
 
 
 def named_in(module: ModuleType, origin: str, name: str) -> Any:

@@ -7,9 +7,14 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
+from gdjax.cli.errors import UserError
+from gdjax.text import short
+
 MARK = "\ufeff"  # before a word that begins with a minus and is no option; no one types it
 OPTION = re.compile(r"-h|--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
+
+MOST = {"seed": 2**63}  # whole numbers are below 2**31 in size, but for these
 
 T = TypeVar("T")
 
@@ -24,7 +29,7 @@ def marked(words: Sequence[str]) -> list[str]:
 
 
 def unmarked(command: T) -> T:
-    """The command whose texts are as they were typed."""
+    """The command whose texts are as they were typed.   Raises: UserError for a whole number that no counter holds."""
 
     def typed(value):
         if isinstance(value, str):
@@ -32,4 +37,14 @@ def unmarked(command: T) -> T:
         return tuple(map(typed, value)) if isinstance(value, tuple) else value
 
     fields = {field.name: typed(getattr(command, field.name)) for field in dataclasses.fields(command)}  # type: ignore[arg-type]
+    for name, value in fields.items():
+        _check_size(name, value)
     return dataclasses.replace(command, **fields)  # type: ignore[type-var]
+
+
+def _check_size(name: str, value: object) -> None:
+    most = MOST.get(name, 2**31)
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int) and abs(number) >= most:
+            power = most.bit_length() - 1
+            raise UserError(f"--{name.replace('_', '-')} must be below 2^{power}, got {short(str(number), 30)}")

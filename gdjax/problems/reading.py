@@ -18,7 +18,7 @@ import numpy as np
 from gdjax.calls.spec import parse
 from gdjax.expression import FUNCTIONS, OfVector, expression
 from gdjax.problems import PROBLEMS, Problem
-from gdjax.text import did_you_mean, near
+from gdjax.text import did_you_mean, near, short
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +85,12 @@ def coordinates(who: str, names: Sequence[str], words: Sequence[str]) -> list[fl
         wanted = " ".join(f"{name}=..." for name in names)
         raise ValueError(f"{who} must give {wanted}, got {' '.join(words) or 'nothing'}")
     try:
-        return [float(given[name]) for name in names]
+        numbers = [float(given[name]) for name in names]
     except ValueError as error:
-        raise ValueError(f"{who} must be numbers, got {' '.join(words)}") from error
+        raise ValueError(f"{who} must be numbers, got {short(' '.join(words))}") from error
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{who} must be finite numbers, got {short(' '.join(words))}")
+    return numbers
 
 
 def _names_of(start: Any) -> tuple[str, ...]:

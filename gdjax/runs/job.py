@@ -22,6 +22,7 @@ from gdjax.types import RunState, Stop
 
 DEFAULT_EPOCHS = 200
 BATCH_SIZE = 64
+LARGEST = 10**11  # parameters: more than any machine holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +78,16 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         raise ValueError(f"`batch_size` must be between 1 and the {rows} training rows, got {batch_size}")
     for name in ("epochs", "steps", "every"):
         value = getattr(settings, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"`{name}` must be above 0, got {value:g}")
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"`{name}` must be above 0{' and finite' if value > 0 else ''}, got {value:g}")
     if settings.epochs is not None and settings.steps is not None:
         raise ValueError("give `epochs` or `steps`, not both")
     per_epoch = -(-rows // batch_size)
     epochs = None if settings.steps else settings.epochs or DEFAULT_EPOCHS
     optimizer = settings.optimizer.build(settings.steps or math.ceil((epochs or 0) * per_epoch), per_epoch)
     params = _parameters(objective.model, settings.dtype)
+    if (total := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))) > LARGEST:
+        raise ValueError(f"the model must have at most {LARGEST:.0e} parameters, got {total:.1e}")
     jax.eval_shape(optimizer.init, params)  # refuses a pattern that matches no parameter
     return Job(
         objective=objective,
