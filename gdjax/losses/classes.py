@@ -209,6 +209,11 @@ def smooth_labels(
 
 def _shares(who, logits, labels, axis, where) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
     """Logits and labels with the classes last, 1 where the labels are distributions (else NaN), and the mask."""
+    numbers = hasattr(labels, "dtype") and jnp.issubdtype(labels.dtype, jnp.integer)
+    if numbers and jnp.ndim(labels) < jnp.ndim(logits):
+        got = f"got integers of shape {jnp.shape(labels)} beside logits of shape {jnp.shape(logits)}"
+        write = "of the numbers of classes write softmax_cross_entropy_with_integer_labels"
+        raise ValueError(f"{who}: labels must be shares of the classes, in the shape of the logits; {got}; {write}")
     logits, labels = alike(who, "logits", logits, "labels", labels, real=True)
     mask = mask_of(who, "logits", logits, axis, where, rows=True)
     logits, labels = last(who, logits, axis), last(who, labels, axis)
@@ -221,7 +226,8 @@ def _classes(who, name, scores, labels, axis, where) -> tuple[jax.Array, jax.Arr
     scores, classes = floating(who, scores), whole_numbers(labels)
     check_real(who, name, scores)
     if not jnp.issubdtype(classes.dtype, jnp.integer):
-        raise TypeError(f"{who}: labels must be integers, got {classes.dtype}")
+        shares = "; of shares write softmax_cross_entropy" if classes.shape == scores.shape else ""
+        raise TypeError(f"{who}: labels must be integers, got {classes.dtype}{shares}")
     mask, shape = (mask_of(who, name, scores, axis, where, rows=True) if scores.ndim else None), scores.shape
     rows = last(who, scores, axis) if scores.ndim else scores
     if not scores.ndim or classes.shape != rows.shape[:-1]:

@@ -451,6 +451,16 @@ def test_axes_and_masks_that_do_not_fit_are_refused():
         softmax_cross_entropy_with_integer_labels(logits, np.array([0, 1]), axis=0)
 
 
+def test_each_cross_entropy_knows_the_labels_of_the_other():
+    logits, numbers = np.zeros((2, 3)), np.array([0, 2])
+    with pytest.raises(
+        ValueError, match=r"\(2,\) beside .* \(2, 3\); .* write softmax_cross_entropy_with_integer_labels"
+    ):
+        softmax_cross_entropy(logits, numbers)
+    with pytest.raises(TypeError, match=r"must be integers, got float.*; of shares write softmax_cross_entropy$"):
+        softmax_cross_entropy_with_integer_labels(logits, np.eye(3)[numbers])
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_angles_have_no_scale(size):
     a, b = np.array([3.0, -4.0, 1.0]), np.array([1.0, 2.0, 2.0])
