@@ -187,6 +187,7 @@ from gdjax.training import iterate as iterate
 from gdjax.training import make_evaluate as make_evaluate
 from gdjax.training import make_run as make_run
 from gdjax.training import start_run as start_run
+from gdjax.training import segments as segments
 from gdjax.training import fit as fit
 from gdjax.training import Result as Result
 from gdjax.training import learning_rate as learning_rate

@@ -59,6 +59,8 @@ class Metric:
 
     def __call__(self, prediction: Any, target: Any, weight: ArrayLike | None = None) -> jax.Array:
         prediction, target = as_arrays("metric", (prediction, target))
+        if not jnp.ndim(target) and weight is None:
+            return self._of_one(prediction, target)
         w = _weights(weight, jnp.shape(target)[0], self.counts)
         found = self._value(prediction, target, w)
         if is_concrete(found) and np.isnan(found).any():  # let what was mapped over rows say what it was given
@@ -66,6 +68,15 @@ class Metric:
             with overhear():
                 self._value(*jax.tree.map(lambda x: jnp.asarray(x)[rows], (prediction, target, w)))
         return found
+
+    def _of_one(self, prediction: Any, target: Any) -> jax.Array:
+        """In a loss of one example."""
+        if self.of_one is None:
+            raise ValueError(
+                "metric: all rows are needed at once, (n, ...), got one example; write "
+                "make_evaluate(loss, metrics={...}, predict=model.apply)"
+            )
+        return self.of_one(widen(prediction), target)
 
     def _value(self, prediction: Any, target: Any, weight: jax.Array) -> jax.Array:
         stats = self.measure(prediction, target, weight)

@@ -132,7 +132,8 @@ def parameter_change(delta):
 
 def _measured(who: str, x):
     if x is None:
-        raise ValueError(f"{who}: this run does not measure what the condition asks for; `minimize` does")
+        write = "stop=gd.stopping.patience(10) or change(delta)"
+        raise ValueError(f"{who}: this run does not measure it, `minimize` does; in fit write {write}")
     return x
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from gdjax.calls.node import Static, is_number
 from gdjax.fingerprint import by_value, itself
@@ -261,7 +262,13 @@ def nodes_with(tree: Any, attribute: str) -> list[Any]:
 
 def distinct_copy(tree: Any) -> Any:
     """Every leaf in a buffer of its own, so that the whole tree may be donated."""
-    return jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
+
+    def copy(x: Any) -> jax.Array:
+        if not isinstance(x, jax.Array) or isinstance(x, Tracer):
+            return jnp.array(x, copy=True)
+        return jax.device_put(x, x.sharding if x.committed else None, may_alias=False)  # without a program
+
+    return jax.tree.map(copy, tree)
 
 
 def leafmap(function: Callable[..., Any], tree: Any, *rest: Any) -> list[Any]:

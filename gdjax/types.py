@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import jax
 
 from gdjax.calls.node import Optimizer
+from gdjax.forms import as_loss  # noqa: F401 (beside its protocol)
 
 Params: TypeAlias = Any  # any pytree
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
@@ -38,12 +39,20 @@ class Stop(enum.IntEnum):
 
 
 class LossFn(Protocol):
-    """(params, batch, key) -> (scalar, metrics): always the pair. Random only if a key is given.
+    """(params, batch, key) -> (scalar, metrics): what `as_loss` makes of a loss in any form. Random only if a key is given.
 
     One that also takes `mask=` (what `per_example` returns) is handed a ragged tail masked.
     """
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Metrics]: ...
+
+
+class Probe(Protocol):
+    """(state, objective, grads, updates, mask) -> metrics: what is seen of a step, `Sampled` where not of every one."""
+
+    def __call__(
+        self, state: TrainState, objective: Callable, grads: Params, updates: Params, mask: Any = None
+    ) -> Metrics: ...
 
 
 class Updating(Protocol):

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
+from gdjax.forms import Form, Loss, Stateful
 from gdjax.programs import anew
 from gdjax.types import Params
 
@@ -162,7 +163,8 @@ def check_gradients(
     """Hold the gradient of a loss against differences of its values.
 
     Args:
-        loss: (params, *args) -> () real, or a pair whose first is that (a `LossFn`: args are then batch and key).
+        loss: (params, *args) -> () real, or a pair whose first is that. A single one of args is a batch: the loss may be of
+            any form that `make_step` takes.
         params: any pytree; floating and complex leaves are probed, others left alone.
         gradient: (params, *args) -> a tree like params, as jax.grad gives it; None is jax.grad(loss). Both are evaluated
             at params in float64 (complex128); the gradient once more as params are, where it must be finite.
@@ -175,7 +177,8 @@ def check_gradients(
     Raises: ValueError if the loss is not scalar, or not finite at params in float64.
     Reference: Moré & Wild 2011, SIAM J. Sci. Comput. 33 (noise from difference tables); Lepski 1991 (the step).
     """
-    given = args
+    given, loss = args, _of_any_form(loss, args)
+    gradient = None if gradient is None else _of_any_form(gradient, args, is_loss=False)
     with jax.enable_x64(True):
         wide = jax.tree.map(_widened, params)
         args = tuple(jax.tree.map(_widened, args))
@@ -228,6 +231,16 @@ def _widened(x: Any) -> Any:
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
     return jnp.asarray(x, jnp.complex128 if jnp.issubdtype(x.dtype, jnp.complexfloating) else jnp.float64)
+
+
+def _of_any_form(function: Callable, args: tuple, is_loss: bool = True) -> Callable:
+    """The function of (params, *args), where a batch alone is handed over as its signature asks."""
+    if len(args) != 1 or isinstance(function, Stateful):
+        return function
+    form = Form.of("check_gradients", function)
+    if is_loss:
+        return functools.partial(Loss(function, form), who="check_gradients")
+    return lambda params, batch: form.call("check_gradients", function, params, batch, None)
 
 
 def _value(loss: Callable, args: tuple, params: Params) -> jax.Array:

@@ -1,8 +1,8 @@
 """Where gradients go: layer by layer what arrives of the gradient, what it moves, and what state the units are in.
 
-    flow(loss_fn, params, batch, optimizer)                   one look, with a diagnosis
-    watching = watch(loss_fn, params, batch, every=100)       the same at every 100th step of a run, inside the program:
-    make_step(loss_fn, watch=watching)                        its metrics carry what `watching.seen(result.history)` reads
+    flow(loss, params, batch, optimizer)                   one look, with a diagnosis
+    watching = watch(loss, params, batch, every=100)       the same at every 100th step of a run, inside the program:
+    make_step(loss, probes=watching)                        its metrics carry what `watching.seen(result.history)` reads
 
 Works for a model of any library, by the operations that its loss is made of (`backprop.layers`).
 """
@@ -21,8 +21,8 @@ import numpy as np
 from gdjax import tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
 from gdjax.calls.node import as_optimizer
-from gdjax.data import as_arrays
-from gdjax.losses import Stateful
+from gdjax.data import as_rows
+from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.programs import anew, compiled
 from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 
@@ -73,7 +73,7 @@ class Watch:
 
 
 def watch(
-    loss_fn: Callable[..., Any],
+    loss: Callable[..., Any],
     params: Params,
     batch: Batch,
     *,
@@ -84,7 +84,7 @@ def watch(
     """A probe of the flow for `make_step`, laid out for this loss and these parameters.
 
     Args:
-        loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
+        loss: as for `make_step`.
         params, batch: of the run, or like them: only shapes are read. Which arrays are a layer: see `find_layers`.
         every: batches from one look to the next, at least 1. A look costs a forward pass and the norms.
         key: that the loss is traced with, for a loss that depends on its kind; None is `jax.random.key(0)`.
@@ -95,12 +95,15 @@ def watch(
     if every < 1:
         raise ValueError(f"watch: every must be at least 1, got {every}")
     key = jax.random.key(0) if key is None else key
-    layers = find_layers(anew(lambda p, b: _value(loss_fn, p, b, key, model_state)), tree.part(params), _arrays(batch))
+    any_loss = as_loss("watch", loss)
+    layers = find_layers(
+        anew(lambda p, b: _value("watch", any_loss, p, b, key, model_state)), tree.part(params), _arrays(batch)
+    )
     return Watch(layers, every)
 
 
 def flow(
-    loss_fn: Callable[..., Any],
+    loss: Callable[..., Any],
     params: Params,
     batch: Batch,
     optimizer: Any = None,
@@ -111,7 +114,7 @@ def flow(
     """One look at the gradient's way through a model.
 
     Args:
-        loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return, or a scalar alone.
+        loss: as for `make_step`.
         params: of any library, layer by layer.
         batch: a pytree of arrays that share their leading axis.
         optimizer: whose first update is held against the parameters; None leaves the update out.
@@ -120,12 +123,12 @@ def flow(
     Returns: a Flow of (layers,) each. Printed, a table with a diagnosis.
     Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
     """
-    params, batch = tree.part(params), _arrays(batch)
-    layers = find_layers(anew(lambda p, b: _value(loss_fn, p, b, key, model_state)), params, batch)
+    params, batch, any_loss = tree.part(params), _arrays(batch), as_loss("flow", loss)
+    layers = find_layers(anew(lambda p, b: _value("flow", any_loss, p, b, key, model_state)), params, batch)
 
     def look(params: Params, batch: Batch) -> dict[str, jax.Array]:
         def objective(params: Params) -> Any:
-            return _value(loss_fn, params, batch, key, model_state)
+            return _value("flow", any_loss, params, batch, key, model_state)
 
         value, grads = jax.value_and_grad(objective, allow_int=True)(params)
         updates = None if optimizer is None else _first_update(optimizer, objective, params, value, grads)
@@ -170,16 +173,15 @@ def measure(
 
 
 def _arrays(batch: Batch) -> Batch:
-    return jax.tree.map(lambda x: x if hasattr(x, "dtype") else jnp.asarray(x), as_arrays("flow", batch))
+    return jax.tree.map(lambda x: x if hasattr(x, "dtype") else jnp.asarray(x), as_rows("flow", batch))
 
 
-def _value(loss_fn: Any, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
+def _value(who: str, loss: Loss | Stateful, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
     """The scalar of a loss of any kind."""
     params = tree.whole(params)
-    if isinstance(loss_fn, Stateful):
-        return loss_fn(params, tree.whole(model_state), batch, key)[0]
-    returned = loss_fn(params, batch, key)
-    return returned[0] if isinstance(returned, tuple) else returned
+    if isinstance(loss, Stateful):
+        return loss(params, tree.whole(model_state), batch, key)[0]
+    return loss(params, batch, key, who=who)[0]
 
 
 def _norms(layers: Sequence[Layer], values: Any) -> jax.Array:

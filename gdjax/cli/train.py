@@ -70,13 +70,12 @@ def next_folder(data: str) -> Path:
 
 def execute(job: runs.Job, parts: tasks.Parts, quiet: bool) -> Any:
     """The run, under a progress bar."""
+    prepared = runs.prepare(job, parts)
     total = job.evaluations(len(parts.train[0]))
     off = True if quiet else None  # None: where stderr is no terminal
     with tqdm(total=total, unit=" evaluations", disable=off, file=sys.stderr, leave=False) as bar:
-
-        def show(run_state: Any) -> None:
+        for run_state in prepared.segments():
             done, numbers = runs.progress(run_state, job.objective.metric)
             bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
             bar.update(done - bar.n)
-
-        return runs.execute(job, parts, show)
+    return prepared.result()

@@ -16,6 +16,7 @@ from gdjax.data.files import read_features as read_features
 from gdjax.data.order import batch_indices as batch_indices
 from gdjax.data.order import batches_per_epoch as batches_per_epoch
 from gdjax.data.order import permute as permute
+from gdjax.data.rows import as_rows as as_rows
 from gdjax.data.sources import SOURCES as SOURCES
 from gdjax.data.sources import describe as describe
 from gdjax.data.sources import load as load

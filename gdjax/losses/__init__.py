@@ -17,6 +17,7 @@ Differs from Optax: its hinge_loss, huber_loss, log_cosh and sigmoid_binary_cros
 reads the last one, shares need not sum to 1, and impossible classes (p = 0, log q = -inf) give NaN.
 """
 
+from gdjax.forms import Stateful
 from gdjax.losses.binary import (
     binary_cross_entropy,
     binary_cross_entropy_from_logits,
@@ -52,14 +53,12 @@ from gdjax.losses.distributions import (
 )
 from gdjax.losses.lifts import (
     PerExample,
-    Stateful,
     Supervised,
     better_direction,
     better_directions,
     per_example,
     stateful,
     supervised,
-    takes_mask,
 )
 from gdjax.losses.of_optax import (
     binary_dice_loss,
@@ -153,6 +152,5 @@ __all__ = [
     "squared_hinge",
     "stateful",
     "supervised",
-    "takes_mask",
     "triplet_margin_loss",
 ]

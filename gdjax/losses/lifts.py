@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ from jax.typing import ArrayLike
 
 from gdjax.calls.node import is_concrete
 from gdjax.data import as_arrays
+from gdjax.forms import Form, Stateful, check_numbers, in_words, named_metrics
 from gdjax.losses.domain import SUMMABLE, overhear, within
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.programs import Bound, bind
@@ -84,9 +84,11 @@ class PerExample:
         return value, metrics
 
     def _one(self, params: Params, example: Any, key: jax.Array | None) -> tuple[jax.Array, Metrics]:
-        returned = _with_key(self.loss)(params, example, key)
+        with in_words("per_example"):
+            returned = Form.of("per_example", self.loss).call("per_example", self.loss, params, example, key)
         value, metrics = returned if isinstance(returned, tuple) else (returned, {})
         check_names("per_example", metrics)
+        check_numbers("per_example", metrics)
         for name, x in {"loss": value, **metrics}.items():
             _check_scalar(name, np.shape(x))
         return jnp.asarray(value), {name: jnp.asarray(x) for name, x in metrics.items()}
@@ -122,8 +124,9 @@ def per_example(
     where there is one.
 
     Args:
-        loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). It
-            takes a key if it needs a third argument or has one named key: its own, None if none is given.
+        loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). An argument
+            is the example's own key (None if none is given) if it is called key, rng, rng_key or prng_key; an example
+            that is a tuple is spread over others: `(params, x, y)`.
         weight: example -> scalar >= 0.
         penalty: params -> scalar, e.g. `l2(1e-4)`.
 
@@ -169,7 +172,7 @@ def supervised(
 
     Raises: ValueError for a metric of a name that is taken ("loss", "weight", "epoch", ...).
     """
-    metrics = dict(metrics)
+    metrics = named_metrics("supervised", metrics)
     check_names("supervised", metrics)
     named = sorted((name, _of_one_example(name, metric)) for name, metric in metrics.items())
     return Supervised(model, bind(loss), tuple(named))
@@ -182,7 +185,7 @@ def _of_one_example(name: str, metric: Any) -> Callable:
     if metric.of_one is None:
         raise ValueError(
             f"supervised: a metric must be a mean over examples, got {name!r}, which needs all rows at once; "
-            "write make_evaluate(loss_fn, metrics={...}, predict=model.apply)"
+            "write make_evaluate(loss, metrics={...}, predict=model.apply)"
         )
     return metric.of_one
 
@@ -199,29 +202,9 @@ def better_direction(metric: Any) -> str | None:
     return None
 
 
-def better_directions(loss_fn: Any) -> dict[str, str]:
+def better_directions(loss: Any) -> dict[str, str]:
     """The better direction of the loss, and of those of its metrics that know one."""
-    return {**getattr(loss_fn, "directions", {}), "loss": "min"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Stateful:
-    """A loss that carries a state from batch to batch; made by `stateful`."""
-
-    function: Callable
-
-    def __call__(
-        self, params: Params, model_state: Any, batch: Batch, key: jax.Array | None = None, **mask: Any
-    ) -> tuple[jax.Array, Metrics, Any]:
-        try:
-            return self.function(params, model_state, batch, key, **mask)
-        except Exception as error:
-            if jax.tree.leaves(model_state):
-                raise
-            words = (
-                f"stateful: the loss fails without a state; give model_state=, what it starts from, got {model_state!r}"
-            )
-            raise ValueError(words) from error
+    return {**getattr(loss, "directions", {}), "loss": "min"}
 
 
 def stateful(function: Callable) -> Stateful:
@@ -230,12 +213,6 @@ def stateful(function: Callable) -> Stateful:
     It may also take `mask=`; then it reports a metric "weight", as `per_example` does.
     """
     return Stateful(bind(function))
-
-
-def takes_mask(loss_fn: Callable) -> bool:
-    """Whether a loss on batches has an argument `mask`, so that a ragged tail can be handed to it masked."""
-    function = loss_fn.function if isinstance(loss_fn, Stateful) else loss_fn
-    return "mask" in inspect.signature(function).parameters
 
 
 def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
@@ -274,17 +251,6 @@ def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tup
         return jnp.where(some, p, jax.lax.stop_gradient(p)) if isinstance(p, jax.Array) else p
 
     return jax.tree.map(cut, params), jax.tree.map(replace, batch)
-
-
-def _with_key(loss: Callable) -> Callable:
-    """The loss as a function of (params, example, key)."""
-    parameters = inspect.signature(loss).parameters
-    positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(positional) > 2 and positional[2].default is inspect.Parameter.empty:
-        return loss
-    if "key" in parameters:
-        return lambda params, example, key: loss(params, example, key=key)
-    return lambda params, example, key: loss(params, example)
 
 
 def _batch_size(batch: Batch) -> int:

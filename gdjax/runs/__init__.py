@@ -2,7 +2,7 @@
 
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
 from gdjax.runs.folder import LoadedRun, RecordError, load_run, new_folder, read_config, write_run
-from gdjax.runs.job import Job, Settings, config_of, execute, plan, progress, went_wrong
+from gdjax.runs.job import Job, Settings, config_of, plan, prepare, progress, went_wrong
 from gdjax.runs.table import predictions
 
 __all__ = [
@@ -14,11 +14,11 @@ __all__ = [
     "RunConfig",
     "Settings",
     "config_of",
-    "execute",
     "load_run",
     "new_folder",
     "plan",
     "predictions",
+    "prepare",
     "progress",
     "read_config",
     "went_wrong",

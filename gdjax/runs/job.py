@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from gdjax.optimizers.request import OptimizerRequest
 from gdjax.runs.config import DataConfig, RunConfig
 from gdjax.runs.machine import environment
 from gdjax.tasks import Objective, Parts
-from gdjax.training import Result, fit
+from gdjax.training import Fitting, Length, Result, make_step
 from gdjax.types import RunState, Stop
 
 DEFAULT_EPOCHS = 200
@@ -58,9 +57,11 @@ class Job:
 
     def evaluations(self, rows: int) -> int:
         """How many there are if nothing stops the run."""
-        per_epoch = -(-rows // self.batch_size)
-        steps = self.steps or math.ceil((self.epochs or DEFAULT_EPOCHS) * per_epoch)
-        return -(-steps // (self.every or per_epoch))
+        return sum(number for number, _ in self.length.pieces(0, -(-rows // self.batch_size)))
+
+    @property
+    def length(self) -> Length:
+        return Length(self.epochs, self.steps, self.every)
 
     def flow(self, result: Result) -> Flow | None:
         """What the run has seen of the gradient's way, if it was asked to look."""
@@ -118,24 +119,20 @@ def _first(model: Model, key: jax.Array, dtype: str) -> Any:
     return jax.tree.map(lambda p: p.astype(dtype), model.init(key))
 
 
-def execute(job: Job, parts: Parts, on_evaluation: Callable[[RunState], None] | None = None) -> Result:
-    """The run; `on_evaluation` is called now and then with its state."""
-    base = jax.random.key(job.seed)
-    return fit(
-        job.objective.loss,
+def prepare(job: Job, parts: Parts) -> Fitting:
+    """The run, before its first step: its `segments()` are the loop, `result()` is what it found."""
+    base, loss = jax.random.key(job.seed), job.objective.loss
+    return Fitting(
+        loss if job.watch is None else make_step(loss, probes=job.watch),
         _first(job.objective.model, jax.random.fold_in(base, 2), job.dtype),
         job.optimizer,
         parts.train,
         parts.validation,
+        job.length,
+        job.batch_size,
         stop=job.stop,
-        every=job.every,
-        batch_size=job.batch_size,
         evaluate=job.objective.evaluate,
         key=jax.random.fold_in(base, 1),
-        watch=job.watch,
-        progress=on_evaluation,
-        steps=job.steps,
-        epochs=job.epochs,
     )
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from gdjax.data import as_arrays, batch_indices, batches_per_epoch, num_rows, take
+from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.losses.lifts import rescaled
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compiled
@@ -80,7 +80,7 @@ class Epoch:
 
     def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
         """The same, and the loss of the first of these batches before its step."""
-        data = as_arrays("make_epoch", data)
+        data = as_rows("make_epoch", data)
         walk = self._scanned if steps is None else self._counted
         state, (metrics, first_loss) = on_automatic_axes(walk, state_and_replicated, state, data, steps)
         return state, metrics, first_loss
@@ -222,7 +222,7 @@ def iterate(
         epochs: how many; None goes on for as long as the caller does.
     """
     program = compiled(epoch)
-    data = as_arrays("iterate", data)
+    data = as_rows("iterate", data)
     done = 0
     while epochs is None or done < epochs:
         state, metrics = program(state, data)

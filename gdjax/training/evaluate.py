@@ -13,8 +13,9 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls.node import is_concrete
-from gdjax.data import as_arrays, num_rows
-from gdjax.losses import better_directions, takes_mask
+from gdjax.data import as_rows, num_rows
+from gdjax.forms import KEYS, Loss, Stateful, as_loss, named_metrics
+from gdjax.losses import better_directions
 from gdjax.losses.lifts import check_names
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.metrics import Metric, mean
@@ -26,7 +27,7 @@ from gdjax.types import Metrics, Params
 
 
 def make_evaluate(
-    loss_fn: Any,
+    loss: Any,
     metrics: Mapping[str, Any] | tuple[tuple[str, Any], ...] = (),
     predict: Callable[..., Any] | None = None,
     chunk_size: int = 1024,
@@ -34,32 +35,33 @@ def make_evaluate(
     """The evaluation of parameters on data.
 
     Args:
-        loss_fn: a loss as for `make_step`; called without a key, so without dropout. Its metrics are averaged over rows.
+        loss: a loss as for `make_step`; called without a key, so without dropout. Its metrics are averaged over rows.
         metrics: more of them, by name: a `Metric` (r2, precision, the area under the curve), or a function of one example,
             (prediction, y) -> number, whose mean is taken.
-        predict: (params, x) -> predictions of a chunk; what those metrics are measured on. The data are then (x, y). Of a
-            model with a state: (params, model_state, x), or any function with an argument named model_state.
+        predict: (params, x) -> predictions of a chunk, or a model; what those metrics are measured on. The data are then
+            (x, y). Of a model with a state: (params, model_state, x), or any function with an argument named model_state.
         chunk_size: rows at a time, at most, to bound memory.
 
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", equal by value. Where the loss was
         given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN. A metric of a name
         that the loss reports too is a ValueError.
     """
-    named = dict(metrics)
+    named = named_metrics("make_evaluate", metrics)
     check_names("make_evaluate", named)
     if named and predict is None:
         raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
     if chunk_size < 1:
         raise ValueError(f"make_evaluate: chunk_size must be at least 1, got {chunk_size}")
     lifted = tuple((name, each if isinstance(each, Metric) else mean(each)) for name, each in named.items())
-    return Evaluate(loss_fn, lifted, None if predict is None else bind(predict), chunk_size)
+    predict = getattr(predict, "apply", predict)  # of a model
+    return Evaluate(as_loss("make_evaluate", loss), lifted, None if predict is None else bind(predict), chunk_size)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
     """What `make_evaluate` returns."""
 
-    loss_fn: Any
+    loss: Loss | Stateful
     metrics: tuple[tuple[str, Metric], ...]
     predict: Callable[..., Any] | None
     chunk_size: int
@@ -68,13 +70,13 @@ class Evaluate:
     def directions(self) -> dict[str, str]:
         """Of the metrics whose better direction is known: name -> "min" or "max"."""
         ours = {name: metric.better for name, metric in self.metrics if metric.better is not None}
-        return {**better_directions(self.loss_fn), **ours}
+        return {**better_directions(self.loss), **ours}
 
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
-        data = as_arrays("make_evaluate", data)
+        data = as_rows("make_evaluate", data)
         found = on_automatic_axes(self._all, replicated, params, data, model_state)
         if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
-            raise_cause(self.loss_fn, params, data, model_state)
+            raise_cause(self.loss, params, data, model_state)
         return found
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
@@ -86,12 +88,12 @@ class Evaluate:
 
     def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
         def of_chunk(batch, mask=None):
-            loss, (metrics, _) = evaluate_loss(self.loss_fn, params, model_state, batch, None, mask)
+            loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, params, model_state, batch, None, mask)
             return {"loss": loss, **metrics}
 
         if not chunks.ragged:
             return weighted_mean(chunks.map(lambda batch, _: of_chunk(batch), data))
-        if takes_mask(self.loss_fn):
+        if self.loss.takes_mask:
             return weighted_mean(chunks.map(of_chunk, data))
         whole = dataclasses.replace(chunks, rows=chunks.rows - chunks.ragged)
         measured = whole.map(lambda batch, _: of_chunk(batch), data)
@@ -118,15 +120,14 @@ class Evaluate:
     def _predict(self, params: Params, model_state: Any, x: Any) -> Any:
         predict: Any = self.predict
         parameters = inspect.signature(predict).parameters
+        positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        names = [p.name for p in positional if p.default is p.empty and p.name not in KEYS]
+        no_key = {p.name: None for p in parameters.values() if p.name in KEYS and p.default is p.empty}
         if "model_state" in parameters:
-            names = [name for name in parameters if name != "model_state"]
-            return predict(**dict(zip(names, (params, x), strict=False)), model_state=model_state)
-        required = [
-            p
-            for p in parameters.values()
-            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-        return predict(params, model_state, x) if len(required) == 3 else predict(params, x)
+            rest = [name for name in parameters if name not in ("model_state", *KEYS)]
+            return predict(**dict(zip(rest, (params, x), strict=False)), model_state=model_state, **no_key)
+        given = (params, model_state, x) if len(names) == 3 else (params, x)
+        return predict(**dict(zip(names, given, strict=True)), **no_key) if no_key else predict(*given)
 
 
 @dataclasses.dataclass(frozen=True)

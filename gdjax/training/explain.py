@@ -32,42 +32,42 @@ def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation:
     """
     for rows in (data, validation):
         if rows is not None:
-            raise_cause(step.loss_fn, params, rows, state.model_state)
+            raise_cause(step.loss, params, rows, state.model_state)
     with overhear() as heard:  # without running: may the loss leave its domain as the parameters move?
         first = jax.tree.map(lambda x: x[:1], data)
-        jax.eval_shape(lambda rows: _loss(step.loss_fn, state.params, state.model_state, rows), first)
+        jax.eval_shape(lambda rows: _loss(step.loss, state.params, state.model_state, rows), first)
     if heard.names & {"probabilities", "log_probs", "log_q"}:
         _follow(step, epoch, data, state)
 
 
 def _follow(step: Step, epoch: Epoch, data: Any, state: TrainState) -> None:
     """The first STEPS steps of a run over again, up to the batch whose loss is not finite."""
-    advance = jax.jit(dataclasses.replace(step, watch=None))
+    advance = jax.jit(dataclasses.replace(step, probes=()))
     for number in range(STEPS):
         rows, mask = epoch._rows(state, data, jnp.asarray(number))
         batch = take(data, rows)
         following, metrics = advance(state, batch, mask if step.takes_mask else None)
         if not jnp.isfinite(metrics["loss"]):
-            raise_cause(step.loss_fn, state.params, take(data, rows[mask]), state.model_state)
+            raise_cause(step.loss, state.params, take(data, rows[mask]), state.model_state)
             return
         state = following
 
 
-def raise_cause(loss_fn: Any, params: Params, data: Any, model_state: Any = ()) -> None:
+def raise_cause(loss: Any, params: Params, data: Any, model_state: Any = ()) -> None:
     """A ValueError if the loss of these parameters is not finite on some rows because of what it was given there."""
     params, model_state = tree.part(params), tree.part(model_state)
-    loss = functools.partial(_loss, loss_fn, params, model_state)
-    rows = _not_finite(loss, jax.tree.map(jnp.asarray, data))
+    of_rows = functools.partial(_loss, loss, params, model_state)
+    rows = _not_finite(of_rows, jax.tree.map(jnp.asarray, data))
     if rows is None:
         return
     with overhear():
-        jax.block_until_ready(jax.jit(lambda rows: loss(rows))(rows))
+        jax.block_until_ready(jax.jit(lambda rows: of_rows(rows))(rows))
     with overhear(), jax.disable_jit():  # what the user has jitted may have been traced before anyone listened
-        jax.block_until_ready(loss(rows))
+        jax.block_until_ready(of_rows(rows))
 
 
-def _loss(loss_fn: Any, params: Params, model_state: Any, rows: Any) -> jax.Array:
-    return evaluate_loss(loss_fn, params, model_state, rows, jax.random.key(0), None)[0]
+def _loss(loss: Any, params: Params, model_state: Any, rows: Any) -> jax.Array:
+    return evaluate_loss("fit", loss, params, model_state, rows, jax.random.key(0), None)[0]
 
 
 def _not_finite(loss: Any, data: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls.node import Condition
-from gdjax.data import as_arrays
+from gdjax.data import as_rows
 from gdjax.losses import better_directions
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compiled
@@ -27,7 +27,6 @@ def make_run(
     epoch: Epoch,
     evaluate: Evaluate | None = None,
     monitor: str | tuple[str, str] = "loss",
-    mode: str | None = None,
 ) -> Run:
     """The transition of a whole run.
 
@@ -37,22 +36,18 @@ def make_run(
         monitor: the metric that decides which parameters are best, and that conditions watch; on validation data if there
             are any. Where its better direction is not known (`loss` and the metrics of `gdjax.metrics` know theirs; a number
             that a loss reports beside its value does not), (name, "max") or (name, "min").
-        mode: "min" or "max", the better direction, as the second of the pair.
 
     Returns: run(run_state, data, validation, until, seconds=0., steps=None) -> run_state, equal by value, which trains until
         the condition in run_state stops it or `until` evaluations are done (a traced int32: segments of any length are one
         program and give the same bits). `steps`, () int32, is the length of a period in place of the epoch's own; traced
-        too. `start_run` makes the first run_state. Jit it, vmap it, or let `fit` drive it.
+        too. `start_run` makes the first run_state. Jit it, vmap it, or let `segments` drive it from the host.
     """
     name, told = monitor if isinstance(monitor, (tuple, list)) and len(monitor) == 2 else (monitor, None)
     if not isinstance(name, str):
         raise ValueError(f"make_run: monitor must be a name, or (name, 'min') or (name, 'max'), got {monitor!r}")
-    for direction in (told, mode):
-        if direction not in (None, "min", "max"):
-            raise ValueError(f"make_run: mode must be 'min' or 'max', got {direction!r}")
-    if told and mode and told != mode:
-        raise ValueError(f"make_run: mode must agree with monitor, got {monitor!r} and {mode!r}")
-    return Run(Period(epoch, evaluate), name, told or mode)
+    if told not in (None, "min", "max"):
+        raise ValueError(f"make_run: the better direction in monitor must be 'min' or 'max', got {told!r}")
+    return Run(Period(epoch, evaluate), name, told)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +81,7 @@ class Period:
         """The better directions that are known, by the names in a history row."""
         on_validation = {} if self.evaluate is None else self.evaluate.directions
         return {
-            **better_directions(self.epoch.step.loss_fn),
+            **better_directions(self.epoch.step.loss),
             **{f"validation_{name}": direction for name, direction in on_validation.items()},
         }
 
@@ -97,12 +92,12 @@ class Run:
 
     period: Period
     monitor: str
-    mode: str | None
+    direction: str | None  # of the monitored value, if told
 
     def __call__(
         self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0, steps: Any = None
     ) -> RunState:
-        data, validation = as_arrays("make_run", data), as_arrays("make_run", validation)
+        data, validation = as_rows("make_run", data), as_rows("make_run", validation)
         return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps)
 
     def _loop(self, run_state, data, validation, until, seconds, steps) -> RunState:
@@ -121,7 +116,7 @@ class Run:
         if name not in row or jnp.ndim(row[name]) != 0:
             known = sorted(key for key, value in row.items() if jnp.ndim(value) == 0)
             raise ValueError(f"make_run: monitor must be a scalar metric, one of {known}, got {self.monitor!r}")
-        direction = self.mode or self.period.directions.get(name)
+        direction = self.direction or self.period.directions.get(name)
         if direction is None:
             raise ValueError(
                 f"make_run: whether more or less is better must be told for a number that a loss reports; "
@@ -200,7 +195,7 @@ def start_run(
     if capacity < 1:
         raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
     condition = condition.settle()
-    data, validation = as_arrays("start_run", data), as_arrays("start_run", validation)
+    data, validation = as_rows("start_run", data), as_rows("start_run", validation)
     _, row, _ = compiled(run.period).eval_shape(state, data, validation, steps)
     run.monitored(row)  # an unknown monitor speaks now
     none_yet = np.zeros((), np.int32)

@@ -14,12 +14,13 @@ from jax.core import Tracer
 
 from gdjax import answers, tree
 from gdjax.calls.node import as_optimizer
-from gdjax.data import as_arrays
-from gdjax.losses import Stateful, takes_mask
+from gdjax.data import as_rows
+from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, in_words
 from gdjax.losses.lifts import LIFTED, check_names
 from gdjax.meshes import mesh_of, on_automatic_axes, replicated, spec_of
 from gdjax.programs import compiled
-from gdjax.types import Batch, Evaluation, LossFn, Metrics, Params, TrainState
+from gdjax.training.arguments import check_params
+from gdjax.types import Batch, Evaluation, Metrics, Params, Probe, TrainState
 
 STEP, ORDER = 1, 2  # step keys and order keys come from different base keys
 
@@ -34,6 +35,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
         key: a JAX key or an int seed; all randomness of the run follows from it.
         model_state: what a `stateful` loss carries.
     """
+    check_params("make_state", params)
     optimizer = as_optimizer(optimizer).settle()
     params = tree.distinct_copy(tree.part(params))
     if not jax.tree.leaves(params):
@@ -74,41 +76,43 @@ def evaluation_params(state: TrainState) -> Params:
     return answers.evaluation_params(state.opt_state, state.params)
 
 
-def make_step(loss_fn: LossFn | Stateful, batch_change: bool = False, watch: Any = None) -> Step:
+def make_step(loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe, ...] = ()) -> Step:
     """The transition of one batch: loss and gradient, update, new parameters.
 
     Args:
-        loss_fn: (params, batch, key) -> (scalar, metrics), or what `per_example` or `stateful` return.
+        loss: (params, batch) or (params, batch, key) -> a scalar or (scalar, dict of metrics), a key being what is called
+            so; (params, x, y) where a batch is a tuple; what `per_example` or `stateful` return.
         batch_change: also report |change of the loss over the batch by this step| as the metric "change", at the price of
             one more forward pass; `stopping.change(..., over="batch")` reads it.
-        watch: what `backprop.watch` returns: at every so-many-th step it adds to the metrics where the gradient goes.
+        probes: what looks at a step and adds to its metrics, one or several; `backprop.watch` makes one, which says at every
+            so-many-th step where the gradient goes.
 
     Returns: step(state, batch, mask=None) -> (state, metrics), equal by value, with metrics "loss" and those of the loss.
     """
-    return Step(loss_fn, batch_change, watch)
+    return Step(as_loss("make_step", loss), batch_change, (probes,) if callable(probes) else tuple(probes))
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
     """What `make_step` returns."""
 
-    loss_fn: Any
+    loss: Loss | Stateful
     batch_change: bool = False
-    watch: Any = None
+    probes: tuple[Probe, ...] = ()
 
     @property
     def takes_mask(self) -> bool:
-        return takes_mask(self.loss_fn)
+        return self.loss.takes_mask
 
     def __call__(self, state: TrainState, batch: Batch, mask: jax.Array | None = None) -> tuple[TrainState, Metrics]:
-        batch = as_arrays("make_step", batch)
+        batch = as_rows("make_step", batch)
         return on_automatic_axes(self._descend, state_and_replicated, state, batch, mask)
 
     def _descend(self, state: TrainState, batch: Batch, mask: jax.Array | None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
 
         def objective(params):
-            return evaluate_loss(self.loss_fn, params, state.model_state, batch, key, mask)
+            return evaluate_loss("make_step", self.loss, params, state.model_state, batch, key, mask)
 
         (loss, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = state.optimizer.update(
@@ -125,11 +129,11 @@ class Step:
         metrics = {"loss": loss, **metrics}
         if self.batch_change:
             metrics["change"] = jnp.abs(objective(params)[0] - loss)
-        if self.watch is not None:
-            seen = self.watch(state, objective, grads, updates, mask)
-            if taken := seen.keys() & metrics.keys():
-                raise ValueError(f"make_step: metrics must not be named as those of watch, got {min(taken)!r}")
-            metrics |= seen
+        for probe in self.probes:
+            measured = probe(state, objective, grads, updates, mask)
+            if taken := measured.keys() & metrics.keys():
+                raise ValueError(f"make_step: metrics must not be named as those of a probe, got {min(taken)!r}")
+            metrics |= measured
         state = state._replace(
             step=tree.increment(state.step, answers.updated(opt_state)),
             batches=state.batches + 1,
@@ -149,22 +153,25 @@ def state_alone(state: Any, *_: Any) -> Any:
     return spec_of(state)
 
 
-def evaluate_loss(loss_fn: Any, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any) -> Any:
+def evaluate_loss(
+    who: str, loss: Loss | Stateful, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any
+) -> Any:
     """Any loss, called: (scalar, (metrics with "weight", model_state)), with an error where it returns anything else."""
-    options = {} if mask is None else {"mask": mask}
-    if isinstance(loss_fn, Stateful):
-        result = loss_fn(tree.whole(params), tree.whole(model_state), batch, key, **options)
-        expected = "(scalar, metrics dict, model_state)"
+    if isinstance(loss, Stateful):
+        value, metrics, model_state = _evaluate_stateful(who, loss, params, model_state, batch, key, mask)
     else:
-        result = loss_fn(tree.whole(params), batch, key, **options)
-        result = (*result, model_state) if isinstance(result, tuple) and len(result) == 2 else result
-        expected = "(scalar, metrics dict)"
-    is_triple = isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], dict)
-    if not is_triple or jnp.shape(result[0]) != ():
-        got = jax.tree.map(jnp.shape, result)
-        raise TypeError(f"make_step: the loss must return {expected}, got shapes {got}")
-    loss, metrics, new_model_state = result
-    check_names("make_step", metrics, allowed=LIFTED)
+        value, metrics = loss(tree.whole(params), batch, key, mask=mask, who=who)
+    check_names(who, metrics, allowed=LIFTED)
     rows = jax.tree.leaves(batch)[0].shape[0] if mask is None else jnp.sum(mask)
-    metrics = {"weight": jnp.asarray(rows, jnp.float32), **metrics}
-    return loss, (metrics, tree.part(new_model_state))
+    return value, ({"weight": jnp.asarray(rows, jnp.float32), **metrics}, tree.part(model_state))
+
+
+def _evaluate_stateful(who, loss, params, model_state, batch, key, mask):
+    options = {} if mask is None else {"mask": mask}
+    with in_words(who):
+        result = loss(tree.whole(params), tree.whole(model_state), batch, key, **options)
+    if not (isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], dict)):
+        shapes = jax.tree.map(jnp.shape, result)
+        raise LossError(f"{who}: the loss must return (scalar, metrics dict, model_state), got shapes {shapes}")
+    check_value(who, result[0], batch)
+    return result

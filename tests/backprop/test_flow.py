@@ -82,7 +82,7 @@ class TestFlow:
 
     def test_a_rectifier_written_by_hand(self):
         params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
-        seen = watch(lambda p, b, k: jnp.mean(jnp.maximum(b @ p["w1"], 0) @ p["w2"]), params, X)
+        seen = watch(lambda p, b, key: jnp.mean(jnp.maximum(b @ p["w1"], 0) @ p["w2"]), params, X)
         assert [(layer.name, layer.tap and layer.tap.kind) for layer in seen.layers] == [("1", "relu"), ("2", None)]
 
     @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ class TestFlow:
         params = {"w1": jax.random.normal(jax.random.key(0), (4, 5)), "b1": jnp.array([-30.0, 30.0, 0, 0, 0])}
         params["w2"] = jnp.ones((5, 3))
         z = X @ params["w1"] + params["b1"]
-        seen = flow(lambda p, b, k: jnp.mean(jnp.sin(written(b @ p["w1"] + p["b1"]) @ p["w2"])), params, X)
+        seen = flow(lambda p, b, key: jnp.mean(jnp.sin(written(b @ p["w1"] + p["b1"]) @ p["w2"])), params, X)
         tap = seen.layers[0].tap
         assert (tap and tap.kind) == kind and seen.layers[1].tap is None
         middle = jnp.linspace(-0.1, 0.1, 5)
@@ -134,7 +134,7 @@ class TestFlow:
     def test_a_gate_with_a_parameter_is_no_unit(self):
         params = {"w1": jnp.ones((4, 5)), "beta": jnp.full((5,), 9.0), "w2": jnp.ones((5, 3))}
 
-        def loss(p, b, k):
+        def loss(p, b, key):
             z = b @ p["w1"]
             return jnp.mean(z * jax.nn.sigmoid(p["beta"] * z) @ p["w2"])
 
@@ -150,22 +150,22 @@ class TestFlow:
             lambda z: -jax.nn.log_sigmoid(z),
             lambda z: (jax.nn.sigmoid(z) - 1) ** 2,
         ):
-            (layer,) = watch(lambda p, b, k, f=f: jnp.mean(f(b @ p["w1"])), params, X).layers
+            (layer,) = watch(lambda p, b, key, f=f: jnp.mean(f(b @ p["w1"])), params, X).layers
             kinds.append(layer.tap and layer.tap.kind)
         assert kinds == [None, None, None, "sigmoid"]
 
     def test_the_gate_of_a_gelu_is_no_tanh(self):
         params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
-        seen = watch(lambda p, b, k: jnp.mean(jax.nn.gelu(b @ p["w1"]) @ p["w2"]), params, X)
+        seen = watch(lambda p, b, key: jnp.mean(jax.nn.gelu(b @ p["w1"]) @ p["w2"]), params, X)
         assert seen.layers[0].tap is None
 
     def test_one_array_is_one_layer(self):
-        (layer,) = flow(lambda p, b, k: jnp.mean(b @ p), jnp.ones(4), X).layers
+        (layer,) = flow(lambda p, b, key: jnp.mean(b @ p), jnp.ones(4), X).layers
         assert layer == ("parameters", (0,), None)
 
     def test_no_layer_and_an_unused_one(self):
         params = {"w1": jnp.ones((4, 3)), "w9": jnp.ones(3), "n1": jnp.arange(3)}
-        seen = flow(lambda p, b, k: jnp.mean(b @ p["w1"]), params, X)
+        seen = flow(lambda p, b, key: jnp.mean(b @ p["w1"]), params, X)
         assert [layer.name for layer in seen.layers] == ["1", "9"] and seen.gradient_norm[1] == 0
         assert "layer 2 receives no gradient" in str(seen)
 
@@ -239,7 +239,7 @@ class TestOtherLibraries:
     def test_data_captured_as_a_constant_is_no_mask(self):
         params = {"w2": jnp.ones((4, 4)), "w1": jnp.ones((4, 4))}
         data = jnp.eye(4)
-        seen = watch(lambda p, b, k: jnp.mean(b @ (jnp.tanh(data @ p["w2"]) @ p["w1"])), params, X)
+        seen = watch(lambda p, b, key: jnp.mean(b @ (jnp.tanh(data @ p["w2"]) @ p["w1"])), params, X)
         assert [layer.name for layer in seen.layers] == ["2", "1"]
 
     @pytest.mark.parametrize("norm", [nn.LayerNorm, lambda: nn.BatchNorm(use_running_average=False)])
@@ -315,7 +315,7 @@ class TestOtherLibraries:
 
         layer.defvjp(lambda w, x: (layer(w, x), (w, x)), lambda kept, d: (kept[1].T @ d, d @ kept[0].T))
         params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
-        seen = watch(lambda p, b, k: jnp.mean(jax.jit(layer)(p["w1"], b) @ p["w2"]), params, X)
+        seen = watch(lambda p, b, key: jnp.mean(jax.jit(layer)(p["w1"], b) @ p["w2"]), params, X)
         assert seen.layers[0].tap.kind == "tanh"
 
     def test_activations_are_the_values(self):
@@ -332,8 +332,9 @@ class TestWatch:
         loss, params = network()
         watching = watch(loss, params, (X, Y), every=3)
         optimizer = gd.adam(0.01)
-        with_flow = gd.fit(loss, params, optimizer, (X, Y), epochs=3, batch_size=4, order="sequence", watch=watching)
-        without = gd.fit(loss, params, optimizer, (X, Y), epochs=3, batch_size=4, order="sequence")
+        options = {"epochs": 3, "batch_size": 4, "order": "sequence"}
+        with_flow = gd.fit(make_step(loss, probes=watching), params, optimizer, (X, Y), **options)
+        without = gd.fit(loss, params, optimizer, (X, Y), **options)
         for a, b in zip(*(jax.tree.leaves(r.last.params) for r in (with_flow, without)), strict=True):
             np.testing.assert_array_equal(a, b)
         seen = watching.seen(with_flow.history)
@@ -347,7 +348,7 @@ class TestWatch:
     def test_epochs_without_a_look_are_nan_and_the_mean_is_over_looks(self):
         loss, params = network()
         watching = watch(loss, params, (X, Y), every=6)
-        step = make_step(loss, watch=watching)
+        step = make_step(loss, probes=watching)
         epoch = jax.jit(make_epoch(step, 4, order="sequence"))
         state, metrics = epoch(make_state(params, gd.sgd(0.0)), (X, Y))
         assert np.isfinite(metrics["flow_gradient_norm"]).all()
@@ -362,7 +363,7 @@ class TestWatch:
         watching = watch(loss, params, (X, Y), every=1)
         state = make_state(params, gd.sgd(0.0))
         mask = jnp.arange(12) < 7
-        _, metrics = jax.jit(make_step(loss, watch=watching))(state, (X.at[7:].set(1e3), Y), mask)
+        _, metrics = jax.jit(make_step(loss, probes=watching))(state, (X.at[7:].set(1e3), Y), mask)
         expected = flow(loss, params, (X[:7], Y[:7]))
         for name in ("gradient_norm", "activation_mean", "activation_std", "dead"):
             got, taken = metrics[f"flow_{name}"]
@@ -372,7 +373,7 @@ class TestWatch:
     def test_no_second_program_and_equal_by_value(self):
         loss, params = network()
         one, two = (watch(loss, params, (X, Y), every=2) for _ in range(2))
-        assert one == two and hash(one) == hash(two) and make_step(loss, watch=one) == make_step(loss, watch=two)
+        assert one == two and hash(one) == hash(two) and make_step(loss, probes=one) == make_step(loss, probes=two)
         assert one != dataclasses.replace(one, every=3)
 
     def test_a_loss_with_a_state(self):
@@ -383,7 +384,7 @@ class TestWatch:
 
         params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
         watching = watch(loss, params, X, every=1, model_state={"seen": 0})
-        result = gd.fit(loss, params, gd.sgd(0.1), X, epochs=2, model_state={"seen": 0}, watch=watching)
+        result = gd.fit(make_step(loss, probes=watching), params, gd.sgd(0.1), X, epochs=2, model_state={"seen": 0})
         assert np.isfinite(watching.seen(result.history).gradient_norm).all()
         assert flow(loss, params, X, model_state={"seen": 0}).layers == watching.layers
 
@@ -395,7 +396,7 @@ class TestWatch:
         loss, params = network()
         watching = watch(loss, params, (X, Y), every=1)
         state = make_state(params, optimizer)
-        stepping = jax.jit(make_step(loss, watch=watching))
+        stepping = jax.jit(make_step(loss, probes=watching))
         _, metrics = stepping(state, (X, Y))
         norms = metrics["flow_gradient_norm"].value
         assert np.isnan(norms[0]) and np.isfinite(norms[1:]).all()
@@ -424,7 +425,7 @@ class TestWatch:
         other, _ = network("relu", (5,))
         watching = watch(loss, params, (X, Y), every=1)
         with pytest.raises(ValueError, match="must compute what it was laid out for"):
-            make_step(other, watch=watching)(make_state(params, gd.sgd(0.1)), (X, Y))
+            make_step(other, probes=watching)(make_state(params, gd.sgd(0.1)), (X, Y))
 
     def test_mistakes(self):
         loss, params = network()
@@ -493,7 +494,7 @@ def test_pictures_of_a_look_and_of_a_run():
     labels = [axes.get_ylabel().split("\n")[0] for axes in look.axes]
     assert labels == ["|gradient|", "activation", "saturated"]  # no optimizer, no relu
     watching = watch(loss, params, (X, Y), every=1)
-    result = gd.fit(loss, params, gd.adam(0.01), (X, Y), epochs=4, order="sequence", watch=watching)
+    result = gd.fit(make_step(loss, probes=watching), params, gd.adam(0.01), (X, Y), epochs=4, order="sequence")
     nothing = watching.seen({name: values[:0] for name, values in result.history.items()})
     assert "no step was looked at" in nothing.diagnosis()[0]
     assert len(layer_flow(nothing).axes) == 1 and np.isnan(nothing.last.gradient_norm).all()

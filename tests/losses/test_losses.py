@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdjax import backprop, losses, metrics, programs, training
+from gdjax.forms import as_loss
 from gdjax.losses import (
     LOSSES,
     PerExample,
@@ -36,7 +37,6 @@ from gdjax.losses import (
     squared_error,
     stateful,
     supervised,
-    takes_mask,
 )
 from gdjax.optimizers import sgd
 from gdjax.search import fixed_step, search
@@ -1034,6 +1034,7 @@ def test_stateful():
 
 
 def test_who_takes_a_mask():
+    takes_mask = lambda loss: as_loss("test", loss).takes_mask  # noqa: E731
     assert takes_mask(build()) and takes_mask(jax.jit(build())) and takes_mask(stateful(whole_batch_masked))
     assert not takes_mask(stateful(whole_batch)) and not takes_mask(lambda params, batch, key: (0.0, {}))
 

@@ -368,7 +368,7 @@ def test_a_watch_looks_at_every_so_many_batches_whatever_the_updates():
     model = gd.models.mlp((2, 2, 1))
     network = gd.losses.per_example(gd.losses.supervised(model, gd.losses.squared_error))
     params, batch = model.init(jax.random.key(0)), (jnp.ones((2, 2)), jnp.ones((2, 1)))
-    step = gd.make_step(network, watch=gd.backprop.watch(network, params, batch, every=2))
+    step = gd.make_step(network, probes=gd.backprop.watch(network, params, batch, every=2))
     state, looks = gd.make_state(params, gd.accumulate(gd.sgd(0.1), 3)), []
     for _ in range(5):
         state, measured = step(state, batch)

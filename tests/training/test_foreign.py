@@ -17,7 +17,7 @@ X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
 ORDER = np.random.default_rng(0).permutation(len(X))
 DATA = (jnp.asarray(X[ORDER[:110]]), jnp.asarray(Y[ORDER[:110]], jnp.int32))
 VALIDATION = (jnp.asarray(X[ORDER[110:]]), jnp.asarray(Y[ORDER[110:]], jnp.int32))
-SETTINGS = {"epochs": 15, "batch_size": 32, "order": "sequence", "monitor": "accuracy", "mode": "max"}
+SETTINGS = {"epochs": 15, "batch_size": 32, "order": "sequence", "monitor": ("accuracy", "max")}
 
 
 def judged(logits, y):

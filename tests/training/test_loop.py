@@ -17,8 +17,8 @@ import gdjax as gd
 from gdjax import losses, metrics, models, stopping
 from gdjax.data import batch_indices, take
 from gdjax.programs import compiled
-from gdjax.training import extend_history
-from gdjax.training.drive import Driver
+from gdjax.training import extend_history, segments
+from gdjax.training._fit import Fitting, Length
 from gdjax.training.run import RING
 
 RNG = np.random.default_rng(0)
@@ -262,7 +262,7 @@ def test_a_second_fit_compiles_nothing():
 
 def test_the_same_seed_gives_the_same_result_however_the_host_cuts_it(monkeypatch):
     one, two = (fit(key=key, order="shuffle") for key in (3, np.int64(3)))
-    monkeypatch.setattr("gdjax.training.drive._next_length", lambda length, seconds: 1)
+    monkeypatch.setattr("gdjax.training._segments._next_length", lambda *_: 1)
     cut = fit(key=3, order="shuffle")
     for other in (two, cut):
         equal(other.last, one.last)
@@ -279,7 +279,7 @@ def test_the_same_seed_gives_the_same_result_however_the_host_cuts_it(monkeypatc
         ({"epochs": None, "steps": 7, "every": 2}, "BUDGET", 7),
         ({"stop": stopping.budget(steps=4), "every": 2}, "BUDGET", 4),
         ({"stop": stopping.target(10.0)}, "TARGET", 5),
-        ({"stop": stopping.target(0.3), "monitor": "accuracy", "mode": "max", "epochs": 50}, "TARGET", None),
+        ({"stop": stopping.target(0.3), "monitor": ("accuracy", "max"), "epochs": 50}, "TARGET", None),
         ({"stop": stopping.patience(1), "optimizer": gd.sgd(0.0)}, "PATIENCE", 10),
         ({"stop": stopping.change(1e9)}, "CONVERGED", 10),
         ({"stop": stopping.change(1e9, "batch"), "every": 1}, "CONVERGED", 1),
@@ -334,17 +334,17 @@ def test_history_has_one_row_per_evaluation():
 
 
 def test_an_interrupt_ends_the_run_with_what_it_has():
-    calls = []
-
-    def interrupt(run_state):
-        calls.append(run_state)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-
     before = signal.getsignal(signal.SIGINT)
-    result = fit_line(epochs=10**5, progress=interrupt)
+    fitting = Fitting(SQUARES, jnp.zeros(3), gd.adam(0.01), LINE, LINE, Length(epochs=10**5), 16, "sequence")
+    for number, _ in enumerate(fitting.segments()):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+    result = fitting.result()
     assert result.stop == gd.Stop.INTERRUPTED
     assert result.best_evaluation >= 0 and signal.getsignal(signal.SIGINT) is before
+    done = len(result.history["loss"])
+    on = fit_line(epochs=done + 2, resume=result)
+    assert on.stop == gd.Stop.BUDGET and len(on.history["loss"]) == done + 2
 
 
 def test_a_never_finite_run_returns_the_first_parameters():
@@ -372,11 +372,9 @@ def test_the_callers_arrays_survive_a_fit():
         (lambda: fit(epochs=0), "epochs must be above 0, got 0"),
         (lambda: fit(every=0), "steps must be at least 1, got 0"),
         (lambda: fit(monitor="acuracy"), "monitor must be a scalar metric, one of"),
-        (lambda: fit(mode="up"), "mode must be 'min' or 'max', got 'up'"),
+        (lambda: fit(monitor=("loss", "up")), "the better direction in monitor must be 'min' or 'max', got 'up'"),
         (lambda: fit(order="random"), "order must be"),
         (lambda: fit(optimizer=3.0), "expected an optimizer of gdjax or an Optax transformation, got 3.0"),
-        (lambda: gd.fit(lambda p, b, k: p, jnp.ones(()), gd.sgd(0.1), DATA), "must return (scalar, metrics dict)"),
-        (lambda: gd.fit(lambda p, b, k: (p, {}), jnp.ones(2), gd.sgd(0.1), DATA), "must return (scalar, metrics dict)"),
         (lambda: gd.make_state({}, gd.sgd(0.1)), "params must have at least one array to train"),
         (lambda: gd.make_state({"n": jnp.arange(2)}, gd.sgd(0.1)), "params['n'] must be floating"),
         (lambda: gd.make_evaluate(LOSS, {"auc": metrics.accuracy}), "need predict="),
@@ -458,8 +456,8 @@ def test_the_hosts_history_is_that_of_one_compiled_run():
     at = np.arange(number - 8, number)
     for name, column in whole.history.items():
         np.testing.assert_array_equal(np.asarray(last.history[name])[at % 20], np.asarray(column)[at])
-    driver = Driver(data, data, None, 0.0)
-    resumed = driver.drive(run, driver.drive(run, begin(RING), 3, 3), number, 3)
+    *_, third = segments(run, begin(RING), data, data, until=3)
+    *_, resumed = segments(run, third, data, data, until=number)
     chex.assert_trees_all_equal(dict(resumed.history), dict(whole.history))
 
 
@@ -653,8 +651,8 @@ def test_no_metric_takes_the_name_of_another_number(name):
     for door in [*doors, *([] if own else [lambda: fit(batch), lambda: fit(stateful)])]:
         with pytest.raises(ValueError, match=f"metrics must not be named .*, got '{name}'"):
             door()
-    watched = gd.make_step(LOSS, watch=lambda *_: {"accuracy": 1.0})
-    with pytest.raises(ValueError, match="named as those of watch, got 'accuracy'"):
+    watched = gd.make_step(LOSS, probes=lambda *_: {"accuracy": 1.0})
+    with pytest.raises(ValueError, match="named as those of a probe, got 'accuracy'"):
         jax.eval_shape(watched, start(), DATA)
     for chunk_size in (8, 7, 5):
         evaluate = gd.make_evaluate(

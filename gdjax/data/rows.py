@@ -1,0 +1,96 @@
+"""Data as a user hands them in: arrays of any library, tables, lists of rows, a `Dataset`; for all else what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from gdjax.data.arrays import Dataset, as_arrays
+from gdjax.tree import path_string
+
+
+def as_rows(who: str, data: Any) -> Any:
+    """A pytree of arrays whose leading axes are the rows.
+
+    A `Dataset` is its (x, y), a list of numbers or of lists of them an array, a tensor what it holds; what NumPy can read
+    (a frame of numbers) is read.
+
+    Raises: TypeError for what gives its rows one by one (a generator, a loader), for text, for a number in place of data;
+        ValueError for a number beyond its dtype; all name `who` and what to write.
+    """
+    if data is None or isinstance(data, jax.Array):
+        return data
+    if isinstance(data, Dataset):
+        data = (data.x, data.y)
+    leaves = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: _leaf(who, path, leaf),
+        data,
+        is_leaf=lambda x: isinstance(x, (Dataset, Iterator)) or _is_array_in_a_list(x),
+    )
+    return as_arrays(who, leaves)
+
+
+def _is_array_in_a_list(x: Any) -> bool:
+    """A list of numbers or text, or of lists or tuples that hold nothing else."""
+    if not isinstance(x, list) or not x:
+        return False
+    first = x[0]
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    return isinstance(first, (int, float, complex, str, np.generic))
+
+
+def _leaf(who: str, path: tuple, leaf: Any) -> Any:
+    where = f" at {path_string(path)}" if path else ""
+    if isinstance(leaf, Dataset):
+        raise TypeError(f"{who}: data must be arrays, got a Dataset{where}: give the Dataset alone, or its .x and .y")
+    if isinstance(leaf, list):
+        return _array_of_list(who, where, leaf)
+    if hasattr(leaf, "detach"):  # of torch, on whatever device
+        return np.asarray(leaf.detach().cpu())
+    if isinstance(leaf, (int, float)) and not path:
+        raise TypeError(
+            f"{who}: data must be arrays that share their leading axis, got the number {leaf!r}; to hold out a share of the "
+            f"rows write train, validation = gd.data.split(data, (0.8, 0.2), jax.random.key(0))"
+        )
+    is_array = hasattr(leaf, "dtype") or hasattr(leaf, "__array__")
+    if not is_array and hasattr(leaf, "__iter__") and not isinstance(leaf, (str, bytes)):
+        raise TypeError(
+            f"{who}: data must be arrays with all rows, of which batches are drawn by their number, got a "
+            f"{type(leaf).__name__}{where}; write data = (x, y) with all rows, or for batches of your own "
+            "step = jax.jit(gd.make_step(loss)) and for batch in loader: state, metrics = step(state, batch)"
+        )
+    return _without_text(who, where, leaf) if is_array or isinstance(leaf, (str, bytes)) else leaf
+
+
+def _array_of_list(who: str, where: str, rows: list) -> np.ndarray:
+    try:
+        return _without_text(who, where, np.asarray(rows))
+    except ValueError:
+        raise TypeError(
+            f"{who}: a list of rows must be an array of numbers, got rows of different shapes{where}; of pairs write "
+            "(np.array([x for x, _ in rows]), np.array([y for _, y in rows]))"
+        ) from None
+
+
+def _without_text(who: str, where: str, leaf: Any) -> Any:
+    """The array, unless it holds text."""
+    columns = getattr(leaf, "columns", ())  # of a frame
+    text = [str(name) for name in columns if getattr(getattr(leaf[name], "dtype", None), "kind", "O") in "OSU"]
+    if text:
+        raise TypeError(
+            f"{who}: a table must hold numbers or bools alone, got text or objects in the columns {', '.join(text)}{where}; "
+            "write pandas.get_dummies(frame, dtype=float), or leave them out"
+        )
+    if getattr(getattr(leaf, "dtype", None), "kind", "O") not in "OSU":
+        return leaf
+    values = np.asarray(leaf)
+    if values.size and isinstance(np.ravel(values)[0], (str, bytes)):
+        raise TypeError(
+            f"{who}: arrays of numbers or bools are needed, got {values.dtype}{where}, text such as "
+            f"{str(np.ravel(values)[0])!r}; of labels write names, y = np.unique(y, return_inverse=True)"
+        )
+    return leaf

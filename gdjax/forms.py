@@ -1,0 +1,345 @@
+"""The forms in which a user may hand in a loss, each recognized by its signature and brought to one.
+
+    loss(params, batch)          -> a scalar, or (scalar, dict of metrics)
+    loss(params, batch, key)     -> likewise
+    loss(params, x, y), loss(params, x, y, key), ...  where the batch is a tuple
+
+What it returns is checked while it is traced, so once per value and shapes, and what is wrong with it is said in one
+sentence: what must hold, what came, what to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import itertools
+import os
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_look, _looks = jax.make_user_context(None), itertools.count(1)
+
+KEYS = ("key", "rng", "rng_key", "prng_key")  # what an argument is called that is a random key
+FORMS = (
+    "write loss(params, batch) or loss(params, batch, key), returning a scalar or (scalar, dict of metrics); a batch that "
+    "is a tuple (x, y) may also be spread, loss(params, x, y)"
+)
+
+
+class LossError(TypeError):
+    """A loss that cannot be called, traced or differentiated, said in one sentence."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How a function of (params, rows, key) wants to be called; its signature alone decides.
+
+    An argument is a key only if it is called one of KEYS. Those beside it and the parameters are the rows: one that is
+    required, and it gets them whole; several, and a tuple is spread over them.
+    """
+
+    names: tuple[str, ...]  # the positional arguments
+    rows: tuple[int, float]  # how many arguments the rows may be spread over; (1, ...) is whole
+    key: str | None
+    by_position: bool  # whether the key can only be given so
+    takes_mask: bool
+
+    @classmethod
+    def of(cls, who: str, function: Any) -> Form:
+        """Raises: LossError where the signature is none of a loss."""
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            raise LossError(f"{who}: the loss must be a function, {FORMS}, got {function!r}") from None
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        rows = [p for p in positional[1:] if p.name not in (*KEYS, "mask")]
+        required = [p for p in rows if p.default is p.empty]
+        spreads = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        named = [p for p in parameters if p.name in KEYS]
+        if not positional or not (rows or spreads):
+            raise LossError(f"{who}: the loss must take parameters and a batch, {FORMS}, got {_signature(function)}")
+        most = float("inf") if spreads else max(len(required), 1)
+        return cls(
+            tuple(p.name for p in positional),
+            (2 if spreads and not required else max(len(required), 1), most),
+            named[0].name if named else None,
+            bool(named) and named[0].kind is named[0].POSITIONAL_ONLY,
+            any(p.name == "mask" for p in parameters),
+        )
+
+    def call(self, who: str, function: Callable, params: Any, rows: Any, key: Any, **mask: Any) -> Any:
+        """What the function returns for them."""
+        args = [params, *self.spread(who, function, rows)]
+        if self.key is None:
+            return function(*args, **mask)
+        place = self.names.index(self.key) if self.key in self.names else len(args)
+        if self.by_position or place < len(args):
+            return function(*args[:place], key, *args[place:], **mask)
+        return function(*args, **{self.key: key}, **mask)
+
+    def spread(self, who: str, function: Callable, rows: Any) -> tuple[Any, ...]:
+        """The rows as arguments."""
+        least, most = self.rows
+        if most == 1:
+            return (rows,)
+        if isinstance(rows, (tuple, list)) and least <= len(rows) <= most:
+            return tuple(rows)
+        if least == 1:
+            return (rows,)
+        got = f"a tuple of {len(rows)}" if isinstance(rows, (tuple, list)) else f"a {type(rows).__name__}"
+        raise LossError(
+            f"{who}: the loss takes {_signature(function)}, so its rows must be a tuple of {least}, got {got}; {FORMS} (a "
+            f"third argument is a random key only if it is called {', '.join(KEYS)})"
+        )
+
+
+def _signature(function: Any) -> str:
+    try:
+        return re.sub(r": [^,)=]+", "", str(inspect.signature(function)))
+    except (TypeError, ValueError):
+        return repr(function)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss of any form, called in one way; made by `as_loss`."""
+
+    function: Callable
+    form: Form
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """The better directions of its metrics, as far as they are known."""
+        return getattr(self.function, "directions", {})
+
+    @property
+    def takes_mask(self) -> bool:
+        return self.form.takes_mask
+
+    def __call__(
+        self, params: Any, batch: Any, key: Any = None, *, mask: Any = None, who: str = "as_loss"
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        options = {} if mask is None else {"mask": mask}
+        with in_words(who):
+            _check_labels(who, lambda rows: self.form.call(who, self.function, params, rows, key), batch)
+            result = self.form.call(who, self.function, params, batch, key, **options)
+        _check_like_gradient(who, params, result)
+        value, metrics = result if _is_pair(result) else (result, {})
+        if not isinstance(metrics, dict) or (isinstance(result, tuple) and not _is_pair(result)):
+            shapes = jax.tree.map(_shape, result)
+            raise LossError(f"{who}: the loss must return a scalar or (scalar, metrics dict), got shapes {shapes}")
+        check_numbers(who, metrics)
+        check_value(who, value, batch)
+        return value, metrics  # type: ignore[return-value]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stateful:
+    """A loss that carries a state from batch to batch; made by `stateful`."""
+
+    function: Callable
+
+    @property
+    def takes_mask(self) -> bool:
+        return "mask" in inspect.signature(self.function).parameters
+
+    def __call__(
+        self, params: Any, model_state: Any, batch: Any, key: jax.Array | None = None, **mask: Any
+    ) -> tuple[jax.Array, dict[str, Any], Any]:
+        try:
+            return self.function(params, model_state, batch, key, **mask)
+        except Exception as error:
+            if jax.tree.leaves(model_state):
+                raise
+            words = (
+                f"stateful: the loss fails without a state; give model_state=, what it starts from, got {model_state!r}"
+            )
+            raise ValueError(words) from error
+
+
+def as_loss(who: str, loss: Any) -> Any:
+    """A loss of any form as a `LossFn`, by its signature alone; what `stateful` returns stays as it is.
+
+    (params, batch) and (params, batch, key), where a key is what is called key, rng, rng_key or prng_key; each returns a
+    scalar or (scalar, dict of metrics). A batch that is a tuple of n is spread over 1 + n arguments.
+
+    Raises: LossError, a TypeError, for any other signature; when the loss is traced, for any other result.
+    """
+    if isinstance(loss, (Loss, Stateful)):
+        return loss
+    module = getattr(loss, "__module__", None) or ""
+    of_predictions = module.startswith(("gdjax.losses.", "optax.losses")) and module != "gdjax.losses.lifts"
+    if of_predictions or hasattr(loss, "measure"):
+        name = getattr(loss, "__name__", "a metric")
+        raise LossError(
+            f"{who}: {name} compares a prediction with a target; write per_example(supervised(model, {name})), or "
+            f"lambda params, batch: ..., got {loss!r} itself as the loss"
+        )
+    return Loss(loss, Form.of(who, loss))
+
+
+def check_value(who: str, value: Any, batch: Any) -> None:
+    """Raise LossError unless it is one real number."""
+    if value is None:
+        raise LossError(
+            f"{who}: the loss must return a scalar or (scalar, metrics dict), got None: is a return missing?"
+        )
+    leaves = jax.tree.leaves(value)
+    if len(leaves) != 1 or leaves[0] is not value:
+        shapes = jax.tree.map(_shape, value)
+        raise LossError(f"{who}: the loss must return a scalar or (scalar, metrics dict), got shapes {shapes}")
+    shape, dtype = _shape(value), jnp.result_type(value)
+    if shape:
+        rows = {_shape(x)[:1] for x in jax.tree.leaves(batch)}
+        lift = "per_example lifts a loss of one example to any batch, or take jnp.mean"
+        hint = lift if shape[:1] in rows else "take jnp.mean or jnp.sum"
+        raise LossError(
+            f"{who}: the loss must return a scalar or (scalar, metrics dict), got shapes {shape}: {hint} of it"
+        )
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise LossError(f"{who}: the loss must be a real number that can be differentiated, got {dtype}")
+
+
+def named_metrics(who: str, metrics: Any) -> dict[str, Any]:
+    """Metrics by name: each one of `gdjax.metrics`, or a function of one example, (prediction, y) -> number.
+
+    Raises: TypeError for a metric without a name, a factory that has not been called, and what is no metric.
+    """
+    if hasattr(metrics, "measure") or callable(metrics) or isinstance(metrics, str):
+        raise TypeError(f'{who}: metrics must be by name, write {{"name": metric}}, got {_name_of(metrics)} alone')
+    try:
+        named = dict(metrics)
+    except (TypeError, ValueError):
+        raise TypeError(f'{who}: metrics must be by name, write {{"name": metric}}, got {metrics!r}') from None
+    for name, metric in named.items():
+        if not hasattr(metric, "measure") and not callable(metric):
+            raise TypeError(
+                f"{who}: the metric {name!r} must be one of gdjax.metrics or a function (prediction, y) -> number, got "
+                f"{metric!r}"
+            )
+        if not hasattr(metric, "measure") and _returns_metric(metric):
+            raise TypeError(
+                f"{who}: the metric {name!r} must be called with its arguments, {_called(metric)}, got it alone"
+            )
+    return named
+
+
+def _returns_metric(function: Any) -> bool:
+    return getattr(function, "__annotations__", {}).get("return") == "Metric"
+
+
+def _called(factory: Any) -> str:
+    return f"metrics.{factory.__name__}({', '.join(inspect.signature(factory).parameters)})"
+
+
+def _name_of(metric: Any) -> str:
+    return getattr(metric, "__name__", None) or ("a metric" if hasattr(metric, "measure") else repr(metric))
+
+
+def check_numbers(who: str, metrics: dict[str, Any]) -> None:
+    """Raise LossError for a metric in the dict of a loss that is not the number itself."""
+    for name, value in metrics.items():
+        if hasattr(value, "measure") or (callable(value) and not hasattr(value, "dtype")):
+            raise LossError(
+                f"{who}: the metrics that a loss returns must be numbers, got {_name_of(value)} for {name!r}; write "
+                "metrics.accuracy(predictions, y), or hand the metric itself to supervised or make_evaluate"
+            )
+
+
+def _check_like_gradient(who: str, params: Any, result: Any) -> None:
+    """Raise LossError for what `jax.grad` or `jax.value_and_grad` of a loss returns."""
+    shapes = lambda tree: list(map(_shape, jax.tree.leaves(tree)))  # noqa: E731
+    ours = jax.tree.leaves(params)
+    if not any(shapes(params)) and not isinstance(params, (dict, list, tuple)):
+        return  # a scalar loss of a scalar
+    for name, part in (("grad", result), ("value_and_grad", result[1] if _is_pair(result) else None)):
+        same = jax.tree.structure(part) == jax.tree.structure(params) and shapes(part) == shapes(params)
+        if same and ours and not all(a is b for a, b in zip(jax.tree.leaves(part), ours, strict=True)):
+            raise LossError(
+                f"{who}: the loss must return a scalar or (scalar, metrics dict), got what is like the parameters: is this "
+                f"{name} of the loss? Give the loss itself"
+            )
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    """Also of what is no array: a leaf of a foreign module."""
+    return getattr(x, "shape", ())
+
+
+def _is_pair(x: Any) -> bool:
+    return isinstance(x, tuple) and len(x) == 2
+
+
+def _check_labels(who: str, loss: Callable, batch: Any) -> None:
+    """Raise LossError where labels (n, 1) meet predictions (n,), whose difference is (n, n) without a word."""
+    shapes = [_shape(x) for x in jax.tree.leaves(batch)]
+    columns = [shape for shape in shapes if len(shape) == 2 and shape[0] > 1 == shape[1]]
+    if not columns:
+        return
+    anew = _look(next(_looks))  # JAX warns where it traces, and keeps the traces of its own functions
+    with warnings.catch_warnings(record=True) as heard, jax.numpy_rank_promotion("warn"), anew:
+        warnings.simplefilter("always")
+        jax.eval_shape(loss, batch)
+    n = columns[0][0]
+    pattern = rf"rank promotion for (\w+) on shapes (\({n},\) \({n}, 1\)|\({n}, 1\) \({n},\))"
+    found = [match for each in heard if (match := re.search(pattern, str(each.message)))]
+    if found:
+        raise LossError(
+            f"{who}: rows must have one shape in the loss, got {found[0][2]} in {found[0][1]}, which gives ({n}, {n}); "
+            "write y[:, 0] or y.reshape(-1) for the labels, or give both the shape (n, 1)"
+        )
+
+
+@contextlib.contextmanager
+def in_words(who: str) -> Iterator[None]:
+    """What JAX says of a Python or NumPy operation on traced values, said with the user's line and what to write."""
+    try:
+        yield
+    except TRACED as error:
+        raise _explained(who, error) from None
+    except TypeError as error:
+        if "can be converted to Python scalars" not in str(error):
+            raise
+        raise _explained(who, error) from None
+
+
+TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+OTHERS = (
+    *(os.path.dirname(module.__file__ or "") for module in (jax, np)),
+    os.path.dirname(__file__),
+    contextlib.__file__,
+)
+
+
+def _explained(who: str, error: Exception) -> Exception:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(OTHERS)]
+    if not own:
+        return error
+    line = own[-1].line or own[-1].name
+    called = [name for name in re.findall(r"\b(?:np|numpy|math)\.(\w+)", line) if hasattr(jnp, name)]
+    if called:
+        advice = " and ".join(f"jnp.{name}" for name in dict.fromkeys(called))
+    elif isinstance(error, jax.errors.TracerBoolConversionError):
+        advice = "jnp.where(condition, a, b) for an if, & and | for and and or"
+    elif isinstance(error, jax.errors.NonConcreteBooleanIndexError):
+        advice = "jnp.where(mask, x, 0) for x[mask]"
+    else:
+        advice = "jnp's functions, without float(), int() or .item()"
+    return LossError(
+        f"{who}: what a loss computes is traced by JAX, which Python and NumPy cannot compute with, got "
+        f"{own[-1].filename}:{own[-1].lineno}: {line}; write {advice}"
+    )

@@ -1,0 +1,322 @@
+"""The common case in one call: a run from its arguments to its result, on `segments`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import stopping, tree
+from gdjax.calls.node import Condition
+from gdjax.data import as_rows, num_rows
+from gdjax.forms import LossError
+from gdjax.programs import compiled
+from gdjax.training._segments import History, rings, segments
+from gdjax.training.arguments import check_arguments, check_validation, short
+from gdjax.training.epoch import make_epoch
+from gdjax.training.evaluate import Evaluate, make_evaluate
+from gdjax.training.explain import explain_run
+from gdjax.training.result import Result, shapes_of, summarize
+from gdjax.training.resume import resumed
+from gdjax.training.run import Run, make_run, start_run
+from gdjax.training.step import Step, make_state, make_step
+from gdjax.types import Params, RunState, Stop
+
+
+def fit(
+    loss: Any,
+    params: Params,
+    optimizer: Any,
+    data: Any,
+    validation: Any = None,
+    *,
+    epochs: float | None = None,
+    steps: int | None = None,
+    every: int | None = None,
+    batch_size: int | None = None,
+    order: str = "shuffle",
+    stop: Condition | None = None,
+    monitor: str | tuple[str, str] = "loss",
+    evaluate: Evaluate | None = None,
+    model_state: Any = (),
+    key: jax.Array | int = 0,
+    resume: Result | RunState | None = None,
+) -> Result:
+    """Train to a stop, keep the best parameters (without validation data the last), say how it went.
+
+    Args:
+        loss: as for `make_step`, or what it returns (with probes, say).
+        params: any pytree.
+        optimizer: ours or Optax's.
+        data: a pytree of arrays that share their leading axis, or a `gdjax.data.Dataset`.
+        validation: the same, to evaluate on (the training data again, if the best on those is wanted); None monitors the
+            training loss, the mean over the steps since the last evaluation, and keeps the last parameters.
+        epochs, steps: at most one; the length of the run if its condition does not end it, 100 epochs if neither is given. A
+            step is a batch, though an optimizer may `accumulate` several for an update.
+        every: batches between evaluations; None is one epoch.
+        batch_size, order: as for `make_epoch`; None is 64, or all rows where there are fewer.
+        stop: a condition of `gdjax.stopping`; a run that is not finite, or comes to a thousand times the loss of its first
+            batch (or 1000), stops whatever the condition.
+        monitor: the metric that decides, e.g. "loss"; a number that the loss reports beside its value as (name, "max") or
+            (name, "min"), since whether more of it is better is not known.
+        evaluate: what `make_evaluate` returns; None evaluates the loss.
+        model_state: what a `stateful` loss starts from.
+        key: a JAX key or an int seed.
+        resume: a result, to go on from: 20 epochs and then up to 50 are 50, to the last bit. The length counts from the very
+            start; parameters, states, key and history are the result's, the numbers of optimizer and condition those given.
+            A run that its condition has ended goes on only under another one.
+
+    Raises: ValueError, in the words of the loss, where it was given what it is not defined for (labels of another kind,
+        probabilities above 1) and so was not finite; TypeError where an argument is none of these, with what to write.
+
+    A second call with other numbers (rate, decay, schedule values, patience, key, length) compiles nothing. Ctrl-C ends the
+    run at the next segment with all it has found, as INTERRUPTED; a second one raises. What should happen between the
+    evaluations (a progress bar, a checkpoint) is the body of a loop over `segments`, on which this is written.
+    """
+    try:
+        fitting = Fitting(
+            loss,
+            params,
+            optimizer,
+            data,
+            validation,
+            Length(epochs, steps, every),
+            batch_size,
+            order,
+            stop,
+            monitor,
+            evaluate,
+            model_state,
+            key,
+            resume,
+        )
+        for _ in fitting.segments():
+            pass
+        return fitting.result()
+    except LossError as error:
+        raise error.with_traceback(None) from None  # its words name the user's own line
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How long a run is, and how often it is evaluated."""
+
+    epochs: float | None = None
+    steps: int | None = None
+    every: int | None = None
+
+    def __post_init__(self):
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(f"fit: give epochs or steps, not both, got epochs={self.epochs} and steps={self.steps}")
+        for name in ("epochs", "steps"):
+            if (length := getattr(self, name)) is not None and not length > 0:
+                raise ValueError(f"fit: {name} must be above 0, got {length}")
+
+    def batches(self, per_epoch: int) -> int:
+        epochs = 100 if self.epochs is None else self.epochs
+        return self.steps if self.steps is not None else math.ceil(epochs * per_epoch)
+
+    def pieces(self, done: int, per_epoch: int) -> list[tuple[int, int]]:
+        """(evaluations, batches before each) from a number of batches on: whole periods, shorter ones where they are cut."""
+        total, period = self.batches(per_epoch), self.every or per_epoch
+        first = min(-done % period, total - done)
+        whole, last = divmod(total - done - first, period)
+        return [(count, size) for count, size in ((1, first), (whole, period), (1, last)) if count and size]
+
+
+class Fitting:
+    """What `fit` does, laid open: its arguments, prepared; its segments; its result."""
+
+    def __init__(
+        self,
+        loss: Any,
+        params: Params,
+        optimizer: Any,
+        data: Any,
+        validation: Any,
+        length: Length,
+        batch_size: int | None = None,
+        order: str = "shuffle",
+        stop: Condition | None = None,
+        monitor: str | tuple[str, str] = "loss",
+        evaluate: Evaluate | None = None,
+        model_state: Any = (),
+        key: jax.Array | int = 0,
+        resume: Result | RunState | None = None,
+    ):
+        self.began, self.compile_seconds = time.perf_counter(), 0.0
+        check_arguments(params, optimizer, data, validation, stop, key)
+        _check_evaluate(evaluate)
+        self.params, self.optimizer, self.model_state, self.key = params, optimizer, model_state, key
+        self.data, self.validation = as_rows("fit", data), as_rows("fit", validation)
+        check_validation(self.data, self.validation)
+        self.remarks = _scales_apart(self.data)
+        step = loss if isinstance(loss, Step) else make_step(loss)
+        if stop is not None and _needs_change(stop):
+            step = dataclasses.replace(step, batch_change=True)
+        size = min(64, num_rows(self.data)) if batch_size is None else batch_size
+        self.epoch = make_epoch(step, size, order=order, steps=length.every)
+        if evaluate is None and validation is not None:
+            evaluate = make_evaluate(step.loss)
+        self.per_epoch = self.epoch.batches_per_epoch(self.data)
+        self.run = make_run(dataclasses.replace(self.epoch, steps=None), evaluate, monitor)  # the period is no shape
+        self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
+        self.length = length
+        self.run_state = self.start() if resume is None else self._resumed(resume)
+
+    @property
+    def period(self) -> np.int32:
+        return np.int32(self.length.every or self.per_epoch)
+
+    def start(self) -> RunState:
+        state = make_state(self.params, self.optimizer, self.key, self.model_state)
+        return start_run(self.run, state, self.condition, self.data, self.validation, steps=self.period)
+
+    def _resumed(self, resume: Any) -> RunState:
+        given = resume.run_state if isinstance(resume, Result) else resume
+        state = given.state if isinstance(given, RunState) else make_state(self.params, self.optimizer)
+        _, row, _ = compiled(self.run.period).eval_shape(state, self.data, self.validation, self.period)
+        run_state = resumed(given, self.params, self.optimizer, self.condition, row)
+        done, total = int(run_state.state.batches), self.length.batches(self.per_epoch)
+        if total < done:
+            raise ValueError(
+                f"fit: a run that is resumed must be at least as long as it is, {done / self.per_epoch:g} epochs ({done} "
+                f"steps), got {total / self.per_epoch:g} epochs ({total} steps); the length counts from the very start"
+            )
+        return run_state
+
+    def segments(self) -> Iterator[RunState]:
+        """The RunStates between segments, each valid only in the body of the loop; Ctrl-C ends them at the next one."""
+        pieces = self.length.pieces(int(self.run_state.state.batches), self.per_epoch)
+        if not pieces or int(self.run_state.stop) != Stop.RUNNING:
+            return
+        self._compile()
+        with listening() as heard:
+            for count, size in pieces:
+                for run_state in self._segments(count, size):
+                    interrupted = bool(heard) and int(run_state.stop) == Stop.RUNNING
+                    stop = jnp.array(np.int32(Stop.INTERRUPTED)) if interrupted else run_state.stop
+                    self.run_state = run_state._replace(stop=stop)
+                    yield self.run_state
+                    if interrupted:
+                        return
+
+    def _segments(self, count: int, size: int) -> Iterator[RunState]:
+        until, elapsed = int(self.run_state.evaluations) + count, time.perf_counter() - self.began
+        rows = self.data, self.validation
+        return segments(self.run, self.run_state, *rows, until, size, keep=False, elapsed=elapsed)
+
+    def _compile(self) -> None:
+        """Compile the segments' program, and run nothing."""
+        before, history = time.perf_counter(), History(self.run_state)
+        self.run_state = self._call(self.run_state._replace(history=rings(self.run_state)), history.done, self.period)
+        self.run_state = jax.block_until_ready(self.run_state)._replace(history=history.rows())
+        self.compile_seconds = time.perf_counter() - before
+
+    def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
+        program = compiled(self.run, donate=(0,))
+        return program(run_state, self.data, self.validation, np.int32(until), np.float32(0), np.int32(steps))
+
+    def result(self) -> Result:
+        """How it went, once the segments are at their end."""
+        seconds = time.perf_counter() - self.began - self.compile_seconds
+        result = summarize(self.run, self.run_state, seconds, self.compile_seconds)
+        if _has_non_finite_loss(result):
+            first = make_state(self.params, self.optimizer, self.key, self.model_state)
+            explain_run(self.epoch.step, self.epoch, self.params, self.data, self.validation, first)
+        at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
+        remarks = (*_nothing_learned(result, self.run, self.run_state, self.params, at_start), *self.remarks)
+        return dataclasses.replace(result, remarks=remarks)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[int]]:
+    """Ctrl-C is noted in the list, for the next segment boundary; the second one raises as always."""
+    heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+
+    def note(number, frame):
+        heard.append(number)
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _check_evaluate(evaluate: Any) -> None:
+    if evaluate is not None and not isinstance(evaluate, Evaluate):
+        raise TypeError(
+            "fit: evaluate must be what make_evaluate returns, write evaluate=gd.make_evaluate(loss, metrics, predict), got "
+            f"{short(evaluate)}"
+        )
+
+
+def _needs_change(stop: Condition) -> bool:
+    """Whether a condition asks for the change of the loss over a batch."""
+    return any(each.recipe.name == "change" and each.arguments["over"] == "batch" for each in stop.walk())
+
+
+def _has_non_finite_loss(result: Result) -> bool:
+    losses = [result.history[name] for name in ("loss", "validation_loss") if name in result.history]
+    return not all(np.isfinite(each).all() for each in losses)
+
+
+def _nothing_learned(
+    result: Result, run: Run, run_state: RunState, params: Params, at_start: Callable[[], RunState]
+) -> tuple[str, ...]:
+    """What tells a run that learned nothing from one that did; the start is evaluated only where there is a doubt."""
+    trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
+    if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
+        return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
+    first, number, history = float(run_state.first_loss), result.best_evaluation, result.history
+    if number < 0:
+        return ()
+    if result.monitor.startswith("validation "):
+        if history["validation_loss"][number] < first - 0.5 * abs(first):
+            return ()
+        start = float(at_start().best_value)
+    else:  # the mean over the first epoch, in which they moved, is no better than they were
+        start = max(first, float(history["loss"][0])) if result.monitor == "training loss" else np.inf
+    oriented = float(run_state.best_value)
+    if not oriented >= start or (number == 0 and not result.monitor.startswith("validation ")):
+        return ()
+    value = start * run.sign(shapes_of(history))
+    return (f"no better than the parameters handed in, of {result.monitor} {value:.5g}",)
+
+
+def _first_rows(leaf: Any) -> np.ndarray:
+    if not isinstance(leaf, jax.Array):
+        return np.asarray(leaf[:1000] if hasattr(leaf, "shape") and np.ndim(leaf) else leaf)
+    shard = leaf.addressable_shards[0].data
+    return np.asarray(shard)[:1000] if shard.platform() == "cpu" else np.asarray(shard[:1000])
+
+
+APART = 1e4  # scales that differ by more hide some columns from descent with one rate
+
+
+def _scales_apart(data: Any) -> tuple[str, ...]:
+    """Whether columns of a matrix in the data, by their first rows, are of scales too far apart."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
+        x = _first_rows(leaf)
+        if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
+            continue
+        scales = np.abs(x).max(axis=0)
+        scales = scales[np.isfinite(scales) & (scales > 0)].astype(float)
+        if scales.size > 1 and scales.max() > APART * scales.min():
+            ratio, where = scales.max() / scales.min(), tree.path_string(path)
+            return (f"columns of the data at {where} differ in scale by {ratio:.1g}: standardize them",)
+    return ()

@@ -1,0 +1,133 @@
+"""The host's loop over a run: compiled segments, and between two of them whatever the caller's own code does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.data import as_rows
+from gdjax.programs import compiled
+from gdjax.training.run import RING, Run
+from gdjax.types import RunState, Stop
+
+SEGMENT_SECONDS = 0.2  # between two looks of the host; the bits do not depend on it
+
+
+def segments(
+    run: Run,
+    run_state: RunState,
+    data: Any,
+    validation: Any = None,
+    until: int = 100,
+    every: int | None = None,
+    keep: bool = True,
+    *,
+    seconds: float = SEGMENT_SECONDS,
+    elapsed: float = 0.0,
+) -> Iterator[RunState]:
+    """A run in compiled segments, as a generator of the RunStates between them: the body of the loop is the callback.
+
+        for run_state in segments(run, start_run(run, state, stop, data, validation), data, validation, until=100):
+            print(run_state.evaluations, run_state.history["validation_loss"][-1])  # or save it, or draw it, or break
+
+    Where the host looks is never seen in the bits: a run that goes on from any RunState handed out, in this loop or in
+    another, is that which never stopped. So the loop may be broken off, and nothing is lost where its body raises.
+
+    Args:
+        run: what `make_run` returns.
+        run_state: what `start_run` returns, or one handed out before.
+        data, validation: pytrees of arrays that share their leading axis, as for `fit`.
+        until: evaluations in all, at which the loop ends if the condition in run_state has not ended it before.
+        every: batches between two evaluations, a number of the program; None is what `make_epoch` was told, one epoch.
+        keep: True hands out states that may be kept, and holds two of them; with False each, the first included, is given
+            back for the next segment, and valid only in the body of the loop (the last one for good).
+        seconds: between two looks of the host, at least one evaluation; 0 is at every evaluation.
+        elapsed: wall clock that the run has used before, for `stopping.budget(seconds=...)`.
+
+    Yields: a RunState after every segment, with the history of all evaluations so far as NumPy, name -> (evaluations, ...).
+        None where the run has already ended.
+    """
+    if not isinstance(run_state, RunState):
+        raise TypeError(
+            f"segments: run_state must be what start_run returns, a result's run_state or one handed out before, got a "
+            f"{type(run_state).__name__}"
+        )
+    if every is not None and every < 1:
+        raise ValueError(f"segments: every must be at least 1, got {every}")
+    data, validation = as_rows("segments", data), as_rows("segments", validation)
+    epoch = run.period.epoch
+    steps = every or epoch.steps or epoch.batches_per_epoch(data)
+    period = np.int32(steps) if epoch.scan is jax.lax.scan else None  # a Python loop has no traced length
+    return _segments(run, run_state, (data, validation), until, period, keep, seconds, time.perf_counter() - elapsed)
+
+
+def _segments(run, run_state, rows, until, period, keep, seconds, began) -> Iterator[RunState]:
+    program = compiled(run, donate=() if keep else (0,))
+    history = History(run_state)
+    if history.done >= until or int(run_state.stop) != Stop.RUNNING:
+        return
+    run_state, length = run_state._replace(history=rings(run_state)), 1
+    while True:
+        before = time.perf_counter()
+        target = min(history.done + min(length, RING), until)
+        run_state = program(run_state, *rows, np.int32(target), np.float32(before - began), period)
+        history.take(run_state)
+        ended = history.done >= until or int(run_state.stop) != Stop.RUNNING
+        length = _next_length(length, time.perf_counter() - before, seconds)
+        yield run_state._replace(history=history.rows())
+        if ended:
+            return
+
+
+def _next_length(length: int, took: float, seconds: float) -> int:
+    return max(1, min(2 * length, int(length * seconds / max(took, 1e-9))))
+
+
+def rings(run_state: RunState) -> dict[str, jax.Array]:
+    """Room on the device for the next RING rows of the history; a number of evaluations is no shape."""
+    return {name: jnp.zeros((RING, *x.shape[1:]), x.dtype) for name, x in run_state.history.items()}
+
+
+class History:
+    """The rows of all evaluations on the host, name -> (evaluations, ...); taken from the device's ring as they come."""
+
+    def __init__(self, run_state: RunState):
+        self.done = 0
+        self.columns: dict[str, Any] = {
+            name: np.full((RING, *x.shape[1:]), _nothing(x.dtype), x.dtype) for name, x in run_state.history.items()
+        }
+        self.take(run_state)
+
+    def take(self, run_state: RunState) -> None:
+        """The rows since the last time, at most as many as the ring holds."""
+        done, history = jax.device_get((run_state.evaluations, run_state.history))
+        done = int(done)
+        self._make_room(done)
+        for name, ring in history.items():
+            rows = np.arange(max(self.done, done - len(ring)), done)
+            self.columns[name][rows] = ring[rows % max(len(ring), 1)]
+        self.done = done
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """Views that no later row changes, and that cannot be written to."""
+        views = {name: column[: self.done] for name, column in self.columns.items()}
+        for view in views.values():
+            view.flags.writeable = False
+        return views
+
+    def _make_room(self, done: int) -> None:
+        for name, column in self.columns.items():
+            if len(column) < done:  # twice the room, so that n rows are copied O(n) times in all
+                larger = np.full((2 * done, *column.shape[1:]), _nothing(column.dtype), column.dtype)
+                larger[: self.done] = column[: self.done]
+                self.columns[name] = larger
+
+
+def _nothing(dtype: Any) -> Any:
+    """What stands where a row is not known, since a ring has gone round before the host looked."""
+    return np.nan if jnp.issubdtype(dtype, jnp.inexact) else 0

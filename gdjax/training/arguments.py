@@ -1,0 +1,72 @@
+"""What is handed to `fit` in place of what belongs there: each usual mistake, in one sentence that says what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from gdjax import tree
+from gdjax.calls.node import Condition, Model, Optimizer
+from gdjax.types import RunState, TrainState
+
+
+def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, stop: Any, key: Any) -> None:
+    """Raise TypeError for the first argument that is something else."""
+    given = params, optimizer, data, validation, stop, key
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves(given, is_leaf=lambda x: isinstance(x, Iterator))):
+        raise TypeError(
+            "fit: a run that the host drives cannot be traced, got a tracer (is fit inside vmap, jit or grad?); write "
+            "jax.vmap(lambda params: run(gd.start_run(run, gd.make_state(params, optimizer), stop, data, None), data, None, "
+            "until)) with run = gd.make_run(gd.make_epoch(gd.make_step(loss)))"
+        )
+    check_params("fit", params)
+    if isinstance(validation, (bool, int, float)):
+        raise TypeError(
+            f"fit: validation must be data to evaluate on, got {validation!r}; to hold out a share of the rows write train, "
+            "validation = gd.data.split((x, y), (0.8, 0.2), jax.random.key(0))"
+        )
+    if stop is not None and not isinstance(stop, Condition):
+        name = getattr(stop, "__name__", None)
+        write = f"stop=gd.stopping.{name}(...)" if hasattr(stop, "recipe") else "stop=gd.stopping.patience(10)"
+        raise TypeError(f"fit: stop must be a condition of gdjax.stopping, write {write}, got {stop!r}")
+
+
+def check_params(who: str, params: Any) -> None:
+    """Raise TypeError for what holds parameters, or makes them, in their place."""
+    kind = type(params).__name__
+    if isinstance(params, Model) or (hasattr(params, "init") and hasattr(params, "apply")):
+        got, write = f"the model {short(params)}", "model.init(jax.random.key(0)) for them"
+    elif isinstance(params, (TrainState, RunState)):
+        where = "state.params" if isinstance(params, TrainState) else "run_state.best[0]"
+        got, write = f"a {kind}", f"{where}, result.params, or, to go on with a run, fit(..., resume=result)"
+    elif hasattr(params, "params") and hasattr(params, "stop"):  # a Result, a Minimum
+        got, write = f"a {kind}", "result.params, or, to go on with a run, fit(..., resume=result)"
+    elif isinstance(params, Optimizer) or (callable(params) and not jax.tree.leaves(tree.part(params))):
+        got, write = short(params), "fit(loss, params, optimizer, data), in this order"
+    else:
+        return
+    raise TypeError(f"{who}: params must be a pytree of arrays, got {got}; write {write}")
+
+
+def check_validation(data: Any, validation: Any) -> None:
+    """Raise ValueError where the validation data are built otherwise than the data: x and y handed in one by one, say."""
+    if validation is None:
+        return
+    if jax.tree.structure(validation) == jax.tree.structure(data):
+        ranks = [[np.ndim(x) for x in jax.tree.leaves(rows)] for rows in (data, validation)]
+        if ranks[0] == ranks[1]:
+            return
+    shapes = [jax.tree.map(np.shape, rows) for rows in (data, validation)]
+    raise ValueError(
+        f"fit: validation must be built as the data are, got {shapes[1]} beside {shapes[0]}; of inputs x and labels y write "
+        "fit(loss, params, optimizer, (x, y), (x_validation, y_validation))"
+    )
+
+
+def short(x: Any) -> str:
+    text = repr(x).partition("\n")[0]
+    return text if len(text) <= 80 else f"a {type(x).__name__}"

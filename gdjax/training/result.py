@@ -1,0 +1,109 @@
+"""What a run found: a finished RunState, read by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import math
+from typing import Any
+
+import numpy as np
+
+from gdjax import tree
+from gdjax.training.run import Run
+from gdjax.types import Params, RunState, Stop, TrainState
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Result:
+    """How a run ended, and what it found.
+
+    `params` are those of the best evaluation on validation data; without such data the last (while the run was sound: what
+    a run that went wrong keeps are those before), since a mean over an epoch, in which they moved, says nothing about which
+    were best. `best_value` is the monitored value at the evaluation whose parameters are kept. `run_state` is what the run
+    goes on from, `last` the TrainState in it; `history` maps each metric to its value at every evaluation, `remarks` say
+    what is odd about the run. `str(result)` says it in a sentence.
+    """
+
+    stop: Stop
+    params: Params
+    model_state: Any
+    run_state: RunState
+    history: dict[str, np.ndarray]
+    monitor: str
+    best_value: float
+    best_evaluation: int
+    steps: int
+    epochs: float
+    seconds: float
+    compile_seconds: float
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> TrainState:
+        """The whole state at the end."""
+        return self.run_state.state
+
+    def __repr__(self) -> str:
+        return (
+            f"Result(stop={self.stop.name}, epochs={self.epochs:g}, steps={self.steps}, {self.monitor}="
+            f"{self.best_value:.5g} at evaluation {self.best_evaluation})"
+        )
+
+    def __str__(self) -> str:
+        took = f"{self.seconds:.2f} s and {self.compile_seconds:.2f} s of compiling"
+        ended = f"{self.stop.name} after {self.epochs:g} epochs ({self.steps} steps, {took})"
+        return "; ".join((ended, self._kept(), *self.remarks))
+
+    def _kept(self) -> str:
+        """Which parameters these are."""
+        number, epochs = self.best_evaluation, self.history["epoch"]
+        if self.monitor.startswith("validation "):
+            if number < 0:
+                return "no evaluation was finite, the parameters are the first"
+            return f"best {self.monitor} {self.best_value:.5g} at epoch {epochs[number]:g}, whose parameters are kept"
+        if number < 0:
+            return "it went wrong before the first evaluation, the parameters are the first"
+        span = epochs[number] - (epochs[number - 1] if number else 0)
+        over = "the last epoch" if math.isclose(span, 1, rel_tol=1e-3) else f"the last {span:.3g} epochs"
+        if number == len(epochs) - 1:
+            return f"{self.monitor} {self.best_value:.5g}, the mean over {over}, whose last parameters are kept"
+        return (
+            f"{self.monitor} {self.best_value:.5g}, the mean over {over} up to epoch {epochs[number]:g}, whose last "
+            "parameters are kept: the run went wrong after it"
+        )
+
+    def _repr_html_(self) -> str:
+        """As it prints, in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_seconds: float = 0.0) -> Result:
+    """A RunState as a Result, what `segments` hands out in the end; a run without a verdict stopped by BUDGET."""
+    done = int(run_state.evaluations)
+    stop = Stop(int(run_state.stop))
+    params, model_state = run_state.best
+    history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
+    if np.isnan(history.get("learning_rate", [])).all():  # the leaves never had one rate
+        history.pop("learning_rate", None)
+    name, _ = run.monitored(shapes_of(history))
+    on_validation = name.startswith("validation_")
+    return Result(
+        stop=Stop.BUDGET if stop == Stop.RUNNING else stop,
+        params=tree.whole(params),
+        model_state=tree.whole(model_state),
+        run_state=run_state,
+        history=history,
+        monitor=f"{'validation' if on_validation else 'training'} {name.removeprefix('validation_')}",
+        best_value=run.sign(shapes_of(history)) * float(run_state.best_value),
+        best_evaluation=int(run_state.best_evaluation),
+        steps=int(run_state.state.step),
+        epochs=float(history["epoch"][-1]) if done else 0.0,
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+    )
+
+
+def shapes_of(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One row of the history, for its names and shapes."""
+    return {name: np.zeros(x.shape[1:]) for name, x in history.items()}

@@ -1,0 +1,59 @@
+"""Where a run goes on: the state of a result, under the numbers of the present call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import tree
+from gdjax.calls.node import Condition, Optimizer, as_optimizer
+from gdjax.types import Params, RunState, Stop
+
+
+def resumed(run_state: Any, params: Params, optimizer: Any, condition: Condition, row: dict[str, Any]) -> RunState:
+    """A copy of run_state to go on from, with the numbers of this optimizer and this condition.
+
+    An optimizer of another structure must keep a state of the same shapes. A condition of another structure starts anew; one
+    that has ended the run goes on only if it is another by its numbers.
+
+    Args:
+        row: of the history that this call would write, name -> shape.
+
+    Raises: TypeError for what is no result, ValueError for parameters, an optimizer or a history that do not fit it.
+    """
+    if not isinstance(run_state, RunState):
+        raise TypeError(
+            f"fit: resume must be what fit returns, or a RunState (result.run_state, or one of segments), got a "
+            f"{type(run_state).__name__}"
+        )
+    tree.check_like("fit", "params", tree.part(params), "those of resume", run_state.state.params)
+    missing = sorted(row.keys() ^ run_state.history.keys())
+    if missing:
+        raise ValueError(
+            f"fit: a run that is resumed must measure what it did (validation, evaluate, stop), got another {missing[0]!r}"
+        )
+    copy = tree.distinct_copy(run_state._replace(history={}))._replace(history=run_state.history)
+    optimizer = _optimizer(as_optimizer(optimizer).settle(), copy)
+    condition = condition.settle()
+    if jax.tree.structure(condition) != jax.tree.structure(copy.condition):
+        copy = copy._replace(condition_state=tree.distinct_copy(condition.init()))
+    goes_on = int(copy.stop) == Stop.INTERRUPTED or condition != copy.condition
+    stop = jnp.array(np.int32(Stop.RUNNING)) if goes_on else copy.stop
+    return copy._replace(state=copy.state._replace(optimizer=optimizer), condition=condition, stop=stop)
+
+
+def _optimizer(optimizer: Optimizer, run_state: RunState) -> Optimizer:
+    state = run_state.state
+    if jax.tree.structure(optimizer) == jax.tree.structure(state.optimizer):
+        return optimizer
+    shapes = lambda x: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), x)  # noqa: E731
+    fresh = jax.eval_shape(optimizer.init, state.params)
+    if shapes(fresh) != shapes(state.opt_state):
+        raise ValueError(
+            f"fit: the optimizer must be that of the run that is resumed, {state.optimizer!r}, or keep a state like it, got "
+            f"{optimizer!r}"
+        )
+    return optimizer

@@ -1,0 +1,172 @@
+"""A loss in any form that its signature makes plain, at every door; what is none gets one sentence."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gdjax as gd
+from gdjax.backprop import check_gradients, flow, watch
+from gdjax.forms import as_loss
+
+RNG = np.random.default_rng(5)
+X, W = RNG.normal(size=(12, 3)).astype(np.float32), np.array([0.3, -0.5, 1.1], np.float32)
+Y = RNG.normal(size=12).astype(np.float32)
+RESIDUAL = np.float64(X) @ np.float64(W) - np.float64(Y)
+VALUE, GRADIENT = np.mean(RESIDUAL**2), 2 * np.float64(X).T @ RESIDUAL / 12
+
+
+def squares(w, x, y):
+    return jnp.mean((x @ w - y) ** 2)
+
+
+def with_default(w, batch, scale=1.0, *, prng_key=None):
+    return scale * squares(w, *batch)
+
+
+FORMS = {
+    "batch, scalar": lambda w, batch: squares(w, *batch),
+    "batch, pair": lambda w, batch: (squares(w, *batch), {"size": jnp.sum(w)}),
+    "key, scalar": lambda w, batch, rng: squares(w, *batch) + 0 * (0 if rng is None else jax.random.normal(rng)),
+    "key, pair": lambda w, batch, key: (squares(w, *batch), {}),
+    "spread": squares,
+    "spread, key first": lambda w, rng_key, x, y: (squares(w, x, y), {"size": jnp.sum(w)}),
+    "spread, positional only": lambda w, x, y, key, /: squares(w, x, y),
+    "any number": lambda w, *rows: squares(w, *rows),
+    "defaults": with_default,
+    "jitted": jax.jit(lambda w, x, y: squares(w, x, y)),
+    "partial": functools.partial(lambda scale, w, x, y: scale * squares(w, x, y), 1.0),
+    "per example, spread": gd.per_example(lambda w, x, y: (x @ w - y) ** 2),
+    "per example, keyed": gd.per_example(lambda w, x, y, prng_key: ((x @ w - y) ** 2, {"error": abs(x @ w - y)})),
+    "stateful": gd.stateful(lambda w, state, batch, key: (squares(w, *batch), {}, state)),
+}
+
+
+def gradient(after):
+    """That of one step of gradient descent at rate 1."""
+    return W - np.asarray(after, np.float64)
+
+
+def step_once(loss):
+    state, metrics = jax.jit(gd.make_step(loss))(gd.make_state(W, gd.sgd(1.0)), (X, Y))
+    return metrics["loss"], gradient(state.params)
+
+
+def fit_once(loss):
+    result = gd.fit(loss, W, gd.sgd(1.0), (X, Y), steps=1, batch_size=12, order="sequence")
+    return result.history["loss"][0], gradient(result.params)
+
+
+def evaluate(loss):
+    return gd.make_evaluate(loss, chunk_size=5)(W, (X, Y))["loss"], GRADIENT
+
+
+def look(loss):
+    seen = flow(loss, W, (X, Y), gd.sgd(1.0))
+    np.testing.assert_allclose(seen.gradient_norm, [np.linalg.norm(GRADIENT)], rtol=1e-4)
+    assert len(watch(loss, W, (X, Y)).layers) == 1
+    return VALUE, GRADIENT
+
+
+def check(loss):
+    checked = check_gradients(loss, W, *(((), (X, Y), None) if "stateful" in str(loss).lower() else ((X, Y),)))
+    assert checked.passed, str(checked)
+    return VALUE, GRADIENT
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("door", [step_once, fit_once, evaluate, look, check])
+def test_every_door_takes_every_form(door, form):
+    if door is check and form not in (
+        "batch, pair",
+        "key, scalar",
+        "spread",
+        "spread, key first",
+        "per example, spread",
+    ):
+        pytest.skip("a check evaluates in float64, compiles most, and reads the form as the others do")
+    value, slope = door(FORMS[form])
+    np.testing.assert_allclose(value, VALUE, rtol=1e-5)
+    np.testing.assert_allclose(slope, GRADIENT, rtol=1e-4, atol=1e-5)
+
+
+def test_two_forms_of_equal_value_share_a_program():
+    assert as_loss("test", squares) == as_loss("test", squares) != as_loss("test", FORMS["batch, pair"])
+
+
+def branch(w, batch):
+    if jnp.sum(w) > 0:
+        return squares(w, *batch)
+    return jnp.sum(w)
+
+
+WRONG = {  # a loss, and what the sentence must say
+    "one argument": (lambda w: jnp.sum(w), r"must take parameters and a batch, write loss\(params, batch\)"),
+    "no names": (lambda *args: squares(*args), r"write loss\(params, batch\)"),
+    "no function": (0.5, r"must be a function, .*got 0.5"),
+    "another third": (
+        lambda w, batch, k, more: squares(w, *batch),
+        r"takes \(w, batch, k, more\).*only if it is called key",
+    ),
+    "gradient": (jax.grad(squares), "is this grad of the loss"),
+    "value and gradient": (jax.value_and_grad(squares), "is this value_and_grad of the loss"),
+    "rows": (lambda w, x, y: (x @ w - y) ** 2, r"got shapes \(12,\): per_example lifts"),
+    "vector": (lambda w, batch: w * 1.0, "is this grad of the loss|take jnp.mean"),
+    "nothing": (lambda w, batch: None, "is a return missing"),
+    "aux that is no dict": (lambda w, x, y: (squares(w, x, y), x @ w), r"\(scalar, metrics dict\), got shapes"),
+    "triple": (lambda w, x, y: (squares(w, x, y), {}, w), r"\(scalar, metrics dict\), got shapes"),
+    "counted": (lambda w, x, y: jnp.sum(x @ w > y), "can be differentiated, got int32"),
+    "complex": (lambda w, x, y: squares(w, x, y) * 1j, "can be differentiated, got complex64"),
+    "NumPy": (lambda w, x, y: jnp.sum(np.sin(x @ w)), r"test_forms.py:\d+: .*; write jnp.sin"),
+    "math": (lambda w, x, y: math.exp(jnp.sum(w)), r"test_forms.py:\d+: .*; write jnp.exp"),
+    "float()": (lambda w, x, y: float(jnp.sum(w)), r"without float\(\)"),
+    "if": (branch, r"if jnp.sum\(w\) > 0:; write jnp.where"),
+    "rows by mask": (lambda w, x, y: jnp.sum(x[x @ w > 0]), r"write jnp.where\(mask, x, 0\)"),
+    "a loss of predictions": (gd.losses.squared_error, r"per_example\(supervised\(model, squared_error\)\)"),
+    "a metric": (gd.metrics.accuracy, r"per_example\(supervised\(model"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_loss_is_said_in_one_sentence(name):
+    loss, message = WRONG[name]
+    doors = {
+        "fit": lambda: gd.fit(loss, W, gd.sgd(0.1), (X, Y), epochs=1),
+        "make_step": lambda: jax.jit(gd.make_step(loss))(gd.make_state(W, gd.sgd(0.1)), (X, Y)),
+        "flow": lambda: flow(loss, W, (X, Y)),
+        "make_evaluate": lambda: jax.jit(gd.make_evaluate(loss))(W, (X, Y)),
+    }
+    for who, door in doors.items():
+        with pytest.raises(TypeError, match=message) as caught:
+            door()
+        words = str(caught.value)
+        assert words.startswith((who, "make_step")) and len(words) < 420, words
+
+
+def test_per_example_says_the_same_of_one_example():
+    for loss, message in (
+        (lambda w, x: jnp.sum(np.tanh(x @ w)), "per_example: .*write jnp.tanh"),
+        (lambda w, a, b, c: a, r"per_example: the loss takes \(w, a, b, c\), so its rows must be a tuple of 3"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            gd.per_example(loss)(W, (X, Y) if "3" in message else X)
+
+
+@pytest.mark.parametrize("loss", [FORMS["spread"], FORMS["key, pair"], jax.jit(FORMS["spread"])])
+def test_labels_in_a_column_beside_predictions_in_a_row_are_no_silent_square(loss):
+    column = Y[:, None]
+    for door in (
+        lambda: gd.fit(loss, W, gd.sgd(0.1), (X, column), epochs=1),
+        lambda: gd.make_evaluate(loss)(W, (X, column)),
+    ):
+        with pytest.raises(
+            TypeError, match=r"got \(12,\) \(12, 1\) in subtract, which gives \(12, 12\); write y\[:, 0\]"
+        ):
+            door()
+    both = gd.make_evaluate(lambda w, x, y: squares(w[:, None], x, y))(W, (X, column))
+    np.testing.assert_allclose(both["loss"], VALUE, rtol=1e-5)
+    own = gd.make_evaluate(lambda w, x, y: squares(w[:, None], x, y))(W, (X[:, :1] + 0 * X, column))
+    assert np.isfinite(own["loss"])

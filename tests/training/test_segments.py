@@ -1,0 +1,135 @@
+"""The host's loop: wherever it is cut, broken off or resumed, the run is the one that never stopped."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from test_loop import Compilations, equal
+
+import gdjax as gd
+from gdjax import stopping
+from gdjax.training import summarize
+
+RNG = np.random.default_rng(11)
+X = RNG.normal(size=(37, 3)).astype(np.float32)
+DATA = (X, (X @ np.array([1.0, -2.0, 0.5]) + 0.1 * RNG.normal(size=37)).astype(np.float32))
+VALIDATION = jax.tree.map(lambda x: x[:9], DATA)
+PLATEAU = gd.reduce_on_plateau(gd.adam(0.05), factor=0.5, patience=2)
+
+
+def squares(w, x, y, key):
+    noise = 0.0 if key is None else 0.1 * jax.random.normal(key, y.shape)
+    return jnp.mean((x @ w - y + noise) ** 2)
+
+
+def fit(optimizer=PLATEAU, **options):
+    options = {"epochs": 50, "batch_size": 8, "stop": stopping.patience(60), "key": 3, **options}
+    return gd.fit(squares, np.zeros(3, np.float32), optimizer, DATA, VALIDATION, **options)
+
+
+RUN = gd.make_run(gd.make_epoch(gd.make_step(squares), 8), gd.make_evaluate(squares))
+
+
+def start():
+    state = gd.make_state(np.zeros(3, np.float32), PLATEAU, 3)
+    return gd.start_run(RUN, state, stopping.patience(60), DATA, VALIDATION)
+
+
+def loop(run_state, **options):
+    return gd.segments(RUN, run_state, DATA, VALIDATION, **options)
+
+
+def test_a_resumed_fit_is_one_that_never_stopped_and_compiles_nothing():
+    first = fit(epochs=20)
+    with Compilations() as seen:
+        resumed, whole, again = fit(resume=first), fit(), fit(resume=first)
+        from_the_state = fit(resume=first.run_state)
+        by_steps = fit(epochs=None, steps=250, resume=fit(epochs=None, steps=103))  # in the middle of an epoch
+    assert seen.count == 0
+    assert len(first.history["loss"]) == 20, "the result that is resumed stays as it was"
+    for other in (resumed, again, from_the_state):
+        equal(other.run_state, whole.run_state)
+        equal((other.params, other.history), (whole.params, whole.history))
+        assert repr(other) == repr(whole) and "\n" not in repr(whole) and len(repr(whole)) < 200
+    assert by_steps.history["step"][20:23].tolist() == [103, 105, 110] and int(by_steps.last.batches) == 250
+    equal(fit(epochs=20, resume=first).run_state, first.run_state)
+
+
+@pytest.mark.parametrize("optimizer", [optax.adam(0.01), gd.average(gd.sgd(gd.schedules.linear(0.1, 0.0, 99)), 0.9)])
+def test_optimizers_of_any_kind_go_on(optimizer):
+    short = {"batch_size": 37, "order": "sequence"}
+    equal(
+        fit(optimizer, epochs=7, resume=fit(optimizer, epochs=3, **short), **short).last,
+        fit(optimizer, epochs=7, **short).last,
+    )
+
+
+def test_a_resumed_run_takes_the_numbers_of_its_own_call():
+    done = fit(gd.sgd(0.0), epochs=30, stop=stopping.patience(4))
+    assert done.stop == gd.Stop.PATIENCE and len(done.history["loss"]) == 5
+    equal(fit(gd.sgd(0.0), epochs=30, stop=stopping.patience(4), resume=done).run_state, done.run_state)
+    longer = fit(gd.sgd(0.1), epochs=30, stop=stopping.patience(6), resume=done)
+    assert len(longer.history["loss"]) > 6 and longer.best_value < done.best_value
+    np.testing.assert_allclose(longer.history["learning_rate"][4:6], [0, 0.1])  # that of the next update
+    other = fit(gd.sgd(0.1), epochs=9, stop=stopping.target(1e-9), resume=done)
+    assert other.stop == gd.Stop.BUDGET and other.epochs == 9
+
+
+def test_wherever_the_loop_is_cut_the_run_is_the_same():
+    *_, whole = loop(start(), until=30)
+    kept = list(loop(start(), until=30, seconds=0))
+    assert [int(each.evaluations) for each in kept] == list(range(1, 31)), "at every evaluation, and each may be kept"
+    equal(kept[-1], whole)
+    for number in (0, 17, 28):
+        assert all(len(column) == number + 1 for column in kept[number].history.values())
+        *_, on = loop(kept[number], until=30)
+        equal(on, whole)
+    equal(kept[17].history, jax.tree.map(lambda x: x[:18], dict(whole.history)))
+    with pytest.raises(ValueError, match="read-only"):
+        whole.history["loss"][0] = 0
+    assert list(loop(whole, until=30)) == []
+    *_, given_back = loop(start(), until=30, keep=False)
+    equal(given_back, whole)
+    every = [int(each.state.batches) for each in loop(start(), until=3, every=2, seconds=0)]
+    assert every == [2, 4, 6]
+
+
+def test_nothing_is_lost_where_the_body_raises():
+    kept = None
+    with pytest.raises(KeyboardInterrupt):
+        for kept in loop(start(), until=30, seconds=0):
+            if int(kept.evaluations) == 4:
+                raise KeyboardInterrupt
+    result = summarize(RUN, kept)
+    assert result.epochs == 4 and len(result.history["loss"]) == 4 and result.run_state is kept
+    assert np.isfinite(result.params).all()
+    *_, on = loop(kept, until=30)
+    *_, whole = loop(start(), until=30)
+    equal(on, whole)
+
+
+def test_what_is_given_back_is_valid_in_the_body():
+    begun = start()
+    losses = [
+        float(each.history["loss"][-1] + jnp.sum(each.state.params))
+        for each in loop(begun, until=3, keep=False, seconds=0)
+    ]
+    assert np.isfinite(losses).all() and begun.state.params.is_deleted()
+
+
+def test_a_step_stands_for_its_loss():
+    step = gd.make_step(
+        squares, batch_change=True, probes=lambda state, objective, *_: {"size": jnp.sum(state.params**2)}
+    )
+    result = gd.fit(step, np.zeros(3, np.float32), PLATEAU, DATA, VALIDATION, epochs=4, batch_size=8, key=3)
+    assert {"change", "size", "validation_loss"} <= result.history.keys()
+    np.testing.assert_array_equal(result.history["validation_loss"], fit(epochs=4).history["validation_loss"])
+
+
+def test_a_history_that_has_outrun_its_ring_says_what_it_does_not_know():
+    state = gd.make_state(np.zeros(3, np.float32), PLATEAU, 3)
+    small = gd.start_run(RUN, state, stopping.never(), DATA, VALIDATION, 4)
+    gone_round = jax.jit(RUN)(small, DATA, VALIDATION, 6)
+    *_, on = loop(gone_round, until=7)
+    assert np.isnan(on.history["loss"][:2]).all() and np.isfinite(on.history["loss"][2:]).all()
