@@ -2,7 +2,7 @@
 
 suite.py         the recordings: parameters, gradients and values of nine cases on one tree, 1,000 steps each
 oracles/         what each optimizer must equal: plain NumPy float64, written from the papers, with the calls certified
-examples.py      those calls by name;                                 wrapper_examples.py     of each wrapper
+examples.py      those calls by name
 references.py    Optax's twin of a call, and how near each must come;  wrapper_references.py   of each wrapper
 measure.py       two optimizers on one recording, and where they part
 wrapped.py       two wrappers on one recording, each on its own path

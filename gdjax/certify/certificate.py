@@ -11,13 +11,12 @@ import jax.numpy as jnp
 
 from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify import closed_loop, references, wrapper_certificate
-from gdjax.certify.examples import examples
+from gdjax.certify.examples import WRAPPER_EXAMPLES, examples
 from gdjax.certify.measure import Difference, descent_lost, difference, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES, reasons
 from gdjax.certify.row import DESCENT, DTYPES, Row, below_double_limit
 from gdjax.certify.suite import STEPS, record
 from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
-from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
 
 
 def certify(

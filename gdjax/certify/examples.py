@@ -1,14 +1,15 @@
-"""The calls that are certified and put under the laws: for each optimizer its plainest, then its other ways."""
+"""The calls that are certified and put under the laws: of each optimizer, wrapper and transform, its plainest first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from gdjax.calls import Optimizer
-from gdjax.certify.oracles import gathered
+from gdjax.certify.oracles import gathered, wrappers
 from gdjax.optimizers import OPTIMIZERS
 
 EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = gathered("EXAMPLES")
+WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = wrappers.gathered("EXAMPLES")
 
 
 def examples(name: str) -> list[Optimizer]:

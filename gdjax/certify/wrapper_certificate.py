@@ -11,10 +11,10 @@ import numpy as np
 
 from gdjax.calls import Optimizer
 from gdjax.certify import references, rounding, wrapped, wrapper_references
+from gdjax.certify.examples import WRAPPER_EXAMPLES
 from gdjax.certify.measure import Difference, difference
 from gdjax.certify.row import Row, below_double_limit
 from gdjax.certify.suite import Recording, record
-from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
 
 COMPARED = ("updates", "params", "evaluated", "shown")
 ROUNDINGS = 64.0  # of float32, in a step of a wrapper that Optax has not

@@ -1,4 +1,7 @@
-"""What each wrapper is held against beside its oracle: Optax's own, where it has one that means the same; and how near."""
+"""What each wrapper is held against beside its oracle: Optax's own, where it has one that means the same; and how near.
+
+Each table is described in `gdjax.certify.oracles.wrappers`.
+"""
 
 from __future__ import annotations
 
@@ -10,50 +13,16 @@ import optax
 from optax import contrib
 
 from gdjax.calls import Optimizer, as_optimizer
-from gdjax.certify.oracles.reasons import NO_INFINITY, NORMS
+from gdjax.certify.oracles.reasons import NO_INFINITY
+from gdjax.certify.oracles.wrappers import gathered
 from gdjax.certify.suite import SHAPES
 
-# Wrappers whose updates are differences of parameters, which loses digits where the step is small: what counts there is
-# where the parameters go. All are compared in the parameters, in what is evaluated and in the counters of their states.
-BY_PARAMETERS = ("lookahead", "mechanize", "schedule_free", "kahan", "master_weights", "stochastic_rounding", "project")
-
-# A wrapper, alone, with a reference or a dtype -> the cases that are left out, and why.
-LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
-    "sam": (("non_finite",), NORMS),
-    "looksam": (("non_finite", "ravine", "huge"), f"{NORMS}; where |g| is 1e4 and more, so are the steps that v gives"),
-    "gsam": (
-        ("non_finite", "ravine", "huge"),
-        f"{NORMS}; where |g| is 1e4 and more beside |h| <= 1, what of g is orthogonal to h is mostly rounding",
-    ),
-    "adaptive_grad_clip": (("non_finite",), "a parameter that is NaN has no norm to compare a gradient with"),
-    "project": (
-        ("tiny", "non_finite"),
-        "where one leaf has all the weight of the simplex, the others are its rounding; what is not finite has no place",
-    ),
-    "accumulate: optax": (("non_finite",), "Optax's running mean does not let go of what is not finite"),
-    "mechanize: float32": (("huge",), "h² is beyond float32"),
-    "normalize: optax": (("zeros",), "Optax gives NaN at a zero gradient"),
-    "lookahead: optax": (("non_finite",), "Optax multiplies what is not finite by 0"),
-}
-
-# Wrappers that are compared over so many steps only, and why.
-SHORT: dict[str, tuple[int, str]] = {
-    "looksam": (40, "a step from memory goes |g| far along what the path has been, and rounding with it"),
-    "project": (40, "then the simplex has brought whole leaves to nothing but rounding"),
-    "mechanize": (40, "its scales grow as wealth does, and what rounding has left grows with them"),
-}
-
-# Wrappers that are not judged below double precision, and why.
-UNJUDGED: dict[str, str] = {
-    "cautious": "whether an entry of no size agrees is decided by rounding, and with it the length of all others",
-}
-
-# A wrapper and a reference -> (its own limit, why it cannot be nearer).
-LIMITS: dict[str, tuple[float, str]] = {
-    "sam: oracle": (1e-10, "the path follows the slope, and what rounding has left goes with it"),
-    "gsam: oracle": (1e-11, "what of g is orthogonal to h is a difference, and the path follows it"),
-    "accumulate: optax": (1e-6, "Optax takes 1/n in float32"),
-}
+LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = gathered("LEFT_OUT")
+SHORT: dict[str, tuple[int, str]] = gathered("SHORT")
+UNJUDGED: dict[str, str] = gathered("UNJUDGED")
+LIMITS: dict[str, tuple[float, str]] = gathered("LIMITS")
+# All are compared in the parameters, in what is evaluated and in the counters of their states; others in updates too.
+BY_PARAMETERS: dict[str, str] = gathered("BY_PARAMETERS")
 
 
 def left_out(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:

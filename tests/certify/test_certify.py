@@ -15,7 +15,7 @@ import pytest
 import gdjax as gd
 from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapped, wrapper_certificate
 from gdjax.certify.certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
-from gdjax.certify.examples import EXAMPLES, examples
+from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, examples
 from gdjax.certify.measure import descent_lost, difference
 from gdjax.certify.oracles import draws, reasons
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
@@ -23,7 +23,6 @@ from gdjax.certify.own import as_judged
 from gdjax.certify.row import below_double_limit
 from gdjax.certify.suite import CASES, SHAPES, record
 from gdjax.certify.torch_twins import TWINS
-from gdjax.certify.wrapper_examples import WRAPPER_EXAMPLES
 from gdjax.cli import main as entry
 
 STEPS = 40

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.clip_by_norm import shortening
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 
@@ -16,3 +17,15 @@ def adaptive_grad_clip(params, clipping, eps, axis):
         return np.sqrt(np.sum(np.abs(x) ** 2, axis=along, keepdims=True))
 
     yield from each_leaf(lambda g, p: g * shortening(size(g), clipping * np.maximum(size(p), eps)))
+
+
+EXAMPLES = {
+    "adaptive_grad_clip": lambda: [
+        o.adaptive_grad_clip(1e-3),
+        o.adaptive_grad_clip(2e-4, 0.3, axis=()),
+    ],
+}
+
+LEFT_OUT = {
+    "adaptive_grad_clip": (("non_finite",), "a parameter that is NaN has no norm to compare a gradient with"),
+}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
 from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import split_normals
 from gdjax.certify.oracles.transforms.each_leaf import all_leaves
@@ -18,3 +19,8 @@ def add_noise(params, eta, gamma, key, seed):
         return [g + np.sqrt(eta / t**gamma) * x for g, x in zip(grads, z, strict=True)]
 
     yield from all_leaves(noisy)
+
+
+EXAMPLES = {
+    "add_noise": lambda: [o.add_noise(0.3, 0.55, 4)],
+}

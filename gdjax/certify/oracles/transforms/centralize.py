@@ -1,5 +1,6 @@
 """Oracle of `gdjax.optimizers.transforms.centralize`."""
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 
 
@@ -10,3 +11,8 @@ def centralize(params, axis):
         return g - g.mean(axis=tuple(range(1, g.ndim)) if axis is None else axis, keepdims=True)
 
     yield from each_leaf(centered)
+
+
+EXAMPLES = {
+    "centralize": lambda: [o.centralize(), o.centralize(axis=0)],
+}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.clip_by_norm import shortening
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 
@@ -11,3 +12,8 @@ def clip(params, max_delta):
         return g * shortening(np.abs(g), max_delta) if np.iscomplexobj(g) else np.clip(g, -max_delta, max_delta)
 
     yield from each_leaf(clipped)
+
+
+EXAMPLES = {
+    "clip": lambda: [o.clip(0.4)],
+}

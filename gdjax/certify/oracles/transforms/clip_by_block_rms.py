@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.clip_by_norm import shortening
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 from gdjax.certify.oracles.wrappers.lift import norm
@@ -9,3 +10,8 @@ from gdjax.certify.oracles.wrappers.lift import norm
 
 def clip_by_block_rms(params, threshold):
     yield from each_leaf(lambda g, p: g * shortening(norm([g]) / np.sqrt(max(g.size, 1)), threshold))
+
+
+EXAMPLES = {
+    "clip_by_block_rms": lambda: [o.clip_by_block_rms(0.5)],
+}

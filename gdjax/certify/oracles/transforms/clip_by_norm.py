@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 from gdjax.certify.oracles.wrappers.lift import norm
 
@@ -14,3 +15,8 @@ def shortening(size, limit):
 
 def clip_by_norm(params, max_norm):
     yield from each_leaf(lambda g, p: g * shortening(norm([g]), max_norm))
+
+
+EXAMPLES = {
+    "clip_by_norm": lambda: [o.clip_by_norm(0.5)],
+}

@@ -1,8 +1,18 @@
 """Oracle of `gdjax.optimizers.transforms.normalize`."""
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.each_leaf import all_leaves
 from gdjax.certify.oracles.wrappers.lift import norm, over
 
 
 def normalize(params):
     yield from all_leaves(lambda grads, t: [over(g, norm(grads)) for g in grads])
+
+
+EXAMPLES = {
+    "normalize": lambda: [o.normalize()],
+}
+
+LEFT_OUT = {
+    "normalize: optax": (("zeros",), "Optax gives NaN at a zero gradient"),
+}

@@ -1,5 +1,6 @@
 """Oracle of `gdjax.optimizers.transforms.orthogonalize`."""
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.first_order.muon import orthogonalized
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 
@@ -11,3 +12,8 @@ def orthogonalize(params, ns_coeffs, ns_steps, eps):
         return orthogonalized(g.reshape(-1, g.shape[-1]), ns_coeffs, ns_steps, eps, "frobenius").reshape(g.shape)
 
     yield from each_leaf(orthogonal)
+
+
+EXAMPLES = {
+    "orthogonalize": lambda: [o.orthogonalize(), o.orthogonalize((2.0, -1.5, 0.5), 3)],
+}

@@ -1,7 +1,9 @@
 """Oracle of `gdjax.optimizers.wrappers.accumulate`."""
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import at
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def accumulate(params, inner, every):
@@ -14,3 +16,16 @@ def accumulate(params, inner, every):
             updates = step(seen, [sum(gs) / len(batch) for gs in zip(*batch, strict=True)])
             batch, made = [], made + 1
         answer = Answer(updates, shown={"mini_step": len(batch), "gradient_step": made})
+
+
+EXAMPLES = {
+    "accumulate": lambda: [o.accumulate(heavy(), 3), o.accumulate(o.adam(0.01), schedules.linear(1.0, 4.0, 3))],
+}
+
+LEFT_OUT = {
+    "accumulate: optax": (("non_finite",), "Optax's running mean does not let go of what is not finite"),
+}
+
+LIMITS = {
+    "accumulate: optax": (1e-6, "Optax takes 1/n in float32"),
+}

@@ -2,8 +2,10 @@
 
 import itertools
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import at
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def average(params, inner, decay, debias):
@@ -43,3 +45,25 @@ def lookahead(params, inner, sync_period, slow_step_size, reset_state):
             updates = [s - p for s, p in zip(slow, seen.params, strict=True)]
             step = inner.start(params) if reset_state else step
         answer = Answer(updates, slow)
+
+
+EXAMPLES = {
+    "average": lambda: [o.average(heavy(), 0.9), o.average(o.sgd(0.1), schedules.linear(0.3, 0.9, 8), debias=False)],
+    "tail_average": lambda: [
+        o.tail_average(heavy(), 3, 2),
+        o.tail_average(o.sgd(0.1)),
+        o.tail_average(o.sgd(0.1), start=4),
+    ],
+    "lookahead": lambda: [
+        o.lookahead(heavy(), 4, 0.3),
+        o.lookahead(heavy(), 3, 0.8, reset_state=True),
+    ],
+}
+
+BY_PARAMETERS = {
+    "lookahead": "its updates are differences of parameters",
+}
+
+LEFT_OUT = {
+    "lookahead: optax": (("non_finite",), "Optax multiplies what is not finite by 0"),
+}

@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax import optimizers as o
+from gdjax import schedules
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def cautious(params, inner, floor):
@@ -31,3 +33,13 @@ def stable(params, inner, threshold):
             longer = rms / inner.rate(t) / threshold if inner.rate(t) > 0 else 0.0
             updates.append(u / max(1.0, longer))
         answer = Answer(updates)
+
+
+EXAMPLES = {
+    "cautious": lambda: [o.cautious(heavy()), o.cautious(o.adam(0.01), floor=0.6)],
+    "stable": lambda: [o.stable(o.sgd(schedules.linear(0.3, 0.1, 7), 0.9), 0.5), o.stable(o.signum(0.01), 0.8)],
+}
+
+UNJUDGED = {
+    "cautious": "whether an entry of no size agrees is decided by rounding, and with it the length of all others",
+}

@@ -1,6 +1,7 @@
 """Oracle of `gdjax.optimizers.wrappers.chain`."""
 
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax import optimizers as o
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def chain(params, args):
@@ -11,3 +12,8 @@ def chain(params, args):
         for step in steps:
             flowing = step(seen, flowing)
         answer = Answer(flowing)
+
+
+EXAMPLES = {
+    "chain": lambda: [o.chain(o.adam(0.1), o.sgd(0.5, 0.9)), o.chain(o.sgd(2.0), o.clip(0.3), heavy(), o.sgd(3.0))],
+}

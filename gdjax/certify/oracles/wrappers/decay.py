@@ -2,8 +2,11 @@
 
 import itertools
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import PerLeaf, at
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.masks import matrices
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def decay_weights(params, inner, weight_decay, mask):
@@ -15,3 +18,11 @@ def decay_weights(params, inner, weight_decay, mask):
         share = inner.rate(t) * at(weight_decay, t)
         each = zip(step(seen), seen.params, decays, strict=True)
         answer = Answer([u - share * p if c else u for u, p, c in each])
+
+
+EXAMPLES = {
+    "decay_weights": lambda: [
+        o.decay_weights(heavy(), 0.1),
+        o.decay_weights(o.sgd(schedules.linear(0.1, 0.01, 10)), schedules.linear(0.0, 0.3, 9), mask=matrices),
+    ],
+}

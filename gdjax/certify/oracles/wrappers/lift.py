@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax.calls import Optimizer
 from gdjax.certify.oracles.lift import PerLeaf, Seen, at
 
 
@@ -91,3 +93,8 @@ def inner_product(a: list[np.ndarray], b: list[np.ndarray]) -> Any:
 def over(x: Any, divisor: Any) -> Any:
     """x / divisor, 0 where the divisor is 0."""
     return 0 * x if divisor == 0 else x / divisor
+
+
+def heavy() -> Optimizer:
+    """Descent with momentum, for examples: it has a state that can be kept, lost or begun anew."""
+    return o.sgd(0.01, 0.9)

@@ -1,5 +1,6 @@
 """The oracle of `gdjax.optimizers.wrappers.master_weights`: the path that no rounding has touched."""
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.wrappers.lift import Answer
 
 
@@ -11,3 +12,12 @@ def master_weights(params, inner):
         updates = step(seen, params=exact)
         exact = [p + u for p, u in zip(exact, updates, strict=True)]
         answer = Answer(updates, exact)
+
+
+EXAMPLES = {
+    "master_weights": lambda: [o.master_weights(o.sgd(0.001))],
+}
+
+BY_PARAMETERS = {
+    "master_weights": "its updates are differences of parameters",
+}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
 from gdjax.certify.oracles.wrappers.lift import Answer, inner_product, norm
 
 
@@ -27,3 +28,20 @@ def mechanize(params, base_optimizer, weight_decay, eps, s_init, num_betas):
         s = (s_init / num_betas * m + np.maximum(r, 0)) / (np.sqrt(v) + eps)
         target = [start + s.sum() * (d + u) for start, d, u in zip(x0, delta, base, strict=True)]
         answer = Answer([x - p for x, p in zip(target, seen.params, strict=True)])
+
+
+EXAMPLES = {
+    "mechanize": lambda: [o.mechanize(o.sgd(1.0), s_init=0.01), o.mechanize(o.adam(0.1), 0.0, s_init=0.1, num_betas=3)],
+}
+
+BY_PARAMETERS = {
+    "mechanize": "its updates are differences of parameters",
+}
+
+LEFT_OUT = {
+    "mechanize: float32": (("huge",), "h² is beyond float32"),
+}
+
+SHORT = {
+    "mechanize": (40, "its scales grow as wealth does, and what rounding has left grows with them"),
+}

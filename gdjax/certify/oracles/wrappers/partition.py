@@ -2,7 +2,8 @@
 
 import re
 
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax import optimizers as o
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 from gdjax.certify.suite import SHAPES
 
 
@@ -36,3 +37,9 @@ def _parts(params, parts):
         answer = Answer(
             updates, [averages.get(i, p + u) for i, (p, u) in enumerate(zip(seen.params, updates, strict=True))]
         )
+
+
+EXAMPLES = {
+    "freeze": lambda: [o.freeze(heavy(), r"^(matrix|scalar)$"), o.freeze(o.average(o.sgd(0.1), 0.6), "r$")],
+    "partition": lambda: [o.partition({"^m|^l": o.adam(0.01), "r$": o.average(o.sgd(0.1), 0.7), "^e": None})],
+}

@@ -2,7 +2,8 @@
 
 import math
 
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax import optimizers as o
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def reduce_on_plateau(params, inner, factor, patience, rtol, atol, cooldown, min_scale):
@@ -24,3 +25,12 @@ def reduce_on_plateau(params, inner, factor, patience, rtol, atol, cooldown, min
             if bad >= patience:
                 scale, bad, cooling = max(scale * factor, min_scale), 0, cooldown
         answer = Answer([scale * u for u in step(seen)], shown={"rate_scale": scale})
+
+
+EXAMPLES = {
+    "reduce_on_plateau": lambda: [
+        o.reduce_on_plateau(o.sgd(0.01), factor=0.5, patience=2, rtol=0.1, min_scale=1e-3),
+        o.reduce_on_plateau(heavy(), factor=0.3, patience=1, rtol=0.2, atol=0.04, cooldown=2, min_scale=0.01),
+        o.reduce_on_plateau(o.sgd(0.01), patience=1, rtol=0.0),
+    ],
+}

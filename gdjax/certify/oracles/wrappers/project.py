@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax import projections
 from gdjax.certify.oracles.lift import PerLeaf
-from gdjax.certify.oracles.wrappers.lift import Answer, norm
+from gdjax.certify.oracles.masks import small
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy, norm
 
 
 def project(params, inner, onto, mask):
@@ -43,3 +46,27 @@ def _simplex(x, scale):
 
 
 SETS = {"l2_ball": _l2_ball, "box": _box, "simplex": _simplex}
+
+
+EXAMPLES = {
+    "project": lambda: [
+        o.project(o.sgd(0.1), projections.l2_ball(5.0)),
+        o.project(o.sgd(0.1), projections.simplex(2.0), mask=small),
+        o.project(heavy(), projections.box(-0.4, 0.3)),
+    ],
+}
+
+BY_PARAMETERS = {
+    "project": "its updates are differences of parameters",
+}
+
+LEFT_OUT = {
+    "project": (
+        ("tiny", "non_finite"),
+        "where one leaf has all the weight of the simplex, the others are its rounding; what is not finite has no place",
+    ),
+}
+
+SHORT = {
+    "project": (40, "then the simplex has brought whole leaves to nothing but rounding"),
+}

@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 
-from gdjax.certify.oracles.wrappers.lift import Answer, inner_product, norm, over
+from gdjax import optimizers as o
+from gdjax.certify.oracles.reasons import NORMS
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy, inner_product, norm, over
 
 
 def _uphill(params, grads, rho):
@@ -58,3 +60,33 @@ def looksam(params, inner, rho, alpha, period):
             factor = over(alpha * norm(g), norm(v))
             fed = [a + factor * b for a, b in zip(g, v, strict=True)]
         answer = Answer(step(seen, fed))
+
+
+EXAMPLES = {
+    "gsam": lambda: [o.gsam(o.sgd(0.01), 0.5), o.gsam(o.sgd(0.01), 0.2, 1.5)],
+    "looksam": lambda: [o.looksam(o.sgd(0.1), 0.5, period=3), o.looksam(heavy(), 0.2, alpha=0.3, period=4)],
+    "sam": lambda: [
+        o.sam(o.sgd(0.1), 0.5),
+        o.sam(o.sgd(0.1), 0.5, adaptive=True, eta=0.3),
+        o.sam(heavy(), 0.2, steps=3),
+        o.sam(o.sgd(0.1), 0.4, adaptive=True, eta=0.05, steps=2),
+    ],
+}
+
+LEFT_OUT = {
+    "sam": (("non_finite",), NORMS),
+    "looksam": (("non_finite", "ravine", "huge"), f"{NORMS}; where |g| is 1e4 and more, so are the steps that v gives"),
+    "gsam": (
+        ("non_finite", "ravine", "huge"),
+        f"{NORMS}; where |g| is 1e4 and more beside |h| <= 1, what of g is orthogonal to h is mostly rounding",
+    ),
+}
+
+SHORT = {
+    "looksam": (40, "a step from memory goes |g| far along what the path has been, and rounding with it"),
+}
+
+LIMITS = {
+    "sam: oracle": (1e-10, "the path follows the slope, and what rounding has left goes with it"),
+    "gsam: oracle": (1e-11, "what of g is orthogonal to h is a difference, and the path follows it"),
+}

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import at
 from gdjax.certify.oracles.wrappers.lift import Answer
 
@@ -22,3 +24,18 @@ def schedule_free(params, base_optimizer, learning_rate, b1, weight_lr_power, st
         x = [(1 - c) * a + c * b for a, b in zip(x, z, strict=True)]
         target = [b1 * a + (1 - b1) * b for a, b in zip(x, z, strict=True)]
         answer = Answer([y - p for y, p in zip(target, seen.params, strict=True)], list(map(np.asarray, x)))
+
+
+EXAMPLES = {
+    "schedule_free": lambda: [
+        o.schedule_free(o.sgd(0.1), 0.1),
+        o.schedule_free(o.sgd(schedules.linear(0.1, 0.02, 8)), schedules.linear(0.1, 0.02, 8)),
+        o.schedule_free(
+            o.sgd(schedules.linear(0.0, 0.1, 8)), schedules.linear(0.0, 0.1, 8), b1=0.7, weight_lr_power=1.0
+        ),
+    ],
+}
+
+BY_PARAMETERS = {
+    "schedule_free": "its updates are differences of parameters",
+}

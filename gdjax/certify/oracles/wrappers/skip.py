@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax import optimizers as o
+from gdjax.certify.oracles.wrappers.lift import Answer, heavy
 
 
 def skip_non_finite(params, inner, max_consecutive):
@@ -14,3 +15,8 @@ def skip_non_finite(params, inner, max_consecutive):
         lets_through = max_consecutive is not None and in_a_row > max_consecutive
         updates = step(seen) if good or lets_through else [0 * p for p in params]
         answer = Answer(updates, shown={"notfinite_count": in_a_row, "total_notfinite": in_all})
+
+
+EXAMPLES = {
+    "skip_non_finite": lambda: [o.skip_non_finite(heavy()), o.skip_non_finite(heavy(), max_consecutive=2)],
+}
