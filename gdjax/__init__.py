@@ -125,8 +125,10 @@ from gdjax.optimizers import gsam as gsam
 from gdjax.optimizers import looksam as looksam
 from gdjax.optimizers import normalize as normalize
 from gdjax.optimizers import orthogonalize as orthogonalize
+from gdjax.optimizers import cautious_weight_decay as cautious_weight_decay
 from gdjax.optimizers import partition as partition
 from gdjax.optimizers import project as project
+from gdjax.optimizers import hyperball as hyperball
 from gdjax.optimizers import sam as sam
 from gdjax.optimizers import skip_non_finite as skip_non_finite
 from gdjax.optimizers import stable as stable

@@ -95,6 +95,7 @@ from gdjax.optimizers.transforms.add_noise import add_noise
 from gdjax.optimizers.transforms.centralize import centralize
 from gdjax.optimizers.transforms.normalize import normalize
 from gdjax.optimizers.transforms.orthogonalize import orthogonalize
+from gdjax.optimizers.transforms.cautious_weight_decay import cautious_weight_decay
 
 # What calls an optimizer inside.
 from gdjax.optimizers.wrappers.chain import chain
@@ -112,6 +113,7 @@ from gdjax.optimizers.wrappers.cautious import cautious, stable
 from gdjax.optimizers.wrappers.partition import freeze, by_path, partition
 from gdjax.optimizers.wrappers.sam import gsam, looksam, sam
 from gdjax.optimizers.wrappers.project import project
+from gdjax.optimizers.wrappers.hyperball import hyperball
 from gdjax.optimizers.wrappers.skip import skip_non_finite
 
 

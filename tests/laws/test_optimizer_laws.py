@@ -48,6 +48,7 @@ WRAPPED = {
     "partition": lambda: gd.partition({True: gd.adam(0.01), False: gd.sgd(0.1, momentum=0.9)}, matrices),
     "skip_non_finite": lambda: gd.skip_non_finite(gd.adam(0.01), max_consecutive=3),
     "project": lambda: gd.project(gd.adam(0.01), gd.projections.l2_ball(5.0)),
+    "hyperball": lambda: gd.hyperball(gd.adam(0.01), 0.05),
     "cautious": lambda: gd.cautious(gd.adam(0.01)),
     "stable": lambda: gd.stable(gd.adam(0.01), 0.5),
 }
@@ -61,6 +62,7 @@ TRANSFORMED = {
     "centralize": lambda: gd.chain(gd.centralize(), gd.adam(0.01)),
     "normalize": lambda: gd.chain(gd.normalize(), gd.sgd(0.01)),
     "orthogonalize": lambda: gd.chain(gd.orthogonalize(), gd.sgd(0.01)),
+    "cautious_weight_decay": lambda: gd.chain(gd.cautious_weight_decay(0.1), gd.sgd(0.01)),
 }
 OTHERS = {
     "adam(mu_dtype)": lambda: gd.adam(0.01, mu_dtype=jnp.bfloat16),
@@ -111,6 +113,7 @@ EXCEPT: dict[str, dict[str, str]] = {
         "rprop": "the rate is only the first step size",
         "fromage": "the rate is also in the shrinking of the parameters",
         "cocob": "the rate scales the gradient, which the bets divide by",
+        "hyperball": "on a sphere a step is no multiple of the rate",
     },
     "order": {**dict.fromkeys(("noisy_sgd", "kron"), "each leaf has its own noise"), "freeze": "its pattern is a path"},
     "converges": {"simplified_ademamix": "its sum of gradients, b1 = 0.99, still swings after 300 steps"},

@@ -4,8 +4,12 @@ import itertools
 
 import numpy as np
 
+from gdjax import optimizers as o
+from gdjax import schedules
 from gdjax.certify.oracles.lift import at
 from gdjax.certify.oracles.wrappers.lift import Answer, over
+
+OTHERS = dict.fromkeys(("empty", "scalar", "vector"), False)
 
 
 def hyperball(params, inner, learning_rate, mask):
@@ -20,3 +24,15 @@ def hyperball(params, inner, learning_rate, mask):
                 ahead = p + at(learning_rate, t) * radius * over(u, np.linalg.norm(u))
                 updates[i] = radius * ahead / np.linalg.norm(ahead) - p
         answer = Answer(updates)
+
+
+EXAMPLES = {
+    "hyperball": lambda: [
+        o.hyperball(o.sgd(0.01, 0.9), 0.02),
+        o.hyperball(o.adam(0.01), schedules.linear(0.1, 0.01, 8), mask={"matrix": True, "large": False, **OTHERS}),
+    ],
+}
+
+BY_PARAMETERS = {
+    "hyperball": "its updates are differences of parameters",
+}
