@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import Condition, condition
+from gdjax.calls import Condition, condition
 from gdjax.types import Observation, Stop
 
 
@@ -30,7 +30,7 @@ def never():
     return _stateless(Stop.RUNNING, lambda seen: False)
 
 
-@condition(bounds={"evaluations": "[1, inf)", "min_delta": "[0, inf)"})
+@condition(bounds={"evaluations": "[1, inf)", "min_delta": "[0, inf)"}, ints=("evaluations",))
 def patience(evaluations: int, min_delta=0.0):
     """PATIENCE after so many evaluations in a row without improvement.
 
@@ -98,7 +98,7 @@ def gradient_norm(eps=1e-5):
     return _stateless(Stop.CONVERGED, lambda seen: _measured("gradient_norm", seen.grad_norm) <= eps)
 
 
-@condition(bounds={"eps": "[0, inf)"})
+@condition(bounds={"eps": "[0, inf)"}, like=gradient_norm)
 def converged(eps=1e-5):
     """CONVERGED once the optimizer says so, by its own tests; of one that has none, once the gradient is small.
 
@@ -137,7 +137,7 @@ def _measured(who: str, x):
     return x
 
 
-@condition
+@condition(bounds={"value": "(-inf, inf)"})
 def target(value):
     """TARGET once the monitored value is at or beyond `value` (at or above it where more is better).
 
@@ -147,7 +147,7 @@ def target(value):
     return _stateless(Stop.TARGET, lambda seen: seen.value <= seen.sign * value)
 
 
-@condition(bounds={"epochs": "(0, inf)", "steps": "(0, inf)", "seconds": "(0, inf)"})
+@condition(bounds={"epochs": "(0, inf)", "steps": "(0, inf)", "seconds": "(0, inf)"}, ints=("steps",))
 def budget(epochs=None, steps: int | None = None, seconds=None):
     """BUDGET once any of the given amounts is used up.
 

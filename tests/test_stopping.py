@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gdjax import stopping
-from gdjax.calls.spec import parse
+from gdjax.calls import parse
 from gdjax.stopping import (
     CONDITIONS,
     any_of,

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax import models
-from gdjax.calls.node import Model
+from gdjax import models, text
+from gdjax.calls import Model
 from gdjax.losses.domain import SHARES, within
 
 Layers = Sequence[dict[str, jax.Array]]
@@ -200,9 +200,7 @@ def table(
                 names[i] if isinstance(names[i], str) else getattr(names[i], "__name__", ""),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join([*(line.rstrip() for line in lines), f"cost {float(found.cost):.6g} ({cost})"])
+    return f"{text.table(rows)}\ncost {float(found.cost):.6g} ({cost})"
 
 
 def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax.Array, jax.Array]:

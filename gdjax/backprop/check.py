@@ -27,6 +27,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.forms import Form, Loss, Stateful
 from gdjax.programs import anew
+from gdjax.text import table
 from gdjax.types import Params
 
 STEPS = 32  # of the ladder
@@ -95,8 +96,8 @@ class Check(NamedTuple):
         return list(dict.fromkeys(p.leaf for p in self.probes if p.leaf not in {*decided, "all"}))
 
     def __str__(self) -> str:
-        head = f"{'leaf':<22}{'direction':<14}{'gradient':>15}{'difference':>15}{'relative':>10}{'ULP':>10}  verdict"
-        return "\n".join([head, *map(_line, self.probes), self.summary()])
+        head = ("leaf", "direction", "gradient", "difference", "relative", "ULP", "verdict")
+        return f"{table([head, *map(_cells, self.probes)], right=range(2, 6))}\n{self.summary()}"
 
     def _repr_html_(self) -> str:
         """As it prints, in a notebook."""
@@ -145,9 +146,9 @@ class Check(NamedTuple):
         return f"{share}; an error in one entry is seen from {self.visible:.0e} of the largest in its leaf"
 
 
-def _line(p: Probe) -> str:
-    figures = f"{p.gradient:>15.8g}{p.difference:>15.8g}{p.relative:>10.1e}{p.ulp:>10.2g}"
-    return f"{p.leaf:<22}{p.direction:<14}{figures}  {p.verdict}"
+def _cells(p: Probe) -> tuple[str, ...]:
+    figures = (f"{p.gradient:.8g}", f"{p.difference:.8g}", f"{p.relative:.1e}", f"{p.ulp:.2g}")
+    return (p.leaf, p.direction, *figures, p.verdict)
 
 
 def check_gradients(

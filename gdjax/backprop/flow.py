@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax import tree
+from gdjax import text, tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
 from gdjax.calls.node import as_optimizer
 from gdjax.data import as_rows

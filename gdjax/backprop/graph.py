@@ -28,6 +28,7 @@ from jax.extend import core
 
 from gdjax import tree
 from gdjax.programs import anew
+from gdjax.text import table
 
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
 SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "pow": "^", "dot_general": "·"}
@@ -119,10 +120,7 @@ class Graph:
         }
 
     def __str__(self) -> str:
-        rows = [HEAD, *map(self._row, self._listed())]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-        return "\n".join(line.rstrip() for line in lines)
+        return table([HEAD, *map(self._row, self._listed())])
 
     def _listed(self) -> list[Node]:
         """All but the numbers that stand in formulas."""

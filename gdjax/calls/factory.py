@@ -4,44 +4,48 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls import mistakes, told
 from gdjax.calls.leaves import Precise, Static, is_concrete, is_number
 from gdjax.calls.node import Node
-from gdjax.calls.spec import render
 from gdjax.fingerprint import by_value, is_itself
 
 P = ParamSpec("P")
 N = TypeVar("N", bound=Node)
 
 
+class Declared(NamedTuple):
+    """What is said of a factory's arguments beside its signature, by name; annotations are for people."""
+
+    static: tuple[str, ...] = ()  # never leaves, whatever they are
+    bounds: Mapping[str, str] = {}  # the interval of each number, {"b1": "[0, 1)"}; "[0, 1), ..." of each of several
+    ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
+    keys: tuple[str, ...] = ()  # random keys, or the integers they are made from
+    precise: tuple[str, ...] = ()  # kept in double precision, also where arrays are float32
+
+
 class Recipe:
-    """What a factory knows: its kind of node, its body, and what its signature says of each argument.
+    """What a factory knows: its kind of node, its body, and what is declared of each argument."""
 
-    `static` names the arguments that are never leaves; `bounds` the interval that each number must lie in, written as
-    in mathematics: `{"b1": "[0, 1)"}`.
-    """
-
-    def __init__(
-        self,
-        kind: type[Node],
-        body: Callable,
-        static: tuple[str, ...],
-        bounds: dict[str, str],
-        precise: tuple[str, ...] = (),
-    ):
-        self.kind, self.body, self.static, self.bounds, self.precise = kind, body, frozenset(static), bounds, precise
+    def __init__(self, kind: type[Node], body: Callable, declared: Declared):
+        self.kind, self.body, self.declared, self.static = kind, body, declared, frozenset(declared.static)
         self.name, self.reads_nothing = body.__name__, is_itself(body)
         self.signature = inspect.signature(body)
-        unknown = (set(static) | set(bounds)) - set(self.signature.parameters)
-        if unknown:
-            raise TypeError(f"{self.name}: no argument named {', '.join(sorted(unknown))}")
+        for name in itertools.chain(*declared):
+            if name not in self.signature.parameters:
+                raise TypeError(mistakes.unknown(self.name, name, self.signature.parameters))
+        self.intervals = {**_numbers(self.signature, declared), **declared.bounds}
+        for name in self.signature.parameters:
+            if hasattr(kind, name) or name in Node.__annotations__:
+                raise TypeError(f"{self.name}: an argument must not be called {name!r}, which is {kind.__name__}'s own")
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Recipe) and self._identity() == other._identity())
@@ -60,7 +64,7 @@ class Recipe:
         )
         if getattr(getattr(public, "recipe", None), "body", None) is getattr(self.body, "function", self.body):
             return getattr, (public, "recipe")
-        return Recipe, (self.kind, self.body, tuple(self.static), self.bounds, self.precise)
+        return Recipe, (self.kind, self.body, self.declared)
 
     def __reads__(self) -> tuple:
         return self.kind, self.body, self.static
@@ -69,13 +73,27 @@ class Recipe:
         """With the body at its present value."""
         if self.reads_nothing:
             return self
-        return Recipe(self.kind, by_value(self.body), tuple(self.static), self.bounds)
+        return Recipe(self.kind, by_value(self.body), self.declared)
+
+    def bind(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """All arguments by name, in the signature's order. Raises: TypeError, one sentence."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError:
+            raise TypeError(mistakes.misbound(self.name, self.signature, args, kwargs)) from None
+        bound.apply_defaults()
+        return dict(bound.arguments)
 
     def make(self, arguments: dict[str, Any]) -> Node:
         """The node of these arguments, checked."""
         arguments = self.fit(arguments)
         self.check(arguments)
-        self.call(arguments)  # the body's own checks speak now, not at the first use
+        try:
+            self.call(arguments)  # the body's own checks speak now, not at the first use
+        except (TypeError, ValueError) as error:
+            if type(error) not in (TypeError, ValueError) or self.name in str(error):
+                raise
+            raise type(error)(f"{self.name}: {error}") from error
         return self.kind._make(self, self.hide(arguments))
 
     def call(self, arguments: dict[str, Any]) -> Any:
@@ -85,19 +103,21 @@ class Recipe:
     def fit(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments with whole numbers beyond int32, which no array of JAX holds by default, as floats.
 
-        Raises: ValueError for one where a count is meant.
+        Raises: ValueError for one where a count is meant, or that is too long for a float.
         """
 
         def fit_leaf(name: str, x: Any) -> Any:
             if not isinstance(x, (int, np.integer)) or -(2**31) <= x < 2**31:
                 return x
-            kind = _kind_of(self.signature.parameters[name].annotation)
-            if kind is np.int32:
-                raise ValueError(f"{self.name}: {name} must be below 2**31 = {2**31}, got {x}")
-            return x if kind is None else float(x)
+            if name in self.declared.ints or (name in self.declared.keys and abs(x) >= 2**63):
+                limit = "2**31" if name in self.declared.ints else "2**63"
+                raise ValueError(f"{self.name}: {name} must be below {limit}, got {mistakes.brief(x)}")
+            if abs(x) > sys.float_info.max:
+                raise ValueError(f"{self.name}: {name} must be a number that a float holds, got {mistakes.brief(x)}")
+            return x if name in self.declared.keys else float(x)
 
         def fit_argument(name: str, value: Any) -> Any:
-            if isinstance(value, int):
+            if isinstance(value, int) and (name not in self.static or name in self.declared.ints):
                 return fit_leaf(name, value)
             if not isinstance(value, (tuple, list, dict)) or name in self.static:
                 return value
@@ -115,7 +135,7 @@ class Recipe:
             name: Static(value)
             if name in self.static
             else Precise.of(float(value))
-            if name in self.precise and isinstance(value, float)
+            if name in self.declared.precise and isinstance(value, float)
             else jax.tree.map(hide_leaf, value)
             for name, value in arguments.items()
         }
@@ -125,29 +145,40 @@ class Recipe:
 
         A rate of None is one only where it is the default: Optax's `adam(None)` leaves out the rate and its sign.
         """
+        for name, value in arguments.items():
+            for each in value if isinstance(value, (tuple, list)) else (value,):
+                if is_factory(each):
+                    raise TypeError(f"{self.name}: {name} is a factory, call it: {each.recipe.name}(...)")
         rate = self.signature.parameters.get("learning_rate")
         if rate is not None and arguments["learning_rate"] is None is not rate.default:
             raise TypeError(f"{self.name}: learning_rate must be a number, an array or a schedule, got None")
-        for name, interval in self.bounds.items():
-            default = self.signature.parameters[name].default
-            for value in jax.tree.leaves(arguments[name], is_leaf=callable):
-                if not (is_number(value) or callable(value) or value is default):
-                    raise TypeError(f"{self.name}: {name} must be a number, an array or a schedule, got {value!r}")
-                check_interval(self.name, name, value, interval)
+        for name, interval in self.intervals.items():
+            self._check_number(name, arguments[name], interval)
+
+    def _check_number(self, name: str, given: Any, interval: str) -> None:
+        several = interval.endswith(", ...")
+        for value in jax.tree.leaves(given, is_leaf=callable) if several else [given]:
+            if not (is_number(value) or callable(value) or value is self.signature.parameters[name].default):
+                kind = "numbers" if several else "a number, an array or a schedule"
+                raise TypeError(f"{self.name}: {name} must be {kind}, got {mistakes.brief(value)}")
+            check_interval(self.name, name, value, interval.removesuffix(", ..."))
+            if name in self.declared.ints:
+                check_whole(self.name, name, value)
 
     def dtype(self, name: str) -> jnp.dtype | None:
-        """int32 for an argument annotated as int (or a container of int), its own for a Key, else the default float."""
-        kind = _kind_of(self.signature.parameters[name].annotation)
-        return None if kind is None else jax.dtypes.canonicalize_dtype(kind)
+        """int32 for a whole number, its own for a random key, else the default float."""
+        if name in self.declared.keys:
+            return None
+        return jax.dtypes.canonicalize_dtype(np.int32 if name in self.declared.ints else float)
 
 
-@functools.lru_cache(maxsize=1024)
-def _kind_of(annotation: Any) -> Any:
-    """np.int32, float, or None for a Key."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    if text == "Key":
-        return None
-    return np.int32 if text == "int" or "[int" in text or text.startswith("int |") else float
+def _numbers(signature: inspect.Signature, declared: Declared) -> dict[str, str]:
+    """The arguments that must be numbers, without a bound: the whole ones, and those whose default is a number."""
+    free = {name for name, p in signature.parameters.items() if is_number(p.default)} - {
+        *declared.static,
+        *declared.keys,
+    }
+    return {name: "[-inf, inf]" for name in signature.parameters if name in free.union(declared.ints)}
 
 
 def check_interval(who: str, name: str, value: Any, interval: str) -> None:
@@ -159,41 +190,57 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
     above = array >= low if interval[0] == "[" else array > low
     below = array <= high if interval[-1] == "]" else array < high
     if not np.all(above & below):
-        raise ValueError(f"{who}: {name} must be in {interval}, got {render(value)}")
+        raise ValueError(f"{who}: {name} must be in {interval}, got {mistakes.brief(value)}")
 
 
-def _factory(
-    kind: type[Node],
-    body: Callable | None,
-    static: tuple[str, ...],
-    bounds: dict[str, str] | None,
-    precise: tuple[str, ...] = (),
-) -> Any:
-    if body is None:
-        return lambda body: _factory(kind, body, static, bounds, precise)
-    recipe = Recipe(kind, body, static, bounds or {}, precise)
+def check_whole(who: str, name: str, value: Any) -> None:
+    """Raise ValueError unless every concrete number in value is whole, and int32 holds it."""
+    if not is_concrete(value):
+        return
+    array = np.asarray(value)
+    if np.iscomplexobj(array) or not np.all(array == np.round(array)):
+        raise ValueError(f"{who}: {name} must be a whole number, got {mistakes.brief(value)}")
+    if not np.all(np.abs(array) < 2**31):
+        raise ValueError(f"{who}: {name} must be below 2**31, got {mistakes.brief(value)}")
+
+
+def is_factory(x: Any) -> bool:
+    """Whether x is what makes nodes, rather than a node."""
+    return inspect.isfunction(x) and isinstance(getattr(x, "recipe", None), Recipe)
+
+
+def _factory(kind: type[Node], body: Callable, declared: Declared, like: Callable | None) -> Any:
+    recipe = Recipe(kind, body, declared)
 
     @functools.wraps(body)
     def make(*args, **kwargs):
-        bound = recipe.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return recipe.make(dict(bound.arguments))
+        return recipe.make(recipe.bind(args, kwargs))
 
     make.recipe = recipe  # type: ignore[attr-defined]
+    make.__doc__ = told.whole(body.__doc__, recipe.signature.parameters, like and like.__doc__)
     return make
 
 
 def decorator(kind: type[N], doc: str):
-    """The decorator that makes factories of a kind of node out of bodies."""
+    """The decorator that makes factories of a kind of node out of bodies; its keywords are the fields of `Declared`, and
+    `like`, another factory, in whose docstring the arguments are told that are not in the body's."""
 
     @overload
-    def decorate(body: Callable[P, Any], /) -> Callable[P, N]: ...
+    def decorate(body: Callable[P, Any], /, **declared: Any) -> Callable[P, N]: ...
     @overload
     def decorate(
-        *, static: tuple[str, ...] = ..., bounds: dict[str, str] | None = ..., precise: tuple[str, ...] = ...
+        *,
+        static: tuple[str, ...] = ...,
+        bounds: Mapping[str, str] = ...,
+        ints: tuple[str, ...] = ...,
+        keys: tuple[str, ...] = ...,
+        precise: tuple[str, ...] = ...,
+        like: Callable | None = ...,
     ) -> Callable[[Callable[P, Any]], Callable[P, N]]: ...
-    def decorate(body=None, /, *, static=(), bounds=None, precise=()) -> Any:
-        return _factory(kind, body, static, bounds, precise)
+    def decorate(body=None, /, *, like=None, **declared) -> Any:
+        if body is None:
+            return functools.partial(decorate, like=like, **declared)
+        return _factory(kind, body, Declared(**declared), like)
 
     decorate.__doc__ = doc
     return decorate

@@ -121,7 +121,7 @@ def as_optimizer(x: Any) -> Optimizer:
     if isinstance(x, optax.GradientTransformation):
         return from_optax(x)
     name = getattr(x, "__qualname__", None)
-    made_by_a_call = hasattr(x, "recipe") or (getattr(x, "__module__", None) or "").startswith("optax")
+    made_by_a_call = is_factory(x) or (getattr(x, "__module__", None) or "").startswith("optax")
     hint = f"; call it, {name}(...)" if made_by_a_call else "; a class is none, write gd.adam(1e-3)"
     hint = hint if made_by_a_call or isinstance(x, type) else ""
     raise TypeError(f"expected an optimizer of gdjax or an Optax transformation, got {name or repr(x)}{hint}")

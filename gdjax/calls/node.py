@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.calls.leaves import Precise, Static, as_key, same
+from gdjax.calls.mistakes import unknown
 from gdjax.calls.spec import render_arguments
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ N = TypeVar("N", bound="Node")
 
 
 class Node:
-    """A call as a value; see the module's docstring. `arguments` maps names to values, in the signature's order."""
+    """A call as a value; see the module's docstring. Its arguments are attributes, and all of them `arguments`, in order."""
 
     recipe: Recipe
     _children: dict[str, Any]
@@ -41,6 +42,17 @@ class Node:
         node = cls.__new__(cls)
         node.recipe, node._children = recipe, children
         return node
+
+    def __getattr__(self, name: str) -> Any:
+        """The argument of that name."""
+        children = self.__dict__.get("_children", {})
+        if name not in children:
+            who = getattr(self.__dict__.get("recipe"), "name", type(self).__name__)
+            raise AttributeError(f"{who} has no argument {name!r}", name=name, obj=self)
+        return _show(children[name])
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._children]
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -52,9 +64,9 @@ class Node:
 
     def replace(self: N, **arguments: Any) -> N:
         """The same call with some arguments changed, checked like a new one."""
-        unknown = set(arguments) - set(self._children)
-        if unknown:
-            raise TypeError(f"{self.recipe.name}: no argument named {', '.join(sorted(unknown))}")
+        for name in arguments:
+            if name not in self._children:
+                raise TypeError(unknown(self.recipe.name, name, self._children))
         return cast(N, self.recipe.make({**self.arguments, **arguments}))
 
     def settle(self: N, on_host: bool = False) -> N:

@@ -12,7 +12,6 @@ The inverse is `render`, by which a node prints.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import numbers
 import re
@@ -23,8 +22,9 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gdjax.text import short
+from gdjax.text import did_you_mean, short
 
+TYPOGRAPHY = str.maketrans("−–“”‘’", "--\"\"''")  # as web pages and word processors write them
 DEEPEST = 50  # calls, lists and signs inside each other
 
 
@@ -53,7 +53,7 @@ def _parsed(text: str) -> ast.expr:
     """The call that a text is, no deeper than it may be."""
     example = "write a call such as name(argument=0.1)"
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text.strip().translate(TYPOGRAPHY), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SpecError(f"cannot read {short(text)!r}: {example}") from error
     if not isinstance(tree, (ast.Name, ast.Call)):
@@ -71,6 +71,8 @@ def _value(node: ast.expr, catalogue: Mapping[str, Callable]) -> Any:
         return _call(node, [], {}, catalogue)
     if isinstance(node, ast.Call):
         args = [_value(argument, catalogue) for argument in node.args]
+        if None in [keyword.arg for keyword in node.keywords]:
+            raise SpecError(f"an argument must be written as name=value, got {short(ast.unparse(node))!r}")
         kwargs = {str(keyword.arg): _value(keyword.value, catalogue) for keyword in node.keywords}
         return _call(node.func, args, kwargs, catalogue)
     if isinstance(node, (ast.Tuple, ast.List)):
@@ -78,21 +80,21 @@ def _value(node: ast.expr, catalogue: Mapping[str, Callable]) -> Any:
         return tuple(items) if isinstance(node, ast.Tuple) else items
     if isinstance(node, ast.Dict) and None not in node.keys:
         pairs = zip(filter(None, node.keys), node.values, strict=True)
+        if any(isinstance(key, (ast.List, ast.Dict, ast.Set)) for key in node.keys):
+            raise SpecError(f"a key must be a number, a string or a tuple, got {short(ast.unparse(node))!r}")
         return {_value(key, catalogue): _value(value, catalogue) for key, value in pairs}
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
-        raise SpecError(f"an argument must be a literal or a call, got {ast.unparse(node)!r}") from error
+    except (ValueError, TypeError) as error:
+        raise SpecError(f"an argument must be a literal or a call, got {short(ast.unparse(node))!r}") from error
 
 
 def _call(function: ast.expr, args: list, kwargs: dict[str, Any], catalogue: Mapping[str, Callable]) -> Any:
     if not isinstance(function, ast.Name):
-        raise SpecError(f"a call must start with a name, got {ast.unparse(function)!r}")
+        raise SpecError(f"a call must start with a name, got {short(ast.unparse(function))!r}")
     name = function.id
     if name not in catalogue:
-        close = difflib.get_close_matches(name, catalogue, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(sorted(catalogue))}"
-        raise SpecError(f"no {name!r} here: {hint}")
+        raise SpecError(f"no {short(name)!r} here: {did_you_mean(name, sorted(catalogue))}")
     try:
         return catalogue[name](*args, **kwargs)
     except (TypeError, ValueError, OverflowError) as error:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gdjax.calls.node import is_concrete
+from gdjax.calls import is_concrete
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.tree import path_string
 from gdjax.types import Batch

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import array
 import csv
-import difflib
 import hashlib
 import os
 import zipfile
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from gdjax.data.arrays import TASKS, Dataset
+from gdjax.text import near
 
 MAX_CLASSES = 20
 
@@ -91,8 +91,8 @@ def hash_of(dataset: Dataset) -> str:
 def nearest(name: str, names: Iterable[str]) -> str:
     """What to say where a name is unknown: "did you mean 'age'? there are age, sex"."""
     names = list(names)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = near(name, names)
+    hint = f"did you mean {close!r}? " if close else ""
     return f"{hint}there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import check_interval
+from gdjax.calls import check_interval
 
 ORDERS = ("shuffle", "replacement", "sequence")
 ROUNDS = 24  # a row escapes all of them with probability 2^-24

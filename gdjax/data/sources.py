@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.calls.node import check_interval
+from gdjax.calls import check_interval
 from gdjax.data.arrays import Dataset
 from gdjax.data.files import nearest, read
 

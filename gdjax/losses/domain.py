@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import is_concrete
+from gdjax.calls import is_concrete
 
 
 class Domain(NamedTuple):

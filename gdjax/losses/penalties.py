@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gdjax.calls.node import check_interval
+from gdjax.calls import check_interval
 from gdjax.tree import abs_sq, absolute, arithmetic_dtype, path_string
 from gdjax.types import Params
 

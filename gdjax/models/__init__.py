@@ -16,7 +16,7 @@ In reading order: initializers, layers, linear, mlp, summary.
 
 from collections.abc import Callable
 
-from gdjax.calls.node import Model
+from gdjax.calls import Model
 from gdjax.models.initializers import (
     INITIALIZERS,
     Init,

@@ -28,7 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls.node import Node, decorator, register
+from gdjax.calls import Node, decorator, register
 from gdjax.programs import compiled
 from gdjax.types import Params
 

@@ -13,7 +13,6 @@ is called with a key of its own instead.
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Callable, Sequence
@@ -23,8 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Model, is_concrete, model
+from gdjax.calls import Model, is_concrete, model
 from gdjax.models.initializers import Init, Initializer, Parameter, jointly, lecun_normal, zeros
+from gdjax.text import did_you_mean
 
 Activation: TypeAlias = Callable[[jax.Array], jax.Array]
 
@@ -184,9 +184,7 @@ def activation_function(who: str, function: str | Activation) -> Activation:
         return function
     if function in ACTIVATIONS:
         return ACTIVATIONS[function]
-    close = difflib.get_close_matches(str(function), ACTIVATIONS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(ACTIVATIONS)}"
-    raise ValueError(f"{who}: no activation {function!r}: {hint}")
+    raise ValueError(f"{who}: no activation {function!r}: {did_you_mean(str(function), ACTIVATIONS)}")
 
 
 def identity(x: jax.Array) -> jax.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gdjax.calls.node import model
+from gdjax.calls import model
 from gdjax.models.initializers import Initializer, he_normal, jointly, lecun_normal, xavier_normal
 from gdjax.models.layers import (
     ACTIVATIONS,

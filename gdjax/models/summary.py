@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from gdjax.text import table
 from gdjax.tree import path_string
 from gdjax.types import Params
 
@@ -52,9 +53,8 @@ class Summary:
         rows = [("path", "shape", "dtype", "count", "bytes")]
         rows += [(x.path, str(x.shape), x.dtype, f"{x.count:,}", f"{x.bytes:,}") for x in self.leaves]
         rows += [("total", "", "", f"{self.total:,}", f"{self.bytes:,}")]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         totals = f"matrices {self.weights:,}, biases {self.biases:,}, total {self.total:,}"
-        return "\n".join([*(_line(row, widths) for row in rows), totals])
+        return f"{table(rows, right=(3, 4))}\n{totals}"
 
     def _repr_html_(self) -> str:
         """As it prints, in a notebook."""
@@ -75,9 +75,3 @@ def summary(params: Params) -> Summary:
 def _leaf(path: tuple, x: Any) -> Leaf:
     count = math.prod(x.shape)
     return Leaf(path_string(path), tuple(x.shape), str(x.dtype), count, count * x.dtype.itemsize)
-
-
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    """Words to the left, numbers to the right."""
-    *words, count, size = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
-    return "  ".join([*words, count.strip().rjust(widths[-2]), size.strip().rjust(widths[-1])])

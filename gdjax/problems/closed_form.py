@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import is_concrete
+from gdjax.calls import is_concrete
 
 
 def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> dict[str, jax.Array]:

@@ -98,7 +98,7 @@ def warmup_stable_decay(
     return value
 
 
-@schedule(bounds={"boundaries": NON_NEGATIVE})
+@schedule(bounds={"boundaries": f"{NON_NEGATIVE}, ..."})
 def join(schedules: Sequence[Any], boundaries: Sequence[float]):
     """Schedules one after another, each from its own step 0.
 

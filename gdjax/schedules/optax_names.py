@@ -134,7 +134,7 @@ def left_of(step: Any, steps: Any, begin: Any) -> jax.Array:
 
 
 @reading("boundaries_and_scales", _pairs)
-@schedule(bounds={"init_value": ANY, "boundaries_and_scales": NON_NEGATIVE})
+@schedule(bounds={"init_value": ANY, "boundaries_and_scales": f"{NON_NEGATIVE}, ..."})
 def piecewise_constant_schedule(init_value: float, boundaries_and_scales: Scales | None = None):
     """A value that is multiplied by a factor at each boundary.
 
@@ -152,7 +152,7 @@ def piecewise_constant_schedule(init_value: float, boundaries_and_scales: Scales
 
 
 @reading("boundaries_and_scales", _pairs)
-@schedule(static=("interpolate_type",), bounds={"init_value": ANY, "boundaries_and_scales": NON_NEGATIVE})
+@schedule(static=("interpolate_type",), bounds={"init_value": ANY, "boundaries_and_scales": f"{NON_NEGATIVE}, ..."})
 def piecewise_interpolate_schedule(
     interpolate_type: str, init_value: float, boundaries_and_scales: Scales | None = None
 ):

@@ -228,7 +228,7 @@ def _rounded_down(share: Any, steps: Any) -> jax.Array:
     return jnp.floor(raised(product, jnp.asarray(product.dtype == jnp.float64)))
 
 
-@schedule(bounds={"boundaries": NON_NEGATIVE})
+@schedule(bounds={"boundaries": f"{NON_NEGATIVE}, ..."})
 def join_schedules(schedules: Sequence[Any], boundaries: Sequence[float]):
     """Schedules one after another, each from its own step 0: `join`, but a bare function is given whole steps as integers.
 

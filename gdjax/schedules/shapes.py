@@ -101,7 +101,7 @@ def polynomial(init_value: float, end_value: float, power: float, transition_ste
     return value
 
 
-@schedule(bounds={"boundaries": NON_NEGATIVE, "values": ANY})
+@schedule(bounds={"boundaries": f"{NON_NEGATIVE}, ...", "values": f"{ANY}, ..."})
 def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]):
     """A value that jumps at boundaries.
 
@@ -122,7 +122,7 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]):
     return value
 
 
-@schedule(static=("interpolation",), bounds={"boundaries": POSITIVE, "values": ANY})
+@schedule(static=("interpolation",), bounds={"boundaries": f"{POSITIVE}, ...", "values": f"{ANY}, ..."})
 def piecewise_interpolate(boundaries: Sequence[float], values: Sequence[float], interpolation: str = "linear"):
     """A curve through given values at given steps, constant after the last.
 

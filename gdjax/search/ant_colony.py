@@ -22,6 +22,7 @@ class ColonyState(NamedTuple):
 @method(
     static=("archive", "ants"),
     bounds={"sigma": "(0, inf)", "archive": "[2, inf)", "ants": "[1, inf)", "q": "(0, inf)", "xi": "(0, inf)"},
+    ints=("archive", "ants"),
 )
 def ant_colony(sigma=1.0, archive: int = 50, ants: int = 10, q=0.1, xi=0.85):
     """ACO_R: each ant follows an archived point, the better the likelier, and steps around it as far as others lie from it.

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 from gdjax.search.loop import Standing, best_of, method
 
 
-@method(static=("guesses",), bounds={"guesses": "[1, inf)"})
+@method(
+    static=("guesses",),
+    bounds={"lower": "(-inf, inf), ...", "upper": "(-inf, inf), ...", "guesses": "[1, inf)"},
+    ints=("guesses",),
+)
 def random_guessing(lower=-1.0, upper=1.0, guesses: int = 1):
     """Random guessing: points drawn evenly in a box, the best of them kept.
 

@@ -72,7 +72,7 @@ def _best(state: PopulationState, population: jax.Array, values: jax.Array) -> P
     return state._replace(params=params, value=jnp.where(better, values[best], state.value))
 
 
-@method(static=("population",), bounds={"population": "[2, inf)", "sigma": "(0, inf)"})
+@method(static=("population",), bounds={"population": "[2, inf)", "sigma": "(0, inf)"}, ints=("population",))
 def genetic(population: int = 64, sigma=0.5, decay=0.98, crossover_rate=0.5):
     """A genetic algorithm: the fittest half are crossed and changed at random, by less as time goes on.
 
@@ -90,7 +90,7 @@ def genetic(population: int = 64, sigma=0.5, decay=0.98, crossover_rate=0.5):
     return _population("SimpleGA", population, sigma, settings, std_schedule=lambda step: sigma * decay**step)
 
 
-@method(static=("population",), bounds={"population": "[2, inf)", "sigma": "(0, inf)"})
+@method(static=("population",), bounds={"population": "[2, inf)", "sigma": "(0, inf)"}, ints=("population",))
 def particle_swarm(population: int = 64, sigma=0.5, inertia=0.75, cognitive=1.5, social=2.0):
     """Particle swarm: every particle is drawn to the best place that it has seen, and to the best that any has.
 
@@ -106,7 +106,7 @@ def particle_swarm(population: int = 64, sigma=0.5, inertia=0.75, cognitive=1.5,
     return _population("PSO", population, sigma, settings)
 
 
-@method(static=("population",), bounds={"population": "[4, inf)", "sigma": "(0, inf)"})
+@method(static=("population",), bounds={"population": "[4, inf)", "sigma": "(0, inf)"}, ints=("population",))
 def cma_es(population: int = 16, sigma=0.5):
     """CMA-ES: a normal distribution that learns from its best samples where to lie, how far to reach, in which directions.
 

@@ -223,6 +223,7 @@ def test_specs_take_the_rate_and_the_length_they_leave_out(monkeypatch, words, o
 
 
 MISTAKES = [
+    (["trian"], "no command 'trian': did you mean 'train'?"),
     (["train", "nosuch"], "no data set 'nosuch'"),
     (["train", "digit"], "did you mean"),
     (["train", "wine", "--optimizer", "adamm"], "no 'adamm' here: did you mean 'adam'?"),

@@ -15,8 +15,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdjax.calls.node import model
-from gdjax.calls.spec import parse
+from gdjax.calls import model, parse
 from gdjax.models import (
     ACTIVATIONS,
     INITIALIZERS,

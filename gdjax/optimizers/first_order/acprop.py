@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -22,14 +23,15 @@ _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 _DECAY = {"weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("mask",), bounds={**_ROOT, **_DECAY})
+@optimizer(static=("mask",), bounds={**_ROOT, **_DECAY}, like=adamw)
 def acprop(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, weight_decay=0.0, mask: Any = None):
     """ACProp: the gradient divided by the spread of those before it about their mean.
 
         u = -learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),   nu_hat = nu/(1 - b2^step)  (1 at step 0)
         then  mu_before = mu,  mu <- b1 mu + (1 - b1) g,   nu <- b2 nu + (1 - b2) (g - mu_before)² + eps_root
 
-    Args: as `adamw`; eps_root accumulates in nu as in `adabelief`.
+    Args: as `adamw`, and
+        eps_root: >= 0, gradient units squared; added to nu at every step and so accumulates.
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Zhuang et al. 2021, Algorithm 2, arXiv:2110.05454.

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -23,14 +24,15 @@ def first_hat(g, t, mu, b1, nesterov):
     return mu / (1 - b1**t)
 
 
-@optimizer(static=("nesterov",), bounds=_ROOT)
+@optimizer(static=("nesterov",), bounds=_ROOT, like=adam)
 def adabelief(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nesterov=False):
     """AdaBelief: long steps where the gradient is as expected, short ones where it surprises.
 
         mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) (g - mu)² + eps_root
         u = -learning_rate mu_hat / (sqrt(nu_hat) + eps)                                       mu_hat, nu_hat as `adam`
 
-    Args: as `adam`; eps_root is added to the moment at every step and so accumulates, as in the paper.
+    Args: as `adam`, and
+        eps_root: >= 0, gradient units squared; added to nu at every step and so accumulates, as in the paper.
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Zhuang et al. 2020, Algorithm 2, arXiv:2010.07468.

@@ -23,6 +23,7 @@ from gdjax.tree import abs_sq
         "weight_decay_rate": "[0, inf)",
         "eps": "[0, inf)",
     },
+    ints=("decay_offset",),
 )
 def adafactor(
     learning_rate=None,

@@ -46,7 +46,7 @@ def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any 
         eps: >= 0, gradient units; bounds the step where nu_hat is near 0.
         eps_root: >= 0, gradient units squared; keeps the root differentiable at 0 (for hypergradients).
         mu_dtype: of the first moment; None is the parameter's.
-        nesterov: see `nadam`.
+        nesterov: look one step ahead, mu_hat = b1 mu/(1 - b1^(t+1)) + (1 - b1) g/(1 - b1^t).
 
     Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
     Differs from: Tensorflow's, which puts eps before the bias correction.
@@ -55,7 +55,7 @@ def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any 
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
 
 
-@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
+@optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM, like=adam)
 def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=True):
     """NAdam: Adam whose first moment looks one step ahead.
 
@@ -72,7 +72,7 @@ def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
 
 
-@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
+@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"}, like=adam)
 def adamw(
     learning_rate,
     b1=0.9,
@@ -101,7 +101,7 @@ def adamw(
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
 
 
-@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"})
+@optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"}, like=adamw)
 def nadamw(
     learning_rate,
     b1=0.9,

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -14,6 +15,7 @@ from gdjax.tree import abs_sq
 @optimizer(
     static=("mask",),
     bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
+    like=adamw,
 )
 def adam_atan2(learning_rate, b1=0.9, b2=0.999, a=1.27, b=1.0, weight_decay=0.0, mask: Any = None):
     """Adam without eps: the quotient of the moments taken as an angle, so that no scale of the gradient is special.

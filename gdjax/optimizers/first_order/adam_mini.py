@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -16,7 +17,7 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
 _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
-@optimizer(static=("by", "mask"), bounds=_ADAM)
+@optimizer(static=("by", "mask"), bounds=_ADAM, like=adamw)
 def adam_mini(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask: Any = None, by: Any = "column"):
     """Adam-mini: Adam with one second moment for a whole block, the inputs of one unit, instead of one for each weight.
 

@@ -7,19 +7,21 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adam, adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
 
-@optimizer(bounds=_MOMENTS)
+@optimizer(bounds=_MOMENTS, like=adam)
 def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
     """Adamax: Adam with the largest of the recent gradients in place of their root mean square.
 
         mu <- b1 mu + (1 - b1) g        nu <- max(b2 nu, |g| + eps)
         u = -learning_rate mu_hat / nu,     mu_hat = mu/(1 - b1^t)
 
-    Args: as `adam`; eps is added to every |g|.
+    Args: as `adam`, and
+        eps: >= 0, gradient units; added to every |g|.
 
     Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
     Reference: Kingma & Ba 2015, Algorithm 2, arXiv:1412.6980.
@@ -27,7 +29,7 @@ def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
     return _adamax(learning_rate, b1, b2, eps)
 
 
-@optimizer(static=("mask",), bounds={**_MOMENTS, "weight_decay": "[0, inf)"})
+@optimizer(static=("mask",), bounds={**_MOMENTS, "weight_decay": "[0, inf)"}, like=adamw)
 def adamaxw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4, mask: Any = None):
     """AdamaxW: Adamax with decay of the parameters themselves.
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -22,7 +23,7 @@ _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 _DECAY = {"weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("mask",), bounds={**_ROOT, **_DECAY, "b3": "[0, 1)"})
+@optimizer(static=("mask",), bounds={**_ROOT, **_DECAY, "b3": "[0, 1)"}, like=adamw)
 def adan(learning_rate, b1=0.98, b2=0.92, b3=0.99, eps=1e-8, eps_root=1e-8, weight_decay=0.0, mask: Any = None):
     """Adan: Nesterov's look ahead, made of the running mean of the gradient's differences.
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -22,7 +23,7 @@ _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 _DECAY = {"weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("mu_dtype", "mask"), bounds={**_ROOT, **_DECAY, "b3": "[0, 1)"})
+@optimizer(static=("mu_dtype", "mask"), bounds={**_ROOT, **_DECAY, "b3": "[0, 1)"}, like=adamw)
 def ademamix(
     learning_rate,
     b1=0.9,

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -16,7 +17,7 @@ _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": 
 _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 
-@optimizer(static=("mu_dtype", "bias_correction_mu", "bias_correction_nu"), bounds=_ROOT)
+@optimizer(static=("mu_dtype", "bias_correction_mu", "bias_correction_nu"), bounds=_ROOT, like=adam)
 def amsgrad(
     learning_rate,
     b1=0.9,

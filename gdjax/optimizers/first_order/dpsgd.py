@@ -25,6 +25,7 @@ class PrivateState(NamedTuple):
         "noise_multiplier": "[0, inf)",
         "momentum": "[0, 1)",
     },
+    keys=("seed",),
 )
 def dpsgd(learning_rate, l2_norm_clip, noise_multiplier, seed: Key, momentum=None, nesterov=False):
     """DP-SGD: descent along clipped gradients of single examples with noise, so that no example can be told from it.

@@ -24,6 +24,7 @@ class GaLoreState(NamedTuple):
 @optimizer(
     static=("rank", "mask", "weight_dimension_numbers"),
     bounds={"learning_rate": "[0, inf)", "update_proj_gap": "[1, inf)", "weight_decay": "[0, inf)"},
+    ints=("rank", "update_proj_gap"),
 )
 def galore(
     learning_rate,

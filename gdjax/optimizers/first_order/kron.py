@@ -23,6 +23,8 @@ from gdjax.tree import abs_sq
         "max_rms": "(0, inf)",
         "weight_decay": "[0, inf)",
     },
+    ints=("update_interval",),
+    keys=("key",),
 )
 def kron(
     learning_rate,

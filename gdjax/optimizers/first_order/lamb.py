@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.adam import adam_rule
+from gdjax.optimizers.first_order.adam import adam_rule, adamw
 from gdjax.optimizers.first_order.lars import trusted
 from gdjax.optimizers.leafwise import Slot, leafwise
 
@@ -15,14 +15,15 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
 _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
-@optimizer(static=("mask",), bounds={**_ADAM, "eps_root": "[0, inf)"})
+@optimizer(static=("mask",), bounds={**_ADAM, "eps_root": "[0, inf)"}, like=adamw)
 def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0.0, mask: Any = None):
     """LAMB: AdamW whose step in each leaf is as long as the leaf itself, times the rate.
 
         d = mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p                    mu_hat, nu_hat as `adam`
         u = -learning_rate |p|/|d| d                                                     the ratio is 1 where a norm is 0
 
-    Args: as `adamw`; the learning rate is the fraction of its size by which a leaf moves.
+    Args: as `adamw`, and
+        learning_rate: the fraction of its size by which a leaf moves; number, array or schedule.
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: You et al. 2020, Algorithm 2, arXiv:1904.00962.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.adam import adam_rule
+from gdjax.optimizers.first_order.adam import adam_rule, adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
@@ -20,7 +20,7 @@ _MOMENTS = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 _DECAY = {"weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("mask",), bounds={**_MOMENTS, **_DECAY, "gamma": "[0, inf)", "max_norm": "[0, inf)"})
+@optimizer(static=("mask",), bounds={**_MOMENTS, **_DECAY, "gamma": "[0, inf)", "max_norm": "[0, inf)"}, like=adamw)
 def mars(learning_rate, b1=0.95, b2=0.99, eps=1e-8, gamma=0.025, max_norm=1.0, weight_decay=0.0, mask: Any = None):
     """MARS: AdamW on gradients whose variance is reduced by what they have changed since the last step.
 

@@ -99,6 +99,7 @@ def dimension_numbers(given: Any, params: Any) -> Any:
         "adam_b1": "[0, 1)",
         "adam_b2": "[0, 1)",
     },
+    ints=("ns_steps",),
 )
 def muon(
     learning_rate,

@@ -8,7 +8,7 @@ from gdjax.optimizers.transforms.add_noise import add_noise, key_of
 from gdjax.optimizers.wrappers.chain import chain
 
 
-@optimizer(bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"})
+@optimizer(bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"))
 def noisy_sgd(learning_rate, eta=0.01, gamma=0.55, key: Key = None, *, seed: Key = None):
     """Noisy descent: plain descent on gradients with annealed Gaussian noise.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.adam import adam_rule
+from gdjax.optimizers.first_order.adam import adam, adam_rule
 from gdjax.optimizers.first_order.optimistic_gradient_descent import optimistic_gradient_descent_rule
 from gdjax.optimizers.leafwise import Slot, leafwise
 
@@ -18,7 +18,7 @@ _MOMENTS = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 
-@optimizer(static=("mu_dtype", "nesterov"), bounds=_ROOT)
+@optimizer(static=("mu_dtype", "nesterov"), bounds=_ROOT, like=adam)
 def optimistic_adam_v2(
     learning_rate,
     *,

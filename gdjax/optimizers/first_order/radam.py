@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adabelief import first_hat
+from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
@@ -17,7 +18,7 @@ _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": 
 _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 
-@optimizer(static=("nesterov",), bounds={**_ROOT, "threshold": "[4, inf)"})
+@optimizer(static=("nesterov",), bounds={**_ROOT, "threshold": "[4, inf)"}, like=adam)
 def radam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, threshold=5.0, *, nesterov=False):
     """RAdam: momentum first, Adam as soon as its second moment has seen enough to be trusted.
 

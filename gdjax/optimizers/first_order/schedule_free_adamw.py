@@ -14,7 +14,9 @@ _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power"
 
 
 @optimizer(
-    static=("state_dtype",), bounds={**_SCHEDULE_FREE, "b2": "[0, 1)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
+    static=("state_dtype",),
+    bounds={**_SCHEDULE_FREE, "b2": "[0, 1)", "eps": "[0, inf)", "weight_decay": "[0, inf)"},
+    like=schedule_free,
 )
 def schedule_free_adamw(
     learning_rate=0.0025,

@@ -19,7 +19,7 @@ def warmed(learning_rate: Any, warmup_steps: Any) -> Any:
     return schedules.linear(0.0, learning_rate, warmup_steps)
 
 
-@optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"})
+@optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"}, like=schedule_free)
 def schedule_free_sgd(
     learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0, state_dtype: Any = None
 ):

@@ -14,7 +14,11 @@ from gdjax.optimizers.first_order.preconditioned import adjoint_of, along, gram,
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("max_dim", "mask"), bounds={**_RATE, "momentum": "[0, 1)", "update_interval": "[1, inf)"})
+@optimizer(
+    static=("max_dim", "mask"),
+    bounds={**_RATE, "momentum": "[0, 1)", "update_interval": "[1, inf)"},
+    ints=("update_interval",),
+)
 def shampoo(
     learning_rate, momentum=0.9, eps=1e-4, update_interval: int = 1, max_dim=1024, weight_decay=0.0, mask: Any = None
 ):

@@ -22,6 +22,7 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
         "b2": "[0, 1)",
         "precondition_frequency": "[1, inf)",
     },
+    ints=("precondition_frequency",),
 )
 def soap(
     learning_rate,

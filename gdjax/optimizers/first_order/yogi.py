@@ -7,13 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
+from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
 
-@optimizer(bounds=_MOMENTS)
+@optimizer(bounds=_MOMENTS, like=adam)
 def yogi(learning_rate, b1=0.9, b2=0.999, eps=1e-3):
     """Yogi: Adam whose second moment moves by steps of the squared gradient, not by its distance from it.
 

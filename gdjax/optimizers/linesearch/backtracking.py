@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.optimizers.linesearch.search import Line, SearchResult, line_searcher, noise_floor
+from gdjax.optimizers.linesearch.zoom import zoom
 
 
 class _Backtrack(NamedTuple):
@@ -79,7 +80,9 @@ def armijo(
         "atol": "[0, inf)",
         "rtol": "[0, inf)",
         "approx_dec_rtol": "[0, inf)",
-    }
+    },
+    ints=("max_backtracking_steps",),
+    like=zoom,
 )
 def backtracking(
     max_backtracking_steps: int = 20,

@@ -120,6 +120,7 @@ def _next_trial(before: jax.Array, points: jax.Array, noise: jax.Array) -> jax.A
         "approx_dec_rtol": "[0, inf)",
         "stepsize_precision": "[0, 1)",
     },
+    ints=("max_linesearch_steps",),
 )
 def zoom(
     max_linesearch_steps: int = 20,

@@ -10,7 +10,7 @@ from gdjax.optimizers.second_order.estimator import estimator
 from gdjax.optimizers.second_order.hutchinson import KeyState
 
 
-@estimator
+@estimator(keys=("random_seed",))
 def gauss_newton_bartlett(batch_size, random_seed: Key = 0):
     """Gauss-Newton-Bartlett: the Gauss-Newton diagonal from the gradient of a loss whose labels the model drew itself.
 

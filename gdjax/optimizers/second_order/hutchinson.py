@@ -15,7 +15,7 @@ class KeyState(NamedTuple):
     key: jax.Array
 
 
-@estimator
+@estimator(keys=("random_seed",))
 def hutchinson(random_seed: Key = 0):
     """Hutchinson's estimate of the Hessian's diagonal: z * (H z) with random signs z; unbiased, of high variance.
 

@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import prepare, rate_at
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -26,6 +27,7 @@ class NewtonState(NamedTuple):
 @optimizer(
     static=("solver", "max_cg_steps"),
     bounds={"learning_rate": "[0, inf)", "damping": "[0, inf)", "cg_rtol": "(0, 1)"},
+    like=lbfgs,
 )
 def newton(
     learning_rate=None,

@@ -34,6 +34,7 @@ class SophiaState(NamedTuple):
         "update_interval": "[1, inf)",
         "print_win_rate_every_n_steps": "[0, inf)",
     },
+    ints=("update_interval", "print_win_rate_every_n_steps"),
 )
 def sophia(
     learning_rate,

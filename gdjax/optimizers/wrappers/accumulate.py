@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls.node import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer
 
 
 class AccumulateState(NamedTuple):
@@ -21,7 +21,7 @@ class AccumulateState(NamedTuple):
         return (self.mini_step == 0) & answers.updated(self.inner_opt_state)
 
 
-@optimizer(bounds={"every": "[1, inf)"})
+@optimizer(bounds={"every": "[1, inf)"}, ints=("every",))
 def accumulate(inner, every: int):
     """Accumulation: the inner optimizer sees the mean of `every` gradients; in between nothing moves.
 

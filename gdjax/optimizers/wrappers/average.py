@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import answers, tree
-from gdjax.calls.node import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer
 
 
 def _zeros(params: Any) -> Any:
@@ -110,7 +110,7 @@ class TailState(NamedTuple):
         return tree.select(self.averaged > 0, _with_present(self.mean, self.share, params), params)
 
 
-@optimizer(bounds={"start": "[0, inf)", "every": "[1, inf)"})
+@optimizer(bounds={"start": "[0, inf)", "every": "[1, inf)"}, ints=("start", "every"))
 def tail_average(inner, start: int = 0, every: int = 1):
     """Uniform average of the last iterates (SWA), to evaluate and to keep.
 
@@ -156,7 +156,9 @@ class LookaheadState(NamedTuple):
         return tree.cast_like(self.slow_params, params)
 
 
-@optimizer(static=("reset_state",), bounds={"sync_period": "[1, inf)", "slow_step_size": "(0, 1]"})
+@optimizer(
+    static=("reset_state",), bounds={"sync_period": "[1, inf)", "slow_step_size": "(0, 1]"}, ints=("sync_period",)
+)
 def lookahead(inner, sync_period: int = 6, slow_step_size=0.5, reset_state=False):
     """Lookahead: fast weights explore for a few steps, then slow ones go part of the way and the fast start from there.
 

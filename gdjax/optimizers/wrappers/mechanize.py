@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls.node import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
 
 
 class MechanicState(NamedTuple):
@@ -21,7 +21,11 @@ class MechanicState(NamedTuple):
     x0: Any  # the parameters at the start
 
 
-@optimizer(static=("num_betas",), bounds={"weight_decay": "[0, inf)", "eps": "[0, inf)", "s_init": "(0, inf)"})
+@optimizer(
+    static=("num_betas",),
+    bounds={"weight_decay": "[0, inf)", "eps": "[0, inf)", "s_init": "(0, inf)"},
+    ints=("num_betas",),
+)
 def mechanize(base_optimizer, weight_decay=1e-2, eps=1e-8, s_init=1e-6, num_betas: int = 6):
     """Mechanic: the base optimizer gives the path, an online learner the scale by which it is followed.
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import answers, tree
-from gdjax.calls.node import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
+from gdjax.calls import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
 
 
 class PlateauState(NamedTuple):
@@ -28,7 +28,8 @@ class PlateauState(NamedTuple):
         "atol": "[0, inf)",
         "cooldown": "[0, inf)",
         "min_scale": "[0, 1]",
-    }
+    },
+    ints=("patience", "cooldown"),
 )
 def reduce_on_plateau(inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0, cooldown: int = 0, min_scale=0.0):
     """Drop on plateau: after `patience` evaluations without improvement, multiply the rate by `factor`.

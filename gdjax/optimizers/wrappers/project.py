@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls.node import Static, as_optimizer, is_number, optimizer
+from gdjax.calls import Static, as_optimizer, is_number, optimizer
 
 
 class ProjectState(NamedTuple):

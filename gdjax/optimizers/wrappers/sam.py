@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer
 
 
-@optimizer(static=("adaptive", "steps"), bounds={"rho": "[0, inf)", "eta": "[0, inf)"})
+@optimizer(static=("adaptive", "steps"), bounds={"rho": "[0, inf)", "eta": "[0, inf)"}, ints=("steps",))
 def sam(inner, rho=0.05, *, adaptive: bool = False, eta=0.01, steps: int = 1):
     """SAM: the inner optimizer descends along the gradient at the worst point nearby.
 
@@ -92,7 +92,7 @@ class LookSamState(NamedTuple):
     inner: Any
 
 
-@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)", "period": "[1, inf)"})
+@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)", "period": "[1, inf)"}, ints=("period",))
 def looksam(inner, rho=0.05, alpha=0.7, period: int = 5):
     """LookSAM: SAM at every `period`-th step, its effect remembered in between.
 

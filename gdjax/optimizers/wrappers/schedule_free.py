@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls.node import Rated, as_optimizer, inner_state, optimizer, rate_of
+from gdjax.calls import Rated, as_optimizer, inner_state, optimizer, rate_of
 
 
 class ScheduleFreeState(NamedTuple):

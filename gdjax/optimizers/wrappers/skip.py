@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls.node import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer
 
 
 class SkipState(NamedTuple):
@@ -22,7 +22,7 @@ class SkipState(NamedTuple):
         return self.taken & answers.updated(self.inner)
 
 
-@optimizer(bounds={"max_consecutive": "[0, inf)"})
+@optimizer(bounds={"max_consecutive": "[0, inf)"}, ints=("max_consecutive",))
 def skip_non_finite(inner, max_consecutive: int | None = None):
     """Skip the steps whose gradient is not finite: parameters and inner state stay as they are.
 

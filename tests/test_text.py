@@ -1,0 +1,48 @@
+"""Tables and hints, as all rooms say them."""
+
+import subprocess
+import sys
+
+import pytest
+
+import gdjax as gd
+from gdjax import optimizers, text
+from gdjax.calls import is_factory
+
+
+def test_a_table_is_as_wide_as_its_cells():
+    rows = [("name", "value", ""), ("a", "-1.5", "so"), ("longer name", "22", "")]
+    assert text.table(rows, right=(1,)).splitlines() == [
+        "name         value",
+        "a             -1.5  so",
+        "longer name     22",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cosin", "did you mean 'cosine'?"),
+        ("COSINE", "did you mean 'cosine'?"),
+        ("zzz", "one of cosine, Linear, or a number"),
+        ("linaer", "did you mean 'Linear'?"),
+    ],
+)
+def test_the_name_that_was_meant(name, said):
+    assert text.did_you_mean(name, ("cosine", "Linear"), ", or a number") == said
+
+
+def test_the_face():
+    """All of it is there; what is heavy comes on first touch; the optimizers' own list is that of their files."""
+    program = (
+        "import sys, gdjax; names = {}; exec('from gdjax import *', names); heavy = ('plots', 'certify', 'runs')\n"
+        "assert set(gdjax.__all__) <= set(names)\n"
+        "assert not [room for room in heavy if f'gdjax.{room}' in sys.modules] and 'matplotlib' not in sys.modules\n"
+        "assert gdjax.runs.__name__ == 'gdjax.runs' and 'plots' in dir(gdjax) and gdjax.__version__[0].isdigit()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert len(set(gd.__all__)) == len(gd.__all__)
+    made = {name for name, x in vars(optimizers).items() if is_factory(x)}
+    assert made < set(optimizers.__all__) and set(gd.OPTIMIZERS) | set(gd.WRAPPERS) <= made
+    with pytest.raises(AttributeError, match="no attribute 'adamm'"):
+        _ = gd.adamm
