@@ -229,11 +229,11 @@ def test_text_and_pickle_give_the_call_back(node):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [(name, a) for name, f in SCHEDULES.items() if name == f.recipe.name for a in f.recipe.bounds]
+    ("name", "argument"), [(name, a) for name, f in SCHEDULES.items() if name == f.recipe.name for a in f.recipe.declared.bounds]
 )
 def test_out_of_bounds_is_refused(name, argument):
     node = next(node for node in CASES if node.recipe.name == name)
-    interval = SCHEDULES[name].recipe.bounds[argument]
+    interval = SCHEDULES[name].recipe.declared.bounds[argument].removesuffix(", ...")
     low, high = (float(end) for end in interval[1:-1].split(","))
     worse = low - 1 if interval[0] == "[" else low
     for bad in [worse, math.nan, *([high] if interval[-1] == ")" else [])]:
@@ -248,7 +248,7 @@ def test_out_of_bounds_is_refused(name, argument):
 def test_every_number_has_bounds():
     for name, factory in SCHEDULES.items():
         recipe = factory.recipe
-        assert set(recipe.signature.parameters) - recipe.static - set(recipe.bounds) <= {
+        assert set(recipe.signature.parameters) - recipe.static - set(recipe.declared.bounds) <= {
             "inner",
             "schedules",
             "cosine_kwargs",
@@ -259,13 +259,13 @@ def test_lengths_are_never_negative():
     lengths = [
         (factory, name)
         for alias, factory in SCHEDULES.items()
-        for name in factory.recipe.bounds
+        for name in factory.recipe.declared.bounds
         if alias == factory.recipe.name
         and name.endswith(("steps", "step_size", "every", "begin", "boundaries", "steps_per_epoch"))
     ]
     assert len(lengths) == 36
     for factory, name in lengths:
-        low = float(factory.recipe.bounds[name][1:].split(",")[0])
+        low = float(factory.recipe.declared.bounds[name][1:].split(",")[0])
         assert low == 0, f"{factory.recipe.name}: {name}"
 
 
