@@ -104,7 +104,7 @@ def defaults(recipe):
         (lambda: schedules.cosine(0.1, T_max=9), "cosine: no argument 'T_max'; did you mean decay_steps?"),
         (lambda: models.dropout(p=0.5), "dropout: no argument 'p'; did you mean rate?"),
         (lambda: gd.adam(schedules.cosine), "adam: learning_rate is a factory, call it: cosine(...)"),
-        (lambda: gd.chain(gd.adam, gd.sgd(0.1)), "chain: optimizers is a factory, call it: adam(...)"),
+        (lambda: gd.chain(gd.adam, gd.sgd(0.1)), "chain: args is a factory, call it: adam(...)"),
         (
             lambda: gd.adam({"w": jnp.ones(99)}),
             "adam: learning_rate must be a number, an array or a schedule, got {'w': ",
@@ -202,10 +202,10 @@ def test_what_is_told_elsewhere_is_told_again_in_the_order_of_the_call():
 
 def test_arguments_are_attributes():
     inner = gd.adam(schedules.cosine(0.1, 50), b2=0.98)
-    node = gd.clip_by_global_norm(inner, 2.5)
-    assert (node.inner.learning_rate.decay_steps, node.inner.b2, node.max_norm) == (50, 0.98, 2.5)
+    node = gd.average(inner, decay=0.75)
+    assert (node.inner.learning_rate.decay_steps, node.inner.b2, node.decay) == (50, 0.98, 0.75)
     assert models.mlp((4, 7, 2)).sizes == (4, 7, 2)
-    assert {"inner", "max_norm", "update", "replace"} <= set(dir(node))
+    assert {"inner", "decay", "update", "replace"} <= set(dir(node))
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *(gd.sgd(rate).settle() for rate in (0.1, 0.2)))
     np.testing.assert_allclose(stacked.learning_rate, [0.1, 0.2], rtol=1e-6)
     np.testing.assert_allclose(jax.jit(lambda each: each.inner.b2)(node.settle()), 0.98, rtol=1e-6)

@@ -12,7 +12,7 @@ from gdjax import tree
 from gdjax.calls import Key, as_key, optimizer
 
 
-@optimizer(bounds={"eta": "[0, inf)", "gamma": "[0, inf)"})
+@optimizer(bounds={"eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"))
 def add_noise(eta, gamma, key: Key = None, *, seed: Key = None):
     """Add Gaussian noise, less of it as time goes by, to the gradient.
 

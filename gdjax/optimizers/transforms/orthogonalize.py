@@ -11,7 +11,7 @@ from gdjax.optimizers.newton_schulz import COEFFICIENTS, newton_schulz
 from gdjax.optimizers.transforms.each_leaf import each_leaf
 
 
-@optimizer(static=("ns_steps",), bounds={"eps": "(0, inf)"})
+@optimizer(static=("ns_steps",), bounds={"eps": "(0, inf)"}, ints=("ns_steps",))
 def orthogonalize(ns_coeffs: tuple = COEFFICIENTS, ns_steps: int = 5, eps=1e-8):
     """Make the gradient of each matrix orthogonal, all its singular values about 1.
 
