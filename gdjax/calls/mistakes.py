@@ -150,7 +150,8 @@ def brief(value: Any) -> str:
     """What was given, in a few words."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a whole number of about {round(0.30103 * value.bit_length())} digits"
-    if hasattr(value, "shape") and math.prod(value.shape) > 8:
-        return f"an array of shape {tuple(value.shape)}"
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and math.prod(shape) > 8:
+        return f"an array of shape {shape}"
     text = render(value)
     return text if len(text) <= 60 else text[:57] + "..."
