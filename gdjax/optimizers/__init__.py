@@ -134,6 +134,7 @@ __all__ = [
     "TRANSFORMS",
     "WRAPPERS",
     "Rows",
+    "Scalar",
     "Slot",
     "accumulate",
     "acprop",
@@ -236,6 +237,7 @@ __all__ = [
     "stacked",
     "stochastic_rounding",
     "tail_average",
+    "treewise",
     "yogi",
     "zoom",
 ]

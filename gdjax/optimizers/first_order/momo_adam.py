@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.momo import Model
+from gdjax.optimizers.first_order.momo import Model, momo
 from gdjax.optimizers.first_order.polyak_sgd import rescaled
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
@@ -14,7 +14,9 @@ from gdjax.optimizers.treewise import Scalar, treewise
 _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("adapt_lower_bound",), bounds={**_MOMO, "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"})
+@optimizer(
+    static=("adapt_lower_bound",), bounds={**_MOMO, "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}, like=momo
+)
 def momo_adam(
     learning_rate=1e-2, b1=0.9, b2=0.999, eps=1e-8, lower_bound=0.0, weight_decay=0.0, adapt_lower_bound=False
 ):

@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import bowl_like, first_scale, prepare, rate_at
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -27,7 +28,7 @@ class BFGSState(NamedTuple):
     linesearch: Any
 
 
-@optimizer(bounds={"learning_rate": "[0, inf)"})
+@optimizer(bounds={"learning_rate": "[0, inf)"}, like=lbfgs)
 def bfgs(learning_rate=None, linesearch: Any = zoom(curv_rtol=0.5)):  # noqa: B008
     """BFGS: an inverse Hessian kept as a matrix, corrected by every step.
 

@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.backtracking import backtracking
 from gdjax.optimizers.linesearch.searcher import objective, searcher, with_rate
+from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.least_squares import checked, is_nothing, linearized
 from gdjax.optimizers.second_order.secant import rate_at
 from gdjax.vector import dot, ravel, unravel
@@ -23,7 +24,7 @@ class GaussNewtonState(NamedTuple):
     converged: jax.Array  # () bool: where the last update began, a whole step changed nothing
 
 
-@optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"})
+@optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"}, like=lbfgs)
 def gauss_newton(residuals, learning_rate=None, linesearch: Any = backtracking(decrease_factor=0.5)):  # noqa: B008
     """Gauss-Newton: least squares with the residuals made linear; least 1/2 sum residuals².
 

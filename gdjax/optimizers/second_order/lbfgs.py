@@ -28,7 +28,7 @@ class LBFGSState(NamedTuple):
     linesearch: Any
 
 
-@optimizer(static=("memory_size", "scale_init_precond"), bounds={"learning_rate": "[0, inf)"})
+@optimizer(static=("memory_size", "scale_init_precond"), bounds={"learning_rate": "[0, inf)"}, ints=("memory_size",))
 def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearch: Any = zoom()):  # noqa: B008
     """L-BFGS: the last few steps and what they did to the gradient, as an inverse Hessian that is never formed.
 

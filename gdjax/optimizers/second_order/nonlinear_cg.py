@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import descending, first_scale, prepare, rate_at
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -28,7 +29,7 @@ class NonlinearCGState(NamedTuple):
     linesearch: Any
 
 
-@optimizer(static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"})
+@optimizer(static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"}, like=lbfgs)
 def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linesearch: Any = zoom(curv_rtol=0.1)):  # noqa: B008
     """Nonlinear conjugate gradients: each direction bends the last one instead of forgetting it.
 

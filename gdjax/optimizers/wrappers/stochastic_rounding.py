@@ -17,7 +17,7 @@ class RoundingState(NamedTuple):
     inner: Any
 
 
-@optimizer
+@optimizer(keys=("key",))
 def stochastic_rounding(inner, key: Key = 0):
     """Stochastic rounding: 16-bit sums are rounded up or down by chance, so that the mean is the sum.
 
