@@ -31,7 +31,10 @@ MODEL_LOSSES = {
     "softmax_regression": "softmax_cross_entropy_with_integer_labels",
     "linear_regression": "squared_error",
 }  # of the models that have one of their own
-TASK_LOSSES = {"classification": "softmax_cross_entropy_with_integer_labels", "regression": "squared_error"}  # of an mlp
+TASK_LOSSES = {
+    "classification": "softmax_cross_entropy_with_integer_labels",
+    "regression": "squared_error",
+}  # of an mlp
 TRAINABLE = ("mlp", *MODEL_LOSSES)
 FITTING_LOSSES = tuple(
     name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"

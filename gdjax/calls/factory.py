@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 import jax
@@ -30,6 +31,7 @@ class Declared(NamedTuple):
     ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
     keys: tuple[str, ...] = ()  # random keys, or the integers they are made from
     precise: tuple[str, ...] = ()  # kept in double precision, also where arrays are float32
+    reads: Mapping[str, Callable[[Any], Any]] = {}  # into what an argument is made, so that its numbers are leaves
 
 
 class Recipe:
@@ -86,15 +88,23 @@ class Recipe:
 
     def make(self, arguments: dict[str, Any]) -> Node:
         """The node of these arguments, checked."""
+        with self._speaking():
+            arguments = {**arguments, **{name: read(arguments[name]) for name, read in self.declared.reads.items()}}
         arguments = self.fit(arguments)
         self.check(arguments)
-        try:
+        with self._speaking():
             self.call(arguments)  # the body's own checks speak now, not at the first use
+        return self.kind._make(self, self.hide(arguments))
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Around code that may raise: its errors name the factory."""
+        try:
+            yield
         except (TypeError, ValueError) as error:
             if type(error) not in (TypeError, ValueError) or self.name in str(error):
                 raise
             raise type(error)(f"{self.name}: {error}") from error
-        return self.kind._make(self, self.hide(arguments))
 
     def call(self, arguments: dict[str, Any]) -> Any:
         bound = inspect.BoundArguments(self.signature, cast(Any, arguments))
@@ -235,6 +245,7 @@ def decorator(kind: type[N], doc: str):
         ints: tuple[str, ...] = ...,
         keys: tuple[str, ...] = ...,
         precise: tuple[str, ...] = ...,
+        reads: Mapping[str, Callable[[Any], Any]] = ...,
         like: Callable | None = ...,
     ) -> Callable[[Callable[P, Any]], Callable[P, N]]: ...
     def decorate(body=None, /, *, like=None, **declared) -> Any:

@@ -205,6 +205,7 @@ __all__ = [
     "noisy_sgd",
     "nonlinear_cg",
     "normalize",
+    "normuon",
     "novograd",
     "optimistic_adam_v2",
     "optimistic_gradient_descent",

@@ -8,9 +8,8 @@ Differs from: Optax, in which 14 of these arguments cannot be traced, a negative
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,26 +32,8 @@ from gdjax.schedules.steps import (
     reached,
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 constant_schedule = constant
 cosine_decay_schedule = cosine
-
-
-def reading(name: str, read: Callable) -> Callable[[F], F]:
-    """Decorates a factory: one argument is read into numbers that are leaves before the node is made."""
-
-    def decorate(factory: F) -> F:
-        place = list(factory.recipe.signature.parameters).index(name)  # type: ignore[attr-defined]
-
-        @functools.wraps(factory)
-        def make(*args: Any, **keywords: Any) -> Any:
-            args = tuple(read(x) if i == place else x for i, x in enumerate(args))
-            return factory(*args, **{key: read(x) if key == name else x for key, x in keywords.items()})
-
-        return make  # type: ignore[return-value]
-
-    return decorate
 
 
 def _pairs(scales: Any) -> tuple:
@@ -133,8 +114,9 @@ def left_of(step: Any, steps: Any, begin: Any) -> jax.Array:
     return jnp.where(as_float(steps) > 0, 1 - passed(as_float(step) - begin, steps), 1)
 
 
-@reading("boundaries_and_scales", _pairs)
-@schedule(bounds={"init_value": ANY, "boundaries_and_scales": f"{NON_NEGATIVE}, ..."})
+@schedule(
+    bounds={"init_value": ANY, "boundaries_and_scales": f"{NON_NEGATIVE}, ..."}, reads={"boundaries_and_scales": _pairs}
+)
 def piecewise_constant_schedule(init_value: float, boundaries_and_scales: Scales | None = None):
     """A value that is multiplied by a factor at each boundary.
 
@@ -151,8 +133,11 @@ def piecewise_constant_schedule(init_value: float, boundaries_and_scales: Scales
     return lambda step: as_float(values)[jnp.sum(reached(as_float(step), as_float(boundaries)))]
 
 
-@reading("boundaries_and_scales", _pairs)
-@schedule(static=("interpolate_type",), bounds={"init_value": ANY, "boundaries_and_scales": f"{NON_NEGATIVE}, ..."})
+@schedule(
+    static=("interpolate_type",),
+    bounds={"init_value": ANY, "boundaries_and_scales": f"{NON_NEGATIVE}, ..."},
+    reads={"boundaries_and_scales": _pairs},
+)
 def piecewise_interpolate_schedule(
     interpolate_type: str, init_value: float, boundaries_and_scales: Scales | None = None
 ):

@@ -12,7 +12,7 @@ import numpy as np
 
 from gdjax.calls.node import Schedule, is_concrete, schedule
 from gdjax.schedules.combine import in_turn
-from gdjax.schedules.optax_names import decayed_after, left_of, reading
+from gdjax.schedules.optax_names import decayed_after, exponential_decay, left_of
 from gdjax.schedules.shapes import curve
 from gdjax.schedules.steps import (
     ANY,
@@ -103,6 +103,7 @@ def warmup_cosine_decay_schedule(
         "end_value": ANY,
     },
     precise=("decay_rate",),
+    like=exponential_decay,
 )
 def warmup_exponential_decay_schedule(
     init_value: float,
@@ -262,8 +263,7 @@ def _of_integers(function: Callable, dtype: Any) -> Callable[[jax.Array], jax.Ar
     return lambda step: function(jnp.round(step).astype(dtype))
 
 
-@reading("cosine_kwargs", lambda cycles: tuple(dict(cycle) for cycle in cycles))
-@schedule
+@schedule(reads={"cosine_kwargs": lambda cycles: tuple(dict(cycle) for cycle in cycles)})
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, float]]):
     """`warmup_cosine_decay_schedule` again and again, each time with its own arguments.
 

@@ -229,7 +229,8 @@ def test_text_and_pickle_give_the_call_back(node):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [(name, a) for name, f in SCHEDULES.items() if name == f.recipe.name for a in f.recipe.declared.bounds]
+    ("name", "argument"),
+    [(name, a) for name, f in SCHEDULES.items() if name == f.recipe.name for a in f.recipe.declared.bounds],
 )
 def test_out_of_bounds_is_refused(name, argument):
     node = next(node for node in CASES if node.recipe.name == name)
