@@ -147,6 +147,7 @@ __all__ = [
     "schedule",
     "schedules",
     "search",
+    "segments",
     "sgdr_schedule",
     "sigmoid_binary_cross_entropy",
     "sigmoid_focal_loss",

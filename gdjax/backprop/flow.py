@@ -265,10 +265,7 @@ class Flow:
         return dataclasses.replace(self, **{name: getattr(self, name)[row] for name in MEASURES})
 
     def __str__(self) -> str:
-        rows = self._cells()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-        return "\n".join([*lines, "", *self.diagnosis()])
+        return "\n".join([text.table(self._cells()), "", *self.diagnosis()])
 
     def _repr_html_(self) -> str:
         """The table and the diagnosis, in a notebook."""

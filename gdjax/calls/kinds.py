@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.core import Tracer
 
-from gdjax.calls.factory import Recipe, decorator
+from gdjax.calls.factory import Recipe, decorator, is_factory
 from gdjax.calls.node import Node, register
 from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of
 

@@ -156,14 +156,14 @@ def test_a_schedule_of_the_users_own():
             "accumulate: every must be below 2**31, got a whole number of about",
         ),
         ("sgd(1" + 6000 * "0" + ")", "write a call such as"),
-        ("sgd(" + 5000 * "-" + "1)", "cannot read '"),
-        ("sgd(" + 5000 * "1+" + "1)", "cannot read '"),
-        ("sgd" + 5000 * "(1)", "cannot read '"),
+        ("sgd(" + 5000 * "-" + "1)", " deep"),
+        ("sgd(" + 5000 * "1+" + "1)", " deep"),
+        ("sgd" + 5000 * "(1)", " deep"),
         ("adam" + 5000 * ".b", "cannot read '"),
         (900 * "kahan(" + "sgd(1)" + 900 * ")", "cannot read 'kahan(kahan("),
-        ("sgd(" + 90 * "[" + "1" + 90 * "]" + ")", "sgd: learning_rate must be a number"),
-        ("sgd(0,25)", "(with a decimal point, 0.25?)"),
-        ("sgd(0,05)", "(with a decimal point, 0.05?)"),
+        ("sgd(" + 90 * "[" + "1" + 90 * "]" + ")", "nested at most 50 deep"),
+        ("sgd(0,25)", "is 0,25 a number? Write a decimal point, 0.25"),
+        ("sgd(0,05)", "is 0,05 a number? Write a decimal point, 0.05"),
         ("adam(0.1, mask={[1]: 2})", "a key must be"),
         ("adam(**{'b1': 0.5})", "an argument must be written as name=value"),
         ("adam(lr=0.1)", "adam: no argument 'lr'; did you mean learning_rate?"),
@@ -181,4 +181,4 @@ def test_a_schedule_of_the_users_own():
 def test_what_is_no_spec_is_refused_in_one_line(text, message):
     with pytest.raises(SpecError) as error:
         parse(text, CATALOGUE)
-    assert message in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 1500
+    assert message in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 3000
