@@ -373,15 +373,17 @@ def test_optax_names_take_the_arguments_of_optax(name, arguments, keywords):
         arguments = tuple(jnp.asarray(x) if np.ndim(x) else x for x in arguments)
         keywords = {key: jnp.asarray(x) if np.ndim(x) and key == "where" else x for key, x in keywords.items()}
 
+        names = list(inspect.signature(theirs).parameters)[: len(arguments)]
+
         @functools.partial(jax.jit, static_argnums=0)
         def all_of(loss, x):
-            values = loss(x, *arguments[1:], **keywords)
-            return values, jax.grad(lambda x: jnp.sum(loss(x, *arguments[1:], **keywords)))(x)
+            def total(x):
+                return jnp.sum(loss(**dict(zip(names, (x, *arguments[1:]), strict=True)), **keywords))
+
+            return loss(x, *arguments[1:], **keywords), jax.grad(total)(x)
 
         for got, right in zip(all_of(ours, arguments[0]), all_of(theirs, arguments[0]), strict=True):
             np.testing.assert_allclose(got, right, rtol=1e-10, atol=1e-14)
-        by_name = dict(zip(inspect.signature(theirs).parameters, arguments, strict=False))
-        np.testing.assert_allclose(ours(**by_name, **keywords), theirs(**by_name, **keywords), rtol=1e-12, atol=1e-14)
 
 
 MASKED = ["softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels", "poly_loss_cross_entropy"]
@@ -409,15 +411,18 @@ def test_what_a_mask_leaves_out_is_not_there(name, axis):
         y[:, kept] = labels
     x[4:] = np.nan
 
+    turn = lambda a: a if a.ndim < 2 or axis == -1 else a.T  # noqa: E731
+
     @jax.jit
-    def all_of(x):
-        turn = lambda a: a if a.ndim < 2 or axis == -1 else a.T  # noqa: E731
-        return loss(turn(x), turn(jnp.asarray(y)), axis=axis, where=turn(jnp.asarray(mask)))
+    def all_of(x, z):
+        masked = lambda x: loss(turn(x), turn(jnp.asarray(y)), axis=axis, where=turn(jnp.asarray(mask)))  # noqa: E731
+        rest = lambda z: loss(z, labels[:4])  # noqa: E731
+        slopes = (jax.grad(lambda x, f=f: f(x).sum())(at) for f, at in ((masked, x), (rest, z)))
+        return masked(x), rest(z), *slopes
 
     with jax.enable_x64(True):
-        np.testing.assert_allclose(all_of(x), [*loss(shares[0][:4], labels[:4]), 0, 0], rtol=1e-12)
-        slope = jax.grad(lambda x: all_of(x).sum())(x)
-        right = jax.grad(lambda z: loss(z, labels[:4]).sum())(shares[0][:4])
+        value, expected, slope, right = all_of(x, shares[0][:4])
+        np.testing.assert_allclose(value, [*expected, 0, 0], rtol=1e-12)
         np.testing.assert_allclose(slope[:4, kept], right, rtol=1e-9, atol=1e-12)
         np.testing.assert_array_equal(slope[~mask], 0)
 
