@@ -71,6 +71,10 @@ def test_spheres_and_lines_hold_at_any_scale(size):
     np.testing.assert_allclose(sphere, [0, -1, 9], atol=1e-6)
 
 
+def test_a_norm_that_is_no_float_has_a_sphere():
+    np.testing.assert_allclose(projections.projection_l2_sphere(jnp.full(4, 3e38, jnp.float32), 2.0), 1, rtol=1e-6)
+
+
 def test_what_has_no_nearest_point_is_loud():
     point = jnp.array([1.0, 2.0])
     with pytest.raises(ValueError, match="lower must be at most upper"):
