@@ -24,6 +24,14 @@ from gdjax.expression import FUNCTIONS, ExpressionError, expression
         ("sigm(x)", {"x": 0.0}, 0.5),
         ("+x - -x", {"x": 2.0}, 4),
         ("1e-3*x", {"x": 2.0}, 0.002),
+        ("−x² + 2·x × 3 ÷ 4", {"x": 3.0}, -4.5),
+        ("x⁻² + 2^x¹⁰", {"x": 1.0}, 3),
+        ("ln(e*x) - log(x)", {"x": 2.0}, 1),
+        ("asin(x) + acos(x) + arcsin(x) + arccos(x)", {"x": 0.3}, np.pi),
+        ("sign(-x)*π + 2*π*x", {"x": 0.5}, 0),
+        ("-" * 90 + "x", {"x": 2.0}, 2),
+        ("+".join(["x"] * 900), {"x": 0.5}, 450),
+        ("-".join(["x"] * 900), {"x": 0.5}, -449),
     ],
 )
 def test_values(text, values, result):
@@ -76,11 +84,35 @@ def test_every_function_can_be_named(name):
         ("", "1 to 2000 characters"),
         ("x" * 3000, "1 to 2000 characters"),
         ("(" * 500 + "x" + ")" * 500, "cannot read"),
+        ("-" * 900 + "x", "nested at most 100 deep"),
+        ("exp(" * 150 + "x" + ")" * 150, "nested at most 100 deep"),
+        ("x" + "^x" * 400, "nested at most 100 deep"),
+        ("9" * 400 + "*x", "a number must be at most 1.8e308"),
+        ("1e400*x", "a number must be at most 1.8e308"),
+        ("9" * 1900 + "+x", "a number must be at most 1.8e308"),
+        ("3y", "with its sign, 3*y"),
+        ("4 z", "with its sign, 4*z"),
+        ("2.5(x+1)", "with its sign, 2.5*(...)"),
+        ("(x+1)(x-1)", "(...)*(...)"),
+        ("(x+1)y", "(...)*y"),
+        ("x y", "with its sign, x*y"),
+        ("t(t+2)", "for a product write t*(...)"),
+        ("2π", "2*pi"),
+        ("πr", "pi*r"),
+        ("|x - 1|", "write abs(x) for |x|"),
+        ("z = 3*x^2", "write the function alone, '3*x^2'"),
+        ("f(x, y) = x*y", "write the function alone, 'x*y'"),
+        ("1,25*x", "1.25 for 1,25"),
+        ("cos x", "write cos(x) for cos x"),
+        ("tanh^2(x)", "write tanh(x)^2 for tanh^2(x)"),
+        ("np.exp(x)", "write exp for np.exp"),
+        ("√x", "write sqrt(x)"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(text, message):
-    with pytest.raises(ExpressionError, match=message.replace("(", r"\(")) as error:
+    with pytest.raises(ExpressionError) as error:
         expression(text)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -15,6 +15,10 @@ from typing import Any, Literal
 from gdjax.text import did_you_mean
 
 VERSION = 1
+LOSSES_BEFORE = {
+    "softmax_cross_entropy": "softmax_cross_entropy_with_integer_labels",
+    "softmax_cross_entropy_one_hot": "softmax_cross_entropy",
+}  # of runs without a version, and what they are called since
 EPOCHS_BEFORE = 200  # of runs without a version whose options name no length
 
 
@@ -99,6 +103,7 @@ def _from_options(fields: Mapping[str, Any]) -> dict[str, Any]:
     if length["epochs"] is None and length["steps"] is None:
         length["epochs"] = EPOCHS_BEFORE
     rest = {name: value for name, value in fields.items() if name != "options"}
+    rest["loss"] = LOSSES_BEFORE.get(str(rest.get("loss")), rest.get("loss"))
     return {**rest, **length, "data": {**data, **where}, "flow": bool(options.get("flow")), "version": VERSION}
 
 

@@ -1,9 +1,11 @@
 """The command line as a user meets it: run folders that are whole, mistakes that cost one line."""
 
 import json
+import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +17,17 @@ import pytest
 
 from gdjax.cli import main as entry
 from gdjax.cli.errors import UserError
+from gdjax.cli.objects import load_object
 from gdjax.cli.train import next_folder
 from gdjax.data import load
+from gdjax.losses import LOSSES
+from gdjax.metrics import METRICS
+from gdjax.models import MODELS
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.request import DEFAULT_RATES, default_rate
+from gdjax.problems import PROBLEMS
 from gdjax.runs.folder import RecordError, load_run
+from gdjax.schedules import SCHEDULES
 
 QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
 
@@ -554,3 +562,145 @@ class TestBackprop:
         code, out, err = gdjax(*words)
         assert code == 2 and out == "" and err.count("\n") == 1 and message in err, err
         assert list(place.iterdir()) == []
+
+
+class TestWords:
+    """What a person types is read as meant, or told in one line."""
+
+    def test_a_leading_minus_is_the_sign_of_an_expression(self, place):
+        code, out, err = gdjax("minimize", "-exp(-(x-3)^2)", "--start", "2.5", "--optimizer", "sgd(0.3)")
+        assert (code, err) == (0, "") and float(out.splitlines()[1].split()[1]) == pytest.approx(-1)
+        code, out, err = gdjax("backprop", "-x * -y", "x=-2", "y=7", "--plot", "g.svg")
+        assert (code, err) == (0, "") and any("-14" in line.split() for line in out.splitlines())
+        assert gdjax("backprop", "-x", "-3")[0] == gdjax("backprop", "−x", "−3")[0] == 0
+        code, _, err = gdjax("minimize", "x^2", "-o", "3")
+        assert code == 2 and "-o" in err and "\ufeff" not in err
+
+    @pytest.mark.parametrize(
+        "words, message",
+        [
+            (["minimize", "-2x", "--start", "1"], "cannot read '-2x': write a product with its sign, 2*x"),
+            (["minimize", "x^2", "--start", "1" * 400], "--start must be finite numbers"),
+            (["minimize", "x^2", "--start", "1", "--optimizer", "sgd(0,3)"], "Write a decimal point, 0.3"),
+            (["minimize", "x^2", "--start", "1", "--optimizer", f"sgd({'-' * 900}1)"], "nested at most 50 deep"),
+            (["minimize", "x^2", "--start", "1", "--optimizer", f"sgd({'7' * 400})"], "sgd: learning_rate must be"),
+            (["minimize", "x^2", "--start", "1", "--max-steps", "3000000000"], "--max-steps must be below 2^31"),
+            (["minimize", "x^2", "--start", "1", "--plot", "d.png"], "--plot must be a file, got the folder d.png"),
+            (["backprop", "x^2", "3", "--plot", "d.png"], "--plot must be a file, got the folder d.png"),
+            (["train", "iris", "--every", "9" * 90], "--every must be below 2^31, got 999999999999999 ..."),
+            (["train", "iris", "--hidden", "5", "9" * 400], "--hidden must be below 2^31"),
+            (["train", "iris", "--hidden", "2000000000", "2000000000"], "the model must have at most 1e+11 parameters"),
+            (["train", "iris", "--epochs", "inf"], "--epochs must be above 0 and finite, got inf"),
+            (["train", "iris", "--optimizer", f"adam({'[' * 80}{']' * 80})"], "nested at most 50 deep"),
+            (["optimizers", "adm"], "no optimizer 'adm': did you mean 'adam'?"),
+            (["problems", "rosenbrok"], "no problem 'rosenbrok': did you mean 'rosenbrock'?"),
+        ],
+    )
+    def test_a_mistake_costs_one_line(self, place, words, message):
+        (place / "d.png").mkdir()
+        code, out, err = gdjax(*words)
+        assert code == 2 and out == "" and err.count("\n") == 1 and message in err and len(err) < 1100, err
+        assert [path.name for path in place.iterdir()] == ["d.png"]
+
+    @pytest.mark.parametrize(
+        "command, table",
+        [
+            ("schedules", SCHEDULES),
+            ("losses", LOSSES),
+            ("metrics", METRICS),
+            ("models", MODELS),
+            ("problems", PROBLEMS),
+        ],
+    )
+    def test_every_catalogue_lists_and_shows(self, command, table):
+        code, out, err = gdjax(command)
+        assert (code, err) == (0, "") and all(f"  {name}(" in out for name in table)
+        name = next(iter(table))
+        code, out, err = gdjax(command, name)
+        assert (code, err) == (0, "") and out.startswith(f"{name}(") and len(out.splitlines()) > 2
+        assert gdjax("optimizers", "adam", "sam")[1].count("Reference: ") == 2
+
+    def test_a_terminated_command_leaves_nothing(self, place, monkeypatch):
+        for number, code, word in ((signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")):
+            monkeypatch.setattr("gdjax.cli.train.execute", lambda *_, number=number: os.kill(os.getpid(), number))
+            before = signal.getsignal(signal.SIGTERM)
+            assert gdjax("train", "wine", *QUICK, "--out", "deep/run") == (
+                code,
+                "",
+                f"gdjax: {word}, nothing written\n",
+            )
+            assert list(place.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is before
+
+    def test_what_the_machine_cannot_do_is_a_failed_run(self, place, monkeypatch):
+        def fail(*_):
+            raise MemoryError("no room\nat all")
+
+        monkeypatch.setattr("gdjax.cli.train.execute", fail)
+        said = (1, "", "gdjax: this machine cannot do it: no room at all\n")
+        assert gdjax("train", "wine", *QUICK, "--out", "run") == said and list(place.iterdir()) == []
+
+
+class TestOwnFiles:
+    """FILE.py:name, whatever a file of one's own holds."""
+
+    def test_dataclasses_neighbors_and_spaces(self, place):
+        folder = place / "my work"
+        folder.mkdir()
+        (folder / "shapes of mine.py").write_text(
+            "from __future__ import annotations\nimport dataclasses\nimport typing\nimport its_neighbor\n"
+            "@dataclasses.dataclass\nclass Place:\n    x: float = 2.5\n    kind: typing.ClassVar[int] = 3\n"
+            "def f(p):\n    return its_neighbor.square(p - Place().x)\n"
+        )
+        (folder / "its_neighbor.py").write_text("def square(x):\n    return x * x\n")
+        code, out, err = gdjax(
+            "minimize", "my work/shapes of mine.py:f", "--start", "7", "--trace", "--optimizer", "sgd(0.3)"
+        )
+        assert (code, err) == (0, "") and out.splitlines()[2].split()[:3] == ["0", "7", "20.25"]
+
+    @pytest.mark.parametrize(
+        "text, said",
+        [
+            ("raise SystemExit(3)", "mine.py fails when read: SystemExit: 3"),
+            ("import no_such_thing", "fails when read: ModuleNotFoundError"),
+            ("def f(p):\n    return {}['a'] * p", "mine.py:f raised KeyError at line 2: 'a'"),
+            ("def f(p):\n\n    return p if p > 0 else -p", "mine.py:f raised TracerBoolConversionError at line 3: "),
+            ("def f(p):\n    return p.shapes", "mine.py:f raised AttributeError at line 2: "),
+        ],
+    )
+    def test_what_goes_wrong_in_them_is_told_in_one_line(self, place, text, said):
+        (place / "mine.py").write_text(text + "\n")
+        code, out, err = gdjax("minimize", "mine.py:f", "--start", "1")
+        assert (code, out) == (2, "") and said in err and err.count("\n") == 1
+        assert gdjax("check", "mine.py:f")[0] == 2
+
+    def test_a_file_named_like_a_module_takes_nothing_from_it(self, place):
+        (place / "json.py").write_text("def f(p):\n    return (p - 1) ** 2\n")
+        assert load_object("json.py:f")(1.5) == 0.25
+        assert json.loads(json.dumps({"a": 1})) == {"a": 1} and sys.modules["json"] is json
+
+    @pytest.mark.parametrize(
+        "signature, body, code, said",
+        [
+            ("params, *, scale, power=2", "scale * jnp.sum(params['w'] ** power)", 0, "the gradient is right"),
+            ("params, *rest", "jnp.sum(params['w'] ** 2)", 0, "the gradient is right"),
+            ("params, y, *rest, scale, **more", "y * scale * jnp.sum(params['w'] ** 2)", 0, "the gradient is right"),
+            ("params", "[jnp.sum(params['w'] ** 2), {'seen': 1}]", 0, "the gradient is right"),
+            ("params", "{'loss': params['w'][0] ** 2}", 2, "a pair whose first is one, got a dict of loss"),
+            ("params", "None", 2, "the loss must be one real number"),
+            ("params", "[]", 2, "the loss must be one real number"),
+            ("*params", "1.0", 2, "must take the parameters as its first argument, got (*params)"),
+            ("params, *, missing", "1.0", 2, "needs 'missing' of the same file"),
+        ],
+    )
+    def test_a_check_takes_any_signature(self, place, signature, body, code, said):
+        text = "import jax.numpy as jnp\nparams = {'w': jnp.ones(2) * 0.7}\ny = 1.5\ndef scale():\n    return 3.0\n"
+        (place / "mine.py").write_text(f"{text}def loss({signature}):\n    return {body}\n")
+        got, out, err = gdjax("check", "mine.py:loss", "--directions", "1", "--entries", "1")
+        assert got == code and said in out + err and err.count("\n") == (code == 2), err
+
+    @pytest.mark.parametrize(
+        "words", [["--directions", "-1"], ["--entries", "-2"], ["--directions", "0", "--entries", "0"]]
+    )
+    def test_a_check_of_nothing_is_refused(self, place, words):
+        code, _, err = gdjax("check", "math:sqrt", *words)
+        assert (code == 2 and "above 0" in err) or f"{words[0]} must be at least 0, got {words[1]}" in err

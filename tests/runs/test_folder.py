@@ -1,5 +1,6 @@
 """A run folder reads back bit by bit, or is said to be damaged: nothing in between, whatever has happened to its files."""
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -7,42 +8,20 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+from test_config import CONFIG
 
 from gdjax import models
 from gdjax.data import Scaling
-from gdjax.runs import DataConfig, RunConfig
 from gdjax.runs import folder as record
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "params.npz")
 
 
 def config(task="regression", model="mlp((3, 3, 1))"):
-    """What identifies a run, every kind of value in it."""
+    """What identifies a run."""
     names = ("no", "yes") if task == "classification" else ()
-    rows = {"train": 70, "validation": 15, "test": 15}
-    data = DataConfig(
-        "t.csv", {"target": "y"}, "t", "0123456789abcdef", task, (0.7, 0.15, 0.15), rows, ("a", "b"), names
-    )
-    return RunConfig(
-        command="gdjax train t.csv",
-        data=data,
-        model=model,
-        loss="squared_error",
-        optimizer="adam(0.001)",
-        stop="patience(20)",
-        batch_size=64,
-        epochs=2.5,
-        steps=None,
-        every=None,
-        seed=3,
-        dtype="float32",
-        flow=False,
-        started="2026-01-02T03:04:05+00:00",
-        versions={"jax": "0.10.2", "optax": None},
-        platform="Linux",
-        device="cpu: cpu",
-        git_revision=None,
-    )
+    data = dataclasses.replace(CONFIG.data, task=task, target_names=names)
+    return dataclasses.replace(CONFIG, data=data, model=model, loss="squared_error")
 
 
 def write(folder, task="regression"):
