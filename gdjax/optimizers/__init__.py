@@ -109,7 +109,8 @@ from gdjax.optimizers.wrappers.kahan import kahan
 from gdjax.optimizers.wrappers.master_weights import master_weights
 from gdjax.optimizers.wrappers.stochastic_rounding import stochastic_rounding
 from gdjax.optimizers.wrappers.stacked import stacked
-from gdjax.optimizers.wrappers.cautious import cautious, stable
+from gdjax.optimizers.wrappers.cautious import cautious
+from gdjax.optimizers.wrappers.stable import stable
 from gdjax.optimizers.wrappers.partition import freeze, by_path, partition
 from gdjax.optimizers.wrappers.sam import gsam, looksam, sam
 from gdjax.optimizers.wrappers.project import project
