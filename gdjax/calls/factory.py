@@ -27,7 +27,9 @@ class Declared(NamedTuple):
     """What is said of a factory's arguments beside its signature, by name; annotations are for people."""
 
     static: tuple[str, ...] = ()  # never leaves, whatever they are
-    bounds: Mapping[str, str] = {}  # the interval of each number, {"b1": "[0, 1)"}; "[0, 1), ..." of each of several
+    bounds: Mapping[
+        str, str
+    ] = {}  # the interval of each number, {"b1": "[0, 1)"}; "[0, 1), ..." of each of several; "[0, 1) or None"
     ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
     keys: tuple[str, ...] = ()  # random keys, or the integers they are made from
     precise: tuple[str, ...] = ()  # kept in double precision, also where arrays are float32
@@ -163,7 +165,8 @@ class Recipe:
         if rate is not None and arguments["learning_rate"] is None is not rate.default:
             raise TypeError(f"{self.name}: learning_rate must be a number, an array or a schedule, got None")
         for name, interval in self.intervals.items():
-            self._check_number(name, arguments[name], interval)
+            if arguments[name] is not None or not interval.endswith(" or None"):
+                self._check_number(name, arguments[name], interval.removesuffix(" or None"))
 
     def _check_number(self, name: str, given: Any, interval: str) -> None:
         several = interval.endswith(", ...")

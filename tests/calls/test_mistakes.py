@@ -212,3 +212,12 @@ def test_arguments_are_attributes():
     with pytest.raises(AttributeError, match="adam has no argument 'learning_rat'"):
         _ = inner.learning_rat
     assert not hasattr(node, "__array__")
+
+
+def test_none_stands_where_it_is_declared_and_nowhere_else():
+    assert gd.adafactor(clipping_threshold=None).clipping_threshold is None
+    assert gd.zoom(approx_dec_rtol=None).approx_dec_rtol is None
+    assert sentence(lambda given: gd.adam(0.1, **given), {"b1": None}).startswith("adam: b1 must be a number")
+    assert sentence(lambda given: gd.zoom(**given), {"approx_dec_rtol": -1.0}).startswith(
+        "zoom: approx_dec_rtol must be"
+    )

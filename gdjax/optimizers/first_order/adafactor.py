@@ -18,7 +18,7 @@ from gdjax.tree import abs_sq
     bounds={
         "learning_rate": "[0, inf)",
         "decay_rate": "[0, inf)",
-        "clipping_threshold": "(0, inf)",
+        "clipping_threshold": "(0, inf) or None",
         "momentum": "[0, 1)",
         "weight_decay_rate": "[0, inf)",
         "eps": "[0, inf)",

@@ -12,7 +12,7 @@ from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
-_BETAS = {**_RATE, "betas": "[0, 1)", "estim_lr0": "(0, inf)"}
+_BETAS = {**_RATE, "betas": "[0, 1), ...", "estim_lr0": "(0, inf)"}
 
 
 @optimizer(static=("safeguard_warmup",), bounds={**_BETAS, "beta3": "[0, 1)", "estim_lr_coef": "(0, inf)"})

@@ -79,7 +79,7 @@ def armijo(
         "max_learning_rate": "(0, inf)",
         "atol": "[0, inf)",
         "rtol": "[0, inf)",
-        "approx_dec_rtol": "[0, inf)",
+        "approx_dec_rtol": "[0, inf) or None",
     },
     ints=("max_backtracking_steps",),
     like=zoom,

@@ -117,7 +117,7 @@ def _next_trial(before: jax.Array, points: jax.Array, noise: jax.Array) -> jax.A
         "max_learning_rate": "(0, inf]",
         "slope_rtol": "(0, 1)",
         "curv_rtol": "(0, inf]",
-        "approx_dec_rtol": "[0, inf)",
+        "approx_dec_rtol": "[0, inf) or None",
         "stepsize_precision": "[0, 1)",
     },
     ints=("max_linesearch_steps",),

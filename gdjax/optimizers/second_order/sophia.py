@@ -30,7 +30,7 @@ class SophiaState(NamedTuple):
         "eps": "(0, inf)",
         "weight_decay": "[0, inf)",
         "gamma": "[0, inf)",
-        "clip_threshold": "(0, inf]",
+        "clip_threshold": "(0, inf] or None",
         "update_interval": "[1, inf)",
         "print_win_rate_every_n_steps": "[0, inf)",
     },
