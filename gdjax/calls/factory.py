@@ -169,9 +169,12 @@ class Recipe:
                 self._check_number(name, arguments[name], interval.removesuffix(" or None"))
 
     def _check_number(self, name: str, given: Any, interval: str) -> None:
-        several = interval.endswith(", ...")
+        default = self.signature.parameters[name].default
+        if given is None and default is not inspect.Parameter.empty:  # what None means is the body's to say
+            return
+        several = interval.endswith(", ...") or isinstance(default, (tuple, list))
         for value in jax.tree.leaves(given, is_leaf=callable) if several else [given]:
-            if not (is_number(value) or callable(value) or value is self.signature.parameters[name].default):
+            if not (is_number(value) or callable(value)):
                 kind = "numbers" if several else "a number, an array or a schedule"
                 raise TypeError(f"{self.name}: {name} must be {kind}, got {mistakes.brief(value)}")
             check_interval(self.name, name, value, interval.removesuffix(", ..."))

@@ -26,6 +26,7 @@ from gdjax.cli.predict import Predict
 from gdjax.cli.signals import Terminated, terminating
 from gdjax.cli.train import Train
 from gdjax.cli.words import MARK, marked, unmarked
+from gdjax.text import did_you_mean
 
 COMMANDS = {
     "train": Train,
@@ -76,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parse(argv: list[str]) -> Any:
     """The command that the words ask for; tyro's boxed complaints as one line."""
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise UserError(f"no command {argv[0]!r}: {did_you_mean(argv[0], COMMANDS)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
