@@ -105,12 +105,12 @@ class History:
 
     def take(self, run_state: RunState) -> None:
         """The rows since the last time, at most as many as the ring holds."""
-        done, history = jax.device_get((run_state.evaluations, run_state.history))
-        done = int(done)
+        done, size = int(run_state.evaluations), min((len(ring) for ring in run_state.history.values()), default=0)
         self._make_room(done)
-        for name, ring in history.items():
-            rows = np.arange(max(self.done, done - len(ring)), done)
-            self.columns[name][rows] = ring[rows % max(len(ring), 1)]
+        rows = np.arange(max(self.done, done - size), done)
+        places = rows % max(size, 1)
+        for name, ring in run_state.history.items():
+            self.columns[name][rows] = np.asarray(ring)[places]
         self.done = done
 
     def rows(self) -> dict[str, np.ndarray]:
