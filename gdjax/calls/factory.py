@@ -27,9 +27,7 @@ class Declared(NamedTuple):
     """What is said of a factory's arguments beside its signature, by name; annotations are for people."""
 
     static: tuple[str, ...] = ()  # never leaves, whatever they are
-    bounds: Mapping[
-        str, str
-    ] = {}  # the interval of each number, {"b1": "[0, 1)"}; "[0, 1), ..." of each of several; "[0, 1) or None"
+    bounds: Mapping[str, str] = {}  # the interval of a number, "[0, 1)"; of several, "[0, 1), ..."; "[0, 1) or None"
     ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
     keys: tuple[str, ...] = ()  # random keys, or the integers they are made from
     precise: tuple[str, ...] = ()  # kept in double precision, also where arrays are float32
@@ -170,11 +168,9 @@ class Recipe:
 
     def _check_number(self, name: str, given: Any, interval: str) -> None:
         default = self.signature.parameters[name].default
-        if given is None and default is not inspect.Parameter.empty:  # what None means is the body's to say
-            return
         several = interval.endswith(", ...") or isinstance(default, (tuple, list))
         for value in jax.tree.leaves(given, is_leaf=callable) if several else [given]:
-            if not (is_number(value) or callable(value)):
+            if not (is_number(value) or callable(value) or value is default):
                 kind = "numbers" if several else "a number, an array or a schedule"
                 raise TypeError(f"{self.name}: {name} must be {kind}, got {mistakes.brief(value)}")
             check_interval(self.name, name, value, interval.removesuffix(", ..."))
