@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gdjax.calls.node import is_concrete
+from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
 from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy_with_integer_labels, squared_error
 from gdjax.losses.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within

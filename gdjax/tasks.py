@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import metrics
-from gdjax.calls.node import Model
+from gdjax.calls import Model
 from gdjax.data import Dataset, Scaling, fit_scaling, split, standardize
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
 from gdjax.models import MODELS, mlp

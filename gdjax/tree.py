@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gdjax.calls.node import Static, is_number
+from gdjax.calls import Static, is_number
 from gdjax.fingerprint import by_value, itself
 
 

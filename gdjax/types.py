@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 
-from gdjax.calls.node import Optimizer
+from gdjax.calls import Optimizer
 from gdjax.forms import as_loss  # noqa: F401 (beside its protocol)
 
 Params: TypeAlias = Any  # any pytree

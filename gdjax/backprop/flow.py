@@ -20,7 +20,7 @@ import numpy as np
 
 from gdjax import text, tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
-from gdjax.calls.node import as_optimizer
+from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
 from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.programs import anew, compiled

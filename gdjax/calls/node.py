@@ -148,9 +148,3 @@ def _show(child: Any) -> Any:
         return x.value if isinstance(x, Static) else x.joined() if isinstance(x, Precise) else x
 
     return jax.tree.map(show_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static, Precise)))
-
-
-def __getattr__(name: str) -> Any:
-    import gdjax.calls
-
-    return getattr(gdjax.calls, name)

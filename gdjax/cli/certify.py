@@ -12,8 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from gdjax.calls.node import Optimizer
-from gdjax.calls.spec import parse
+from gdjax.calls import Optimizer, parse
 from gdjax.certify import DTYPES, Row, certificate, certify
 from gdjax.certify.own import as_judged
 from gdjax.certify.report import ABOUT, HEAD, as_json, as_markdown, line

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from gdjax.calls.node import Condition, Optimizer
+from gdjax.calls import Condition, Optimizer
 from gdjax.cli.errors import UserError, option_mistakes
 from gdjax.cli.files import check_picture
 from gdjax.cli.objects import is_place, load_object, own_mistakes

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gdjax.calls.factory import check_interval
+from gdjax.calls import check_interval
 from gdjax.losses import domain
 from gdjax.losses.arguments import alike, finite, product, widened
 from gdjax.losses.domain import within

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gdjax.calls.factory import check_interval
-from gdjax.calls.leaves import is_concrete
+from gdjax.calls import check_interval, is_concrete
 from gdjax.losses import domain
 from gdjax.losses.arguments import (
     Axis,

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gdjax.calls.node import is_concrete
+from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
 from gdjax.forms import Form, Stateful, check_numbers, in_words, named_metrics
 from gdjax.losses.domain import SUMMABLE, overhear, within

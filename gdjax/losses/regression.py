@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gdjax.calls.factory import check_interval
+from gdjax.calls import check_interval
 from gdjax.losses.arguments import Axis, alike, counted, floating, kept, last, mask_of, widened
 from gdjax.tree import abs_sq, absolute, norm_along
 

@@ -13,7 +13,7 @@ is (...), as that of the labels, though w (in, 1) is a matrix like all weights.
 
 from __future__ import annotations
 
-from gdjax.calls.node import model
+from gdjax.calls import model
 from gdjax.models.initializers import zeros
 from gdjax.models.layers import affine, check_size
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import jax
 
-from gdjax.calls.node import Optimizer, Schedule
-from gdjax.calls.spec import SpecError, parse
+from gdjax.calls import Optimizer, Schedule, SpecError, parse
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS, by_path, chain, clip_by_global_norm, decay_weights
 from gdjax.projections import PROJECTIONS
 from gdjax.schedules import SCHEDULES, in_epochs

@@ -15,7 +15,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.spec import parse
+from gdjax.calls import parse
 from gdjax.expression import FUNCTIONS, OfVector, expression
 from gdjax.problems import PROBLEMS, Problem
 from gdjax.text import did_you_mean, near, short

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from gdjax import tree as trees
-from gdjax.calls.factory import check_interval
+from gdjax.calls import check_interval
 from gdjax.projections import sets
 
 

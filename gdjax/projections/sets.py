@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls.node import Node, decorator, is_concrete, is_number, register
+from gdjax.calls import Node, decorator, is_concrete, is_number, register
 
 
 class Set(Node):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Model
+from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.tree import path_string
 

@@ -27,8 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Model
-from gdjax.calls.spec import parse
+from gdjax.calls import Model, parse
 from gdjax.data import Scaling, standardize, unstandardize
 from gdjax.losses import LOSSES
 from gdjax.models import INITIALIZERS, MODELS

@@ -10,7 +10,7 @@ import jax
 
 from gdjax import stopping
 from gdjax.backprop import Flow, Watch, watch
-from gdjax.calls.node import Condition, Model, Optimizer
+from gdjax.calls import Condition, Model, Optimizer
 from gdjax.data import Dataset, hash_of
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.runs.config import DataConfig, RunConfig

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gdjax.calls.node import Schedule
+from gdjax.calls import Schedule
 from gdjax.schedules.combine import in_epochs, join, warmup, warmup_stable_decay
 from gdjax.schedules.cycles import cosine_restarts, cyclic, one_cycle
 from gdjax.schedules.optax_names import (

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls.node import schedule
+from gdjax.calls import schedule
 from gdjax.schedules.steps import (
     ANY,
     FALLS,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import is_concrete, schedule
+from gdjax.calls import is_concrete, schedule
 from gdjax.schedules.steps import (
     ANY,
     AT_LEAST_1,

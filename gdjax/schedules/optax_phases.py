@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Schedule, is_concrete, schedule
+from gdjax.calls import Schedule, is_concrete, schedule
 from gdjax.schedules.combine import in_turn
 from gdjax.schedules.optax_names import decayed_after, exponential_decay, left_of
 from gdjax.schedules.shapes import curve

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls.node import Precise, is_concrete, is_number
+from gdjax.calls import Precise, is_concrete, is_number
 
 ANY, POSITIVE, NON_NEGATIVE, AT_LEAST_1 = "(-inf, inf)", "(0, inf)", "[0, inf)", "[1, inf)"
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import stopping, tree
-from gdjax.calls.node import Condition, Node, decorator, register
+from gdjax.calls import Condition, Node, decorator, register
 from gdjax.data import as_arrays
 from gdjax.programs import bind, compiled
 from gdjax.projections import as_set

@@ -22,7 +22,7 @@ import optax
 from jax.core import Tracer
 
 from gdjax import stopping, tree
-from gdjax.calls.node import Condition, Optimizer, as_optimizer
+from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
 from gdjax.losses.domain import overhear
 from gdjax.optimizers.linesearch.searcher import value_and_grad_after

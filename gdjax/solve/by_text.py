@@ -7,8 +7,7 @@ from typing import Any
 
 import jax
 
-from gdjax.calls.node import Condition, Optimizer
-from gdjax.calls.spec import parse
+from gdjax.calls import Condition, Optimizer, parse
 from gdjax.optimizers.request import catalogue_at
 from gdjax.problems import Problem
 from gdjax.problems.reading import steepest_curvature

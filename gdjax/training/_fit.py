@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import stopping, tree
-from gdjax.calls.node import Condition
+from gdjax.calls import Condition
 from gdjax.data import as_rows, num_rows
 from gdjax.forms import LossError
 from gdjax.programs import compiled

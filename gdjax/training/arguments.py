@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax import tree
-from gdjax.calls.node import Condition, Model, Optimizer
+from gdjax.calls import Condition, Model, Optimizer
 from gdjax.types import RunState, TrainState
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls.node import is_concrete
+from gdjax.calls import is_concrete
 from gdjax.data import as_rows, num_rows
 from gdjax.forms import KEYS, Loss, Stateful, as_loss, named_metrics
 from gdjax.losses import better_directions

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls.node import Condition, Optimizer, as_optimizer
+from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.types import Params, RunState, Stop
 
 

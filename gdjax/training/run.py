@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls.node import Condition
+from gdjax.calls import Condition
 from gdjax.data import as_rows
 from gdjax.losses import better_directions
 from gdjax.meshes import on_automatic_axes

@@ -13,7 +13,7 @@ import optax
 from jax.core import Tracer
 
 from gdjax import answers, tree
-from gdjax.calls.node import as_optimizer
+from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
 from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, in_words
 from gdjax.losses.lifts import LIFTED, check_names

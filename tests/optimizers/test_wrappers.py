@@ -11,8 +11,7 @@ import pytest
 from optax import contrib, projections
 
 import gdjax as gd
-from gdjax.calls.node import as_key
-from gdjax.calls.spec import parse
+from gdjax.calls import as_key, parse
 from gdjax.optimizers.newton_schulz import newton_schulz
 from gdjax.projections import PROJECTIONS
 

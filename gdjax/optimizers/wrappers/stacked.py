@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls.node import Rated, as_optimizer, optimizer
+from gdjax.calls import Rated, as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Lifted, check_trees, refuse_integers
 from gdjax.types import OptState
 
