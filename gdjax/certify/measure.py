@@ -125,9 +125,11 @@ def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.nda
 def descent_lost(ours: Any, truth: Any, grads: Any, without: tuple[str, ...] = ()) -> Difference:
     """The largest share, over the cases, of the truth's descent that ours lacks; infinite where ours alone is not finite.
 
-    Descent is the mean over the steps of -cos(u, g), all leaves together; cases whose truth hardly descends count not.
+    Descent is the mean over the steps of -cos(u, g), all leaves together, as long as the truth's squares are numbers of
+    32 bits; cases whose truth hardly descends count not.
     """
     (mine, fine), (right, known) = (_slopes(updates, grads) for updates in (ours, truth))
+    known &= _within_reach(truth)
     worst = Difference(0.0, float("nan"), None)
     for case, name in enumerate(CASES):
         seen = known[case]
@@ -149,6 +151,12 @@ def _slopes(updates: Any, grads: Any) -> tuple[np.ndarray, np.ndarray]:
         unit = [x / np.maximum(np.abs(x).max(axis=-1, keepdims=True), 1e-300) for x in (updates, grads)]
         unit = [x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-300) for x in unit]
         return (unit[0] * unit[1]).sum(axis=-1), np.isfinite(updates).all(axis=-1) & np.isfinite(grads).all(axis=-1)
+
+
+def _within_reach(updates: Any) -> np.ndarray:
+    """Whether no update so far has had an entry whose square overflows float32, (cases, steps)."""
+    largest = np.abs(_flat(updates)).max(axis=-1)
+    return np.logical_and.accumulate(largest < float(jnp.finfo(jnp.float32).max) ** 0.5, axis=1)
 
 
 def _flat(tree: Any) -> np.ndarray:

@@ -30,7 +30,7 @@ EXAMPLES = {
 }
 
 LIMITS = {
-    "momo_adam(learning_rate=0.1": (1e-11, "the length of a step is what sums of products leave when they cancel"),
+    "momo_adam(": (1e-11, "the length of a step is what sums of products leave when they cancel"),
 }
 
 PARTS_FROM_OPTAX = {

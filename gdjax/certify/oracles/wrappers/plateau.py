@@ -31,6 +31,6 @@ EXAMPLES = {
     "reduce_on_plateau": lambda: [
         o.reduce_on_plateau(o.sgd(0.01), factor=0.5, patience=2, rtol=0.1, min_scale=1e-3),
         o.reduce_on_plateau(heavy(), factor=0.3, patience=1, rtol=0.2, atol=0.04, cooldown=2, min_scale=0.01),
-        o.reduce_on_plateau(o.sgd(0.01), patience=1, rtol=0.0),
+        o.reduce_on_plateau(o.sgd(0.01), patience=1, rtol=0.0, min_scale=1e-30),
     ],
 }
