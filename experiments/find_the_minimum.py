@@ -28,8 +28,8 @@ CASES = [(16.5, 0.01), (-3.0, 0.01), (16.5, 0.1)]
 
 def searches(start: float, step: float) -> dict[str, gd.Minimum]:
     return {
-        "try both sides": gd.search(f, start, fixed_step(step), record=True),
-        "sign of f'": gd.search(f, start, sign_step(step), record=True),
+        "try both sides": gd.minimize(f, start, fixed_step(step), record=True),
+        "sign of f'": gd.minimize(f, start, sign_step(step), record=True),
         "gradient": gd.minimize(f, start, gd.sgd(step), stop=gradient_norm(1e-4), record=True),
     }
 

@@ -77,7 +77,7 @@ def guesses_until(fit: Fit, value: float, hunts: int) -> np.ndarray:
     def hunt(key):
         how, args = random_guessing(0.0, 1.0), (fit.x, fit.y)
         start = jnp.full(len(fit.best), 1e3)  # worse than any guess
-        return gd.search(loss, start, how, stop=target(value), max_steps=10**6, args=args, key=key).steps
+        return gd.minimize(loss, start, how, stop=target(value), max_steps=10**6, args=args, key=key).steps
 
     return np.asarray(jax.jit(jax.vmap(hunt))(jax.random.split(jax.random.key(0), hunts)))
 
@@ -88,7 +88,7 @@ def best_of(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     def hunt(key):
         how, args = random_guessing(0.0, 1.0, GUESSES), (fit.x, fit.y)
         start = jnp.full(len(fit.best), 1e3)
-        return gd.search(loss, start, how, max_steps=ROUNDS, record=True, args=args, key=key).path.value
+        return gd.minimize(loss, start, how, max_steps=ROUNDS, record=True, args=args, key=key).path.value
 
     values = jax.jit(jax.vmap(hunt))(jax.random.split(jax.random.key(1), HUNTS))
     return GUESSES * np.arange(1, ROUNDS + 1), np.median(values, axis=0)[1 : ROUNDS + 1]

@@ -24,7 +24,7 @@ import gdjax as gd
 from experiments.lab import Lab
 from gdjax import problems
 from gdjax.plots import style
-from gdjax.solve._gradient_flow import gradient_flow
+from gdjax.solve import gradient_flow
 from gdjax.stopping import gradient_norm
 from gdjax.types import Stop
 

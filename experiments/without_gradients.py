@@ -63,7 +63,7 @@ def evaluations(job: tuple[str, str, int]) -> float:
     seeds = {"random guessing": 64 if n < 5 else 5, "Nelder-Mead": 1}.get(method, 5)
 
     def run(key):
-        return gd.search(f, start, how, stop=target(TARGET), max_steps=BUDGET // each, key=key)
+        return gd.minimize(f, start, how, stop=target(TARGET), max_steps=BUDGET // each, key=key)
 
     found = jax.jit(jax.vmap(run), compiler_options=QUICK)(jax.random.split(jax.random.key(n), seeds))
     taken = np.where(found.stop == gd.Stop.TARGET, first + each * np.asarray(found.steps), np.inf)

@@ -66,9 +66,8 @@ from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
 
 # Any function, from a start to a stop.
-from gdjax.solve._minimize import Minimum, minimize
-from gdjax.search import search
-from gdjax.solve._gradient_flow import gradient_flow
+from gdjax import search
+from gdjax.solve import Minimum, gradient_flow, minimize
 from gdjax.planes import Plane, pca_plane, plane_through, random_plane
 
 # Backpropagation laid open.

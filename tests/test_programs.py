@@ -22,10 +22,9 @@ import optax
 import pytest
 
 import gdjax as gd
+from gdjax import search
 from gdjax.fingerprint import ByValue, read
 from gdjax.programs import compiled
-
-search = importlib.import_module("gdjax.search")
 
 
 @contextlib.contextmanager
@@ -326,7 +325,7 @@ def test_nothing_is_alive_after_clear_programs():
         by_minimize(fresh(i), jnp.zeros(2))
     for i in range(3):
         by_minimize(plus(fresh(i), float(i)), jnp.zeros(2))  # a program each
-        search.search(fresh(i), jnp.zeros(2), search.fixed_step(0.1), max_steps=2)
+        gd.minimize(fresh(i), jnp.zeros(2), search.fixed_step(0.1), max_steps=2)
         by_fit(on_batch(fresh(i)), jnp.zeros(2))
     gd.backprop.flow(on_batch(fresh(0)), {"w": jnp.zeros(2)}["w"], jnp.ones((2, 1)))
     gd.backprop.check_gradients(fresh(0), jnp.zeros(2))
@@ -380,7 +379,7 @@ def test_losses_that_do_not_hash(kind):
     state, metrics = gd.make_step(with_metrics)(gd.make_state(start, gd.sgd(1.0)), data)
     assert state.params.tolist() == goal.tolist() and metrics["loss"] == 3.125
     assert gd.make_evaluate(with_metrics)(start, data)["loss"] == 3.125
-    ended = search.search(loss, start, search.fixed_step(0.5), max_steps=20)
+    ended = gd.minimize(loss, start, search.fixed_step(0.5), max_steps=20)
     assert ended.params.tolist() == goal.tolist()
     assert gd.backprop.check_gradients(loss, start).passed
     np.testing.assert_allclose(gd.backprop.flow(with_metrics, start, data).gradient_norm, [2.5], rtol=1e-6)

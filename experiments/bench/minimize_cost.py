@@ -71,7 +71,7 @@ def steps_a_second(problem: Problem, repeats: int) -> dict[str, Any]:
 def ours(problem: Problem, method: Any) -> Callable[[], Any]:
     if isinstance(method, gd.Optimizer):
         return lambda: gd.minimize(problem.f, problem.start, method, stop=gradient_norm(TOLERANCE), max_steps=50_000)
-    return lambda: gd.search(problem.f, problem.start, method, max_steps=50_000)
+    return lambda: gd.minimize(problem.f, problem.start, method, max_steps=50_000)
 
 
 def scipys(problem: Problem, method: str) -> Callable[[], Any]:

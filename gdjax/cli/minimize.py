@@ -18,8 +18,8 @@ from gdjax.cli.files import check_picture
 from gdjax.cli.objects import is_place, load_object, own_mistakes
 from gdjax.plots.paths import draw_paths
 from gdjax.problems.reading import Target, of_function, read_problem
-from gdjax.search import METHODS, search
-from gdjax.solve._minimize import Minimum, minimize
+from gdjax.search import METHODS
+from gdjax.solve import Minimum, minimize
 from gdjax.solve.by_text import read_condition, read_methods, without_gradient
 from gdjax.solve.table import compare, failed, failure, trace
 
@@ -108,11 +108,9 @@ class Minimize:
         problem = target.problem
         options: dict[str, Any] = {"stop": stop, "max_steps": self.max_steps, "args": problem.args}
         options["record"] = True if self.trace else ROWS
-        if isinstance(method, Optimizer):
-            solve = lambda: minimize(problem.f, problem.start, method, **options)  # noqa: E731
-        else:
-            options["stop"] = None if stop is None else without_gradient(stop)
-            solve = lambda: search(problem.f, problem.start, method, key=self.seed, **options)  # noqa: E731
+        if not isinstance(method, Optimizer):
+            options |= {"key": self.seed, "stop": None if stop is None else without_gradient(stop)}
+        solve = lambda: minimize(problem.f, problem.start, method, **options)  # noqa: E731
         found = solve()
         before = time.perf_counter()
         solve()

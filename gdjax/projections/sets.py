@@ -312,3 +312,12 @@ def raveled(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
     ends = itertools.accumulate((leaf.size for leaf in leaves), operator.add)
     parts = [flat[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
     return structure.unflatten(parts)
+
+
+def moved_onto(who: str, onto: Any, params: Any) -> Any:
+    """The nearest point of the set, in the shapes and dtypes of params."""
+    if onto is None:
+        return params
+    nearest = onto(params)
+    tree.check_like(who, "onto's answer", nearest, "params", params)
+    return tree.cast_like(nearest, params)

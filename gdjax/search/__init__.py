@@ -1,4 +1,4 @@
-"""Minimising without the gradient, or with no more than its sign: methods as (init, ask, tell), and their one loop.
+"""Minimizing without the gradient, or with no more than its sign: methods as (init, ask, tell), run by `gdjax.minimize`.
 
 method               asks for
 random_guessing      points drawn in a box, keeps the best
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from gdjax.search.ant_colony import ant_colony
 from gdjax.search.guessing import random_guessing
-from gdjax.search.loop import Method, method, search
+from gdjax.search.method import Method, method
 from gdjax.search.neighbours import coordinate, fixed_step, sign_step
 from gdjax.search.populations import cma_es, genetic, particle_swarm
 from gdjax.search.simplex import nelder_mead

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.search.loop import ended, method
-from gdjax.solve._minimize import moved_onto
+from gdjax.projections import moved_onto
+from gdjax.search.method import ended, method
 from gdjax.vector import flat_dtype, ravel, unravel
 
 REFLECTED, EXPANDED, OUTSIDE, INSIDE = range(4)
@@ -134,7 +134,7 @@ def around(x: jax.Array, axes: jax.Array, like: Any, onto: Any) -> jax.Array:
         return x + axes
 
     def stays(point):
-        return jnp.max(jnp.abs(ravel(moved_onto("search", onto, unravel(point, like)), x.dtype) - x))
+        return jnp.max(jnp.abs(ravel(moved_onto("minimize", onto, unravel(point, like)), x.dtype) - x))
 
     there, other = x + axes, x - axes
     back = jax.vmap(stays)(other) > 1.5 * jax.vmap(stays)(there)

@@ -11,7 +11,7 @@ from gdjax.calls import Condition, Optimizer, parse
 from gdjax.optimizers.request import catalogue_at
 from gdjax.problems import Problem
 from gdjax.problems.reading import steepest_curvature
-from gdjax.solve._minimize import Point, observation
+from gdjax.solve.minimum import Point, observation
 from gdjax.stopping import CONDITIONS, any_of
 
 BY_SLOPE = ("sgd", "momentum", "noisy_sgd", "optimistic_gradient_descent", "asgd", "schedule_free_sgd")

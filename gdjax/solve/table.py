@@ -10,7 +10,7 @@ import jax.flatten_util
 import numpy as np
 
 from gdjax.problems import Problem
-from gdjax.solve._minimize import Minimum, remark
+from gdjax.solve.minimum import Minimum, remark
 from gdjax.text import table
 from gdjax.types import Stop
 

@@ -39,7 +39,8 @@ from gdjax.losses import (
     supervised,
 )
 from gdjax.optimizers import sgd
-from gdjax.search import fixed_step, search
+from gdjax.search import fixed_step
+from gdjax.solve import minimize
 
 N, C = 12, 4
 BY_CLASS = ("class", "distribution")
@@ -1112,7 +1113,7 @@ def test_integers_beyond_int32_are_refused_at_every_door():
         lambda: metrics.mean_squared_error(jnp.zeros(2), large),
         lambda: metrics.accuracy(jnp.zeros((2, 4)), np.array([2**32, 3])),
         lambda: backprop.flow(lambda p, x, key: (jnp.mean((p - x) ** 2), {}), jnp.zeros(1), large[:, None]),
-        lambda: search(lambda p, x: jnp.sum((p - x) ** 2), 0.0, fixed_step(0.1), args=(large,)),
+        lambda: minimize(lambda p, x: jnp.sum((p - x) ** 2), 0.0, fixed_step(0.1), args=(large,)),
     ):
         with pytest.raises(ValueError, match="must fit in int32"):
             call()

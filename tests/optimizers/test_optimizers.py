@@ -48,7 +48,7 @@ def test_a_bare_array_is_called_by_its_name_alone():
             lambda: gd.minimize(lambda x: jnp.sum(x**2), x, wide),
             "minimize: the optimizer's updates must have shape (3,)",
         ),
-        (lambda: gd.search(lambda x: 0.0, ones, fixed_step(0.1)), "search: params must be real"),
+        (lambda: gd.minimize(lambda x: 0.0, ones, fixed_step(0.1)), "minimize: params must be real"),
         (lambda: simplex(ones), "x must be real to be ordered"),
         (lambda: sparse.update(rows, sparse.init(table), table), "sparse_adagrad: grads must have indices (k,)"),
     ):

@@ -13,9 +13,9 @@ import gdjax as gd
 from gdjax import stopping
 from gdjax.problems import himmelblau, quadratic, rosenbrock
 from gdjax.projections import box, l2_ball
+from gdjax.solve.path import start_trace, trim, written
 from gdjax.solve.stationary import kind_of_point
 from gdjax.stopping import gradient_norm
-from gdjax.trace import start_trace, trim, written
 from gdjax.types import Stop
 
 

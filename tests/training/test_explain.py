@@ -8,8 +8,8 @@ import pytest
 from gdjax import losses
 from gdjax.losses import per_example
 from gdjax.optimizers import sgd
-from gdjax.search import fixed_step, search
-from gdjax.solve._minimize import minimize
+from gdjax.search import fixed_step
+from gdjax.solve import minimize
 from gdjax.training import fit, make_evaluate
 from gdjax.types import Stop
 
@@ -90,7 +90,7 @@ def test_a_descent_and_a_search_say_it_too():
         (lambda w: hidden(w, (x, 1.0 * (k % 2)))[0], r"in \{-1, \+1\}, got 0"),
     ]
     for (f, message), (run, how) in zip(
-        cases, [(minimize, sgd(0.1)), (search, fixed_step(0.1)), (minimize, sgd(0.1))], strict=True
+        cases, [(minimize, sgd(0.1)), (minimize, fixed_step(0.1)), (minimize, sgd(0.1))], strict=True
     ):
         with pytest.raises(ValueError, match=message):
             run(f, jnp.zeros(2), how)

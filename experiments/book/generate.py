@@ -1,0 +1,67 @@
+"""Write the pages that docstrings can say: `python -m experiments.book.generate`.
+
+    pages/optimizers.md    every optimizer, transform and wrapper: what it does, its memory, where it comes from
+    pages/house.md         every file of gdjax, in the words of its own first line
+    pages/experiments.md   every experiment, in the words of its own first line
+
+The other pages are written by hand. A test generates these anew and compares.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import gdjax as gd
+from gdjax.optimizers.catalogue import entry
+
+ROOT = Path(__file__).parents[2]
+PAGES = Path(__file__).parent / "pages"
+
+
+def optimizers() -> str:
+    """The tables of the catalogues."""
+    text = "# Optimizers, transforms and wrappers\n\nGenerated from the docstrings by `python -m experiments.book.generate`.\n"
+    for title, factories in (("Optimizer", gd.OPTIMIZERS), ("Wrapper", gd.WRAPPERS)):
+        text += f"\n| {title} | what it does | memory | reference |\n|---|---|---|---|\n"
+        for factory in factories.values():
+            about = entry(factory)
+            text += f"| `{about.name}` | {about.summary} | {about.memory} | {about.reference} |\n"
+    return text
+
+
+def house() -> str:
+    """A line for each file, room by room."""
+    text = "# The house, file by file\n\nGenerated from the docstrings by `python -m experiments.book.generate`.\n"
+    folders = sorted({path.parent for path in (ROOT / "gdjax").rglob("*.py")}, key=lambda path: path.parts)
+    for folder in folders:
+        text += f"\n## {folder.relative_to(ROOT)}/\n\n"
+        about = first_line(folder / "__init__.py")
+        text += f"{about}\n\n" if about else ""
+        for path in sorted(folder.glob("*.py")):
+            if path.name != "__init__.py" and (line := first_line(path)):
+                text += f"- `{path.name}`: {line}\n"
+    return text.replace("\n\n\n", "\n\n")
+
+
+def experiments() -> str:
+    """A line for each experiment."""
+    text = "# Experiments\n\nEach asks one question, prints our figures beside the lectures', draws a picture, and exits 1 if a\n"
+    text += "claim of it does not hold: `python -m experiments.find_the_minimum --out pictures`.\n\n"
+    for path in sorted((ROOT / "experiments").glob("*.py")):
+        if path.stem not in ("__init__", "lab"):
+            text += f"- `{path.stem}`: {first_line(path)}\n"
+    return text
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+GENERATED = {"optimizers.md": optimizers, "house.md": house, "experiments.md": experiments}
+
+
+if __name__ == "__main__":
+    for name, page in GENERATED.items():
+        (PAGES / name).write_text(page())

@@ -1,0 +1,82 @@
+"""A method that needs no gradient: a call node of three pure functions, whose state says where it stands.
+
+    init(params, value, key, value_fn) -> state           state has the fields params, value and done
+    ask(state, key, value_fn) -> (candidates, state)      a tree like params, (n, ...) each
+    tell(state, candidates, values) -> state
+
+`value_fn(params)` is the value at the nearest point of the set that the search is kept in: f is asked nowhere else.
+`value_fn.at(points)`, for a first population (n, ...), gives those nearest points and their values; `value_fn.f` is f.
+A value that is NaN is told as infinity, so that no method has to know of it. `done` is a bool (True: CONVERGED) or a `Stop`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.calls import Node, decorator, register
+from gdjax.projections import moved_onto
+from gdjax.types import Params, Stop
+
+
+class Method(Node):
+    """A node of (init, ask, tell)."""
+
+
+register(Method)
+method = decorator(Method, "A factory of search methods from a body that returns (init, ask, tell).")
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """The function as a method sees it: kept inside the set."""
+
+    f: Callable[[Params], jax.Array]
+    onto: Any
+
+    def __call__(self, params: Params) -> jax.Array:
+        return self.f(moved_onto("minimize", self.onto, params))
+
+    def at(self, points: Params) -> tuple[Params, jax.Array]:
+        """The nearest points (n, ...) of the set, and the values there (n,)."""
+        if self.onto is not None:
+            points = jax.vmap(lambda p: moved_onto("minimize", self.onto, p))(points)
+        return points, jax.vmap(self.f)(points)
+
+
+class Standing(NamedTuple):
+    """The state of a method that has no more to remember."""
+
+    params: Params
+    value: jax.Array
+    done: jax.Array
+
+
+def best_of(state: Any, candidates: Params, values: jax.Array) -> tuple[Params, jax.Array, jax.Array]:
+    """(params, value, improved): the best candidate, or where the state stands if none is better."""
+    best = jnp.argmin(values)
+    improved = values[best] < state.value
+    params = tree.select(improved, jax.tree.map(lambda x: x[best], candidates), state.params)
+    return params, jnp.where(improved, values[best], state.value), improved
+
+
+def stacked(*trees: Any) -> Any:
+    """Trees as one, each leaf with a new leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def too_short(params: Params, step: Any) -> jax.Array:
+    """Whether a step of this length is lost in the rounding of some entry."""
+    lost = [jnp.any((x + jnp.asarray(step, x.dtype)) == x) for x in map(jnp.asarray, jax.tree.leaves(params))]
+    return functools.reduce(jnp.logical_or, lost)
+
+
+def ended(done: jax.Array, stalled: jax.Array) -> jax.Array:
+    """What a method says of itself: STALLED rather than CONVERGED where it could not try."""
+    return jnp.where(done, jnp.where(stalled, Stop.STALLED, Stop.CONVERGED), Stop.RUNNING).astype(jnp.int32)

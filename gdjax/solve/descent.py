@@ -1,0 +1,217 @@
+"""The loop of an optimizer on a function: evaluate, judge, step, in one compiled while-loop.
+
+What a run is at each moment is a `Descent`. An optimizer that searches along its step (L-BFGS, say) has found value and
+gradient where it ended; the loop then takes them from its state and holds no evaluation of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdjax import stopping, tree
+from gdjax.calls import Condition, Optimizer
+from gdjax.optimizers.linesearch.searcher import value_and_grad_after
+from gdjax.projections import moved_onto
+from gdjax.solve.implicit import Equations, implicitly, step_of_projection
+from gdjax.solve.minimum import Minimum, Point, Start, observation
+from gdjax.solve.path import Trace, placed, room, roomier, start_trace
+from gdjax.solve.problem import scalar, value_dtype
+from gdjax.types import Params, Stop
+
+STILL = 101  # steps after which a run must be elsewhere; a prime, which no short circle divides
+DEEP = 1e15  # times the first value: how far a run may fall that does not flatten out
+GENTLE, WATCH = stopping.converged(), stopping.divergence()  # what holds where nothing else is said
+
+
+def guarded(condition: Condition) -> Condition:
+    """The condition, on the watch for divergence if it is not already."""
+    watches = any(each.recipe.name == "divergence" for each in condition.walk())
+    return condition if watches else stopping.any_of(WATCH, condition)
+
+
+class Descent(NamedTuple):
+    """What the loop carries."""
+
+    params: Params  # where to evaluate next
+    opt_state: Any
+    condition_state: Any
+    seen: Point  # where it was evaluated last
+    moved: jax.Array | None  # length of the last step, infinite before the first; None where nothing asks for it
+    best: Point  # the finite one of the lowest value
+    first: Start
+    verdict: jax.Array  # of `looped`, which has seen more than a step: it ends the run at the next
+    steps: jax.Array
+    idle: jax.Array | None  # steps in a row that moved nothing
+    stop: jax.Array
+    trace: Trace | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Minimizer:
+    """The loop, equal by value: (params, optimizer, condition, max_steps, onto, args) -> Minimum."""
+
+    f: Callable
+    capacity: int | None  # rows of the path
+    roomy: bool  # the rows are enough for every step
+    unrolled: int | None  # the steps of a loop that reverse mode can differentiate
+
+    def __call__(self, params, optimizer, condition, max_steps, onto, args) -> Minimum:
+        if self.unrolled is None:
+            return implicitly("minimize", self._run, Equations(self.f))(
+                (params, optimizer, condition, max_steps), (onto, args)
+            )
+        return self._run((params, optimizer, condition, max_steps), (onto, args))[0]
+
+    def _run(self, start: Any, given: Any) -> tuple[Minimum, Any]:
+        """The answer, and (params, state of the optimizer) after the last step."""
+        (params, optimizer, condition, max_steps), (onto, args) = start, given
+        params = moved_onto("minimize", onto, params)
+        body = functools.partial(self._turn, optimizer, condition, max_steps, onto, args)
+        first = self._start(params, optimizer, condition, onto)
+        if self.unrolled is None:
+            end = looped(body, first)
+        else:
+            turn = lambda c: body(c._replace(trace=roomier(c.trace, c.steps)))  # noqa: E731
+            each = lambda c, _: (jax.lax.cond(c.stop == Stop.RUNNING, turn, lambda c: c, c), None)  # noqa: E731
+            end, _ = jax.lax.scan(each, first, length=self.unrolled + 2)
+        return answer(end), (end.params, end.opt_state)
+
+    def _start(self, params: Params, optimizer: Optimizer, condition: Condition, onto: Any) -> Descent:
+        zero, dtype = jnp.zeros((), jnp.int32), value_dtype(params)
+        opt_state = optimizer.init(params)
+        searches = onto is None and value_and_grad_after(opt_state) is not None  # its first update only looks around
+        unknown, far = jnp.full((), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
+        seen = Start(unknown, unknown)
+        nowhere = Point(zero, params, *seen)
+        trace = None if self.capacity is None else start_trace(nowhere, self.capacity, self.roomy)
+        running = jnp.full((), Stop.RUNNING, jnp.int32)
+        moved = far if searches or asks_for_moves(condition, nowhere) else None
+        idle, best = zero if searches else None, nowhere
+        return Descent(
+            params,
+            opt_state,
+            condition.init(),
+            nowhere,
+            moved,
+            best,
+            seen,
+            running,
+            zero - searches,
+            idle,
+            running,
+            trace,
+        )
+
+    def _turn(self, optimizer, condition, max_steps, onto, args, last: Descent) -> Descent:
+        """Evaluate, judge, step."""
+        f = scalar("minimize", self.f, args)
+        known = value_and_grad_after(last.opt_state) if onto is None else None
+        value, grad = jax.value_and_grad(f)(last.params) if known is None else known
+        here = self._look(last, value, grad, onto)
+        judged = self._judge(condition, max_steps, last, here, known is not None)
+        judged = judged if known is None else _unless(last.steps < 0, last, judged)
+        updates, opt_state = optimizer.update(
+            tree.ascent(grad), last.opt_state, last.params, value=value, grad=grad, value_fn=f
+        )
+        tree.check_like("minimize", "the optimizer's updates", updates, "params", last.params)
+        params: Any = moved_onto("minimize", onto, optax.apply_updates(last.params, updates))
+        going = judged.stop == Stop.RUNNING
+        steps = judged.steps + going
+        judged = judged._replace(params=params, opt_state=opt_state, steps=steps)
+        if last.moved is None:
+            return judged
+        moved = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, last.params)).astype(last.moved.dtype)
+        return judged._replace(moved=jnp.where(steps > 0, moved, jnp.inf))
+
+    def _look(self, last: Descent, value, grad, onto) -> Point:
+        """Where the run stands."""
+        norm = tree.global_norm(step_of_projection(last.params, tree.ascent(grad), onto))
+        dtype = last.best.value.dtype
+        return Point(last.steps, last.params, value.astype(dtype), norm.astype(dtype))
+
+    def _judge(self, condition, max_steps, last: Descent, here: Point, searches: bool) -> Descent:
+        """The condition's verdict on the point, and what is kept of it."""
+        condition_state, stop = condition.update(last.condition_state, observation(here, last.moved, last.opt_state))
+        finite = jnp.isfinite(here.value) & jnp.isfinite(here.grad_norm)
+        idle = None if last.idle is None else jnp.where(last.moved == 0, last.idle + 1, 0)
+        gone = jnp.where(_deep(here.value, last.first.value), Stop.DIVERGED, Stop.NON_FINITE)
+        stop = jnp.where(jnp.isfinite(here.value) | (stop == Stop.DIVERGED), stop, gone)  # whatever its slope
+        for reason, holds in (
+            (gone, ~finite),
+            (Stop.PATIENCE, idle is not None and idle >= 2),
+            (last.verdict, last.verdict != Stop.RUNNING),
+            (Stop.BUDGET, last.steps >= max_steps),
+        ):
+            stop = jnp.where((stop == Stop.RUNNING) & holds, reason, stop)
+        better = finite & ~(here.value >= last.best.value)
+        best = tree.select(better, here, last.best)
+        trace = None if last.trace is None else placed(last.trace, here)
+        stop = stop.astype(jnp.int32)
+        return last._replace(condition_state=condition_state, seen=here, best=best, idle=idle, stop=stop, trace=trace)
+
+
+def looped(body: Callable[[Descent], Descent], start: Descent) -> Descent:
+    """The turns of a run, in stretches: what need not be known at every step is looked at between them.
+
+    That is whether the run stands still or falls without end, and whether there is room for more rows (a branch within the
+    inner loop would copy them at every step). The first stretch is the first step.
+    """
+    going = lambda c: c.stop == Stop.RUNNING  # noqa: E731
+
+    def stretch(carry):
+        c, anchor, since = carry
+        starts = c.steps < 1
+        until = jnp.where(starts, 1, since + STILL)
+        if c.trace is not None:
+            c = c._replace(trace=roomier(c.trace, c.steps))
+            until = jnp.minimum(until, room(c.trace))
+        c = jax.lax.while_loop(lambda c: going(c) & (c.steps < until), body, c)
+        first = tree.select(starts, Start(c.seen.value, c.seen.grad_norm), c.first)
+        due = c.steps >= since + STILL
+        still = due & functools.reduce(jnp.logical_and, tree.leafmap(lambda a, b: jnp.all(a == b), c.params, anchor))
+        falls = _deep(c.seen.value, first.value) & (c.seen.grad_norm >= first.grad_norm)
+        verdict = jnp.where(still, Stop.STALLED, jnp.where(falls, Stop.DIVERGED, Stop.RUNNING))
+        c = c._replace(first=first, verdict=verdict.astype(jnp.int32))
+        return c, tree.select(due, c.params, anchor), jnp.where(due, c.steps, since)
+
+    return jax.lax.while_loop(
+        lambda carry: going(carry[0]), stretch, (start, start.params, jnp.zeros_like(start.steps))
+    )[0]
+
+
+def answer(end: Descent) -> Minimum:
+    """What a run hands back; see `Minimum`."""
+    steps = jnp.maximum(end.steps, 0)
+    best, last = end.best, end.seen._replace(step=steps)
+    gap = tree.global_norm(jax.tree.map(lambda a, b: a - b, best.params, last.params))
+    rounding = 16 * jnp.finfo(last.value.dtype).eps * jnp.abs(last.value)
+    settled = (end.stop == Stop.CONVERGED) | (end.stop == Stop.STALLED)
+    there = settled & jnp.isfinite(last.value) & ~(best.value < last.value - last.grad_norm * gap - rounding)
+    point = tree.select(there, last, best)
+    path = None if end.trace is None else end.trace.rows
+    return Minimum(point.params, point.value, point.grad_norm, steps, end.stop, path, point.step, last, end.first)
+
+
+def _deep(value: jax.Array, first: jax.Array) -> jax.Array:
+    """Whether a value lies so far below the first that it is on its way to minus infinity."""
+    return (value == -jnp.inf) | (value < -DEEP * jnp.maximum(jnp.abs(first), 1))
+
+
+def asks_for_moves(condition: Condition, row: Point) -> bool:
+    """Whether the condition reads how far the last step went, which costs a pass over the parameters."""
+    judge = jax.make_jaxpr(lambda moved: condition.update(condition.init(), observation(row, moved)))(row.value).jaxpr
+    read = [*judge.outvars, *(x for equation in judge.eqns for x in equation.invars)]
+    return any(x is judge.invars[0] for x in read)
+
+
+def _unless(unknown: jax.Array, last: Descent, judged: Descent) -> Descent:
+    """What was judged, or what was before: a search that has not looked yet knows no value."""
+    kept = tree.select(unknown, last._replace(trace=None), judged._replace(trace=None))
+    return kept._replace(trace=judged.trace)  # its row of step -1 counts as not written

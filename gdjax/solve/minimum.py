@@ -1,0 +1,149 @@
+"""What a run on a function hands back, and what there is to say of it in words."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gdjax.types import Observation, Params, Stop
+
+NOTHING_DONE = (
+    "the gradient is within the tolerance at the start (1e-05 by default), so that nothing was done: to go on, divide f by "
+    "its size or give a smaller stop=gradient_norm(...)"
+)
+MAYBE_NONE = "it falls, no less steeply than at the start: there may be no minimum"
+
+
+class Point(NamedTuple):
+    """Where a run stands, and one row of its path: (n, ...) each there."""
+
+    step: jax.Array  # () int32
+    params: Params
+    value: jax.Array  # () float
+    grad_norm: jax.Array  # () float; NaN where no gradient was asked for
+
+
+class Start(NamedTuple):
+    """What a run began with."""
+
+    value: jax.Array
+    grad_norm: jax.Array
+
+
+class Minimum(NamedTuple):
+    """The best point of a run, where the run ended, and why.
+
+    A run that settled (CONVERGED, STALLED) gives the point where it did, unless it has seen one so much lower that no convex
+    function would have it: f(best) < f(last) - |g| |best - last|. Any other gives the finite point of the lowest value seen.
+    """
+
+    params: Params
+    value: jax.Array
+    grad_norm: jax.Array  # NaN where no gradient was asked for
+    steps: jax.Array  # at which the run stopped
+    stop: jax.Array  # the reason: a `Stop`, an int32 array under a transformation
+    path: Point | None = None  # a row for each step kept; None unless asked for
+    best_step: Any = None  # at which the run stood at params
+    last: Point | None = None  # where the run stood when it stopped, finite or not
+    first: Start | None = None
+
+    def __str__(self) -> str:
+        if jnp.ndim(self.stop) or isinstance(self.stop, Tracer):
+            return repr(self)
+        return told(self)
+
+    def _repr_html_(self) -> str:
+        """As it prints, in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+class Found(Minimum):
+    """A `Minimum` on the host that can say what kind of point it found: see `gdjax.solve.stationary`."""
+
+    look: Callable[[Minimum], str] | None = None  # asked when it is printed, not before
+    within: bool | None = None  # whether the run was kept in a set
+
+    def __reduce__(self) -> tuple:
+        return Minimum, tuple(self)
+
+
+def told(found: Minimum) -> str:
+    """A result in one line: why it ended, what it found, and what there is to know of it."""
+    stop, steps, end = Stop(int(found.stop)), int(found.steps), f"value {float(found.value):.6g}"
+    if np.isfinite(found.grad_norm):
+        end += f", gradient norm {float(found.grad_norm):.2g}"
+    if found.last is not None and int(found.best_step) != steps:
+        end += f" at step {int(found.best_step)}"
+        if stop not in (Stop.DIVERGED, Stop.NON_FINITE):
+            end += f", the best seen; it ended at {float(found.last.value):.6g}"
+    if stop == Stop.DIVERGED:
+        return f"DIVERGED at step {steps} ({end}): {remark(found)}"
+    if stop == Stop.NON_FINITE:
+        return f"NON_FINITE at step {steps}; the best before it: {end}"
+    said = remark(found)
+    return f"{stop.name} after {steps} steps: {end}{f'; {said}' if said else ''}"
+
+
+def falls(found: Minimum) -> bool:
+    """Whether a run that diverged did so downwards."""
+    return found.last is not None and float(found.last.value) <= float(found.value)
+
+
+def remark(found: Minimum) -> str:
+    """What there is to know of a result beyond its numbers and the reason of its end; often nothing."""
+    stop = Stop(int(found.stop))
+    if stop == Stop.DIVERGED:
+        return "the values fall without end" if falls(found) else "the steps are too long"
+    if stop == Stop.STALLED:
+        return _still(found)
+    if stop == Stop.CONVERGED:
+        return _converged(found)
+    return MAYBE_NONE if stop == Stop.BUDGET and _falls_on(found) else ""
+
+
+def _still(found: Minimum) -> str:
+    within = getattr(found, "within", None)
+    if within and np.isfinite(found.grad_norm):
+        return (
+            "it stands still where the gradient leads on within the set: this optimizer's step and the set lead back to "
+            "the same point; an optimizer that follows the gradient alone, such as sgd or adam, goes on"
+        )
+    if within is None and np.isfinite(found.grad_norm):
+        return "it stands still"
+    narrow = any(np.finfo(dtype).bits < 64 for dtype in map(_dtype, jax.tree.leaves(found.params)))
+    finer = "; in double precision it may go on" if narrow else ""
+    return f"it stands still: its steps are too short to change the parameters{finer}"
+
+
+def _converged(found: Minimum) -> str:
+    look = getattr(found, "look", None)
+    kind = "" if look is None else look(found)
+    said = [NOTHING_DONE] if found.steps == 0 and found.grad_norm > 0 else []
+    return "; ".join(said + ([kind] if kind not in ("", "a minimum") else []))
+
+
+def _falls_on(found: Minimum) -> bool:
+    """Whether a run that no set holds was at its lowest when it ended, and no less steep than at the start."""
+    first, last = found.first, found.last
+    if first is None or last is None or getattr(found, "within", None) is not False:
+        return False
+    lowest = int(found.best_step) == int(found.steps) and last.value < first.value
+    return bool(lowest and last.grad_norm >= first.grad_norm)
+
+
+def _dtype(x: Any) -> Any:
+    return np.result_type(x) if np.result_type(x).kind in "fc" else np.dtype(np.float32)  # NumPy knows no bfloat16
+
+
+def observation(here: Point, moved: jax.Array | None, opt_state: Any = ()) -> Observation:
+    """What a condition sees of a run on a function: an evaluation and an epoch are a step."""
+    epoch, unknown = here.step.astype(here.value.dtype), jnp.full_like(here.value, jnp.nan)
+    zero, converged = jnp.zeros_like(here.value), getattr(opt_state, "converged", None)
+    seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, moved)
+    return seen._replace(converged=converged)

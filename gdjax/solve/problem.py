@@ -1,0 +1,67 @@
+"""What a problem must be before a run may begin: the function, the start, the room for a path."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gdjax import tree
+from gdjax.types import Params
+
+
+def checked_params(who: str, params: Params) -> Params:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            where = tree.named("params", path)
+            raise ValueError(f"{who}: {where} must be floating to descend, got {jnp.result_type(leaf)}")
+    if not jax.tree.leaves(params):
+        raise ValueError(f"{who}: params must have at least one array, got {params!r}")
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x)), params)
+
+
+def scalar(who: str, f: Callable, args: tuple) -> Callable[[Params], jax.Array]:
+    """f as a function of the parameters alone; ValueError when it is traced and does not give one real floating number."""
+
+    def of_params(params: Params) -> jax.Array:
+        value = f(params, *args)
+        shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", type(value))
+        if not isinstance(value, (jax.Array, np.ndarray, np.generic, float)):
+            raise ValueError(f"{who}: f must return one real floating number, got a {type(value).__name__}")
+        if shape != () or not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"{who}: f must return one real floating number, got {dtype} of shape {shape}")
+        return jnp.asarray(value)
+
+    return of_params
+
+
+def checked_record(who: str, record: int | bool | None, max_steps: Any) -> int | None:
+    """Rows of the path."""
+    if record is None or record is False:
+        return None
+    if record is True:
+        if isinstance(max_steps, Tracer):
+            raise ValueError(f"{who}: record=True needs a static max_steps to make room for; give a number of rows")
+        return int(max_steps) + 1
+    if record < 2:
+        raise ValueError(f"{who}: record must be True or at least 2 rows, got {record}")
+    return int(record)
+
+
+def with_captured(f: Callable, params: Params, args: tuple) -> tuple[Callable, tuple]:
+    """f and its arguments, among them the tracers that f captured, so that these can be differentiated too."""
+    f, captured = jax.closure_convert(functools.partial(f), params, *args)
+    return f, (*args, *captured)
+
+
+def is_traced(x: Any) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
+
+
+def value_dtype(params: Params) -> Any:
+    return jnp.finfo(tree.arithmetic_dtype(*jax.tree.leaves(params))).dtype
