@@ -17,11 +17,12 @@ from gdjax.optimizers.catalogue import entry
 
 ROOT = Path(__file__).parents[2]
 PAGES = Path(__file__).parent / "pages"
+NOTE = "Generated from the docstrings by `python -m experiments.book.generate`.\n"
 
 
 def optimizers() -> str:
     """The tables of the catalogues."""
-    text = "# Optimizers, transforms and wrappers\n\nGenerated from the docstrings by `python -m experiments.book.generate`.\n"
+    text = f"# Optimizers, transforms and wrappers\n\n{NOTE}"
     for title, factories in (("Optimizer", gd.OPTIMIZERS), ("Wrapper", gd.WRAPPERS)):
         text += f"\n| {title} | what it does | memory | reference |\n|---|---|---|---|\n"
         for factory in factories.values():
@@ -32,7 +33,7 @@ def optimizers() -> str:
 
 def house() -> str:
     """A line for each file, room by room."""
-    text = "# The house, file by file\n\nGenerated from the docstrings by `python -m experiments.book.generate`.\n"
+    text = f"# The house, file by file\n\n{NOTE}"
     folders = sorted({path.parent for path in (ROOT / "gdjax").rglob("*.py")}, key=lambda path: path.parts)
     for folder in folders:
         text += f"\n## {folder.relative_to(ROOT)}/\n\n"
@@ -46,8 +47,8 @@ def house() -> str:
 
 def experiments() -> str:
     """A line for each experiment."""
-    text = "# Experiments\n\nEach asks one question, prints our figures beside the lectures', draws a picture, and exits 1 if a\n"
-    text += "claim of it does not hold: `python -m experiments.find_the_minimum --out pictures`.\n\n"
+    text = "# Experiments\n\nEach asks one question, prints our figures beside the lectures', draws a picture, and exits 1\n"
+    text += "if a claim of it does not hold: `python -m experiments.find_the_minimum --out pictures`.\n\n"
     for path in sorted((ROOT / "experiments").glob("*.py")):
         if path.stem not in ("__init__", "lab"):
             text += f"- `{path.stem}`: {first_line(path)}\n"

@@ -23,6 +23,10 @@ EXAMPLES = {
     "cautious": lambda: [o.cautious(heavy()), o.cautious(o.adam(0.01), floor=0.6)],
 }
 
+SHORT = {
+    "cautious": (400, "whether an entry of no size agrees is rounding in the end, and decides the length of all others"),
+}
+
 UNJUDGED = {
     "cautious": "whether an entry of no size agrees is decided by rounding, and with it the length of all others",
 }

@@ -74,6 +74,10 @@ EXAMPLES = {
 }
 
 LEFT_OUT = {
+    "gsam: complex128": (
+        ("non_finite", "ravine", "huge", "rosenbrock"),
+        "what of g is orthogonal to h is a difference, and the path follows it",
+    ),
     "sam": (("non_finite",), NORMS),
     "looksam": (("non_finite", "ravine", "huge"), f"{NORMS}; where |g| is 1e4 and more, so are the steps that v gives"),
     "gsam": (
@@ -83,6 +87,7 @@ LEFT_OUT = {
 }
 
 SHORT = {
+    "sam": (100, "near a minimum the direction of the gradient is rounding, and the path follows it"),
     "looksam": (40, "a step from memory goes |g| far along what the path has been, and rounding with it"),
 }
 
