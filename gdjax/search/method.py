@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import Node, decorator, register
-from gdjax.projections import moved_onto
+from gdjax.projections.sets import moved_onto
 from gdjax.types import Params, Stop
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.projections import moved_onto
+from gdjax.projections.sets import moved_onto
 from gdjax.search.method import ended, method
 from gdjax.vector import flat_dtype, ravel, unravel
 

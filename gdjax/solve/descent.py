@@ -18,7 +18,7 @@ import optax
 from gdjax import stopping, tree
 from gdjax.calls import Condition, Optimizer
 from gdjax.optimizers.linesearch.searcher import value_and_grad_after
-from gdjax.projections import moved_onto
+from gdjax.projections.sets import moved_onto
 from gdjax.solve.implicit import Equations, implicitly, step_of_projection
 from gdjax.solve.minimum import Minimum, Point, Start, observation
 from gdjax.solve.path import Trace, placed, room, roomier, start_trace
