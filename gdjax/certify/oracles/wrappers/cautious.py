@@ -24,7 +24,10 @@ EXAMPLES = {
 }
 
 SHORT = {
-    "cautious": (400, "whether an entry of no size agrees is rounding in the end, and decides the length of all others"),
+    "cautious": (
+        400,
+        "whether an entry of no size agrees is rounding in the end, and decides the length of all others",
+    ),
 }
 
 UNJUDGED = {
