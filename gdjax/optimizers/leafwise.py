@@ -10,7 +10,8 @@ direction. The names of the slots are the symbols of the equation and become the
 
 With decay, p <- p - learning_rate * (direction + weight_decay * p), decoupled (Loshchilov & Hutter 2019), unless the rule
 names `weight_decay` among its arguments, and so applies it itself (coupled decay). A rule may return the whole step to
-subtract in place of a direction (momentum after the rate, say): `returns="step"`; it then names `learning_rate`.
+subtract in place of a direction (momentum after the rate, say): `returns="step"`; only such a rule names
+`learning_rate`.
 
 What is true of every optimizer is true here, once: any hyperparameter is a number, an array or a schedule of the step
 count; arithmetic in at least float32 and the cast back; slots in the parameter's dtype or one of their own; complex
@@ -84,6 +85,7 @@ def leafwise(
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path.
     """
     slots = dict(slots or {})
+    check_returns(rule, returns)
     like_params = [name for name, slot in slots.items() if not callable(slot.value)]
     who, names = rule.__name__.removesuffix("_rule"), inspect.signature(rule).parameters
     flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
@@ -118,9 +120,8 @@ def leafwise(
         like = grads if params is None else params
         structure, chosen = jax.tree.structure(grads), _chosen(choices, like)
         done = tree.leafmap(leaf_step, grads, like, chosen, *(state.slots[name] for name in slots))
-        updates = structure.unflatten([u for u, _ in done])
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
-        return updates, OptState(count=count, slots=new_slots)
+        return structure.unflatten([u for u, _ in done]), OptState(count=count, slots=new_slots)
 
     lifted = Lifted(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
     lifted.mask = mask
@@ -207,6 +208,14 @@ def refuse_integers(who: str, params: Any) -> None:
                 f"{who}: {tree.named('params', path)} must be floating or complex to be trained, got {dtype}; "
                 "keep it out of the parameters or put None in its place"
             )
+
+
+def check_returns(rule: Callable, returns: str) -> None:
+    """A rule that multiplies by the rate itself must say so, or it would be multiplied twice."""
+    if returns not in ("direction", "step"):
+        raise ValueError(f"{rule.__name__}: returns must be 'direction' or 'step', got {returns!r}")
+    if returns == "direction" and "learning_rate" in inspect.signature(rule).parameters:
+        raise ValueError(f"{rule.__name__}: it names learning_rate, so it must return the whole step: returns='step'")
 
 
 def check_trees(who: str, grads: Any, params: Any, needs_params: bool) -> None:

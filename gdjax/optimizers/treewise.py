@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import Rated, rate_of
-from gdjax.optimizers.leafwise import Slot, at_count, check_trees, refuse_integers
+from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, refuse_integers
 
 
 @jax.tree_util.register_pytree_node_class
@@ -119,9 +119,10 @@ def treewise(
 
     Args:
         rule: a function of the module level.
-        learning_rate: parameter units per step; None means 1. A rule that names it receives it.
+        learning_rate: parameter units per step; None means 1.
         slots: name -> `Slot` (a vector) or `Scalar`; a rule need not return those that it does not change.
-        returns: "direction", which is multiplied by the rate, or "step", the whole of what is subtracted.
+        returns: "direction", which is multiplied by the rate, or "step", the whole of what is subtracted, by a rule that
+            may name `learning_rate`.
         weight_decay: a rule that names it applies it; else it is coupled, g + weight_decay p in place of g. None is none.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
         static: what the rule takes that is no number; hashable, equal by value.
@@ -131,6 +132,7 @@ def treewise(
         without the value that the rule names.
     """
     slots, static = slots or {}, static or {}
+    check_returns(rule, returns)
     who = rule.__name__.removesuffix("_rule")
     names = inspect.signature(rule).parameters
     numbers = {**hyperparameters, "learning_rate": 1.0 if learning_rate is None else learning_rate}

@@ -89,6 +89,7 @@ def adafactor(
         adafactor_rule,
         learning_rate,
         slots=slots,
+        returns="step",
         masks={"weight_decay_rate": weight_decay_mask},
         static={"least": min_dim_size_to_factor if factored else None},
         multiply_by_parameter_scale=multiply_by_parameter_scale,
