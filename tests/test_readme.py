@@ -1,58 +1,48 @@
-"""The README is true: its code runs, its table is fresh. `python -m tests.test_readme` writes the table anew."""
+"""The README and the pages are true: their code runs, what is generated is fresh, what is linked is there."""
 
 import re
 from pathlib import Path
 
-import gdjax as gd
-from gdjax.optimizers.catalogue import entry
+import pytest
+
+from experiments.book.generate import GENERATED, PAGES
 
 README = Path(__file__).parents[1] / "README.md"
-START, END = r"<!-- optimizers: .*? -->\n", "<!-- end of optimizers -->"
 
 
-def table() -> str:
-    text = ""
-    for title, factories in (("optimizer", gd.OPTIMIZERS), ("wrapper", gd.WRAPPERS), ("transform", gd.TRANSFORMS)):
-        rows = [f"| {title} | what it does | memory | reference |", "|---|---|---|---|"]
-        for factory in factories.values():
-            about = entry(factory)
-            rows.append(f"| `{about.name}` | {about.summary} | {about.memory} | {about.reference} |")
-        text += "\n".join(rows) + "\n\n"
-    return text.rstrip("\n") + "\n"
-
-
-def test_readme_table_of_optimizers_is_fresh():
-    match = re.search(f"{START}(.*?){END}", README.read_text(), re.DOTALL)
-    assert match is not None and match[1] == table(), "stale: run python -m tests.test_readme"
-
-
-def test_readme_code_runs(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+def run(page: Path) -> None:
+    """All Python of a page, block after block."""
     names: dict = {}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_the_front_page_is_one_page_and_its_code_runs(capsys):
+    assert len(README.read_text().splitlines()) <= 150
+    run(README)
     out = capsys.readouterr().out
-    assert "mlp((64, 64, 10))" in out and "parameters are kept" in out and "sign_momentum(0.001, decay=0.95)" in out
+    assert "adamw(0.001, b1=0.95)" in out and "-1.33333" in out
+
+
+def test_the_code_of_the_guide_runs(capsys):
+    run(PAGES / "guide.md")
+    out = capsys.readouterr().out
+    assert "mlp((64, 64, 10))" in out and "parameters are kept" in out
     assert "CONVERGED after 623 steps" in out and "(3.6, -1.8)" in out and "-1.33333" in out
     assert "layer 1 receives" in out and "a sigmoid passes on at most 0.25" in out
 
 
-def test_readme_names_every_module():
-    text = README.read_text()
-    modules = {path.stem for path in Path(gd.__file__).parent.glob("*.py")} - {"__init__", "__main__"}
-    packages = {path.parent.name for path in Path(gd.__file__).parent.glob("*/__init__.py")}
-    assert not [name for name in modules if f"{name}.py" not in text]
-    assert not [name for name in packages if f"{name}/" not in text]
+def test_the_code_that_adds_an_optimizer_runs(capsys):
+    run(PAGES / "adding.md")
+    assert "sign_momentum(0.001, decay=0.95)" in capsys.readouterr().out
 
 
-def test_every_experiment_is_named():
-    text = README.read_text()
-    section = text[text.index("## Experiments") : text.index("## Optimizers")]
-    named = set(re.findall(r"`(\w+)`", section))
-    assert named == {path.stem for path in (README.parent / "experiments").glob("*.py")} - {"__init__", "lab"}
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_pages_are_fresh(name):
+    assert (PAGES / name).read_text() == GENERATED[name](), "stale: run python -m experiments.book.generate"
 
 
-if __name__ == "__main__":
-    text = README.read_text()
-    README.write_text(re.sub(f"({START}).*?({END})", lambda m: m[1] + table() + m[2], text, flags=re.DOTALL))
+@pytest.mark.parametrize("page", [README, *sorted(PAGES.glob("*.md"))], ids=lambda page: page.name)
+def test_what_is_linked_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).is_file(), target
