@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 
 import gdjax as gd
 from experiments.lab import Lab
-from gdjax.plots.landscape import GROUND, PATHS, grid
+from gdjax.plots._landscape import GROUND, PATHS, grid
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure
 from gdjax.stopping import gradient_norm
 from gdjax.types import Stop

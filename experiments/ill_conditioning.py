@@ -24,7 +24,7 @@ import numpy as np
 import gdjax as gd
 from experiments.lab import Lab
 from gdjax.plots import contour
-from gdjax.plots.landscape import MARKERS, PATHS
+from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import gradient_norm, never
 from gdjax.types import Stop

@@ -25,7 +25,7 @@ import gdjax as gd
 from experiments.lab import Lab
 from gdjax.backprop import backpropagate, graph
 from gdjax.plots import style
-from gdjax.plots.landscape import draw_ground
+from gdjax.plots._landscape import draw_ground
 from gdjax.stopping import never
 
 X, Y, RATE = 2.0, 5.0, 0.05

@@ -21,7 +21,7 @@ import numpy as np
 
 import gdjax as gd
 from experiments.lab import Lab
-from gdjax.plots.landscape import MARKERS, PATHS
+from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import BLUE, INK, MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import never, parameter_change
 

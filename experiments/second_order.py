@@ -26,7 +26,7 @@ from sklearn import datasets
 
 import gdjax as gd
 from experiments.lab import Lab
-from gdjax.plots.landscape import PATHS
+from gdjax.plots._landscape import PATHS
 from gdjax.plots.style import NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import gradient_norm
 

@@ -24,7 +24,7 @@ import optax
 
 import gdjax as gd
 from experiments.lab import Lab
-from gdjax.plots.landscape import MARKERS, PATHS
+from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, NORMAL, SMALL, dress, figure, rule
 
 WORDS, LENGTH, BATCH, STEPS, EVERY, TEST = 1000, 10, 10, 3000, 50, 5000

@@ -24,7 +24,7 @@ import numpy as np
 
 import gdjax as gd
 from experiments.lab import Lab
-from gdjax.plots.landscape import MARKERS, PATHS
+from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.search import ant_colony, cma_es, genetic, nelder_mead, particle_swarm, random_guessing
 from gdjax.stopping import target

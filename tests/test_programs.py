@@ -499,7 +499,7 @@ def test_no_look_at_a_function_is_stale():
     page = {"jax": jax, "jnp": jnp, "__name__": "a_page", "target": 2.0}
     exec("@jax.jit\ndef inner(p):\n    return jnp.sum((p - target) ** 2)\ndef f(p):\n    return inner(p)", page)
     f, ones = page["f"], jnp.ones(2)
-    landscape = importlib.import_module("gdjax.plots.landscape")
+    landscape = importlib.import_module("gdjax.plots._landscape")
     for target in (2.0, 5.0):
         page["target"] = target
         flow = gd.backprop.flow(lambda p, batch, key: (f(p), {}), ones, ones)

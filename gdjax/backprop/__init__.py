@@ -6,7 +6,10 @@ check       any gradient against differences of the loss, with a verdict for eac
 flow        where the gradient goes in any model, layer by layer, at one look or along a run
 """
 
+from gdjax.backprop._flow import Flow, Watch, flow, watch
+from gdjax.backprop._graph import graph
 from gdjax.backprop.by_hand import Pass, backpropagate, cost_of, fold_bias, product_gradients, table, with_ones
-from gdjax.backprop.check import Check, Probe, check_gradients, difference_quotients
-from gdjax.backprop.flow import Flow, Watch, flow, watch
-from gdjax.backprop.graph import Graph, Node, graph
+from gdjax.backprop.check import check_gradients
+from gdjax.backprop.nodes import Graph, Node
+from gdjax.backprop.quotients import difference_quotients
+from gdjax.backprop.verdict import Check, Probe

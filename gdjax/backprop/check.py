@@ -15,7 +15,6 @@ In the parameters' own dtype the point may be another one: a gradient that is no
 from __future__ import annotations
 
 import functools
-import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -25,9 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
+from gdjax.backprop.verdict import KINK, RIGHT, UNDECIDED, WRONG, Check, Probe
 from gdjax.forms import Form, Loss, Stateful
 from gdjax.programs import anew
-from gdjax.text import table
 from gdjax.types import Params
 
 STEPS = 32  # of the ladder
@@ -41,114 +40,6 @@ BLIND = 0.1  # of the slope: a probe that may be wrong by more cannot tell
 FLAT = 1e-4  # of the slope further away: a probe that is sure of this much may call a slope zero
 JUMP = 1e3  # times the noise: the first change along a ladder is less where the loss is continuous
 RTOL = 1e-5
-RIGHT, WRONG, KINK, UNDECIDED = "right", "WRONG", "kink", "undecided"
-
-
-class Probe(NamedTuple):
-    """One directional derivative, by the gradient and by differences."""
-
-    leaf: str  # its path; "all" for a direction through every leaf
-    direction: str  # "random", or an entry such as "[3, 0]"; "i [0]" is along the imaginary part
-    gradient: float
-    difference: float
-    error: float  # of the difference, estimated; infinite where there is none
-    relative: float  # to the larger of the two, or to the slopes further away where both are zero
-    ulp: float  # of the parameters' dtype
-    verdict: str
-
-
-class Check(NamedTuple):
-    """What was found; `passed` if nothing is wrong and something is known.
-
-    A kink is no error: any slope between those of both sides will do. Nothing is known of an undecided probe, and a gradient
-    has not passed while nothing is known of one of its leaves, all probes are kinks, or the loss does not move at all or
-    only by jumps, as an accuracy does.
-    """
-
-    probes: tuple[Probe, ...]
-    entries: int = 0  # real numbers that were moved by themselves
-    total: int = 0  # real numbers that the loss was to be differentiated by
-    visible: float = (
-        math.inf
-    )  # error in one entry that shows in any leaf, relative to the leaf's largest gradient entry
-    moves: bool = True  # whether the loss changed along any probe
-    near: bool = True  # whether it did so near the parameters, rather than by jumps further away
-    not_finite: tuple[tuple[str, str], ...] = ()  # leaves whose gradient is not in their own dtype, each with words
-
-    @property
-    def passed(self) -> bool:
-        verdicts = {p.verdict for p in self.probes}
-        known = RIGHT in verdicts and self.moves and not self.unknown_leaves()
-        return known and WRONG not in verdicts and not self.not_finite
-
-    @property
-    def worst(self) -> Probe:
-        return max(self.probes, key=lambda p: (p.verdict == WRONG, p.verdict != UNDECIDED, p.relative))
-
-    def wrong_leaves(self) -> list[str]:
-        """The leaves in which the gradient is wrong, in order."""
-        wrong = [p.leaf for p in self.probes if p.verdict == WRONG and p.leaf != "all"]
-        return list(dict.fromkeys([*wrong, *(leaf for leaf, _ in self.not_finite)]))
-
-    def unknown_leaves(self) -> list[str]:
-        """The leaves of which every probe is undecided, in order."""
-        decided = {p.leaf for p in self.probes if p.verdict != UNDECIDED}
-        return list(dict.fromkeys(p.leaf for p in self.probes if p.leaf not in {*decided, "all"}))
-
-    def __str__(self) -> str:
-        head = ("leaf", "direction", "gradient", "difference", "relative", "ULP", "verdict")
-        return f"{table([head, *map(_cells, self.probes)], right=range(2, 6))}\n{self.summary()}"
-
-    def _repr_html_(self) -> str:
-        """As it prints, in a notebook."""
-        return f"<pre>{html.escape(str(self))}</pre>"
-
-    def summary(self) -> str:
-        """The verdict, and what could have been seen, in two lines."""
-        if not self.probes:
-            return "nothing is known of the gradient: no floating or complex parameter to probe"
-        counts = {
-            verdict: sum(p.verdict == verdict for p in self.probes) for verdict in (RIGHT, WRONG, KINK, UNDECIDED)
-        }
-        also = f", {counts[KINK]} at a kink" if counts[KINK] else ""
-        if counts[UNDECIDED]:
-            also += f", {counts[UNDECIDED]} undecided ({self._undecided()}): the loss's own rounding hides them"
-        largest = f"largest relative error {self.worst.relative:.1e}"
-        if counts[WRONG] or self.not_finite:
-            also += "".join(f"; {words}" for _, words in self.not_finite)
-            verdict = (
-                f"the gradient is WRONG in {', '.join(self.wrong_leaves()) or 'all leaves together'}{also}; {largest}"
-            )
-        elif not self.moves:
-            verdict = "nothing is known of the gradient: the loss does not move, whatever the parameters"
-        elif not self.near:
-            verdict = "nothing is known of the gradient, undecided: the loss is constant near the parameters"
-        elif self.passed:
-            verdict = f"the gradient is right along {counts[RIGHT]} directions{also}; {largest}"
-        else:
-            unknown = ", ".join(self.unknown_leaves()) or "any leaf"
-            verdict = f"nothing is known of the gradient in {unknown}: {counts[RIGHT]} directions are right{also}"
-        return f"{verdict}\n{self._share()}"
-
-    def _undecided(self) -> str:
-        """Their names, a few of them."""
-        names = [f"{p.leaf} {p.direction}".removeprefix("the root ") for p in self.probes if p.verdict == UNDECIDED]
-        names = list(dict.fromkeys(names))
-        return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-
-    def _share(self) -> str:
-        randoms = sum(p.direction == "random" for p in self.probes)
-        share = (
-            f"probed: {self.entries} of {self.total} entries alone, all of them together in {randoms} random directions"
-        )
-        if not math.isfinite(self.visible):
-            return f"{share}; an error in one other entry might not have been seen"
-        return f"{share}; an error in one entry is seen from {self.visible:.0e} of the largest in its leaf"
-
-
-def _cells(p: Probe) -> tuple[str, ...]:
-    figures = (f"{p.gradient:.8g}", f"{p.difference:.8g}", f"{p.relative:.1e}", f"{p.ulp:.2g}")
-    return (p.leaf, p.direction, *figures, p.verdict)
 
 
 def check_gradients(
@@ -208,23 +99,6 @@ def check_gradients(
     visible = _visible(found, paths, grads)
     probes = tuple(p for p, _ in found)
     return Check(probes, alone, int(total), visible, moves or not paths, near or not moves, not_finite)
-
-
-def difference_quotients(f: Callable, x: Any, steps: Any = None) -> dict[str, np.ndarray]:
-    """The derivative of a function of one number from first principles: where truncation ends and rounding begins.
-
-    Args:
-        steps: (n,), h > 0; None is 1 to 1e-16.
-
-    Returns: "step", "one-sided" (f(x + h) - f(x)) / h, "central" (f(x + h) - f(x - h)) / 2h, and "derivative", by jax.grad.
-        Their errors fall as h and h², until rounding, eps |f| / h, takes over near sqrt(eps) and eps^(1/3).
-    """
-    x, h = jnp.asarray(x, float), jnp.asarray(10.0 ** -np.arange(0.0, 16.5, 0.5) if steps is None else steps, float)
-    each = jax.vmap(f)
-    one_sided, central = (each(x + h) - f(x)) / h, (each(x + h) - each(x - h)) / (2 * h)
-    slope = jnp.full_like(h, jax.grad(f)(x))
-    found = {"step": h, "one-sided": one_sided, "central": central, "derivative": slope}
-    return {name: np.asarray(values) for name, values in found.items()}
 
 
 def _widened(x: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.extend import core
 
 from gdjax import tree
-from gdjax.backprop.graph import INLINED, name_of
+from gdjax.backprop._graph import INLINED, name_of
 from gdjax.backprop.units import find_units
 
 BOUNDED = ("tanh", "sigmoid", "soft_sign", "hard_tanh")  # units that can saturate

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from gdjax.backprop.graph import INLINED
+from gdjax.backprop._graph import INLINED
 
 ARITHMETIC = ("add", "sub", "mul", "div", "neg", "pow", "integer_pow", "square", "sqrt", "rsqrt", "sign", "abs")
 COMPARISONS = ("max", "min", "clamp", "select_n", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not")

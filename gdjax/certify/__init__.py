@@ -11,8 +11,8 @@ certificate.py   the rows of an optimizer;                             wrapper_c
 row.py           a row;  report.py  the rows as table, Markdown and JSON
 """
 
-from gdjax.certify.certificate import certificate as certificate
-from gdjax.certify.certificate import certify as certify
+from gdjax.certify._certificate import certificate as certificate
+from gdjax.certify._certificate import certify as certify
 from gdjax.certify.oracles import ORACLES as ORACLES
 from gdjax.certify.row import DTYPES as DTYPES
 from gdjax.certify.row import Row as Row

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import jax
 import optax
 
-from gdjax.certify.certificate import Row
+from gdjax.certify._certificate import Row
 
 ABOUT = """\
 relative: the largest difference over all steps, leaves and cases that the note does not leave out, relative to the largest

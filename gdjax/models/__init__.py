@@ -17,6 +17,8 @@ In reading order: initializers, layers, linear, mlp, summary.
 from collections.abc import Callable
 
 from gdjax.calls import Model
+from gdjax.models._mlp import mlp
+from gdjax.models._summary import Summary, summary
 from gdjax.models.initializers import (
     INITIALIZERS,
     Init,
@@ -42,8 +44,6 @@ from gdjax.models.linear import (
     perceptron,
     softmax_regression,
 )
-from gdjax.models.mlp import mlp
-from gdjax.models.summary import Summary, summary
 
 __all__ = [
     "ACTIVATIONS",

@@ -8,13 +8,13 @@ gdjax itself never imports this package, nor matplotlib (the extra `gdjax[lab]`)
 wanted.
 """
 
+from gdjax.plots._boundary import boundary
+from gdjax.plots._computation import computation, graph_svg
+from gdjax.plots._confusion import confusion
+from gdjax.plots._curves import curves
+from gdjax.plots._landscape import contour, curve, field, landscape, loss_surface, surface
 from gdjax.plots.animation import animate
-from gdjax.plots.boundary import boundary
-from gdjax.plots.computation import computation, graph_svg
-from gdjax.plots.confusion import confusion
-from gdjax.plots.curves import curves
 from gdjax.plots.flow import layer_flow
-from gdjax.plots.landscape import contour, curve, field, landscape, loss_surface, surface
 from gdjax.plots.progress import descent, schedules
 from gdjax.plots.style import PALETTE, palette, save
 

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
-from gdjax.plots.landscape import MARKERS, PATHS, Bounds, Paths, draw_ground, inside
+from gdjax.plots._landscape import MARKERS, PATHS, Bounds, Paths, draw_ground, inside
 from gdjax.plots.style import INK, PAPER, SMALL
 
 

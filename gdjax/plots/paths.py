@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.plots._landscape import landscape
 from gdjax.plots.animation import animate
-from gdjax.plots.landscape import landscape
 from gdjax.plots.progress import descent
 from gdjax.plots.style import save
 from gdjax.problems import Problem

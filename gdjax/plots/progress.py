@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from gdjax.plots import style
-from gdjax.plots.landscape import MARKERS, PATHS
+from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, NORMAL
 
 LARGEST = 1e100

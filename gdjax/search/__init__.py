@@ -12,9 +12,9 @@ genetic, particle_swarm, cma_es     populations, through evosax (the extra `gdja
 
 from collections.abc import Callable
 
-from gdjax.search.ant_colony import ant_colony
+from gdjax.search._ant_colony import ant_colony
+from gdjax.search._method import Method, method
 from gdjax.search.guessing import random_guessing
-from gdjax.search.method import Method, method
 from gdjax.search.neighbours import coordinate, fixed_step, sign_step
 from gdjax.search.populations import cma_es, genetic, particle_swarm
 from gdjax.search.simplex import nelder_mead

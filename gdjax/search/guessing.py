@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gdjax.search.method import Standing, best_of, method
+from gdjax.search._method import Standing, best_of, method
 
 
 @method(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.search.method import Standing, best_of, ended, method, stacked, too_short
+from gdjax.search._method import Standing, best_of, ended, method, stacked, too_short
 from gdjax.vector import flat_dtype, ravel, unravel
 
 

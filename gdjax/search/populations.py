@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.search.method import method
+from gdjax.search._method import method
 from gdjax.vector import flat_dtype, ravel, unravel
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.projections.sets import moved_onto
-from gdjax.search.method import ended, method
+from gdjax.search._method import ended, method
 from gdjax.vector import flat_dtype, ravel, unravel
 
 REFLECTED, EXPANDED, OUTSIDE, INSIDE = range(4)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import Condition
 from gdjax.projections.sets import moved_onto
-from gdjax.search.method import Values
+from gdjax.search._method import Values
 from gdjax.solve.implicit import Equations, implicitly
 from gdjax.solve.minimum import Minimum, Point, Start, observation
 from gdjax.solve.path import Trace, placed, room, roomier, start_trace

@@ -193,6 +193,12 @@ def pseudo_inverse(matrix: jax.Array) -> jax.Array:
     return jnp.where(regular, inverse, jnp.linalg.pinv(matrix))
 
 
+def _searches(opt_state: Any) -> bool:
+    """Whether a step is that of a line search."""
+    is_search = lambda x: isinstance(x, SearchState)  # noqa: E731
+    return any(map(is_search, jax.tree.leaves(opt_state, is_leaf=is_search)))
+
+
 def _by_step(
     equations: Equations, optimizer: Any, given: Any, given_dot: Any, found: Any, end: Any, scale: jax.Array
 ) -> Solution | None:
@@ -202,10 +208,7 @@ def _by_step(
     real = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in leaves]
     kept = [x for x, is_real in zip(leaves, real, strict=True) if is_real]
     n, point = ravel(params, dtype).size, jnp.concatenate([ravel(params, dtype), ravel(kept, dtype)])
-    searches = any(
-        isinstance(x, SearchState) for x in jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, SearchState))
-    )
-    if searches or point.size > JOINT:
+    if _searches(opt_state) or point.size > JOINT:
         return None
 
     def step(z, grad, value, given):

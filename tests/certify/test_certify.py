@@ -14,7 +14,7 @@ import pytest
 
 import gdjax as gd
 from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapped, wrapper_certificate
-from gdjax.certify.certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
+from gdjax.certify._certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
 from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, examples
 from gdjax.certify.measure import descent_lost, difference
 from gdjax.certify.oracles import draws, reasons

@@ -41,9 +41,9 @@ from gdjax.models import (
     summary,
     xavier_normal,
 )
+from gdjax.models._mlp import default_weights
 from gdjax.models.initializers import fans
 from gdjax.models.layers import activation_function
-from gdjax.models.mlp import default_weights
 
 KEY = jax.random.key(0)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import gdjax as gd
 from gdjax import plots
-from gdjax.plots.landscape import PATHS
+from gdjax.plots._landscape import PATHS
 from gdjax.problems import himmelblau, rosenbrock, tilted_well
 
 BOWL = ((-2, 2), (-3, 3))

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from gdjax.plots import PALETTE, boundary, confusion, curves, palette, save, style
-from gdjax.plots.curves import BUCKETS, thin
+from gdjax.plots._curves import BUCKETS, thin
 
 DARK = {
     "axes.facecolor": "black",
@@ -52,7 +52,7 @@ def assert_all_inside(picture):
 @pytest.fixture(autouse=True)
 def coarse_planes(monkeypatch):
     """Fewer cells, quicker tests."""
-    monkeypatch.setattr(sys.modules["gdjax.plots.boundary"], "SIDE", SIDE)
+    monkeypatch.setattr(sys.modules["gdjax.plots._boundary"], "SIDE", SIDE)
 
 
 def test_import_gdjax_leaves_matplotlib_alone_and_pictures_leave_pyplot_alone():
@@ -681,7 +681,7 @@ def test_numbers_are_readable_and_stay_in_their_cells(classes, largest):
 
 
 def test_cells_are_coloured_by_their_share_of_the_row():
-    from gdjax.plots.confusion import cell_colours
+    from gdjax.plots._confusion import cell_colours
 
     colours = cell_colours(np.array([[9.0, 1.0, 0.0], [90.0, 10.0, 0.0], [0.0, 0.0, 0.0]]))
     depth = np.abs(1 - colours).sum(axis=-1)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.patheffects import withStroke
 
-from gdjax.backprop.graph import Graph, Node, shown
+from gdjax.backprop.nodes import Graph, Node, shown
 from gdjax.plots import style
 from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
 
