@@ -14,11 +14,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
+import jax.typing
+import optax
 
 from gdjax.calls import Optimizer
 from gdjax.forms import as_loss  # noqa: F401 (beside its protocol)
 
 Params: TypeAlias = Any  # any pytree
+ArrayLike: TypeAlias = float | jax.Array  # a number, of Python or as an array
+ScalarOrSchedule: TypeAlias = ArrayLike | Callable[[Any], Any]  # or a function of the step
+PRNGKey: TypeAlias = jax.Array | int  # a random key, or the integer that it is made from
+DTypeLike: TypeAlias = jax.typing.DTypeLike  # "bfloat16", jnp.float32
+Transformation: TypeAlias = optax.GradientTransformation  # an optimizer of ours or Optax's
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
 Metrics: TypeAlias = dict[str, Any]  # name -> array, or Sampled before the mean is taken
 Transition: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]  # (state, x) -> (state, metrics), what scan eats

@@ -13,7 +13,7 @@ from gdjax.calls.kinds import (
     optimizer,
     schedule,
 )
-from gdjax.calls.leaves import Key, Precise, Static, as_key, is_concrete, is_number
+from gdjax.calls.leaves import Precise, Static, as_key, is_concrete, is_number
 from gdjax.calls.node import Node, register
 from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of, scaled_rates
 from gdjax.calls.spec import SpecError, parse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,9 +76,6 @@ class Precise(NamedTuple):
             return self.high if isinstance(self.high, float) else self
         number = np.asarray(self.high, np.float32).astype(np.float64) + np.asarray(self.low, np.float64)
         return number if number.ndim else float(f"{number:.13g}")
-
-
-Key: TypeAlias = Any  # annotates a random key as an argument: a key, or the integer it is made from
 
 
 def as_key(x: Any) -> jax.Array:

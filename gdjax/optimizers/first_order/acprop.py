@@ -10,6 +10,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -24,7 +25,15 @@ _DECAY = {"weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("mask",), bounds={**_ROOT, **_DECAY}, like=adamw)
-def acprop(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, weight_decay=0.0, mask: Any = None):
+def acprop(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-16,
+    eps_root: ScalarOrSchedule = 1e-16,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+):
     """ACProp: the gradient divided by the spread of those before it about their mean.
 
         u = -learning_rate (g / (sqrt(nu_hat) + eps) + weight_decay p),   nu_hat = nu/(1 - b2^step)  (1 at step 0)

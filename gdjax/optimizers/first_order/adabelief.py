@@ -10,6 +10,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
@@ -25,7 +26,15 @@ def first_hat(g, t, mu, b1, nesterov):
 
 
 @optimizer(static=("nesterov",), bounds=_ROOT, like=adam)
-def adabelief(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nesterov=False):
+def adabelief(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-16,
+    eps_root: ScalarOrSchedule = 1e-16,
+    *,
+    nesterov: bool = False,
+):
     """AdaBelief: long steps where the gradient is as expected, short ones where it surprises.
 
         mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) (g - mu)² + eps_root

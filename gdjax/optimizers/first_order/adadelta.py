@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -17,7 +18,13 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
     static=("weight_decay_mask",),
     bounds={**_RATE, "rho": "[0, 1)", "weight_decay": "[0, inf)"},
 )
-def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0, weight_decay_mask: Any = None):
+def adadelta(
+    learning_rate: ScalarOrSchedule | None = None,
+    rho: ScalarOrSchedule = 0.9,
+    eps: ScalarOrSchedule = 1e-6,
+    weight_decay: ScalarOrSchedule = 0.0,
+    weight_decay_mask: Any = None,
+):
     """Adadelta: steps in parameter units, from the running size of past steps.
 
         g <- g + weight_decay p

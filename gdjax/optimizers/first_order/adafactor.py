@@ -11,6 +11,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
 @optimizer(
@@ -26,17 +27,17 @@ from gdjax.tree import abs_sq
     ints=("decay_offset",),
 )
 def adafactor(
-    learning_rate=None,
+    learning_rate: ScalarOrSchedule | None = None,
     min_dim_size_to_factor: Any = 128,
-    decay_rate=0.8,
+    decay_rate: ScalarOrSchedule = 0.8,
     decay_offset: int = 0,
-    multiply_by_parameter_scale=True,
-    clipping_threshold: Any = 1.0,
-    momentum=None,
-    dtype_momentum: Any = jnp.float32,
-    weight_decay_rate=None,
-    eps=1e-30,
-    factored=True,
+    multiply_by_parameter_scale: bool = True,
+    clipping_threshold: ScalarOrSchedule | None = 1.0,
+    momentum: ScalarOrSchedule | None = None,
+    dtype_momentum: DTypeLike = jnp.float32,
+    weight_decay_rate: ScalarOrSchedule | None = None,
+    eps: ScalarOrSchedule = 1e-30,
+    factored: bool = True,
     weight_decay_mask: Any = None,
 ):
     """Adafactor: the second moment of a matrix as the product of its rows' and its columns', steps relative to the leaf.

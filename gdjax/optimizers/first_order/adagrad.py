@@ -10,12 +10,15 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
 
 @optimizer(bounds={**_RATE, "initial_accumulator_value": "[0, inf)"})
-def adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
+def adagrad(
+    learning_rate: ScalarOrSchedule, initial_accumulator_value: ScalarOrSchedule = 0.1, eps: ScalarOrSchedule = 1e-7
+):
     """Adagrad: each coordinate's rate falls with all it has seen.
 
         sum_of_squares <- sum_of_squares + g²,     u = -learning_rate g / sqrt(sum_of_squares + eps)

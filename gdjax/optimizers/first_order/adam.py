@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -33,7 +34,16 @@ def _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay):
 
 
 @optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM)
-def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=False):
+def adam(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    *,
+    nesterov: bool = False,
+):
     """Adam: steps scaled by bias-corrected running moments of the gradient.
 
         mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
@@ -56,7 +66,16 @@ def adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any 
 
 
 @optimizer(static=("mu_dtype", "nesterov"), bounds=_ADAM, like=adam)
-def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any = None, *, nesterov=True):
+def nadam(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    *,
+    nesterov: bool = True,
+):
     """NAdam: Adam whose first moment looks one step ahead.
 
         mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²
@@ -74,16 +93,16 @@ def nadam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype: Any
 
 @optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"}, like=adam)
 def adamw(
-    learning_rate,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    eps_root=0.0,
-    mu_dtype: Any = None,
-    weight_decay=1e-4,
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    weight_decay: ScalarOrSchedule = 1e-4,
     mask: Any = None,
     *,
-    nesterov=False,
+    nesterov: bool = False,
 ):
     """AdamW: Adam with decay of the parameters themselves, outside the moments.
 
@@ -103,16 +122,16 @@ def adamw(
 
 @optimizer(static=("mu_dtype", "mask", "nesterov"), bounds={**_ADAM, "weight_decay": "[0, inf)"}, like=adamw)
 def nadamw(
-    learning_rate,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    eps_root=0.0,
-    mu_dtype: Any = None,
-    weight_decay=1e-4,
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    weight_decay: ScalarOrSchedule = 1e-4,
     mask: Any = None,
     *,
-    nesterov=True,
+    nesterov: bool = True,
 ):
     """NAdamW: NAdam with decay of the parameters themselves.
 

@@ -10,6 +10,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(
@@ -17,7 +18,15 @@ from gdjax.tree import abs_sq
     bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
     like=adamw,
 )
-def adam_atan2(learning_rate, b1=0.9, b2=0.999, a=1.27, b=1.0, weight_decay=0.0, mask: Any = None):
+def adam_atan2(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    a: ScalarOrSchedule = 1.27,
+    b: ScalarOrSchedule = 1.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+):
     """Adam without eps: the quotient of the moments taken as an angle, so that no scale of the gradient is special.
 
         u = -learning_rate (a atan2(mu_hat, b sqrt(nu_hat)) + weight_decay p)                 mu_hat, nu_hat as `adam`

@@ -10,6 +10,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -18,7 +19,15 @@ _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
 @optimizer(static=("by", "mask"), bounds=_ADAM, like=adamw)
-def adam_mini(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask: Any = None, by: Any = "column"):
+def adam_mini(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+    by: Any = "column",
+):
     """Adam-mini: Adam with one second moment for a whole block, the inputs of one unit, instead of one for each weight.
 
         mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) mean(g² over the block)

@@ -9,12 +9,18 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam, adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
 
 @optimizer(bounds=_MOMENTS, like=adam)
-def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+def adamax(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+):
     """Adamax: Adam with the largest of the recent gradients in place of their root mean square.
 
         mu <- b1 mu + (1 - b1) g        nu <- max(b2 nu, |g| + eps)
@@ -30,7 +36,14 @@ def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
 
 
 @optimizer(static=("mask",), bounds={**_MOMENTS, "weight_decay": "[0, inf)"}, like=adamw)
-def adamaxw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4, mask: Any = None):
+def adamaxw(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 1e-4,
+    mask: Any = None,
+):
     """AdamaxW: Adamax with decay of the parameters themselves.
 
         u = -learning_rate (mu_hat / nu + weight_decay p)                                          mu_hat, nu as `adamax`

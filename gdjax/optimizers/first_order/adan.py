@@ -10,6 +10,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -24,7 +25,16 @@ _DECAY = {"weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("mask",), bounds={**_ROOT, **_DECAY, "b3": "[0, 1)"}, like=adamw)
-def adan(learning_rate, b1=0.98, b2=0.92, b3=0.99, eps=1e-8, eps_root=1e-8, weight_decay=0.0, mask: Any = None):
+def adan(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.98,
+    b2: ScalarOrSchedule = 0.92,
+    b3: ScalarOrSchedule = 0.99,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+):
     """Adan: Nesterov's look ahead, made of the running mean of the gradient's differences.
 
         d = g - g_before (0 at the first step)

@@ -10,6 +10,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -23,14 +24,14 @@ def fourth_root(x):
 
 @optimizer(static=("mu_dtype", "nesterov", "use_clipping", "clip_value_fn"), bounds=_MOMENTS)
 def adopt(
-    learning_rate,
-    b1=0.9,
-    b2=0.9999,
-    eps=1e-6,
-    mu_dtype: Any = None,
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.9999,
+    eps: ScalarOrSchedule = 1e-6,
+    mu_dtype: DTypeLike | None = None,
     *,
-    nesterov=False,
-    use_clipping=True,
+    nesterov: bool = False,
+    use_clipping: bool = True,
     clip_value_fn=fourth_root,
 ):
     """ADOPT: Adam that divides a gradient by the moment of those before it, and so converges for every b2.

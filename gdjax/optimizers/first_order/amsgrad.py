@@ -10,6 +10,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
@@ -19,14 +20,14 @@ _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 @optimizer(static=("mu_dtype", "bias_correction_mu", "bias_correction_nu"), bounds=_ROOT, like=adam)
 def amsgrad(
-    learning_rate,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    eps_root=0.0,
-    mu_dtype: Any = None,
-    bias_correction_mu=True,
-    bias_correction_nu=True,
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
 ):
     """AMSGrad: Adam whose second moment never falls, so that no rate ever rises.
 

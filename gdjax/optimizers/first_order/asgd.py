@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import Rated, is_number, optimizer, rate_of
 from gdjax.optimizers.leafwise import Slot, leafwise
-from gdjax.types import OptState
+from gdjax.types import OptState, ScalarOrSchedule
 
 
 class AsgdState(NamedTuple):
@@ -36,7 +36,13 @@ class AsgdState(NamedTuple):
         "weight_decay": "[0, inf)",
     }
 )
-def asgd(learning_rate=0.01, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
+def asgd(
+    learning_rate: ScalarOrSchedule = 0.01,
+    lambd: ScalarOrSchedule = 1e-4,
+    alpha: ScalarOrSchedule = 0.75,
+    t0: ScalarOrSchedule = 1e6,
+    weight_decay: ScalarOrSchedule = 0.0,
+):
     """Averaged descent (Polyak-Ruppert): a slowly falling rate, and the mean of all iterates from some step on.
 
         eta = learning_rate / (1 + lambd learning_rate (t - 1))^alpha,     u = -eta (g + weight_decay p) - lambd eta p

@@ -8,12 +8,19 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ArrayLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("mask",), bounds={**_RATE, "alpha": "[0, inf)"})
-def cocob(learning_rate=1.0, alpha=100.0, eps=1e-8, weight_decay=0.0, mask: Any = None):
+def cocob(
+    learning_rate: ScalarOrSchedule = 1.0,
+    alpha: ScalarOrSchedule = 100.0,
+    eps: ArrayLike = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+):
     """COCOB: each coordinate bets a share of its winnings on the sign of its next gradient; no rate to choose.
 
         c = learning_rate (g + weight_decay p)

@@ -10,13 +10,20 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 _BETAS = {**_RATE, "betas": "[0, 1), ...", "estim_lr0": "(0, inf)"}
 
 
 @optimizer(bounds=_BETAS)
-def dadapt_adamw(learning_rate=1.0, betas: Any = (0.9, 0.999), eps=1e-8, estim_lr0=1e-6, weight_decay=0.0):
+def dadapt_adamw(
+    learning_rate: ScalarOrSchedule = 1.0,
+    betas: Any = (0.9, 0.999),
+    eps: ScalarOrSchedule = 1e-8,
+    estim_lr0: ScalarOrSchedule = 1e-6,
+    weight_decay: ScalarOrSchedule = 0.0,
+):
     """D-Adaptation for AdamW: the rate is a growing lower bound d of the distance to the solution.
 
         c = d learning_rate sqrt(1 - b2^t)/(1 - b1^t)

@@ -10,12 +10,19 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("mask",), bounds=_RATE)
-def dog(learning_rate=1.0, init_step: Any = ("heuristic", 1e-6), eps=1e-8, weight_decay=None, mask: Any = None):
+def dog(
+    learning_rate: ScalarOrSchedule = 1.0,
+    init_step: Any = ("heuristic", 1e-6),
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule | None = None,
+    mask: Any = None,
+):
     """DoG, distance over gradients: the rate is how far one has come over how much gradient one has seen.
 
         max_dist <- max(max_dist, |p - p0|),     norm_grads² <- norm_grads² + |g|²

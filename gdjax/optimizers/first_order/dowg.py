@@ -10,12 +10,19 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("mask",), bounds={**_RATE, "init_estim_sq_dist": "(0, inf)"})
-def dowg(learning_rate=1.0, init_estim_sq_dist=None, eps=1e-4, weight_decay=None, mask: Any = None):
+def dowg(
+    learning_rate: ScalarOrSchedule = 1.0,
+    init_estim_sq_dist: ScalarOrSchedule | None = None,
+    eps: ScalarOrSchedule = 1e-4,
+    weight_decay: ScalarOrSchedule | None = None,
+    mask: Any = None,
+):
     """DoWG, distance over weighted gradients: DoG in which later, farther gradients weigh more.
 
         estim_dist <- max(estim_dist, |p - p0|)

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Key, Rated, as_key, inner_state, optimizer, rate_of
+from gdjax.calls import Rated, as_key, inner_state, optimizer, rate_of
 from gdjax.optimizers.first_order.sgd import sgd
+from gdjax.types import ArrayLike, PRNGKey, ScalarOrSchedule
 
 
 class PrivateState(NamedTuple):
@@ -27,7 +28,14 @@ class PrivateState(NamedTuple):
     },
     keys=("seed",),
 )
-def dpsgd(learning_rate, l2_norm_clip, noise_multiplier, seed: Key, momentum=None, nesterov=False):
+def dpsgd(
+    learning_rate: ScalarOrSchedule,
+    l2_norm_clip: ArrayLike,
+    noise_multiplier: ArrayLike,
+    seed: PRNGKey,
+    momentum: ScalarOrSchedule | None = None,
+    nesterov: bool = False,
+):
     """DP-SGD: descent along clipped gradients of single examples with noise, so that no example can be told from it.
 
         g_i <- g_i min(1, l2_norm_clip / |g_i|)                         |g_i| of example i, over all leaves together

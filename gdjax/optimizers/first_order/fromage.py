@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.lars import trusted
 from gdjax.optimizers.leafwise import leafwise
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)", "min_norm": "[0, inf)"})
-def fromage(learning_rate, min_norm=1e-6):
+def fromage(learning_rate: ScalarOrSchedule, min_norm: ScalarOrSchedule = 1e-6):
     """Fromage: a step of fixed relative length in each leaf, then back to a size that does not grow.
 
         m = 1/sqrt(1 + learning_rate²),     u = -m learning_rate |p|/|g| g - (1 - m) p         norms at least min_norm

@@ -13,6 +13,7 @@ from gdjax.optimizers.first_order.adam import adam_rule
 from gdjax.optimizers.first_order.muon import as_matrices, as_pair, dimension_numbers
 from gdjax.optimizers.first_order.sgd import sgd_rule
 from gdjax.optimizers.leafwise import Slot
+from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
 class GaLoreState(NamedTuple):
@@ -27,12 +28,12 @@ class GaLoreState(NamedTuple):
     ints=("rank", "update_proj_gap"),
 )
 def galore(
-    learning_rate,
+    learning_rate: ScalarOrSchedule,
     rank: int = 128,
     update_proj_gap: int = 200,
-    scale=1.0,
-    base_optimizer=None,
-    weight_decay=0.0,
+    scale: ArrayLike = 1.0,
+    base_optimizer: Transformation | None = None,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
     weight_dimension_numbers: Any = None,
 ):

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Key, as_key, optimizer
+from gdjax.calls import as_key, optimizer
 from gdjax.optimizers.first_order.preconditioned import adjoint_of, along, gram, leaf_by_leaf
 from gdjax.tree import abs_sq
+from gdjax.types import ArrayLike, PRNGKey, ScalarOrSchedule
 
 
 @optimizer(
@@ -27,15 +28,15 @@ from gdjax.tree import abs_sq
     keys=("key",),
 )
 def kron(
-    learning_rate,
-    b1=0.9,
-    precond_lr=0.1,
+    learning_rate: ScalarOrSchedule,
+    b1: ArrayLike = 0.9,
+    precond_lr: ScalarOrSchedule = 0.1,
     update_interval: int = 1,
-    max_rms=1.1,
+    max_rms: ScalarOrSchedule = 1.1,
     max_dim=8192,
-    weight_decay=0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
-    key: Key = 0,
+    key: PRNGKey = 0,
 ):
     """PSGD Kron: triangular factors learned by descent so that the preconditioned gradient is white.
 

@@ -8,6 +8,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule, adamw
 from gdjax.optimizers.first_order.lars import trusted
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -16,7 +17,15 @@ _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
 @optimizer(static=("mask",), bounds={**_ADAM, "eps_root": "[0, inf)"}, like=adamw)
-def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0.0, mask: Any = None):
+def lamb(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-6,
+    eps_root: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+):
     """LAMB: AdamW whose step in each leaf is as long as the leaf itself, times the rate.
 
         d = mu_hat / (sqrt(nu_hat + eps_root) + eps) + weight_decay p                    mu_hat, nu_hat as `adam`

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -24,14 +25,14 @@ def trusted(u, p, coefficient=1.0, eps=0.0, least=0.0):
 
 @optimizer(static=("weight_decay_mask", "trust_ratio_mask", "nesterov"), bounds={**_RATE, "momentum": "[0, 1)"})
 def lars(
-    learning_rate,
-    weight_decay=0.0,
+    learning_rate: ScalarOrSchedule,
+    weight_decay: ScalarOrSchedule = 0.0,
     weight_decay_mask: Any = True,
-    trust_coefficient=0.001,
-    eps=0.0,
+    trust_coefficient: ScalarOrSchedule = 0.001,
+    eps: ScalarOrSchedule = 0.0,
     trust_ratio_mask: Any = True,
-    momentum=0.9,
-    nesterov=False,
+    momentum: ScalarOrSchedule = 0.9,
+    nesterov: bool = False,
 ):
     """LARS: momentum descent whose step in each leaf is a fixed fraction of the leaf's own size.
 

@@ -8,13 +8,21 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
 @optimizer(
     static=("mu_dtype", "mask"),
     bounds={"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)"},
 )
-def lion(learning_rate, b1=0.9, b2=0.99, mu_dtype: Any = None, weight_decay=1e-3, mask: Any = None):
+def lion(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.99,
+    mu_dtype: DTypeLike | None = None,
+    weight_decay: ScalarOrSchedule = 1e-3,
+    mask: Any = None,
+):
     """Lion: the sign of a mean that weighs the present gradient more than its memory will.
 
         u = -learning_rate (sign(b1 mu + (1 - b1) g) + weight_decay p),      mu <- b2 mu + (1 - b2) g

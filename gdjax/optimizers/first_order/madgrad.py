@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -17,7 +18,12 @@ _DECAY = {"weight_decay": "[0, inf)"}
 
 
 @optimizer(bounds={**_RATE, **_DECAY, "momentum": "[0, 1)"})
-def madgrad(learning_rate, momentum=0.9, weight_decay=0.0, eps=1e-6):
+def madgrad(
+    learning_rate: ScalarOrSchedule,
+    momentum: ScalarOrSchedule = 0.9,
+    weight_decay: ScalarOrSchedule = 0.0,
+    eps: ScalarOrSchedule = 1e-6,
+):
     """MADGRAD: dual averaging from the start, scaled by the cube root of the sum of squares.
 
         g <- g + weight_decay p,      lamb = (learning_rate + eps) sqrt(t)

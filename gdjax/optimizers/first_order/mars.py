@@ -10,6 +10,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule, adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -21,7 +22,16 @@ _DECAY = {"weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("mask",), bounds={**_MOMENTS, **_DECAY, "gamma": "[0, inf)", "max_norm": "[0, inf)"}, like=adamw)
-def mars(learning_rate, b1=0.95, b2=0.99, eps=1e-8, gamma=0.025, max_norm=1.0, weight_decay=0.0, mask: Any = None):
+def mars(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.95,
+    b2: ScalarOrSchedule = 0.99,
+    eps: ScalarOrSchedule = 1e-8,
+    gamma: ScalarOrSchedule = 0.025,
+    max_norm: ScalarOrSchedule = 1.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+):
     """MARS: AdamW on gradients whose variance is reduced by what they have changed since the last step.
 
         c = g + gamma b1/(1 - b1) (g - previous_gradient)      (c = g at the first step)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(static=("nesterov",), bounds={"learning_rate": "[0, inf)", "decay": "[0, 1)"})
-def momentum(learning_rate, decay=0.9, nesterov=False):
+def momentum(learning_rate: ScalarOrSchedule, decay: ScalarOrSchedule = 0.9, nesterov: bool = False):
     """Momentum in the velocity form: the parameters carry a speed that gradients push and friction slows.
 
         velocity <- decay velocity - learning_rate g,      u = velocity

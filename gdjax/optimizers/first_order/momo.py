@@ -12,12 +12,19 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.polyak_sgd import TINY, rescaled
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.types import ScalarOrSchedule
 
 _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
 @optimizer(static=("adapt_lower_bound",), bounds={**_MOMO, "beta": "[0, 1)"})
-def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_lower_bound=False):
+def momo(
+    learning_rate: ScalarOrSchedule = 1.0,
+    beta: ScalarOrSchedule = 0.9,
+    lower_bound: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    adapt_lower_bound: bool = False,
+):
     """MoMo: momentum descent with Polyak's step, for the averaged linear model of the loss.
 
         m <- beta m + (1 - beta) g,   barf <- ... value,   gamma <- ... <g, p>              the first step has beta = 0

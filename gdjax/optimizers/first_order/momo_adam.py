@@ -10,6 +10,7 @@ from gdjax.optimizers.first_order.momo import Model, momo
 from gdjax.optimizers.first_order.polyak_sgd import rescaled
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.types import ScalarOrSchedule
 
 _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -18,7 +19,13 @@ _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
     static=("adapt_lower_bound",), bounds={**_MOMO, "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}, like=momo
 )
 def momo_adam(
-    learning_rate=1e-2, b1=0.9, b2=0.999, eps=1e-8, lower_bound=0.0, weight_decay=0.0, adapt_lower_bound=False
+    learning_rate: ScalarOrSchedule = 1e-2,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    lower_bound: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    adapt_lower_bound: bool = False,
 ):
     """MoMo-Adam: Adam with Polyak's step, for the averaged linear model of the loss in Adam's metric.
 

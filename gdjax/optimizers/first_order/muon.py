@@ -15,6 +15,7 @@ from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, newton_schulz
 from gdjax.optimizers.wrappers.partition import partition
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 PRESETS = {
     "standard": COEFFICIENTS,
@@ -102,22 +103,22 @@ def dimension_numbers(given: Any, params: Any) -> Any:
     ints=("ns_steps",),
 )
 def muon(
-    learning_rate,
+    learning_rate: ScalarOrSchedule,
     ns_coeffs: Any = COEFFICIENTS,
     ns_steps: Any = 5,
-    beta=0.95,
-    eps=1e-8,
-    weight_decay=0.0,
+    beta: ScalarOrSchedule = 0.95,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
     weight_decay_mask: Any = None,
-    mu_dtype: Any = None,
+    mu_dtype: DTypeLike | None = None,
     *,
-    nesterov=True,
-    adaptive=False,
+    nesterov: bool = True,
+    adaptive: bool = False,
     preconditioning="frobenius",
-    adam_b1=0.9,
-    adam_b2=0.999,
-    adam_eps_root=0.0,
-    adam_weight_decay=0.0,
+    adam_b1: ScalarOrSchedule = 0.9,
+    adam_b2: ScalarOrSchedule = 0.999,
+    adam_eps_root: ScalarOrSchedule = 0.0,
+    adam_weight_decay: ScalarOrSchedule = 0.0,
     adam_learning_rate=None,
     muon_weight_dimension_numbers: Any = None,
     consistent_rms=None,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from gdjax.calls import Key, optimizer
+from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.sgd import sgd
 from gdjax.optimizers.transforms.add_noise import add_noise, key_of
 from gdjax.optimizers.wrappers.chain import chain
+from gdjax.types import ArrayLike, PRNGKey, ScalarOrSchedule
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"))
-def noisy_sgd(learning_rate, eta=0.01, gamma=0.55, key: Key = None, *, seed: Key = None):
+def noisy_sgd(
+    learning_rate: ScalarOrSchedule,
+    eta: ArrayLike = 0.01,
+    gamma: ArrayLike = 0.55,
+    key: PRNGKey | None = None,
+    *,
+    seed: PRNGKey | None = None,
+):
     """Noisy descent: plain descent on gradients with annealed Gaussian noise.
 
         u = -learning_rate (g + sqrt(eta / t^gamma) z),      z ~ N(0, 1) for each entry

@@ -15,6 +15,7 @@ from gdjax.optimizers.first_order.muon import as_matrices, as_pair, beside_adamw
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.newton_schulz import newton_schulz
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(
@@ -30,15 +31,15 @@ from gdjax.tree import abs_sq
     },
 )
 def normuon(
-    learning_rate,
-    b1=0.95,
-    b2=0.95,
-    eps=1e-8,
-    rms=0.2,
-    weight_decay=0.0,
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.95,
+    b2: ScalarOrSchedule = 0.95,
+    eps: ScalarOrSchedule = 1e-8,
+    rms: ScalarOrSchedule = 0.2,
+    weight_decay: ScalarOrSchedule = 0.0,
     weight_decay_mask: Any = None,
     ns_steps: int = 5,
-    adam_learning_rate=None,
+    adam_learning_rate: ScalarOrSchedule | None = None,
     weight_dimension_numbers: Any = None,
 ):
     """NorMuon: Muon whose orthogonal update is divided by the size that each neuron's part of it has had.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -17,7 +18,14 @@ _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
 @optimizer(bounds={**_ADAM, "eps_root": "[0, inf)"})
-def novograd(learning_rate, b1=0.9, b2=0.25, eps=1e-6, eps_root=0.0, weight_decay=0.0):
+def novograd(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.25,
+    eps: ScalarOrSchedule = 1e-6,
+    eps_root: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+):
     """NovoGrad: momentum on gradients that are divided by the running size of their whole leaf.
 
         nu <- b2 nu + (1 - b2) |g|²   (|g|² at the first step)                           one number per leaf

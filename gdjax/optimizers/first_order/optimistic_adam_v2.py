@@ -8,6 +8,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam, adam_rule
 from gdjax.optimizers.first_order.optimistic_gradient_descent import optimistic_gradient_descent_rule
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -20,16 +21,16 @@ _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 @optimizer(static=("mu_dtype", "nesterov"), bounds=_ROOT, like=adam)
 def optimistic_adam_v2(
-    learning_rate,
+    learning_rate: ScalarOrSchedule,
     *,
-    alpha=1.0,
-    beta=1.0,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    eps_root=0.0,
-    mu_dtype: Any = None,
-    nesterov=True,
+    alpha: ScalarOrSchedule = 1.0,
+    beta: ScalarOrSchedule = 1.0,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    nesterov: bool = True,
 ):
     """Optimistic Adam: Adam's direction, and once more what it has changed by.
 

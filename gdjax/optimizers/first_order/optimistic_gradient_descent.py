@@ -8,10 +8,13 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)"})
-def optimistic_gradient_descent(learning_rate, alpha=1.0, beta=1.0):
+def optimistic_gradient_descent(
+    learning_rate: ScalarOrSchedule, alpha: ScalarOrSchedule = 1.0, beta: ScalarOrSchedule = 1.0
+):
     """Optimistic descent: the gradient, and once more what it has changed by.
 
         u = -learning_rate ((alpha + beta) g - beta previous_gradient)              previous_gradient = g at the first step

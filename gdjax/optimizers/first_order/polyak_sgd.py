@@ -11,12 +11,19 @@ import numpy as np
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.treewise import Vector, treewise
+from gdjax.types import ScalarOrSchedule
 
 TINY = float(np.finfo(np.float64).eps)  # a squared norm up to this is a gradient of zero, as in Optax
 
 
 @optimizer(static=("variant",), bounds={"max_learning_rate": "(0, inf)", "scaling": "[0, inf)", "eps": "[0, inf)"})
-def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="sps"):
+def polyak_sgd(
+    max_learning_rate: ScalarOrSchedule = 1.0,
+    scaling: ScalarOrSchedule = 1.0,
+    f_min: ScalarOrSchedule = 0.0,
+    eps: ScalarOrSchedule = 0.0,
+    variant="sps",
+):
     """Polyak's step: as far as a line with this slope takes to come down to the least value.
 
         u = -scaling min((value - f_min) / (|g|² + eps), max_learning_rate) g

@@ -10,6 +10,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 _BETAS = {**_RATE, "betas": "[0, 1), ...", "estim_lr0": "(0, inf)"}
@@ -17,14 +18,14 @@ _BETAS = {**_RATE, "betas": "[0, 1), ...", "estim_lr0": "(0, inf)"}
 
 @optimizer(static=("safeguard_warmup",), bounds={**_BETAS, "beta3": "[0, 1)", "estim_lr_coef": "(0, inf)"})
 def prodigy(
-    learning_rate=1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     betas: Any = (0.9, 0.999),
-    beta3=None,
-    eps=1e-8,
-    estim_lr0=1e-6,
-    estim_lr_coef=1.0,
-    weight_decay=0.0,
-    safeguard_warmup=False,
+    beta3: ScalarOrSchedule | None = None,
+    eps: ScalarOrSchedule = 1e-8,
+    estim_lr0: ScalarOrSchedule = 1e-6,
+    estim_lr_coef: ScalarOrSchedule = 1.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    safeguard_warmup: bool = False,
 ):
     """Prodigy: D-Adaptation that trusts later estimates more, and so finds the distance faster.
 

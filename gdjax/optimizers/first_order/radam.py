@@ -11,6 +11,7 @@ from gdjax.optimizers.first_order.adabelief import first_hat
 from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
@@ -19,7 +20,16 @@ _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 
 @optimizer(static=("nesterov",), bounds={**_ROOT, "threshold": "[4, inf)"}, like=adam)
-def radam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, threshold=5.0, *, nesterov=False):
+def radam(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    threshold: ScalarOrSchedule = 5.0,
+    *,
+    nesterov: bool = False,
+):
     """RAdam: momentum first, Adam as soon as its second moment has seen enough to be trusted.
 
         rho = rho_inf - 2 t b2^t/(1 - b2^t),   rho_inf = 2/(1 - b2) - 1

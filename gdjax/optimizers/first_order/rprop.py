@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer, rate_of
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(
@@ -20,7 +21,15 @@ from gdjax.optimizers.leafwise import Slot, leafwise
         "max_step_size": "[0, inf)",
     },
 )
-def rprop(learning_rate, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-6, max_step_size=50.0, *, delayed=True):
+def rprop(
+    learning_rate: ScalarOrSchedule,
+    eta_minus: ScalarOrSchedule = 0.5,
+    eta_plus: ScalarOrSchedule = 1.2,
+    min_step_size: ScalarOrSchedule = 1e-6,
+    max_step_size: ScalarOrSchedule = 50.0,
+    *,
+    delayed: bool = True,
+):
     """Rprop: every coordinate has a step of its own, that grows while its slope keeps its sign and shrinks when it turns.
 
         s = g prev_updates

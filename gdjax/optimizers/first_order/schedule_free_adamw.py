@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.rmsprop import rmsprop
 from gdjax.optimizers.first_order.schedule_free_sgd import warmed
 from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
+from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
 
 _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
 
@@ -19,14 +18,14 @@ _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power"
     like=schedule_free,
 )
 def schedule_free_adamw(
-    learning_rate=0.0025,
+    learning_rate: ScalarOrSchedule = 0.0025,
     warmup_steps=None,
-    b1=0.9,
-    b2=0.999,
-    eps=1e-8,
-    weight_decay=0.0,
-    weight_lr_power=2.0,
-    state_dtype: Any = None,
+    b1: ArrayLike = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    weight_lr_power: ArrayLike = 2.0,
+    state_dtype: DTypeLike | None = None,
 ):
     """Schedule-free AdamW: AdamW whose momentum is the averaging.
 

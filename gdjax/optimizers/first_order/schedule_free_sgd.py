@@ -9,6 +9,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.sgd import sgd
 from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
+from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
 
 _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
 
@@ -21,7 +22,12 @@ def warmed(learning_rate: Any, warmup_steps: Any) -> Any:
 
 @optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"}, like=schedule_free)
 def schedule_free_sgd(
-    learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0, state_dtype: Any = None
+    learning_rate: ScalarOrSchedule = 1.0,
+    warmup_steps=None,
+    b1: ArrayLike = 0.9,
+    weight_decay: ScalarOrSchedule | None = None,
+    weight_lr_power: ArrayLike = 2.0,
+    state_dtype: DTypeLike | None = None,
 ):
     """Schedule-free descent: plain descent, averaged as it goes.
 

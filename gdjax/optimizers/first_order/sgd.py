@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
 @optimizer(static=("nesterov", "accumulator_dtype"), bounds={"learning_rate": "[0, inf)", "momentum": "[0, 1)"})
-def sgd(learning_rate, momentum=None, nesterov=False, accumulator_dtype: Any = None):
+def sgd(
+    learning_rate: ScalarOrSchedule,
+    momentum: ScalarOrSchedule | None = None,
+    nesterov: bool = False,
+    accumulator_dtype: DTypeLike | None = None,
+):
     """Gradient descent, with momentum in the trace form.
 
         u = -learning_rate g                                              momentum None

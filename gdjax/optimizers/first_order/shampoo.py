@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.preconditioned import adjoint_of, along, gram, leaf_by_leaf
+from gdjax.types import ArrayLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -20,7 +21,13 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
     ints=("update_interval",),
 )
 def shampoo(
-    learning_rate, momentum=0.9, eps=1e-4, update_interval: int = 1, max_dim=1024, weight_decay=0.0, mask: Any = None
+    learning_rate: ScalarOrSchedule,
+    momentum: ScalarOrSchedule = 0.9,
+    eps: ArrayLike = 1e-4,
+    update_interval: int = 1,
+    max_dim=1024,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
 ):
     """Shampoo: the gradient whitened along each of its axes by the root of all it has been.
 

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import leafwise
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)"})
-def sign_sgd(learning_rate):
+def sign_sgd(learning_rate: ScalarOrSchedule):
     """Sign descent: a step of fixed length in every coordinate, against its slope.
 
         u = -learning_rate sign(g)                     sign(0) = 0; of a complex number g/|g|

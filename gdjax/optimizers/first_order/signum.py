@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
 @optimizer(static=("accumulator_dtype",), bounds={"learning_rate": "[0, inf)", "beta": "[0, 1)"})
-def signum(learning_rate, beta=0.9, accumulator_dtype: Any = None):
+def signum(learning_rate: ScalarOrSchedule, beta: ScalarOrSchedule = 0.9, accumulator_dtype: DTypeLike | None = None):
     """Signum: the sign of a running mean of gradients.
 
         ema <- beta ema + (1 - beta) g,      u = -learning_rate sign(ema)

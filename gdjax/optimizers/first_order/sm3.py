@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)", "momentum": "[0, 1)"})
-def sm3(learning_rate, momentum=0.9):
+def sm3(learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule = 0.9):
     """SM3: Adagrad with one sum of squares for each row and each column; an entry takes the smaller of its two.
 
         nu(i, j) = min(row_i, column_j) + g²,     row_i <- max_j nu(i, j),   column_j <- max_i nu(i, j)

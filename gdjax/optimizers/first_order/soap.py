@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.preconditioned import adjoint_of, along, gram, leaf_by_leaf
 from gdjax.tree import abs_sq
+from gdjax.types import ArrayLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
@@ -25,13 +26,13 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
     ints=("precondition_frequency",),
 )
 def soap(
-    learning_rate,
-    b1=0.95,
-    b2=0.95,
-    eps=1e-8,
+    learning_rate: ScalarOrSchedule,
+    b1: ArrayLike = 0.95,
+    b2: ArrayLike = 0.95,
+    eps: ArrayLike = 1e-8,
     precondition_frequency: int = 10,
     max_dim=10_000,
-    weight_decay=0.01,
+    weight_decay: ScalarOrSchedule = 0.01,
     mask: Any = None,
 ):
     """SOAP: Adam in the eigenbasis of Shampoo's preconditioners.

@@ -6,12 +6,15 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adagrad import adagrad_rule
 from gdjax.optimizers.first_order.rows import by_rows
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
 
 @optimizer(bounds={**_RATE, "initial_accumulator_value": "[0, inf)"})
-def sparse_adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
+def sparse_adagrad(
+    learning_rate: ScalarOrSchedule, initial_accumulator_value: ScalarOrSchedule = 0.1, eps: ScalarOrSchedule = 1e-7
+):
     """Adagrad for gradients that are few rows: what `adagrad` does, at the price of the rows touched.
 
         sum_of_squares <- sum_of_squares + g²,     u = -learning_rate g / sqrt(sum_of_squares + eps)        rows with g != 0

@@ -8,12 +8,18 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule
 from gdjax.optimizers.first_order.rows import by_rows
 from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
 
 @optimizer(bounds={**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"})
-def sparse_adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+def sparse_adam(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+):
     """Lazy Adam: Adam whose moments and parameters rest wherever the gradient of a row is zero.
 
         mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g²                                 rows with g != 0

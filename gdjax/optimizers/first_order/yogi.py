@@ -10,12 +10,18 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.tree import abs_sq
+from gdjax.types import ScalarOrSchedule
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
 
 
 @optimizer(bounds=_MOMENTS, like=adam)
-def yogi(learning_rate, b1=0.9, b2=0.999, eps=1e-3):
+def yogi(
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    eps: ScalarOrSchedule = 1e-3,
+):
     """Yogi: Adam whose second moment moves by steps of the squared gradient, not by its distance from it.
 
         mu <- b1 mu + (1 - b1) g        nu <- nu - (1 - b2) sign(nu - g²) g²                  both start at 1e-6

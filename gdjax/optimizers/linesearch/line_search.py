@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from gdjax.calls import Rated, as_optimizer, inner_state, optimizer
 from gdjax.optimizers.linesearch.searcher import objective, searcher
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.types import Transformation
 
 
 class LineSearchState(NamedTuple):
@@ -15,7 +16,7 @@ class LineSearchState(NamedTuple):
 
 
 @optimizer
-def line_search(inner, linesearch=zoom(initial_guess_strategy="keep")):  # noqa: B008 (a node is a value)
+def line_search(inner: Transformation, linesearch=zoom(initial_guess_strategy="keep")):  # noqa: B008 (a node is a value)
     """A line search behind any optimizer: its update gives the direction, the search the length.
 
         u = t u_inner,       t such that f(p + t u_inner) has decreased enough

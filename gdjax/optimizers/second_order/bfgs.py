@@ -14,6 +14,7 @@ from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import bowl_like, first_scale, prepare, rate_at
+from gdjax.types import ScalarOrSchedule
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
 
@@ -29,7 +30,7 @@ class BFGSState(NamedTuple):
 
 
 @optimizer(bounds={"learning_rate": "[0, inf)"}, like=lbfgs)
-def bfgs(learning_rate=None, linesearch: Any = zoom(curv_rtol=0.5)):  # noqa: B008
+def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(curv_rtol=0.5)):  # noqa: B008
     """BFGS: an inverse Hessian kept as a matrix, corrected by every step.
 
         H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       from H = (s'y/y'y) I at the first pair

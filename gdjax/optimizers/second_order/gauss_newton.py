@@ -15,6 +15,7 @@ from gdjax.optimizers.linesearch.searcher import objective, searcher, with_rate
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.least_squares import checked, is_nothing, linearized
 from gdjax.optimizers.second_order.secant import rate_at
+from gdjax.types import ScalarOrSchedule
 from gdjax.vector import dot, ravel, unravel
 
 
@@ -25,7 +26,11 @@ class GaussNewtonState(NamedTuple):
 
 
 @optimizer(static=("residuals",), bounds={"learning_rate": "[0, inf)"}, like=lbfgs)
-def gauss_newton(residuals, learning_rate=None, linesearch: Any = backtracking(decrease_factor=0.5)):  # noqa: B008
+def gauss_newton(
+    residuals,
+    learning_rate: ScalarOrSchedule | None = None,
+    linesearch: Any = backtracking(decrease_factor=0.5),  # noqa: B008
+):
     """Gauss-Newton: least squares with the residuals made linear; least 1/2 sum residuals².
 
         u = -learning_rate t J^+ r                            J the Jacobian of the residuals r, t from the line search

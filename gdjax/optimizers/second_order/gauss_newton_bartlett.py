@@ -5,13 +5,14 @@ from __future__ import annotations
 import jax
 
 from gdjax import tree
-from gdjax.calls import Key, as_key
+from gdjax.calls import as_key
 from gdjax.optimizers.second_order.estimator import estimator
 from gdjax.optimizers.second_order.hutchinson import KeyState
+from gdjax.types import PRNGKey
 
 
 @estimator(keys=("random_seed",))
-def gauss_newton_bartlett(batch_size, random_seed: Key = 0):
+def gauss_newton_bartlett(batch_size, random_seed: PRNGKey = 0):
     """Gauss-Newton-Bartlett: the Gauss-Newton diagonal from the gradient of a loss whose labels the model drew itself.
 
         h = batch_size (gradient of the mean loss with labels y ~ model(x))²

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls import Key, as_key
+from gdjax.calls import as_key
 from gdjax.optimizers.second_order.estimator import estimator
+from gdjax.types import PRNGKey
 
 
 class KeyState(NamedTuple):
@@ -16,7 +17,7 @@ class KeyState(NamedTuple):
 
 
 @estimator(keys=("random_seed",))
-def hutchinson(random_seed: Key = 0):
+def hutchinson(random_seed: PRNGKey = 0):
     """Hutchinson's estimate of the Hessian's diagonal: z * (H z) with random signs z; unbiased, of high variance.
 
         h = z (H z),      z = +-1

@@ -13,6 +13,7 @@ from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.secant import bowl_like, prepare, rate_at
+from gdjax.types import ScalarOrSchedule
 from gdjax.vector import combination, dot, flat_dtype, products, ravel, unravel
 
 
@@ -29,7 +30,12 @@ class LBFGSState(NamedTuple):
 
 
 @optimizer(static=("memory_size", "scale_init_precond"), bounds={"learning_rate": "[0, inf)"}, ints=("memory_size",))
-def lbfgs(learning_rate=None, memory_size=10, scale_init_precond=True, linesearch: Any = zoom()):  # noqa: B008
+def lbfgs(
+    learning_rate: ScalarOrSchedule | None = None,
+    memory_size: int = 10,
+    scale_init_precond: bool = True,
+    linesearch: Any = zoom(),  # noqa: B008
+):
     """L-BFGS: the last few steps and what they did to the gradient, as an inverse Hessian that is never formed.
 
         H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       for the last memory_size pairs, from H = (s'y/y'y) I

@@ -11,6 +11,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.second_order.least_squares import Model, checked, is_nothing, linearized
+from gdjax.types import ArrayLike
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
 
@@ -26,7 +27,7 @@ class LevenbergMarquardtState(NamedTuple):
 
 
 @optimizer(static=("residuals",), bounds={"initial_damping": "(0, inf)"})
-def levenberg_marquardt(residuals, initial_damping=1e-3):
+def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
     """Levenberg-Marquardt: Gauss-Newton held back where its model has failed; least 1/2 sum residuals².
 
         D <- max(D, |columns of J|)

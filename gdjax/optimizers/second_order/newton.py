@@ -14,6 +14,7 @@ from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import prepare, rate_at
+from gdjax.types import ScalarOrSchedule
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
 DENSE = 200  # real parameters up to which solver="auto" forms the Hessian
@@ -30,10 +31,10 @@ class NewtonState(NamedTuple):
     like=lbfgs,
 )
 def newton(
-    learning_rate=None,
-    damping=0.0,
+    learning_rate: ScalarOrSchedule | None = None,
+    damping: ScalarOrSchedule = 0.0,
     solver="auto",
-    cg_rtol=None,
+    cg_rtol: ScalarOrSchedule | None = None,
     max_cg_steps: Any = None,
     linesearch: Any = zoom(),  # noqa: B008 (a node is a value)
 ):

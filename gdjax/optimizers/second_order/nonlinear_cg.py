@@ -14,6 +14,7 @@ from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import descending, first_scale, prepare, rate_at
+from gdjax.types import ArrayLike, ScalarOrSchedule
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
 CG_METHODS = ("fletcher_reeves", "polak_ribiere", "hestenes_stiefel", "dai_yuan", "hager_zhang")
@@ -30,7 +31,12 @@ class NonlinearCGState(NamedTuple):
 
 
 @optimizer(static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"}, like=lbfgs)
-def nonlinear_cg(learning_rate=None, method="polak_ribiere", restart=0.2, linesearch: Any = zoom(curv_rtol=0.1)):  # noqa: B008
+def nonlinear_cg(
+    learning_rate: ScalarOrSchedule | None = None,
+    method="polak_ribiere",
+    restart: ArrayLike = 0.2,
+    linesearch: Any = zoom(curv_rtol=0.1),  # noqa: B008
+):
     """Nonlinear conjugate gradients: each direction bends the last one instead of forgetting it.
 
         d <- -g + beta d,      u = learning_rate t d                   t from the line search

@@ -11,7 +11,7 @@ from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Slot, leafwise
 from gdjax.optimizers.second_order.hutchinson import hutchinson
-from gdjax.types import OptState
+from gdjax.types import DTypeLike, OptState, ScalarOrSchedule
 
 
 class SophiaState(NamedTuple):
@@ -37,18 +37,18 @@ class SophiaState(NamedTuple):
     ints=("update_interval", "print_win_rate_every_n_steps"),
 )
 def sophia(
-    learning_rate,
-    b1=0.965,
-    b2=0.99,
-    eps=1e-8,
-    weight_decay=1e-4,
+    learning_rate: ScalarOrSchedule,
+    b1: ScalarOrSchedule = 0.965,
+    b2: ScalarOrSchedule = 0.99,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 1e-4,
     weight_decay_mask: Any = None,
-    gamma=0.01,
-    clip_threshold: Any = 1.0,
+    gamma: ScalarOrSchedule = 0.01,
+    clip_threshold: ScalarOrSchedule | None = 1.0,
     update_interval: int = 10,
     hessian_diagonal_fn: Any = None,
-    mu_dtype: Any = None,
-    verbose=False,
+    mu_dtype: DTypeLike | None = None,
+    verbose: bool = False,
     print_win_rate_every_n_steps: int = 0,
 ):
     """Sophia: momentum divided by the curvature, and clipped where the curvature is too small to be trusted.

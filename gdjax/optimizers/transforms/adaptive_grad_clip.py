@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.transforms.each_leaf import each_leaf
+from gdjax.types import ArrayLike
 
 
 @optimizer(static=("axis",), bounds={"clipping": "[0, inf)", "eps": "[0, inf)"})
-def adaptive_grad_clip(clipping, eps=1e-3, axis: int | tuple[int, ...] | None = None):
+def adaptive_grad_clip(clipping: ArrayLike, eps: ArrayLike = 1e-3, axis: int | tuple[int, ...] | None = None):
     """Clip the gradient of each unit in proportion to the unit's parameters.
 
         g <- g min(1, clipping max(|p|, eps) / |g|),      norms over one unit

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import tree
-from gdjax.calls import Key, as_key, optimizer
+from gdjax.calls import as_key, optimizer
+from gdjax.types import ArrayLike, PRNGKey
 
 
 @optimizer(bounds={"eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"))
-def add_noise(eta, gamma, key: Key = None, *, seed: Key = None):
+def add_noise(eta: ArrayLike, gamma: ArrayLike, key: PRNGKey | None = None, *, seed: PRNGKey | None = None):
     """Add Gaussian noise, less of it as time goes by, to the gradient.
 
         g <- g + sqrt(eta / t^gamma) z,      z ~ N(0, 1) for each entry

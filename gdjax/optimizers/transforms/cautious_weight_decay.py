@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import leafwise
+from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(static=("mask",), bounds={"weight_decay": "[0, inf)"})
-def cautious_weight_decay(weight_decay, mask: Any = None):
+def cautious_weight_decay(weight_decay: ScalarOrSchedule, mask: Any = None):
     """Cautious weight decay: only entries that the step already brings nearer to 0 decay.
 
         g <- g + weight_decay [g p >= 0] p                              entry by entry; of complex ones, Re(conj(g) p)

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.transforms.each_leaf import each_leaf
+from gdjax.types import ArrayLike
 
 
 @optimizer(bounds={"max_delta": "[0, inf)"})
-def clip(max_delta):
+def clip(max_delta: ArrayLike):
     """Clip each entry of the gradient.
 
         g <- clip(g, -max_delta, max_delta)          each entry; of a complex one the modulus is shortened

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.types import Transformation
 
 
 class AccumulateState(NamedTuple):
@@ -22,7 +23,7 @@ class AccumulateState(NamedTuple):
 
 
 @optimizer(bounds={"every": "[1, inf)"}, ints=("every",))
-def accumulate(inner, every: int):
+def accumulate(inner: Transformation, every: Any):
     """Accumulation: the inner optimizer sees the mean of `every` gradients; in between nothing moves.
 
         acc_grads <- acc_grads + g
@@ -63,7 +64,8 @@ def accumulate(inner, every: int):
             shapes, _ = jax.eval_shape(take, mean, inner_state)
             return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), inner_state
 
-        full = number >= (every(state.gradient_step) if callable(every) else every)
+        due: Any = every(state.gradient_step) if callable(every) else every
+        full = number >= due
         updates, inner_state = jax.lax.cond(full, take, wait, mean, state.inner_opt_state)
         made = tree.increment(state.gradient_step, full)
         left = jax.tree.map(lambda a: jnp.where(full, 0, a), sums)

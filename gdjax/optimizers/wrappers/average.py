@@ -17,6 +17,7 @@ import optax
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.types import ScalarOrSchedule, Transformation
 
 
 def _zeros(params: Any) -> Any:
@@ -58,7 +59,7 @@ class AverageState(NamedTuple):
 
 
 @optimizer(static=("debias",), bounds={"decay": "[0, 1)"})
-def average(inner, decay=0.999, debias=True):
+def average(inner: Transformation, decay: ScalarOrSchedule = 0.999, debias: bool = True):
     """Exponential moving average of the parameters, to evaluate and to keep.
 
         ema <- decay ema + (1 - decay) p,      evaluated: ema / (1 - decay^t)           p after each of t updates
@@ -111,7 +112,7 @@ class TailState(NamedTuple):
 
 
 @optimizer(bounds={"start": "[0, inf)", "every": "[1, inf)"}, ints=("start", "every"))
-def tail_average(inner, start: int = 0, every: int = 1):
+def tail_average(inner: Transformation, start: int = 0, every: int = 1):
     """Uniform average of the last iterates (SWA), to evaluate and to keep.
 
         mean <- mean + (p - mean) / n       for the n-th of the updates t > start with t - start a multiple of every
@@ -159,7 +160,9 @@ class LookaheadState(NamedTuple):
 @optimizer(
     static=("reset_state",), bounds={"sync_period": "[1, inf)", "slow_step_size": "(0, 1]"}, ints=("sync_period",)
 )
-def lookahead(inner, sync_period: int = 6, slow_step_size=0.5, reset_state=False):
+def lookahead(
+    inner: Transformation, sync_period: int = 6, slow_step_size: ScalarOrSchedule = 0.5, reset_state: bool = False
+):
     """Lookahead: fast weights explore for a few steps, then slow ones go part of the way and the fast start from there.
 
         fast <- fast + u_inner;      every sync_period updates:  slow <- slow + slow_step_size (fast - slow),  fast <- slow

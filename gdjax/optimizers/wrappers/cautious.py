@@ -7,10 +7,11 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.types import ArrayLike, Transformation
 
 
 @optimizer(bounds={"floor": "(0, 1]"})
-def cautious(inner, floor=1e-3):
+def cautious(inner: Transformation, floor: ArrayLike = 1e-3):
     """Cautious steps: no entry of the update may go uphill of the present gradient; the rest is lengthened in return.
 
         agrees = [u g < 0],      u <- u agrees / max(mean(agrees), floor)          means over each leaf

@@ -8,10 +8,11 @@ from typing import Any
 import optax
 
 from gdjax.calls import Optimizer, Rated, as_optimizer, is_number, optimizer, scaled_rates
+from gdjax.types import Transformation
 
 
 @optimizer
-def chain(*args):
+def chain(*args: Transformation):
     """One after the other: the updates of each are the gradients of the next.
 
     Like `optax.chain`, for ours and Optax's mixed, but a value: the numbers of ours stay leaves. Extra arguments go to each

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.types import ScalarOrSchedule, Transformation
 
 
 class DecayState(NamedTuple):
@@ -17,7 +18,7 @@ class DecayState(NamedTuple):
 
 
 @optimizer(static=("mask",), bounds={"weight_decay": "[0, inf)"})
-def decay_weights(inner, weight_decay, mask: Any = None):
+def decay_weights(inner: Transformation, weight_decay: ScalarOrSchedule, mask: Any = None):
     """Decoupled weight decay around any optimizer that has a learning rate.
 
         u <- u_inner - learning_rate weight_decay p          on the leaves of the mask, at each update of inner

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, rate_of
+from gdjax.types import ScalarOrSchedule, Transformation
 
 
 class HyperballState(NamedTuple):
@@ -18,7 +19,7 @@ class HyperballState(NamedTuple):
 
 
 @optimizer(static=("mask",), bounds={"learning_rate": "[0, inf)"})
-def hyperball(inner, learning_rate, mask: Any = None):
+def hyperball(inner: Transformation, learning_rate: ScalarOrSchedule, mask: Any = None):
     """Hyperball: each matrix stays on the sphere of its first length and is turned by the direction of an update alone.
 
         R = |p_0|,      p <- R unit(p + learning_rate R unit(u_inner)),      unit(x) = x / |x|, of each leaf

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.wrappers.sixteen_bits import check_rounded, fine_updates, nearest
+from gdjax.types import Transformation
 
 
 class KahanState(NamedTuple):
@@ -18,7 +19,7 @@ class KahanState(NamedTuple):
 
 
 @optimizer
-def kahan(inner):
+def kahan(inner: Transformation):
     """Kahan: what rounding adds to a parameter is remembered and taken off the next update.
 
         y = u_inner - compensation,    u = round(y)

@@ -11,6 +11,7 @@ import optax
 
 from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.wrappers.sixteen_bits import check_rounded, is_short, nearest, of_rounded, way_to, widened
+from gdjax.types import Transformation
 
 
 class MasterState(NamedTuple):
@@ -24,7 +25,7 @@ class MasterState(NamedTuple):
 
 
 @optimizer
-def master_weights(inner):
+def master_weights(inner: Transformation):
     """Master weights: float32 copies are trained, the 16-bit parameters are their rounding.
 
         master <- master + u_inner(grads, master),      u = round(master) - p              p + u = round(master)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.types import ArrayLike, Transformation
 
 
 class MechanicState(NamedTuple):
@@ -26,7 +27,13 @@ class MechanicState(NamedTuple):
     bounds={"weight_decay": "[0, inf)", "eps": "[0, inf)", "s_init": "(0, inf)"},
     ints=("num_betas",),
 )
-def mechanize(base_optimizer, weight_decay=1e-2, eps=1e-8, s_init=1e-6, num_betas: int = 6):
+def mechanize(
+    base_optimizer: Transformation,
+    weight_decay: ArrayLike = 1e-2,
+    eps: ArrayLike = 1e-8,
+    s_init: ArrayLike = 1e-6,
+    num_betas: int = 6,
+):
     """Mechanic: the base optimizer gives the path, an online learner the scale by which it is followed.
 
         delta = (p - x0)/sum(s),      h = -<g + weight_decay sum(s) |g| p/|p|, delta>

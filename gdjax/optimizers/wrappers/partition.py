@@ -20,6 +20,7 @@ import optax
 
 from gdjax import answers, tree
 from gdjax.calls import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
+from gdjax.types import Transformation
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -108,7 +109,7 @@ class FreezeState(NamedTuple):
 
 
 @optimizer(static=("frozen",))
-def freeze(inner, frozen: Any):
+def freeze(inner: Transformation, frozen: Any):
     """Leave some leaves as they are and train the others.
 
         u = u_inner on the trained leaves, 0 on the frozen ones

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
 class PlateauState(NamedTuple):
@@ -31,7 +32,15 @@ class PlateauState(NamedTuple):
     },
     ints=("patience", "cooldown"),
 )
-def reduce_on_plateau(inner, factor=0.1, patience: int = 10, rtol=1e-4, atol=0.0, cooldown: int = 0, min_scale=0.0):
+def reduce_on_plateau(
+    inner: Transformation,
+    factor: ScalarOrSchedule = 0.1,
+    patience: int = 10,
+    rtol: ArrayLike = 1e-4,
+    atol: ArrayLike = 0.0,
+    cooldown: int = 0,
+    min_scale: ArrayLike = 0.0,
+):
     """Drop on plateau: after `patience` evaluations without improvement, multiply the rate by `factor`.
 
         improved  <=>  value < best - max(rtol |best|, atol)

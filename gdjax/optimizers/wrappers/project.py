@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import Static, as_optimizer, is_number, optimizer
+from gdjax.types import Transformation
 
 
 class ProjectState(NamedTuple):
@@ -30,7 +31,7 @@ class ProjectState(NamedTuple):
 
 
 @optimizer(static=("mask",))
-def project(inner, onto, mask: Any = None):
+def project(inner: Transformation, onto, mask: Any = None):
     """Projected descent: after each step the parameters are the nearest point of a set.
 
         u <- P(p + u) - p

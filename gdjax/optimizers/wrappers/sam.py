@@ -24,10 +24,18 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
 @optimizer(static=("adaptive", "steps"), bounds={"rho": "[0, inf)", "eta": "[0, inf)"}, ints=("steps",))
-def sam(inner, rho=0.05, *, adaptive: bool = False, eta=0.01, steps: int = 1):
+def sam(
+    inner: Transformation,
+    rho: ScalarOrSchedule = 0.05,
+    *,
+    adaptive: bool = False,
+    eta: ScalarOrSchedule = 0.01,
+    steps: int = 1,
+):
     """SAM: the inner optimizer descends along the gradient at the worst point nearby.
 
         g <- grad of the loss at p + rho g / |g|                    |g| over all leaves together
@@ -61,7 +69,7 @@ def sam(inner, rho=0.05, *, adaptive: bool = False, eta=0.01, steps: int = 1):
 
 
 @optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)"})
-def gsam(inner, rho=0.05, alpha=0.4):
+def gsam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike = 0.4):
     """GSAM: SAM that also lowers the surrogate gap, the loss uphill less the loss here.
 
         h = grad of the loss at p + rho g / |g|
@@ -93,7 +101,7 @@ class LookSamState(NamedTuple):
 
 
 @optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)", "period": "[1, inf)"}, ints=("period",))
-def looksam(inner, rho=0.05, alpha=0.7, period: int = 5):
+def looksam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike = 0.7, period: int = 5):
     """LookSAM: SAM at every `period`-th step, its effect remembered in between.
 
         every period steps:    h = grad of the loss at p + rho g / |g|,   v <- h - g <h, g> / |g|²,   g <- h

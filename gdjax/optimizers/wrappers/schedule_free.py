@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import Rated, as_optimizer, inner_state, optimizer, rate_of
+from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule, Transformation
 
 
 class ScheduleFreeState(NamedTuple):
@@ -37,7 +38,13 @@ def schedule_free_eval_params(state: ScheduleFreeState, params: Any) -> Any:
 
 
 @optimizer(static=("state_dtype",), bounds={"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"})
-def schedule_free(base_optimizer, learning_rate, b1=0.9, weight_lr_power=2.0, state_dtype: Any = None):
+def schedule_free(
+    base_optimizer: Transformation,
+    learning_rate: ScalarOrSchedule,
+    b1: ArrayLike = 0.9,
+    weight_lr_power: ArrayLike = 2.0,
+    state_dtype: DTypeLike | None = None,
+):
     """Schedule-free: the base optimizer's path is averaged as it goes, and gradients are taken near the average.
 
         z <- z + u_base(g),      weight = max_lr^weight_lr_power,    c = weight / (sum of weights so far)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.types import Transformation
 
 
 class SkipState(NamedTuple):
@@ -23,7 +24,7 @@ class SkipState(NamedTuple):
 
 
 @optimizer(bounds={"max_consecutive": "[0, inf)"}, ints=("max_consecutive",))
-def skip_non_finite(inner, max_consecutive: int | None = None):
+def skip_non_finite(inner: Transformation, max_consecutive: int | None = None):
     """Skip the steps whose gradient is not finite: parameters and inner state stay as they are.
 
         u = u_inner if all entries of g are finite, else 0 and the inner state is kept

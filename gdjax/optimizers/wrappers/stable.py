@@ -7,10 +7,11 @@ import jax
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.transforms.clip_by_block_rms import rms
+from gdjax.types import ScalarOrSchedule, Transformation
 
 
 @optimizer(bounds={"threshold": "[0, inf)"})
-def stable(inner, threshold=1.0):
+def stable(inner: Transformation, threshold: ScalarOrSchedule = 1.0):
     """Update clipping: a leaf whose update is longer than its learning rate allows is shortened.
 
         u <- u / max(1, RMS(u / learning_rate) / threshold),      RMS(x) = sqrt(mean |x|²) of each leaf

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import Rated, as_optimizer, optimizer
 from gdjax.optimizers.leafwise import Lifted, check_trees, refuse_integers
-from gdjax.types import OptState
+from gdjax.types import OptState, Transformation
 
 WIDTH = 64  # leaves in a stack; the wider, the faster to run and the slower to compile, beyond this neither by much
 
@@ -24,7 +24,7 @@ _AXES = OptState(count=None, slots=0)  # type: ignore[arg-type]  # one count, sl
 
 
 @optimizer
-def stacked(inner):
+def stacked(inner: Transformation):
     """Stacked: leaves of one shape and dtype are updated together, for trees of many small leaves.
 
         stack leaves of one shape, dtype and decay;    u = u_inner of every row of every stack, unstacked

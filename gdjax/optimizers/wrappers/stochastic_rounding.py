@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Key, as_key, as_optimizer, optimizer
+from gdjax.calls import as_key, as_optimizer, optimizer
 from gdjax.optimizers.wrappers.sixteen_bits import by_chance, check_rounded, fine_updates, is_short, way_to
+from gdjax.types import PRNGKey, Transformation
 
 
 class RoundingState(NamedTuple):
@@ -18,7 +19,7 @@ class RoundingState(NamedTuple):
 
 
 @optimizer(keys=("key",))
-def stochastic_rounding(inner, key: Key = 0):
+def stochastic_rounding(inner: Transformation, key: PRNGKey = 0):
     """Stochastic rounding: 16-bit sums are rounded up or down by chance, so that the mean is the sum.
 
         p + u = up with probability (s - down) / (up - down), else down;    s = p + u_inner,    u = that - p
