@@ -13,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import itertools
 import os
 import re
 import traceback
-import warnings
+import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_look, _looks = jax.make_user_context(None), itertools.count(1)
+from gdjax.crossed import meets_crosswise
 
 KEYS = ("key", "rng", "rng_key", "prng_key")  # what an argument is called that is a random key
 FORMS = (
@@ -129,7 +129,7 @@ class Loss:
     ) -> tuple[jax.Array, dict[str, Any]]:
         options = {} if mask is None else {"mask": mask}
         with in_words(who):
-            _check_labels(who, lambda rows: self.form.call(who, self.function, params, rows, key), batch)
+            _check_meeting(who, self, params, batch, key)
             result = self.form.call(who, self.function, params, batch, key, **options)
         _check_like_gradient(who, params, result)
         value, metrics = result if _is_pair(result) else (result, {})
@@ -278,24 +278,25 @@ def _is_pair(x: Any) -> bool:
     return isinstance(x, tuple) and len(x) == 2
 
 
-def _check_labels(who: str, loss: Callable, batch: Any) -> None:
-    """Raise LossError where labels (n, 1) meet predictions (n,), whose difference is (n, n) without a word."""
-    shapes = [_shape(x) for x in jax.tree.leaves(batch)]
-    columns = [shape for shape in shapes if len(shape) == 2 and shape[0] > 1 == shape[1]]
-    if not columns:
+_looked_at: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # by a loss the shapes it was given
+
+
+def _check_meeting(who: str, loss: Loss, params: Any, batch: Any, key: Any) -> None:
+    """Raise LossError where labels (n, 1) meet predictions (n,), or the reverse; once for a loss and shapes."""
+    shapes = tuple(_shape(x) for x in jax.tree.leaves((params, batch)))
+    try:
+        looked_at = _looked_at.setdefault(loss.function, set())
+    except TypeError:  # what cannot be kept by itself is looked at again
+        looked_at = set()
+    if loss.takes_mask or shapes in looked_at:  # `per_example` hands over row by row
         return
-    anew = _look(next(_looks))  # JAX warns where it traces, and keeps the traces of its own functions
-    with warnings.catch_warnings(record=True) as heard, jax.numpy_rank_promotion("warn"), anew:
-        warnings.simplefilter("always")
-        jax.eval_shape(loss, batch)
-    n = columns[0][0]
-    pattern = rf"rank promotion for (\w+) on shapes (\({n},\) \({n}, 1\)|\({n}, 1\) \({n},\))"
-    found = [match for each in heard if (match := re.search(pattern, str(each.message)))]
-    if found:
+    if meets_crosswise(lambda rows: loss.form.call(who, loss.function, params, rows, key), batch):
+        n = max(shape[0] for shape in shapes[len(jax.tree.leaves(params)) :] if shape)
         raise LossError(
-            f"{who}: rows must have one shape in the loss, got {found[0][2]} in {found[0][1]}, which gives ({n}, {n}); "
-            "write y[:, 0] or y.reshape(-1) for the labels, or give both the shape (n, 1)"
+            f"{who}: predictions and labels must have one shape, got ({n}, 1) and ({n},), whose difference is ({n}, {n}); "
+            f"write y[:, 0] or predictions[:, 0] for what is a column, or give both the shape ({n}, 1)"
         )
+    looked_at.add(shapes)
 
 
 @contextlib.contextmanager
@@ -322,6 +323,23 @@ OTHERS = (
     os.path.dirname(__file__),
     contextlib.__file__,
 )
+
+
+def at_the_door(error: Exception) -> Exception:
+    """The error with the frames of the user's own code alone, unless JAX_TRACEBACK_FILTERING=off asks for all."""
+    if os.environ.get("JAX_TRACEBACK_FILTERING") == "off":
+        return error
+    kept, frame = [], error.__traceback__
+    while frame is not None:
+        if not frame.tb_frame.f_code.co_filename.startswith(OTHERS):
+            kept.append(frame)
+        frame = frame.tb_next
+    shown = None
+    for each in reversed(kept):
+        shown = types.TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    if type(error.__cause__).__module__.startswith("jax"):  # its own frames once more
+        error.__cause__, error.__suppress_context__ = None, True
+    return error.with_traceback(shown)
 
 
 def _explained(who: str, error: Exception) -> Exception:

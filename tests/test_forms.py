@@ -158,18 +158,32 @@ def test_per_example_says_the_same_of_one_example():
             gd.per_example(loss)(W, (X, Y) if "3" in message else X)
 
 
-@pytest.mark.parametrize("loss", [FORMS["spread"], FORMS["key, pair"], jax.jit(FORMS["spread"])])
-def test_labels_in_a_column_beside_predictions_in_a_row_are_no_silent_square(loss):
-    column = Y[:, None]
-    for door in (
-        lambda: gd.fit(loss, W, gd.sgd(0.1), (X, column), epochs=1),
-        lambda: gd.make_evaluate(loss)(W, (X, column)),
-    ):
-        with pytest.raises(
-            TypeError, match=r"got \(12,\) \(12, 1\) in subtract, which gives \(12, 12\); write y\[:, 0\]"
-        ):
+CROSSWISE = {  # a loss, its labels
+    "labels in a column": (squares, Y[:, None]),
+    "predictions in a column": (lambda w, x, y: squares(w[:, None], x, y), Y),
+    "a layer on top": (lambda w, x, y: jnp.mean(jnp.tanh(x @ w[:, None] + 0.5) * y), Y),
+    "jitted, keyed": (jax.jit(FORMS["key, pair"]), Y[:, None]),
+    "one feature": (lambda w, batch: jnp.mean(jnp.abs(batch["x"][:, :1] * w[0] - batch["y"])), Y),
+}
+PAIRED = {
+    "both in columns": (lambda w, x, y: squares(w[:, None], x, y), Y[:, None]),
+    "pairs of rows": (lambda w, x, y: jnp.mean(((x @ w)[:, None] - x @ w - (y[:, None] - y)) ** 2), Y),
+    "kernel": (lambda w, x, y: jnp.mean(jnp.exp(-jnp.sum((x[:, None] - x) ** 2, 2)) @ y) + jnp.sum(w), Y),
+    "norms of rows": (lambda w, x, y: jnp.mean(jnp.linalg.norm(x * w, axis=1, keepdims=True) * y), Y),
+}
+
+
+@pytest.mark.parametrize("name", [*CROSSWISE, *PAIRED])
+def test_rows_meet_crosswise_only_where_they_are_meant_to(name):
+    loss, y = {**CROSSWISE, **PAIRED}[name]
+    data = {"x": X, "y": y} if name == "one feature" else (X, y)
+    doors = (
+        lambda: gd.fit(loss, W, gd.sgd(0.1), data, epochs=1, order="sequence").history["loss"][0],
+        lambda: gd.make_evaluate(loss)(W, data)["loss"],
+    )
+    for door in doors:
+        if name in PAIRED:
+            assert np.isfinite(door())
+            continue
+        with pytest.raises(TypeError, match=r"\(12, 1\) and \(12,\), whose difference is \(12, 12\); write y\[:, 0\]"):
             door()
-    both = gd.make_evaluate(lambda w, x, y: squares(w[:, None], x, y))(W, (X, column))
-    np.testing.assert_allclose(both["loss"], VALUE, rtol=1e-5)
-    own = gd.make_evaluate(lambda w, x, y: squares(w[:, None], x, y))(W, (X[:, :1] + 0 * X, column))
-    assert np.isfinite(own["loss"])

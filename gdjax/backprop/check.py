@@ -25,7 +25,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.backprop.verdict import KINK, RIGHT, UNDECIDED, WRONG, Check, Probe
-from gdjax.forms import Form, Loss, Stateful
+from gdjax.forms import Form, Loss, Stateful, in_words
 from gdjax.programs import anew
 from gdjax.types import Params
 
@@ -124,7 +124,8 @@ def _value(loss: Callable, args: tuple, params: Params) -> jax.Array:
 
 def _number(loss: Callable, args: tuple, params: Params) -> jax.Array:
     """The loss in its own dtype."""
-    answer = loss(params, *args)
+    with in_words("check_gradients"):
+        answer = loss(params, *args)
     value = answer[0] if isinstance(answer, (tuple, list)) and len(answer) > 0 else answer
     if not isinstance(value, (jax.Array, np.ndarray, np.generic, int, float, complex)):
         kind = f"a {type(answer).__name__}" + (f" of {', '.join(map(str, answer))}" if isinstance(answer, dict) else "")

@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 
 from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
-from gdjax.forms import Form, Stateful, check_numbers, in_words, named_metrics
+from gdjax.forms import Form, LossError, Stateful, check_numbers, in_words, named_metrics
 from gdjax.losses.domain import SUMMABLE, overhear, within
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.programs import Bound, bind
@@ -87,6 +87,8 @@ class PerExample:
         with in_words("per_example"):
             returned = Form.of("per_example", self.loss).call("per_example", self.loss, params, example, key)
         value, metrics = returned if isinstance(returned, tuple) else (returned, {})
+        if value is None:
+            raise LossError("per_example: the loss of one example must be a scalar, got None: is a return missing?")
         check_names("per_example", metrics)
         check_numbers("per_example", metrics)
         for name, x in {"loss": value, **metrics}.items():
@@ -262,4 +264,5 @@ def _batch_size(batch: Batch) -> int:
 
 def _check_scalar(name: str, shape: tuple[int, ...]) -> None:
     if shape:
-        raise ValueError(f"per_example: the {name} of one example must be a scalar, got shape {shape}")
+        hint = "; are there labels (n, 1)? Write y[:, 0]" if shape == (1,) else ""
+        raise ValueError(f"per_example: the {name} of one example must be a scalar, got shape {shape}{hint}")

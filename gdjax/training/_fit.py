@@ -18,7 +18,7 @@ import numpy as np
 from gdjax import stopping, tree
 from gdjax.calls import Condition
 from gdjax.data import as_rows, num_rows
-from gdjax.forms import LossError
+from gdjax.forms import at_the_door
 from gdjax.programs import compiled
 from gdjax.training._segments import History, rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, short
@@ -102,8 +102,8 @@ def fit(
         for _ in fitting.segments():
             pass
         return fitting.result()
-    except LossError as error:
-        raise error.with_traceback(None) from None  # its words name the user's own line
+    except Exception as error:
+        raise at_the_door(error)  # noqa: B904  (it is the same)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +118,9 @@ class Length:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"fit: give epochs or steps, not both, got epochs={self.epochs} and steps={self.steps}")
         for name in ("epochs", "steps"):
-            if (length := getattr(self, name)) is not None and not length > 0:
-                raise ValueError(f"fit: {name} must be above 0, got {length}")
+            length = getattr(self, name)
+            if length is not None and not (isinstance(length, (int, float, np.number)) and length > 0):
+                raise ValueError(f"fit: {name} must be above 0, got {length!r}")
 
     def batches(self, per_epoch: int) -> int:
         epochs = 100 if self.epochs is None else self.epochs
@@ -159,11 +160,12 @@ class Fitting:
         self.params, self.optimizer, self.model_state, self.key = params, optimizer, model_state, key
         self.data, self.validation = as_rows("fit", data), as_rows("fit", validation)
         check_validation(self.data, self.validation)
+        rows = num_rows(self.data)
+        size = min(64, rows) if batch_size is None else batch_size
         self.remarks = _scales_apart(self.data)
         step = loss if isinstance(loss, Step) else make_step(loss)
         if stop is not None and _needs_change(stop):
             step = dataclasses.replace(step, batch_change=True)
-        size = min(64, num_rows(self.data)) if batch_size is None else batch_size
         self.epoch = make_epoch(step, size, order=order, steps=length.every)
         if evaluate is None and validation is not None:
             evaluate = make_evaluate(step.loss)

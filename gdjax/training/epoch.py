@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -50,6 +51,8 @@ def make_epoch(
         raise ValueError(f"make_epoch: order must be 'shuffle', 'replacement' or 'sequence', got {order!r}")
     if tail not in ("mask", "drop"):
         raise ValueError(f"make_epoch: tail must be 'mask' or 'drop', got {tail!r}")
+    if not isinstance(batch_size, numbers.Integral) or isinstance(batch_size, bool):
+        raise TypeError(f"make_epoch: batch_size must be a whole number, got {batch_size!r}")
     if steps is not None and steps < 1:
         raise ValueError(f"make_epoch: steps must be at least 1, got {steps}")
     return Epoch(step, batch_size, order, tail, steps, take, scan)

@@ -20,6 +20,7 @@ from gdjax.losses.lifts import check_names
 from gdjax.meshes import on_automatic_axes, replicated
 from gdjax.metrics import Metric, mean
 from gdjax.programs import bind
+from gdjax.training.arguments import check_params
 from gdjax.training.epoch import check_same_shapes, weighted_mean
 from gdjax.training.explain import raise_cause
 from gdjax.training.step import evaluate_loss
@@ -73,6 +74,7 @@ class Evaluate:
         return {**better_directions(self.loss), **ours}
 
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
+        check_params("make_evaluate", params)
         data = as_rows("make_evaluate", data)
         found = on_automatic_axes(self._all, replicated, params, data, model_state)
         if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):

@@ -19,7 +19,7 @@ from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, in_word
 from gdjax.losses.lifts import LIFTED, check_names
 from gdjax.meshes import mesh_of, on_automatic_axes, replicated, spec_of
 from gdjax.programs import compiled
-from gdjax.training.arguments import check_params
+from gdjax.training.arguments import check_params, short
 from gdjax.types import Batch, Evaluation, Metrics, Params, Probe, TrainState
 
 STEP, ORDER = 1, 2  # step keys and order keys come from different base keys
@@ -105,6 +105,11 @@ class Step:
         return self.loss.takes_mask
 
     def __call__(self, state: TrainState, batch: Batch, mask: jax.Array | None = None) -> tuple[TrainState, Metrics]:
+        if not isinstance(state, TrainState):
+            raise TypeError(
+                "make_step: the state must be a TrainState, write state = gd.make_state(params, optimizer), got "
+                f"{short(state)}"
+            )
         batch = as_rows("make_step", batch)
         return on_automatic_axes(self._descend, state_and_replicated, state, batch, mask)
 

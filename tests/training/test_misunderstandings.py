@@ -150,6 +150,17 @@ TOLD = {  # what is called, and what the sentence must say
         r"must be numbers, got a metric for 'r2'; write metrics.accuracy\(predictions, y\)",
     ),
     "metrics of one array": (lambda: evaluating({"r2": metrics.r2})(W, X), r"data must be \(x, y\) to measure metrics on"),
+    "a batch size that is no number": (lambda: fit(batch_size=8.0), "batch_size must be a whole number, got 8.0"),
+    "epochs in words": (lambda: fit(steps=None, epochs="2"), "epochs must be above 0, got '2'"),
+    "an optimizer by its name": (lambda: fit(squares, W, "adam"), r"got 'adam'; write gd.adam\(1e-3\)"),
+    "a step of parameters": (lambda: gd.make_step(squares)(W, (X, Y)), "write state = gd.make_state"),
+    "an evaluation of a result": (lambda: gd.make_evaluate(squares)(fit(), (X, Y)), "got a Result; write result.params"),
+    "no rows at all": (lambda: fit(squares, W, gd.sgd(0.1), (X[:0], Y[:0])), "data must have at least one row"),
+    "labels in a column, by row": (
+        lambda: fit(gd.per_example(lambda w, x, y: (x @ w - y) ** 2), W, gd.sgd(0.1), (X, Y[:, None])),
+        r"are there labels \(n, 1\)\? Write y\[:, 0\]",
+    ),
+    "a return that is missing": (lambda: fit(gd.per_example(lambda w, x, y: None)), "is a return missing"),
     "a segment of no run": (lambda: gd.segments(None, fit().last, (X, Y)), "must be what start_run returns"),
 }  # fmt: skip
 
@@ -185,3 +196,15 @@ def test_a_misunderstanding_is_told_in_one_sentence(name):
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         call()
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_an_error_shows_the_users_own_lines():
+    def own(w, x, y):
+        raise KeyError("mine")
+
+    for loss, last in ((own, "own"), (lambda w, x, y: jnp.sum(np.cos(x @ w)), "fit"), (gd.per_example(own), "own")):
+        with pytest.raises((KeyError, TypeError)) as caught:
+            fit(loss)
+        files = [(frame.path.name, frame.name) for frame in caught.traceback]
+        assert files[-1] == ("test_misunderstandings.py", last) or files[-1][0] == "_fit.py", files
+        assert len(files) <= 6, files

@@ -1,0 +1,63 @@
+"""Rows that meet crosswise: labels (n, 1) beside predictions (n,), whose difference is (n, n) without a word.
+
+In a traced function it shows: a column that nobody has made of a vector (a leaf of the batch, a matrix product, a slice, or
+what is computed from these element by element) is combined with a vector that was laid along the second axis. Pairs of rows
+that are meant, y[:, None] - y, make their column themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+MEETINGS = ("sub", "mul")
+SOURCES = ("dot_general", "conv_general_dilated", "slice", "dynamic_slice", "gather")
+COLUMN, ROW = "column", "row"
+
+
+def meets_crosswise(function: Callable, batch: Any) -> bool:
+    """Whether function(batch) combines rows with rows crosswise."""
+    leaves = jax.tree.leaves(batch)
+    rows = {x.shape[0] for x in leaves if getattr(x, "ndim", 0)} - {1}
+    if not any(getattr(x, "ndim", 0) == 1 or getattr(x, "shape", ())[1:] == (1,) for x in leaves):
+        return False  # there is no label that could
+    numbers = lambda batch: [x for x in jax.tree.leaves(function(batch)) if isinstance(x, jax.Array)]  # noqa: E731
+    traced = jax.make_jaxpr(numbers)(batch)
+    kinds = [COLUMN if _is_column(v, rows) else None for v in traced.jaxpr.invars]
+    return _walk(traced.jaxpr, kinds, rows)[0]
+
+
+def _is_column(variable: Any, rows: set[int]) -> bool:
+    shape = getattr(variable.aval, "shape", ())
+    return len(shape) == 2 and shape[0] in rows and shape[1] == 1
+
+
+def _walk(jaxpr: Any, kinds: list[str | None], rows: set[int]) -> tuple[bool, list[str | None]]:
+    """Whether rows meet in it, and the kinds of its outputs, from those of its inputs."""
+    known = dict(zip(jaxpr.invars, kinds, strict=True))
+    kind_of = lambda v: None if hasattr(v, "val") else known.get(v)  # noqa: E731  (a literal has no kind)
+    for equation in jaxpr.eqns:
+        given = [kind_of(v) for v in equation.invars]
+        inner = [getattr(p, "jaxpr", p) for p in equation.params.values() if hasattr(getattr(p, "jaxpr", p), "eqns")]
+        if len(inner) == 1 and len(inner[0].invars) == len(given) and len(inner[0].outvars) == len(equation.outvars):
+            met, made = _walk(inner[0], given, rows)
+        else:
+            met = equation.primitive.name in MEETINGS and {COLUMN, ROW} <= set(given)
+            made = [_kind(equation, given, v, rows) for v in equation.outvars]
+        if met:
+            return True, []
+        known.update(zip(equation.outvars, made, strict=True))
+    return False, [kind_of(v) for v in jaxpr.outvars]
+
+
+def _kind(equation: Any, given: list[str | None], output: Any, rows: set[int]) -> str | None:
+    name, shape = equation.primitive.name, getattr(output.aval, "shape", ())
+    same = {kind for kind, v in zip(given, equation.invars, strict=True) if kind and v.aval.shape == shape}
+    if same:
+        return same.pop()
+    if name in SOURCES and _is_column(output, rows):
+        return COLUMN
+    laid = name == "broadcast_in_dim" and len(shape) == 2 and shape[0] == 1 and shape[1] in rows
+    return ROW if laid and equation.invars[0].aval.shape == shape[1:] else None
