@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gdjax.calls import optimizer, rate_of
@@ -46,17 +47,24 @@ def rprop(
         min_step_size, max_step_size: what the step sizes are clipped to.
         delayed: take the step of the iteration before, as Optax does; so the first update is 0. False is the paper's.
 
-    Memory: 2 x params.   Raises: ValueError outside these ranges.
+    Memory: 2 x params.   Raises: ValueError outside these ranges, TypeError for complex parameters.
     Differs from: torch.optim.Rprop and the paper in the delay, which is Optax's.
     Reference: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623; without weight-backtracking, Igel & Hüsken 2000.
     """
     first: Any = learning_rate(0) if callable(learning_rate) else learning_rate
-    slots: dict[str, Any] = {"step_sizes": Slot(lambda p: jnp.full_like(p, first), real=True), "prev_updates": Slot()}
+    slots: dict[str, Any] = {"step_sizes": Slot(lambda p: full_like_real(p, first), real=True), "prev_updates": Slot()}
     options: dict[str, Any] = {"eta_minus": eta_minus, "eta_plus": eta_plus, "delayed": delayed}
     limits: dict[str, Any] = {"min_step_size": min_step_size, "max_step_size": max_step_size}
     pair = leafwise(rprop_rule, 1.0, slots=slots, **options, **limits)
     pair.rate_at, pair.exact = lambda state, _: rate_of(learning_rate, state), False
     return pair
+
+
+def full_like_real(p: jax.Array, size: Any) -> jax.Array:
+    """The first step sizes."""
+    if jnp.iscomplexobj(p):
+        raise TypeError(f"rprop: params must be real, for a complex slope has no sign, got {p.dtype}")
+    return jnp.full_like(p, size)
 
 
 def rprop_rule(g, step_sizes, prev_updates, *, eta_minus, eta_plus, min_step_size, max_step_size, delayed):

@@ -76,4 +76,4 @@ def _corrected(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array,
     cross = jnp.outer(s, h_y) / sy
     inverse = inverse - cross - cross.T + jnp.outer(s, s) * ((1 + dot(y, h_y) / sy) / sy)
     inverse = jnp.where(nothing_changed, jnp.eye(len(s), dtype=s.dtype), inverse)
-    return inverse, jnp.where(nothing_changed, 0, state.pairs + good)
+    return inverse, jnp.where(nothing_changed, 0, jnp.where(good, tree.increment(state.pairs), state.pairs))

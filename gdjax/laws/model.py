@@ -1,0 +1,159 @@
+"""The laws of models; `check_model` asks them of anyone's."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.calls.node import Node
+from gdjax.laws.check import Case, Laws, Report, run
+
+LAWS = Laws()
+_BATCH = (2, 3)
+
+
+@dataclasses.dataclass
+class _Trial:
+    model: Any
+    x: Any  # one example
+    key: jax.Array
+
+    @functools.cached_property
+    def params(self) -> Any:
+        """Like the model's, drawn here: weights of zero would hide much."""
+        return _drawn(jax.eval_shape(self.model.init, self.key), 1)
+
+    @functools.cached_property
+    def examples(self) -> Any:
+        """A batch of batches of examples like x."""
+        return _drawn(jax.tree.map(lambda x: jax.ShapeDtypeStruct((*_BATCH, *x.shape), x.dtype), self.x), 2, self.x)
+
+    @functools.cached_property
+    def observed(self) -> Any:
+        """(outputs of the batch, those of each example, gradients), compiled."""
+
+        def observe(params: Any, xs: Any) -> Any:
+            singles = jax.vmap(jax.vmap(lambda x: self.model.apply(params, x)))(xs)
+            total = lambda params: sum(jnp.sum(y * y) for y in jax.tree.leaves(self.model.apply(params, xs)))  # noqa: E731
+            return self.model.apply(params, xs), singles, jax.grad(total)(params)
+
+        return jax.jit(observe)(self.params, self.examples)
+
+
+def _drawn(tree: Any, seed: int, like: Any = None) -> Any:
+    """A tree of these shapes, normal numbers; integers are those of `like`, repeated."""
+    rng = np.random.default_rng(seed)
+    like = tree if like is None else like
+
+    def draw(x: Any, old: Any) -> jax.Array:
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            return jnp.asarray(rng.normal(size=x.shape), x.dtype)
+        return jnp.broadcast_to(old, x.shape)
+
+    return jax.tree.map(draw, tree, like)
+
+
+def check_model(
+    model: Any,
+    x: Any,
+    *,
+    key: jax.Array | None = None,
+    exceptions: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+    all: bool = False,
+) -> Report:
+    """Asks the laws of models of one: `init(key) -> params`, `apply(params, x, key=None) -> y`.
+
+    Args:
+        x: one example, without a batch's axis; real entries are drawn anew.
+        key: that parameters are drawn with (default: `jax.random.key(0)`).
+        exceptions, only, all: as in `check_optimizer`.
+
+    Raises: LawBroken.
+
+    >>> from gdjax import models
+    >>> bool(check_model(models.mlp((3, 4, 2)), jnp.ones(3)))
+    True
+    """
+    if not (hasattr(model, "init") and hasattr(model, "apply")):
+        raise TypeError(f"check_model: model must have init and apply, got {model!r}")
+    exceptions, key = exceptions or {}, jax.random.key(0) if key is None else key
+    x = jax.tree.map(jnp.asarray, x)
+
+    def trials() -> Iterator[tuple[str, _Trial]]:
+        yield f"x of shape {jax.tree.map(jnp.shape, x)}", _Trial(model, x, key)
+
+    name = repr(model) if isinstance(model, Node) else type(model).__qualname__
+    return run(LAWS.pick(only, exceptions), name, trials, exceptions, all)
+
+
+@LAWS.law("params", "init gives a tree of floating arrays, all finite.")
+def _params(trial: _Trial) -> None:
+    for path, x in jax.tree.leaves_with_path(trial.model.init(trial.key)):
+        if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact) and np.isfinite(x).all()):
+            raise Case(f"params{jax.tree_util.keystr(path)}", repr(x))
+
+
+@LAWS.law("key", "The same key draws the same parameters, compiled too; another key draws others, but for constants.")
+def _key(trial: _Trial) -> None:
+    one, again = trial.model.init(trial.key), trial.model.init(trial.key)
+    chex.assert_trees_all_equal(one, again)
+    compiled, other = jax.jit(lambda keys: [trial.model.init(key) for key in keys])([trial.key, _next(trial.key)])
+    chex.assert_trees_all_close(compiled, one, rtol=1e-5, atol=1e-6)
+    for (path, a), b in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+        if a.size > 1 and np.ptp(np.asarray(a, np.float64)) > 0 and np.array_equal(a, b):
+            raise Case(f"params{jax.tree_util.keystr(path)} of two keys", f"the same numbers {a}")
+
+
+def _next(key: jax.Array) -> jax.Array:
+    return jax.random.fold_in(key, 1)
+
+
+@LAWS.law("eager", "Compiled is eager.")
+def _eager(trial: _Trial) -> None:
+    eager = trial.model.apply(trial.params, trial.examples)
+    chex.assert_trees_all_close(trial.observed[0], eager, rtol=1e-4, atol=1e-5)
+
+
+@LAWS.law("pure", "Without a key nothing is random; with one, the same key gives the same outputs.")
+def _pure(trial: _Trial) -> None:
+    for key, words in ((None, "without a key"), (trial.key, "with a key")):
+        once, again = (trial.model.apply(trial.params, trial.x, key) for _ in range(2))
+        try:
+            chex.assert_trees_all_equal(once, again)
+        except AssertionError as error:
+            raise Case(words, error) from error
+
+
+@LAWS.law("batch", "Leading axes are free: the outputs of a batch are those of each example alone.")
+def _batch(trial: _Trial) -> None:
+    batch, singles, _ = trial.observed
+    chex.assert_trees_all_close(batch, singles, rtol=1e-4, atol=1e-5)
+
+
+@LAWS.law("gradients", "Gradients are finite and reach every parameter.")
+def _gradients(trial: _Trial) -> None:
+    for path, x in jax.tree.leaves_with_path(trial.observed[2]):
+        if x.size and not (np.isfinite(x).all() and np.any(np.asarray(x) != 0)):
+            raise Case(f"the gradient by params{jax.tree_util.keystr(path)}", x)
+
+
+@LAWS.law("dtype", "Outputs have the dtype of parameters and inputs: bfloat16, float32 or float64.")
+def _dtype(trial: _Trial) -> None:
+    with jax.enable_x64(True):
+        for dtype in (jnp.bfloat16, jnp.float32, jnp.float64):
+            params, x = jax.tree.map(lambda p, d=dtype: _as(p, d), (trial.params, trial.x))
+            for y in jax.tree.leaves(jax.eval_shape(trial.model.apply, params, x)):
+                if y.dtype != dtype:
+                    raise Case(f"parameters and input of {jnp.dtype(dtype)}", f"an output of {y.dtype}")
+
+
+def _as(x: Any, dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct(x.shape, dtype if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype)

@@ -1,0 +1,64 @@
+"""The laws of optimizers; `check_optimizer` asks them of anyone's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from gdjax.calls.node import Node
+from gdjax.laws.check import Laws, Report, run
+from gdjax.laws.optimizer import rates, shapes, values
+from gdjax.laws.optimizer.trial import Trial, parameters, settled
+
+LAWS = Laws({**shapes.LAWS, **values.LAWS, **rates.LAWS})
+
+
+def check_optimizer(
+    optimizer: Any,
+    *,
+    with_rate: Callable[[Any], Any] | None = None,
+    params: Any = None,
+    per_example: bool = False,
+    exceptions: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+    examples: int = 10,
+    all: bool = False,
+) -> Report:
+    """Asks the laws of optimizers of one: ours, Optax's, or your own.
+
+    Args:
+        optimizer: a pair `(init, update)` as Optax's.
+        with_rate: rate -> the same method with that learning rate, a number or a schedule (`optax.sgd`, say); for
+            the laws about the rate. An optimizer of gdjax with a `learning_rate` needs none.
+        params: the tree that the laws about numbers use, without complex or integer leaves (default: a small one).
+        per_example: whether its gradients are those of single examples, with a leading axis.
+        exceptions: law -> the reason why it need not hold. One that holds all the same is broken by its exception.
+        only: names of laws; the others are not asked.
+        examples: >= 0, how many trees and gradients Hypothesis draws for each law about any of them.
+        all: gather what is broken in the report instead of raising the first.
+
+    Raises: LawBroken, an AssertionError, with the law's name, what must hold, and the smallest case found.
+
+    >>> import optax
+    >>> print(check_optimizer(optax.sgd(0.1), only=["descends", "zero"]))
+    optax: chain: 2 laws hold, 0 are broken
+    """
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(f"check_optimizer: optimizer must have init and update, as Optax's, got {optimizer!r}")
+    exceptions = exceptions or {}
+    if with_rate is None and isinstance(optimizer, Node) and "learning_rate" in optimizer.arguments:
+        with_rate = lambda rate: optimizer.replace(learning_rate=rate)  # noqa: E731
+
+    def trials() -> Iterator[tuple[str, Trial]]:
+        for words, tree in (parameters() if params is None else {"the parameters given": params}).items():
+            yield f"parameters: {words}", Trial(settled(optimizer), tree, with_rate, per_example, examples)
+
+    return run(LAWS.pick(only, exceptions), _named(optimizer, with_rate), trials, exceptions, all)
+
+
+def _named(optimizer: Any, with_rate: Any) -> str:
+    """A node as its call; else the factory's name, or that of what made the pair of functions."""
+    if isinstance(optimizer, Node):
+        return repr(optimizer)
+    maker = with_rate if hasattr(with_rate, "__qualname__") else optimizer.update
+    return f"{maker.__module__.partition('.')[0]}: {maker.__qualname__.partition('.<locals>')[0]}"
