@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gdjax import tree
+from gdjax.calls import is_concrete
 from gdjax.types import Params
 from gdjax.vector import flat_dtype, ravel, unravel
 
@@ -51,8 +53,15 @@ def random_plane(params: Params, key: jax.Array | int = 0) -> Plane:
     Without the scale a direction's length says nothing: a relu network is the same after its layers are scaled against
     each other. A unit is what the last axis counts.
 
+    Raises: ValueError where every matrix is zero or there is none, since nothing would move.
     Reference: Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section 4, arXiv:1712.09913.
     """
+    matrices = [leaf for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) >= 2]
+    if all(is_concrete(leaf) and not np.any(leaf) for leaf in matrices):
+        raise ValueError(
+            "random_plane: params must have a leaf of two axes or more that is not zero, since vectors and numbers stay; "
+            f"plane_through takes any parameters, got shapes {', '.join(str(jnp.shape(x)) for x in jax.tree.leaves(params))}"
+        )
     keys = jax.random.split(jax.random.key(key) if isinstance(key, int) else key)
     return Plane(params, *(_like_filters(params, k) for k in keys))
 

@@ -80,3 +80,19 @@ def too_short(params: Params, step: Any) -> jax.Array:
 def ended(done: jax.Array, stalled: jax.Array) -> jax.Array:
     """What a method says of itself: STALLED rather than CONVERGED where it could not try."""
     return jnp.where(done, jnp.where(stalled, Stop.STALLED, Stop.CONVERGED), Stop.RUNNING).astype(jnp.int32)
+
+
+@method
+def stand():
+    """Stay at the start, which is where it ends: all that there is to do where there is no parameter."""
+
+    def init(params, value, key, value_fn):
+        return Standing(params, value, jnp.array(True))
+
+    def ask(state, key, value_fn):
+        return jax.tree.map(lambda x: x[None], state.params), state
+
+    def tell(state, candidates, values):
+        return state
+
+    return init, ask, tell

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 from jax.core import Tracer
 
 from gdjax import stopping, tree
@@ -17,6 +18,7 @@ from gdjax.data import as_arrays
 from gdjax.programs import bind, compiled
 from gdjax.projections import as_set
 from gdjax.search import Method
+from gdjax.search._method import stand
 from gdjax.solve.ask_and_tell import Searcher
 from gdjax.solve.descent import GENTLE, Minimizer, guarded
 from gdjax.solve.host import Packed, on_host
@@ -83,6 +85,9 @@ def minimize(
     capacity = checked_record("minimize", record, max_steps)
     args = as_arrays("minimize", tuple(args))
     onto = None if onto is None else as_set(onto).settle(on_host=True)
+    empty = not any(leaf.size for leaf in jax.tree.leaves(params))
+    if empty:  # nothing can move
+        method = stand() if isinstance(method, Method) else as_optimizer(optax.identity())
     if isinstance(method, Method):
         _check_search(params, derivative)
         loop, condition = Searcher(f, capacity, record is True), stop or stopping.never()
@@ -96,7 +101,7 @@ def minimize(
         call = dataclasses.replace(loop, f=f)
     found = call(params, method.settle(on_host=True), condition, max_steps, onto, args, *drawn)
     found = on_host("minimize", found, capacity, onto, f, args)
-    if isinstance(found, Found) and onto is None and isinstance(method, Optimizer):
+    if isinstance(found, Found) and onto is None and not empty and isinstance(method, Optimizer):
         found.look = functools.partial(kind_of_point, f, given)
     return found
 

@@ -216,3 +216,9 @@ def test_an_animation_keeps_its_colors_and_shows_the_short_path(tmp_path):
     assert min(ground) > 0.9, "what does not move keeps its color"
     green = [(shot == wanted[1]).all(-1).sum() for shot in shots]
     assert len(set(green[:5])) >= 4, "the short path is walked step by step"
+
+
+@pytest.mark.parametrize("params", [jnp.ones(3), 1.5, {"w": jnp.zeros((2, 3)), "b": jnp.ones(3)}, {}])
+def test_a_random_plane_in_which_nothing_would_move_is_refused(params):
+    with pytest.raises(ValueError, match="random_plane: params must have a leaf of two axes or more that is not zero"):
+        gd.random_plane(params)

@@ -239,3 +239,14 @@ def test_nelder_mead_walks_as_that_of_scipy():
             options |= {"maxiter": 60, "maxfev": 10**6, "xatol": 0, "fatol": 0, "return_all": True}
             theirs = scipy.optimize.minimize(lambda x: float(value(x)), start, method="Nelder-Mead", options=options)
             np.testing.assert_allclose(path[1:60], theirs.allvecs[1:60], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*METHODS, "newton", "bfgs"])
+def test_without_a_number_to_move_the_start_is_the_end(name):
+    for params in (jnp.zeros((0,)), {"a": np.zeros((0, 3), np.float32), "b": ()}):
+        method = {**METHODS, **gd.OPTIMIZERS}[name](*(0.1,) * (name in ("fixed_step", "sign_step")))
+        found = gd.minimize(lambda p: 3.0 + sum(jnp.sum(x) for x in jax.tree.leaves(p)), params, method, max_steps=5)
+        assert (gd.Stop(int(found.stop)), float(found.value), int(found.steps)) == (gd.Stop.CONVERGED, 3, 0)
+        assert jax.tree.structure(found.params) == jax.tree.structure(params) and "CONVERGED" in str(found)
+    with pytest.raises(ValueError, match="at least one array"):
+        gd.minimize(lambda p: jnp.array(3.0), {}, method)
