@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from gdjax import laws
 from gdjax.losses import absolute_error, huber, per_example, softmax_cross_entropy_with_integer_labels, supervised
 from gdjax.metrics import (
     METRICS,
@@ -99,68 +98,13 @@ def test_equals_scikit_learn(name, seed):
         np.testing.assert_allclose(ours, SKLEARN[name](prediction, target, weight), rtol=2e-5, atol=1e-6)
 
 
-@functools.cache
-def chunked(name, num_chunks):
-    """The metric over num_chunks chunks, each with the whole's shape and its own weights."""
-
-    def value(predictions, targets, weights):
-        return INSTANCES[name].result(jax.vmap(INSTANCES[name].measure)(predictions, targets, weights))
-
-    return jax.jit(value)
-
-
-def poison(x, dead):
-    """x with NaN, or for integers a class that is none, in the dead rows."""
-    filler = np.nan if np.issubdtype(x.dtype, np.floating) else 10**6
-    return np.where(dead.reshape(dead.shape + (1,) * (x.ndim - 1)), filler, x).astype(x.dtype)
+WRONG = "a prediction of NaN is a wrong answer"
+EXCEPT = {name: {"shows": WRONG} for name in ("accuracy", "top_k_accuracy", "zero_one_error")}
 
 
 @each_metric
-@settings(deadline=None, max_examples=15, derandomize=True)
-@given(
-    chunk_of_row=st.lists(st.integers(-1, 3), min_size=N, max_size=N),
-    weight=st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.0]), min_size=N, max_size=N),
-)
-def test_any_split_into_masked_chunks_gives_the_whole(name, chunk_of_row, weight):
-    """Row i counts in chunk chunk_of_row[i] (in none for -1); all other chunks hold NaN in its place."""
-    prediction, target = draw(name)
-    weight = np.where(np.array(chunk_of_row) >= 0, weight, 0).astype(np.float32)
-    weights = np.where(np.arange(4)[:, None] == chunk_of_row, weight, 0).astype(np.float32)
-    chunks = [[poison(x, row_weights == 0) for row_weights in weights] for x in (prediction, target)]
-    split = chunked(name, 4)(*map(np.stack, chunks), weights)
-    whole = jitted(name)(prediction, target, weight)
-    np.testing.assert_allclose(split, whole, rtol=1e-5, atol=1e-5)  # NaN equals NaN
-
-
-@each_metric
-def test_masked_rows_have_no_influence(name):
-    prediction, target = draw(name)
-    weight = draw_weight()
-    poisoned = jitted(name)(poison(prediction, weight == 0), poison(target, weight == 0), weight)
-    np.testing.assert_array_equal(poisoned, jitted(name)(prediction, target, weight))
-    assert np.all(np.isfinite(poisoned))
-
-
-@each_metric
-def test_a_row_that_counts_and_is_nan_shows(name):
-    prediction, target = draw(name)
-    broken = jitted(name)(np.full_like(prediction, np.nan), target, np.ones(N, np.float32))
-    if name in ("accuracy", "top_k_accuracy"):
-        assert broken == 0
-    elif name == "zero_one_error":
-        assert broken == 1
-    else:
-        assert np.any(np.isnan(broken))
-
-
-@each_metric
-def test_jit_is_eager_and_a_mask_is_a_weight(name):
-    prediction, target = draw(name)
-    eager = INSTANCES[name](prediction, target)
-    np.testing.assert_allclose(eager, jitted(name)(prediction, target, np.ones(N, np.float32)), rtol=1e-5)
-    mask = draw_weight() > 0
-    eager = INSTANCES[name](prediction, target, mask)
-    np.testing.assert_allclose(eager, jitted(name)(prediction, target, mask.astype(np.float32)), rtol=1e-5)
+def test_the_laws_of_metrics_hold(name):
+    laws.check_metric(INSTANCES[name], *draw(name), exceptions=EXCEPT.get(name), examples=8)
 
 
 @each_metric

@@ -66,7 +66,7 @@ def scaled(factor):
 
 def in_place(params):
     if isinstance(params, dict) and "w" in params:
-        params["w"] = jnp.zeros_like(params["w"])
+        params["w"] = jax.tree.map(jnp.zeros_like, params["w"])
 
 
 class Forgetful(State):

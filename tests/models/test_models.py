@@ -15,6 +15,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gdjax import laws
 from gdjax.calls import model, parse
 from gdjax.models import (
     ACTIVATIONS,
@@ -132,37 +133,11 @@ def test_another_key_draws_other_weights(case):
             assert not np.any(one == other)
 
 
-@functools.cache
-def observed():
-    """For each case (params, x, (y of a batch of batches, y of each example, gradients)), in one program."""
-    models = [case[0] for case in CASES]
-    params = [random_like(jax.eval_shape(case.init, KEY)) for case in models]
-    xs = [random_like(jax.ShapeDtypeStruct((4, 5, *case[1]), jnp.float32)) for case in CASES]
-
-    def observe(model, params, x):
-        singles = jax.vmap(jax.vmap(lambda x: model.apply(params, x)))(x)
-        gradients = jax.grad(lambda params: jnp.sum(jnp.square(model.apply(params, x))))(params)
-        return model.apply(params, x), singles, gradients
-
-    observe_all = jax.jit(lambda params, xs: list(map(observe, models, params, xs)))
-    return list(zip(params, xs, observe_all(params, xs), strict=True))
-
-
-@over_indices
-def test_leading_axes_are_free(i):
-    model, _, y_shape, _ = CASES[i]
-    params, x, (y, singles, _) = observed()[i]
-    assert y.shape == (4, 5, *y_shape)
-    assert y.dtype == jnp.float32
-    chex.assert_trees_all_close(y, singles, rtol=1e-5, atol=1e-6)
-    chex.assert_trees_all_close(y[1, 2], model.apply(params, x[1, 2]), rtol=1e-5, atol=1e-6)  # not jitted
-
-
-@over_indices
-def test_gradients_are_finite_and_reach_every_leaf(i):
-    _, _, (_, _, gradients) = observed()[i]
-    chex.assert_tree_all_finite(gradients)
-    assert all(np.any(g != 0) for g in jax.tree.leaves(gradients))
+@over_cases
+def test_the_laws_of_models_hold(case, x_shape, y_shape, shapes):
+    laws.check_model(case, jnp.ones(x_shape))
+    y = jax.eval_shape(case.apply, jax.eval_shape(case.init, KEY), jax.ShapeDtypeStruct((4, 5, *x_shape), jnp.float32))
+    assert (y.shape, y.dtype) == ((4, 5, *y_shape), jnp.float32)
 
 
 @over_cases
