@@ -81,6 +81,7 @@ def change(delta, over: str = "epoch"):
         moved = seen.change if over == "batch" else jnp.abs(seen.loss - last)
         return seen.loss.astype(last.dtype), _code(moved <= delta, Stop.CONVERGED)
 
+    update.needs = ("batch_change",) if over == "batch" else ()  # what a step must measure
     return init, update
 
 

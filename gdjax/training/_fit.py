@@ -20,7 +20,7 @@ from gdjax.calls import Condition
 from gdjax.data import as_rows, num_rows
 from gdjax.forms import at_the_door
 from gdjax.programs import compiled
-from gdjax.training._segments import History, rings, segments
+from gdjax.training._segments import rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, short
 from gdjax.training.epoch import make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
@@ -219,9 +219,11 @@ class Fitting:
 
     def _compile(self) -> None:
         """Compile the segments' program, and run nothing."""
-        before, history = time.perf_counter(), History(self.run_state)
-        self.run_state = self._call(self.run_state._replace(history=rings(self.run_state)), history.done, self.period)
-        self.run_state = jax.block_until_ready(self.run_state)._replace(history=history.rows())
+        before, run_state, room = time.perf_counter(), self.run_state, rings(self.run_state)
+        called = self._call(run_state._replace(history=room), int(run_state.evaluations), self.period)
+        self.run_state = jax.block_until_ready(called)
+        if room is not run_state.history:
+            self.run_state = called._replace(history=run_state.history)  # all of it, which the host has
         self.compile_seconds = time.perf_counter() - before
 
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
@@ -268,8 +270,9 @@ def _check_evaluate(evaluate: Any) -> None:
 
 
 def _needs_change(stop: Condition) -> bool:
-    """Whether a condition asks for the change of the loss over a batch."""
-    return any(each.recipe.name == "change" and each.arguments["over"] == "batch" for each in stop.walk())
+    """Whether a condition asks for the change of the loss over a batch: its update says so, needs = ("batch_change",)."""
+    conditions = (each for each in stop.walk() if isinstance(each, Condition))
+    return any("batch_change" in getattr(each.build()[1], "needs", ()) for each in conditions)
 
 
 def _has_non_finite_loss(result: Result) -> bool:

@@ -89,8 +89,11 @@ def _next_length(length: int, took: float, seconds: float) -> int:
 
 
 def rings(run_state: RunState) -> dict[str, jax.Array]:
-    """Room on the device for the next RING rows of the history; a number of evaluations is no shape."""
-    return {name: jnp.zeros((RING, *x.shape[1:]), x.dtype) for name, x in run_state.history.items()}
+    """Room on the device for the next RING rows of the history, its own where it has it: no length is a shape."""
+    history = run_state.history
+    if all(isinstance(x, jax.Array) and len(x) == RING for x in history.values()):
+        return history
+    return {name: jnp.zeros((RING, *x.shape[1:]), x.dtype) for name, x in history.items()}
 
 
 class History:
