@@ -56,6 +56,10 @@ from gdjax.losses import (
     ntxent,
 )
 
+# What programs in Optax's grammar say beside.
+from gdjax.optimizers import utilities
+from gdjax.optimizers.utilities import *
+
 # The lifts of a loss.
 from gdjax.losses import per_example, stateful, supervised
 
@@ -164,6 +168,7 @@ __all__ = [
     "warmup_exponential_decay_schedule",
 ]
 __all__ += optimizers.__all__
+__all__ += utilities.__all__
 
 ON_FIRST_TOUCH = ("certify", "plots", "runs")
 

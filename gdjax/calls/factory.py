@@ -139,6 +139,8 @@ class Recipe:
         """The arguments as children: numbers stay leaves, all else becomes structure."""
 
         def hide_leaf(x):
+            if hasattr(x, "gradient_transformation"):  # Optax's `MultiSteps` and ours
+                return jax.tree.map(hide_leaf, x.gradient_transformation())
             return x if is_number(x) else Static(x)
 
         return {

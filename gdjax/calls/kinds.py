@@ -115,9 +115,14 @@ def from_optax(transformation: optax.GradientTransformation):
 
 
 def as_optimizer(x: Any) -> Optimizer:
-    """Ours as it is, a raw Optax transformation wrapped; TypeError for anything else."""
+    """Ours as it is, a raw Optax transformation wrapped; what has a `gradient_transformation()` stands for that one.
+
+    Raises: TypeError for anything else.
+    """
     if isinstance(x, Optimizer):
         return x
+    if hasattr(x, "gradient_transformation"):
+        return as_optimizer(x.gradient_transformation())
     if isinstance(x, optax.GradientTransformation):
         return from_optax(x)
     name = getattr(x, "__qualname__", None)

@@ -87,8 +87,8 @@ def _averaged(inner: Any, decay: Any, debias: bool) -> Any:
     return _pair(init, update)
 
 
-def _lookahead(inner: Any, sync_period: Any, slow_step_size: Any, reset_state: bool) -> Any:
-    theirs = optax.lookahead(inner, sync_period, slow_step_size, reset_state)
+def _lookahead(fast_optimizer: Any, sync_period: Any, slow_step_size: Any, reset_state: bool) -> Any:
+    theirs = optax.lookahead(fast_optimizer, sync_period, slow_step_size, reset_state)
 
     def init(params):
         return Beside(theirs.init(optax.LookaheadParams(params, params)), params)
@@ -104,7 +104,7 @@ def _lookahead(inner: Any, sync_period: Any, slow_step_size: Any, reset_state: b
 
 def _schedule_free(base_optimizer: Any, learning_rate: Any, b1: Any, weight_lr_power: Any, state_dtype: Any) -> Any:
     if callable(learning_rate):
-        return None  # Optax never reads schedule(0) for the weights
+        return None  # the schedules of Optax divide their counts in float32
     theirs = contrib.schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
 
     def init(params):

@@ -117,6 +117,11 @@ from gdjax.optimizers.wrappers.project import project
 from gdjax.optimizers.wrappers.hyperball import hyperball
 from gdjax.optimizers.wrappers.skip import skip_non_finite
 
+# Optax's names for parts of optimizers, and for what is ours.
+from gdjax.optimizers.inject import inject_hyperparams
+from gdjax.optimizers import of_optax
+from gdjax.optimizers.of_optax import *  # noqa: F403
+
 
 def _found(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
     """Name -> factory, of the optimizers imported above from these rooms, in that order."""
@@ -129,6 +134,7 @@ def _found(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
 OPTIMIZERS = _found("first_order", "second_order")
 WRAPPERS = _found("linesearch", "wrappers")
 TRANSFORMS = _found("transforms")
+LIFTED = _found("optimizers")  # those of Optax
 
 __all__ = [
     "OPTIMIZERS",
@@ -245,3 +251,5 @@ __all__ = [
     "yogi",
     "zoom",
 ]
+__all__ += ["LIFTED", "inject_hyperparams"]
+__all__ += of_optax.__all__

@@ -203,7 +203,10 @@ def factories(package):
         name: value
         for module in modules
         for name, value in vars(module).items()
-        if hasattr(value, "recipe") and value.__module__ == module.__name__ and value.recipe.kind is gd.Optimizer
+        if not name.startswith("_")
+        and hasattr(value, "recipe")
+        and value.__module__ == module.__name__
+        and value.recipe.kind is gd.Optimizer
     }
 
 

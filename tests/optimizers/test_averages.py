@@ -428,7 +428,7 @@ def test_the_rate_is_the_product_along_the_path_and_none_where_there_is_no_one_r
     both = gd.partition({"a": gd.sgd(0.1), "b": gd.adam(0.1)}, {"a": "a", "b": "b"})
     state = both.init({"a": jnp.ones(1), "b": jnp.ones(1)})
     assert both.learning_rate_at(state) == 0.1
-    assert np.isnan(both.replace(optimizers={"a": gd.sgd(0.1), "b": gd.adam(0.2)}).learning_rate_at(state))
+    assert np.isnan(both.replace(transforms={"a": gd.sgd(0.1), "b": gd.adam(0.2)}).learning_rate_at(state))
     assert gd.learning_rate(gd.make_state(jnp.ones(2), gd.sgd(jnp.array([0.2, 0.3])))) is None
     with pytest.raises(ValueError, match="decay_weights: inner must have a learning rate"):
         gd.decay_weights(gd.chain(gd.adam(0.01), optax.scale(0.5)), 0.1)

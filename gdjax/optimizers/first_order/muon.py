@@ -193,7 +193,7 @@ def beside_adamw(
             jax.tree.structure(params), ["adam" if dims is None else names[repr(dims)] for dims in chosen]
         )
         of_kind = {names[text]: of_matrices(dims) for text, dims in kinds.items()}
-        return partition({**of_kind, "adam": rest}, labels=labels).build()
+        return partition({**of_kind, "adam": rest}, param_labels=labels).build()
 
     def update(grads, state, params=None, **extra_args):
         return parts(grads if params is None else params)[1](grads, state, params, **extra_args)

@@ -38,7 +38,7 @@ def schedule_free_sgd(
         weight_decay: >= 0, per step and unit of learning rate; None is none.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax, which never reads schedule(0) for the weights.
+    Differs from: Optax, whose warm-up divides its count in float32.
     Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
     """
     rate = warmed(learning_rate, warmup_steps)

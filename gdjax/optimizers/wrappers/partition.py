@@ -20,6 +20,7 @@ import optax
 
 from gdjax import answers, tree
 from gdjax.calls import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
+from gdjax.optimizers.wrappers.two_forms import named, two_forms
 from gdjax.types import Transformation
 
 
@@ -103,26 +104,54 @@ class FreezeState(NamedTuple):
     trained: Labels  # one bool per leaf; part of the structure
     inner: Any
 
+    @property
+    def inner_state(self) -> Any:
+        """Optax's name for it."""
+        return self.inner
+
     def route(self, ask: Callable, params: Any) -> list[Any]:
         trained = self.trained.value
         return answers.spread(ask(self.inner, _part(params, trained)), trained)
 
 
+@optimizer(static=("mask",))
+@named("freeze")
+def _freeze_mask(mask: Any):
+    """Optax's transform of the name: 0 where the mask is true."""
+    frozen = by_path(mask) if isinstance(mask, str) else mask
+
+    def init(params):
+        _spread("freeze", frozen, params)
+        return optax.EmptyState()
+
+    def update(grads, state, params=None, **extra_args):
+        del extra_args
+        flags = _spread("freeze", frozen, grads if params is None else params)
+        return _merge([(tuple(not flag for flag in flags), grads)], grads), state
+
+    return init, update
+
+
 @optimizer(static=("frozen",))
-def freeze(inner: Transformation, frozen: Any):
+@named("freeze")
+def _freeze_around(inner: Transformation, frozen: Any):
     """Leave some leaves as they are and train the others.
 
         u = u_inner on the trained leaves, 0 on the frozen ones
+
+    Without an optimizer, `freeze(mask)` is Optax's transform: gradients are 0 where the mask is true, and what stands behind
+    it in a chain sees these zeros. There the backward pass of the frozen leaves is computed if anything looks at all leaves,
+    and a decay behind it moves them.
 
     XLA deletes the backward pass of the frozen ones, provided nothing else (say the norm of all gradients) asks for it.
 
     Args:
         inner: the optimizer of the trained leaves. It sees None for the others, in `grad` and `value_fn` too.
-        frozen: a regular expression to be found in the path, as in "layers.0.w"; `by_path(function)`; a tree of bools
+        frozen, mask: a regular expression to be found in the path, as in "layers.0.w"; `by_path(function)`; a tree of bools
             or a prefix of one; or params -> such a tree.
 
     Memory: 0 + inner, on the trained leaves only.   Raises: ValueError for a pattern that is found in no path, or in all.
-    Reference: optax.freeze, as an optimizer around another.
+    Reference: optax.freeze and optax.selective_transform.
     """
     inner = as_optimizer(inner)
 
@@ -155,6 +184,9 @@ def freeze(inner: Transformation, frozen: Any):
     return Rated(init, update, rate_at)
 
 
+freeze = two_forms(_freeze_around, _freeze_mask)
+
+
 class PartitionState(NamedTuple):
     labels: Labels  # one per leaf; part of the structure
     inner_states: dict[str, Any]
@@ -185,37 +217,38 @@ def _is_frozen(state: Any) -> bool:
     return type(state) is tuple and not state
 
 
-@optimizer(static=("labels",))
-def partition(optimizers: dict[str, Any], labels: Any = None):
+@optimizer(static=("param_labels",))
+def partition(transforms: dict[Any, Any], param_labels: Any = None, *, mask_compatible_extra_args=False):
     """Each leaf to the optimizer of its label.
 
-        u = u_name on the leaves labelled `name`, for every name of `optimizers`
+        u = u_name on the leaves labelled `name`, for every name of `transforms`
 
     Args:
-        optimizers: name -> optimizer, or None to freeze its leaves. Each sees None for the leaves of the others, in
+        transforms: name -> optimizer, or None to freeze its leaves. Each sees None for the leaves of the others, in
             `grad` and `value_fn` too.
-        labels: a tree of names, or a prefix of one; params -> such a tree, for example `by_path({"bias": "slow", "":
+        param_labels: a tree of names, or a prefix of one; params -> such a tree, for example `by_path({"bias": "slow", "":
             "fast"})`; None: the names are themselves regular expressions, and exactly one must be found in each path.
+        mask_compatible_extra_args: cut down every extra argument that is a tree like the gradients, as `grad` is anyway.
 
     Memory: the sum of the parts, each on its own leaves.   Raises: ValueError for a leaf without optimizer and for a
         pattern without a leaf, with the paths.
     Differs from: Optax's partition, which says which labels are unknown but not where, and shows value_fn all leaves.
     Reference: optax.partition.
     """
-    inner = {name: None if part is None else as_optimizer(part) for name, part in optimizers.items()}
+    inner = {name: None if part is None else as_optimizer(part) for name, part in transforms.items()}
     if not inner:
-        raise ValueError("partition: optimizers must have at least one entry, got {}")
+        raise ValueError("partition: transforms must have at least one entry, got {}")
 
     def init(params):
         paths = _paths(params)
-        if isinstance(labels, ByPath):
-            labels.check_use("partition", paths)
-        names = _spread("partition", by_path(_only_match(inner)) if labels is None else labels, params)
+        if isinstance(param_labels, ByPath):
+            param_labels.check_use("partition", paths)
+        names = _spread("partition", by_path(_only_match(inner)) if param_labels is None else param_labels, params)
         for name, path in zip(names, paths, strict=True):
             if name not in inner:
                 known = ", ".join(map(repr, inner))
                 raise ValueError(f"partition: the label of {path!r} must be one of {known}, got {name!r}")
-        if labels is None:
+        if param_labels is None:
             ByPath(inner).check_use("partition", paths)
         states = {
             name: () if part is None else part.init(_part(params, [label == name for label in names]))
@@ -226,12 +259,13 @@ def partition(optimizers: dict[str, Any], labels: Any = None):
     def update(grads, state, params=None, **extra_args):
         names = state.labels.value
         _check("partition", grads, params, len(names))
+        alike = _alike(grads, extra_args) if mask_compatible_extra_args else ()
         parts, states = [], {}
         for name, part in inner.items():
             states[name] = state.inner_states[name]
             if part is not None:
                 mine = [label == name for label in names]
-                updates, states[name] = _update(part, grads, states[name], params, mine, extra_args)
+                updates, states[name] = _update(part, grads, states[name], params, mine, extra_args, alike)
                 parts.append((mine, updates))
         return _merge(parts, grads if params is None else params), PartitionState(state.labels, states)
 
@@ -300,14 +334,28 @@ def _filled(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
     return structure.unflatten([next(own) if keep else x for x, keep in zip(leaves, mine, strict=True)])
 
 
-def _update(inner: Optimizer, grads: Any, state: Any, params: Any, mine: Sequence[bool], extra_args: dict) -> tuple:
-    """The inner update on its own leaves; the extra arguments that are about parameters are cut down alike.
+def _alike(grads: Any, extra_args: dict[str, Any]) -> list[str]:
+    """The extra arguments that are trees like the gradients."""
+    structure = jax.tree.structure(grads)
+    return [name for name, x in extra_args.items() if name != "grad" and jax.tree.structure(x) == structure]
+
+
+def _update(
+    inner: Optimizer,
+    grads: Any,
+    state: Any,
+    params: Any,
+    mine: Sequence[bool],
+    extra_args: dict[str, Any],
+    alike: Sequence[str] = (),
+) -> tuple:
+    """The inner update on its own leaves; `alike` and what is about parameters of the extra arguments is cut down alike.
 
     Of a bare array that is not its own nothing would be left, not even a tree.
     """
     if not any(mine) and _part(grads, mine) is None:
         return None, state
-    own = dict(extra_args)
+    own = {name: _part(x, mine) if name in alike else x for name, x in extra_args.items()}
     if own.get("grad") is not None and len(jax.tree.leaves(own["grad"])) == len(mine):
         own["grad"] = _part(own["grad"], mine)
     if params is not None and own.get("value_fn") is not None:

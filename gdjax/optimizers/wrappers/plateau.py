@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from optax import contrib
 
 from gdjax import tree
 from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.optimizers.wrappers.chain import Scaling
+from gdjax.optimizers.wrappers.two_forms import named, two_forms
 from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
@@ -21,18 +24,67 @@ class PlateauState(NamedTuple):
     inner: Any
 
 
-@optimizer(
-    bounds={
-        "factor": "(0, 1)",
-        "patience": "[1, inf)",
-        "rtol": "[0, inf)",
-        "atol": "[0, inf)",
-        "cooldown": "[0, inf)",
-        "min_scale": "[0, 1]",
-    },
-    ints=("patience", "cooldown"),
-)
-def reduce_on_plateau(
+_BOUNDS = {
+    "factor": "(0, 1)",
+    "patience": "[1, inf)",
+    "rtol": "[0, inf)",
+    "atol": "[0, inf)",
+    "cooldown": "[0, inf)",
+    "min_scale": "[0, 1]",
+}
+
+
+@optimizer(bounds={**_BOUNDS, "accumulation_size": "[1, inf)"}, ints=("patience", "cooldown", "accumulation_size"))
+@named("reduce_on_plateau")
+def _scale_on_plateau(
+    factor: ScalarOrSchedule = 0.1,
+    patience: int = 10,
+    rtol: ArrayLike = 1e-4,
+    atol: ArrayLike = 0.0,
+    cooldown: int = 0,
+    accumulation_size: int = 1,
+    min_scale: ArrayLike = 0.0,
+):
+    """Optax's transform of the name: updates are scaled by what the mean of every `accumulation_size` values says."""
+
+    def init(params):
+        dtypes = [jnp.finfo(jnp.result_type(p)).dtype for p in jax.tree.leaves(params)] or [jnp.result_type(float)]
+        zero, number = jnp.zeros((), jnp.int32), jnp.result_type(*dtypes)
+        lowest = min(dtypes, key=lambda dtype: jnp.finfo(dtype).bits)
+        return contrib.ReduceLROnPlateauState(
+            jnp.ones((), lowest), jnp.full((), jnp.inf, number), zero, zero, zero, jnp.zeros((), number)
+        )
+
+    def observe(state):
+        best = state.best_value
+        improved = state.avg_value < jnp.where(best < 0, 1 + rtol, 1 - rtol) * best - atol
+        count = jnp.where(improved, 0, tree.increment(state.plateau_count))
+        waiting, full = state.cooldown_count > 0, count == patience
+        lower = jnp.maximum(jnp.where(full, factor * state.scale, state.scale), min_scale)
+        return state._replace(
+            scale=jnp.where(waiting, state.scale, lower),
+            best_value=jnp.where(improved, state.avg_value, best),
+            plateau_count=jnp.where(waiting | full, 0, count),
+            cooldown_count=jnp.where(waiting, state.cooldown_count - 1, jnp.where(full, cooldown, 0)),
+            count=jnp.zeros_like(state.count),
+            avg_value=jnp.zeros_like(state.avg_value),
+        )
+
+    def update(grads, state, params=None, *, value=None, **extra_args):
+        if value is None:
+            raise ValueError("reduce_on_plateau: update needs value=, that of the loss, as a step passes it")
+        count = tree.increment(state.count)
+        mean = (state.count * state.avg_value + jnp.asarray(value, state.avg_value.dtype)) / count
+        summed = tree.cast_like(state._replace(count=count, avg_value=mean), state)
+        new = tree.cast_like(tree.select(count == accumulation_size, observe(summed), summed), state)
+        return jax.tree.map(lambda g: (new.scale * g).astype(g.dtype), grads), new
+
+    return Scaling(init, update, lambda state: 1.0 if is_number(state) else state.scale)
+
+
+@optimizer(bounds=_BOUNDS, ints=("patience", "cooldown"))
+@named("reduce_on_plateau")
+def _drop_on_plateau(
     inner: Transformation,
     factor: ScalarOrSchedule = 0.1,
     patience: int = 10,
@@ -48,6 +100,10 @@ def reduce_on_plateau(
 
     It reads `TrainState.evaluation`, which a run writes after each evaluation, so the rate falls inside the compiled run.
 
+    Without an optimizer, `reduce_on_plateau(factor, ..., accumulation_size=1, min_scale)` is Optax's transform, which goes
+    by `value=`, the loss of each step, and stands behind an optimizer in a chain. There a plateau is `patience` means of
+    `accumulation_size` values each without improvement.
+
     Args:
         inner: the optimizer whose updates are scaled, decoupled decay included.
         factor: in (0, 1).
@@ -58,7 +114,8 @@ def reduce_on_plateau(
 
     Memory: 0 + inner.   Raises: ValueError outside these ranges, or if update is called without `evaluation=`.
     Differs from: Optax's contrib.reduce_on_plateau, which takes every step's value, never drops on a constant negative
-        value (its relative tolerance turns sign) and counts NaN as a plateau; here NaN counts as nothing.
+        value (its relative tolerance turns sign; not that of the transform here) and counts NaN as a plateau; here NaN
+        counts as nothing.
     Reference: torch.optim.lr_scheduler.ReduceLROnPlateau (the usual practice; no paper).
     """
     inner = as_optimizer(inner)
@@ -110,3 +167,6 @@ def reduce_on_plateau(
         return scaled_rates(rates, scale)
 
     return Rated(init, update, rate_at)
+
+
+reduce_on_plateau = two_forms(_drop_on_plateau, _scale_on_plateau)

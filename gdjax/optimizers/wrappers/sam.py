@@ -21,14 +21,39 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from optax import contrib
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.optimizers.wrappers.two_forms import is_optimizer, named, two_forms
 from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
+@optimizer(static=("sync_period", "batch_axis_name"), bounds={"sync_period": "[1, inf)"}, ints=("sync_period",))
+@named("sam")
+def _sam_in_turns(
+    optimizer: Transformation,
+    adv_optimizer: Transformation,
+    sync_period: int = 2,
+    reset_state: bool = True,
+    opaque_mode: bool = False,
+    batch_axis_name: str | None = None,
+):
+    """Optax's transformation of the name: ascent and descent in turns, each an update."""
+    descent, ascent = as_optimizer(optimizer), as_optimizer(adv_optimizer)
+    theirs = contrib.sam(descent, ascent, sync_period, reset_state, opaque_mode, batch_axis_name)
+
+    def update(grads, state, params=None, *, grad_fn=None, **extra_args):
+        del extra_args
+        updates, new = theirs.update(grads, state, params, grad_fn=grad_fn)
+        return tree.cast_like(updates, grads), tree.cast_like(new, state)
+
+    return theirs.init, update
+
+
 @optimizer(static=("adaptive", "steps"), bounds={"rho": "[0, inf)", "eta": "[0, inf)"}, ints=("steps",))
-def sam(
+@named("sam")
+def _sam_at_once(
     inner: Transformation,
     rho: ScalarOrSchedule = 0.05,
     *,
@@ -41,8 +66,12 @@ def sam(
         g <- grad of the loss at p + rho g / |g|                    |g| over all leaves together
         adaptive (ASAM): at p + rho s² g / |s g|,      s = |p| + eta, entry by entry
 
+    With a second optimizer, `sam(optimizer, adv_optimizer, sync_period=2, reset_state=True, opaque_mode=False,
+    batch_axis_name=None)` is Optax's transformation: sync_period - 1 updates climb by adv_optimizer, the next one takes the
+    step of optimizer from where the climb began; opaque_mode does both in one update, with a `grad_fn=`.
+
     Args:
-        inner: the optimizer to feed.
+        inner: the optimizer to feed; `optimizer` is another name for it.
         rho: >= 0, parameter units (without unit if adaptive, where 0.5 to 2 is usual); how far uphill.
         adaptive: measure the neighbourhood relative to each parameter's size.
         eta: >= 0, parameter units; keeps s from 0. Of no effect unless adaptive.
@@ -66,6 +95,13 @@ def sam(
         return inner.update(grads, state, params, **extra_args)
 
     return inner.init, update
+
+
+def _is_at_once(args: tuple, kwargs: dict[str, Any]) -> bool:
+    return "adv_optimizer" not in kwargs and not (len(args) > 1 and is_optimizer(args[1]))
+
+
+sam = two_forms(_sam_at_once, _sam_in_turns, _is_at_once)
 
 
 @optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)"})

@@ -19,6 +19,11 @@ class SkipState(NamedTuple):
     taken: jax.Array  # whether the inner optimizer saw the last gradient, () bool
     inner: Any
 
+    @property
+    def inner_state(self) -> Any:
+        """Optax's name for it."""
+        return self.inner
+
     def updated(self) -> Any:
         return self.taken & answers.updated(self.inner)
 

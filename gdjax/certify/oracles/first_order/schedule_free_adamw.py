@@ -30,7 +30,7 @@ EXAMPLES = {
 }
 
 PARTS_FROM_OPTAX = {
-    "schedule_free_adamw(learning_rate=0.01, warmup": "Optax never reads schedule(0) for the weights",
+    "schedule_free_adamw(learning_rate=0.01, warmup": "Optax divides the count of its warm-up in float32",
 }
 
 BY_PARAMETERS = {

@@ -20,7 +20,7 @@ def averaging(p, rate_at, base, b1, power):
     for t in itertools.count(1):
         g, y, _ = yield u
         g, y = g.astype(extended), y.astype(extended)
-        largest = max(largest, rate_at(t))
+        largest = max(largest, rate_at(t + 1))  # as Optax, which reads the schedule for the weight one step on
         weight = largest**power
         total += weight
         c = weight / total if total > 0 else 0.0
@@ -49,7 +49,7 @@ EXAMPLES = {
 }
 
 PARTS_FROM_OPTAX = {
-    "schedule_free_sgd(learning_rate=0.01, warmup": "Optax never reads schedule(0) for the weights",
+    "schedule_free_sgd(learning_rate=0.01, warmup": "Optax divides the count of its warm-up in float32",
 }
 
 BY_PARAMETERS = {

@@ -33,9 +33,9 @@ def tail_average(params, inner, start, every):
         answer = Answer(updates, [s / number for s in total] if number else moved)
 
 
-def lookahead(params, inner, sync_period, slow_step_size, reset_state):
+def lookahead(params, fast_optimizer, sync_period, slow_step_size, reset_state):
     """Zhang et al. 2019, Algorithm 1: k fast steps, then phi <- phi + alpha (theta - phi), theta <- phi."""
-    step, answer, slow = inner.start(params), None, params
+    step, answer, slow = fast_optimizer.start(params), None, params
     for t in itertools.count(1):
         seen = yield answer
         updates = step(seen)
@@ -43,7 +43,7 @@ def lookahead(params, inner, sync_period, slow_step_size, reset_state):
             fast = [p + u for p, u in zip(seen.params, updates, strict=True)]
             slow = [s + slow_step_size * (f - s) for s, f in zip(slow, fast, strict=True)]
             updates = [s - p for s, p in zip(slow, seen.params, strict=True)]
-            step = inner.start(params) if reset_state else step
+            step = fast_optimizer.start(params) if reset_state else step
         answer = Answer(updates, slow)
 
 

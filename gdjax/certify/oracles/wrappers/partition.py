@@ -12,11 +12,11 @@ def freeze(params, inner, frozen):
     yield from _parts(params, [(inner, trained)])
 
 
-def partition(params, optimizers, labels):
+def partition(params, transforms, param_labels, mask_compatible_extra_args):
     """With labels=None: the names are patterns."""
-    assert labels is None
+    assert param_labels is None
     parts = [
-        (inner, [i for i, leaf in enumerate(SHAPES) if re.search(name, leaf)]) for name, inner in optimizers.items()
+        (inner, [i for i, leaf in enumerate(SHAPES) if re.search(name, leaf)]) for name, inner in transforms.items()
     ]
     yield from _parts(params, [part for part in parts if part[0] is not None])
 

@@ -1,0 +1,105 @@
+"""Hyperparameters kept in the state, where they can be read and written between updates."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax import tree
+from gdjax.calls import Optimizer, Rated, is_number, optimizer
+
+
+class InjectState(NamedTuple):
+    count: jax.Array  # () int32, updates so far
+    hyperparams: dict[str, Any]  # of the last update; those that follow no schedule may be written
+    inner: Any
+
+    @property
+    def inner_state(self) -> Any:
+        """Optax's name for it."""
+        return self.inner
+
+
+@optimizer(static=("static_args", "hyperparam_dtype"))
+def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = None):
+    """An optimizer whose hyperparameters lie in its state: what `inject_hyperparams(factory)(...)` returns.
+
+        u = u_inner with the numbers of state.hyperparams in the place of its own;  schedules are read at the count
+
+    Args:
+        inner: the call whose arguments are put into the state: all that are numbers or schedules.
+        static_args: names of arguments that are functions but no schedules.
+        hyperparam_dtype: of the numbers (default: the widest of the parameters).
+
+    Memory: 0 + inner.
+    Reference: optax.inject_hyperparams.
+    """
+    fixed = {*static_args, *inner.recipe.static}
+    free = {name: x for name, x in inner.arguments.items() if name not in fixed and not isinstance(x, type)}
+    schedules = {name: x for name, x in free.items() if callable(x)}
+    numbers = {name: x for name, x in free.items() if is_number(x)}
+
+    def converted(x: Any, params: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return x
+        widest = jnp.result_type(*(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)), jnp.bfloat16)
+        return x.astype(widest if hyperparam_dtype is None else hyperparam_dtype)
+
+    def at(count: Any, hyperparams: dict[str, Any], params: Any) -> dict[str, Any]:
+        now = {**hyperparams, **{k: schedule(count) for k, schedule in schedules.items()}}
+        return {k: converted(x, params) for k, x in now.items()}
+
+    def init(params):
+        count = jnp.zeros((), jnp.int32)
+        now = at(count, numbers, params)
+        return InjectState(count, now, inner.replace(**now).init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        like = grads if params is None else params
+        now = at(state.count, state.hyperparams, like)
+        updates, inner_state = inner.replace(**now).update(grads, state.inner, params, **extra_args)
+        new = InjectState(tree.increment(state.count), now, inner_state)
+        return tree.cast_like(updates, like), tree.cast_like(new, state)
+
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        if is_number(state):
+            return inner.learning_rates_at(state, evaluation)
+        now = {k: schedule(state.count) for k, schedule in schedules.items()}
+        return inner.replace(**{**state.hyperparams, **now}).learning_rates_at(state.inner, evaluation)
+
+    return Rated(init, update, rate_at)
+
+
+def inject_hyperparams(
+    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+) -> Callable[..., Optimizer]:
+    """A factory whose optimizers keep their hyperparameters in the state, as `state.hyperparams["learning_rate"]`.
+
+        tx = inject_hyperparams(adamw)(learning_rate=cosine(1e-3, 1000), weight_decay=1e-3)
+
+    A number there may be replaced by another between updates; what follows a schedule is computed anew each time.
+
+    Args:
+        inner_factory: one of gdjax, of Optax, or any function that returns a transformation.
+        static_args: names of its arguments that are functions, but no schedules.
+        hyperparam_dtype: of the numbers (default: the widest of the parameters).
+
+    Reference: optax.inject_hyperparams.
+    """
+    named = (static_args,) if isinstance(static_args, str) else tuple(sorted(static_args))
+    unknown = set(named) - set(inspect.signature(inner_factory).parameters)
+    if unknown:
+        raise ValueError(
+            f"inject_hyperparams: static_args must name arguments of {inner_factory.__name__}, got {unknown}"
+        )
+    lifted = inner_factory if hasattr(inner_factory, "recipe") else optimizer(static=named)(inner_factory)
+
+    def make(*args: Any, **kwargs: Any) -> Optimizer:
+        return injected(lifted(*args, **kwargs), named, hyperparam_dtype)
+
+    return make

@@ -1,0 +1,329 @@
+"""Optax's names: its own transformations as call nodes, with every number a leaf, and its other words for what is ours.
+
+Each is Optax's factory, lifted by one line. What gdjax has a method of its own for, or what Optax 0.2.8 has a defect in,
+is not here but in a file of its name. Beyond Optax, what comes out has the dtypes of what went in: numbers that are arrays
+would else turn 16-bit updates and states into float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from gdjax import tree
+from gdjax.calls import Key, Optimizer, Rated, as_key, as_optimizer, is_number, optimizer
+from gdjax.optimizers.transforms.add_noise import key_of
+from gdjax.optimizers.wrappers.chain import Scaling, rate_of_parts
+from gdjax.optimizers.wrappers.partition import partition
+from gdjax.optimizers.wrappers.skip import skip_non_finite
+from gdjax.optimizers.wrappers.two_forms import named
+
+P = ParamSpec("P")
+
+__all__ = [
+    "MultiSteps",
+    "add_decayed_weights",
+    "apply_every",
+    "apply_if_finite",
+    "conditionally_mask",
+    "conditionally_transform",
+    "differentially_private_aggregate",
+    "ema",
+    "flatten",
+    "hutchinson_estimator_diag_hessian",
+    "identity",
+    "keep_params_nonnegative",
+    "masked",
+    "monitor",
+    "multi_transform",
+    "named_chain",
+    "normalize_by_update_norm",
+    "scale",
+    "scale_by_acprop",
+    "scale_by_adadelta",
+    "scale_by_adam",
+    "scale_by_adamax",
+    "scale_by_adan",
+    "scale_by_ademamix",
+    "scale_by_adopt",
+    "scale_by_amsgrad",
+    "scale_by_backtracking_linesearch",
+    "scale_by_belief",
+    "scale_by_cocob",
+    "scale_by_distance_over_gradients",
+    "scale_by_factored_rms",
+    "scale_by_galore",
+    "scale_by_lbfgs",
+    "scale_by_learning_rate",
+    "scale_by_lion",
+    "scale_by_madgrad",
+    "scale_by_muon",
+    "scale_by_novograd",
+    "scale_by_optimistic_gradient",
+    "scale_by_param_block_norm",
+    "scale_by_param_block_rms",
+    "scale_by_polyak",
+    "scale_by_radam",
+    "scale_by_rms",
+    "scale_by_rprop",
+    "scale_by_rss",
+    "scale_by_schedule",
+    "scale_by_sign",
+    "scale_by_simplified_ademamix",
+    "scale_by_sm3",
+    "scale_by_stddev",
+    "scale_by_trust_ratio",
+    "scale_by_yogi",
+    "scale_by_zoom_linesearch",
+    "selective_transform",
+    "set_to_zero",
+    "snapshot",
+    "split_real_and_imaginary",
+    "stateless",
+    "stateless_with_tree_map",
+    "trace",
+    "zero_nans",
+]
+
+
+def lift(
+    factory: Callable[P, Any],
+    static: tuple[str, ...] = (),
+    around: tuple[str, ...] = (),
+    ints: tuple[str, ...] = (),
+    factor: Callable[..., Any] | None = None,
+) -> Callable[P, Optimizer]:
+    """A factory of Optax's as one of call nodes.
+
+    Args:
+        factory: returns a transformation.
+        static: its arguments that are never leaves: what Python itself must see, such as lengths and masks.
+        around: its arguments that are transformations; ours, Optax's, and what has a `gradient_transformation()`.
+        ints: its arguments that are whole numbers.
+        factor: (state, arguments) -> what the updates are multiplied by, if nothing else is done to them; see `Scaling`.
+    """
+    signature, widens = inspect.signature(factory), not around and "linesearch" not in factory.__name__
+
+    @functools.wraps(factory)
+    def body(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        for name in around:
+            if bound.arguments.get(name) is not None:
+                bound.arguments[name] = as_optimizer(bound.arguments[name])
+        pair = _with_dtypes(factory(*bound.args, **bound.kwargs), widens)
+        return pair if factor is None else Scaling(*pair, lambda state: factor(state, **bound.arguments))
+
+    body.__module__, body.__qualname__ = __name__, factory.__name__
+    made = optimizer(static=static, ints=ints)(body)
+    made.recipe.reads_nothing = True  # type: ignore[attr-defined]  (but for Optax's function, which does not change)
+    return made
+
+
+def _with_dtypes(built: optax.GradientTransformation, widens: bool = True) -> optax.GradientTransformation:
+    """The same in the dtypes of what comes in; `widens`: computed in the numbers' own, the default float."""
+    inner, widen = optax.with_extra_args_support(built), _wide if widens else lambda x: x
+
+    def init(params):
+        state = inner.init(params)
+        return tree.cast_like(state, state)  # not in a weak type, which the second state has not
+
+    def update(grads, state, params=None, **extra_args):
+        updates, new = inner.update(widen(grads), widen(state), widen(params), **extra_args)
+        return _like(updates, grads), _like(new, state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _wide(x: Any) -> Any:
+    def widen(leaf: Any) -> Any:
+        dtype, number = jnp.result_type(leaf), jnp.result_type(float)
+        return leaf.astype(jnp.promote_types(dtype, number)) if jnp.issubdtype(dtype, jnp.inexact) else leaf
+
+    return jax.tree.map(widen, x)
+
+
+def _like(new: Any, old: Any) -> Any:
+    return tree.cast_like(new, old) if jax.tree.structure(new) == jax.tree.structure(old) else new
+
+
+def _at(number: Any, state: Any) -> Any:
+    """A number, or a schedule at the count in the state of a `scale_by_schedule`; of a step, at the step."""
+    if not callable(number):
+        return number
+    return number(state if is_number(state) else state.count)
+
+
+def _minus_rate(state: Any, learning_rate: Any = None, flip_sign: bool = True) -> Any:
+    rate = 1.0 if learning_rate is None else _at(learning_rate, state)
+    return -rate if flip_sign else rate
+
+
+# Parts of optimizers: directions.
+ema = lift(optax.ema)
+trace = lift(optax.trace)
+scale_by_acprop = lift(contrib.scale_by_acprop)
+scale_by_adadelta = lift(optax.scale_by_adadelta)
+scale_by_adam = lift(optax.scale_by_adam)
+scale_by_adamax = lift(optax.scale_by_adamax)
+scale_by_adan = lift(optax.scale_by_adan)
+scale_by_ademamix = lift(contrib.scale_by_ademamix)
+scale_by_adopt = lift(contrib.scale_by_adopt)
+scale_by_amsgrad = lift(optax.scale_by_amsgrad)
+scale_by_belief = lift(optax.scale_by_belief)
+scale_by_cocob = lift(contrib.scale_by_cocob)
+scale_by_distance_over_gradients = lift(optax.scale_by_distance_over_gradients)
+scale_by_factored_rms = lift(optax.scale_by_factored_rms, static=("min_dim_size_to_factor", "decay_rate_fn"))
+scale_by_galore = lift(
+    contrib.scale_by_galore,
+    static=("rank", "update_proj_gap", "weight_dimension_numbers"),
+    around=("base_optimizer",),
+)
+scale_by_lbfgs = lift(optax.scale_by_lbfgs, static=("memory_size",))
+scale_by_lion = lift(optax.scale_by_lion)
+scale_by_madgrad = lift(contrib.scale_by_madgrad)
+scale_by_muon = lift(
+    contrib.scale_by_muon, static=("ns_coeffs", "ns_steps", "preconditioning", "weight_dimension_numbers")
+)
+scale_by_novograd = lift(optax.scale_by_novograd)
+scale_by_optimistic_gradient = lift(optax.scale_by_optimistic_gradient)
+scale_by_polyak = lift(optax.scale_by_polyak)
+scale_by_radam = lift(optax.scale_by_radam)
+scale_by_rms = lift(optax.scale_by_rms)
+scale_by_rprop = lift(optax.scale_by_rprop)
+scale_by_rss = lift(optax.scale_by_rss)
+scale_by_sign = lift(optax.scale_by_sign)
+scale_by_simplified_ademamix = lift(contrib.scale_by_simplified_ademamix)
+scale_by_sm3 = lift(optax.scale_by_sm3, static=("b2",))
+scale_by_stddev = lift(optax.scale_by_stddev)
+scale_by_yogi = lift(optax.scale_by_yogi)
+
+# Lengths and signs.
+apply_every = lift(optax.apply_every, ints=("k",))
+identity = lift(optax.identity)
+normalize_by_update_norm = lift(optax.normalize_by_update_norm)
+scale_by_backtracking_linesearch = lift(
+    optax.scale_by_backtracking_linesearch, static=("store_grad", "verbose"), ints=("max_backtracking_steps",)
+)
+scale = lift(optax.scale, factor=lambda state, step_size: step_size)
+scale_by_learning_rate = lift(optax.scale_by_learning_rate, factor=_minus_rate)
+scale_by_schedule = lift(optax.scale_by_schedule, factor=lambda state, step_size_fn: _at(step_size_fn, state))
+scale_by_param_block_norm = lift(optax.scale_by_param_block_norm)
+scale_by_param_block_rms = lift(optax.scale_by_param_block_rms)
+scale_by_trust_ratio = lift(optax.scale_by_trust_ratio)
+scale_by_zoom_linesearch = lift(
+    optax.scale_by_zoom_linesearch, static=("max_linesearch_steps", "initial_guess_strategy", "verbose")
+)
+set_to_zero = lift(optax.set_to_zero)
+zero_nans = lift(optax.zero_nans)
+
+# Of the parameters.
+add_decayed_weights = lift(optax.add_decayed_weights, static=("mask",))
+keep_params_nonnegative = lift(optax.keep_params_nonnegative)
+
+# Of any function, and of examples.
+monitor = lift(optax.monitor, static=("measures",))
+snapshot = lift(optax.snapshot, static=("measure",))
+stateless = lift(optax.stateless, static=("f",))
+stateless_with_tree_map = lift(optax.stateless_with_tree_map, static=("f",))
+
+# Around another.
+conditionally_mask = lift(optax.conditionally_mask, static=("should_transform_fn",), around=("inner",))
+conditionally_transform = lift(optax.conditionally_transform, static=("should_transform_fn",), around=("inner",))
+flatten = lift(optax.flatten, around=("inner",))
+masked = lift(optax.masked, static=("mask",), around=("inner",))
+selective_transform = lift(optax.selective_transform, static=("freeze_mask",), around=("optimizer",))
+split_real_and_imaginary = lift(contrib.split_real_and_imaginary, around=("inner",))
+
+
+# With random keys, whose dtype is their own.
+
+
+@optimizer(keys=("key", "seed"))
+def differentially_private_aggregate(l2_norm_clip, noise_multiplier, key: Key = None, *, seed: Key = None):
+    """See `optax.contrib.differentially_private_aggregate`."""
+    given = as_key(key_of("differentially_private_aggregate", key, seed))
+    return _with_dtypes(contrib.differentially_private_aggregate(l2_norm_clip, noise_multiplier, key=given))
+
+
+@optimizer(keys=("random_seed",))
+def hutchinson_estimator_diag_hessian(random_seed: Key = None):
+    """See `optax.contrib.hutchinson_estimator_diag_hessian`; a seed may be an integer."""
+    return _with_dtypes(contrib.hutchinson_estimator_diag_hessian(as_key(0 if random_seed is None else random_seed)))
+
+
+# Other names for what is ours.
+
+
+@optimizer
+def named_chain(*args):
+    """One after the other, each with a name, under which its state is found.
+
+    Args:
+        args: pairs (name, optimizer or transform); the rest as `chain`.
+
+    Memory: the sum of its parts.   Raises: ValueError for a name that is there twice.
+    Reference: optax.named_chain.
+    """
+    parts = {name: as_optimizer(part) for name, part in args}
+    init, update = optax.named_chain(*((name, as_optimizer(part)) for name, part in args))
+
+    def rate_at(state: Any, evaluation: Any) -> Any:
+        states = [state if is_number(state) else state[name] for name in parts]
+        return rate_of_parts(list(parts.values()), states, evaluation)
+
+    return Rated(init, update, rate_at)
+
+
+def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Optimizer:
+    """Optax's name for `skip_non_finite(inner, max_consecutive_errors)`."""
+    return skip_non_finite(inner, max_consecutive_errors)
+
+
+def multi_transform(
+    transforms: dict[Any, Any], param_labels: Any, *, mask_compatible_extra_args: bool = False
+) -> Optimizer:
+    """Optax's older name for `partition`."""
+    return partition(transforms, param_labels, mask_compatible_extra_args=mask_compatible_extra_args)
+
+
+@optimizer(static=("should_skip_update_fn", "accumulator_dtype"), ints=("every_k_schedule",))
+@named("MultiSteps")
+def _multi_steps(
+    opt, every_k_schedule: int, use_grad_mean=True, should_skip_update_fn=None, accumulator_dtype: Any = jnp.float32
+):
+    """See `optax.MultiSteps`."""
+    every = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
+    steps = optax.MultiSteps(as_optimizer(opt), every, use_grad_mean, should_skip_update_fn, accumulator_dtype)
+    return _with_dtypes(steps.gradient_transformation(), widens=False)
+
+
+class MultiSteps:
+    """Optax's accumulation of gradients, taken wherever an optimizer is; `accumulate` is ours, in the parameters' digits.
+
+    Args: as `optax.MultiSteps`.
+    """
+
+    def __init__(
+        self,
+        opt: Any,
+        every_k_schedule: int | Callable[[Any], Any],
+        use_grad_mean: bool = True,
+        should_skip_update_fn: Callable[..., Any] | None = None,
+        accumulator_dtype: Any = jnp.float32,
+    ):
+        self._node = _multi_steps(opt, every_k_schedule, use_grad_mean, should_skip_update_fn, accumulator_dtype)
+        self.init, self.update = self._node
+
+    def has_updated(self, state: Any) -> jax.Array:
+        """Whether the last gradient made an update."""
+        return (state.mini_step == 0) & (state.gradient_step > 0)
+
+    def gradient_transformation(self) -> Optimizer:
+        return self._node

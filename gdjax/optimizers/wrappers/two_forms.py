@@ -1,0 +1,57 @@
+"""One name for two calls, told apart by their arguments: Optax's transform, and our wrapper around an optimizer."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from gdjax.calls import Optimizer
+
+
+def is_optimizer(x: Any) -> bool:
+    return isinstance(x, optax.GradientTransformation) or hasattr(x, "gradient_transformation")
+
+
+def is_around_an_optimizer(args: tuple, kwargs: dict[str, Any]) -> bool:
+    """Whether a call has an optimizer first, or by the name `inner`."""
+    return "inner" in kwargs or (bool(args) and is_optimizer(args[0]))
+
+
+def named(name: str) -> Callable[[Callable], Callable]:
+    """A body that is another's second form: its calls print under this name, and are pickled under their own."""
+
+    def rename(body: Callable) -> Callable:
+        body.__name__ = name
+        return body
+
+    return rename
+
+
+def two_forms(
+    ours: Callable[..., Optimizer],
+    theirs: Callable[..., Optimizer],
+    is_ours: Callable[[tuple, dict[str, Any]], bool] = is_around_an_optimizer,
+) -> Callable[..., Optimizer]:
+    """The factory of both: its help is ours, its signature Optax's and what ours adds by keyword."""
+
+    @functools.wraps(ours)
+    def make(*args: Any, **kwargs: Any) -> Optimizer:
+        if not is_ours(args, kwargs):
+            return theirs(*args, **kwargs)
+        if "optimizer" in kwargs:
+            kwargs["inner"] = kwargs.pop("optimizer")
+        return ours(*args, **kwargs)
+
+    first = list(inspect.signature(theirs).parameters.values())
+    known = {parameter.name for parameter in first}
+    more = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=parameter.default)
+        for parameter in list(inspect.signature(ours).parameters.values())[1:]
+        if parameter.name not in known
+    ]
+    make.__signature__ = inspect.Signature([*first, *more])  # type: ignore[attr-defined]
+    return make

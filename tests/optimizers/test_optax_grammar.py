@@ -1,0 +1,242 @@
+"""Optax's grammar: shared names begin with the same arguments, programs copied from Optax run and are equal to it."""
+
+import inspect
+import pickle
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from optax import contrib
+
+import gdjax as gd
+
+THEIRS = {name: x for room in (contrib, optax) for name, x in vars(room).items() if not name.startswith("_")}
+CALLED = {
+    name: x
+    for name, x in THEIRS.items()
+    if callable(x) and not isinstance(x, type) and x.__module__.startswith("optax")
+}
+# A shared name whose arguments are others, and why.
+OTHERS: dict[str, str] = {
+    "Schedule": "in Optax an annotation, here the kind of node that stands for it",
+}
+# Defaults where Optax asks for the argument, or has another object.
+MORE_DEFAULTS = {
+    ("lookahead", "sync_period"): "that of the paper",
+    ("lookahead", "slow_step_size"): "that of the paper",
+    ("partition", "param_labels"): "without them the names are patterns of paths",
+}
+# Names of `optax` and `optax.contrib` that are not here, and why.
+UNNAMED: dict[str, str] = {
+    **dict.fromkeys(
+        [
+            "bias_correction",
+            "update_infinity_moment",
+            "update_moment",
+            "update_moment_per_elem_norm",
+            "init_empty_state",
+        ],
+        "for writing transformations by hand: a rule and `leafwise`",
+    ),
+    **dict.fromkeys(["matrix_inverse_pth_root", "power_iteration", "nnls", "multi_normal"], "no optimizer"),
+    "microbatch": "a step of gdjax accumulates by itself",
+    "safe_int32_increment": "an older name of `safe_increment`",
+}
+LOSSES_AND_SCHEDULES = ("_loss", "_schedule", "_divergence", "_entropy", "_labels", "_cosh", "_error", "_distance")
+BELONGS_ELSEWHERE = {
+    "cosine_similarity",
+    "exponential_decay",
+    "join_schedules",
+    "ntxent",
+    "ctc_loss_with_forward_probs",
+}
+
+
+def of_optimizers(name):
+    return not name.endswith(LOSSES_AND_SCHEDULES) and name not in BELONGS_ELSEWHERE and "entropy" not in name
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CALLED if of_optimizers(name)))
+def test_a_name_of_optax_is_optax_s_call(name):
+    """Same arguments, in the same order, with the same names and defaults; more only after them, or by keyword."""
+    if name in UNNAMED or name in OTHERS:
+        assert name in OTHERS or not hasattr(gd, name), "an exception that is no longer needed"
+        return
+    ours, theirs = (inspect.signature(f).parameters for f in (getattr(gd, name), CALLED[name]))
+    positional = [p for p in theirs.values() if p.kind is not p.KEYWORD_ONLY]
+    assert list(ours)[: len(positional)] == [p.name for p in positional] and set(theirs) <= set(ours)
+    for other in theirs.values():
+        mine = ours[other.name]
+        assert mine.kind is other.kind, other.name
+        if (name, other.name) in MORE_DEFAULTS:
+            assert other.default is other.empty is not mine.default
+        elif not callable(other.default) and not isinstance(other.default, optax.GradientTransformation):
+            assert mine.default == other.default, other.name
+
+
+def test_every_state_and_type_has_no_second_name():
+    kinds = {name for name, x in THEIRS.items() if isinstance(x, type)}
+    assert {name for name in kinds if getattr(gd, name, THEIRS[name]) is not THEIRS[name]} <= {"MultiSteps", "Schedule"}
+
+
+PARAMS = {"w": np.sin(np.arange(6.0)).reshape(3, 2), "b": np.cos(np.arange(2.0))}
+LIFTED = {
+    "apply_every": (3,),
+    "ema": (0.9,),
+    "trace": (0.9,),
+    "scale_by_rprop": (0.1,),
+    "scale_by_madgrad": (0.1,),
+    "scale_by_learning_rate": (0.1,),
+    "scale": (-0.3,),
+    "add_decayed_weights": (0.1, {"w": True, "b": False}),
+    "scale_by_zoom_linesearch": (15,),
+    "scale_by_backtracking_linesearch": (15,),
+    **dict.fromkeys(
+        ("scale_by_adam", "scale_by_lbfgs", "scale_by_sm3", "scale_by_novograd", "scale_by_trust_ratio"), ()
+    ),
+    **dict.fromkeys(
+        ("scale_by_factored_rms", "scale_by_cocob", "keep_params_nonnegative", "zero_nans", "set_to_zero"), ()
+    ),
+    "differentially_private_aggregate": (1.0, 0.1, 3),
+}
+
+
+def value_fn(params):
+    return sum(jnp.sum(jnp.cosh(p)) for p in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", LIFTED)
+def test_a_lifted_transformation_is_optax_s_and_its_numbers_are_leaves(name):
+    extra = name in ("scale_by_zoom_linesearch", "scale_by_backtracking_linesearch")
+    with jax.enable_x64(True):
+        params = jax.tree.map(jnp.asarray, PARAMS)
+        ours, theirs = (
+            getattr(gd, name)(*LIFTED[name]).settle(),
+            optax.with_extra_args_support(CALLED[name](*LIFTED[name])),
+        )
+        assert pickle.loads(pickle.dumps(ours)) == ours
+
+        @jax.jit
+        def mine(node, grads, state, params):
+            given = {"value": value_fn(params), "grad": grads, "value_fn": value_fn} if extra else {}
+            return node.update(grads, state, params, **given)
+
+        state, others = ours.init(params), theirs.init(params)
+        for i in range(3):
+            grads = jax.tree.map(lambda p, i=i: jnp.sinh(p) + 0.1 * i, params)
+            if name == "differentially_private_aggregate":
+                grads = jax.tree.map(lambda g: jnp.stack([g, 2 * g]), grads)
+            given = {"value": value_fn(params), "grad": grads, "value_fn": value_fn} if extra else {}
+            updates, state = mine(ours, grads, state, params)
+            wanted, others = theirs.update(grads, others, params, **given)
+            chex.assert_trees_all_close(updates, wanted, rtol=1e-10, atol=1e-12)
+        other = jax.tree.map(lambda x: 0.9 * x if jnp.issubdtype(x.dtype, jnp.floating) else x, ours)
+        mine(other, grads, state, params)
+        assert mine._cache_size() == 1
+
+
+@pytest.mark.parametrize("name", ["scale_by_adam", "scale_by_novograd", "trace", "scale"])
+def test_sixteen_bits_stay_sixteen_bits_in_a_lifted_transformation(name):
+    node, params = (
+        getattr(gd, name)(*LIFTED[name]).settle(),
+        jax.tree.map(lambda p: jnp.asarray(p, jnp.bfloat16), PARAMS),
+    )
+    state = node.init(params)
+    updates, new = jax.eval_shape(node.update, params, state, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(updates, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+
+
+FALL = gd.schedules.linear(0.4, 0.2, 10)
+RATES = {
+    "behind a clip": (lambda: gd.chain(gd.clip(1.0), gd.adam(FALL)), 0.34),
+    "a scale behind": (lambda: gd.chain(gd.adam(FALL), gd.scale(0.5)), 0.17),
+    "a scale before": (lambda: gd.chain(gd.scale(7.0), gd.adam(FALL)), 0.34),
+    "by hand": (lambda: gd.chain(gd.scale_by_adam(), gd.scale_by_learning_rate(FALL)), 0.34),
+    "by schedule": (lambda: gd.chain(gd.scale_by_adam(), gd.scale_by_schedule(FALL), gd.scale(-1.0)), 0.34),
+    "named": (lambda: gd.named_chain(("a", gd.scale_by_adam()), ("b", gd.scale_by_learning_rate(FALL))), 0.34),
+    "injected": (lambda: gd.inject_hyperparams(gd.adam)(FALL), 0.34),
+    "a clip behind": (lambda: gd.chain(gd.adam(FALL), gd.clip(1.0)), None),
+    "two rates": (lambda: gd.chain(gd.adam(FALL), gd.sgd(0.1)), None),
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_the_rate_of_a_chain_is_what_its_last_parts_multiply_by(name):
+    make, expected = RATES[name]
+    node, params = make(), jnp.ones(2)
+    state = node.init(params)
+    for _ in range(3):
+        _, state = node.update(params, state, params)
+    shown = node.learning_rate_at(state)
+    assert shown is None if expected is None else abs(float(shown) - expected) < 1e-6
+
+
+def test_two_forms_are_told_apart_by_what_comes_first():
+    params, mask = {"w": jnp.ones(2), "b": jnp.ones(1)}, {"w": True, "b": False}
+    zeros = gd.freeze(mask).update(params, gd.freeze(mask).init(params), params)[0]
+    chex.assert_trees_all_equal(zeros, optax.freeze(mask).update(params, optax.freeze(mask).init(params), params)[0])
+    around = gd.freeze(gd.sgd(0.5), mask)
+    state = around.init(params)
+    assert state.inner_state is state.inner and float(around.update(params, state, params)[0]["b"][0]) == -0.5
+    for node in (gd.freeze(mask), around, gd.reduce_on_plateau(0.5, 3), gd.reduce_on_plateau(gd.sgd(0.1), 0.5, 3)):
+        assert pickle.loads(pickle.dumps(node)) == node and repr(node).startswith(node.recipe.name)
+    assert gd.sam(gd.sgd(0.1), 0.2) == gd.sam(optimizer=gd.sgd(0.1), rho=0.2) != gd.sam(gd.sgd(0.1), gd.sgd(0.2))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_plateau_of_optax_falls_at_its_steps_and_below_zero_too(sign):
+    values = sign * np.array([9.0, 8.0, 8.0, 8.0, 8.0, 7.9999, 8.0, 8.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0])
+    arguments = {"factor": 0.5, "patience": 2, "rtol": 1e-2, "cooldown": 1, "accumulation_size": 2}
+    ours, theirs, g = gd.reduce_on_plateau(**arguments), contrib.reduce_on_plateau(**arguments), jnp.ones(2)
+    mine, other, scales, wanted = ours.init(g), theirs.init(g), [], []
+    for value in jnp.asarray(values):
+        (u, mine), (v, other) = ours.update(g, mine, g, value=value), theirs.update(g, other, g, value=value)
+        scales.append(float(u[0]))
+        wanted.append(float(v[0]))
+    if sign > 0:
+        assert scales == wanted and min(scales) < 1
+    else:  # below 0 the relative tolerance of Optax turns its sign, and a constant value is an improvement
+        assert scales[-1] < wanted[-1]
+
+
+def test_a_written_hyperparameter_is_used_and_a_schedule_is_not_written_over():
+    node, params = gd.inject_hyperparams(gd.adamw)(learning_rate=0.1, weight_decay=FALL), jnp.ones(2)
+    state = node.init(params)
+    state.hyperparams["learning_rate"] = jnp.asarray(0.2)
+    assert float(node.learning_rate_at(state)) == pytest.approx(0.2)
+    wanted = gd.adamw(0.2, weight_decay=0.4).update(params, gd.adamw(0.2).init(params), params)[0]
+    updates, state = node.update(params, state, params)
+    np.testing.assert_allclose(updates, wanted, rtol=1e-6)
+    assert float(state.hyperparams["weight_decay"]) == pytest.approx(0.4) and state.inner_state is state.inner
+
+
+def test_lookahead_walks_alike_on_plain_parameters_and_on_pairs():
+    node, theirs = gd.lookahead(gd.sgd(0.1), 2, 0.3), optax.lookahead(optax.sgd(0.1), 2, 0.3)
+    plain = jnp.array([1.0, -2.0])
+    pair = other = optax.LookaheadParams.init_synced(plain)
+    alone, state, states = node.init(plain), node.init(pair), theirs.init(pair)
+    for _ in range(5):
+        updates, alone = node.update(jnp.sinh(plain), alone, plain)
+        plain = plain + updates
+        updates, state = node.update(jnp.sinh(pair.fast), state, pair)
+        wanted, states = theirs.update(jnp.sinh(other.fast), states, other)
+        pair, other = optax.apply_updates(pair, updates), optax.apply_updates(other, wanted)
+        chex.assert_trees_all_close(pair, other, rtol=1e-6)
+        np.testing.assert_allclose(pair.fast, plain, rtol=1e-6)
+    found = gd.answers.evaluation_params(state, pair)
+    np.testing.assert_allclose(found.fast, gd.answers.evaluation_params(alone, plain), rtol=1e-6)
+
+
+def test_what_has_a_gradient_transformation_is_an_optimizer():
+    params = jnp.ones(2)
+    for steps in (gd.MultiSteps(gd.adam(0.1), 2), optax.MultiSteps(optax.adam(0.1), 2)):
+        node = gd.chain(gd.clip(1.0), steps)
+        state = node.init(params)
+        first, state = node.update(params, state, params)
+        second, state = node.update(params, state, params)
+        assert not np.any(first) and np.all(second != 0) and bool(steps.has_updated(state[1]))
+    assert len(jax.tree.leaves(gd.average(gd.MultiSteps(gd.adam(0.1), 2)))) == 7
