@@ -113,11 +113,9 @@ def test_a_lifted_transformation_is_optax_s_and_its_numbers_are_leaves(name):
     extra = name in ("scale_by_zoom_linesearch", "scale_by_backtracking_linesearch")
     with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, PARAMS)
-        ours, theirs = (
-            getattr(gd, name)(*LIFTED[name]).settle(),
-            optax.with_extra_args_support(CALLED[name](*LIFTED[name])),
-        )
+        ours, theirs = getattr(gd, name)(*LIFTED[name]), optax.with_extra_args_support(CALLED[name](*LIFTED[name]))
         assert pickle.loads(pickle.dumps(ours)) == ours
+        ours = ours.settle()
 
         @jax.jit
         def mine(node, grads, state, params):
@@ -132,7 +130,7 @@ def test_a_lifted_transformation_is_optax_s_and_its_numbers_are_leaves(name):
             given = {"value": value_fn(params), "grad": grads, "value_fn": value_fn} if extra else {}
             updates, state = mine(ours, grads, state, params)
             wanted, others = theirs.update(grads, others, params, **given)
-            chex.assert_trees_all_close(updates, wanted, rtol=1e-10, atol=1e-12)
+            chex.assert_trees_all_close(updates, wanted, rtol=1e-6)  # Optax takes roots of counts in float32
         other = jax.tree.map(lambda x: 0.9 * x if jnp.issubdtype(x.dtype, jnp.floating) else x, ours)
         mine(other, grads, state, params)
         assert mine._cache_size() == 1
@@ -187,9 +185,11 @@ def test_two_forms_are_told_apart_by_what_comes_first():
     assert gd.sam(gd.sgd(0.1), 0.2) == gd.sam(optimizer=gd.sgd(0.1), rho=0.2) != gd.sam(gd.sgd(0.1), gd.sgd(0.2))
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_the_plateau_of_optax_falls_at_its_steps_and_below_zero_too(sign):
-    values = sign * np.array([9.0, 8.0, 8.0, 8.0, 8.0, 7.9999, 8.0, 8.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0])
+WAVES = np.array([9.0, 8.0, 8.0, 8.0, 8.0, 7.9999, 8.0, 8.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0])
+
+
+@pytest.mark.parametrize("values", [WAVES, np.full(14, -5.0)], ids=["as Optax", "below 0"])
+def test_the_plateau_of_optax_falls_at_its_steps_and_below_zero_too(values):
     arguments = {"factor": 0.5, "patience": 2, "rtol": 1e-2, "cooldown": 1, "accumulation_size": 2}
     ours, theirs, g = gd.reduce_on_plateau(**arguments), contrib.reduce_on_plateau(**arguments), jnp.ones(2)
     mine, other, scales, wanted = ours.init(g), theirs.init(g), [], []
@@ -197,10 +197,10 @@ def test_the_plateau_of_optax_falls_at_its_steps_and_below_zero_too(sign):
         (u, mine), (v, other) = ours.update(g, mine, g, value=value), theirs.update(g, other, g, value=value)
         scales.append(float(u[0]))
         wanted.append(float(v[0]))
-    if sign > 0:
+    if values[0] > 0:
         assert scales == wanted and min(scales) < 1
-    else:  # below 0 the relative tolerance of Optax turns its sign, and a constant value is an improvement
-        assert scales[-1] < wanted[-1]
+    else:  # there Optax's relative tolerance turns its sign, and a constant value is an improvement
+        assert set(wanted) == {1.0} and scales == [1.0] * 5 + [0.5] * 6 + [0.25] * 3
 
 
 def test_a_written_hyperparameter_is_used_and_a_schedule_is_not_written_over():
