@@ -30,7 +30,7 @@ import optax as original
 
 import gdjax
 
-STEPS, ROWS, DECAY = 200, 256, 0.5
+STEPS, ROWS, DECAY = 200, 256, 0.4
 LIMITS = {"float64": 1e-10, "float32": 1e-4}
 
 # The programs. `optax` is an argument, so that the text is what stands in a program that imports it.

@@ -118,7 +118,7 @@ def lift(
             if bound.arguments.get(name) is not None:
                 bound.arguments[name] = as_optimizer(bound.arguments[name])
         pair = _with_dtypes(factory(*bound.args, **bound.kwargs), widens)
-        return pair if factor is None else Scaling(*pair, lambda state: factor(state, **bound.arguments))
+        return pair if factor is None else Scaling(*pair, functools.partial(factor, **bound.arguments))
 
     body.__module__, body.__qualname__ = __name__, factory.__name__
     made = optimizer(static=static, ints=ints)(body)
@@ -134,9 +134,9 @@ def _with_dtypes(built: optax.GradientTransformation, widens: bool = True) -> op
         state = inner.init(params)
         return tree.cast_like(state, state)  # not in a weak type, which the second state has not
 
-    def update(grads, state, params=None, **extra_args):
-        updates, new = inner.update(widen(grads), widen(state), widen(params), **extra_args)
-        return _like(updates, grads), _like(new, state)
+    def update(updates, state, params=None, **extra_args):
+        changed, new = inner.update(widen(updates), widen(state), widen(params), **extra_args)
+        return _like(changed, updates), _like(new, state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
