@@ -18,12 +18,13 @@ import optax
 from optax import contrib
 
 from gdjax import tree
-from gdjax.calls import Key, Optimizer, Rated, as_key, as_optimizer, is_number, optimizer
+from gdjax.calls import Optimizer, Rated, as_key, as_optimizer, is_number, optimizer
 from gdjax.optimizers.transforms.add_noise import key_of
 from gdjax.optimizers.wrappers.chain import Scaling, rate_of_parts
 from gdjax.optimizers.wrappers.partition import partition
 from gdjax.optimizers.wrappers.skip import skip_non_finite
 from gdjax.optimizers.wrappers.two_forms import named
+from gdjax.types import ArrayLike, PRNGKey
 
 P = ParamSpec("P")
 
@@ -246,15 +247,28 @@ split_real_and_imaginary = lift(contrib.split_real_and_imaginary, around=("inner
 
 
 @optimizer(keys=("key", "seed"))
-def differentially_private_aggregate(l2_norm_clip, noise_multiplier, key: Key = None, *, seed: Key = None):
-    """See `optax.contrib.differentially_private_aggregate`."""
+def differentially_private_aggregate(
+    l2_norm_clip: ArrayLike, noise_multiplier: ArrayLike, key: PRNGKey | None = None, *, seed: PRNGKey | None = None
+):
+    """The mean of per-example gradients, each clipped, with noise: `optax.contrib.differentially_private_aggregate`.
+
+    Args:
+        l2_norm_clip: > 0, the largest norm of an example's gradient.
+        noise_multiplier: >= 0, standard deviation of the noise over the clipping norm.
+        key: a random key or a seed (default: 0).
+        seed: Optax's older name for key.
+    """
     given = as_key(key_of("differentially_private_aggregate", key, seed))
     return _with_dtypes(contrib.differentially_private_aggregate(l2_norm_clip, noise_multiplier, key=given))
 
 
 @optimizer(keys=("random_seed",))
-def hutchinson_estimator_diag_hessian(random_seed: Key = None):
-    """See `optax.contrib.hutchinson_estimator_diag_hessian`; a seed may be an integer."""
+def hutchinson_estimator_diag_hessian(random_seed: PRNGKey | None = None):
+    """Hutchinson's estimate of the diagonal of the Hessian: `optax.contrib.hutchinson_estimator_diag_hessian`.
+
+    Args:
+        random_seed: a random key or a seed (default: 0).
+    """
     return _with_dtypes(contrib.hutchinson_estimator_diag_hessian(as_key(0 if random_seed is None else random_seed)))
 
 
@@ -298,7 +312,15 @@ def multi_transform(
 def _multi_steps(
     opt, every_k_schedule: int, use_grad_mean=True, should_skip_update_fn=None, accumulator_dtype: Any = jnp.float32
 ):
-    """See `optax.MultiSteps`."""
+    """Accumulation of gradients by `optax.MultiSteps`.
+
+    Args:
+        opt: the optimizer that takes the means.
+        every_k_schedule: gradients per mean, at least 1; number, or schedule of the updates made.
+        use_grad_mean: False takes sums.
+        should_skip_update_fn: which gradients are left out, as `skip_not_finite`.
+        accumulator_dtype: of the mean.
+    """
     every = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
     steps = optax.MultiSteps(as_optimizer(opt), every, use_grad_mean, should_skip_update_fn, accumulator_dtype)
     return _with_dtypes(steps.gradient_transformation(), widens=False)

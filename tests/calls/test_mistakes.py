@@ -150,7 +150,7 @@ def test_annotations_say_what_is_declared():
         recipe = factory.recipe
         for each in recipe.signature.parameters.values():
             text = str(each.annotation)
-            if each.name not in recipe.static and text != "Any":
+            if each.name not in recipe.static and text != "Any" and name not in gd.LIFTED:  # which is Optax's own
                 assert (each.name in recipe.declared.ints) == (re.match(r"int\b", text) is not None), (name, each)
                 assert (each.name in recipe.declared.keys) == (re.match(r"PRNGKey\b", text) is not None), (name, each)
 

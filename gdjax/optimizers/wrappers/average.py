@@ -163,7 +163,10 @@ class LookaheadState(NamedTuple):
     static=("reset_state",), bounds={"sync_period": "[1, inf)", "slow_step_size": "(0, 1]"}, ints=("sync_period",)
 )
 def lookahead(
-    fast_optimizer: Transformation, sync_period: int = 6, slow_step_size: ScalarOrSchedule = 0.5, reset_state: bool = False
+    fast_optimizer: Transformation,
+    sync_period: int = 6,
+    slow_step_size: ScalarOrSchedule = 0.5,
+    reset_state: bool = False,
 ):
     """Lookahead: fast weights explore for a few steps, then slow ones go part of the way and the fast start from there.
 

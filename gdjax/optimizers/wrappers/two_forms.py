@@ -9,7 +9,7 @@ from typing import Any
 
 import optax
 
-from gdjax.calls import Optimizer
+from gdjax.calls import Optimizer, mistakes
 
 
 def is_optimizer(x: Any) -> bool:
@@ -38,20 +38,32 @@ def two_forms(
 ) -> Callable[..., Optimizer]:
     """The factory of both: its help is ours, its signature Optax's and what ours adds by keyword."""
 
+    first = list(inspect.signature(theirs).parameters.values())
+    known = {parameter.name for parameter in first}
+    more = [
+        parameter.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            default=None if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in list(inspect.signature(ours).parameters.values())[1:]
+        if parameter.name not in known
+    ]
+    signature = inspect.Signature([*first, *more])
+
     @functools.wraps(ours)
     def make(*args: Any, **kwargs: Any) -> Optimizer:
+        for name in kwargs:
+            if name != "inner" and name not in signature.parameters:
+                raise TypeError(mistakes.unknown(ours.__name__, name, signature.parameters))
+        if args and first[0].name in kwargs:
+            raise TypeError(mistakes.misbound(ours.__name__, signature, args, kwargs))
+        if not args and first[0].default is inspect.Parameter.empty and not kwargs.keys() & {"inner", first[0].name}:
+            raise TypeError(mistakes.misbound(ours.__name__, signature, args, kwargs))
         if not is_ours(args, kwargs):
             return theirs(*args, **kwargs)
         if "optimizer" in kwargs:
             kwargs["inner"] = kwargs.pop("optimizer")
         return ours(*args, **kwargs)
 
-    first = list(inspect.signature(theirs).parameters.values())
-    known = {parameter.name for parameter in first}
-    more = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=parameter.default)
-        for parameter in list(inspect.signature(ours).parameters.values())[1:]
-        if parameter.name not in known
-    ]
-    make.__signature__ = inspect.Signature([*first, *more])  # type: ignore[attr-defined]
+    make.__signature__ = signature  # type: ignore[attr-defined]
     return make
