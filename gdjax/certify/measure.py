@@ -72,7 +72,7 @@ def oracle_updates(oracle: Callable, arguments: dict[str, Any], recording: Recor
 def plain(name: str, x: Any, structure: Any, steps: int) -> Any:
     """An argument of ours as an oracle takes it: schedules as tables, masks leaf by leaf, arrays as NumPy."""
     if isinstance(x, Schedule):
-        table = np.asarray(jax.vmap(x)(jnp.arange(steps + 1)), np.float64)  # one more, for what reads on
+        table = np.asarray(jax.vmap(x)(jnp.arange(steps)), np.float64)
         return lambda step: table[step]
     if name.endswith("mask"):
         shapes = {name: np.empty(shape) for name, shape in SHAPES.items()}

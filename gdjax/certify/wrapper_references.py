@@ -104,7 +104,7 @@ def _lookahead(fast_optimizer: Any, sync_period: Any, slow_step_size: Any, reset
 
 def _schedule_free(base_optimizer: Any, learning_rate: Any, b1: Any, weight_lr_power: Any, state_dtype: Any) -> Any:
     if callable(learning_rate):
-        return None  # the schedules of Optax divide their counts in float32
+        return None  # Optax never reads schedule(0) for the weights
     theirs = contrib.schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
 
     def init(params):

@@ -20,6 +20,11 @@ def warmed(learning_rate: Any, warmup_steps: Any) -> Any:
     return schedules.linear(0.0, learning_rate, warmup_steps)
 
 
+def weighed(rate: Any, warmup_steps: Any) -> Any:
+    """The rate that the weights of the average go by."""
+    return rate if warmup_steps is None else lambda step: rate(step + 1)
+
+
 @optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"}, like=schedule_free)
 def schedule_free_sgd(
     learning_rate: ScalarOrSchedule = 1.0,
@@ -38,9 +43,10 @@ def schedule_free_sgd(
         weight_decay: >= 0, per step and unit of learning rate; None is none.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
-    Differs from: Optax, whose warm-up divides its count in float32.
+    Differs from: the paper in that the weights of the average see a warm-up one step on, as in Optax; and from Optax, which
+        divides the count of its warm-up in float32.
     Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
     """
     rate = warmed(learning_rate, warmup_steps)
     base = sgd(rate) if weight_decay is None else decay_weights(sgd(rate), weight_decay)
-    return schedule_free(base, rate, b1, weight_lr_power, state_dtype).build()
+    return schedule_free(base, weighed(rate, warmup_steps), b1, weight_lr_power, state_dtype).build()

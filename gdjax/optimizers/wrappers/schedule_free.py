@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, rate_of
+from gdjax.calls import Rated, as_optimizer, inner_state, optimizer, rate_of
 from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule, Transformation
 
 
@@ -17,7 +17,7 @@ class ScheduleFreeState(NamedTuple):
 
     b1: jax.Array
     weight_sum: jax.Array  # () float, of all averaging weights
-    step_count: jax.Array  # () int32, 1 + updates so far: where a schedule is read for the weight of the next one
+    step_count: jax.Array  # () int32, updates so far
     max_lr: jax.Array  # () float, the largest rate so far
     base_optimizer_state: Any
     z: Any  # where the base optimizer alone has gone
@@ -61,7 +61,7 @@ def schedule_free(
         state_dtype: of z; None is the parameter's.
 
     Memory: 1 x params + base.   Raises: ValueError outside these ranges.
-    Differs from: the paper in that the weight of an update is that of the rate after it, as in Optax.
+    Differs from: Optax, which never reads schedule(0) for the weights.
     Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
     """
     base = as_optimizer(base_optimizer)
@@ -70,7 +70,7 @@ def schedule_free(
         number = jnp.result_type(float)
         z = jax.tree.map(lambda p: jnp.array(p, dtype=_wide(p, state_dtype), copy=True), params)
         zero = jnp.zeros((), number)
-        return ScheduleFreeState(jnp.asarray(b1, number), zero, jnp.ones((), jnp.int32), zero, base.init(params), z)
+        return ScheduleFreeState(jnp.asarray(b1, number), zero, jnp.zeros((), jnp.int32), zero, base.init(params), z)
 
     def update(grads, state, params=None, **extra_args):
         if params is None:
@@ -103,9 +103,7 @@ def schedule_free(
     def rate_at(state: Any, evaluation: Any) -> Any:
         """The base optimizer's; where it shows none, what is said here."""
         rate = base.learning_rates_at(inner_state(state), evaluation)
-        if rate is not None:
-            return rate
-        return rate_of(learning_rate, state if is_number(state) else state.step_count - 1)
+        return rate_of(learning_rate, state) if rate is None else rate
 
     return Rated(init, update, rate_at)
 

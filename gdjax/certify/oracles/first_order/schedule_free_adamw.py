@@ -19,7 +19,8 @@ def schedule_free_adamw(p, learning_rate, warmup_steps, b1, b2, eps, weight_deca
         v = b2 * v + (1 - b2) * abs_sq(g)
         return -rate(t) * (g / (np.sqrt(v / (1 - b2**t)) + eps) + weight_decay * y)
 
-    yield from averaging(p, rate, base, b1, weight_lr_power)
+    ahead = warmup_steps is not None  # as Optax, whose weights see the warm-up one step on
+    yield from averaging(p, lambda t: rate(t + ahead), base, b1, weight_lr_power)
 
 
 EXAMPLES = {

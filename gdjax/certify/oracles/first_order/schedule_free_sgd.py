@@ -20,7 +20,7 @@ def averaging(p, rate_at, base, b1, power):
     for t in itertools.count(1):
         g, y, _ = yield u
         g, y = g.astype(extended), y.astype(extended)
-        largest = max(largest, rate_at(t + 1))  # as Optax, which reads the schedule for the weight one step on
+        largest = max(largest, rate_at(t))
         weight = largest**power
         total += weight
         c = weight / total if total > 0 else 0.0
@@ -38,7 +38,8 @@ def schedule_free_sgd(p, learning_rate, warmup_steps, b1, weight_decay, weight_l
     def base(g, y, t):
         return -rate(t) * (g + (weight_decay or 0) * y)
 
-    yield from averaging(p, rate, base, b1, weight_lr_power)
+    ahead = warmup_steps is not None  # as Optax, whose weights see the warm-up one step on
+    yield from averaging(p, lambda t: rate(t + ahead), base, b1, weight_lr_power)
 
 
 EXAMPLES = {

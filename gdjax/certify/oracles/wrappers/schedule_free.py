@@ -16,7 +16,7 @@ def schedule_free(params, base_optimizer, learning_rate, b1, weight_lr_power, st
     x, z, total, largest = params, params, 0.0, 0.0
     for t in itertools.count(1):
         seen = yield answer
-        largest = max(largest, at(learning_rate, t + 1))  # as Optax, one step on
+        largest = max(largest, at(learning_rate, t))
         weight = largest**weight_lr_power
         total += weight
         c = weight / total if total > 0 else 0.0
