@@ -55,7 +55,11 @@ def two_forms(
         for name in kwargs:
             if name != "inner" and name not in signature.parameters:
                 raise TypeError(mistakes.unknown(ours.__name__, name, signature.parameters))
-        if args and first[0].name in kwargs:
+        if (
+            args
+            and first[0].name in kwargs
+            and not (is_ours(args, kwargs) and first[0].name in inspect.signature(ours).parameters)
+        ):
             raise TypeError(mistakes.misbound(ours.__name__, signature, args, kwargs))
         if not args and first[0].default is inspect.Parameter.empty and not kwargs.keys() & {"inner", first[0].name}:
             raise TypeError(mistakes.misbound(ours.__name__, signature, args, kwargs))
