@@ -25,12 +25,27 @@ def as_rows(who: str, data: Any) -> Any:
         return data
     if isinstance(data, Dataset):
         data = (data.x, data.y)
+    if type(data) is tuple:
+        data = tuple(_stacked(part, [other for other in data if other is not part]) for part in data)
     leaves = jax.tree_util.tree_map_with_path(
         lambda path, leaf: _leaf(who, path, leaf),
         data,
         is_leaf=lambda x: isinstance(x, (Dataset, Iterator)) or _is_array_in_a_list(x),
     )
     return as_arrays(who, leaves)
+
+
+def _stacked(part: Any, others: list[Any]) -> Any:
+    """A list of rows, each an array, as one; only where what stands beside it has as many rows as the list."""
+    if not isinstance(part, list) or len({np.shape(x) if hasattr(x, "shape") else None for x in part}) != 1:
+        return part
+    shape, lengths = (
+        getattr(part[0], "shape", None),
+        {len(x) for x in others if isinstance(x, list) or getattr(x, "ndim", 0)},
+    )
+    if shape is None or lengths != {len(part)} or shape[:1] == (len(part),):
+        return part
+    return np.stack([np.asarray(x) for x in part])
 
 
 def _is_array_in_a_list(x: Any) -> bool:

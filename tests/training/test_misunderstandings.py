@@ -58,6 +58,7 @@ class Frame:
 WORKS = {
     "a Dataset": Dataset("d", X, Y, "regression", NAMES),
     "lists of rows": (X.tolist(), Y.tolist()),
+    "lists of arrays": ([*X], [*Y]),
     "frames": (Frame(**dict(zip(NAMES, X.T, strict=True))), Tensor(Y)),
     "tensors": (Tensor(X), Tensor(Y)),
 }
