@@ -185,27 +185,26 @@ def _resume(trial: Trial) -> None:
     "few bits", "Four steps on float16 parameters, and on complex ones, are finite, at entries of gradient 0 too."
 )
 def _few_bits(trial: Trial) -> None:
-    for dtype in (jnp.float16, jnp.complex64):
+    starts = {}
+    for dtype in ("float16", "complex64"):
         params = jax.tree.map(lambda x, d=dtype: x.astype(d), trial.params)
         try:
             jax.eval_shape(lambda p: trial.update(p, trial.optimizer.init(p), p), params)
         except REFUSED:
             continue
-        found = _four_steps(trial, params)
+        starts[dtype] = params
+    four = jax.jit(lambda starts: {dtype: _four_steps(trial, params) for dtype, params in starts.items()})
+    for dtype, found in four(starts).items():
         if not all(np.isfinite(np.asarray(x, np.complex64)).all() for x in jax.tree.leaves(found)):
-            raise Case(f"parameters of {jnp.dtype(dtype)}", f"parameters {jax.tree.leaves(found)}")
+            raise Case(f"parameters of {dtype}", f"parameters {jax.tree.leaves(found)}")
 
 
 def _four_steps(trial: Trial, params: Any) -> Any:
     grads = jax.tree.map(lambda x: x - 1, params)  # an entry of the matrix is 1
     grads = jax.tree.map(lambda g: g.at[(0,) * g.ndim].set(0), grads)
 
-    @jax.jit
-    def four(params):
-        def body(carry, i):
-            new = advance(trial.optimizer, grads, carry[1], carry[0], i % 2, 1.0, trial.per_example)
-            return (new[1], new[2]), None
+    def body(carry: Any, i: Any) -> Any:
+        new = advance(trial.optimizer, grads, carry[1], carry[0], i % 2, 1.0, trial.per_example)
+        return (new[1], new[2]), None
 
-        return jax.lax.scan(body, (params, trial.optimizer.init(params)), jnp.arange(4))[0][0]
-
-    return four(params)
+    return jax.lax.scan(body, (params, trial.optimizer.init(params)), jnp.arange(4))[0][0]
