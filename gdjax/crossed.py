@@ -17,7 +17,7 @@ SOURCES = ("dot_general", "conv_general_dilated", "slice", "dynamic_slice", "gat
 COLUMN, ROW = "column", "row"
 
 
-def meets_crosswise(function: Callable, batch: Any) -> bool:
+def meets_crosswise(function: Callable[..., Any], batch: Any) -> bool:
     """Whether function(batch) combines rows with rows crosswise."""
     leaves = jax.tree.leaves(batch)
     rows = {x.shape[0] for x in leaves if getattr(x, "ndim", 0)} - {1}

@@ -28,7 +28,7 @@ import numpy as np
 
 from gdjax.text import did_you_mean, short
 
-FUNCTIONS: dict[str, tuple[Callable, int]] = {  # and how many arguments each takes
+FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {  # and how many arguments each takes
     **{
         name: (getattr(jnp, name), 1)
         for name in (
@@ -48,7 +48,7 @@ FUNCTIONS: dict[str, tuple[Callable, int]] = {  # and how many arguments each ta
     "min": (jnp.minimum, 2),
 }
 CONSTANTS = {"pi": np.pi, "e": np.e}
-OPERATORS: dict[type, Callable] = {
+OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -215,7 +215,7 @@ def _place(node: ast.expr, text: str) -> str:
     return short((ast.get_source_segment(_source(text), node) or text).replace("**", "^"))
 
 
-def _function(call: ast.Call, text: str) -> tuple[Callable, list[ast.expr]]:
+def _function(call: ast.Call, text: str) -> tuple[Callable[..., Any], list[ast.expr]]:
     name = call.func.id  # type: ignore[attr-defined]
     if name not in FUNCTIONS:
         product = f"; for a product write {name}*(...)" if len(name) == 1 or name in CONSTANTS else ""

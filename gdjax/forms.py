@@ -75,7 +75,7 @@ class Form:
             any(p.name == "mask" for p in parameters),
         )
 
-    def call(self, who: str, function: Callable, params: Any, rows: Any, key: Any, **mask: Any) -> Any:
+    def call(self, who: str, function: Callable[..., Any], params: Any, rows: Any, key: Any, **mask: Any) -> Any:
         """What the function returns for them."""
         args = [params, *self.spread(who, function, rows)]
         if self.key is None:
@@ -85,7 +85,7 @@ class Form:
             return function(*args[:place], key, *args[place:], **mask)
         return function(*args, **{self.key: key}, **mask)
 
-    def spread(self, who: str, function: Callable, rows: Any) -> tuple[Any, ...]:
+    def spread(self, who: str, function: Callable[..., Any], rows: Any) -> tuple[Any, ...]:
         """The rows as arguments."""
         least, most = self.rows
         if most == 1:
@@ -112,7 +112,7 @@ def _signature(function: Any) -> str:
 class Loss:
     """A loss of any form, called in one way; made by `as_loss`."""
 
-    function: Callable
+    function: Callable[..., Any]
     form: Form
 
     @property
@@ -145,7 +145,7 @@ class Loss:
 class Stateful:
     """A loss that carries a state from batch to batch; made by `stateful`."""
 
-    function: Callable
+    function: Callable[..., Any]
 
     @property
     def takes_mask(self) -> bool:

@@ -16,7 +16,7 @@ from jax.sharding import AxisType, PartitionSpec
 from gdjax.programs import bind, compiled
 
 
-def on_automatic_axes(function: Callable, layout: Callable[..., Any], *args: Any) -> Any:
+def on_automatic_axes(function: Callable[..., Any], layout: Callable[..., Any], *args: Any) -> Any:
     """function(*args); where arrays of args lie on an explicit mesh, or one is ambient, with its axes automatic inside.
 
     Args:
@@ -34,7 +34,7 @@ def on_automatic_axes(function: Callable, layout: Callable[..., Any], *args: Any
 class Automatic:
     """A function of tracers on an explicit mesh, traced with its axes automatic."""
 
-    function: Callable
+    function: Callable[..., Any]
     layout: Callable[..., Any]
 
     def __call__(self, *args: Any) -> Any:
@@ -52,7 +52,7 @@ def spec_of(tree: Any) -> Any:
     return jax.tree.map(lambda x: _type(x).spec if _is_explicit(x) else PartitionSpec(), tree)
 
 
-def mesh_of(tree: Any) -> contextlib.AbstractContextManager:
+def mesh_of(tree: Any) -> contextlib.AbstractContextManager[Any]:
     """The explicit mesh of the leaves, if they are on one, as the ambient one; for programs that read only shapes."""
     leaves = _explicit_leaves(tree)
     if not leaves:

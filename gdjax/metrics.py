@@ -53,7 +53,7 @@ class Metric:
     of_one: Callable[[Any, Any], jax.Array] | None = None
     counts: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.better not in (None, "min", "max"):
             raise ValueError(f"Metric: better must be 'min', 'max' or None, got {self.better!r}")
 
@@ -175,7 +175,9 @@ def mean(function: Callable[[Any, Any], jax.Array], better: str | None = None) -
     return Metric(bind(_measure_mean, of_one), _mean_result, better or better_direction(function), of_one)
 
 
-def _measure_mean(function: Callable, prediction: Any, target: Any, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _measure_mean(
+    function: Callable[..., Any], prediction: Any, target: Any, weight: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     values = jax.vmap(function)(*jax.tree.map(widen, (prediction, target)))
     values = jnp.mean(values, axis=tuple(range(1, values.ndim)), dtype=arithmetic_dtype(values))
     return jnp.sum(weight * values, where=weight != 0), jnp.sum(weight)
@@ -198,11 +200,11 @@ def top_k_accuracy(k: int) -> Metric:
     return mean(bind(in_top_k, k=k))
 
 
-accuracy = mean(correct)
-zero_one_error = mean(zero_one)
-mean_squared_error = mean(squared_error)
-mean_absolute_error = mean(absolute_error)
-perplexity = Metric(  # e^(nats per label)
+accuracy: Metric = mean(correct)
+zero_one_error: Metric = mean(zero_one)
+mean_squared_error: Metric = mean(squared_error)
+mean_absolute_error: Metric = mean(absolute_error)
+perplexity: Metric = Metric(  # e^(nats per label)
     bind(_measure_mean, softmax_cross_entropy_with_integer_labels), _perplexity_result, better="min"
 )
 
@@ -262,7 +264,7 @@ def _r2_result(stats: tuple[jax.Array, ...]) -> jax.Array:
 # 1 - sum w (y - prediction)² / sum w (y - mean y)², (n, ...), the mean over outputs. Of a constant target it
 # is 1 if predicted exactly, else 0, as in sklearn.metrics.r2_score (which wants two rows). Chunks merge by
 # their means and spreads (Chan, Golub & LeVeque 1983), so that a large mean does not cancel.
-r2 = Metric(_measure_r2, _r2_result, better="max")
+r2: Metric = Metric(_measure_r2, _r2_result, better="max")
 
 
 # Counts of (true, predicted) classes.
@@ -360,7 +362,7 @@ def _roc_auc_result(stats: tuple[jax.Array, ...]) -> jax.Array:
 
 # P(score of a positive > score of a negative), ties counting half, exactly: scores (n,), labels (n,) in
 # {0, 1} or {-1, +1}. It keeps the scores of all chunks. NaN if a class is absent or a score is NaN.
-roc_auc = Metric(_measure_roc_auc, _roc_auc_result, better="max")
+roc_auc: Metric = Metric(_measure_roc_auc, _roc_auc_result, better="max")
 
 
 class MetricEntry(NamedTuple):

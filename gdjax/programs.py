@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gdjax.fingerprint import read
+from gdjax.fingerprint import Reading, read
 from gdjax.substitution import does_the_same, substituted
 
 CAPACITY = 64
@@ -43,12 +43,12 @@ _traces = itertools.count(1)
 _running = threading.local()
 
 
-def compiled(function: Callable, donate: tuple[int, ...] = ()) -> Program:
+def compiled(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Program:
     """The jitted function, compiled once for functions of equal value; positional arguments only."""
     return Program(function, donate)
 
 
-def anew(function: Callable) -> Callable:
+def anew(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, to be traced whatever JAX remembers of it and of the functions in it."""
 
     def traced(*args: Any, **keywords: Any) -> Any:
@@ -72,6 +72,8 @@ class Key:
     """What a program is kept under: tokens, hashed once."""
 
     __slots__ = ("hash", "tokens")
+    tokens: tuple[Any, ...]
+    hash: int
 
     def __init__(self, *tokens: Any):
         self.tokens, self.hash = tokens, hash(tokens)
@@ -89,24 +91,31 @@ class Traced:
     __slots__ = ("by_entries", "jitted")
 
     def __init__(self, name: str, donate: tuple[int, ...]):
-        def run(arrays: tuple, *args: Any) -> Any:
+        def run(arrays: tuple[Any, ...], *args: Any) -> Any:
             program = _running.program
             program.was_traced = True
             return anew(lambda *args: program.on(arrays, args)(*args))(*args)
 
         run.__name__ = run.__qualname__ = name
         self.jitted: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
-        self.by_entries = False  # whether the entries of captured arrays turned out to be part of the value
+        self.by_entries: bool = False  # whether the entries of captured arrays turned out to be part of the value
 
 
 class Program:
     """A compiled function, as it was when `compiled` looked at it."""
 
     __slots__ = ("arrays", "called", "donate", "function", "given", "key", "reading", "traced", "was_traced")
+    function: Callable[..., Any]
+    donate: tuple[int, ...]
+    was_traced: bool
+    called: bool
+    reading: Reading
+    arrays: tuple[Any, ...]
+    given: tuple[Any, ...]  # what the program gets for them
     key: Any  # of `traced`; both are None where a tracer stands that cannot be replaced
     traced: Any
 
-    def __init__(self, function: Callable, donate: tuple[int, ...]):
+    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]):
         self.function, self.donate, self.was_traced, self.called = function, donate, False, False
         self._look_up(capture=True)
         if self.traced is not None and self.traced.by_entries:
@@ -114,7 +123,7 @@ class Program:
 
     def _look_up(self, capture: bool) -> None:
         reading = self.reading = read(self.function, capture)
-        self.given = self.arrays = reading.arrays  # `given`: what the program gets for them
+        self.given = self.arrays = reading.arrays
         self.key = self.traced = None
         if reading.key is not None:
             self.key = Key(capture, self.donate, reading.key)
@@ -145,7 +154,7 @@ class Program:
         """The shapes and dtypes of the answer; a call with such arguments is not traced again."""
         return self._do(lambda jitted: jitted.eval_shape, args)
 
-    def on(self, arrays: tuple, args: tuple) -> Callable:
+    def on(self, arrays: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[..., Any]:
         """The function with other arrays in the places of those that it captured."""
         copy = substituted(self.function, self.arrays, arrays)
         on_host = any(isinstance(x, np.ndarray) for x in self.arrays)
@@ -153,7 +162,7 @@ class Program:
             raise ValueError("NumPy computes with a captured array")
         return copy
 
-    def _do(self, how: Callable, args: tuple) -> Any:
+    def _do(self, how: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         outer, _running.program = getattr(_running, "program", None), self
         try:
             with nullcontext() if outer is None else _trace(None):  # a program inside another is looked up as outside
@@ -179,7 +188,7 @@ class Program:
                 _keep(Key(capture, donate, reading.key), self.traced)
         return answer
 
-    def _by_entries(self, how: Callable, args: tuple) -> Any:
+    def _by_entries(self, how: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Once more, with the captured arrays as they are; if this fails too, the error is the function's own."""
         capturing, self.was_traced = self.traced, False
         self._look_up(capture=False)
@@ -203,8 +212,8 @@ def _name(function: Any) -> str:
 class Bound:
     """A function with some arguments given, compared by value; made by `bind`."""
 
-    function: Callable
-    args: tuple
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
     keywords: tuple[tuple[str, Any], ...]
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:

@@ -57,7 +57,7 @@ def _leading_to(x: Any, goals: set[int]) -> set[int]:
     return leading
 
 
-def parts_of(x: Any) -> list:
+def parts_of(x: Any) -> list[Any]:
     """What can be put into a copy of x, in the places where a `Reader` captures."""
     if isinstance(x, types.FunctionType):
         return [
@@ -80,7 +80,7 @@ def parts_of(x: Any) -> list:
     return list(_attributes(x).values())
 
 
-def _cells(x: types.FunctionType) -> list:
+def _cells(x: types.FunctionType) -> list[Any]:
     return [cell.cell_contents for cell in x.__closure__ or () if cell != types.CellType()]
 
 
@@ -105,8 +105,11 @@ def _attributes(x: Any) -> dict[str, Any]:
     return {**getattr(x, "__dict__", {}), **slots}
 
 
-class Replaced(dict):
+class Replaced(dict[Any, Any]):
     """The globals of a function as they are at each moment, some of them replaced."""
+
+    live: dict[str, Any]
+    replaced: dict[str, Any]
 
     def __init__(self, live: dict[str, Any]):
         super().__init__(live)
@@ -120,7 +123,8 @@ class Copier:
     """Copies what leads to the arrays, each object once, so that cycles and what is shared stay as they are."""
 
     def __init__(self, copies: dict[int, Any], leading: set[int]):
-        self.copies, self.leading = copies, leading
+        self.copies: dict[int, Any] = copies
+        self.leading: set[int] = leading
         self.originals: dict[int, Any] = {}  # of copies, by their ids
         self.filled: list[tuple[Any, Any]] = []  # lists, dicts and objects, each with its copy
 
@@ -132,7 +136,7 @@ class Copier:
             self.originals[id(self.copies[id(x)])] = x
         return self.copies[id(x)]
 
-    def all_of(self, x: dict) -> dict:
+    def all_of(self, x: dict[Any, Any]) -> dict[Any, Any]:
         return {name: self.copy(value) for name, value in x.items()}
 
     def _copied(self, x: Any) -> Any:
@@ -207,7 +211,7 @@ def is_data(x: Any) -> bool:
     return all(is_plain(leaf) and not isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
 
 
-def does_the_same(function: Callable, copy: Callable, args: tuple) -> bool:
+def does_the_same(function: Callable[..., Any], copy: Callable[..., Any], args: tuple[Any, ...]) -> bool:
     """Whether a function with tracers in the places of NumPy arrays does what it did with those.
 
     NumPy computes on the host, in float64 where it can; what it does there is missing from the first trace.
@@ -215,7 +219,7 @@ def does_the_same(function: Callable, copy: Callable, args: tuple) -> bool:
     return _operations(function, args) == _operations(copy, args)
 
 
-def _operations(function: Callable, args: tuple) -> list[str]:
+def _operations(function: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
     found: list[str] = []
     waiting = [
         jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr

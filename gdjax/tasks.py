@@ -156,10 +156,10 @@ def _built(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[i
     return MODELS[model](features) if outputs is None else MODELS[model](features, outputs)
 
 
-def _of_labels(loss: LossEntry) -> Callable:
+def _of_labels(loss: LossEntry) -> Callable[..., Any]:
     """The loss as a function of labels 0 and 1, where it wants -1 and +1."""
     return bind(on_signs, loss.function) if loss.labels == "sign" else loss.function
 
 
-def on_signs(loss: Callable, scores: jax.Array, labels: jax.Array) -> jax.Array:
+def on_signs(loss: Callable[..., Any], scores: jax.Array, labels: jax.Array) -> jax.Array:
     return loss(scores, 2 * labels - 1)

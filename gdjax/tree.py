@@ -14,11 +14,11 @@ from gdjax.calls import Static, is_number
 from gdjax.fingerprint import by_value, itself
 
 
-def path_string(path: tuple) -> str:
+def path_string(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path) or "the root"
 
 
-def named(name: str, path: tuple) -> str:
+def named(name: str, path: tuple[Any, ...]) -> str:
     """A leaf of what has a name, e.g. "params['w']"; the name alone where that is an array itself."""
     return name + jax.tree_util.keystr(path)
 

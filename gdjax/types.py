@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
-import jax.typing
 import optax
+from jax.typing import DTypeLike as DTypeLike  # noqa: PLC0414 ("bfloat16", jnp.float32; public here, too)
 
 from gdjax.calls import Optimizer
 from gdjax.forms import as_loss  # noqa: F401 (beside its protocol)
@@ -24,7 +24,6 @@ Params: TypeAlias = Any  # any pytree
 ArrayLike: TypeAlias = float | jax.Array  # a number, of Python or as an array
 ScalarOrSchedule: TypeAlias = ArrayLike | Callable[[Any], Any]  # or a function of the step
 PRNGKey: TypeAlias = jax.Array | int  # a random key, or the integer that it is made from
-DTypeLike: TypeAlias = jax.typing.DTypeLike  # "bfloat16", jnp.float32
 Transformation: TypeAlias = optax.GradientTransformation  # an optimizer of ours or Optax's
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
 Metrics: TypeAlias = dict[str, Any]  # name -> array, or Sampled before the mean is taken
@@ -58,7 +57,7 @@ class Probe(Protocol):
     """(state, objective, grads, updates, mask) -> metrics: what is seen of a step, `Sampled` where not of every one."""
 
     def __call__(
-        self, state: TrainState, objective: Callable, grads: Params, updates: Params, mask: Any = None
+        self, state: TrainState, objective: Callable[..., Any], grads: Params, updates: Params, mask: Any = None
     ) -> Metrics: ...
 
 

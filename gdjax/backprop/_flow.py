@@ -28,7 +28,7 @@ from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 
 MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
 SATURATED = 0.05  # of the largest slope, below which a unit counts as saturated
-SLOPES: dict[str, Callable] = {  # of the bounded functions from their values, relative to the largest
+SLOPES: dict[str, Callable[..., Any]] = {  # of the bounded functions from their values, relative to the largest
     "tanh": lambda a: 1 - a**2,
     "sigmoid": lambda a: 4 * a * (1 - a),
     "soft_sign": lambda a: (1 - jnp.abs(a)) ** 2,
@@ -47,7 +47,7 @@ class Watch:
     every: int
 
     def __call__(
-        self, state: TrainState, objective: Callable, grads: Params, updates: Params, mask: Any = None
+        self, state: TrainState, objective: Callable[..., Any], grads: Params, updates: Params, mask: Any = None
     ) -> Metrics:
         """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; between looks nothing is computed.
 
@@ -137,7 +137,9 @@ def flow(
     return Flow(layers, **{name: np.asarray(x) for name, x in compiled(look)(params, batch).items()})
 
 
-def _first_update(optimizer: Any, objective: Callable, params: Params, value: jax.Array, grads: Params) -> Params:
+def _first_update(
+    optimizer: Any, objective: Callable[..., Any], params: Params, value: jax.Array, grads: Params
+) -> Params:
     """With all that `make_step` tells an optimizer."""
     optimizer = as_optimizer(optimizer)
     given = {"value": value, "grad": grads, "value_fn": lambda p, evaluation=None, weight=None: objective(p)}
@@ -147,7 +149,7 @@ def _first_update(optimizer: Any, objective: Callable, params: Params, value: ja
 
 def measure(
     layers: Sequence[Layer],
-    objective: Callable,
+    objective: Callable[..., Any],
     params: Params,
     grads: Params,
     updates: Params | None,

@@ -58,7 +58,7 @@ def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
     return builder.finish(last)
 
 
-def _input_names(f: Callable, args: tuple) -> list[str]:
+def _input_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
     """Of each leaf: the function's own name of the argument, and the path in it; of one dictionary the keys alone."""
     arguments = _argument_names(f, args)
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(args)]
@@ -69,7 +69,7 @@ def _input_names(f: Callable, args: tuple) -> list[str]:
     return [arguments[path[0].idx] + (tree.path_string(path[1:]) if path[1:] else "") for path in paths]
 
 
-def _argument_names(f: Callable, args: tuple) -> list[str]:
+def _argument_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
     """As the signature has them, "xs[0]" for what `*xs` takes; x, y, z, or x1, x2, ... where there is none."""
     try:
         bound = inspect.signature(f).bind(*args)
@@ -86,7 +86,7 @@ def _argument_names(f: Callable, args: tuple) -> list[str]:
 class _Step:
     """One evaluated equation: what it took, what it gave, and how to pull back through it."""
 
-    function: Callable
+    function: Callable[..., Any]
     inputs: list[int]
     outputs: list[int]
 
@@ -204,10 +204,10 @@ class _Builder:
         return [self.nodes[i].value for i in step.inputs]
 
 
-def _function_of(equation: Any) -> Callable:
+def _function_of(equation: Any) -> Callable[..., Any]:
     """An equation as a function values -> tuple of values, with its own derivative."""
 
-    def run(*values: Any) -> tuple:
+    def run(*values: Any) -> tuple[Any, ...]:
         answer = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
         return tuple(answer) if equation.primitive.multiple_results else (answer,)
 
@@ -230,10 +230,10 @@ def name_of(equation: Any, inner: Any) -> str:
     return name
 
 
-def _of_some(function: Callable, values: list[Any], chosen: list[int]) -> Callable:
+def _of_some(function: Callable[..., Any], values: list[Any], chosen: list[int]) -> Callable[..., Any]:
     """A function of the chosen arguments alone."""
 
-    def of_chosen(*some: Any) -> tuple:
+    def of_chosen(*some: Any) -> tuple[Any, ...]:
         whole = list(values)
         for k, x in zip(chosen, some, strict=True):
             whole[k] = x

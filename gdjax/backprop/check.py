@@ -108,7 +108,7 @@ def _widened(x: Any) -> Any:
     return jnp.asarray(x, jnp.complex128 if jnp.issubdtype(x.dtype, jnp.complexfloating) else jnp.float64)
 
 
-def _of_any_form(function: Callable, args: tuple, is_loss: bool = True) -> Callable:
+def _of_any_form(function: Callable[..., Any], args: tuple[Any, ...], is_loss: bool = True) -> Callable[..., Any]:
     """The function of (params, *args), where a batch alone is handed over as its signature asks."""
     if len(args) != 1 or isinstance(function, Stateful):
         return function
@@ -118,11 +118,11 @@ def _of_any_form(function: Callable, args: tuple, is_loss: bool = True) -> Calla
     return lambda params, batch: form.call("check_gradients", function, params, batch, None)
 
 
-def _value(loss: Callable, args: tuple, params: Params) -> jax.Array:
+def _value(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> jax.Array:
     return jnp.asarray(_number(loss, args, params), jnp.float64)
 
 
-def _number(loss: Callable, args: tuple, params: Params) -> jax.Array:
+def _number(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> jax.Array:
     """The loss in its own dtype."""
     with in_words("check_gradients"):
         answer = loss(params, *args)
@@ -139,7 +139,9 @@ def _number(loss: Callable, args: tuple, params: Params) -> jax.Array:
     return jnp.asarray(value)
 
 
-def _not_finite(loss: Callable, gradient: Callable | None, params: Params, args: tuple) -> Iterator[tuple[str, str]]:
+def _not_finite(
+    loss: Callable[..., Any], gradient: Callable[..., Any] | None, params: Params, args: tuple[Any, ...]
+) -> Iterator[tuple[str, str]]:
     """The leaves whose gradient is not finite in the dtypes that params and args have, each with words that say so."""
     dtypes = {(x if isinstance(x, jax.Array) else np.asarray(x)).dtype for x in jax.tree.leaves((params, args))}
     narrow = {dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)} - {np.dtype(float), np.dtype(complex)}
@@ -161,7 +163,7 @@ def check_finite(value: jax.Array) -> None:
         raise ValueError(f"check_gradients: the loss must be finite at params, got {value}")
 
 
-def _gradient(f: Callable, params: Params) -> Params:
+def _gradient(f: Callable[..., Any], params: Params) -> Params:
     """jax.grad with respect to the leaves that can move; None for others."""
     leaves, structure = jax.tree.flatten(params)
     moving = [i for i, leaf in enumerate(leaves) if _moves(leaf)]
@@ -245,7 +247,7 @@ def _paths(params: Params, wide: Params, rng: np.random.Generator, number: int, 
                 yield _Path(names[i], prefix + words, own[i], whole({i: one}), sizes[i][0], size)
 
 
-def _coarsest(f: Callable, params: Params) -> float:
+def _coarsest(f: Callable[..., Any], params: Params) -> float:
     """The largest eps of the floating types that the loss computes in."""
     found = [float(np.finfo(float).eps)]
 
@@ -263,7 +265,7 @@ def _coarsest(f: Callable, params: Params) -> float:
     return max(found)
 
 
-def _noise(path: _Path, along: Callable, here: float, coarsest: float) -> float:
+def _noise(path: _Path, along: Callable[..., Any], here: float, coarsest: float) -> float:
     """The standard deviation of the loss's own rounding near params, measured along a path."""
     steps, points = path.steps(), np.arange(1.0, 9.0)
     spacings = np.geomspace(steps[0], 2.0**-14 * path.size, 4)

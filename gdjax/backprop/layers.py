@@ -81,7 +81,7 @@ def activations(f: Callable[..., Any], *args: Any) -> list[tuple[str, jax.Array]
     return found
 
 
-def _layer_name(path: tuple) -> str:
+def _layer_name(path: tuple[Any, ...]) -> str:
     """The place of a leaf without its last step; of a leaf at the top the number in its name, w1 and b1 being layer 1."""
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):  # of a Variable of Flax NNX
         path = path[:-1]

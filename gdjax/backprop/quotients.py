@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def difference_quotients(f: Callable, x: Any, steps: Any = None) -> dict[str, np.ndarray]:
+def difference_quotients(f: Callable[..., Any], x: Any, steps: Any = None) -> dict[str, np.ndarray]:
     """The derivative of a function of one number from first principles: where truncation ends and rounding begins.
 
     Args:

@@ -25,7 +25,7 @@ FUNCTIONS = ("exp", "exp2", "expm1", "log", "log1p", "tanh", "logistic", "erf", 
 SHAPELESS = ("convert_element_type", "stop_gradient", "copy", "copy_p")
 CALLS = (*INLINED, "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 GRID = np.linspace(-7.3, 7.3, 60, dtype=np.float32)
-KNOWN: dict[str, Callable] = {
+KNOWN: dict[str, Callable[..., Any]] = {
     "relu": jax.nn.relu,
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
@@ -164,7 +164,7 @@ def _by_value(regions: _Regions, root: Any, members: list[Any]) -> tuple[Any, st
     return None
 
 
-def _known(function: Callable) -> str | None:
+def _known(function: Callable[..., Any]) -> str | None:
     """The name of the function that gives these values on the grid, or on the grid turned around."""
     try:
         with jax.ensure_compile_time_eval():

@@ -1,6 +1,6 @@
 """Calls that are values: nodes, the factories that make them, and their text; see `gdjax.calls.node`."""
 
-from gdjax.calls.factory import check_interval, check_whole, decorator, is_factory
+from gdjax.calls.factory import Decorator, check_interval, check_whole, decorator, is_factory
 from gdjax.calls.kinds import (
     Condition,
     Model,

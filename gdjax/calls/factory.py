@@ -8,7 +8,7 @@ import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from gdjax.fingerprint import by_value, is_itself
 
 P = ParamSpec("P")
 N = TypeVar("N", bound=Node)
+N_co = TypeVar("N_co", bound=Node, covariant=True)
 
 
 class Declared(NamedTuple):
@@ -37,7 +38,16 @@ class Declared(NamedTuple):
 class Recipe:
     """What a factory knows: its kind of node, its body, and what is declared of each argument."""
 
-    def __init__(self, kind: type[Node], body: Callable, declared: Declared):
+    kind: type[Node]
+    body: Callable[..., Any]
+    declared: Declared
+    static: frozenset[str]
+    name: str
+    reads_nothing: bool
+    signature: inspect.Signature
+    intervals: dict[str, str]
+
+    def __init__(self, kind: type[Node], body: Callable[..., Any], declared: Declared):
         self.kind, self.body, self.declared, self.static = kind, body, declared, frozenset(declared.static)
         self.name, self.reads_nothing = body.__name__, is_itself(body)
         self.signature = inspect.signature(body)
@@ -55,10 +65,10 @@ class Recipe:
     def __hash__(self) -> int:
         return hash(self._identity())
 
-    def _identity(self) -> tuple:
+    def _identity(self) -> tuple[Any, ...]:
         return self.kind, self.body, self.static
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         """By reference to the public factory where there is one, else by its parts."""
         home = sys.modules.get(self.body.__module__)
         public = functools.reduce(
@@ -68,7 +78,7 @@ class Recipe:
             return getattr, (public, "recipe")
         return Recipe, (self.kind, self.body, self.declared)
 
-    def __reads__(self) -> tuple:
+    def __reads__(self) -> tuple[Any, ...]:
         return self.kind, self.body, self.static
 
     def settled(self) -> Recipe:
@@ -77,7 +87,7 @@ class Recipe:
             return self
         return Recipe(self.kind, by_value(self.body), self.declared)
 
-    def bind(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """All arguments by name, in the signature's order. Raises: TypeError, one sentence."""
         try:
             bound = self.signature.bind(*args, **kwargs)
@@ -223,7 +233,7 @@ def is_factory(x: Any) -> bool:
     return inspect.isfunction(x) and isinstance(getattr(x, "recipe", None), Recipe)
 
 
-def _factory(kind: type[Node], body: Callable, declared: Declared, like: Callable | None) -> Any:
+def _factory(kind: type[Node], body: Callable[..., Any], declared: Declared, like: Callable[..., Any] | None) -> Any:
     recipe = Recipe(kind, body, declared)
 
     @functools.wraps(body)
@@ -235,14 +245,14 @@ def _factory(kind: type[Node], body: Callable, declared: Declared, like: Callabl
     return make
 
 
-def decorator(kind: type[N], doc: str):
-    """The decorator that makes factories of a kind of node out of bodies; its keywords are the fields of `Declared`, and
-    `like`, another factory, in whose docstring the arguments are told that are not in the body's."""
+class Decorator(Protocol[N_co]):
+    """What makes factories of nodes out of bodies: the arguments stay those of the body, the answer is the node."""
 
     @overload
-    def decorate(body: Callable[P, Any], /, **declared: Any) -> Callable[P, N]: ...
+    def __call__(self, body: Callable[P, Any], /, **declared: Any) -> Callable[P, N_co]: ...
     @overload
-    def decorate(
+    def __call__(
+        self,
         *,
         static: tuple[str, ...] = ...,
         bounds: Mapping[str, str] = ...,
@@ -250,12 +260,18 @@ def decorator(kind: type[N], doc: str):
         keys: tuple[str, ...] = ...,
         precise: tuple[str, ...] = ...,
         reads: Mapping[str, Callable[[Any], Any]] = ...,
-        like: Callable | None = ...,
-    ) -> Callable[[Callable[P, Any]], Callable[P, N]]: ...
-    def decorate(body=None, /, *, like=None, **declared) -> Any:
+        like: Callable[..., Any] | None = ...,
+    ) -> Callable[[Callable[P, Any]], Callable[P, N_co]]: ...
+
+
+def decorator(kind: type[N], doc: str) -> Decorator[N]:
+    """The decorator that makes factories of a kind of node out of bodies; its keywords are the fields of `Declared`, and
+    `like`, another factory, in whose docstring the arguments are told that are not in the body's."""
+
+    def decorate(body: Any = None, /, *, like: Any = None, **declared: Any) -> Any:
         if body is None:
             return functools.partial(decorate, like=like, **declared)
         return _factory(kind, body, Declared(**declared), like)
 
     decorate.__doc__ = doc
-    return decorate
+    return cast(Any, decorate)

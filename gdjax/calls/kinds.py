@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
 
-from gdjax.calls.factory import Recipe, decorator, is_factory
+from gdjax.calls.factory import Decorator, Recipe, decorator, is_factory
 from gdjax.calls.node import Node, register
 from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of
 
 
-class Optimizer(Node, optax.GradientTransformationExtraArgs):
+@runtime_checkable
+class InitUpdate(Protocol):
+    """(init, update): what Optax's transformations are, for type checkers that see no types of Optax's own."""
+
+    def init(self, params: Any) -> Any: ...
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any: ...
+
+
+_Transformation = optax.GradientTransformationExtraArgs
+assert issubclass(_Transformation, InitUpdate)
+
+
+class Optimizer(Node, _Transformation):
     """A node that is an `optax.GradientTransformationExtraArgs`: `init(params)`, `update(grads, state, params, **extra)`."""
 
     @classmethod
@@ -93,16 +106,22 @@ for _kind in (Optimizer, Schedule, Condition, Model):
     register(_kind)
 
 
-optimizer = decorator(Optimizer, "A factory of optimizers from a body that returns (init, update).")
+optimizer: Decorator[Optimizer] = decorator(
+    Optimizer, "A factory of optimizers from a body that returns (init, update)."
+)
 
 
-schedule = decorator(Schedule, "A factory of schedules from a body that returns a function of the step.")
+schedule: Decorator[Schedule] = decorator(
+    Schedule, "A factory of schedules from a body that returns a function of the step."
+)
 
 
-condition = decorator(Condition, "A factory of stopping conditions from a body that returns (init, update).")
+condition: Decorator[Condition] = decorator(
+    Condition, "A factory of stopping conditions from a body that returns (init, update)."
+)
 
 
-model = decorator(Model, "A factory of models from a body that returns (init, apply).")
+model: Decorator[Model] = decorator(Model, "A factory of models from a body that returns (init, apply).")
 
 
 @optimizer

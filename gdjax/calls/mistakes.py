@@ -122,7 +122,7 @@ def unknown(who: str, name: str, known: Iterable[str]) -> str:
     return f"{who}: no argument {name!r}; " + (f"it takes {', '.join(known)}" if known else "it takes none")
 
 
-def misbound(who: str, signature: inspect.Signature, args: tuple, kwargs: Mapping[str, Any]) -> str:
+def misbound(who: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """The sentence on a call that does not fit the signature."""
     parameters = signature.parameters.values()
     placed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

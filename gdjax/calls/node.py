@@ -120,7 +120,7 @@ class Node:
     def __hash__(self) -> int:
         return hash(jax.tree.structure(self))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self)._make, (self.recipe, self._children)
 
 

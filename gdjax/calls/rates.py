@@ -12,7 +12,7 @@ import optax
 from gdjax.calls.leaves import is_number
 
 
-class Rated(tuple[Callable, Callable]):
+class Rated(tuple[Callable[..., Any], Callable[..., Any]]):
     """(init, update) of an optimizer whose rate is not simply its argument `learning_rate` at the count in its state.
 
     `rate_at(state, evaluation)` gives it, as `Optimizer.learning_rates_at` does; it is not `exact` where none may be shown,
@@ -22,7 +22,13 @@ class Rated(tuple[Callable, Callable]):
     rate_at: Callable[[Any, Any], Any]
     exact: bool
 
-    def __new__(cls, init: Callable, update: Callable, rate_at: Callable[[Any, Any], Any], exact: bool = True):
+    def __new__(
+        cls,
+        init: Callable[..., Any],
+        update: Callable[..., Any],
+        rate_at: Callable[[Any, Any], Any],
+        exact: bool = True,
+    ) -> Rated:
         pair = super().__new__(cls, (init, update))
         pair.rate_at, pair.exact = rate_at, exact
         return pair

@@ -66,7 +66,7 @@ def _parsed(text: str) -> ast.expr:
     return tree
 
 
-def _value(node: ast.expr, catalogue: Mapping[str, Callable]) -> Any:
+def _value(node: ast.expr, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
     if isinstance(node, ast.Name):
         return _call(node, [], {}, catalogue)
     if isinstance(node, ast.Call):
@@ -89,7 +89,9 @@ def _value(node: ast.expr, catalogue: Mapping[str, Callable]) -> Any:
         raise SpecError(f"an argument must be a literal or a call, got {short(ast.unparse(node))!r}") from error
 
 
-def _call(function: ast.expr, args: list, kwargs: dict[str, Any], catalogue: Mapping[str, Callable]) -> Any:
+def _call(
+    function: ast.expr, args: list[Any], kwargs: dict[str, Any], catalogue: Mapping[str, Callable[..., Any]]
+) -> Any:
     if not isinstance(function, ast.Name):
         raise SpecError(f"a call must start with a name, got {short(ast.unparse(function))!r}")
     name = function.id

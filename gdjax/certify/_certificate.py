@@ -82,7 +82,9 @@ def _against_torch(twin: Twin, steps: int) -> Row:
     return Row(repr(ours), "torch", "float64", *found, twin.limit, note)
 
 
-def _in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax", "oracle")) -> Iterator[Row]:
+def _in_double(
+    ours: Optimizer, steps: int, dtype: str, against: tuple[Any, ...] = ("optax", "oracle")
+) -> Iterator[Row]:
     """Equality: with Optax where it has the call, and with the oracle."""
     limit, why = references.limit_of(ours)
     own = ours.recipe.name

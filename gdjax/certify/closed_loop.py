@@ -35,7 +35,7 @@ def decay_residuals(p: Any) -> jax.Array:
     return p["height"] * jnp.exp(-p["speed"] * _TIMES) + p["floor"] - _SEEN
 
 
-def half_squares(residuals: Callable) -> Callable:
+def half_squares(residuals: Callable[..., Any]) -> Callable[..., Any]:
     return lambda p: 0.5 * jnp.sum(residuals(p) ** 2)
 
 
@@ -53,7 +53,7 @@ def logistic(p: Any) -> jax.Array:
 
 
 class Problem(NamedTuple):
-    function: Callable
+    function: Callable[..., Any]
     start: dict[str, Any]
 
 
@@ -66,7 +66,7 @@ PROBLEMS = {
     "decay": Problem(half_squares(decay_residuals), _GUESS),
 }
 EVERYWHERE = ("bowl", "rosenbrock", "logistic")
-METHODS: dict[str, list[tuple[Callable, str]]] = {
+METHODS: dict[str, list[tuple[Callable[..., Any], str]]] = {
     "lbfgs": [(o.lbfgs, name) for name in EVERYWHERE],
     "bfgs": [(o.bfgs, name) for name in EVERYWHERE],
     "nonlinear_cg": [(o.nonlinear_cg, name) for name in EVERYWHERE],

@@ -49,7 +49,7 @@ def _updates_of(optimizer: Optimizer, recording: Recording) -> Any:
     return jax.lax.map(of_case, recording)
 
 
-def oracle_updates(oracle: Callable, arguments: dict[str, Any], recording: Recording) -> Any:
+def oracle_updates(oracle: Callable[..., Any], arguments: dict[str, Any], recording: Recording) -> Any:
     """What an oracle answers to the same recording, computed in float64 or complex128 from the recorded bits."""
     structure = jax.tree.structure(recording.params)
     wide = [np.asarray(x, np.result_type(x.dtype, np.float64)) for x in jax.tree.leaves(recording.params)]

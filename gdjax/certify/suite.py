@@ -15,7 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SHAPES = {"empty": (0, 3), "large": (28, 28), "matrix": (6, 4), "scalar": (), "vector": (5,)}
+SHAPES: dict[str, tuple[int, ...]] = {
+    "empty": (0, 3),
+    "large": (28, 28),
+    "matrix": (6, 4),
+    "scalar": (),
+    "vector": (5,),
+}
 STEPS = 1000
 
 
@@ -50,20 +56,20 @@ def _spectrum(x: Any) -> Any:
     return 10.0 ** (4 * jnp.asarray(np.random.default_rng(3).permutation(x.size) / max(x.size - 1, 1)).reshape(x.shape))
 
 
-def bowl(p: dict) -> Any:
+def bowl(p: dict[Any, Any]) -> Any:
     return sum(0.5 * jnp.sum(x**2) for x in p.values())
 
 
-def ravine(p: dict) -> Any:
+def ravine(p: dict[Any, Any]) -> Any:
     return sum(0.5 * jnp.sum(_spectrum(x) * x**2) for x in p.values())
 
 
-def rosenbrock(p: dict) -> Any:
+def rosenbrock(p: dict[Any, Any]) -> Any:
     x = jnp.concatenate([jnp.ravel(leaf) for leaf in p.values()])
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2) / x.size
 
 
-def network(p: dict) -> Any:
+def network(p: dict[Any, Any]) -> Any:
     """A small tanh network on fixed data: matrix, vector and scalar are its layers, `large` a decayed passenger."""
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(16, 6)), rng.normal(size=16)
@@ -71,7 +77,8 @@ def network(p: dict) -> Any:
     return jnp.mean((out - y) ** 2) + 0.005 * jnp.sum(p["large"] ** 2)
 
 
-Change = Callable[[np.random.Generator, dict], dict]  # of the recorded gradients, (steps, ...) each
+# of the recorded gradients, (steps, ...) each
+Change = Callable[[np.random.Generator, dict[Any, Any]], dict[Any, Any]]
 
 
 def _plain(rng, grads):
@@ -104,7 +111,7 @@ def _non_finite(rng, grads):
     return {**grads, "vector": vector}
 
 
-CASES: dict[str, tuple[Callable, Change]] = {
+CASES: dict[str, tuple[Callable[..., Any], Change]] = {
     "bowl": (bowl, _plain),
     "ravine": (ravine, _plain),
     "rosenbrock": (rosenbrock, _plain),
@@ -134,7 +141,7 @@ def record(steps: int = STEPS, is_complex: bool = False) -> Recording:
     return Recording(params, grads, real.values)
 
 
-def _run(function: Callable, change: Change, seed: int, steps: int) -> Recording:
+def _run(function: Callable[..., Any], change: Change, seed: int, steps: int) -> Recording:
     rng = np.random.default_rng(seed)
     start = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
     path: Recording = jax.tree.map(np.asarray, _path(function, start, steps))
@@ -142,7 +149,7 @@ def _run(function: Callable, change: Change, seed: int, steps: int) -> Recording
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def _path(function: Callable, start: dict, steps: int) -> Recording:
+def _path(function: Callable[..., Any], start: dict[Any, Any], steps: int) -> Recording:
     def body(params, _):
         value, grads = jax.value_and_grad(function)(params)
         moved = jax.tree.map(lambda p, g: p - 0.01 * g / (jnp.abs(g) + jnp.mean(jnp.abs(g)) + 1e-300), params, grads)

@@ -33,7 +33,7 @@ def rows(name: str, steps: int) -> Iterator[Row]:
         yield from rounding.rows(calls[0])
 
 
-def in_double(ours: Optimizer, steps: int, dtype: str, against: tuple = ("optax", "oracle")) -> Iterator[Row]:
+def in_double(ours: Optimizer, steps: int, dtype: str, against: tuple[Any, ...] = ("optax", "oracle")) -> Iterator[Row]:
     """Equality: with Optax where it has the same wrapper, and with the oracle."""
     recording = fed_to(ours, steps, dtype)
     with jax.enable_x64(True):

@@ -104,5 +104,5 @@ def _signature(thing: Any) -> str:
     return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
 
 
-def _doc(thing: Callable) -> str:
+def _doc(thing: Callable[..., Any]) -> str:
     return inspect.getdoc(thing) or ""

@@ -28,7 +28,7 @@ from gdjax.cli.train import Train
 from gdjax.cli.words import MARK, marked, unmarked
 from gdjax.text import did_you_mean
 
-COMMANDS = {
+COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,

@@ -43,7 +43,7 @@ class Dataset:
     target_names: tuple[str, ...] = ()
     description: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ValueError(f"{self.name}: task must be one of {', '.join(TASKS)}, got {self.task!r}")
         n, d = num_rows(self.x), len(self.feature_names)
@@ -179,7 +179,7 @@ def to_device(data: Any) -> Any:
     return jax.tree_util.tree_map_with_path(_to_device, data)
 
 
-def _to_device(path: tuple, leaf: Any) -> jax.Array:
+def _to_device(path: tuple[Any, ...], leaf: Any) -> jax.Array:
     dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
     place = jnp.asarray if isinstance(leaf, jax.Array) else jnp.array  # asarray may share NumPy's memory
     if jnp.issubdtype(dtype, jnp.floating):
@@ -203,7 +203,7 @@ def as_arrays(who: str, data: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: _as_array(who, path, leaf), data)
 
 
-def _as_array(who: str, path: tuple, leaf: Any) -> Any:
+def _as_array(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
     if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, int, float, complex)):
         return leaf
     array = np.asarray(leaf)
@@ -214,7 +214,7 @@ def _as_array(who: str, path: tuple, leaf: Any) -> Any:
     return jnp.asarray(array, target)
 
 
-def check_fits(who: str, path: tuple, leaf: Any, target: Any) -> None:
+def check_fits(who: str, path: tuple[Any, ...], leaf: Any, target: Any) -> None:
     """Raise ValueError where a concrete array holds a number beyond the dtype: an integer out of its range, a finite float
     that would become infinite."""
     dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype

@@ -35,7 +35,7 @@ class DataError(ValueError):
     """A file that does not hold what it should; the message is one line."""
 
 
-def read(path: str | os.PathLike, target: str | None = None, task: str | None = None) -> Dataset:
+def read(path: str | os.PathLike[str], target: str | None = None, task: str | None = None) -> Dataset:
     """A table for training from a file.
 
     Args:
@@ -55,7 +55,7 @@ def read(path: str | os.PathLike, target: str | None = None, task: str | None = 
     return Dataset(file.path.stem, table.x, y, task, table.columns, target_names, origin)
 
 
-def read_features(path: str | os.PathLike, columns: Sequence[str]) -> np.ndarray:
+def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.ndarray:
     """Rows to predict from: the given columns, in the given order, (n, len(columns)) float64.
 
     Args:

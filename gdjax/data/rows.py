@@ -58,7 +58,7 @@ def _is_array_in_a_list(x: Any) -> bool:
     return isinstance(first, (int, float, complex, str, np.generic))
 
 
-def _leaf(who: str, path: tuple, leaf: Any) -> Any:
+def _leaf(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
     where = f" at {path_string(path)}" if path else ""
     if isinstance(leaf, Dataset):
         raise TypeError(f"{who}: data must be arrays, got a Dataset{where}: give the Dataset alone, or its .x and .y")
@@ -81,7 +81,7 @@ def _leaf(who: str, path: tuple, leaf: Any) -> Any:
     return _without_text(who, where, leaf) if is_array or isinstance(leaf, (str, bytes)) else leaf
 
 
-def _array_of_list(who: str, where: str, rows: list) -> np.ndarray:
+def _array_of_list(who: str, where: str, rows: list[Any]) -> np.ndarray:
     try:
         return _without_text(who, where, np.asarray(rows))
     except ValueError:

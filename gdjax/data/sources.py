@@ -22,7 +22,7 @@ from gdjax.data.arrays import Dataset
 from gdjax.data.files import nearest, read
 
 
-def load(name: str | os.PathLike, **options: Any) -> Dataset:
+def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
     """A data set: a name in `SOURCES`, or a file that ends in `.npz` or `.csv`.
 
     Args:

@@ -15,6 +15,8 @@ class Code:
     """A code object, equal to another that does the same on other lines."""
 
     __slots__ = ("code", "hash")
+    code: types.CodeType
+    hash: int
 
     def __init__(self, code: types.CodeType):
         self.code = _without_lines(code)
@@ -47,7 +49,7 @@ class Facts(NamedTuple):
     verdicts: dict[str, tuple[types.ModuleType, Verdict]]  # on the library modules that were found under its names
 
 
-_facts: dict[int, tuple[weakref.ref, Facts]] = {}
+_facts: dict[int, tuple[weakref.ref[Any], Facts]] = {}
 
 
 def facts_of(code: types.CodeType) -> Facts:
@@ -57,7 +59,7 @@ def facts_of(code: types.CodeType) -> Facts:
     return known[1]
 
 
-def forgetful(x: Any, table: dict) -> weakref.ref:
+def forgetful(x: Any, table: dict[Any, Any]) -> weakref.ref[Any]:
     """A reference that takes x out of the table when it dies."""
     key = id(x)
     return weakref.ref(x, lambda _: table.pop(key, None))

@@ -17,7 +17,14 @@ from gdjax.fingerprint import classes, functions, values
 from gdjax.fingerprint.changing import PLAIN, is_changing
 from gdjax.fingerprint.library import is_library
 
-VALUES = (np.dtype, jax.tree_util.PyTreeDef, jax.Device, jax.sharding.Sharding, jax.sharding.Mesh)  # equal by value
+# equal by value
+VALUES: tuple[type[Any], ...] = (
+    np.dtype,
+    jax.tree_util.PyTreeDef,
+    jax.Device,
+    jax.sharding.Sharding,
+    jax.sharding.Mesh,
+)
 JIT: Any = type(jax.jit(abs))
 SERIALS = {"flax.ids.FlaxId"}  # numbers that a library gives to its objects, and that no answer depends on
 CACHED: Any = type(functools.cache(abs))
@@ -26,9 +33,9 @@ CACHED: Any = type(functools.cache(abs))
 class Reading(NamedTuple):
     """What was read. Equal keys: the same program, given the captured arrays."""
 
-    key: tuple | None  # None: a tracer stands where it cannot be replaced
-    arrays: tuple  # captured, in the order in which they were met
-    moving: tuple = ()  # the states of random number generators, iterators and streams
+    key: tuple[Any, ...] | None  # None: a tracer stands where it cannot be replaced
+    arrays: tuple[Any, ...]  # captured, in the order in which they were met
+    moving: tuple[Any, ...] = ()  # the states of random number generators, iterators and streams
     unknown: str | None = None  # what was met whose answers depend on more than can be read
 
 
@@ -53,19 +60,19 @@ class Reader:
     )
 
     def __init__(self, capture: bool):
-        self.key: list = []
-        self.arrays: list = []
+        self.key: list[Any] = []
+        self.arrays: list[Any] = []
         self.met: dict[int, int] = {}  # where an object that may stand in a cycle was met first
-        self.fixed = not capture  # whether arrays stay where they are
+        self.fixed: bool = not capture  # whether arrays stay where they are
         self.fixed_met: dict[int, int] = {}  # like `met`, for what is reached by a way on which arrays stay
-        self.kept: list = []  # what was made while reading, so that no `id` is used twice
-        self.modules: set = set()  # that were met, each with the attributes that were read
-        self.handed: list = []  # modules that were met under no name: in a cell, a list, an attribute
-        self.attributes: set = set()  # what the functions that were read name as such, each as a tuple
-        self.by_text = False  # whether one of them looks attributes up by names that are made at run time
-        self.asked: tuple = ()  # modules with a class that was read and answers otherwise each time
-        self.moving: tuple = ()  # what goes on when it is asked
-        self.stuck = False
+        self.kept: list[Any] = []  # what was made while reading, so that no `id` is used twice
+        self.modules: set[Any] = set()  # that were met, each with the attributes that were read
+        self.handed: list[Any] = []  # modules that were met under no name: in a cell, a list, an attribute
+        self.attributes: set[Any] = set()  # what the functions that were read name as such, each as a tuple
+        self.by_text: bool = False  # whether one of them looks attributes up by names that are made at run time
+        self.asked: tuple[Any, ...] = ()  # modules with a class that was read and answers otherwise each time
+        self.moving: tuple[Any, ...] = ()  # what goes on when it is asked
+        self.stuck: bool = False
         self.unknown: str | None = None
 
     def read(self, x: Any) -> None:
@@ -80,7 +87,7 @@ class Reader:
         if is_changing(x):
             self.unknown = self.unknown or f"{x.__module__}.{x.__name__}"
 
-    def apart(self, x: Any) -> tuple | None:
+    def apart(self, x: Any) -> tuple[Any, ...] | None:
         """The key of x alone, its arrays in place."""
         reading = read(x, capture=False)
         self.stuck |= reading.key is None

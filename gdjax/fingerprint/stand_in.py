@@ -24,7 +24,11 @@ class ByValue:
     equal to itself alone.
     """
 
-    def __init__(self, function: Callable):
+    function: Callable[..., Any]
+    key: tuple[Any, ...] | None
+    hash: int
+
+    def __init__(self, function: Callable[..., Any]):
         functools.update_wrapper(self, function)
         reading = read(function, capture=False)
         self.function, self.key = function, None if reading.unknown else reading.key
@@ -42,17 +46,17 @@ class ByValue:
     def __repr__(self) -> str:
         return repr(self.function)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return ByValue, (self.function,)
 
-    def __reads__(self) -> tuple:
+    def __reads__(self) -> tuple[Any, ...]:
         return (self.function,)
 
 
 _unknown: weakref.WeakValueDictionary[Same, ByValue] = weakref.WeakValueDictionary()  # the last of each function
 
 
-def _stand_in(function: Callable) -> ByValue:
+def _stand_in(function: Callable[..., Any]) -> ByValue:
     made = ByValue(function)
     if made.key is None:
         if isinstance(jnp.zeros(()), Tracer):  # within a program it is what it was outside

@@ -31,7 +31,7 @@ class Same:
     __slots__ = ("it",)
 
     def __init__(self, it: Any):
-        self.it = it
+        self.it: Any = it
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Same) and self.it is other.it
@@ -40,7 +40,7 @@ class Same:
         return id(self.it)
 
 
-_digests: dict[int, tuple[weakref.ref, bytes]] = {}
+_digests: dict[int, tuple[weakref.ref[Any], bytes]] = {}
 
 
 def _digest(array: Any) -> bytes:
@@ -121,12 +121,12 @@ def sequence(reader: Reader, x: Any) -> None:
         reader.read(each)
 
 
-def a_list(reader: Reader, x: list) -> None:
+def a_list(reader: Reader, x: list[Any]) -> None:
     if not reader.again(x):
         sequence(reader, x)
 
 
-def items(reader: Reader, x: dict) -> None:
+def items(reader: Reader, x: dict[Any, Any]) -> None:
     reader.key += (dict, len(x))
     for name, each in x.items():
         if type(name) is str:
@@ -136,7 +136,7 @@ def items(reader: Reader, x: dict) -> None:
         reader.read(each)
 
 
-def a_dict(reader: Reader, x: dict) -> None:
+def a_dict(reader: Reader, x: dict[Any, Any]) -> None:
     if not reader.again(x):
         items(reader, x)
 
@@ -148,7 +148,7 @@ def a_set(reader: Reader, x: Any) -> None:
     )
 
 
-def partial(reader: Reader, x: functools.partial) -> None:
+def partial(reader: Reader, x: functools.partial[Any]) -> None:
     reader.key.append(type(x))
     reader.read(x.func)
     reader.read(x.args)
@@ -160,7 +160,7 @@ def a_slice(reader: Reader, x: slice) -> None:
     sequence(reader, (x.start, x.stop, x.step))
 
 
-def view(reader: Reader, x: types.MappingProxyType) -> None:
+def view(reader: Reader, x: types.MappingProxyType[Any, Any]) -> None:
     reader.key.append(type(x))
     reader.kept.append(dict(x) if isinstance(x, types.MappingProxyType) else list(x))
     reader.in_place(reader.kept[-1])
@@ -190,12 +190,12 @@ def declared(reader: Reader, x: Any) -> None:
         reader.in_place(*parts)
 
 
-def referent(reader: Reader, x: weakref.ref) -> None:
+def referent(reader: Reader, x: weakref.ref[Any]) -> None:
     reader.key.append(type(x))
     reader.in_place(x())
 
 
-def context(reader: Reader, x: contextvars.ContextVar) -> None:
+def context(reader: Reader, x: contextvars.ContextVar[Any]) -> None:
     reader.key.append(x)
     try:
         value = x.get()
@@ -228,7 +228,7 @@ def reduced(reader: Reader, x: Any) -> None:
         reader.moving += tuple(reader.key[start:])
 
 
-def _parts(x: Any) -> tuple | str | None:
+def _parts(x: Any) -> tuple[Any, ...] | str | None:
     """What a copy of x would be made from; None where it cannot be taken apart."""
     if type(x).__module__ == "itertools":  # Python is about to forbid it
         return None
@@ -264,7 +264,7 @@ def with_slots(reader: Reader, x: Any) -> None:
         reader.again(x)
 
 
-def named_tuple(reader: Reader, x: tuple) -> None:
+def named_tuple(reader: Reader, x: tuple[Any, ...]) -> None:
     a_class(reader, type(x))
     sequence(reader, tuple(x))
 

@@ -17,8 +17,8 @@ It needs chex and hypothesis, the extra `gdjax[laws]`.
 try:
     import chex as _chex
     import hypothesis as _hypothesis
-except ImportError as error:
-    raise ImportError(f"gdjax.laws needs chex and hypothesis: pip install 'gdjax[laws]' ({error})") from error
+except ImportError as _error:
+    raise ImportError(f"gdjax.laws needs chex and hypothesis: pip install 'gdjax[laws]' ({_error})") from _error
 
 from gdjax.laws.check import Law, LawBroken, Laws, Report
 from gdjax.laws.loss import check_loss

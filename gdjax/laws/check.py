@@ -17,11 +17,17 @@ class LawBroken(AssertionError):
     case: the smallest case found in which it does not, in words.
     """
 
+    subject: str
+    law: str
+    sentence: str
+    case: str
+    found: str
+
     def __init__(self, subject: str, law: str, sentence: str, case: str, found: str):
         self.subject, self.law, self.sentence, self.case, self.found = subject, law, sentence, case, found
         super().__init__(f"{subject} breaks the law '{law}': {sentence}\n  smallest case: {case}\n  found: {found}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.subject, self.law, self.sentence, self.case, self.found)
 
 
@@ -149,7 +155,8 @@ class Case(AssertionError):
 
     def __init__(self, case: str, found: Any):
         super().__init__(f"{case}: {found}")
-        self.case, self.found = case, found
+        self.case: str = case
+        self.found: Any = found
 
 
 def _shown(case: str, error: Exception) -> tuple[str, str]:

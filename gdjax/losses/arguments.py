@@ -136,7 +136,7 @@ def log_softmax(logits: jax.Array) -> jax.Array:
 
 
 @log_softmax.defjvp
-def _log_softmax_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+def _log_softmax_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     (logits,), (change,) = primals, tangents
     log_p = log_softmax(logits)
     return log_p, change - jnp.sum(jnp.exp(log_p) * change, axis=-1, keepdims=True)

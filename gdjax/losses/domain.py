@@ -109,7 +109,7 @@ def _sample(values: np.ndarray, wrong: np.ndarray) -> str:
 # The domains.
 
 
-def _values(x: np.ndarray) -> set:
+def _values(x: np.ndarray) -> set[Any]:
     return set(np.unique(x)[:3].tolist())
 
 

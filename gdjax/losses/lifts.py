@@ -49,9 +49,9 @@ def check_names(who: str, names: Iterable[Any], allowed: frozenset[str] = frozen
 class PerExample:
     """A loss on one example, lifted to any batch; made by `per_example`."""
 
-    loss: Callable
-    weight: Callable | None = None
-    penalty: Callable | None = None
+    loss: Callable[..., Any]
+    weight: Callable[..., Any] | None = None
+    penalty: Callable[..., Any] | None = None
 
     @property
     def directions(self) -> dict[str, str]:
@@ -111,7 +111,9 @@ class PerExample:
 
 
 def per_example(
-    loss: Callable, weight: Callable | None = None, penalty: Callable[[Params], jax.Array] | None = None
+    loss: Callable[..., Any],
+    weight: Callable[..., Any] | None = None,
+    penalty: Callable[[Params], jax.Array] | None = None,
 ) -> PerExample:
     """A loss on one example -> a loss on any batch: the weighted mean over its unmasked rows.
 
@@ -144,8 +146,8 @@ class Supervised:
     """A model and a loss as a loss on one example (x, y); made by `supervised`."""
 
     model: Any
-    loss: Callable
-    metrics: tuple[tuple[str, Callable], ...] = ()
+    loss: Callable[..., Any]
+    metrics: tuple[tuple[str, Callable[..., Any]], ...] = ()
 
     @property
     def directions(self) -> dict[str, str]:
@@ -163,7 +165,9 @@ class Supervised:
 
 
 def supervised(
-    model: Any, loss: Callable, metrics: Mapping[str, Callable] | Iterable[tuple[str, Callable]] = ()
+    model: Any,
+    loss: Callable[..., Any],
+    metrics: Mapping[str, Callable[..., Any]] | Iterable[tuple[str, Callable[..., Any]]] = (),
 ) -> Supervised:
     """l(params, (x, y), key) = mean(loss(model.apply(params, x, key), y)), to be lifted by `per_example`.
 
@@ -180,7 +184,7 @@ def supervised(
     return Supervised(model, bind(loss), tuple(named))
 
 
-def _of_one_example(name: str, metric: Any) -> Callable:
+def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
     """The metric as a function of one example: a `Metric` that is a mean is one, another needs all rows at once."""
     if not hasattr(metric, "measure"):
         return bind(metric)
@@ -209,7 +213,7 @@ def better_directions(loss: Any) -> dict[str, str]:
     return {**getattr(loss, "directions", {}), "loss": "min"}
 
 
-def stateful(function: Callable) -> Stateful:
+def stateful(function: Callable[..., Any]) -> Stateful:
     """Marks `(params, model_state, batch, key) -> (scalar, metrics, model_state)`, e.g. batch norm.
 
     It may also take `mask=`; then it reports a metric "weight", as `per_example` does.

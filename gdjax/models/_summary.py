@@ -72,6 +72,6 @@ def summary(params: Params) -> Summary:
     return Summary(tuple(_leaf(path, x) for path, x in leaves if hasattr(x, "shape") and hasattr(x, "dtype")))
 
 
-def _leaf(path: tuple, x: Any) -> Leaf:
+def _leaf(path: tuple[Any, ...], x: Any) -> Leaf:
     count = math.prod(x.shape)
     return Leaf(path_string(path), tuple(x.shape), str(x.dtype), count, count * x.dtype.itemsize)

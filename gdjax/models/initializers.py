@@ -28,7 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls import Node, decorator, register
+from gdjax.calls import Decorator, Node, decorator, register
 from gdjax.programs import compiled
 from gdjax.types import Params
 
@@ -45,7 +45,9 @@ class Initializer(Node):
 
 
 register(Initializer)
-initializer = decorator(Initializer, "A factory of initializers from a body that returns noise -> weights.")
+initializer: Decorator[Initializer] = decorator(
+    Initializer, "A factory of initializers from a body that returns noise -> weights."
+)
 
 
 @jax.tree_util.register_dataclass

@@ -25,6 +25,7 @@ import numpy as np
 from gdjax.calls import Model, is_concrete, model
 from gdjax.models.initializers import Init, Initializer, Parameter, jointly, lecun_normal, zeros
 from gdjax.text import did_you_mean
+from gdjax.types import Params
 
 Activation: TypeAlias = Callable[[jax.Array], jax.Array]
 
@@ -50,7 +51,9 @@ def dense(in_size: int, out_size: int | None, weights: Initializer | None = None
     return affine("dense", in_size, out_size, lecun_normal() if weights is None else weights, bias)
 
 
-def affine(who: str, in_size: int, out_size: int | None, weights: Initializer, bias: bool = True):
+def affine(
+    who: str, in_size: int, out_size: int | None, weights: Initializer, bias: bool = True
+) -> tuple[Callable[[jax.Array], Params], Callable[..., jax.Array]]:
     """(init, apply) of y = x w + b, in the name of `who`; see `dense`."""
     check_size(who, "in_size", in_size)
     if out_size is not None:

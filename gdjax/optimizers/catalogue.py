@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
@@ -16,7 +16,7 @@ class Entry(NamedTuple):
     reference: str
 
 
-def entry(factory: Callable) -> Entry:
+def entry(factory: Callable[..., Any]) -> Entry:
     """A factory's entry.
 
     Raises: ValueError if its docstring lacks a `Memory:` or `Reference:` line.

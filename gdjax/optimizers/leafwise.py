@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,8 @@ from gdjax import tree
 from gdjax.calls import Rated, rate_of
 from gdjax.types import OptState
 
-Rule = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+Direction: TypeAlias = tuple[jax.Array, dict[str, jax.Array]]  # the step, and each slot's new value
+Rule: TypeAlias = Callable[..., Direction]
 
 
 class Slot(NamedTuple):
@@ -210,7 +211,7 @@ def refuse_integers(who: str, params: Any) -> None:
             )
 
 
-def check_returns(rule: Callable, returns: str) -> None:
+def check_returns(rule: Callable[..., Any], returns: str) -> None:
     """A rule that multiplies by the rate itself must say so, or it would be multiplied twice."""
     if returns not in ("direction", "step"):
         raise ValueError(f"{rule.__name__}: returns must be 'direction' or 'step', got {returns!r}")

@@ -21,7 +21,7 @@ from gdjax.schedules import SCHEDULES, in_epochs
 
 DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of those that need another than the usual one
 USUAL_RATE = 1e-3
-PARTS = {**PROJECTIONS, **WRAPPERS, **TRANSFORMS, "by_path": by_path}  # what may stand about optimizers
+PARTS: dict[str, Any] = {**PROJECTIONS, **WRAPPERS, **TRANSFORMS, "by_path": by_path}  # what may stand about optimizers
 RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
@@ -62,7 +62,7 @@ class OptimizerRequest:
             raise SpecError(f"`optimizer` must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         return built
 
-    def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> dict[str, Callable]:
+    def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> dict[str, Callable[..., Any]]:
         def with_rate(name: str) -> Callable[..., Optimizer]:
             @functools.wraps(OPTIMIZERS[name])
             def make(*args: Any, **kwargs: Any) -> Optimizer:
@@ -107,7 +107,7 @@ def default_rate(name: str) -> Any:
     return DEFAULT_RATES.get(name, USUAL_RATE if rate.default is rate.empty else own)
 
 
-def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable]:
+def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable[..., Any]]:
     """What a spec may name, where an optimizer that needs a learning rate and has none gets that of its name."""
 
     def with_rate(factory: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
@@ -128,10 +128,10 @@ def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable]:
     return {**SCHEDULES, **PARTS, **{name: with_rate(factory) for name, factory in OPTIMIZERS.items()}}
 
 
-def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable]:
+def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable[..., Any]]:
     """The schedules, their rate and their length taking these values where a spec leaves them out."""
 
-    def with_defaults(factory: Callable) -> Callable:
+    def with_defaults(factory: Callable[..., Any]) -> Callable[..., Any]:
         names = inspect.signature(factory).parameters
         rate_argument = next((name for name in RATE_ARGUMENTS if name in names), None)
         required = {name for name, p in names.items() if p.default is p.empty}
@@ -152,7 +152,7 @@ def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callabl
     return {name: with_defaults(factory) for name, factory in SCHEDULES.items() if name != "in_epochs"}
 
 
-def _given(factory: Callable, args: tuple, kwargs: dict[str, Any]) -> set[str]:
+def _given(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[str]:
     return set(inspect.signature(factory).bind_partial(*args, **kwargs).arguments)
 
 

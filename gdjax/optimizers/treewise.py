@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -34,15 +34,15 @@ class Vector:
     def __init__(self, leaves: Any):
         self.leaves = leaves
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
         return (self.leaves,), None
 
     @classmethod
-    def tree_unflatten(cls, aux, children):
+    def tree_unflatten(cls, aux: None, children: tuple[Any]) -> Vector:
         del aux
         return cls(*children)
 
-    def map(self, function: Callable, *others: Any) -> Vector:
+    def map(self, function: Callable[..., Any], *others: Any) -> Vector:
         """function of each leaf, with the leaves of other vectors or numbers beside it."""
         vectors = [x.leaves if isinstance(x, Vector) else jax.tree.map(lambda _, x=x: x, self.leaves) for x in others]
         return Vector(jax.tree.map(function, self.leaves, *vectors))
@@ -63,7 +63,12 @@ class Vector:
         return self.map(operator.neg)
 
     __array_ufunc__ = None  # a NumPy number to the left leaves the product to this class
-    __radd__, __rmul__ = __add__, __mul__
+
+    def __radd__(self, other: Any) -> Vector:
+        return self + other
+
+    def __rmul__(self, other: Any) -> Vector:
+        return self * other
 
     def over(self, other: Any) -> Vector:
         """self / other for a number other > 0, else 0."""
@@ -101,7 +106,8 @@ class TreewiseState(NamedTuple):
     scalars: dict[str, jax.Array]
 
 
-Rule = Callable[..., tuple[Vector, dict[str, Any]]]
+VectorDirection: TypeAlias = tuple[Vector, dict[str, Any]]  # the step, and each slot's new value
+Rule: TypeAlias = Callable[..., VectorDirection]
 
 
 def treewise(

@@ -27,7 +27,7 @@ MARKERS = "osD^vP*"
 LEVELS = 22
 
 
-def landscape(f: Callable, bounds: Bounds, *args: Any, **options: Any) -> Figure:
+def landscape(f: Callable[..., Any], bounds: Bounds, *args: Any, **options: Any) -> Figure:
     """The picture that fits: `curve` over one variable, `contour` over two."""
     draw = {1: curve, 2: contour}.get(len(bounds))
     if draw is None:
@@ -36,7 +36,7 @@ def landscape(f: Callable, bounds: Bounds, *args: Any, **options: Any) -> Figure
 
 
 def contour(
-    f: Callable,
+    f: Callable[..., Any],
     bounds: Bounds,
     paths: Paths | None = None,
     minima: Sequence[ArrayLike] = (),
@@ -66,7 +66,7 @@ def contour(
 
 
 def loss_surface(
-    loss: Callable,
+    loss: Callable[..., Any],
     plane: Any,
     path: Any = None,
     reach: float | None = None,
@@ -90,7 +90,7 @@ def loss_surface(
 
 
 def curve(
-    f: Callable,
+    f: Callable[..., Any],
     bounds: Bounds,
     paths: Paths | None = None,
     minima: Sequence[ArrayLike] = (),
@@ -126,7 +126,9 @@ def curve(
     return picture
 
 
-def field(f: Callable, bounds: Bounds, title: str = "", arrows: int = 17, names: Sequence[str] = ("x", "y")) -> Figure:
+def field(
+    f: Callable[..., Any], bounds: Bounds, title: str = "", arrows: int = 17, names: Sequence[str] = ("x", "y")
+) -> Figure:
     """The gradient, uphill, beside its negative, downhill: arrows of a length that grows with the root of the slope."""
     picture = style.figure(4.2, title)
     x, y = (np.linspace(*ends, arrows + 2)[1:-1] for ends in bounds)
@@ -146,7 +148,11 @@ def field(f: Callable, bounds: Bounds, title: str = "", arrows: int = 17, names:
 
 
 def surface(
-    f: Callable, bounds: Bounds, paths: Paths | None = None, title: str = "", names: Sequence[str] = ("x", "y")
+    f: Callable[..., Any],
+    bounds: Bounds,
+    paths: Paths | None = None,
+    title: str = "",
+    names: Sequence[str] = ("x", "y"),
 ) -> Figure:
     """The function as a surface in three dimensions, with paths on it; arguments as `contour`.
 
@@ -178,7 +184,7 @@ def surface(
     return picture
 
 
-def grid(f: Callable, bounds: Bounds, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def grid(f: Callable[..., Any], bounds: Bounds, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(points,), (points,) and the values (points, points) over them, rows by the second variable; NaN where not finite."""
     x, y = (np.linspace(*ends, points) for ends in bounds)
     of_point = jax.vmap(jax.vmap(lambda x, y: f(jnp.stack([x, y])), in_axes=(0, None)), in_axes=(None, 0))
@@ -186,7 +192,9 @@ def grid(f: Callable, bounds: Bounds, points: int) -> tuple[np.ndarray, np.ndarr
     return x, y, np.where(np.isfinite(z), z, np.nan)
 
 
-def draw_ground(picture: Figure | None, axes: Axes, f: Callable, bounds: Bounds, names: Sequence[str]) -> None:
+def draw_ground(
+    picture: Figure | None, axes: Axes, f: Callable[..., Any], bounds: Bounds, names: Sequence[str]
+) -> None:
     style.dress(axes)
     x, y, z = grid(f, bounds, 241)
     lowest, span = np.nanmin(z), np.nanmax(z) - np.nanmin(z)

@@ -19,7 +19,7 @@ from gdjax.plots.style import INK, PAPER, SMALL
 
 
 def animate(
-    f: Callable,
+    f: Callable[..., Any],
     bounds: Bounds,
     paths: Paths,
     path: str | os.PathLike[str],

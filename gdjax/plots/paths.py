@@ -52,7 +52,7 @@ def draw_paths(
     return made
 
 
-def window(problem: Problem, paths: Sequence[np.ndarray]) -> tuple:
+def window(problem: Problem, paths: Sequence[np.ndarray]) -> tuple[Any, ...]:
     """Of a picture over one or two variables: the problem's own, or what finite paths need."""
     if problem.bounds:
         return problem.bounds

@@ -49,7 +49,9 @@ def descent(
     return picture
 
 
-def schedules(given: Mapping[str, Callable], steps: int, title: str = "", label: str = "learning rate") -> Figure:
+def schedules(
+    given: Mapping[str, Callable[..., Any]], steps: int, title: str = "", label: str = "learning rate"
+) -> Figure:
     """Schedules over their steps.
 
     Args:

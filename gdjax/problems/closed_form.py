@@ -72,7 +72,7 @@ def _solve(a: jax.Array, y: jax.Array, ridge: jax.Array, noise: jax.Array) -> ja
 
 
 @_solve.defjvp
-def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+def _solve_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     """Of the normal equations: (A'A + ridge I) dw = dA'(y - A w) + A'(dy - dA w) - dridge w."""
     (a, y, ridge, _), (da, dy, dridge, _) = primals, tangents
     w = _solve(*primals)

@@ -126,7 +126,7 @@ def softmax(x: Any = None, y: Any = None, penalty: float = 1e-3) -> Problem:
     return Problem("softmax", _softmax, start, (x, y.astype(np.int32), float(penalty)), lipschitz=float(steepest))
 
 
-def decay_residuals(params, x, y):
+def decay_residuals(params: dict[str, jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
     """a exp(-rate x) + floor - y, (n,)."""
     return params["a"] * jnp.exp(-params["rate"] * x) + params["floor"] - y
 

@@ -20,11 +20,13 @@ class Problem:
     name: str
     f: Callable[..., jax.Array]
     start: Any
-    args: tuple = ()
-    minima: tuple = ()  # the points where f is least, each like start; empty if there is none or it is not known
+    args: tuple[Any, ...] = ()
+    minima: tuple[
+        Any, ...
+    ] = ()  # the points where f is least, each like start; empty if there is none or it is not known
     value: float | None = None  # there
-    stationary: tuple = ()  # other points of zero gradient: local minima, saddles
-    bounds: tuple = ()  # of a picture: (low, high) for each of one or two coordinates
+    stationary: tuple[Any, ...] = ()  # other points of zero gradient: local minima, saddles
+    bounds: tuple[Any, ...] = ()  # of a picture: (low, high) for each of one or two coordinates
     lipschitz: float | None = None  # of the gradient, everywhere: descent converges at rates below 2 / lipschitz
     condition: float | None = None  # largest over smallest curvature, of a quadratic
     residuals: Callable[..., jax.Array] | None = None  # f = 1/2 sum residuals(params, *args)², of least squares

@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls import Node, decorator, is_concrete, is_number, register
+from gdjax.calls import Decorator, Node, decorator, is_concrete, is_number, register
 
 
 class Set(Node):
@@ -53,7 +53,9 @@ class Set(Node):
 
 
 register(Set)
-projection = decorator(Set, "A factory of sets from a body that returns the function x -> nearest point.")
+projection: Decorator[Set] = decorator(
+    Set, "A factory of sets from a body that returns the function x -> nearest point."
+)
 
 
 @projection
@@ -212,7 +214,7 @@ def _wide(x: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, tree.arithmetic_dtype(leaf)), x)
 
 
-def _rounded(nearest: Callable, point: Any, like: Any) -> Any:
+def _rounded(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
     """A point in the dtypes of like; where rounding has thrown it out of the set, each entry goes one float back.
 
     Only if that brings it nearer: in a set without an inside, such as the simplex, it need not.
@@ -285,7 +287,7 @@ def _check_order(lower: Any, upper: Any) -> None:
         raise ValueError(f"box: lower must be at most upper, got {lower} > {upper}")
 
 
-def _bounded(function: Callable, name: str, bound: Any, x: Any) -> Any:
+def _bounded(function: Callable[..., Any], name: str, bound: Any, x: Any) -> Any:
     """function(leaf, its bound) over a tree, the bound a prefix of it; ValueError where they do not fit."""
     try:
         bounds = jax.tree.broadcast(bound, x)

@@ -18,7 +18,7 @@ from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.tree import path_string
 
-DTYPES = {
+DTYPES: dict[str, Any] = {
     "float32": np.float32,
     "bfloat16": np.float32,
     "float64": np.float64,

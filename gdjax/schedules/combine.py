@@ -116,7 +116,7 @@ def join(schedules: Sequence[Any], boundaries: Sequence[float]):
     return lambda step: in_turn(pieces, boundaries, as_float(step))
 
 
-def in_turn(pieces: Sequence[Callable], boundaries: Sequence[Any], step: jax.Array) -> jax.Array:
+def in_turn(pieces: Sequence[Callable[..., Any]], boundaries: Sequence[Any], step: jax.Array) -> jax.Array:
     """The piece whose time it is, of the steps since that began."""
     begins, ends = [0.0, *boundaries], [*boundaries, jnp.inf]
     values = [

@@ -36,7 +36,7 @@ constant_schedule = constant
 cosine_decay_schedule = cosine
 
 
-def _pairs(scales: Any) -> tuple:
+def _pairs(scales: Any) -> tuple[Any, ...]:
     """{boundary: factor} as pairs ordered by boundary, so that boundaries are leaves too; pairs as they are."""
     return tuple(sorted(scales.items())) if isinstance(scales, Mapping) else tuple(scales or ())
 
@@ -44,7 +44,7 @@ def _pairs(scales: Any) -> tuple:
 Scales = Mapping[float, float] | Sequence[tuple[float, float]]
 
 
-def _scaled(who: str, init_value: Any, scales: Any) -> tuple[list, list]:
+def _scaled(who: str, init_value: Any, scales: Any) -> tuple[list[Any], list[Any]]:
     """The boundaries, and the values before, between and after them."""
     pairs = _pairs(scales)
     boundaries, values = [boundary for boundary, _ in pairs], [init_value]
@@ -194,7 +194,9 @@ def exponential_decay(
     )
 
 
-def decayed_after(step, init_value, transition_steps, decay_rate, staircase, end_value) -> jax.Array:
+def decayed_after(
+    step: jax.Array, init_value: Any, transition_steps: Any, decay_rate: Any, staircase: bool, end_value: Any
+) -> jax.Array:
     if is_concrete(decay_rate) and not np.any(np.asarray(decay_rate)):
         return as_float(init_value)
     moves = (as_float(transition_steps) > 0) & (as_float(above_one(decay_rate, 0)) > 0)

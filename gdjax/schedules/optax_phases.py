@@ -218,7 +218,7 @@ def cosine_onecycle_schedule(
     return value
 
 
-def _is_seen(relation: Callable, a: Any, b: Any) -> bool:
+def _is_seen(relation: Callable[..., Any], a: Any, b: Any) -> bool:
     """Whether two numbers are in a relation where both are concrete."""
     return is_concrete(a) and is_concrete(b) and bool(np.any(relation(np.asarray(a), np.asarray(b))))
 
@@ -259,7 +259,7 @@ def _is_bare(item: Any) -> bool:
     return callable(item) and not isinstance(item, Schedule)
 
 
-def _of_integers(function: Callable, dtype: Any) -> Callable[[jax.Array], jax.Array]:
+def _of_integers(function: Callable[..., Any], dtype: Any) -> Callable[[jax.Array], jax.Array]:
     return lambda step: function(jnp.round(step).astype(dtype))
 
 

@@ -142,7 +142,7 @@ def piecewise_interpolate(boundaries: Sequence[float], values: Sequence[float], 
     return lambda step: curve(as_float(step), as_float(boundaries), as_float(values), fall)
 
 
-def curve(step: jax.Array, boundaries: jax.Array, heights: jax.Array, fall: Callable) -> jax.Array:
+def curve(step: jax.Array, boundaries: jax.Array, heights: jax.Array, fall: Callable[..., Any]) -> jax.Array:
     """Through the first height at step 0 and the others at the boundaries, one behind the other or at one step."""
     knots = jnp.concatenate([jnp.zeros(1), boundaries])
     i = jnp.sum(step >= knots[1:-1])

@@ -40,7 +40,8 @@ def half_cosine(x: jax.Array) -> jax.Array:
     return (1 + jnp.cos(jnp.pi * x)) / 2
 
 
-FALLS = {"linear": lambda x: 1 - x, "cosine": half_cosine}  # weights from 1 to 0 while x goes from 0 to 1
+# weights from 1 to 0 while x goes from 0 to 1
+FALLS: dict[str, Callable[[jax.Array], jax.Array]] = {"linear": lambda x: 1 - x, "cosine": half_cosine}
 
 
 def above_one(factor: Any, origin: float = 1.0) -> Any:
@@ -102,7 +103,7 @@ def periods_in(elapsed: jax.Array, length: Any, staircase: bool) -> jax.Array:
     return count(elapsed, length) if staircase else elapsed / length
 
 
-def choose(who: str, name: str, choice: str, options: dict[str, Callable]) -> Callable:
+def choose(who: str, name: str, choice: str, options: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     if choice not in options:
         raise ValueError(f"{who}: {name} must be one of {', '.join(map(repr, options))}, got {choice!r}")
     return options[choice]

@@ -18,7 +18,7 @@ SHARE = 1e-6  # of the way to a minimum: below it an entry counts as zero when e
 
 
 def gradient_flow(
-    f: Callable[..., jax.Array], params: Params, times: Any, args: tuple = (), rtol: float = 1e-6
+    f: Callable[..., jax.Array], params: Params, times: Any, args: tuple[Any, ...] = (), rtol: float = 1e-6
 ) -> Params:
     """The path of steepest descent, integrated: where a ball that cannot roll on by itself is at each time.
 
@@ -60,7 +60,7 @@ def _increasing(times: Any) -> jax.Array:
     return jnp.asarray(times, float)
 
 
-def _scale(downhill: Callable, params: Params, duration: jax.Array) -> Params:
+def _scale(downhill: Callable[..., Any], params: Params, duration: jax.Array) -> Params:
     """What each entry's error is small beside: its size, or a share of the way to the minimum along the gradient."""
     slope, change = jax.jvp(downhill, (params,), (downhill(params),))
     size, curved = tree.global_norm(slope), tree.global_norm(change)

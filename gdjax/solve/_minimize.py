@@ -37,7 +37,7 @@ def minimize(
     max_steps: int = 10_000,
     onto: Any = None,
     record: int | bool | None = None,
-    args: tuple = (),
+    args: tuple[Any, ...] = (),
     derivative: str = "implicit",
     key: jax.Array | int = 0,
 ) -> Minimum:

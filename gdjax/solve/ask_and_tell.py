@@ -36,11 +36,20 @@ class Search(NamedTuple):
 class Searcher:
     """The loop, equal by value."""
 
-    f: Callable
+    f: Callable[..., Any]
     capacity: int | None
     roomy: bool  # the rows are enough for every step
 
-    def __call__(self, params, how, condition, max_steps, onto, args, key) -> Minimum:
+    def __call__(
+        self,
+        params: Params,
+        how: Any,
+        condition: Condition,
+        max_steps: Any,
+        onto: Any,
+        args: tuple[Any, ...],
+        key: jax.Array,
+    ) -> Minimum:
         return implicitly("minimize", self._run, Equations(self.f))(
             (params, how, condition, max_steps, key), (onto, args)
         )

@@ -18,7 +18,7 @@ BY_SLOPE = ("sgd", "momentum", "noisy_sgd", "optimistic_gradient_descent", "asgd
 OTHERS_RATE = 0.1  # of optimizers whose steps do not grow with the slope
 
 
-def read_methods(texts: Sequence[str], problem: Problem, searches: Mapping[str, Callable]) -> dict[str, Any]:
+def read_methods(texts: Sequence[str], problem: Problem, searches: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     """The optimizers and searches that the texts stand for, by what they became.
 
     Args:

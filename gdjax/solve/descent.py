@@ -57,12 +57,20 @@ class Descent(NamedTuple):
 class Minimizer:
     """The loop, equal by value: (params, optimizer, condition, max_steps, onto, args) -> Minimum."""
 
-    f: Callable
+    f: Callable[..., Any]
     capacity: int | None  # rows of the path
     roomy: bool  # the rows are enough for every step
     unrolled: int | None  # the steps of a loop that reverse mode can differentiate
 
-    def __call__(self, params, optimizer, condition, max_steps, onto, args) -> Minimum:
+    def __call__(
+        self,
+        params: Params,
+        optimizer: Optimizer,
+        condition: Condition,
+        max_steps: Any,
+        onto: Any,
+        args: tuple[Any, ...],
+    ) -> Minimum:
         if self.unrolled is None:
             return implicitly("minimize", self._run, Equations(self.f))(
                 (params, optimizer, condition, max_steps), (onto, args)

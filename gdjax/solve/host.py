@@ -42,7 +42,9 @@ def _unpacked(packed: Minimum) -> Minimum:
     return Minimum(params, value, grad_norm, steps, stop, path, best_step, last, Start(*first))
 
 
-def on_host(who: str, found: Minimum, capacity: int | None, onto: Any, f: Callable, args: tuple) -> Minimum:
+def on_host(
+    who: str, found: Minimum, capacity: int | None, onto: Any, f: Callable[..., Any], args: tuple[Any, ...]
+) -> Minimum:
     """The result of a direct call as NumPy, its path trimmed; an error where nothing could be evaluated."""
     if found.stop is not None:
         return found

@@ -39,7 +39,7 @@ NEAR, FLAT = 1e-2, 1e-5
 class Equations:
     """What a solution of a run on f satisfies; `given` is (onto, args)."""
 
-    f: Callable
+    f: Callable[..., Any]
 
     def residual(self, params: Params, given: Any, trained: tuple[bool, ...] | None = None) -> Any:
         """Zero at a solution: the gradient, or p - P(p - g); the leaves that are not trained stay where they are."""
@@ -62,7 +62,7 @@ class Solution(NamedTuple):
     holds: jax.Array  # () bool: whether it is a solution
 
 
-def implicitly(who: str, run: Callable, equations: Equations) -> Callable[[Any, Any], Any]:
+def implicitly(who: str, run: Callable[..., Any], equations: Equations) -> Callable[[Any, Any], Any]:
     """run(start, given) -> (found, end), as a function whose `found` changes with `given` only, as its equation says.
 
     `found` has the fields params, value and stop, all others are constants to it. `start` begins with the parameters and the
@@ -152,13 +152,15 @@ def _trained(params: Params, opt_state: Any) -> tuple[bool, ...] | None:
     return tuple(map(all, zip(*flags, strict=True))) if flags else None
 
 
-def _is_solution(residual: jax.Array, newton: jax.Array, product: Callable, scale: jax.Array, size: Any = None):
+def _is_solution(
+    residual: jax.Array, newton: jax.Array, product: Callable[..., Any], scale: jax.Array, size: Any = None
+):
     """Whether Newton's step for the residual is short (in the first `size` entries), and would bring it to zero."""
     left = jnp.linalg.norm(residual - product(newton))
     return (jnp.linalg.norm(newton[:size]) <= NEAR * scale) & (left <= 0.1 * jnp.linalg.norm(residual))
 
 
-def _solver(function: Callable, x: jax.Array) -> tuple[Callable, Callable]:
+def _solver(function: Callable[..., Any], x: jax.Array) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(b -> (d function / dx)^-1 b of least norm, v -> d function / dx v)."""
     if x.size <= DENSE:
         matrix = jax.jacfwd(function)(x)
@@ -169,7 +171,7 @@ def _solver(function: Callable, x: jax.Array) -> tuple[Callable, Callable]:
     return (lambda b: jax.lax.custom_linear_solve(product, b, _by_products, transpose_solve=_by_products)), product
 
 
-def _by_products(product: Callable, b: jax.Array) -> jax.Array:
+def _by_products(product: Callable[..., Any], b: jax.Array) -> jax.Array:
     """product^-1 b; where it is singular the least norm of least squares, by products with its transpose too."""
     eps, iterative = float(jnp.finfo(b.dtype).eps), jax.scipy.sparse.linalg
     x = iterative.bicgstab(product, b, tol=eps)[0]

@@ -69,7 +69,7 @@ class Found(Minimum):
     look: Callable[[Minimum], str] | None = None  # asked when it is printed, not before
     within: bool | None = None  # whether the run was kept in a set
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return Minimum, tuple(self)
 
 

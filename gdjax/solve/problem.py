@@ -25,7 +25,7 @@ def checked_params(who: str, params: Params) -> Params:
     return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x)), params)
 
 
-def scalar(who: str, f: Callable, args: tuple) -> Callable[[Params], jax.Array]:
+def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Params], jax.Array]:
     """f as a function of the parameters alone; ValueError when it is traced and does not give one real floating number."""
 
     def of_params(params: Params) -> jax.Array:
@@ -53,7 +53,9 @@ def checked_record(who: str, record: int | bool | None, max_steps: Any) -> int |
     return int(record)
 
 
-def with_captured(f: Callable, params: Params, args: tuple) -> tuple[Callable, tuple]:
+def with_captured(
+    f: Callable[..., Any], params: Params, args: tuple[Any, ...]
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """f and its arguments, among them the tracers that f captured, so that these can be differentiated too."""
     f, captured = jax.closure_convert(functools.partial(f), params, *args)
     return f, (*args, *captured)

@@ -23,7 +23,7 @@ LARGEST = 10  # real variables
 BEYOND = 8  # times the step to where the slope is zero
 
 
-def kind_of_point(f: Callable, args: tuple, found: Any) -> str:
+def kind_of_point(f: Callable[..., Any], args: tuple[Any, ...], found: Any) -> str:
     """In words: "a minimum", "a saddle point", "a maximum", "an inflection"; "" where it cannot be told.
 
     Args:
@@ -63,9 +63,9 @@ def _named(left: np.ndarray, right: np.ndarray) -> str:
 class Sides:
     """(params, args) -> the sign of the change of f on either side along each eigenvector, 0 where rounding hides it."""
 
-    f: Callable
+    f: Callable[..., Any]
 
-    def __call__(self, params: Any, args: tuple) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, params: Any, args: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
         dtype = flat_dtype(params)
         x, eps = ravel(params, dtype), jnp.finfo(dtype).eps
         f = lambda x: self.f(unravel(x, params), *args).astype(dtype)  # noqa: E731

@@ -37,7 +37,7 @@ def compare(problem: Problem, runs: Mapping[str, tuple[Minimum, float]]) -> str:
     return "\n".join([table(rows, right=range(1, 6)), *(f"{name}: {said}" for name, said in remarks.items() if said)])
 
 
-def trace(f: Callable[..., Any], args: tuple, names: Sequence[str], found: Minimum) -> str:
+def trace(f: Callable[..., Any], args: tuple[Any, ...], names: Sequence[str], found: Minimum) -> str:
     """t, the parameters, the value and the gradient, a line for each step of the path."""
     path = found.path
     assert path is not None

@@ -22,7 +22,7 @@ from gdjax.forms import at_the_door
 from gdjax.programs import compiled
 from gdjax.training._segments import rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, short
-from gdjax.training.epoch import make_epoch
+from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
 from gdjax.training.result import Result, shapes_of, summarize
@@ -114,7 +114,7 @@ class Length:
     steps: int | None = None
     every: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"fit: give epochs or steps, not both, got epochs={self.epochs} and steps={self.steps}")
         for name in ("epochs", "steps"):
@@ -136,6 +136,22 @@ class Length:
 
 class Fitting:
     """What `fit` does, laid open: its arguments, prepared; its segments; its result."""
+
+    began: float  # seconds of the clock
+    compile_seconds: float
+    params: Params
+    optimizer: Any
+    model_state: Any
+    key: jax.Array | int
+    data: Any
+    validation: Any
+    remarks: tuple[str, ...]
+    epoch: Epoch
+    per_epoch: int  # batches
+    run: Run
+    condition: Condition
+    length: Length
+    run_state: RunState
 
     def __init__(
         self,

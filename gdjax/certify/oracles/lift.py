@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,18 +28,19 @@ class Seen(NamedTuple):
     value: float
 
 
-class PerLeaf(list):
+class PerLeaf(list[Any]):
     """An argument that differs from leaf to leaf: a mask, spread."""
 
 
-Oracle = Callable[..., Generator[Any, Seen, None]]
+Path: TypeAlias = Generator[Any, Seen, None]
+Oracle: TypeAlias = Callable[..., Path]
 
 
 def per_leaf(oracle: Oracle) -> Oracle:
     """An oracle over lists of leaves from one for a single leaf."""
 
     @functools.wraps(oracle)
-    def lifted(params: list[np.ndarray], **arguments: Any) -> Generator[Any, Seen, None]:
+    def lifted(params: list[np.ndarray], **arguments: Any) -> Path:
         def of_leaf(i: int) -> dict[str, Any]:
             return {name: x[i] if isinstance(x, PerLeaf) else x for name, x in arguments.items()}
 

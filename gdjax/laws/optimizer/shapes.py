@@ -49,7 +49,7 @@ def _same_kind(new: Any, old: Any) -> None:
     chex.assert_trees_all_equal_shapes_and_dtypes(new, old)
 
 
-ODD_TREES = [
+ODD_TREES: list[Any] = [
     jnp.float32(0.5),
     {},
     jnp.arange(1.0, 7.0).reshape(3, 2),

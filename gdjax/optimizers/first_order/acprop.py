@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -50,7 +51,9 @@ def acprop(
     return leafwise(acprop_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
-def acprop_rule(g, t, mu, nu, *, b1, b2, eps, eps_root):
+def acprop_rule(
+    g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array, eps_root: Array
+) -> Direction:
     first = t == 1
     nu_hat = jnp.where(first, 1, nu / (1 - b2 ** jnp.where(first, 1, t - 1)))
     new = {"mu": b1 * mu + (1 - b1) * g, "nu": b2 * nu + (1 - b2) * abs_sq(g - mu) + eps_root}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -18,7 +19,7 @@ _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": 
 _ROOT = {**_MOMENTS, "eps_root": "[0, inf)"}
 
 
-def first_hat(g, t, mu, b1, nesterov):
+def first_hat(g: Array, t: Array, mu: Array, b1: Array, nesterov: bool) -> Array:
     """The first moment without bias; one step ahead if nesterov."""
     if nesterov:
         return b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
@@ -51,7 +52,9 @@ def adabelief(
     return leafwise(adabelief_rule, learning_rate, slots=slots, **options)
 
 
-def adabelief_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
+def adabelief_rule(
+    g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array, eps_root: Array, nesterov: bool
+) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g - mu) + eps_root
     return first_hat(g, t, mu, b1, nesterov) / (jnp.sqrt(nu / (1 - b2**t)) + eps), {"mu": mu, "nu": nu}

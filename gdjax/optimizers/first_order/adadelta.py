@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -56,7 +57,9 @@ def adadelta(
     )
 
 
-def adadelta_rule(g, p, e_g, e_x, *, rho, eps, weight_decay):
+def adadelta_rule(
+    g: Array, p: Array, e_g: Array, e_x: Array, *, rho: Array, eps: Array, weight_decay: Array
+) -> Direction:
     g = g + weight_decay * p
     e_g = rho * e_g + (1 - rho) * abs_sq(g)
     d = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
@@ -105,24 +106,24 @@ def _factored_axes(shape: tuple[int, ...], least: int) -> tuple[int, int] | None
 
 
 def adafactor_rule(
-    g,
-    p,
-    t,
-    v_row,
-    v_col,
-    v,
-    ema=None,
+    g: Array,
+    p: Array,
+    t: Array,
+    v_row: Array,
+    v_col: Array,
+    v: Array,
+    ema: Array | None = None,
     *,
-    learning_rate,
-    decay_rate,
-    decay_offset,
-    eps,
-    least,
-    multiply_by_parameter_scale,
-    clipping_threshold=None,
+    learning_rate: Array,
+    decay_rate: Array,
+    decay_offset: Array,
+    eps: Array,
+    least: int,
+    multiply_by_parameter_scale: bool,
+    clipping_threshold: Array | None = None,
     momentum: Any = None,
-    weight_decay_rate=None,
-):
+    weight_decay_rate: Array | None = None,
+) -> Direction:
     beta = 1 - jnp.maximum(t - decay_offset, 1) ** -decay_rate
     squares, axes = abs_sq(g) + eps, None if least is None else _factored_axes(g.shape, least)
     if axes is None:

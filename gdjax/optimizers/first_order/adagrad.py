@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -36,7 +37,7 @@ def adagrad(
     return leafwise(adagrad_rule, learning_rate, slots=slots, eps=eps)
 
 
-def adagrad_rule(g, sum_of_squares, *, eps):
+def adagrad_rule(g: Array, sum_of_squares: Array, *, eps: Array) -> Direction:
     sum_of_squares = sum_of_squares + abs_sq(g)
     seen = sum_of_squares > 0
     scale = jnp.where(seen, jax.lax.rsqrt(jnp.where(seen, sum_of_squares, 1) + eps), 0)

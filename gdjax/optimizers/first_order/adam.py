@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
-from gdjax.types import DTypeLike, ScalarOrSchedule
+from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 
@@ -17,7 +18,9 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 _ADAM = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)", "eps_root": "[0, inf)"}
 
 
-def adam_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, nesterov):
+def adam_rule(
+    g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array, eps_root: ArrayLike, nesterov: bool
+) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
     mu_hat = mu / (1 - b1**t)

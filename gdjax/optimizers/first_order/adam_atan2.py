@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -47,7 +48,7 @@ def adam_atan2(
     return leafwise(adam_atan2_rule, learning_rate, slots=slots, **options)
 
 
-def adam_atan2_rule(g, t, mu, nu, *, b1, b2, a, b):
+def adam_atan2_rule(g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, a: Array, b: Array) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
     size = jnp.abs(mu) / (1 - b1**t)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -50,7 +51,7 @@ def adam_mini(
     return leafwise(adam_mini_rule, learning_rate, slots=slots, mask=mask, **options)
 
 
-def adam_mini_rule(g, t, mu, nu, *, b1, b2, eps):
+def adam_mini_rule(g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     squares = jnp.sum(abs_sq(g), axis=tuple(range(g.ndim - nu.ndim)))
     nu = b2 * nu + (1 - b2) * squares * nu.size / max(g.size, 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam, adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 _MOMENTS = {"learning_rate": "[0, inf)", "b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)"}
@@ -61,7 +62,7 @@ def _adamax(learning_rate, b1, b2, eps, **decay):
     return leafwise(adamax_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps, **decay)
 
 
-def adamax_rule(g, t, mu, nu, *, b1, b2, eps):
+def adamax_rule(g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
     seen = nu > 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -55,7 +56,20 @@ def adan(
     return leafwise(adan_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
-def adan_rule(g, t, m, v, n, g_before, *, b1, b2, b3, eps, eps_root):
+def adan_rule(
+    g: Array,
+    t: Array,
+    m: Array,
+    v: Array,
+    n: Array,
+    g_before: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    b3: Array,
+    eps: Array,
+    eps_root: Array,
+) -> Direction:
     d = jnp.where(t == 1, 0, g - g_before)
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * d
     n = b3 * n + (1 - b3) * abs_sq(g + (1 - b2) * d)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
@@ -60,7 +61,20 @@ def ademamix(
     return leafwise(ademamix_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
-def ademamix_rule(g, t, m1, m2, nu, *, b1, b2, b3, alpha, eps, eps_root):
+def ademamix_rule(
+    g: Array,
+    t: Array,
+    m1: Array,
+    m2: Array,
+    nu: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    b3: Array,
+    alpha: Array,
+    eps: Array,
+    eps_root: Array,
+) -> Direction:
     m1, m2 = b1 * m1 + (1 - b1) * g, b3 * m2 + (1 - b3) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
     u = (m1 / (1 - b1**t) + alpha * m2) / (jnp.sqrt(nu / (1 - b2**t) + eps_root) + eps)

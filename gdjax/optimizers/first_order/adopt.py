@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
@@ -18,7 +19,7 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
 _MOMENTS = {**_RATE, "b1": "[0, 1)", "b2": "[0, 1)"}
 
 
-def fourth_root(x):
+def fourth_root(x: Array) -> Array:
     return x**0.25
 
 
@@ -62,7 +63,19 @@ def adopt(
     return leafwise(adopt_rule, learning_rate, slots=slots, static=static, b1=b1, b2=b2, eps=eps, **flags)
 
 
-def adopt_rule(g, t, mu, nu, *, b1, b2, eps, nesterov, use_clipping, clip_value_fn):
+def adopt_rule(
+    g: Array,
+    t: Array,
+    mu: Array,
+    nu: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    eps: Array,
+    nesterov: bool,
+    use_clipping: bool,
+    clip_value_fn: Any,
+) -> Direction:
     first = t == 1
     d = g / jnp.maximum(jnp.sqrt(nu), eps)
     if use_clipping:

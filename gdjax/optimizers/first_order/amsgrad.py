@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
@@ -48,7 +49,20 @@ def amsgrad(
     return leafwise(amsgrad_rule, learning_rate, slots=slots, **options, **flags)
 
 
-def amsgrad_rule(g, t, mu, nu, nu_max, *, b1, b2, eps, eps_root, bias_correction_mu, bias_correction_nu):
+def amsgrad_rule(
+    g: Array,
+    t: Array,
+    mu: Array,
+    nu: Array,
+    nu_max: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    eps: Array,
+    eps_root: Array,
+    bias_correction_mu: bool,
+    bias_correction_nu: bool,
+) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
     mu_hat = mu / (1 - b1**t) if bias_correction_mu else mu

@@ -6,19 +6,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import Rated, is_number, optimizer, rate_of
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import OptState, ScalarOrSchedule
 
 
 class AsgdState(NamedTuple):
     """`ax` is the average up to the last update but one; the present parameters have their share in what is evaluated."""
 
-    count: jax.Array
+    count: Array
     slots: dict[str, Any]
-    share: jax.Array  # () float
+    share: Array  # () float
 
     def evaluation_params(self, params: Any) -> Any:
         def of_leaf(ax, p):
@@ -81,7 +82,18 @@ def asgd(
     return Rated(init, update, rate_at)
 
 
-def asgd_rule(g, p, t, ax, *, learning_rate, lambd, alpha, t0, weight_decay):
+def asgd_rule(
+    g: Array,
+    p: Array,
+    t: Array,
+    ax: Array,
+    *,
+    learning_rate: Array,
+    lambd: Array,
+    alpha: Array,
+    t0: Array,
+    weight_decay: Array,
+) -> Direction:
     eta = learning_rate / (1 + lambd * learning_rate * (t - 1)) ** alpha
     step = eta * (g + weight_decay * p) + lambd * eta * p
     return step, {"ax": ax + (p - ax) / jnp.maximum(1, t - 1 - t0)}

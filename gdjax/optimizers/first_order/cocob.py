@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ArrayLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -54,8 +55,18 @@ def cocob(
 
 
 def cocob_rule(
-    g, p, init_particles, cumulative_gradients, scale, subgradients, reward, *, learning_rate, weight_decay, alpha
-):
+    g: Array,
+    p: Array,
+    init_particles: Array,
+    cumulative_gradients: Array,
+    scale: Array,
+    subgradients: Array,
+    reward: Array,
+    *,
+    learning_rate: Array,
+    weight_decay: Array,
+    alpha: Array,
+) -> Direction:
     c = learning_rate * (g + weight_decay * p)
     scale = jnp.maximum(scale, jnp.abs(c))
     subgradients = subgradients + jnp.abs(c)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
-from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -53,8 +54,21 @@ def dadapt_adamw(
 
 
 def dadapt_adamw_rule(
-    g, p, t, exp_avg, exp_avg_sq, grad_sum, estim_lr, numerator_weighted, *, learning_rate, b1, b2, eps, weight_decay
-):
+    g: Vector,
+    p: Vector,
+    t: Array,
+    exp_avg: Vector,
+    exp_avg_sq: Vector,
+    grad_sum: Vector,
+    estim_lr: Array,
+    numerator_weighted: Array,
+    *,
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    weight_decay: Any,
+) -> VectorDirection:
     c, keep = estim_lr * learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t), b2**0.5
     r = keep * numerator_weighted + (1 - keep) * c * g.dot(grad_sum / (exp_avg_sq.map(jnp.sqrt) + eps))
     m = b1 * exp_avg + (1 - b1) * c * g

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
-from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -55,7 +56,18 @@ def dog(
     return treewise(dog_rule, learning_rate, slots=slots, static={"is_rate": kind == "learning_rate"}, **options)
 
 
-def dog_rule(g, p, t, init_params, max_dist, norm_grads, *, eps, first, is_rate):
+def dog_rule(
+    g: Vector,
+    p: Vector,
+    t: Array,
+    init_params: Vector,
+    max_dist: Array,
+    norm_grads: Array,
+    *,
+    eps: Any,
+    first: Any,
+    is_rate: bool,
+) -> VectorDirection:
     max_dist = jnp.maximum(max_dist, (p - init_params).norm())
     norm_grads = jnp.hypot(norm_grads, g.norm())  # the root of Optax's sum_sq_norm_grads
     divisor = jnp.hypot(norm_grads, tree.root(eps))

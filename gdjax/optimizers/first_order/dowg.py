@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
-from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -44,7 +45,9 @@ def dowg(
     return treewise(dowg_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, eps=eps)
 
 
-def dowg_rule(g, p, init_params, weighted_norm_grads, estim_dist, *, eps):
+def dowg_rule(
+    g: Vector, p: Vector, init_params: Vector, weighted_norm_grads: Array, estim_dist: Array, *, eps: Any
+) -> VectorDirection:
     d = jnp.maximum(estim_dist, (p - init_params).norm())
     total = jnp.hypot(weighted_norm_grads, d * g.norm())
     return d * (d * g).over(total + eps), {"weighted_norm_grads": total, "estim_dist": d}  # roots of Optax's squares

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.lars import trusted
-from gdjax.optimizers.leafwise import leafwise
+from gdjax.optimizers.leafwise import Direction, leafwise
 from gdjax.types import ScalarOrSchedule
 
 
@@ -26,7 +27,7 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: ScalarOrSchedule = 1e-6):
     return leafwise(fromage_rule, learning_rate, returns="step", min_norm=min_norm)
 
 
-def fromage_rule(g, p, *, learning_rate, min_norm):
+def fromage_rule(g: Array, p: Array, *, learning_rate: Array, min_norm: Array) -> Direction:
     root = jnp.sqrt(1 + learning_rate**2)
     lost = learning_rate**2 / (root * (1 + root))  # 1 - 1/root, all of its digits
     return learning_rate / root * trusted(g, p, least=min_norm) + lost * p, {}

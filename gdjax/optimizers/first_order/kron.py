@@ -102,7 +102,7 @@ def _factor(q: jax.Array, x: jax.Array, axis: int, adjoint: bool = False) -> jax
     return (jnp.conj(q) if adjoint else q).reshape(shape) * x
 
 
-def _whiten(Q: tuple, h: jax.Array, noise: jax.Array, precond_lr: Any) -> tuple:
+def _whiten(Q: tuple[Any, ...], h: jax.Array, noise: jax.Array, precond_lr: Any) -> tuple[Any, ...]:
     """One relative descent step of every factor; where the averaged gradient is zero they stay."""
     A, B = h, noise
     for axis, q in enumerate(Q):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from jax import Array
+
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule, adamw
 from gdjax.optimizers.first_order.lars import trusted
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -42,7 +44,7 @@ def lamb(
     return leafwise(lamb_rule, learning_rate, slots=slots, mask=mask, **options)
 
 
-def lamb_rule(g, p, t, mu, nu, *, weight_decay, **options):
+def lamb_rule(g: Array, p: Array, t: Array, mu: Array, nu: Array, *, weight_decay: Array, **options: Any) -> Direction:
     d, new = adam_rule(g, t, mu, nu, nesterov=False, **options)
     d = d + weight_decay * p
     return trusted(d, p), new

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
-from gdjax.types import ScalarOrSchedule
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
+from gdjax.types import ArrayLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-def trusted(u, p, coefficient=1.0, eps=0.0, least=0.0):
+def trusted(u: Array, p: Array, coefficient: ArrayLike = 1.0, eps: ArrayLike = 0.0, least: ArrayLike = 0.0) -> Array:
     """coefficient |p| / (|u| + eps) u, each norm at least `least`; u itself where either is 0."""
     length, (size, scale) = jnp.maximum(tree.global_norm(p), least), tree.norm(u)
     size = jnp.maximum(size, least * scale)
@@ -70,7 +71,19 @@ def lars(
     )
 
 
-def lars_rule(g, p, trace, *, learning_rate, weight_decay, trust_coefficient, eps, trust, momentum, nesterov):
+def lars_rule(
+    g: Array,
+    p: Array,
+    trace: Array,
+    *,
+    learning_rate: Array,
+    weight_decay: Array,
+    trust_coefficient: Array,
+    eps: Array,
+    trust: Array,
+    momentum: Array,
+    nesterov: bool,
+) -> Direction:
     g = g + weight_decay * p
     step = learning_rate * jnp.where(trust > 0, trusted(g, p, trust_coefficient, eps), g)
     trace = step + momentum * trace

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
@@ -44,5 +45,5 @@ def lion(
     return leafwise(lion_rule, learning_rate, slots={"mu": Slot(dtype=mu_dtype)}, b1=b1, b2=b2, **decay)
 
 
-def lion_rule(g, mu, *, b1, b2):
+def lion_rule(g: Array, mu: Array, *, b1: Array, b2: Array) -> Direction:
     return jnp.sign(b1 * mu + (1 - b1) * g), {"mu": b2 * mu + (1 - b2) * g}

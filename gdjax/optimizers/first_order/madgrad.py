@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -45,7 +46,19 @@ def madgrad(
     return leafwise(madgrad_rule, learning_rate, slots=slots, returns="step", **options)
 
 
-def madgrad_rule(g, p, t, grad_sum_sq, s, x0, *, learning_rate, momentum, weight_decay, eps):
+def madgrad_rule(
+    g: Array,
+    p: Array,
+    t: Array,
+    grad_sum_sq: Array,
+    s: Array,
+    x0: Array,
+    *,
+    learning_rate: Array,
+    momentum: Array,
+    weight_decay: Array,
+    eps: Array,
+) -> Direction:
     g = g + weight_decay * p
     lamb = (learning_rate + eps) * jnp.sqrt(t)
     grad_sum_sq, s = grad_sum_sq + lamb * abs_sq(g), s + lamb * g

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule, adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
@@ -52,7 +53,19 @@ def mars(
     return leafwise(mars_rule, learning_rate, slots=slots, weight_decay=weight_decay, mask=mask, **options)
 
 
-def mars_rule(g, t, mu, nu, previous_gradient, *, b1, b2, eps, gamma, max_norm):
+def mars_rule(
+    g: Array,
+    t: Array,
+    mu: Array,
+    nu: Array,
+    previous_gradient: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    eps: Array,
+    gamma: Array,
+    max_norm: Array,
+) -> Direction:
     change = jnp.where(t == 1, 0, g - previous_gradient)
     c = g + gamma * b1 / (1 - b1) * change
     c = tree.shorten(c, max_norm)

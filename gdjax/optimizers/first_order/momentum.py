@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jax import Array
+
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 
@@ -31,7 +33,7 @@ def momentum(learning_rate: ScalarOrSchedule, decay: ScalarOrSchedule = 0.9, nes
     )
 
 
-def momentum_rule(g, velocity, *, decay, learning_rate, nesterov):
+def momentum_rule(g: Array, velocity: Array, *, decay: Array, learning_rate: Array, nesterov: bool) -> Direction:
     velocity = decay * velocity - learning_rate * g
     u = decay * velocity - learning_rate * g if nesterov else velocity
     return -u, {"velocity": velocity}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.polyak_sgd import TINY, rescaled
 from gdjax.optimizers.leafwise import Slot
-from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -51,7 +51,22 @@ def momo(
     return pair
 
 
-def momo_rule(g, p, t, value, exp_avg, barf, gamma, lb, *, learning_rate, beta, lower_bound, weight_decay, adapt):
+def momo_rule(
+    g: Vector,
+    p: Vector,
+    t: Array,
+    value: Array,
+    exp_avg: Vector,
+    barf: Array,
+    gamma: Array,
+    lb: Array,
+    *,
+    learning_rate: Any,
+    beta: Any,
+    lower_bound: Any,
+    weight_decay: Any,
+    adapt: bool,
+) -> VectorDirection:
     keep = jnp.where(t == 1, 0.0, beta)
     barf = keep * barf + (1 - keep) * value
     m = keep * exp_avg + (1 - keep) * g
@@ -65,18 +80,18 @@ def momo_rule(g, p, t, value, exp_avg, barf, gamma, lb, *, learning_rate, beta, 
 class Model(NamedTuple):
     """What the averages say of the loss along -m: a line through barf - gamma + <m, p> with slope -|m|²."""
 
-    barf: jax.Array
-    gamma: jax.Array
-    squared: jax.Array  # |scale m|², in the metric of the method
-    product: jax.Array  # <m, p>
+    barf: Array
+    gamma: Array
+    squared: Array  # |scale m|², in the metric of the method
+    product: Array  # <m, p>
     rate: Any
     weight_decay: Any
-    scale: jax.Array
+    scale: Array
 
     def shrink(self) -> Any:
         return (self.rate * self.weight_decay) / (1 + self.rate * self.weight_decay)
 
-    def step(self, lb: Any, least: Any, correction: Any, adapt: bool) -> tuple[jax.Array, jax.Array]:
+    def step(self, lb: Any, least: Any, correction: Any, adapt: bool) -> tuple[Array, Array]:
         """(tau / scale, the next lower bound)."""
         q = 1 + self.rate * self.weight_decay
         if adapt:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.momo import Model, momo
 from gdjax.optimizers.first_order.polyak_sgd import rescaled
 from gdjax.optimizers.leafwise import Slot
-from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 _MOMO = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -53,24 +56,24 @@ def momo_adam(
 
 
 def momo_adam_rule(
-    g,
-    p,
-    t,
-    value,
-    exp_avg,
-    exp_avg_sq,
-    barf,
-    gamma,
-    lb,
+    g: Vector,
+    p: Vector,
+    t: Array,
+    value: Array,
+    exp_avg: Vector,
+    exp_avg_sq: Vector,
+    barf: Array,
+    gamma: Array,
+    lb: Array,
     *,
-    learning_rate,
-    b1,
-    b2,
-    eps,
-    lower_bound,
-    weight_decay,
-    adapt,
-):
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    lower_bound: Any,
+    weight_decay: Any,
+    adapt: bool,
+) -> VectorDirection:
     barf = b1 * barf + (1 - b1) * value
     m = b1 * exp_avg + (1 - b1) * g
     v = b2 * exp_avg_sq + (1 - b2) * g.map(tree.abs_sq)

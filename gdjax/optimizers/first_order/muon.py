@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax import Array
 
 from gdjax.calls import Rated, is_number, optimizer, rate_of
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.optimizers.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, newton_schulz
 from gdjax.optimizers.wrappers.partition import partition
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
-PRESETS = {
+PRESETS: dict[str, Any] = {
     "standard": COEFFICIENTS,
     "dion": (
         (4.0848, -6.8946, 2.9270),
@@ -36,7 +37,7 @@ class DimensionNumbers(NamedTuple):
     output_axis: Sequence[int] | int = 1
 
 
-def _axes(p: jax.Array, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def _axes(p: Array, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """(batch, rows, columns) of a leaf, as axes."""
 
     def listed(axis):
@@ -48,7 +49,7 @@ def _axes(p: jax.Array, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...], tu
     return tuple(i for i in range(p.ndim) if i not in rows + columns), rows, columns
 
 
-def as_matrices(p: jax.Array, dims: Any) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+def as_matrices(p: Array, dims: Any) -> tuple[Array, Callable[[Array], Array]]:
     """(batch, rows, columns), and the way back."""
     batch, rows, columns = _axes(p, dims)
     order = batch + rows + columns
@@ -207,18 +208,30 @@ def beside_adamw(
     return Rated(lambda params: parts(params)[0](params), update, rate_at)
 
 
-def as_pair(rule: Callable, learning_rate: Any, **options: Any) -> optax.GradientTransformationExtraArgs:
+def as_pair(rule: Callable[..., Any], learning_rate: Any, **options: Any) -> optax.GradientTransformationExtraArgs:
     """The lift of a rule where an optimizer is wanted."""
     return optax.GradientTransformationExtraArgs(*leafwise(rule, learning_rate, **options))
 
 
-def _hashable(coefficients: Any) -> tuple:
+def _hashable(coefficients: Any) -> tuple[Any, ...]:
     return tuple(_hashable(x) if isinstance(x, (tuple, list)) else float(x) for x in coefficients)
 
 
 def muon_rule(
-    g, t, mu, *, beta, eps, nesterov, adaptive, ns_coeffs, ns_steps, preconditioning, dims, consistent_rms=None
-):
+    g: Array,
+    t: Array,
+    mu: Array,
+    *,
+    beta: Array,
+    eps: Array,
+    nesterov: bool,
+    adaptive: bool,
+    ns_coeffs: Any,
+    ns_steps: int,
+    preconditioning: str,
+    dims: Any,
+    consistent_rms: bool | None = None,
+) -> Direction:
     mu = beta * mu + (1 - beta) * g
     m = mu / (1 - beta**t)
     if nesterov:

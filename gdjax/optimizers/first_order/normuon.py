@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.first_order.muon import as_matrices, as_pair, beside_adamw
-from gdjax.optimizers.leafwise import Slot
+from gdjax.optimizers.leafwise import Direction, Slot
 from gdjax.optimizers.newton_schulz import newton_schulz
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
@@ -78,7 +79,9 @@ def normuon(
     return beside_adamw(of_matrices, learning_rate, rest, adam_rate, weight_dimension_numbers)
 
 
-def normuon_rule(g, mu, nu, *, b1, b2, eps, rms, ns_steps, dims):
+def normuon_rule(
+    g: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array, rms: Array, ns_steps: int, dims: Any
+) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     matrices, back = as_matrices(mu, dims)
     if matrices.size == 0:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -49,7 +50,19 @@ def novograd(
     return leafwise(novograd_rule, learning_rate, slots=slots, **options)
 
 
-def novograd_rule(g, p, t, mu, root_nu, *, b1, b2, eps, eps_root, weight_decay):
+def novograd_rule(
+    g: Array,
+    p: Array,
+    t: Array,
+    mu: Array,
+    root_nu: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    eps: Array,
+    eps_root: Array,
+    weight_decay: Array,
+) -> Direction:
     norm = tree.global_norm(g)
     root_nu = jnp.where(t == 1, norm, jnp.hypot(tree.root(b2) * root_nu, tree.root(1 - b2) * norm))
     scale = jnp.hypot(root_nu, tree.root(eps_root)) + eps

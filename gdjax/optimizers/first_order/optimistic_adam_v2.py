@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from jax import Array
+
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam, adam_rule
 from gdjax.optimizers.first_order.optimistic_gradient_descent import optimistic_gradient_descent_rule
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
@@ -49,7 +51,9 @@ def optimistic_adam_v2(
     return leafwise(optimistic_adam_v2_rule, learning_rate, slots=slots, nesterov=nesterov, **options)
 
 
-def optimistic_adam_v2_rule(g, t, mu, nu, previous_gradient, *, alpha, beta, **options):
+def optimistic_adam_v2_rule(
+    g: Array, t: Array, mu: Array, nu: Array, previous_gradient: Array, *, alpha: Array, beta: Array, **options: Any
+) -> Direction:
     d, new = adam_rule(g, t, mu, nu, **options)
     u, last = optimistic_gradient_descent_rule(d, t, previous_gradient, alpha=alpha, beta=beta)
     return u, {**new, **last}

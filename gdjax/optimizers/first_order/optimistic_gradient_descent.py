@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 
@@ -33,6 +34,8 @@ def optimistic_gradient_descent(
     return leafwise(optimistic_gradient_descent_rule, learning_rate, slots=slots, alpha=alpha, beta=beta)
 
 
-def optimistic_gradient_descent_rule(g, t, previous_gradient, *, alpha, beta):
+def optimistic_gradient_descent_rule(
+    g: Array, t: Array, previous_gradient: Array, *, alpha: Array, beta: Array
+) -> Direction:
     before = jnp.where(t == 1, g, previous_gradient)
     return (alpha + beta) * g - beta * before, {"previous_gradient": g}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.treewise import Vector, treewise
+from gdjax.optimizers.treewise import Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 TINY = float(np.finfo(np.float64).eps)  # a squared norm up to this is a gradient of zero, as in Optax
@@ -48,7 +48,7 @@ def polyak_sgd(
     return init, update  # `scaling` is no rate
 
 
-def polyak_sgd_rule(g, value, *, f_min, eps, longest, is_plus):
+def polyak_sgd_rule(g: Vector, value: Array, *, f_min: Any, eps: Any, longest: Any, is_plus: bool) -> VectorDirection:
     s, squared, scaled = rescaled(g)
     gap = jnp.maximum(value - f_min, 0) if is_plus else value - f_min
     squared = squared + eps * s * s
@@ -56,7 +56,7 @@ def polyak_sgd_rule(g, value, *, f_min, eps, longest, is_plus):
     return jnp.where(squared > TINY * s * s, rate, 0) * scaled, {}
 
 
-def rescaled(x: Vector) -> tuple[jax.Array, jax.Array, Vector]:
+def rescaled(x: Vector) -> tuple[Array, Array, Vector]:
     """(s, |s x|², s x): s is 1, or 1/|x| where |x|² would leave the floats' range; 0 for x = 0."""
     size, scale = tree.norm(x.leaves)
     plain = scale == 1

@@ -23,8 +23,14 @@ class PreconditionedState(NamedTuple):
 
 
 def leaf_by_leaf(
-    who: str, init_leaf: Callable, step_leaf: Callable, learning_rate: Any, weight_decay: Any, mask: Any, period: Any
-):
+    who: str,
+    init_leaf: Callable[..., Any],
+    step_leaf: Callable[..., Any],
+    learning_rate: Any,
+    weight_decay: Any,
+    mask: Any,
+    period: Any,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(init, update) from init_leaf(p) -> state and step_leaf(g, count, i, state) -> (direction, state); leaf number i.
 
     period is how often the preconditioners are refreshed.

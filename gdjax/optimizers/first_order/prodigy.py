@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
-from gdjax.optimizers.treewise import Scalar, treewise
+from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -63,26 +64,26 @@ def prodigy(
 
 
 def prodigy_rule(
-    g,
-    p,
-    t,
-    exp_avg,
-    exp_avg_sq,
-    grad_sum,
-    params0,
-    estim_lr,
-    numerator_weighted,
+    g: Vector,
+    p: Vector,
+    t: Array,
+    exp_avg: Vector,
+    exp_avg_sq: Vector,
+    grad_sum: Vector,
+    params0: Vector,
+    estim_lr: Array,
+    numerator_weighted: Array,
     *,
-    learning_rate,
-    b1,
-    b2,
-    b3,
-    eps,
-    d0,
-    coef,
-    weight_decay,
-    safeguard_warmup,
-):
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    b3: Any,
+    eps: Any,
+    d0: Any,
+    coef: Any,
+    weight_decay: Any,
+    safeguard_warmup: bool,
+) -> VectorDirection:
     d = estim_lr
     c = d * learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t)
     m = b1 * exp_avg + (1 - b1) * d * g

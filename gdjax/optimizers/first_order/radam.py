@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adabelief import first_hat
 from gdjax.optimizers.first_order.adam import adam
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -56,7 +57,19 @@ def radam(
     return leafwise(radam_rule, learning_rate, slots=slots, **options)
 
 
-def radam_rule(g, t, mu, nu, *, b1, b2, eps, eps_root, threshold, nesterov):
+def radam_rule(
+    g: Array,
+    t: Array,
+    mu: Array,
+    nu: Array,
+    *,
+    b1: Array,
+    b2: Array,
+    eps: Array,
+    eps_root: Array,
+    threshold: Array,
+    nesterov: bool,
+) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * abs_sq(g)
     mu_hat, nu_hat = first_hat(g, t, mu, b1, nesterov), nu / (1 - b2**t)

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -61,7 +62,17 @@ def rmsprop(
     return leafwise(rule, learning_rate, slots=slots, returns=returns, decay=decay, eps=eps, **flags, **options)
 
 
-def rmsprop_rule(g, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction):
+def rmsprop_rule(
+    g: Array,
+    t: Array,
+    nu: Array,
+    mu: Array | None = None,
+    *,
+    decay: Array,
+    eps: Array,
+    eps_in_sqrt: bool,
+    bias_correction: bool,
+) -> Direction:
     nu = decay * nu + (1 - decay) * abs_sq(g)
     correction = 1 - decay**t if bias_correction else 1
     variance, new = nu / correction, {"nu": nu}
@@ -72,7 +83,18 @@ def rmsprop_rule(g, t, nu, mu=None, *, decay, eps, eps_in_sqrt, bias_correction)
     return scale * g, new
 
 
-def rmsprop_momentum_rule(g, t, nu, trace, mu=None, *, learning_rate, momentum, nesterov, **options):
+def rmsprop_momentum_rule(
+    g: Array,
+    t: Array,
+    nu: Array,
+    trace: Array,
+    mu: Array | None = None,
+    *,
+    learning_rate: Array,
+    momentum: Array,
+    nesterov: bool,
+    **options: Any,
+) -> Direction:
     direction, new = rmsprop_rule(g, t, nu, mu, **options)
     step = learning_rate * direction
     trace = step + momentum * trace

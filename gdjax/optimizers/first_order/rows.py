@@ -73,7 +73,7 @@ def _map(function: Any, grads: Any, *rest: Any) -> Any:
     return jax.tree_util.tree_map_with_path(function, grads, *rest, is_leaf=_is_rows)
 
 
-def _summed(who: str, path: tuple, g: Rows, x: jax.Array) -> Rows:
+def _summed(who: str, path: tuple[Any, ...], g: Rows, x: jax.Array) -> Rows:
     """Each row once, in order; the places that are left over point behind the last row, and count as zero."""
     if np.shape(g.values) != (*np.shape(g.indices), *np.shape(x)[1:]) or np.ndim(g.indices) != 1:
         raise ValueError(

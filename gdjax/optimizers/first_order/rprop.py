@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer, rate_of
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 
@@ -60,14 +60,24 @@ def rprop(
     return pair
 
 
-def full_like_real(p: jax.Array, size: Any) -> jax.Array:
+def full_like_real(p: Array, size: Any) -> Array:
     """The first step sizes."""
     if jnp.iscomplexobj(p):
         raise TypeError(f"rprop: params must be real, for a complex slope has no sign, got {p.dtype}")
     return jnp.full_like(p, size)
 
 
-def rprop_rule(g, step_sizes, prev_updates, *, eta_minus, eta_plus, min_step_size, max_step_size, delayed):
+def rprop_rule(
+    g: Array,
+    step_sizes: Array,
+    prev_updates: Array,
+    *,
+    eta_minus: Array,
+    eta_plus: Array,
+    min_step_size: Array,
+    max_step_size: Array,
+    delayed: bool,
+) -> Direction:
     agreement = g * prev_updates
     factor = jnp.where(agreement > 0, eta_plus, eta_minus)
     clipped = jnp.clip(step_sizes * factor, min_step_size, max_step_size)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jax import Array
+
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
@@ -38,10 +40,10 @@ def sgd(
     return leafwise(trace_rule, learning_rate, slots=slots, momentum=momentum, nesterov=nesterov)
 
 
-def sgd_rule(g):
+def sgd_rule(g: Array) -> Direction:
     return g, {}
 
 
-def trace_rule(g, trace, *, momentum, nesterov):
+def trace_rule(g: Array, trace: Array, *, momentum: Array, nesterov: bool) -> Direction:
     trace = g + momentum * trace
     return (g + momentum * trace if nesterov else trace), {"trace": trace}

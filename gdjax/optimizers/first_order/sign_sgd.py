@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import leafwise
+from gdjax.optimizers.leafwise import Direction, leafwise
 from gdjax.types import ScalarOrSchedule
 
 
@@ -26,5 +27,5 @@ def sign_sgd(learning_rate: ScalarOrSchedule):
     return leafwise(sign_sgd_rule, learning_rate)
 
 
-def sign_sgd_rule(g):
+def sign_sgd_rule(g: Array) -> Direction:
     return jnp.sign(g), {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import DTypeLike, ScalarOrSchedule
 
 
@@ -26,6 +27,6 @@ def signum(learning_rate: ScalarOrSchedule, beta: ScalarOrSchedule = 0.9, accumu
     return leafwise(signum_rule, learning_rate, slots={"ema": Slot(dtype=accumulator_dtype)}, beta=beta)
 
 
-def signum_rule(g, ema, *, beta):
+def signum_rule(g: Array, ema: Array, *, beta: Array) -> Direction:
     ema = beta * ema + (1 - beta) * g
     return jnp.sign(ema), {"ema": ema}

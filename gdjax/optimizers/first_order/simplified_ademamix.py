@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adamw
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -59,6 +60,8 @@ def simplified_ademamix(
     )
 
 
-def simplified_ademamix_rule(g, t, m, n, *, b1, b2, alpha, eps, eps_root):
+def simplified_ademamix_rule(
+    g: Array, t: Array, m: Array, n: Array, *, b1: Array, b2: Array, alpha: Array, eps: Array, eps_root: Array
+) -> Direction:
     m, n = b1 * m + g, b2 * n + (1 - b2) * abs_sq(g)
     return (m + alpha * g) / (jnp.sqrt(n / (1 - b2**t) + eps_root) + eps), {"m": m, "n": n}

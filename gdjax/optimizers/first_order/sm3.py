@@ -7,9 +7,10 @@ import itertools
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -36,7 +37,7 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule = 0.9):
     return leafwise(sm3_rule, learning_rate, slots=slots, momentum=momentum)
 
 
-def sm3_rule(g, mu, nu, *, momentum):
+def sm3_rule(g: Array, mu: Array, nu: Array, *, momentum: Array) -> Direction:
     original, g, nu = g.shape, jnp.atleast_1d(g), jnp.atleast_1d(nu)
     ends = [0, *itertools.accumulate(g.shape)]
     sums = [mu[start:end] for start, end in itertools.pairwise(ends)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule
 from gdjax.optimizers.first_order.rows import by_rows
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)"}
@@ -43,7 +44,7 @@ def sparse_adam(
     return by_rows("sparse_adam", *leafwise(sparse_adam_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps))
 
 
-def sparse_adam_rule(g, t, mu, nu, *, b1, b2, eps):
+def sparse_adam_rule(g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array) -> Direction:
     direction, new = adam_rule(g=g, t=t, mu=mu, nu=nu, b1=b1, b2=b2, eps=eps, eps_root=0.0, nesterov=False)
     touched = jnp.any(g != 0, axis=tuple(range(1, g.ndim)), keepdims=True)
     rest = {name: jnp.where(touched, new[name], old) for name, old in (("mu", mu), ("nu", nu))}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.tree import abs_sq
 from gdjax.types import ScalarOrSchedule
 
@@ -43,7 +44,7 @@ def yogi(
 YOGI_START = 1e-6
 
 
-def yogi_rule(g, t, mu, nu, *, b1, b2, eps):
+def yogi_rule(g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array) -> Direction:
     squared = abs_sq(g)
     mu = b1 * mu + (1 - b1) * g
     nu = nu - (1 - b2) * jnp.sign(nu - squared) * squared

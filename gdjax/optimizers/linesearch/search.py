@@ -16,6 +16,7 @@ takes value and gradient from the last search can start so, and holds no other e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,8 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import tree
-from gdjax.calls import Node, decorator, register
+from gdjax.calls import Decorator, Node, decorator, register
+from gdjax.types import ArrayLike, Params
 from gdjax.vector import SMALL, flat_dtype, ravel
 
 
@@ -39,7 +41,17 @@ class SearchResult(NamedTuple):
 class Line:
     """phi: the value, its gradient and its slope at a length; and phi(0)."""
 
-    def __init__(self, value_fn, params, direction, value, grad):
+    dtype: Any
+    value_and_grad: Callable[..., Any]
+    params: Params
+    direction: Params
+    value0: jax.Array
+    grad0: Params
+    slope0: jax.Array
+
+    def __init__(
+        self, value_fn: Callable[..., Any], params: Params, direction: Params, value: ArrayLike, grad: Params
+    ) -> None:
         self.dtype = flat_dtype(params)
         self.value_and_grad = jax.value_and_grad(value_fn)
         self.params, self.direction = params, direction
@@ -47,7 +59,7 @@ class Line:
         self.grad0 = tree.cast_like(grad, params)
         self.slope0 = self.slope(grad)
 
-    def slope(self, grad) -> jax.Array:
+    def slope(self, grad: Params) -> jax.Array:
         """real(g d) summed: JAX's gradient of a real function is the conjugate of the direction of ascent."""
         ascent = jax.tree.map(jnp.conj, grad)
         leaves = [ascent], [self.direction]
@@ -56,7 +68,7 @@ class Line:
         parts = [jnp.sum(ravel(g, self.dtype) * ravel(d, self.dtype)) for g, d in zip(*leaves, strict=True)]
         return sum(parts, start=jnp.zeros((), self.dtype))
 
-    def at(self, step) -> tuple[jax.Array, Any, jax.Array]:
+    def at(self, step: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
         """Exactly where `optax.apply_updates` will go."""
         value, grad = self.value_and_grad(optax.apply_updates(self.params, scaled(self.direction, step)))
         return value.astype(self.dtype), tree.cast_like(grad, self.params), self.slope(grad)
@@ -69,7 +81,15 @@ def scaled(direction: Any, step: jax.Array) -> Any:
 class LineSearch(Node):
     """A node of (first, search): `first(previous step) -> step`, and a search as in `gdjax.optimizers.linesearch.search`."""
 
-    def search(self, value_fn, params, direction, value, grad, previous=1.0) -> SearchResult:
+    def search(
+        self,
+        value_fn: Callable[..., Any],
+        params: Params,
+        direction: Params,
+        value: ArrayLike,
+        grad: Params,
+        previous: ArrayLike = 1.0,
+    ) -> SearchResult:
         first, search = self.build()
         return search(value_fn, params, direction, value, grad, first(jnp.asarray(previous)))
 
@@ -77,8 +97,10 @@ class LineSearch(Node):
 register(LineSearch)
 
 
-line_searcher = decorator(LineSearch, "A factory of line searches from a body that returns (first, search).")
+line_searcher: Decorator[LineSearch] = decorator(
+    LineSearch, "A factory of line searches from a body that returns (first, search)."
+)
 
 
-def noise_floor(approx_dec_rtol, params):
+def noise_floor(approx_dec_rtol: ArrayLike | None, params: Params) -> ArrayLike:
     return 0.0 if approx_dec_rtol is None else jnp.maximum(approx_dec_rtol, 16 * jnp.finfo(flat_dtype(params)).eps)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gdjax.calls import Rated, as_optimizer, rate_of
 from gdjax.optimizers.linesearch.search import LineSearch, scaled
+from gdjax.types import Params
 from gdjax.vector import flat_dtype
 
 
@@ -33,7 +34,7 @@ class SearchState(NamedTuple):
     info: SearchInfo
 
 
-def searcher(linesearch: Any) -> tuple[Callable, Callable]:
+def searcher(linesearch: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(init, update) that scales the updates it is given: from a `LineSearch`, a transformation of Optax's, or None.
 
     `update` takes value=, grad= and value_fn= (see `objective`), the last a function of the parameters alone.
@@ -60,14 +61,14 @@ def searcher(linesearch: Any) -> tuple[Callable, Callable]:
     return init, update
 
 
-def with_rate(init: Callable, update: Callable, learning_rate: Any, linesearch: Any) -> Rated:
+def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rate: Any, linesearch: Any) -> Rated:
     """(init, update) that shows its rate only where no search sets the length of the step."""
     rate = 1.0 if learning_rate is None and linesearch is None else learning_rate
     return Rated(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
 
 
 def objective(
-    who: str, params: Any, needed: bool, value=None, grad=None, value_fn=None, **extra_args
+    who: str, params: Any, needed: bool, value: Any = None, grad: Params = None, value_fn: Any = None, **extra_args: Any
 ) -> dict[str, Any]:
     """value, grad and value_fn at params for a search, from the keyword arguments of `update`; {} where none is needed.
 

@@ -6,7 +6,7 @@ An estimator has the protocol of Optax's gradient transformations, (init, update
 
 from __future__ import annotations
 
-from gdjax.calls import Optimizer, decorator, register
+from gdjax.calls import Decorator, Optimizer, decorator, register
 
 
 class Estimator(Optimizer):
@@ -16,4 +16,6 @@ class Estimator(Optimizer):
 register(Estimator)
 
 
-estimator = decorator(Estimator, "A factory of estimators of a diagonal from a body that returns (init, update).")
+estimator: Decorator[Estimator] = decorator(
+    Estimator, "A factory of estimators of a diagonal from a body that returns (init, update)."
+)

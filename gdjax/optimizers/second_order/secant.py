@@ -28,7 +28,7 @@ def prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dict
     return objective(who, params, linesearch is not None, **extra_args)
 
 
-def bowl_like(count, ss, sy, yy) -> jax.Array:
+def bowl_like(count: jax.Array, ss: jax.Array, sy: jax.Array, yy: jax.Array) -> jax.Array:
     """Whether s and y can come from a bowl: s'y is positive beyond rounding, and finite. False before the second step."""
     limits = jnp.finfo(sy.dtype)
     rounding = jnp.sqrt(limits.eps) * jnp.sqrt(ss) * jnp.sqrt(yy)

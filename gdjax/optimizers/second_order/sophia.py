@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.leafwise import Slot, leafwise
+from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.optimizers.second_order.hutchinson import hutchinson
 from gdjax.types import DTypeLike, OptState, ScalarOrSchedule
 
 
 class SophiaState(NamedTuple):
-    count: jax.Array  # () int32
+    count: Array  # () int32
     mu: Any  # mean of gradients
     nu: Any  # mean of estimated curvatures, real
     hessian_fn_state: Any
@@ -113,7 +114,9 @@ def sophia(
     return init, update
 
 
-def sophia_rule(g, t, mu, nu, *, b1, eps, gamma, clip):
+def sophia_rule(
+    g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, eps: Array, gamma: Array, clip: Array
+) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     ratio = mu / (1 - b1**t) / jnp.maximum(gamma * nu, eps)
     if jnp.iscomplexobj(ratio):

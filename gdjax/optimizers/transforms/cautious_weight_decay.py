@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.leafwise import leafwise
+from gdjax.optimizers.leafwise import Direction, leafwise
 from gdjax.types import ScalarOrSchedule
 
 
@@ -31,6 +32,6 @@ def cautious_weight_decay(weight_decay: ScalarOrSchedule, mask: Any = None):
     return init, update  # there is no rate here
 
 
-def cautious_weight_decay_rule(g, p, *, weight_decay):
+def cautious_weight_decay_rule(g: Array, p: Array, *, weight_decay: Array) -> Direction:
     agrees = jnp.real(jnp.conj(jnp.sign(g)) * jnp.sign(p)) >= 0  # of signs, which do not underflow
     return -(g + weight_decay * jnp.where(agrees & (weight_decay > 0), p, 0)), {}

@@ -14,7 +14,7 @@ from gdjax import tree
 Change = Callable[[jax.Array, Any], jax.Array]  # (g, p) -> g of one leaf; p is None if update got no parameters
 
 
-def each_leaf(change: Change) -> tuple[Callable, Callable]:
+def each_leaf(change: Change) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(init, update) whose updates are change(g, p) of each leaf, computed in at least float32 and rounded once."""
 
     def changed(g, p=None):
@@ -28,7 +28,7 @@ def each_leaf(change: Change) -> tuple[Callable, Callable]:
     return no_state, update
 
 
-def all_leaves(change: Callable[[Any], Any]) -> tuple[Callable, Callable]:
+def all_leaves(change: Callable[[Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(init, update) whose updates are change(grads) of the whole tree, in the gradients' dtypes."""
 
     def update(grads, state, params=None, **extra_args):

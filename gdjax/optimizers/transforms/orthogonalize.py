@@ -13,7 +13,7 @@ from gdjax.types import ScalarOrSchedule
 
 
 @optimizer(static=("ns_steps",), bounds={"eps": "(0, inf)"}, ints=("ns_steps",))
-def orthogonalize(ns_coeffs: tuple = COEFFICIENTS, ns_steps: int = 5, eps: ScalarOrSchedule = 1e-8):
+def orthogonalize(ns_coeffs: tuple[Any, ...] = COEFFICIENTS, ns_steps: int = 5, eps: ScalarOrSchedule = 1e-8):
     """Make the gradient of each matrix orthogonal, all its singular values about 1.
 
         g = U S V^T,      g <- U V^T            by ns_steps of X <- a X + (b X X^T + c (X X^T)²) X from g / (|g| + eps)

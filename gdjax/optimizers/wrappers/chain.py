@@ -38,12 +38,12 @@ def chain(*args: Transformation):
     return Rated(init, update, rate_at)
 
 
-class Scaling(tuple[Callable, Callable]):
+class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
     """(init, update) that multiplies whatever comes by `factor_at(state)`, a number or a step in the place of the state."""
 
     factor_at: Callable[[Any], Any]
 
-    def __new__(cls, init: Callable, update: Callable, factor_at: Callable[[Any], Any]):
+    def __new__(cls, init: Callable[..., Any], update: Callable[..., Any], factor_at: Callable[[Any], Any]) -> Scaling:
         pair = super().__new__(cls, (init, update))
         pair.factor_at = factor_at
         return pair

@@ -18,7 +18,7 @@ class MasterState(NamedTuple):
     master: Any  # float32 copies of the 16-bit leaves, None in the place of all others
     inner: Any
 
-    def route(self, ask: Callable, params: Any) -> list[Any]:
+    def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
         """The inner state is asked about the copies, which it has seen."""
         found = ask(self.inner, jax.tree.map(_resynchronized, params, self.master))
         return [x if x is None else x.astype(p.dtype) for x, p in zip(found, jax.tree.leaves(params), strict=True)]

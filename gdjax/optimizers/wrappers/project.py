@@ -18,7 +18,7 @@ class ProjectState(NamedTuple):
     mask: Static
     inner: Any
 
-    def route(self, ask: Callable, params: Any) -> list[Any]:
+    def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
         """The nearest point of the set to what the inner state answers."""
         found = ask(self.inner, params)
         if all(x is None for x in found):

@@ -177,7 +177,9 @@ def looksam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLik
     return init, update
 
 
-def _gradient(who: str, params: Any, value_fn: Callable | None = None, **extra_args: Any) -> Callable[[Any], Any]:
+def _gradient(
+    who: str, params: Any, value_fn: Callable[..., Any] | None = None, **extra_args: Any
+) -> Callable[[Any], Any]:
     """params -> what points uphill. Arguments that value_fn names beside the parameters are passed on to it."""
     if params is None or value_fn is None:
         raise ValueError(f"{who}: update needs params and value_fn=, a function params -> value, to look uphill")

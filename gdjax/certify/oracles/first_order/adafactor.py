@@ -1,6 +1,9 @@
 """The oracle of `gdjax.optimizers.first_order.adafactor`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +73,7 @@ EXAMPLES = {
     ],
 }
 
-PARTS_FROM_OPTAX = {
+PARTS_FROM_OPTAX: dict[Any, str] = {
     "adafactor(learning_rate=0.01, decay_offset=1": "Optax gives NaN",
     ("adafactor(", "float64"): "Optax takes the power of t in float32",
     ("adafactor(", "complex128"): "Optax takes the power of t in float32",

@@ -1,12 +1,14 @@
 """Oracles of `gdjax.optimizers.first_order.adam`."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.lift import abs_sq, at, per_leaf
+from gdjax.certify.oracles.lift import Oracle, abs_sq, at, per_leaf
 from gdjax.certify.oracles.masks import matrices
 
 
@@ -24,7 +26,9 @@ def adamw(p, learning_rate, b1, b2, eps, eps_root, mu_dtype=None, weight_decay=0
         u = -at(learning_rate, t) * (direction + (at(weight_decay, t) * p if mask else 0))
 
 
-adam = nadam = nadamw = adamw  # Adam is AdamW without decay; NAdam passes nesterov
+adam: Oracle = adamw  # without decay
+nadam: Oracle = adamw  # nesterov is passed
+nadamw: Oracle = adamw
 
 
 EXAMPLES = {

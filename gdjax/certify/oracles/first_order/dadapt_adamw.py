@@ -1,16 +1,21 @@
 """The oracle of `gdjax.optimizers.first_order.dadapt_adamw`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.first_order.polyak_sgd import flat, split
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.reasons import NORMS
 
 
-def dadapt_adamw(params, learning_rate, betas, eps, estim_lr0, weight_decay):
+def dadapt_adamw(
+    params: list[np.ndarray], learning_rate: Any, betas: Any, eps: Any, estim_lr0: Any, weight_decay: Any
+) -> Path:
     (b1, b2), d, updates = betas, estim_lr0, None
     m, v, s, r, root = 0, 0, 0, 0, np.sqrt(b2)
     for t in itertools.count(1):
@@ -33,7 +38,7 @@ PARTS_FROM_OPTAX = {
     ("dadapt_adamw(", "complex128"): "Optax averages g² instead of |g|²",
 }
 
-LEFT_OUT = {
+LEFT_OUT: dict[Any, Any] = {
     "dadapt_adamw": (("non_finite",), NORMS),
     ("dadapt_adamw", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
 }

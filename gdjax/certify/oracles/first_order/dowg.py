@@ -1,17 +1,22 @@
 """The oracle of `gdjax.optimizers.first_order.dowg`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.first_order.dog import decayed
 from gdjax.certify.oracles.first_order.polyak_sgd import flat, split
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.masks import matrices
 
 
-def dowg(params, learning_rate, init_estim_sq_dist, eps, weight_decay, mask):
+def dowg(
+    params: list[np.ndarray], learning_rate: Any, init_estim_sq_dist: Any, eps: Any, weight_decay: Any, mask: Any
+) -> Path:
     start, squared = flat(params), eps if init_estim_sq_dist is None else init_estim_sq_dist
     total, updates = 0.0, None
     for t in itertools.count(1):

@@ -1,6 +1,10 @@
 """The oracle of `gdjax.optimizers.first_order.dpsgd`. The noise is drawn by JAX from the same keys; all else is NumPy."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,10 +12,18 @@ from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import split_normals
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 
 
-def dpsgd(params, learning_rate, l2_norm_clip, noise_multiplier, seed, momentum, nesterov):
+def dpsgd(
+    params: list[np.ndarray],
+    learning_rate: Any,
+    l2_norm_clip: Any,
+    noise_multiplier: Any,
+    seed: int,
+    momentum: Any,
+    nesterov: bool,
+) -> Path:
     key, updates = as_key(seed), None
     trace = [0.0 for _ in params]
     for t in itertools.count(1):
@@ -37,6 +49,6 @@ EXAMPLES = {
     ],
 }
 
-FED = {
+FED: dict[str, Callable[..., Any]] = {
     "dpsgd": lambda recording: recording.per_example(4),  # the gradients of the last four steps
 }

@@ -1,5 +1,7 @@
 """The oracle of `gdjax.optimizers.first_order.galore`."""
 
+from __future__ import annotations
+
 import itertools
 from typing import Any
 
@@ -10,14 +12,22 @@ from optax.contrib import GaLoreDimensionNumbers
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.masks import matrices
 from gdjax.certify.oracles.reasons import NO_COMPLEX
 
 
 def galore(
-    params, learning_rate, rank, update_proj_gap, scale, base_optimizer, weight_decay, mask, weight_dimension_numbers
-):
+    params: list[np.ndarray],
+    learning_rate: Any,
+    rank: int,
+    update_proj_gap: int,
+    scale: Any,
+    base_optimizer: Any,
+    weight_decay: Any,
+    mask: Any,
+    weight_dimension_numbers: Any,
+) -> Path:
     """With Adam as the base. The singular vectors are XLA's, in single precision: their signs are part of the path."""
     mu: list = [0] * len(params)
     nu: list = [0] * len(params)

@@ -1,6 +1,9 @@
 """The oracle of `gdjax.optimizers.first_order.kron`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -8,10 +11,21 @@ from gdjax import optimizers as o
 from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import folded_normal
 from gdjax.certify.oracles.first_order.shampoo import apply, unfold
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 
 
-def kron(params, learning_rate, b1, precond_lr, update_interval, max_rms, max_dim, weight_decay, mask, key):
+def kron(
+    params: list[np.ndarray],
+    learning_rate: Any,
+    b1: Any,
+    precond_lr: Any,
+    update_interval: int,
+    max_rms: Any,
+    max_dim: int,
+    weight_decay: Any,
+    mask: Any,
+    key: Any,
+) -> Path:
     shapes = [np.atleast_1d(p).shape for p in params]
     dense = [[len(shape) > 1 and d <= max_dim for d in shape] for shape in shapes]
     factors = [[np.eye(d) for d in shape] for shape in shapes]  # a diagonal factor is a matrix here too

@@ -1,6 +1,9 @@
 """The oracle of `gdjax.optimizers.first_order.lars`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,7 @@ def _length(x, least=0.0):
     return max(np.linalg.norm(np.ravel(x)), least)
 
 
-def trust_ratio(u, p, coefficient=1.0, eps=0.0, least=0.0):
+def trust_ratio(u: np.ndarray, p: np.ndarray, coefficient: Any = 1.0, eps: Any = 0.0, least: Any = 0.0) -> Any:
     size, step = _length(p, least), _length(u, least)
     return 1.0 if size == 0 or step == 0 else coefficient * size / (step + eps)
 

@@ -1,17 +1,31 @@
 """The oracle of `gdjax.optimizers.first_order.momo`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.first_order.polyak_sgd import NOTHING, flat, split
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.reasons import NORMS
 
 
-def momo_step(q, barf, lb, gamma, product, squared, longest, correction, least, adapt):
+def momo_step(
+    q: Any,
+    barf: Any,
+    lb: Any,
+    gamma: Any,
+    product: Any,
+    squared: Any,
+    longest: Any,
+    correction: Any,
+    least: Any,
+    adapt: bool,
+) -> tuple[Any, Any]:
     if adapt:
         cap = q * (barf - gamma) + product
         lb = max(cap / (2 * correction * q), least) if cap < q * correction * lb else lb
@@ -22,7 +36,14 @@ def momo_step(q, barf, lb, gamma, product, squared, longest, correction, least, 
     return tau, lb
 
 
-def momo(params, learning_rate, beta, lower_bound, weight_decay, adapt_lower_bound):
+def momo(
+    params: list[np.ndarray],
+    learning_rate: Any,
+    beta: Any,
+    lower_bound: Any,
+    weight_decay: Any,
+    adapt_lower_bound: bool,
+) -> Path:
     m, barf, gamma, lb, updates = 0, 0, 0, lower_bound, None
     for t in itertools.count(1):
         grads, params, value = yield updates

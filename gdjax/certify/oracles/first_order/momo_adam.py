@@ -1,17 +1,29 @@
 """The oracle of `gdjax.optimizers.first_order.momo_adam`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.first_order.momo import momo_step
 from gdjax.certify.oracles.first_order.polyak_sgd import flat, split
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.reasons import NORMS
 
 
-def momo_adam(params, learning_rate, b1, b2, eps, lower_bound, weight_decay, adapt_lower_bound):
+def momo_adam(
+    params: list[np.ndarray],
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    lower_bound: Any,
+    weight_decay: Any,
+    adapt_lower_bound: bool,
+) -> Path:
     m, v, barf, gamma, lb, updates = 0, 0, 0, 0, lower_bound, None
     for t in itertools.count(1):
         grads, params, value = yield updates

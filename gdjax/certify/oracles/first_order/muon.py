@@ -1,5 +1,7 @@
 """The oracle of `gdjax.optimizers.first_order.muon`, for leaves of two axes."""
 
+from __future__ import annotations
+
 import itertools
 from typing import Any
 
@@ -9,10 +11,10 @@ from optax.contrib import MuonDimensionNumbers
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 
 
-def orthogonalized(m, coefficients, steps, eps, preconditioning):
+def orthogonalized(m: np.ndarray, coefficients: Any, steps: int, eps: Any, preconditioning: str) -> np.ndarray:
     coefficients = np.array(coefficients)
     rows = np.tile(coefficients, (steps, 1)) if coefficients.ndim == 1 else coefficients[-steps:]
     x = m.T if m.shape[0] > m.shape[1] else m
@@ -31,26 +33,26 @@ def orthogonalized(m, coefficients, steps, eps, preconditioning):
 
 
 def muon(
-    params,
-    learning_rate,
-    ns_coeffs,
-    ns_steps,
-    beta,
-    eps,
-    weight_decay,
-    weight_decay_mask,
-    mu_dtype,
-    nesterov,
-    adaptive,
-    preconditioning,
-    adam_b1,
-    adam_b2,
-    adam_eps_root,
-    adam_weight_decay,
-    adam_learning_rate,
-    muon_weight_dimension_numbers,
-    consistent_rms,
-):
+    params: list[np.ndarray],
+    learning_rate: Any,
+    ns_coeffs: Any,
+    ns_steps: int,
+    beta: Any,
+    eps: Any,
+    weight_decay: Any,
+    weight_decay_mask: Any,
+    mu_dtype: Any,
+    nesterov: bool,
+    adaptive: bool,
+    preconditioning: str,
+    adam_b1: Any,
+    adam_b2: Any,
+    adam_eps_root: Any,
+    adam_weight_decay: Any,
+    adam_learning_rate: Any,
+    muon_weight_dimension_numbers: Any,
+    consistent_rms: bool,
+) -> Path:
     presets = {"dion": [(4.0848, -6.8946, 2.927), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037)]}
     presets["dion"] += [(2.8769, -3.1427, 1.2046), (2.8366, -3.0525, 1.2012)]
     coefficients = presets[ns_coeffs] if isinstance(ns_coeffs, str) else ns_coeffs

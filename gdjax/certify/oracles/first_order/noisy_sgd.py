@@ -1,16 +1,19 @@
 """The oracle of `gdjax.optimizers.first_order.noisy_sgd`; the random numbers are part of what is recorded."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.calls import as_key
 from gdjax.certify.oracles.draws import split_normals
-from gdjax.certify.oracles.lift import at
+from gdjax.certify.oracles.lift import Path, at
 
 
-def noisy_sgd(params, learning_rate, eta, gamma, key, seed):
+def noisy_sgd(params: list[np.ndarray], learning_rate: Any, eta: Any, gamma: Any, key: Any, seed: int) -> Path:
     given = key if key is not None else seed
     state, updates = as_key(0 if given is None else given), None
     for t in itertools.count(1):

@@ -1,31 +1,34 @@
 """The oracle of `gdjax.optimizers.first_order.normuon`, for leaves of two axes."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.first_order.muon import filled_matrices, orthogonalized
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.masks import matrices
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def normuon(
-    params,
-    learning_rate,
-    b1,
-    b2,
-    eps,
-    rms,
-    weight_decay,
-    weight_decay_mask,
-    ns_steps,
-    adam_learning_rate,
-    weight_dimension_numbers,
-):
+    params: list[np.ndarray],
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    rms: Any,
+    weight_decay: Any,
+    weight_decay_mask: Any,
+    ns_steps: int,
+    adam_learning_rate: Any,
+    weight_dimension_numbers: Any,
+) -> Path:
     m: list = [0] * len(params)
     nu: list = [0] * len(params)
     updates = None

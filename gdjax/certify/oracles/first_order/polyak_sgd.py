@@ -1,26 +1,31 @@
 """The oracle of `gdjax.optimizers.first_order.polyak_sgd`, over all leaves as one vector."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 
 NOTHING = np.finfo(float).eps
 
 
-def flat(leaves):
+def flat(leaves: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.ravel(x) for x in leaves])
 
 
-def split(vector, like):
+def split(vector: np.ndarray, like: list[np.ndarray]) -> list[np.ndarray]:
     ends = np.cumsum([x.size for x in like])[:-1]
     return [part.reshape(x.shape) for part, x in zip(np.split(vector, ends), like, strict=True)]
 
 
-def polyak_sgd(params, max_learning_rate, scaling, f_min, eps, variant):
+def polyak_sgd(
+    params: list[np.ndarray], max_learning_rate: Any, scaling: Any, f_min: Any, eps: Any, variant: str
+) -> Path:
     updates = None
     for t in itertools.count(1):
         grads, _, value = yield updates

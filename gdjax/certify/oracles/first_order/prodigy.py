@@ -1,16 +1,29 @@
 """The oracle of `gdjax.optimizers.first_order.prodigy`, over all leaves as one vector."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.first_order.polyak_sgd import flat, split
-from gdjax.certify.oracles.lift import abs_sq, at
+from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.reasons import NORMS
 
 
-def prodigy(params, learning_rate, betas, beta3, eps, estim_lr0, estim_lr_coef, weight_decay, safeguard_warmup):
+def prodigy(
+    params: list[np.ndarray],
+    learning_rate: Any,
+    betas: Any,
+    beta3: Any,
+    eps: Any,
+    estim_lr0: Any,
+    estim_lr_coef: Any,
+    weight_decay: Any,
+    safeguard_warmup: bool,
+) -> Path:
     (b1, b2), d, start, updates = betas, estim_lr0, flat(params), None
     m, v, s, r, b3 = 0, 0, 0, 0, np.sqrt(b2) if beta3 is None else beta3
     for t in itertools.count(1):
@@ -36,7 +49,7 @@ PARTS_FROM_OPTAX = {
     ("prodigy(", "complex128"): "Optax averages g² instead of |g|², and its distance is complex",
 }
 
-LEFT_OUT = {
+LEFT_OUT: dict[Any, Any] = {
     "prodigy": (("non_finite",), NORMS),
     ("prodigy", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
 }

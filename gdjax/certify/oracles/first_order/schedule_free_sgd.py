@@ -1,19 +1,25 @@
 """The oracle of `gdjax.optimizers.first_order.schedule_free_sgd`."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.lift import at, per_leaf
+from gdjax.certify.oracles.lift import Path, at, per_leaf
 
 
-def warmed(rate, warmup_steps, t):
+def warmed(rate: Any, warmup_steps: Any, t: int) -> Any:
     """The rate at step t - 1 of a warm-up from 0."""
     return rate if warmup_steps is None else rate * min(1.0, (t - 1) / warmup_steps)
 
 
-def averaging(p, rate_at, base, b1, power):
+def averaging(
+    p: np.ndarray, rate_at: Callable[[int], Any], base: Callable[[Any, Any, int], Any], b1: Any, power: Any
+) -> Path:
     """One leaf's schedule-free path around base(g, p, t) -> update, in extended precision: it takes differences."""
     extended = np.result_type(p.dtype, np.longdouble)
     z, total, largest, u = p.astype(extended), 0.0, 0.0, None

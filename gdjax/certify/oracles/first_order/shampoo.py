@@ -1,5 +1,7 @@
 """The oracle of `gdjax.optimizers.first_order.shampoo`: every axis written out with einsum-like moves of NumPy."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
@@ -9,11 +11,11 @@ from gdjax.certify.oracles.lift import at, per_leaf
 from gdjax.certify.oracles.masks import matrices
 
 
-def apply(matrix, x, axis):
+def apply(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(np.tensordot(matrix, x, axes=(1, axis)), 0, axis)
 
 
-def unfold(x, axis):
+def unfold(x: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
 
 

@@ -1,6 +1,9 @@
 """The oracle of `gdjax.optimizers.first_order.sm3`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +39,7 @@ UNSCHEDULED = {
     "sm3": {"learning_rate"},
 }
 
-PARTS_FROM_OPTAX = {
+PARTS_FROM_OPTAX: dict[Any, str] = {
     ("sm3(", "complex128"): NO_COMPLEX,
     "sm3(": NO_SCALARS,
 }

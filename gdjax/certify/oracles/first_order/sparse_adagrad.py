@@ -1,5 +1,7 @@
 """The oracle of `gdjax.optimizers.first_order.sparse_adagrad`."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
@@ -20,7 +22,7 @@ def sparse_adagrad(p, learning_rate, initial_accumulator_value, eps):
             u[row] = -at(learning_rate, t) * np.where(g[row] == 0, 0, g[row] / np.sqrt(total[row] + eps))
 
 
-def touched(g):
+def touched(g: np.ndarray) -> np.ndarray:
     """Which entries of the leading axis are not zero throughout; () for a scalar."""
     return np.array(g != 0).any(axis=tuple(range(1, g.ndim)))
 

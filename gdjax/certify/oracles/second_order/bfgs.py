@@ -1,14 +1,20 @@
 """The oracle of `gdjax.optimizers.second_order.bfgs`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
+from gdjax.certify.oracles.lift import Path
 from gdjax.certify.oracles.second_order.follow import join, part
 from gdjax.certify.oracles.second_order.lbfgs import bowl_like, capped, rate_at
 
 
-def bfgs(params, learning_rate, linesearch=None):
+def bfgs(params: list[np.ndarray], learning_rate: Any, linesearch: Any = None) -> Path:
     """Nocedal & Wright 2006, equations 6.17 and 6.20."""
     inverse, last, step, u = None, None, 0, None
     while True:
@@ -39,6 +45,6 @@ LEFT_OUT = {
     "bfgs": (("large",), "it shrinks to nothing beside the other leaves, whose rounding the matrix mixes into it"),
 }
 
-FED = {
+FED: dict[str, Callable[..., Any]] = {
     "bfgs": lambda recording: recording.few(8),  # it keeps a matrix of all parameters by all of them
 }

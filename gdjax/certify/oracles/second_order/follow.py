@@ -1,18 +1,25 @@
 """What the oracles of methods that learn the curvature share: leaves as one real vector, and a path followed."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 
-from gdjax.certify.oracles.lift import Seen
+from gdjax.certify.oracles.lift import Oracle, Seen
 
 
-def join(leaves):
+def join(leaves: list[np.ndarray]) -> np.ndarray:
     """Leaves as one real vector, complex ones by their real, then their imaginary parts."""
-    parts = [np.concatenate([x.real.ravel(), x.imag.ravel()]) if np.iscomplexobj(x) else x.ravel() for x in leaves]
+    parts = [
+        np.concatenate([np.real(x).ravel(), np.imag(x).ravel()]) if np.iscomplexobj(x) else x.ravel() for x in leaves
+    ]
     return np.concatenate([np.zeros(0), *parts])
 
 
-def part(vector, like):
+def part(vector: np.ndarray, like: list[np.ndarray]) -> list[np.ndarray]:
     out, start = [], 0
     for x in like:
         size = x.size * (2 if np.iscomplexobj(x) else 1)
@@ -21,7 +28,14 @@ def part(vector, like):
     return out
 
 
-def follow(oracle, start, value_and_grad, steps, length=lambda x, u: 1.0, **arguments):
+def follow(
+    oracle: Oracle,
+    start: np.ndarray,
+    value_and_grad: Callable[[np.ndarray], tuple[Any, np.ndarray]],
+    steps: int,
+    length: Callable[[np.ndarray, np.ndarray], Any] = lambda x, u: 1.0,
+    **arguments: Any,
+) -> np.ndarray:
     """The path (steps + 1, n) of an oracle from a vector, each update times length(x, update)."""
     generator, x = oracle([start], **arguments), np.asarray(start, float)
     next(generator)
@@ -34,6 +48,6 @@ def follow(oracle, start, value_and_grad, steps, length=lambda x, u: 1.0, **argu
     return np.stack(path)
 
 
-def bent(params):
+def bent(params: list[np.ndarray]) -> Any:
     """Residuals of the least-squares methods' examples: 0 at 0 and nowhere linear."""
     return jax.tree.map(lambda p: p + 0.1 * p * p, params)

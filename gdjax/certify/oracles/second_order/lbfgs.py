@@ -1,33 +1,38 @@
 """The oracle of `gdjax.optimizers.second_order.lbfgs`, without a line search: directions times a rate, on one vector."""
 
+from __future__ import annotations
+
 from collections import deque
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.lift import at
+from gdjax.certify.oracles.lift import Path, at
 from gdjax.certify.oracles.second_order.follow import join, part
 
 TINY, ROUNDING = np.finfo(float).tiny, np.sqrt(np.finfo(float).eps)
 
 
-def capped(g):
+def capped(g: np.ndarray) -> Any:
     """1/|g|, at most 1."""
     norm = np.sqrt(g @ g)
     return 1 / max(norm, 1) if np.isfinite(norm) else 1.0
 
 
-def bowl_like(s, y):
+def bowl_like(s: np.ndarray, y: np.ndarray) -> Any:
     """s'y positive beyond rounding: a bowl of condition number below 1/eps has s'y >= sqrt(eps) |s| |y|."""
     return max(TINY, ROUNDING * np.sqrt(s @ s) * np.sqrt(y @ y)) < s @ y < np.inf and y @ y < np.inf
 
 
-def rate_at(learning_rate, step):
+def rate_at(learning_rate: Any, step: int) -> Any:
     return 1.0 if learning_rate is None else at(learning_rate, step + 1)
 
 
-def lbfgs(params, learning_rate, memory_size, scale_init_precond, linesearch=None):
+def lbfgs(
+    params: list[np.ndarray], learning_rate: Any, memory_size: int, scale_init_precond: bool, linesearch: Any = None
+) -> Path:
     """Nocedal & Wright 2006, Algorithms 7.4 and 7.5."""
     pairs, scale, last, step, u = deque(maxlen=memory_size), 0.0, None, 0, None
     while True:

@@ -1,12 +1,23 @@
 """The oracle of `gdjax.optimizers.second_order.levenberg_marquardt`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.second_order.follow import bent
 
 
-def levenberg_marquardt(start, residuals, jacobian, steps, initial_damping=1e-3):
+def levenberg_marquardt(
+    start: np.ndarray,
+    residuals: Callable[[np.ndarray], np.ndarray],
+    jacobian: Callable[[np.ndarray], np.ndarray],
+    steps: int,
+    initial_damping: Any = 1e-3,
+) -> np.ndarray:
     """Madsen, Nielsen & Tingleff 2004, Algorithm 3.16, by normal equations, in the scale D of More 1978.
 
     A refused step repeats the point.

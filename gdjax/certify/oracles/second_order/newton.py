@@ -1,11 +1,22 @@
 """The oracles of Newton's method: whole paths, for it asks the loss for more than its gradient."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 
 
-def newton(start, gradient, hessian, steps, damping=0.0):
+def newton(
+    start: np.ndarray,
+    gradient: Callable[[np.ndarray], np.ndarray],
+    hessian: Callable[[np.ndarray], np.ndarray],
+    steps: int,
+    damping: Any = 0.0,
+) -> np.ndarray:
     """Full steps against the Hessian with its eigenvalues made positive; Nocedal & Wright 2006, section 3.4."""
     x = np.asarray(start, float)
     path = [x]
@@ -16,7 +27,12 @@ def newton(start, gradient, hessian, steps, damping=0.0):
     return np.stack(path)
 
 
-def newton_cg(start, gradient, hessian, steps):
+def newton_cg(
+    start: np.ndarray,
+    gradient: Callable[[np.ndarray], np.ndarray],
+    hessian: Callable[[np.ndarray], np.ndarray],
+    steps: int,
+) -> np.ndarray:
     """Nocedal & Wright 2006, Algorithm 7.1, with full steps."""
     x = np.asarray(start, float)
     path = [x]

@@ -1,14 +1,21 @@
 """The oracle of `gdjax.optimizers.second_order.nonlinear_cg`."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
+from gdjax.certify.oracles.lift import Path
 from gdjax.certify.oracles.second_order.follow import join, part
 from gdjax.certify.oracles.second_order.lbfgs import rate_at
 
 
-def nonlinear_cg(params, learning_rate, method, restart, linesearch=None):
+def nonlinear_cg(
+    params: list[np.ndarray], learning_rate: Any, method: Any, restart: Any, linesearch: Any = None
+) -> Path:
     """Nocedal & Wright 2006, Algorithm 5.4 with the betas of its section 5.2."""
     old, d, step, u = None, np.zeros(0), 0, None
     while True:

@@ -1,13 +1,18 @@
 """Oracle of `gdjax.optimizers.transforms.adaptive_grad_clip`."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.clip_by_norm import shortening
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+from gdjax.certify.oracles.wrappers.lift import Wrapped
 
 
-def adaptive_grad_clip(params, clipping, eps, axis):
+def adaptive_grad_clip(params: list[np.ndarray], clipping: Any, eps: Any, axis: int) -> Wrapped:
     """Brock et al. 2021, equation 3; a unit is a column of a matrix (inputs, outputs)."""
 
     def size(x):

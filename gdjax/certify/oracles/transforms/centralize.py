@@ -1,10 +1,15 @@
 """Oracle of `gdjax.optimizers.transforms.centralize`."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+from gdjax.certify.oracles.wrappers.lift import Wrapped
 
 
-def centralize(params, axis):
+def centralize(params: list[np.ndarray], axis: int) -> Wrapped:
     def centered(g, p):
         if g.ndim < 2 or not g.size:
             return g

@@ -1,13 +1,18 @@
 """Oracle of `gdjax.optimizers.transforms.clip`."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.transforms.clip_by_norm import shortening
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
+from gdjax.certify.oracles.wrappers.lift import Wrapped
 
 
-def clip(params, max_delta):
+def clip(params: list[np.ndarray], max_delta: Any) -> Wrapped:
     def clipped(g, p):
         return g * shortening(np.abs(g), max_delta) if np.iscomplexobj(g) else np.clip(g, -max_delta, max_delta)
 

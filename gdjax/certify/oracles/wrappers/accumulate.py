@@ -1,12 +1,16 @@
 """Oracle of `gdjax.optimizers.wrappers.accumulate`."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.lift import at
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
 
 
-def accumulate(params, inner, every):
+def accumulate(params: list[np.ndarray], inner: Inner, every: int) -> Wrapped:
     step, answer, batch, made = inner.start(params), None, [], 0
     while True:
         seen = yield answer

@@ -1,10 +1,16 @@
 """Oracle of `gdjax.optimizers.wrappers.chain`."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Wrapped, heavy
 
 
-def chain(params, args):
+def chain(params: list[np.ndarray], args: Any) -> Wrapped:
     steps, answer = [part.start(params) for part in args], None
     while True:
         seen = yield answer

@@ -1,15 +1,20 @@
 """Oracle of `gdjax.optimizers.wrappers.decay`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
+
+import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.lift import PerLeaf, at
 from gdjax.certify.oracles.masks import matrices
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
 
 
-def decay_weights(params, inner, weight_decay, mask):
+def decay_weights(params: list[np.ndarray], inner: Inner, weight_decay: Any, mask: Any) -> Wrapped:
     """Loshchilov & Hutter 2019: the decay is beside the inner update, at its rate."""
     step, answer = inner.start(params), None
     decays = mask if isinstance(mask, PerLeaf) else [True] * len(params)

@@ -1,18 +1,21 @@
 """The oracle of `gdjax.optimizers.wrappers.hyperball`, for masks of matrices."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.lift import at
-from gdjax.certify.oracles.wrappers.lift import Answer, over
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, over
 
 OTHERS = dict.fromkeys(("empty", "scalar", "vector"), False)
 
 
-def hyperball(params, inner, learning_rate, mask):
+def hyperball(params: list[np.ndarray], inner: Inner, learning_rate: Any, mask: Any) -> Wrapped:
     """Wen et al. 2026: p <- R unit(p + rate R unit(u)), for each matrix."""
     step, answer = inner.start(params), None
     radii = [np.linalg.norm(p) for p in params]

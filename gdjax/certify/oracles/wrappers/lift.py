@@ -13,7 +13,7 @@ The parameters of a wrapper follow its updates, while the gradients are recorded
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     shown: dict[str, float] = {}  # noqa: RUF012  (never written to)
 
 
-Wrapped = Generator[Any, Given, None]
+Wrapped: TypeAlias = Generator[Any, Given, None]
 
 
 class Inner(NamedTuple):

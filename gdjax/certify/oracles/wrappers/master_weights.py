@@ -1,10 +1,14 @@
 """The oracle of `gdjax.optimizers.wrappers.master_weights`: the path that no rounding has touched."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped
 
 
-def master_weights(params, inner):
+def master_weights(params: list[np.ndarray], inner: Inner) -> Wrapped:
     """The inner oracle on its own path, in float64; the parameters that are given are its rounding, and not looked at."""
     step, answer, exact = inner.start(params), None, params
     while True:

@@ -1,12 +1,18 @@
 """Oracle of `gdjax.optimizers.wrappers.mechanize`."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer, inner_product, norm
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, inner_product, norm
 
 
-def mechanize(params, base_optimizer, weight_decay, eps, s_init, num_betas):
+def mechanize(
+    params: list[np.ndarray], base_optimizer: Inner, weight_decay: Any, eps: Any, s_init: Any, num_betas: Any
+) -> Wrapped:
     """Cutkosky, Defazio & Mehta 2023, Algorithm 1, with Optax's eps under every fraction.
 
     Delta is the base optimizer's path, x - x0 = sum(s) Delta. Rewards come in clipped to what |h| has been before.

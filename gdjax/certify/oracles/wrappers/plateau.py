@@ -1,12 +1,26 @@
 """Oracle of `gdjax.optimizers.wrappers.plateau`."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
+
+import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
 
 
-def reduce_on_plateau(params, inner, factor, patience, rtol, atol, cooldown, min_scale):
+def reduce_on_plateau(
+    params: list[np.ndarray],
+    inner: Inner,
+    factor: Any,
+    patience: int,
+    rtol: Any,
+    atol: Any,
+    cooldown: int,
+    min_scale: Any,
+) -> Wrapped:
     """Each new evaluation once, as torch's scheduler takes an epoch's: better, or one more of `patience`."""
     step, answer = inner.start(params), None
     scale, best, bad, cooling, known = 1.0, math.inf, 0, 0, 0

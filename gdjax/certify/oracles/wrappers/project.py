@@ -1,15 +1,20 @@
 """Oracle of `gdjax.optimizers.wrappers.project`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import projections
 from gdjax.certify.oracles.lift import PerLeaf
 from gdjax.certify.oracles.masks import small
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy, norm
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy, norm
 
 
-def project(params, inner, onto, mask):
+def project(params: list[np.ndarray], inner: Inner, onto: Any, mask: Any) -> Wrapped:
     """Goldstein 1964: the free step, then the nearest point of the set."""
     step, answer = inner.start(params), None
     chosen = [i for i, c in enumerate(mask if isinstance(mask, PerLeaf) else [True] * len(params)) if c]
@@ -45,7 +50,7 @@ def _simplex(x, scale):
     return [np.maximum(leaf - theta, 0) for leaf in x]
 
 
-SETS = {"l2_ball": _l2_ball, "box": _box, "simplex": _simplex}
+SETS: dict[str, Callable[..., Any]] = {"l2_ball": _l2_ball, "box": _box, "simplex": _simplex}
 
 
 EXAMPLES = {

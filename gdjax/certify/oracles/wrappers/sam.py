@@ -1,12 +1,15 @@
 """Oracles of `gdjax.optimizers.wrappers.sam`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.certify.oracles.reasons import NORMS
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy, inner_product, norm, over
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy, inner_product, norm, over
 
 
 def _uphill(params, grads, rho):
@@ -14,7 +17,7 @@ def _uphill(params, grads, rho):
     return [p + over(rho * g, norm(grads)) for p, g in zip(params, grads, strict=True)]
 
 
-def sam(params, inner, rho, adaptive, eta, steps):
+def sam(params: list[np.ndarray], inner: Inner, rho: Any, adaptive: bool, eta: Any, steps: int) -> Wrapped:
     """Adaptive, Kwon et al. 2021: p + rho T² g / |T g| with T = |p| + eta."""
     step, answer = inner.start(params), None
     while True:
@@ -37,7 +40,7 @@ def _across(x, along):
     return [a - share * b for a, b in zip(x, along, strict=True)]
 
 
-def gsam(params, inner, rho, alpha):
+def gsam(params: list[np.ndarray], inner: Inner, rho: Any, alpha: Any) -> Wrapped:
     """Zhuang et al. 2022, Algorithm 1."""
     step, answer = inner.start(params), None
     while True:
@@ -47,7 +50,7 @@ def gsam(params, inner, rho, alpha):
         answer = Answer(step(seen, [h - alpha * v for h, v in zip(above, gap, strict=True)]))
 
 
-def looksam(params, inner, rho, alpha, period):
+def looksam(params: list[np.ndarray], inner: Inner, rho: Any, alpha: Any, period: int) -> Wrapped:
     """Liu et al. 2022, Algorithm 1."""
     step, answer, v = inner.start(params), None, [0 * p for p in params]
     for t in itertools.count(0):
@@ -73,7 +76,7 @@ EXAMPLES = {
     ],
 }
 
-LEFT_OUT = {
+LEFT_OUT: dict[str, Any] = {
     "gsam: complex128": (
         ("non_finite", "ravine", "huge", "rosenbrock"),
         "what of g is orthogonal to h is a difference, and the path follows it",

@@ -1,16 +1,21 @@
 """Oracle of `gdjax.optimizers.wrappers.schedule_free`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.lift import at
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped
 
 
-def schedule_free(params, base_optimizer, learning_rate, b1, weight_lr_power, state_dtype):
+def schedule_free(
+    params: list[np.ndarray], base_optimizer: Inner, learning_rate: Any, b1: Any, weight_lr_power: Any, state_dtype: Any
+) -> Wrapped:
     """Defazio et al. 2024, Algorithm 1: x the average of all z, y between the two."""
     step, answer = base_optimizer.start(params), None
     x, z, total, largest = params, params, 0.0, 0.0

@@ -1,12 +1,14 @@
 """Oracle of `gdjax.optimizers.wrappers.skip`."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
 
 
-def skip_non_finite(params, inner, max_consecutive):
+def skip_non_finite(params: list[np.ndarray], inner: Inner, max_consecutive: int) -> Wrapped:
     step, answer, in_a_row, in_all = inner.start(params), None, 0, 0
     while True:
         seen = yield answer

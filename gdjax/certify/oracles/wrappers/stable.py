@@ -1,15 +1,18 @@
 """The oracle of `gdjax.optimizers.wrappers.stable`."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped
 
 
-def stable(params, inner, threshold):
+def stable(params: list[np.ndarray], inner: Inner, threshold: Any) -> Wrapped:
     """Wortsman et al. 2023 with the update's own root mean square, in units of the rate."""
     step, answer = inner.start(params), None
     for t in itertools.count(1):

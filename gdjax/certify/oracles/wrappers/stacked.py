@@ -1,11 +1,15 @@
 """Oracle of `gdjax.optimizers.wrappers.stacked`: the inner one, which knows no stacks."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from gdjax import optimizers as o
 from gdjax.certify.oracles.masks import matrices
-from gdjax.certify.oracles.wrappers.lift import Answer
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped
 
 
-def stacked(params, inner):
+def stacked(params: list[np.ndarray], inner: Inner) -> Wrapped:
     step, answer = inner.start(params), None
     while True:
         answer = Answer(step((yield answer)))
