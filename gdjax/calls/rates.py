@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ class Rated(tuple[Callable[..., Any], Callable[..., Any]]):
         update: Callable[..., Any],
         rate_at: Callable[[Any, Any], Any],
         exact: bool = True,
-    ) -> Rated:
+    ) -> Self:
         pair = super().__new__(cls, (init, update))
         pair.rate_at, pair.exact = rate_at, exact
         return pair

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, Final, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -167,80 +167,80 @@ def _minus_rate(state: Any, learning_rate: Any = None, flip_sign: bool = True) -
 
 
 # Parts of optimizers: directions.
-ema = lift(optax.ema)
-trace = lift(optax.trace)
-scale_by_acprop = lift(contrib.scale_by_acprop)
-scale_by_adadelta = lift(optax.scale_by_adadelta)
-scale_by_adam = lift(optax.scale_by_adam)
-scale_by_adamax = lift(optax.scale_by_adamax)
-scale_by_adan = lift(optax.scale_by_adan)
-scale_by_ademamix = lift(contrib.scale_by_ademamix)
-scale_by_adopt = lift(contrib.scale_by_adopt)
-scale_by_amsgrad = lift(optax.scale_by_amsgrad)
-scale_by_belief = lift(optax.scale_by_belief)
-scale_by_cocob = lift(contrib.scale_by_cocob)
-scale_by_distance_over_gradients = lift(optax.scale_by_distance_over_gradients)
-scale_by_factored_rms = lift(optax.scale_by_factored_rms, static=("min_dim_size_to_factor", "decay_rate_fn"))
-scale_by_galore = lift(
+ema: Final = lift(optax.ema)
+trace: Final = lift(optax.trace)
+scale_by_acprop: Final = lift(contrib.scale_by_acprop)
+scale_by_adadelta: Final = lift(optax.scale_by_adadelta)
+scale_by_adam: Final = lift(optax.scale_by_adam)
+scale_by_adamax: Final = lift(optax.scale_by_adamax)
+scale_by_adan: Final = lift(optax.scale_by_adan)
+scale_by_ademamix: Final = lift(contrib.scale_by_ademamix)
+scale_by_adopt: Final = lift(contrib.scale_by_adopt)
+scale_by_amsgrad: Final = lift(optax.scale_by_amsgrad)
+scale_by_belief: Final = lift(optax.scale_by_belief)
+scale_by_cocob: Final = lift(contrib.scale_by_cocob)
+scale_by_distance_over_gradients: Final = lift(optax.scale_by_distance_over_gradients)
+scale_by_factored_rms: Final = lift(optax.scale_by_factored_rms, static=("min_dim_size_to_factor", "decay_rate_fn"))
+scale_by_galore: Final = lift(
     contrib.scale_by_galore,
     static=("rank", "update_proj_gap", "weight_dimension_numbers"),
     around=("base_optimizer",),
 )
-scale_by_lbfgs = lift(optax.scale_by_lbfgs, static=("memory_size",))
-scale_by_lion = lift(optax.scale_by_lion)
-scale_by_madgrad = lift(contrib.scale_by_madgrad)
-scale_by_muon = lift(
+scale_by_lbfgs: Final = lift(optax.scale_by_lbfgs, static=("memory_size",))
+scale_by_lion: Final = lift(optax.scale_by_lion)
+scale_by_madgrad: Final = lift(contrib.scale_by_madgrad)
+scale_by_muon: Final = lift(
     contrib.scale_by_muon, static=("ns_coeffs", "ns_steps", "preconditioning", "weight_dimension_numbers")
 )
-scale_by_novograd = lift(optax.scale_by_novograd)
-scale_by_optimistic_gradient = lift(optax.scale_by_optimistic_gradient)
-scale_by_polyak = lift(optax.scale_by_polyak)
-scale_by_radam = lift(optax.scale_by_radam)
-scale_by_rms = lift(optax.scale_by_rms)
-scale_by_rprop = lift(optax.scale_by_rprop)
-scale_by_rss = lift(optax.scale_by_rss)
-scale_by_sign = lift(optax.scale_by_sign)
-scale_by_simplified_ademamix = lift(contrib.scale_by_simplified_ademamix)
-scale_by_sm3 = lift(optax.scale_by_sm3, static=("b2",))
-scale_by_stddev = lift(optax.scale_by_stddev)
-scale_by_yogi = lift(optax.scale_by_yogi)
+scale_by_novograd: Final = lift(optax.scale_by_novograd)
+scale_by_optimistic_gradient: Final = lift(optax.scale_by_optimistic_gradient)
+scale_by_polyak: Final = lift(optax.scale_by_polyak)
+scale_by_radam: Final = lift(optax.scale_by_radam)
+scale_by_rms: Final = lift(optax.scale_by_rms)
+scale_by_rprop: Final = lift(optax.scale_by_rprop)
+scale_by_rss: Final = lift(optax.scale_by_rss)
+scale_by_sign: Final = lift(optax.scale_by_sign)
+scale_by_simplified_ademamix: Final = lift(contrib.scale_by_simplified_ademamix)
+scale_by_sm3: Final = lift(optax.scale_by_sm3, static=("b2",))
+scale_by_stddev: Final = lift(optax.scale_by_stddev)
+scale_by_yogi: Final = lift(optax.scale_by_yogi)
 
 # Lengths and signs.
-apply_every = lift(optax.apply_every, ints=("k",))
-identity = lift(optax.identity)
-normalize_by_update_norm = lift(optax.normalize_by_update_norm)
-scale_by_backtracking_linesearch = lift(
+apply_every: Final = lift(optax.apply_every, ints=("k",))
+identity: Final = lift(optax.identity)
+normalize_by_update_norm: Final = lift(optax.normalize_by_update_norm)
+scale_by_backtracking_linesearch: Final = lift(
     optax.scale_by_backtracking_linesearch, static=("store_grad", "verbose"), ints=("max_backtracking_steps",)
 )
-scale = lift(optax.scale, factor=lambda state, step_size: step_size)
-scale_by_learning_rate = lift(optax.scale_by_learning_rate, factor=_minus_rate)
-scale_by_schedule = lift(optax.scale_by_schedule, factor=lambda state, step_size_fn: _at(step_size_fn, state))
-scale_by_param_block_norm = lift(optax.scale_by_param_block_norm)
-scale_by_param_block_rms = lift(optax.scale_by_param_block_rms)
-scale_by_trust_ratio = lift(optax.scale_by_trust_ratio)
-scale_by_zoom_linesearch = lift(
+scale: Final = lift(optax.scale, factor=lambda state, step_size: step_size)
+scale_by_learning_rate: Final = lift(optax.scale_by_learning_rate, factor=_minus_rate)
+scale_by_schedule: Final = lift(optax.scale_by_schedule, factor=lambda state, step_size_fn: _at(step_size_fn, state))
+scale_by_param_block_norm: Final = lift(optax.scale_by_param_block_norm)
+scale_by_param_block_rms: Final = lift(optax.scale_by_param_block_rms)
+scale_by_trust_ratio: Final = lift(optax.scale_by_trust_ratio)
+scale_by_zoom_linesearch: Final = lift(
     optax.scale_by_zoom_linesearch, static=("max_linesearch_steps", "initial_guess_strategy", "verbose")
 )
-set_to_zero = lift(optax.set_to_zero)
-zero_nans = lift(optax.zero_nans)
+set_to_zero: Final = lift(optax.set_to_zero)
+zero_nans: Final = lift(optax.zero_nans)
 
 # Of the parameters.
-add_decayed_weights = lift(optax.add_decayed_weights, static=("mask",))
-keep_params_nonnegative = lift(optax.keep_params_nonnegative)
+add_decayed_weights: Final = lift(optax.add_decayed_weights, static=("mask",))
+keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative)
 
 # Of any function, and of examples.
-monitor = lift(optax.monitor, static=("measures",))
-snapshot = lift(optax.snapshot, static=("measure",))
-stateless = lift(optax.stateless, static=("f",))
-stateless_with_tree_map = lift(optax.stateless_with_tree_map, static=("f",))
+monitor: Final = lift(optax.monitor, static=("measures",))
+snapshot: Final = lift(optax.snapshot, static=("measure",))
+stateless: Final = lift(optax.stateless, static=("f",))
+stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, static=("f",))
 
 # Around another.
-conditionally_mask = lift(optax.conditionally_mask, static=("should_transform_fn",), around=("inner",))
-conditionally_transform = lift(optax.conditionally_transform, static=("should_transform_fn",), around=("inner",))
-flatten = lift(optax.flatten, around=("inner",))
-masked = lift(optax.masked, static=("mask",), around=("inner",))
-selective_transform = lift(optax.selective_transform, static=("freeze_mask",), around=("optimizer",))
-split_real_and_imaginary = lift(contrib.split_real_and_imaginary, around=("inner",))
+conditionally_mask: Final = lift(optax.conditionally_mask, static=("should_transform_fn",), around=("inner",))
+conditionally_transform: Final = lift(optax.conditionally_transform, static=("should_transform_fn",), around=("inner",))
+flatten: Final = lift(optax.flatten, around=("inner",))
+masked: Final = lift(optax.masked, static=("mask",), around=("inner",))
+selective_transform: Final = lift(optax.selective_transform, static=("freeze_mask",), around=("optimizer",))
+split_real_and_imaginary: Final = lift(contrib.split_real_and_imaginary, around=("inner",))
 
 
 # With random keys, whose dtype is their own.
@@ -331,6 +331,9 @@ class MultiSteps:
 
     Args: as `optax.MultiSteps`.
     """
+
+    init: Callable[..., Any]
+    update: Callable[..., Any]
 
     def __init__(
         self,

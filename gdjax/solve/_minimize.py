@@ -95,7 +95,8 @@ def minimize(
     else:
         unrolled = max_steps if derivative == "unrolled" else None
         loop, condition, drawn = Minimizer(f, capacity, record is True, unrolled), guarded(stop or GENTLE), ()
-    condition, given, call = condition.settle(on_host=True), args, compiled(Packed(loop))
+    condition, given = condition.settle(on_host=True), args
+    call: Any = compiled(Packed(loop))
     if is_traced((params, method, stop, max_steps, onto, args, drawn)) or call.captures_tracers:
         f, args = with_captured(f, params, args)
         call = dataclasses.replace(loop, f=f)

@@ -102,5 +102,5 @@ line_searcher: Decorator[LineSearch] = decorator(
 )
 
 
-def noise_floor(approx_dec_rtol: ArrayLike | None, params: Params) -> ArrayLike:
+def noise_floor(approx_dec_rtol: Any, params: Params) -> ArrayLike:
     return 0.0 if approx_dec_rtol is None else jnp.maximum(approx_dec_rtol, 16 * jnp.finfo(flat_dtype(params)).eps)

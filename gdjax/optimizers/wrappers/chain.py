@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import optax
 
@@ -43,7 +43,7 @@ class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
 
     factor_at: Callable[[Any], Any]
 
-    def __new__(cls, init: Callable[..., Any], update: Callable[..., Any], factor_at: Callable[[Any], Any]) -> Scaling:
+    def __new__(cls, init: Callable[..., Any], update: Callable[..., Any], factor_at: Callable[[Any], Any]) -> Self:
         pair = super().__new__(cls, (init, update))
         pair.factor_at = factor_at
         return pair

@@ -12,7 +12,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ def _is_left_out(x: Any) -> bool:
     return x is None or isinstance(x, optax.MaskedNode)
 
 
-def dotted(path: tuple) -> str:
+def dotted(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
@@ -109,7 +109,7 @@ class FreezeState(NamedTuple):
         """Optax's name for it."""
         return self.inner
 
-    def route(self, ask: Callable, params: Any) -> list[Any]:
+    def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
         trained = self.trained.value
         return answers.spread(ask(self.inner, _part(params, trained)), trained)
 
@@ -184,7 +184,7 @@ def _freeze_around(inner: Transformation, frozen: Any):
     return Rated(init, update, rate_at)
 
 
-freeze = two_forms(_freeze_around, _freeze_mask)
+freeze: Final = two_forms(_freeze_around, _freeze_mask)
 
 
 class PartitionState(NamedTuple):
@@ -196,7 +196,7 @@ class PartitionState(NamedTuple):
         """As that of `freeze`: an optimizer that is None has no state at all."""
         return Static(tuple(not _is_frozen(self.inner_states[label]) for label in self.labels.value))
 
-    def route(self, ask: Callable, params: Any) -> list[Any]:
+    def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
         whole: list[Any] = [None] * len(self.labels.value)
         for name, state in self.inner_states.items():
             mine = [label == name for label in self.labels.value]
@@ -294,7 +294,7 @@ def _only_match(patterns: dict[str, Optimizer | None]) -> Callable[[str], str]:
     return match
 
 
-def _spread(who: str, labels: Any, params: Any) -> tuple:
+def _spread(who: str, labels: Any, params: Any) -> tuple[Any, ...]:
     """One label per leaf of params, from a tree of them, a prefix, or a function that gives one."""
     leaves, structure = jax.tree.flatten(labels(params) if callable(labels) else labels)
     try:
@@ -348,7 +348,7 @@ def _update(
     mine: Sequence[bool],
     extra_args: dict[str, Any],
     alike: Sequence[str] = (),
-) -> tuple:
+) -> tuple[Any, ...]:
     """The inner update on its own leaves; `alike` and what is about parameters of the extra arguments is cut down alike.
 
     Of a bare array that is not its own nothing would be left, not even a tree.
@@ -363,7 +363,7 @@ def _update(
     return inner.update(_part(grads, mine), state, None if params is None else _part(params, mine), **own)
 
 
-def _of_part(value_fn: Callable, params: Any, mine: Sequence[bool]) -> Callable:
+def _of_part(value_fn: Callable[..., Any], params: Any, mine: Sequence[bool]) -> Callable[..., Any]:
     def value_of(part, *args, **kwargs):
         return value_fn(_filled(params, part, mine), *args, **kwargs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -169,4 +169,4 @@ def _drop_on_plateau(
     return Rated(init, update, rate_at)
 
 
-reduce_on_plateau = two_forms(_drop_on_plateau, _scale_on_plateau)
+reduce_on_plateau: Final = two_forms(_drop_on_plateau, _scale_on_plateau)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -97,11 +97,11 @@ def _sam_at_once(
     return inner.init, update
 
 
-def _is_at_once(args: tuple, kwargs: dict[str, Any]) -> bool:
+def _is_at_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return "adv_optimizer" not in kwargs and not (len(args) > 1 and is_optimizer(args[1]))
 
 
-sam = two_forms(_sam_at_once, _sam_in_turns, _is_at_once)
+sam: Final = two_forms(_sam_at_once, _sam_in_turns, _is_at_once)
 
 
 @optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)"})

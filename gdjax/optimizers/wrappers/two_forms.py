@@ -16,15 +16,15 @@ def is_optimizer(x: Any) -> bool:
     return isinstance(x, optax.GradientTransformation) or hasattr(x, "gradient_transformation")
 
 
-def is_around_an_optimizer(args: tuple, kwargs: dict[str, Any]) -> bool:
+def is_around_an_optimizer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call has an optimizer first, or by the name `inner`."""
     return "inner" in kwargs or (bool(args) and is_optimizer(args[0]))
 
 
-def named(name: str) -> Callable[[Callable], Callable]:
+def named(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A body that is another's second form: its calls print under this name, and are pickled under their own."""
 
-    def rename(body: Callable) -> Callable:
+    def rename(body: Callable[..., Any]) -> Callable[..., Any]:
         body.__name__ = name
         return body
 
@@ -34,7 +34,7 @@ def named(name: str) -> Callable[[Callable], Callable]:
 def two_forms(
     ours: Callable[..., Optimizer],
     theirs: Callable[..., Optimizer],
-    is_ours: Callable[[tuple, dict[str, Any]], bool] = is_around_an_optimizer,
+    is_ours: Callable[[tuple[Any, ...], dict[str, Any]], bool] = is_around_an_optimizer,
 ) -> Callable[..., Optimizer]:
     """The factory of both: its help is ours, its signature Optax's and what ours adds by keyword."""
 

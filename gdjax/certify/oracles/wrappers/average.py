@@ -1,14 +1,19 @@
 """Oracles of `gdjax.optimizers.wrappers.average`: sums of weighted iterates p_1, ..., p_t, over the sum of the weights."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
+
+import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.lift import at
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
 
 
-def average(params, inner, decay, debias):
+def average(params: list[np.ndarray], inner: Inner, decay: Any, debias: bool) -> Wrapped:
     """Each iterate has weight 1 - decay when it comes, and loses the share 1 - decay of it at each later step."""
     step, answer = inner.start(params), None
     total = [0 * p if debias else p for p in params]
@@ -21,7 +26,7 @@ def average(params, inner, decay, debias):
         answer = Answer(updates, [s / weight for s in total])
 
 
-def tail_average(params, inner, start, every):
+def tail_average(params: list[np.ndarray], inner: Inner, start: int, every: int) -> Wrapped:
     """Izmailov et al. 2018: the plain mean of the iterates taken."""
     step, answer, total, number = inner.start(params), None, [0 * p for p in params], 0
     for t in itertools.count(1):
@@ -33,7 +38,9 @@ def tail_average(params, inner, start, every):
         answer = Answer(updates, [s / number for s in total] if number else moved)
 
 
-def lookahead(params, fast_optimizer, sync_period, slow_step_size, reset_state):
+def lookahead(
+    params: list[np.ndarray], fast_optimizer: Inner, sync_period: int, slow_step_size: Any, reset_state: bool
+) -> Wrapped:
     """Zhang et al. 2019, Algorithm 1: k fast steps, then phi <- phi + alpha (theta - phi), theta <- phi."""
     step, answer, slow = fast_optimizer.start(params), None, params
     for t in itertools.count(1):

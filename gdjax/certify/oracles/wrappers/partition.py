@@ -1,18 +1,25 @@
 """Oracles of `gdjax.optimizers.wrappers.partition`, for the leaves of the recording, whose paths are their names."""
 
+from __future__ import annotations
+
 import re
+from typing import Any
+
+import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
 from gdjax.certify.suite import SHAPES
 
 
-def freeze(params, inner, frozen):
+def freeze(params: list[np.ndarray], inner: Inner, frozen: Any) -> Wrapped:
     trained = [i for i, name in enumerate(SHAPES) if not re.search(frozen, name)]
     yield from _parts(params, [(inner, trained)])
 
 
-def partition(params, transforms, param_labels, mask_compatible_extra_args):
+def partition(
+    params: list[np.ndarray], transforms: dict[str, Inner], param_labels: Any, mask_compatible_extra_args: bool
+) -> Wrapped:
     """With labels=None: the names are patterns."""
     assert param_labels is None
     parts = [
