@@ -454,8 +454,8 @@ class TestMinimize:
         assert any(line.startswith(f"{optimizer}: ") and said in line for line in out.splitlines()[2:])
 
     def test_a_function_of_ones_own(self, place):
-        (place / "mine.py").write_text("def f(p):\n    return (p[0] - 1) ** 2 + p[1] ** 4\n")
-        for name in ("mine:f", "mine.py:f"):
+        (place / "two_variables.py").write_text("def f(p):\n    return (p[0] - 1) ** 2 + p[1] ** 4\n")
+        for name in ("two_variables:f", "two_variables.py:f"):
             code, out, err = gdjax("minimize", name, "--start", "3", "-2", "--plot", "p.png")
             assert (code, err) == (0, "") and "CONVERGED" in out
 
