@@ -13,3 +13,24 @@ from gdjax.backprop.check import check_gradients
 from gdjax.backprop.nodes import Graph, Node
 from gdjax.backprop.quotients import difference_quotients
 from gdjax.backprop.verdict import Check, Probe
+
+__all__ = [
+    "Check",
+    "Flow",
+    "Graph",
+    "Node",
+    "Pass",
+    "Probe",
+    "Watch",
+    "backpropagate",
+    "check_gradients",
+    "cost_of",
+    "difference_quotients",
+    "flow",
+    "fold_bias",
+    "graph",
+    "product_gradients",
+    "table",
+    "watch",
+    "with_ones",
+]

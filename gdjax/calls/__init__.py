@@ -17,3 +17,35 @@ from gdjax.calls.leaves import Precise, Static, as_key, is_concrete, is_number
 from gdjax.calls.node import Node, register
 from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of, scaled_rates
 from gdjax.calls.spec import SpecError, parse
+
+__all__ = [
+    "Condition",
+    "Decorator",
+    "Model",
+    "Node",
+    "Optimizer",
+    "Precise",
+    "Rated",
+    "Schedule",
+    "SpecError",
+    "Static",
+    "as_key",
+    "as_optimizer",
+    "check_interval",
+    "check_whole",
+    "condition",
+    "decorator",
+    "from_optax",
+    "inner_state",
+    "is_concrete",
+    "is_factory",
+    "is_number",
+    "model",
+    "one_rate",
+    "optimizer",
+    "parse",
+    "rate_of",
+    "register",
+    "scaled_rates",
+    "schedule",
+]

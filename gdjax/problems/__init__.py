@@ -33,6 +33,35 @@ from gdjax.problems.landscapes import (
 )
 from gdjax.problems.problem import Problem
 
+__all__ = [
+    "PROBLEMS",
+    "Problem",
+    "ackley",
+    "beale",
+    "booth",
+    "bowl",
+    "double_well",
+    "exponential_decay",
+    "himmelblau",
+    "hinge",
+    "least_squares",
+    "logistic",
+    "monkey_saddle",
+    "normal_equations",
+    "plateau",
+    "quadratic",
+    "quartic",
+    "rastrigin",
+    "ridge",
+    "rosenbrock",
+    "saddle",
+    "softmax",
+    "sum_of_squares",
+    "three_hump_camel",
+    "tilted_well",
+    "waves",
+]
+
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     factory.__name__: factory
     for factory in (

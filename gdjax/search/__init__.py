@@ -19,6 +19,21 @@ from gdjax.search.neighbours import coordinate, fixed_step, sign_step
 from gdjax.search.populations import cma_es, genetic, particle_swarm
 from gdjax.search.simplex import nelder_mead
 
+__all__ = [
+    "METHODS",
+    "Method",
+    "ant_colony",
+    "cma_es",
+    "coordinate",
+    "fixed_step",
+    "genetic",
+    "method",
+    "nelder_mead",
+    "particle_swarm",
+    "random_guessing",
+    "sign_step",
+]
+
 METHODS: dict[str, Callable[..., Method]] = {
     factory.__name__: factory
     for factory in (

@@ -17,3 +17,26 @@ from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.result import Result, summarize
 from gdjax.training.run import Run, extend_history, make_run, start_run
 from gdjax.training.step import Step, evaluation_params, learning_rate, make_state, make_step
+
+__all__ = [
+    "Epoch",
+    "Evaluate",
+    "Fitting",
+    "Length",
+    "Result",
+    "Run",
+    "Step",
+    "evaluation_params",
+    "extend_history",
+    "fit",
+    "iterate",
+    "learning_rate",
+    "make_epoch",
+    "make_evaluate",
+    "make_run",
+    "make_state",
+    "make_step",
+    "segments",
+    "start_run",
+    "summarize",
+]
