@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Node, decorator, register
+from gdjax.calls import Decorator, Node, decorator, register
 from gdjax.projections.sets import moved_onto
 from gdjax.types import Params, Stop
 
@@ -30,7 +30,7 @@ class Method(Node):
 
 
 register(Method)
-method = decorator(Method, "A factory of search methods from a body that returns (init, ask, tell).")
+method: Decorator[Method] = decorator(Method, "A factory of search methods from a body that returns (init, ask, tell).")
 
 
 @dataclasses.dataclass(frozen=True)
