@@ -139,9 +139,7 @@ def _number(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> 
     return jnp.asarray(value)
 
 
-def _not_finite(
-    loss: Callable[..., Any], gradient: Callable[..., Any] | None, params: Params, args: tuple[Any, ...]
-) -> Iterator[tuple[str, str]]:
+def _not_finite(loss: Any, gradient: Any, params: Params, args: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
     """The leaves whose gradient is not finite in the dtypes that params and args have, each with words that say so."""
     dtypes = {(x if isinstance(x, jax.Array) else np.asarray(x)).dtype for x in jax.tree.leaves((params, args))}
     narrow = {dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)} - {np.dtype(float), np.dtype(complex)}
