@@ -15,6 +15,7 @@ from jax.core import Tracer
 from gdjax import stopping, tree
 from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
+from gdjax.forms import LossError
 from gdjax.programs import bind, compiled
 from gdjax.projections import as_set
 from gdjax.search import Method
@@ -100,7 +101,10 @@ def minimize(
     if is_traced((params, method, stop, max_steps, onto, args, drawn)) or call.captures_tracers:
         f, args = with_captured(f, params, args)
         call = dataclasses.replace(loop, f=f)
-    found = call(params, method.settle(on_host=True), condition, max_steps, onto, args, *drawn)
+    try:
+        found = call(params, method.settle(on_host=True), condition, max_steps, onto, args, *drawn)
+    except LossError as error:
+        raise error.with_traceback(None) from None  # its words name the user's own line
     found = on_host("minimize", found, capacity, onto, f, args)
     if isinstance(found, Found) and onto is None and not empty and isinstance(method, Optimizer):
         found.look = functools.partial(kind_of_point, f, given)

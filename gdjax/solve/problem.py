@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax import tree
+from gdjax.forms import in_words
 from gdjax.types import Params
 
 
@@ -29,7 +30,8 @@ def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[
     """f as a function of the parameters alone; ValueError when it is traced and does not give one real floating number."""
 
     def of_params(params: Params) -> jax.Array:
-        value = f(params, *args)
+        with in_words(who):
+            value = f(params, *args)
         shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", type(value))
         if not isinstance(value, (jax.Array, np.ndarray, np.generic, float)):
             raise ValueError(f"{who}: f must return one real floating number, got a {type(value).__name__}")

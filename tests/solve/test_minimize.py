@@ -1,5 +1,6 @@
 """Descent on any function: where it ends, why, and what can be done with it."""
 
+import math
 import pickle
 
 import chex
@@ -527,3 +528,18 @@ def test_a_value_that_is_none_is_no_convergence_however_level(level, expected):
         found = gd.minimize(f, 1.0, gd.sgd(0.1), stop=stop)
         assert found.stop is expected
         np.testing.assert_allclose(found.params, 0.6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", [gd.sgd(0.1), gd.search.nelder_mead()], ids=repr)
+@pytest.mark.parametrize(
+    "f, words",
+    [
+        (lambda x: np.sin(x), r"write jnp\.sin"),
+        (lambda x: math.cos(x), r"write jnp\.cos"),
+        (lambda x: x if x > 0 else -x, r"write jnp\.where"),
+    ],
+)
+def test_numpy_and_python_in_a_function_cost_one_sentence(f, words, method):
+    with pytest.raises(TypeError, match=rf"minimize: .*test_minimize\.py:\d+: .*; {words}") as seen:
+        gd.minimize(f, 1.0, method, max_steps=5)
+    assert len(seen.traceback) <= 2
