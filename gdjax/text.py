@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is nearest to this one; None if none is near."""
-    known = list(known)
+    """The known name that is nearest to this one, one of the same letters before all others; None if none is near."""
+    known, name = list(known), str(name).lower()
     folded = {each.lower(): each for each in reversed(known)}
-    close = difflib.get_close_matches(str(name).lower(), folded, n=1)
-    return folded[close[0]] if close else None
+    close = difflib.get_close_matches(name, folded, n=5)
+    swapped = [each for each in close if sorted(each) == sorted(name)]
+    return next((folded[each] for each in swapped + close), None)
 
 
 def did_you_mean(name: str, known: Iterable[str], beside: str = "") -> str:

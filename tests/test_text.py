@@ -46,3 +46,7 @@ def test_the_face():
     assert made < set(optimizers.__all__) and set(gd.OPTIMIZERS) | set(gd.WRAPPERS) <= made
     with pytest.raises(AttributeError, match="no attribute 'adamm'"):
         _ = gd.adamm
+
+
+def test_letters_that_changed_places_are_the_nearest():
+    assert text.near("adma", ("adamax", "adam", "adan")) == "adam" and text.near("slpit", ("spit", "split")) == "split"
