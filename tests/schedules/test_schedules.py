@@ -109,6 +109,13 @@ STEPS = np.concatenate([GRID, BETWEEN, LATE])  # one array for all laws, so that
 UNREAD = {("triangular", ".gamma"), ("triangular2", ".gamma")}  # refused unless 1
 
 law = pytest.mark.parametrize("node", CASES, ids=repr)
+LIKE_ANOTHER = ("join_schedules", "piecewise_constant_schedule", "piecewise_interpolate_schedule", "linear_schedule")
+LIKE_ANOTHER += ("polynomial_schedule", "warmup_constant_schedule", "warmup_cosine_decay_schedule")
+each_kind = pytest.mark.parametrize(  # the same equation under Optax's name is left to the night
+    "node",
+    [pytest.param(n, marks=[pytest.mark.nightly] * (n.recipe.name in LIKE_ANOTHER)) for n in CASES],
+    ids=repr,
+)
 
 
 def once(function):
@@ -168,7 +175,7 @@ def test_every_argument_has_an_example_away_from_its_default():
 # The laws
 
 
-@law
+@each_kind
 def test_the_laws_of_schedules_hold(node):
     """That numbers can be swept and differentiated is asked below, at more steps."""
     laws.check_schedule(node, steps=[0, 1, 4, 5, 9, 12, 23], only=["scalar", "pure", "traced", "finite"])
@@ -185,7 +192,7 @@ def test_gives_a_float_scalar(node):
     assert (node(3).dtype, node(3).weak_type) == (jnp.float32, False)
 
 
-@law
+@each_kind
 def test_every_argument_can_be_swept(node):
     nodes = with_each_leaf(node, lambda leaf: 1.1 * leaf + 0.02)
     swept = sweep_at(nodes, GRID)
@@ -197,7 +204,7 @@ def test_every_argument_can_be_swept(node):
             assert not np.array_equal(alone, before), f"{path} changes nothing"
 
 
-@law
+@each_kind
 def test_gradients_are_finite_and_right(node):
     """Finite everywhere, edges and late steps included; central differences between the edges."""
     grads = grads_at(node.settle(), np.concatenate([np.arange(24, dtype=np.float32), LATE, BETWEEN]))
