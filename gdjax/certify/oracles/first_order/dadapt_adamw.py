@@ -40,5 +40,9 @@ PARTS_FROM_OPTAX = {
 
 LEFT_OUT: dict[Any, Any] = {
     "dadapt_adamw": (("non_finite",), NORMS),
+    ("dadapt_adamw", "descent"): (
+        ("huge", "non_finite"),
+        "its distances, squared, are beyond 32 bits; in 16 bits it is meant for `master_weights`",
+    ),
     ("dadapt_adamw", "optax"): (("zeros", "non_finite"), "Optax gives NaN for a zero gradient"),
 }

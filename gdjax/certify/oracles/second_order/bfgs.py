@@ -41,8 +41,12 @@ LIMITS = {
     "bfgs(": (1e-8, "pairs with s'y near 0 make an inverse Hessian of any condition: in noise 9e-10, elsewhere 5e-12"),
 }
 
-LEFT_OUT = {
+LEFT_OUT: dict[Any, Any] = {
     "bfgs": (("large",), "it shrinks to nothing beside the other leaves, whose rounding the matrix mixes into it"),
+    ("bfgs", "descent"): (
+        ("zeros", "noise"),
+        "without a search and a slope its matrix grows without end; how fast is decided by rounding",
+    ),
 }
 
 FED: dict[str, Callable[..., Any]] = {

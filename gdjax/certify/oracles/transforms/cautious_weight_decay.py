@@ -26,6 +26,10 @@ def cautious_weight_decay(params: list[np.ndarray], weight_decay: Any, mask: Any
         answer = Answer(updates)
 
 
+SHORT = {
+    "cautious_weight_decay": (100, "alone it goes along the gradient, uphill and beyond float32"),
+}
+
 EXAMPLES = {
     "cautious_weight_decay": lambda: [
         o.cautious_weight_decay(0.1),
