@@ -676,7 +676,7 @@ class TestOwnFiles:
             ("raise SystemExit(3)", "mine.py fails when read: SystemExit: 3"),
             ("import no_such_thing", "fails when read: ModuleNotFoundError"),
             ("def f(p):\n    return {}['a'] * p", "mine.py:f raised KeyError at line 2: 'a'"),
-            ("def f(p):\n\n    return p if p > 0 else -p", "mine.py:f raised TracerBoolConversionError at line 3: "),
+            ("def f(p):\n\n    return p if p > 0 else -p", "mine.py:3: return p if p > 0 else -p; write jnp.where"),
             ("def f(p):\n    return p.shapes", "mine.py:f raised AttributeError at line 2: "),
         ],
     )
