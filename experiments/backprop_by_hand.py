@@ -46,7 +46,7 @@ def network(sizes, seed: int):
     )
 
 
-def apart(found, told) -> float:
+def difference(found, told) -> float:
     """The largest difference in any leaf, relative to the leaf's largest entry."""
     pairs = zip(*(map(np.asarray, jax.tree.leaves(tree)) for tree in (found, told)), strict=True)
     return max(float(np.max(np.abs(a - b)) / np.maximum(np.max(np.abs(b)), 1e-300)) for a, b in pairs)
@@ -60,7 +60,9 @@ def compare() -> list[tuple]:
         params = network((64, *[width] * depth, 10), depth)
         names = (activation, HEADS[cost])
         off = [
-            apart(backpropagate(params, *some, names, cost).gradients, jax.grad(cost_of)(params, *some, names, cost))
+            difference(
+                backpropagate(params, *some, names, cost).gradients, jax.grad(cost_of)(params, *some, names, cost)
+            )
             for some in ((x[0], y[0]), (x, y))
         ]
         rows.append((activation, cost, depth, width, *off))
@@ -77,18 +79,18 @@ def forms() -> dict[str, float]:
     d_in, d_w = product_gradients(x, params[0]["w"], d_out)
     folded = [fold_bias(layer) for layer in params]
 
-    def of_folded(folded):
+    def cost(folded):
         layers = [{"w": w, "b": jnp.zeros(w.shape[1])} for w in folded]
         hidden = with_ones(jnp.tanh(with_ones(x) @ folded[0]))
         return cost_of(layers[1:], hidden, y, "softmax")
 
     inner = jax.grad(lambda x: cost_of(params, x, y))(x)
     return {
-        "mean over 32 instances, one by one": apart(jax.tree.map(lambda g: g.mean(axis=0), each), found.gradients),
-        "dL/dW = X' dL/dD of the first layer": apart(d_w, found.gradients[0]["w"]),
-        "dL/dX = dL/dD W' of the first layer": apart(d_in, inner),
-        "bias as a row of W, jax.grad of that": apart(
-            jax.grad(of_folded)(folded), [fold_bias(g) for g in found.gradients]
+        "mean over 32 instances, one by one": difference(jax.tree.map(lambda g: g.mean(axis=0), each), found.gradients),
+        "dL/dW = X' dL/dD of the first layer": difference(d_w, found.gradients[0]["w"]),
+        "dL/dX = dL/dD W' of the first layer": difference(d_in, inner),
+        "bias as a row of W, jax.grad of that": difference(
+            jax.grad(cost)(folded), [fold_bias(g) for g in found.gradients]
         ),
     }
 

@@ -101,7 +101,7 @@ def weights() -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     return jacobian, ways, x
 
 
-def apart(ways: dict[str, np.ndarray]) -> dict[str, float]:
+def differences(ways: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest difference of each way from the last, relative to the largest entry."""
     last = list(ways.values())[-1]
     return {name: float(np.max(np.abs(found - last)) / np.max(np.abs(last))) for name, found in ways.items()}
@@ -172,13 +172,13 @@ def main() -> None:
         lab.claim("that of the central one is near 1e-5", 1e-6 <= best[1] <= 1e-4)
 
         ways = jacobians()
-        off = apart(ways)
+        off = differences(ways)
         head = ("Jacobian of the chain", "d/dx1", "d/dx2", "d/dx3", "d/dx4", "differs from the last")
         lab.table(head, [(name, *j[0], off[name]) for name, j in ways.items()])
         lab.claim("all six are equal to 1e-14", max(off.values()) <= 1e-14)
         jacobian, ways, x = weights()
-        lab.table(("dL/dW of D = X W", "differs from the last"), apart(ways).items())
-        lab.claim("all five are equal to 1e-14", max(apart(ways).values()) <= 1e-14)
+        lab.table(("dL/dW of D = X W", "differs from the last"), differences(ways).items())
+        lab.claim("all five are equal to 1e-14", max(differences(ways).values()) <= 1e-14)
         told = np.einsum("iu,jv->ijuv", x, np.eye(3))
         lab.claim(
             "of 180 entries of dD/dW the 60 with j = v are Xiu, the others 0",

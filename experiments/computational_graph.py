@@ -74,23 +74,23 @@ def costs() -> dict[str, np.ndarray]:
     return {which: np.array(rows) for which, rows in found.items()}
 
 
-def shared(x, depth):
+def logistic_map(x, depth):
     for _ in range(depth):
         x = 4 * x * (1 - x)
     return x
 
 
-def written_out(x, depth):
+def expand(x, depth):
     """The same, every x computed anew."""
     if depth == 0:
         return x
-    return 4 * written_out(x, depth - 1) * (1 - written_out(x, depth - 1))
+    return 4 * expand(x, depth - 1) * (1 - expand(x, depth - 1))
 
 
 def sharing() -> list[tuple]:
     rows = []
     for depth in DEPTHS:
-        one, other = graph(lambda x, k=depth: shared(x, k), 0.3), graph(lambda x, k=depth: written_out(x, k), 0.3)
+        one, other = graph(lambda x, k=depth: logistic_map(x, k), 0.3), graph(lambda x, k=depth: expand(x, k), 0.3)
         counted = one.counts()
         apart = abs(one["x"].adjoint / other["x"].adjoint - 1)
         rows.append((depth, counted["operations"], counted["unshared"], other.counts()["operations"], apart))

@@ -60,12 +60,12 @@ def counterexamples(it: Case) -> list[float]:
 
     @jax.jit
     @jax.vmap
-    def found(s, a, b):
+    def violations(s, a, b):
         below = it.f(s * a + (1 - s) * b) > s * it.f(a) + (1 - s) * it.f(b)
         falling = (jax.grad(it.f)(a) - jax.grad(it.f)(b)) @ (a - b) < 0
         return below, falling, jnp.linalg.eigvalsh(jax.hessian(it.f)(a))[0] < 0
 
-    return [percent(each) for each in found(shares, it.a, it.b)]
+    return [percent(each) for each in violations(shares, it.a, it.b)]
 
 
 def largest_rate(it: Case) -> float:
@@ -110,7 +110,7 @@ def chord(axes, f, a, b) -> None:
     axes.legend(fontsize=SMALL, labelcolor=INK)
 
 
-def drawn(booth: Case, himmelblau: Case):
+def draw(booth: Case, himmelblau: Case):
     picture = figure(7.0, "Convex: chords above the graph, one end. Not convex: neither")
     axes = picture.subplots(2, 2, height_ratios=(1.7, 1))
     ground(axes[0, 0], booth.f, 8.0, "Booth: 40 starts, one end")
@@ -160,7 +160,7 @@ def main() -> None:
         cases = {name: case(name, reach) for name, reach in (CONVEX | OTHERS).items()}
         chords(lab, cases)
         starts(lab, cases)
-        lab.save(drawn(cases["booth"], cases["himmelblau"]), "convexity.png")
+        lab.save(draw(cases["booth"], cases["himmelblau"]), "convexity.png")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def searches(start: float, step: float) -> dict[str, gd.Minimum]:
     }
 
 
-def expected(method: str, start: float, step: float) -> int:
+def predict_steps(method: str, start: float, step: float) -> int:
     """Steps by arithmetic: each of the first two goes one step, descent shrinks the slope by 1 - 2 step."""
     if method == "gradient":
         return math.ceil(math.log(1e-4 / abs(2 * (start - 2))) / math.log(1 - 2 * step))
@@ -67,7 +67,9 @@ def main() -> None:
         lab.claim("the gradient takes 623 steps", first["gradient"].steps == 623)
         lab.claim(
             "every count is what arithmetic says",
-            all(r.steps == expected(name, *case) for case, results in found.items() for name, r in results.items()),
+            all(
+                r.steps == predict_steps(name, *case) for case, results in found.items() for name, r in results.items()
+            ),
         )
         fixed = [r for results in found.values() for name, r in results.items() if name != "gradient"]
         lab.claim("fixed steps end within 1e-9 of 2", all(abs(r.params - 2) < 1e-9 for r in fixed))

@@ -65,7 +65,7 @@ def forms(x, y) -> dict:
     return {(form, c): descend(gd.problems.hinge(x, y, c, form), i) for i, (form, c) in enumerate(constants)}
 
 
-def apart(params, reference) -> float:
+def difference(params, reference) -> float:
     return max(float(np.max(np.abs(params[name] - reference[name]))) for name in ("w", "b"))
 
 
@@ -115,7 +115,7 @@ def main() -> None:
         other = scikit(LinearSVC(loss="hinge", C=C / len(y), tol=1e-8, max_iter=10**6).fit(x, y))
         solved = {f"{form}, {c:g}": (run.value, run.params) for (form, c), run in found.items()}
         solved |= {"SVC(C=C/n)": ("", svc), "LinearSVC(C=C/n)": ("", other)}
-        rows = [(k, value, half(p), *p["w"], p["b"], apart(p, svc)) for k, (value, p) in solved.items()]
+        rows = [(k, value, half(p), *p["w"], p["b"], difference(p, svc)) for k, (value, p) in solved.items()]
         lab.table(("form, constant", "its value", "half form at 10", "w1", "w2", "b", "from SVC's"), rows)
         best, alike, unlike = float(half(svc)), list(found.values())[:3], list(found.values())[3:]
         hinges, errors = losses_along(alike[0].path, x, y)
@@ -129,7 +129,9 @@ def main() -> None:
             "SVC at C, not C/n, has another minimum",
             abs(half(scikit(SVC(kernel="linear", C=C).fit(x, y))) / best - 1) > 0.01,
         )
-        lab.claim("the three forms have one line, SVC's to 1e-3", all(apart(run.params, svc) < 1e-3 for run in alike))
+        lab.claim(
+            "the three forms have one line, SVC's to 1e-3", all(difference(run.params, svc) < 1e-3 for run in alike)
+        )
         lab.claim(
             "their values are as 1 : 2 : 1/C, to 1e-6",
             np.allclose([run.value for run in alike], np.array([1, 2, 1 / C]) * best, rtol=1e-6, atol=0),

@@ -50,13 +50,13 @@ def largest_rate(steepness, decay):
     """By bisection: the rate above which 4000 steps end no lower than they began."""
     bowl, start = gd.problems.bowl().f, jnp.array([2.0, 2.0])
 
-    def halved(_, ends):
+    def bisect(_, ends):
         middle = sum(ends) / 2
         found = gd.minimize(bowl, start, gd.sgd(middle, decay), args=(steepness,), stop=never(), max_steps=4000)
         fell = (found.stop != Stop.DIVERGED) & (found.value < bowl(start, steepness))
         return jnp.where(fell, middle, ends[0]), jnp.where(fell, ends[1], middle)
 
-    return sum(jax.lax.fori_loop(0, 30, halved, (0.0, 4 / steepness))) / 2
+    return sum(jax.lax.fori_loop(0, 30, bisect, (0.0, 4 / steepness))) / 2
 
 
 @jax.vmap
@@ -74,7 +74,7 @@ def slope(x, y) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def drawn(runs: dict, conditions, plain, momentum):
+def draw(runs: dict, conditions, plain, momentum):
     picture = figure(4.3, "A bowl a hundred times steeper one way: who survives, what it costs")
     left, right = picture.subplots(1, 2)
     for i, (name, found) in enumerate(runs.items()):
@@ -145,7 +145,7 @@ def main() -> None:
     with Lab(__doc__) as lab:
         third = survival(lab)
         largest_rates(lab)
-        lab.save(drawn(third, *costs(lab)), "ill_conditioning.png")
+        lab.save(draw(third, *costs(lab)), "ill_conditioning.png")
         bowl = gd.problems.bowl(100.0)
         paths = {
             "plain descent, rate 0.0099": run(100.0, gd.sgd(0.0099), 30),

@@ -49,7 +49,7 @@ class Lab:
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Columns as wide as they need be; numbers to the right."""
-        cells = [[_shown(value) for value in row] for row in rows]
+        cells = [[_format(value) for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         numeric = [all(_is_number(cell) for cell in column) for column in zip(*cells, strict=True)] or [False] * len(
             head
@@ -69,7 +69,7 @@ class Lab:
         print(f"  picture {save(picture, self.out / name)}")
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, str) or value is None:
         return value or ""
     number = float(value)

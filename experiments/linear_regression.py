@@ -69,7 +69,7 @@ def square_error(params, example):
     return (x @ params["w"] + params["b"] - y) ** 2
 
 
-def trained(problem, k: int, order: str, optimizer, by_target: bool = False):
+def train(problem, k: int, order: str, optimizer, by_target: bool = False):
     """Losses above the minimum after each pass, (PASSES,)."""
     x, y = problem.args[:2]
     rows = np.argsort(y) if by_target else np.arange(len(y))
@@ -81,13 +81,13 @@ def trained(problem, k: int, order: str, optimizer, by_target: bool = False):
 def runs(problem) -> dict[str, np.ndarray]:
     fixed, falling = gd.sgd(RATE), gd.sgd(inverse_time(0.1, 20, 1.0))
     return {
-        "one row, drawn": trained(problem, 1, "replacement", fixed),
-        "20 rows, drawn": trained(problem, 20, "replacement", fixed),
-        "20 drawn, falling rate": trained(problem, 20, "replacement", falling),
-        "20 shuffled": trained(problem, 20, "shuffle", fixed),
-        "20 by window": trained(problem, 20, "sequence", fixed),
-        "20 by window, sorted": trained(problem, 20, "sequence", fixed, by_target=True),
-        "20 shuffled, sorted": trained(problem, 20, "shuffle", fixed, by_target=True),
+        "one row, drawn": train(problem, 1, "replacement", fixed),
+        "20 rows, drawn": train(problem, 20, "replacement", fixed),
+        "20 drawn, falling rate": train(problem, 20, "replacement", falling),
+        "20 shuffled": train(problem, 20, "shuffle", fixed),
+        "20 by window": train(problem, 20, "sequence", fixed),
+        "20 by window, sorted": train(problem, 20, "sequence", fixed, by_target=True),
+        "20 shuffled, sorted": train(problem, 20, "shuffle", fixed, by_target=True),
     }
 
 

@@ -27,7 +27,7 @@ from gdjax.stopping import gradient_norm, never
 MILESTONES = (1, 10, 100, 1000, 10_000)
 
 
-def made(apart: float) -> tuple[np.ndarray, np.ndarray]:
+def make_clouds(apart: float) -> tuple[np.ndarray, np.ndarray]:
     """Two clouds, their centres apart by 2 · apart · (1, 0.7)."""
     rng = np.random.default_rng(0)
     y = np.repeat([-1.0, 1.0], 120)
@@ -96,7 +96,7 @@ def draw(x, y, params, reference):
 def main() -> None:
     with Lab(__doc__) as lab:
         first, second = "made, 2 features", "breast_cancer, 30"
-        sets = {first: made(1.0), second: breast_cancer()}
+        sets = {first: make_clouds(1.0), second: breast_cancer()}
         stop, found, references, rows = gradient_norm(1e-8), {}, {}, []
         for name, (x, y) in sets.items():
             problem, references[name] = gd.problems.logistic(x, y), scikit(x, y)
@@ -108,7 +108,7 @@ def main() -> None:
                     (name, how, run.steps, run.value, off, 100 * np.mean(sides(run.params, x) == y), run.stop.name)
                 )
         lab.table(("data", "by", "steps", "loss, nats", "from scikit-learn's", "right, %", "stop"), rows)
-        path = without_penalty(*made(4.0), MILESTONES[-1]).path
+        path = without_penalty(*make_clouds(4.0), MILESTONES[-1]).path
         weights = path.params["w"][list(MILESTONES)]
         sizes = np.linalg.norm(weights, axis=1)
         angles = np.degrees(np.arctan2(weights[:, 1], weights[:, 0]))

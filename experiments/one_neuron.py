@@ -35,7 +35,7 @@ INPUT = np.array([1.0, 2, 3, 4])
 NEURON = models.logistic_regression(2)
 
 
-def apart(margin: float, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+def separable_points(margin: float, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Points of the unit disc at least `margin` from a line through its centre, their sides, and the bound."""
     rng = np.random.default_rng(seed)
     angle, points = rng.uniform(0, 2 * np.pi), rng.uniform(-1, 1, (10 * POINTS, 2))
@@ -86,7 +86,7 @@ def as_sigmoids(layers):
     return (*(jax.tree.map(lambda leaf: 2 * leaf, part) for part in behind[:-1]), behind[-1])
 
 
-def networks_apart(sizes, x, y, rate: float) -> float:
+def network_difference(sizes, x, y, rate: float) -> float:
     """The largest difference of outputs between a tanh network and its rewriting, after a step of descent on each."""
     start = models.mlp(sizes, "tanh").init(jax.random.key(1))
 
@@ -126,7 +126,7 @@ def draw(bounds, mistakes, x, y, neuron):
 
 def main() -> None:
     with Lab(__doc__) as lab:
-        sets = [apart(margin, seed) for margin in MARGINS for seed in range(SETS)]
+        sets = [separable_points(margin, seed) for margin in MARGINS for seed in range(SETS)]
         points, sides, bounds = (np.stack(part) for part in zip(*sets, strict=True))
         _, mistakes, left_over = map(np.asarray, jax.vmap(rosenblatt)(points, sides))
         rows = (values.reshape(len(MARGINS), SETS) for values in (bounds, mistakes, mistakes / bounds))
@@ -147,7 +147,7 @@ def main() -> None:
         rows = [(f, *values, "(-1, 24)" if f == "identity" else "") for f, values in layer.items()]
         lab.table(("σ(W x + b), σ", "first", "second", "lecture"), rows)
         shapes, kinds = ((4, 5, 2), (4, 6, 5, 3, 2)), y.astype(int)
-        gaps = {shape: [networks_apart(shape, x, kinds, rate) for rate in (0.0, 0.1)] for shape in shapes}
+        gaps = {shape: [network_difference(shape, x, kinds, rate) for rate in (0.0, 0.1)] for shape in shapes}
         lab.table(("tanh or sigmoid network", "apart by", "after a step"), [(str(s), *gap) for s, gap in gaps.items()])
         z = np.linspace(-20, 20, 4001)
         lab.claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))

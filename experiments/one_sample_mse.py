@@ -96,7 +96,7 @@ def network_ways(layers, x, y) -> dict:
     return {way: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(g)]) for way, g in found.items()}
 
 
-def updated(loss, params, rate, *args, updates: int = 1):
+def loss_after(loss, params, rate, *args, updates: int = 1):
     """The loss after steps of descent."""
     return gd.minimize(loss, params, gd.sgd(rate), stop=never(), max_steps=updates, args=args).value
 
@@ -132,13 +132,13 @@ def main() -> None:
         lab.table(("one neuron", "dL/dw", "dL/db"), [(name, *found) for name, found in ways.items()])
         lab.claim("all six give -12 and -6", np.max(np.abs(np.array(list(ways.values())) - [-12, -6])) <= 1e-12)
 
-        rows = [("one neuron", 2, loss(START), loss({"w": 1.1, "b": 1.3}), updated(loss, START, RATE), "")]
+        rows = [("one neuron", 2, loss(START), loss({"w": 1.1, "b": 1.3}), loss_after(loss, START, RATE), "")]
         for name, (layers, x, y, rate) in CASES.items():
             found = network_ways(layers, x, y)
             apart = max(np.max(np.abs(g / found["jax.grad"] - 1)) for g in found.values())
             flat, unflatten = ravel_pytree(layers)
             by_hand = network_loss(unflatten(flat - rate * found["formula"]), x, y)
-            after = updated(network_loss, layers, rate, x, y)
+            after = loss_after(network_loss, layers, rate, x, y)
             rows.append((name, flat.size, network_loss(layers, x, y), by_hand, after, apart))
         lab.table(("network", "parameters", "L", "updated by hand", "by gd.sgd", "ways differ by, relative"), rows)
         lab.claim("in both networks the four ways agree to 1e-12", max(row[5] for row in rows[1:]) <= 1e-12)
@@ -148,10 +148,12 @@ def main() -> None:
         lab.claim("with the hidden layer L goes from 11.00 to 1.197", np.allclose(rows[2][2:5:2], (11, 1.197), 0, 5e-3))
 
         rates, inputs = np.linspace(0, 0.23, 47), np.arange(5.0)
-        after = np.array(jax.vmap(lambda rate: updated(loss, START, rate))(rates))
+        after = np.array(jax.vmap(lambda rate: loss_after(loss, START, rate))(rates))
         lab.claim("every rate gives L = 9 (1 - 10 rate)²", np.max(np.abs(after - 9 * (1 - 10 * rates) ** 2)) < 1e-12)
         small, big = (
-            np.array(jax.vmap(lambda x, rate=rate: updated(loss, START, rate, x, updates=3) / loss(START, x))(inputs))
+            np.array(
+                jax.vmap(lambda x, rate=rate: loss_after(loss, START, rate, x, updates=3) / loss(START, x))(inputs)
+            )
             for rate in (1e-8, 1e-1)
         )
         head = ("x", "1 / (x² + 1)", "share of L that 3 updates of 1e-8 take", "L / first after 3 of 0.1")

@@ -54,12 +54,12 @@ NOISY = {
 }
 
 
-def hurried(factor: float) -> gd.Minimum:
+def descend(factor: float) -> gd.Minimum:
     rate, stop = S.exponential(FIRST, 1, factor), parameter_change(1e-12)
     return gd.minimize(BOWL.f, BOWL.start, gd.sgd(rate), args=BOWL.args, stop=stop, record=True)
 
 
-def left_over(factor: float) -> float:
+def final_distance(factor: float) -> float:
     """The distance at which the product of 1 - rate_t curvature ends."""
     rates = FIRST * factor ** np.arange(5000)
     shares = [np.prod(1 - rates * curvature) for curvature in (20, 2)]
@@ -95,7 +95,7 @@ def grid_of_schedules():
     return picture
 
 
-def drawn(runs: dict, spreads: dict):
+def draw(runs: dict, spreads: dict):
     picture = figure(4.4, "Too fast a decay stops short; no decay hovers over the noise")
     left, right = picture.subplots(1, 2)
     for i, (factor, found) in enumerate(runs.items()):
@@ -121,9 +121,9 @@ def drawn(runs: dict, spreads: dict):
 
 
 def fast_decay(lab: Lab) -> dict[float, gd.Minimum]:
-    runs = {factor: hurried(factor) for factor in FACTORS}
+    runs = {factor: descend(factor) for factor in FACTORS}
     ended = {factor: BOWL.distance(found.params) for factor, found in runs.items()}
-    product = {factor: left_over(factor) for factor in FACTORS}
+    product = {factor: final_distance(factor) for factor in FACTORS}
     total = {factor: FIRST / (1 - factor) if factor < 1 else np.inf for factor in FACTORS}
     rows = [
         (f"{q:g}", f"{total[q]:.3g}", r.stop.name, r.steps, r.grad_norm, ended[q], product[q]) for q, r in runs.items()
@@ -164,7 +164,7 @@ def noise(lab: Lab) -> dict[str, np.ndarray]:
 def main() -> None:
     with Lab(__doc__) as lab:
         lab.save(grid_of_schedules(), "schedules.png")
-        lab.save(drawn(fast_decay(lab), noise(lab)), "schedules_decay.png")
+        lab.save(draw(fast_decay(lab), noise(lab)), "schedules_decay.png")
 
 
 if __name__ == "__main__":

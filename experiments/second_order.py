@@ -56,20 +56,20 @@ def descend(problem, optimizer, f, record=None) -> gd.Minimum:
     return gd.minimize(f, problem.start, optimizer, **options)
 
 
-def searched(problem, optimizer) -> tuple[gd.Minimum, int, str]:
+def run_search(problem, optimizer) -> tuple[gd.Minimum, int, str]:
     """The run, its evaluations, and no rate."""
     calls = []
 
-    def counted(params, *args):
+    def count(params, *args):
         jax.debug.callback(lambda: calls.append(1))
         return problem.f(params, *args)
 
-    run = descend(problem, optimizer, counted, 1000)
+    run = descend(problem, optimizer, count, 1000)
     jax.effects_barrier()
     return run, len(calls), ""
 
 
-def tuned(problem, make, rates) -> tuple[gd.Minimum, int, float]:
+def tune(problem, make, rates) -> tuple[gd.Minimum, int, float]:
     """The run at the rate of fewest steps, its evaluations, and the rate."""
     runs = jax.jit(jax.vmap(lambda rate: descend(problem, make(rate), problem.f)))(jnp.asarray(rates))
     rate = float(rates[np.argmin(np.where(runs.stop == gd.Stop.CONVERGED, runs.steps, np.inf))])
@@ -78,8 +78,8 @@ def tuned(problem, make, rates) -> tuple[gd.Minimum, int, float]:
 
 
 def compare(problem, steepest) -> dict:
-    first = {name: tuned(problem, make, rates(steepest)) for name, (make, rates) in FIRST.items()}
-    return {name: searched(problem, optimizer) for name, optimizer in SECOND.items()} | first
+    first = {name: tune(problem, make, rates(steepest)) for name, (make, rates) in FIRST.items()}
+    return {name: run_search(problem, optimizer) for name, optimizer in SECOND.items()} | first
 
 
 def orders(path) -> np.ndarray:

@@ -38,7 +38,7 @@ LAST = slice(-500 // EVERY, None)
 GROUPS = ((0, 10), (10, 100), (100, 300), (300, 1000))  # of words, the commonest first
 
 
-def made(power: float) -> tuple[np.ndarray, jax.Array, jax.Array]:
+def make_bags(power: float) -> tuple[np.ndarray, jax.Array, jax.Array]:
     """The true weights (WORDS,), the words of each bag (n, LENGTH), and the labels -1 or 1 (n,)."""
     rng = np.random.default_rng(0)
     chance = np.arange(1, WORDS + 1.0) ** -power
@@ -80,7 +80,7 @@ def train(optimizer, ids, y, words=WORDS, gradient=whole):
     return table, path
 
 
-def tuned(make, weights, ids, y) -> tuple[float, np.ndarray, np.ndarray]:
+def tune(make, weights, ids, y) -> tuple[float, np.ndarray, np.ndarray]:
     """The rate that is best in the last 500 steps, its loss above that of the true weights, and the weights learned."""
     seen = STEPS * BATCH
 
@@ -93,7 +93,7 @@ def tuned(make, weights, ids, y) -> tuple[float, np.ndarray, np.ndarray]:
     return RATES[best], np.asarray(losses[best] - loss(weights[ids[seen:]], y[seen:])), np.asarray(tables[best])
 
 
-def learned(table, weights) -> list[float]:
+def share_found(table, weights) -> list[float]:
     """The share of the true weights found, in each group of words."""
     return [float(table[a:b] @ weights[a:b] / np.sum(weights[a:b] ** 2)) for a, b in GROUPS]
 
@@ -138,10 +138,11 @@ def draw(runs, shares):
 
 def main() -> None:
     with Lab(__doc__) as lab:
-        data = {"rare words": made(1.2), "words alike": made(0.0)}
-        runs = {kind: {name: tuned(make, *given) for name, make in METHODS.items()} for kind, given in data.items()}
+        data = {"rare words": make_bags(1.2), "words alike": make_bags(0.0)}
+        runs = {kind: {name: tune(make, *given) for name, make in METHODS.items()} for kind, given in data.items()}
         shares = {
-            kind: {name: learned(run[2], data[kind][0]) for name, run in found.items()} for kind, found in runs.items()
+            kind: {name: share_found(run[2], data[kind][0]) for name, run in found.items()}
+            for kind, found in runs.items()
         }
         head = ("data", "method", "rate", "loss above the best", *(f"words {a + 1} to {b}" for a, b in GROUPS))
         table = [

@@ -35,7 +35,7 @@ CALLS = 22
 RAISES = ["TracerBoolConversionError"] * 2
 
 
-class Measured(NamedTuple):
+class Timings(NamedTuple):
     """Of the dynamic graph and the static one."""
 
     first: list[float]  # seconds of the first call
@@ -80,7 +80,7 @@ def relative(a, b) -> float:
     return max(float(jnp.max(jnp.abs(x - y)) / jnp.max(jnp.abs(x))) for x, y in pairs)
 
 
-def measure(sizes, instances) -> Measured:
+def measure(sizes, instances) -> Timings:
     given, (dynamic, built), (traced, built_once) = case(sizes, instances), counting(), counting()
     static = jax.jit(traced)
     times = [[seconds(dynamic, given), seconds(static, given)] for _ in range(CALLS)]
@@ -88,7 +88,7 @@ def measure(sizes, instances) -> Measured:
     program = static.lower(*given).compile().as_text().partition("ENTRY")[2].partition("->")[2]
     fused = re.findall(r"= \S+ (?!parameter|constant|tuple)[\w-]+\(", program)
     operations = [len(jax.make_jaxpr(dynamic)(*given).eqns), len(fused)]
-    return Measured(
+    return Timings(
         times[0], list(np.median(times[1:], axis=0)), graphs, operations, relative(dynamic(*given), static(*given))
     )
 
@@ -128,11 +128,11 @@ def attempt(call) -> str:
 def programs() -> tuple[list[int], float]:
     """How many are compiled for 9 to 16 instances, as they are and padded to 16; how far their gradients are apart."""
 
-    def masked(params, x, y, mask):
+    def mean_cost(params, x, y, mask):
         return jnp.sum(mask * jax.vmap(cost_of, in_axes=(None, 0, 0))(params, x, y)) / jnp.sum(mask)
 
     params, x, y = case((4, 8, 3), 16)
-    as_it_is, padded = jax.jit(jax.grad(cost_of)), jax.jit(jax.grad(masked))
+    as_it_is, padded = jax.jit(jax.grad(cost_of)), jax.jit(jax.grad(mean_cost))
     sizes = range(9, 17)
     apart = [relative(as_it_is(params, x[:n], y[:n]), padded(params, x, y, jnp.arange(16) < n)) for n in sizes]
     return [as_it_is._cache_size(), padded._cache_size()], max(apart)

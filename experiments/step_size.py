@@ -105,7 +105,7 @@ def by_arithmetic(problem, rate: float):
     return value, np.logaddexp.reduce(squares, axis=1) / 2
 
 
-def expected(problem, rate: float) -> tuple[Stop, int]:
+def predict(problem, rate: float) -> tuple[Stop, int]:
     value, slope = by_arithmetic(problem, rate)
     diverged = value > np.log(1000 * max(np.exp(value[0]), 1))
     codes = np.where(diverged, Stop.DIVERGED, np.where(slope <= np.log(EPS), Stop.CONVERGED, Stop.RUNNING))
@@ -154,7 +154,7 @@ def lectures_rates(lab: Lab, three) -> None:
         rates = [1e-8, 1e-1, best, 1.1 * edge]
         found = at_rates(problem, rates)
         ends = [(Stop(int(stop)), int(steps)) for stop, steps in zip(found.stop, found.steps, strict=True)]
-        stopped += [end == expected(problem, rate) for end, rate in zip(ends, rates, strict=True)]
+        stopped += [end == predict(problem, rate) for end, rate in zip(ends, rates, strict=True)]
         (double, told), (single, told_single) = (overflow(problem, rates, t) for t in (jnp.float64, jnp.float32))
         overflowed += np.abs(np.subtract(double + single, told + told_single)).tolist()
         for rate, (stop, steps), *infinite in zip(rates, ends, double, single, strict=True):
@@ -175,7 +175,7 @@ def limits(lab: Lab, seven) -> None:
         edge, (low, high) = 2 / problem.lipschitz, limit(problem)
         near = at_rates(problem, np.array([0.99, 1.01]) * edge)
         sides.append(list(near.stop) == [Stop.CONVERGED, Stop.DIVERGED])
-        rows.append((name, edge, low / edge, high / edge, near.steps[1], expected(problem, 1.01 * edge)[1]))
+        rows.append((name, edge, low / edge, high / edge, near.steps[1], predict(problem, 1.01 * edge)[1]))
     head = "problem", "2/L", "converges at, of 2/L", "diverges at", "at 1.01: DIVERGED at step", "by arithmetic"
     lab.table(head, [(*row[:2], f"{row[2]:.5f}", f"{row[3]:.5f}", *row[4:]) for row in rows])
     lab.claim("the limit is 2/L, within 0.2 %", all(0.998 < row[2] <= 1 <= row[3] < 1.002 for row in rows))

@@ -49,7 +49,7 @@ def digits() -> list[jax.Array]:
     return [jnp.asarray(part)[None] for part in (x[:600], y[:600], x[600:], y[600:])]
 
 
-def narrowed(params, width):
+def narrow(params, width):
     """All hidden units but the first `width` switched off; a model without any is left as it is."""
     if isinstance(params, dict):
         return params
@@ -58,15 +58,15 @@ def narrowed(params, width):
     return first, second | {"w": jnp.where(on[:, None], second["w"], 0)}
 
 
-def trained(model, data, widths, optimizer, **limits):
+def train(model, data, widths, optimizer, **limits):
     """Runs and test accuracies, (sets, widths, seeds)."""
 
     def loss(params, width, x, y):
-        return jnp.mean(losses.softmax_cross_entropy_with_integer_labels(model.apply(narrowed(params, width), x), y))
+        return jnp.mean(losses.softmax_cross_entropy_with_integer_labels(model.apply(narrow(params, width), x), y))
 
     def run(x, y, test_x, test_y, width, key):
         found = gd.minimize(loss, model.init(key), optimizer, args=(width, x, y), **limits)
-        return found, jnp.mean(metrics.correct(model.apply(narrowed(found.params, width), test_x), test_y))
+        return found, jnp.mean(metrics.correct(model.apply(narrow(found.params, width), test_x), test_y))
 
     over_seeds = jax.vmap(run, (None,) * 5 + (0,))
     over_widths = jax.vmap(over_seeds, (None,) * 4 + (0, None))
@@ -83,18 +83,18 @@ def models_of(size: int, classes: int) -> dict:
     }
 
 
-def all_trained() -> dict:
+def train_all() -> dict:
     """(kind, features) -> runs and accuracies."""
     found, adam = {}, {"optimizer": gd.adam(0.05), "stop": never(), "max_steps": 200}
     descent = {"optimizer": gd.sgd(0.3), "stop": gradient_norm(1e-8), "max_steps": 20_000}
     for data, size, classes in ((planes(), 2, 2), (digits(), 64, 10)):
         for kind, (model, widths) in models_of(size, classes).items():
             how = descent if size == 2 and kind != "tanh" else adam
-            found[kind, size] = trained(model, data, widths, **how)
+            found[kind, size] = train(model, data, widths, **how)
     return found
 
 
-def collapsed(params) -> dict[str, jax.Array]:
+def collapse(params) -> dict[str, jax.Array]:
     """The linear map that two layers without activation are."""
     first, second = params
     bias = jnp.einsum("...i,...ij->...j", first["b"], second["w"]) + second["b"]
@@ -122,7 +122,7 @@ def draw_planes(picture, ground, found, scored) -> None:
         for j, (kind, (model, widths)) in enumerate(models_of(2, 2).items()):
             at = widths.index(HIDDEN) if HIDDEN in widths else 0
             params = jax.tree.map(lambda leaf, i=i, at=at: leaf[i, at, 0], found[kind, 2][0].params)
-            axes, scores = picture.add_subplot(ground[i, j]), partial(model.apply, narrowed(params, HIDDEN))
+            axes, scores = picture.add_subplot(ground[i, j]), partial(model.apply, narrow(params, HIDDEN))
             draw_plane(axes, scores, x[i], y[i])
             axes.set_title(f"{words[kind]}\n{100 * scored[kind, name][at]:.0f} % right", fontsize=style.SMALL)
             axes.set(xlabel="feature 1", ylabel="" if j else f"{name}: feature 2")
@@ -147,7 +147,7 @@ def draw(found, scored):
 
 def main() -> None:
     with Lab(__doc__) as lab:
-        found, at = all_trained(), WIDTHS.index
+        found, at = train_all(), WIDTHS.index
         linear, identity, tanh = (
             {name: np.median(found[kind, size][1][i], axis=-1) for name, (size, i) in PLACES.items()}
             for kind in models_of(2, 2)
@@ -156,12 +156,12 @@ def main() -> None:
         lab.table(heads, [(name, *linear[name], *identity[name], *tanh[name]) for name in PLACES])
         straight, layered = found["linear", 2][0], found["identity", 2][0]
         gaps = np.abs(layered.value - straight.value).max(axis=(1, 2))
-        lines = np.abs(line(collapsed(layered.params)) - line(straight.params)).max(axis=(1, 2, 3))
+        lines = np.abs(line(collapse(layered.params)) - line(straight.params)).max(axis=(1, 2, 3))
         steps = [np.median(run.steps, axis=(1, 2)) for run in (straight, layered)]
         heads = ("minimum on", "linear: loss, nats", "steps", "identity: steps", "loss off by", "line off by")
         lab.table(heads, zip(PLACES, straight.value[:, 0, 0], *steps, gaps, lines, strict=False))
         digit = jax.tree.map(lambda leaf: leaf[0, 0, 0], found["identity", 64][0].params)
-        one, inputs = collapsed(digit), digits()[2][0]
+        one, inputs = collapse(digit), digits()[2][0]
         scores = models_of(64, 10)["identity"][0].apply(digit, inputs)
         gap = np.abs(scores - (inputs @ one["w"] + one["b"])).max()
         lab.claim("two layers without activation are one linear map, to 1e-11", gap < 1e-11)

@@ -126,7 +126,7 @@ def main() -> None:
         )
         lab.claim("inputs 100 times too large pass less than a tenth of the slope", inputs[-1][2] < 0.1)
         lab.claim("a step too large kills relu units, a small one does not", dying[1][1] == 0 and dying[-1][1] > 0.25)
-        lab.save(drawn(norms, free), "vanishing_gradients.png")
+        lab.save(draw(norms, free), "vanishing_gradients.png")
 
 
 def within_one(key, shape):
@@ -139,7 +139,7 @@ def diagnosis(activation: str, weights) -> str:
     return " ".join(flow(loss_of(model), model.init(jax.random.key(0)), x).diagnosis())
 
 
-def drawn(norms: dict[str, np.ndarray], free: dict[int, tuple[float, float]]) -> Figure:
+def draw(norms: dict[str, np.ndarray], free: dict[int, tuple[float, float]]) -> Figure:
     picture = style.figure(4.4, "Relu with He weights carries the gradient through 30 layers; sigmoid loses it")
     axes: Axes = picture.subplots()
     style.dress(axes)

@@ -73,17 +73,17 @@ def evaluations(job: tuple[str, str, int]) -> float:
 def gradients(f, start) -> float:
     calls = []
 
-    def counted(params):
+    def count(params):
         jax.debug.callback(lambda: calls.append(1))
         return f(params)
 
-    run = jax.jit(lambda: gd.minimize(counted, start, gd.lbfgs(), stop=target(TARGET)), compiler_options=QUICK)
+    run = jax.jit(lambda: gd.minimize(count, start, gd.lbfgs(), stop=target(TARGET)), compiler_options=QUICK)
     found = jax.block_until_ready(run())
     jax.effects_barrier()
     return float(len(calls) if found.stop == gd.Stop.TARGET else np.inf)
 
 
-def guesses_expected(n: float) -> float:
+def expected_guesses(n: float) -> float:
     """The volume of the box over that of the ball where the value is below the target."""
     return 6**n * math.gamma(n / 2 + 1) / (math.pi * TARGET) ** (n / 2)
 
@@ -114,7 +114,7 @@ def draw(counts):
         dress(axes)
         rule(axes)
     line = np.linspace(2, 4.7, 50)
-    left.plot(line, [guesses_expected(n) for n in line], ":", color=MUTED, label="box / ball")
+    left.plot(line, [expected_guesses(n) for n in line], ":", color=MUTED, label="box / ball")
     left.set_ylabel(f"evaluations until the value is {TARGET}", fontsize=NORMAL)
     picture.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
     return picture
@@ -135,7 +135,7 @@ def main() -> None:
 def check(lab: Lab, counts: dict) -> None:
     on_bowl = lambda name, *sizes: np.array([counts["bowl", name, n] for n in sizes])  # noqa: E731
     valley = [[counts["Rosenbrock", name, n] for n in DIMENSIONS[:-1]] for name in ("CMA-ES", "L-BFGS")]
-    guessed, expected = on_bowl("random guessing", 2, 3, 4), [guesses_expected(n) for n in (2, 3, 4)]
+    guessed, expected = on_bowl("random guessing", 2, 3, 4), [expected_guesses(n) for n in (2, 3, 4)]
     lab.claim(
         "guessing takes box / ball guesses, within 50 % (4 standard errors)", np.allclose(guessed, expected, rtol=0.5)
     )

@@ -63,8 +63,8 @@ def ask(state: Any, params: Params, averages: bool) -> list[Any]:
     answers: list[Any] = [None] * len(jax.tree.leaves(params))
     for node in _outermost(state, _answers):
         if isinstance(node, optax.MaskedState):
-            mine = _unmasked(node, params)
-            said = spread(ask(node.inner_state, _masked(params, mine), averages), mine)
+            mine = _masked_in(node, params)
+            said = spread(ask(node.inner_state, _mask(params, mine), averages), mine)
         elif hasattr(node, "route"):
             said = node.route(functools.partial(ask, averages=averages), params)
         elif getattr(node, "is_average", False) == averages:
@@ -75,7 +75,7 @@ def ask(state: Any, params: Params, averages: bool) -> list[Any]:
     return answers
 
 
-def _unmasked(state: optax.MaskedState, params: Params) -> list[bool]:
+def _masked_in(state: optax.MaskedState, params: Params) -> list[bool]:
     """For each leaf of params whether an optimizer inside `optax.masked` has it, as what its state keeps of them says."""
     structure = jax.tree.structure(params)
 
@@ -92,7 +92,7 @@ def _unmasked(state: optax.MaskedState, params: Params) -> list[bool]:
     return [not found or not all(isinstance(x, optax.MaskedNode) for x in found) for found in of_leaves]
 
 
-def _masked(params: Params, mine: list[bool]) -> Params:
+def _mask(params: Params, mine: list[bool]) -> Params:
     leaves, structure = jax.tree.flatten(params)
     return structure.unflatten([x if keep else optax.MaskedNode() for x, keep in zip(leaves, mine, strict=True)])
 
@@ -115,7 +115,7 @@ def spread(answers: list[Any], mine: Any) -> list[Any]:
     return [next(own) if keep else None for keep in mine]
 
 
-def filled(answers: list[Any], params: Params) -> Params:
+def fill(answers: list[Any], params: Params) -> Params:
     """The parameters with the answers in the place of their leaves where there is one."""
     leaves, structure = jax.tree.flatten(params)
     return structure.unflatten(map(_first, answers, leaves))

@@ -77,7 +77,7 @@ class Expression:
         missing = [name for name in self.variables if name not in values]
         if missing:
             raise ExpressionError(f"{self.text}: no value for {', '.join(missing)}")
-        return jnp.asarray(_value(_parsed(self.text), self.text, values))
+        return jnp.asarray(_value(_parse(self.text), self.text, values))
 
     def __str__(self) -> str:
         return self.text
@@ -99,14 +99,14 @@ def expression(text: str) -> Expression:
 
     Raises: ExpressionError, in one line, for anything outside the grammar.
     """
-    text = _typed(text.strip())
-    names = sorted({node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)} - set(FUNCTIONS))
+    text = _normalize(text.strip())
+    names = sorted({node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)} - set(FUNCTIONS))
     found = Expression(text, tuple(name for name in names if name not in CONSTANTS))
-    _value(_parsed(text), text, None)
+    _value(_parse(text), text, None)
     return found
 
 
-def _typed(text: str) -> str:
+def _normalize(text: str) -> str:
     """The signs of print as they are typed."""
     text = re.sub(r"(?<=\w)π|π(?=\w)", " pi ", text.translate(PRINTED)).replace("π", "pi")
     raised = "⁰¹²³⁴⁵⁶⁷⁸⁹"
@@ -119,7 +119,7 @@ def _typed(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(text: str) -> ast.expr:
+def _parse(text: str) -> ast.expr:
     if not text or len(text) > LONGEST:
         raise ExpressionError(f"an expression must have 1 to {LONGEST} characters, got {len(text)}")
     try:

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.crossed import meets_crosswise
+from gdjax.broadcasting import meets_crosswise
 
 KEYS = ("key", "rng", "rng_key", "prng_key")  # what an argument is called that is a random key
 FORMS = (
@@ -128,7 +128,7 @@ class Loss:
         self, params: Any, batch: Any, key: Any = None, *, mask: Any = None, who: str = "as_loss"
     ) -> tuple[jax.Array, dict[str, Any]]:
         options = {} if mask is None else {"mask": mask}
-        with in_words(who):
+        with explain_errors(who):
             _check_meeting(who, self, params, batch, key)
             result = self.form.call(who, self.function, params, batch, key, **options)
         _check_like_gradient(who, params, result)
@@ -227,7 +227,7 @@ def named_metrics(who: str, metrics: Any) -> dict[str, Any]:
             )
         if not hasattr(metric, "measure") and _returns_metric(metric):
             raise TypeError(
-                f"{who}: the metric {name!r} must be called with its arguments, {_called(metric)}, got it alone"
+                f"{who}: the metric {name!r} must be called with its arguments, {_signature_of(metric)}, got it alone"
             )
     return named
 
@@ -236,7 +236,7 @@ def _returns_metric(function: Any) -> bool:
     return getattr(function, "__annotations__", {}).get("return") == "Metric"
 
 
-def _called(factory: Any) -> str:
+def _signature_of(factory: Any) -> str:
     return f"metrics.{factory.__name__}({', '.join(inspect.signature(factory).parameters)})"
 
 
@@ -300,16 +300,16 @@ def _check_meeting(who: str, loss: Loss, params: Any, batch: Any, key: Any) -> N
 
 
 @contextlib.contextmanager
-def in_words(who: str) -> Iterator[None]:
+def explain_errors(who: str) -> Iterator[None]:
     """What JAX says of a Python or NumPy operation on traced values, said with the user's line and what to write."""
     try:
         yield
     except TRACED as error:
-        raise _explained(who, error) from None
+        raise _explain(who, error) from None
     except TypeError as error:
         if "can be converted to Python scalars" not in str(error):
             raise
-        raise _explained(who, error) from None
+        raise _explain(who, error) from None
 
 
 TRACED = (
@@ -325,7 +325,7 @@ OTHERS = (
 )
 
 
-def at_the_door(error: Exception) -> Exception:
+def hide_frames(error: Exception) -> Exception:
     """The error with the frames of the user's own code alone, unless JAX_TRACEBACK_FILTERING=off asks for all."""
     if os.environ.get("JAX_TRACEBACK_FILTERING") == "off":
         return error
@@ -342,7 +342,7 @@ def at_the_door(error: Exception) -> Exception:
     return error.with_traceback(shown)
 
 
-def _explained(who: str, error: Exception) -> Exception:
+def _explain(who: str, error: Exception) -> Exception:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(OTHERS)]
     if not own:

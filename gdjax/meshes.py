@@ -13,7 +13,7 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, PartitionSpec
 
-from gdjax.programs import bind, compiled
+from gdjax.programs import bind, compile_once
 
 
 def on_automatic_axes(function: Callable[..., Any], layout: Callable[..., Any], *args: Any) -> Any:
@@ -27,7 +27,7 @@ def on_automatic_axes(function: Callable[..., Any], layout: Callable[..., Any], 
         return function(*args)
     automatic = Automatic(bind(function), layout)
     leaves = _explicit_leaves(args) or jax.tree.leaves(args)
-    return automatic(*args) if all(isinstance(leaf, Tracer) for leaf in leaves) else compiled(automatic)(*args)
+    return automatic(*args) if all(isinstance(leaf, Tracer) for leaf in leaves) else compile_once(automatic)(*args)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Automatic:
             return jax.sharding.auto_axes(self.function, out_sharding=self.layout(*args))(*args)
 
 
-def replicated(*args: Any) -> PartitionSpec:
+def replicate(*args: Any) -> PartitionSpec:
     """The layout of what is the same everywhere, metrics say."""
     return PartitionSpec()
 

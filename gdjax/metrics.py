@@ -31,7 +31,7 @@ from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
 from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy_with_integer_labels, squared_error
 from gdjax.losses.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within
-from gdjax.losses.lifts import rescaled
+from gdjax.losses.lifts import rescale
 from gdjax.programs import bind
 from gdjax.tree import abs_sq, arithmetic_dtype, widen
 
@@ -95,7 +95,7 @@ def _weights(weight: ArrayLike | None, n: int, counts: bool) -> jax.Array:
     if w.shape != (n,):
         raise ValueError(f"metric: weight must have shape ({n},), got {w.shape}")
     w = w * within("metric", "weight", w, SUMMABLE)
-    return w if counts else rescaled(w)
+    return w if counts else rescale(w)
 
 
 # Of one example, for `mean` and for the metrics of `supervised`.
@@ -233,7 +233,7 @@ def _spread(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array,
     return first + shift, *_squares(moved - shift, weight)
 
 
-def _merged(squares: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _merge(squares: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum over chunks of what `_squares` gave, likewise."""
     unit = jnp.max(units, axis=0)
     return jnp.sum(squares * jnp.square(units / _or_one(unit)), axis=0), unit
@@ -253,9 +253,9 @@ def _measure_r2(prediction: ArrayLike, target: ArrayLike, weight: jax.Array) -> 
 def _r2_result(stats: tuple[jax.Array, ...]) -> jax.Array:
     weight, residuals, residual_units, means, within_chunks, units = stats
     _, between, between_unit = _spread(means, jnp.expand_dims(weight, tuple(range(1, means.ndim))))
-    residual, residual_unit = _merged(residuals, residual_units)
-    within_all, within_unit = _merged(within_chunks, units)
-    total, unit = _merged(jnp.stack([within_all, between]), jnp.stack([within_unit, between_unit]))
+    residual, residual_unit = _merge(residuals, residual_units)
+    within_all, within_unit = _merge(within_chunks, units)
+    total, unit = _merge(jnp.stack([within_all, between]), jnp.stack([within_unit, between_unit]))
     share = residual / _or_one(total) * jnp.square(residual_unit / _or_one(unit))
     score = jnp.where((total == 0) & (residual > 0), 0, 1 - share)
     return jnp.where(jnp.sum(weight) == 0, jnp.nan, jnp.mean(score))

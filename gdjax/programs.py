@@ -1,15 +1,16 @@
 """Compiled programs, each kept once and in a bounded number, looked up by value.
 
-`compiled(f)` is `jax.jit(f)` kept under the *value* of f: what it reads, as `gdjax.fingerprint` says. So building the same
-loop twice compiles it once, running a cell again compiles nothing, and an edit of what a loss reads (a global number, an
-attribute, a function that it calls) is never missed. The arrays that f captures are arguments of the program: other entries
-in the same shapes compile nothing either. Where f looks at their entries in Python, they are part of its value instead.
+`compile_once(f)` is `jax.jit(f)` kept under the *value* of f: what it reads, as `gdjax.fingerprint` finds it. Building the
+same loop twice therefore compiles it once, running a notebook cell again compiles nothing, and an edit of anything that a
+loss reads (a global number, an attribute, a function that it calls) is never missed. The arrays that f captures become
+arguments of the program, so other entries of the same shapes compile nothing either. Where f looks at their entries in
+Python, the entries are part of its value instead.
 
-What tracing f changes in f itself (a counter of its calls, a cache) is no edit. What compiles at every call is a loss that
-changes between the calls: one that reads a growing log, say; and one that asks for what changes without an edit (a clock, a
-file, random numbers of NumPy, a name that is looked up as text): its program is not kept.
+A change that tracing makes in f itself (a counter of its calls, a cache) is not an edit. A loss that changes between calls,
+such as one that reads a growing log, compiles at every call. So does one that reads what changes without an edit (a clock,
+a file, random numbers of NumPy, a name looked up as text): its program is not kept.
 
-The least recently used programs are dropped; `clear_programs()` drops all, with what they hold.
+The least recently used programs are dropped; `clear_programs()` drops all of them and the memory that they hold.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax.fingerprint import Reading, read
-from gdjax.substitution import does_the_same, substituted
+from gdjax.substitution import does_the_same, substitute
 
 CAPACITY = 64
 
-_programs: collections.OrderedDict[Key, Traced] = collections.OrderedDict()
+_programs: collections.OrderedDict[Key, SharedProgram] = collections.OrderedDict()
 _trace = jax.make_user_context(
     None
 )  # JAX keeps traces of inner functions by identity; in each of ours they are made anew
@@ -43,19 +44,19 @@ _traces = itertools.count(1)
 _running = threading.local()
 
 
-def compiled(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Program:
+def compile_once(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Program:
     """The jitted function, compiled once for functions of equal value; positional arguments only."""
     return Program(function, donate)
 
 
-def anew(function: Callable[..., Any]) -> Callable[..., Any]:
+def retrace(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, to be traced whatever JAX remembers of it and of the functions in it."""
 
-    def traced(*args: Any, **keywords: Any) -> Any:
+    def call(*args: Any, **keywords: Any) -> Any:
         with _trace(next(_traces)):
             return function(*args, **keywords)
 
-    return traced
+    return call
 
 
 def clear_programs() -> None:
@@ -85,7 +86,7 @@ class Key:
         return self.hash
 
 
-class Traced:
+class SharedProgram:
     """What programs of equal value share: a jitted function that finds the present one when it is traced."""
 
     __slots__ = ("by_entries", "jitted")
@@ -94,7 +95,7 @@ class Traced:
         def run(arrays: tuple[Any, ...], *args: Any) -> Any:
             program = _running.program
             program.was_traced = True
-            return anew(lambda *args: program.on(arrays, args)(*args))(*args)
+            return retrace(lambda *args: program.on(arrays, args)(*args))(*args)
 
         run.__name__ = run.__qualname__ = name
         self.jitted: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
@@ -102,7 +103,7 @@ class Traced:
 
 
 class Program:
-    """A compiled function, as it was when `compiled` looked at it."""
+    """A compiled function, as it was when `compile_once` looked at it."""
 
     __slots__ = ("arrays", "called", "donate", "function", "given", "key", "reading", "traced", "was_traced")
     function: Callable[..., Any]
@@ -127,9 +128,11 @@ class Program:
         self.key = self.traced = None
         if reading.key is not None:
             self.key = Key(capture, self.donate, reading.key)
-            self.traced = Traced(_name(self.function), self.donate) if reading.unknown else _programs.get(self.key)
+            self.traced = (
+                SharedProgram(_name(self.function), self.donate) if reading.unknown else _programs.get(self.key)
+            )
             if self.traced is None:
-                self.traced = Traced(_name(self.function), self.donate)
+                self.traced = SharedProgram(_name(self.function), self.donate)
                 _keep(self.key, self.traced)
             elif not reading.unknown:
                 _programs.move_to_end(self.key)
@@ -156,7 +159,7 @@ class Program:
 
     def on(self, arrays: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[..., Any]:
         """The function with other arrays in the places of those that it captured."""
-        copy = substituted(self.function, self.arrays, arrays)
+        copy = substitute(self.function, self.arrays, arrays)
         on_host = any(isinstance(x, np.ndarray) for x in self.arrays)
         if on_host and not does_the_same(self.function, copy, args):
             raise ValueError("NumPy computes with a captured array")
@@ -171,12 +174,12 @@ class Program:
             if not (self.was_traced and self.arrays):
                 raise
         else:
-            return self._noted(answer) if self.was_traced else answer
+            return self._keep_traced(answer) if self.was_traced else answer
         finally:
             _running.program = outer
         return self._by_entries(how, args)
 
-    def _noted(self, answer: Any) -> Any:
+    def _keep_traced(self, answer: Any) -> Any:
         """Keep the program under what its function has become by being traced, too, but not if it drew random numbers."""
         self.was_traced = False
         if self.reading.unknown is None:
@@ -197,7 +200,7 @@ class Program:
         return answer
 
 
-def _keep(key: Key, traced: Traced) -> None:
+def _keep(key: Key, traced: SharedProgram) -> None:
     _programs[key] = traced
     while len(_programs) > CAPACITY:
         _drop()

@@ -78,8 +78,8 @@ def change(delta, over: str = "epoch"):
         return jnp.array(jnp.inf, dtype=float)
 
     def update(last, seen):
-        moved = seen.change if over == "batch" else jnp.abs(seen.loss - last)
-        return seen.loss.astype(last.dtype), _code(moved <= delta, Stop.CONVERGED)
+        difference = seen.change if over == "batch" else jnp.abs(seen.loss - last)
+        return seen.loss.astype(last.dtype), _code(difference <= delta, Stop.CONVERGED)
 
     update.needs = ("batch_change",) if over == "batch" else ()  # what a step must measure
     return init, update
@@ -96,7 +96,7 @@ def gradient_norm(eps=1e-5):
 
     Raises: ValueError in a run that does not measure it: `minimize` does, runs over batches do not.
     """
-    return _stateless(Stop.CONVERGED, lambda seen: _measured("gradient_norm", seen.grad_norm) <= eps)
+    return _stateless(Stop.CONVERGED, lambda seen: _require("gradient_norm", seen.grad_norm) <= eps)
 
 
 @condition(bounds={"eps": "[0, inf)"}, like=gradient_norm)
@@ -113,10 +113,10 @@ def converged(eps=1e-5):
     Raises: ValueError as `gradient_norm` does, for an optimizer without tests of its own.
     """
 
-    def reached(seen: Observation):
-        return seen.converged if seen.converged is not None else _measured("converged", seen.grad_norm) <= eps
+    def holds(seen: Observation):
+        return seen.converged if seen.converged is not None else _require("converged", seen.grad_norm) <= eps
 
-    return _stateless(Stop.CONVERGED, reached)
+    return _stateless(Stop.CONVERGED, holds)
 
 
 @condition(bounds={"delta": "[0, inf)"})
@@ -128,10 +128,10 @@ def parameter_change(delta):
 
     Raises: ValueError in a run that does not measure it: `minimize` and `search` do, runs over batches do not.
     """
-    return _stateless(Stop.CONVERGED, lambda seen: _measured("parameter_change", seen.moved) <= delta)
+    return _stateless(Stop.CONVERGED, lambda seen: _require("parameter_change", seen.step_norm) <= delta)
 
 
-def _measured(who: str, x):
+def _require(who: str, x):
     if x is None:
         write = "stop=gd.stopping.patience(10) or change(delta)"
         raise ValueError(f"{who}: this run does not measure it, `minimize` does; in fit write {write}")
@@ -159,12 +159,12 @@ def budget(epochs=None, steps: int | None = None, seconds=None):
             run ends with the first evaluation of the first segment that starts after the time.
     """
 
-    def spent(seen: Observation):
+    def is_used_up(seen: Observation):
         limits = ((seen.epoch, epochs), (seen.step, steps), (seen.seconds, seconds))
         reached = [used >= limit for used, limit in limits if limit is not None]
         return functools.reduce(jnp.logical_or, reached, False)
 
-    return _stateless(Stop.BUDGET, spent)
+    return _stateless(Stop.BUDGET, is_used_up)
 
 
 @condition(bounds={"factor": "(1, inf]"})

@@ -21,7 +21,7 @@ from gdjax.fingerprint import JIT, facts_of, is_library_function, is_named_tuple
 MOVES = frozenset({"convert_element_type", "copy", "device_put"})  # a NumPy array is converted before it is traced
 
 
-def substituted(function: Any, captured: Sequence[Any], others: Sequence[Any]) -> Any:
+def substitute(function: Any, captured: Sequence[Any], others: Sequence[Any]) -> Any:
     """The function, `others` in the places of the `captured` arrays of `read(function)`.
 
     What a call changes in a copy (a counter that stands beside an array, say) is changed in the original afterwards.
@@ -33,12 +33,12 @@ def substituted(function: Any, captured: Sequence[Any], others: Sequence[Any]) -
     copier.originals.update((id(other), array) for array, other in zip(captured, others, strict=True))
     copy = copier.copy(function)
 
-    def called(*args: Any, **keywords: Any) -> Any:
+    def call(*args: Any, **keywords: Any) -> Any:
         answer = copy(*args, **keywords)
         copier.give_back()
         return answer
 
-    return called
+    return call
 
 
 def _leading_to(x: Any, goals: set[int]) -> set[int]:
@@ -105,7 +105,7 @@ def _attributes(x: Any) -> dict[str, Any]:
     return {**getattr(x, "__dict__", {}), **slots}
 
 
-class Replaced(dict[Any, Any]):
+class Overlay(dict[Any, Any]):
     """The globals of a function as they are at each moment, some of them replaced."""
 
     live: dict[str, Any]
@@ -132,14 +132,14 @@ class Copier:
         if id(x) not in self.leading:
             return x
         if id(x) not in self.copies:
-            self.copies[id(x)] = self._copied(x)
+            self.copies[id(x)] = self._new_copy(x)
             self.originals[id(self.copies[id(x)])] = x
         return self.copies[id(x)]
 
     def all_of(self, x: dict[Any, Any]) -> dict[Any, Any]:
         return {name: self.copy(value) for name, value in x.items()}
 
-    def _copied(self, x: Any) -> Any:
+    def _new_copy(self, x: Any) -> Any:
         if isinstance(x, types.FunctionType):
             return self._function(x)
         if isinstance(x, types.MethodType):
@@ -152,11 +152,11 @@ class Copier:
             return tuple(map(self.copy, x))
         if isinstance(x, tuple):
             return type(x)(*map(self.copy, x))
-        return self._filled(x)
+        return self._fill(x)
 
     def _function(self, x: types.FunctionType) -> types.FunctionType:
         names = {name: value for name, value in _names(x).items() if id(value) in self.leading}
-        namespace = Replaced(x.__globals__) if names else x.__globals__
+        namespace = Overlay(x.__globals__) if names else x.__globals__
         cells = None if x.__closure__ is None else tuple(map(self._cell, x.__closure__))
         copy = self.copies[id(x)] = types.FunctionType(x.__code__, namespace, x.__name__, None, cells)
         for cell, new in zip(x.__closure__ or (), cells or (), strict=True):
@@ -166,7 +166,7 @@ class Copier:
         copy.__kwdefaults__ = x.__kwdefaults__ and self.all_of(x.__kwdefaults__)
         copy.__qualname__, copy.__module__ = x.__qualname__, x.__module__
         copy.__dict__.update(self.all_of(x.__dict__))
-        if isinstance(namespace, Replaced):
+        if isinstance(namespace, Overlay):
             namespace.replaced.update(self.all_of(names))
         return copy
 
@@ -174,7 +174,7 @@ class Copier:
         """The same cell, so that what is written there is seen outside, unless an array has to be replaced."""
         return types.CellType() if cell != types.CellType() and id(cell.cell_contents) in self.leading else cell
 
-    def _filled(self, x: Any) -> Any:
+    def _fill(self, x: Any) -> Any:
         """A list, a dict or an object: made empty, known, and then filled, since it may hold itself."""
         copy = self.copies[id(x)] = object.__new__(type(x)) if type(x) not in (list, dict) else type(x)()
         if isinstance(x, list):

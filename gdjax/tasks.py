@@ -21,7 +21,7 @@ from gdjax.calls import Model
 from gdjax.data import Dataset, Scaling, fit_scaling, split, standardize
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
 from gdjax.models import MODELS, mlp
-from gdjax.programs import bind, compiled
+from gdjax.programs import bind, compile_once
 from gdjax.training import Evaluate, make_evaluate
 
 MODEL_LOSSES = {
@@ -49,11 +49,11 @@ class Parts(NamedTuple):
     test: tuple[jax.Array, jax.Array]
     scalings: dict[str, Scaling]
 
-    def named(self) -> dict[str, tuple[jax.Array, jax.Array]]:
+    def by_name(self) -> dict[str, tuple[jax.Array, jax.Array]]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def rows(self) -> dict[str, int]:
-        return {name: len(x) for name, (x, _) in self.named().items()}
+        return {name: len(x) for name, (x, _) in self.by_name().items()}
 
 
 def deal(dataset: Dataset, fractions: Sequence[float], seed: int, dtype: str = "float32") -> Parts:
@@ -90,7 +90,7 @@ class Objective:
 
     def scores(self, params: Any, data: Any) -> dict[str, float]:
         """The loss and the metric of parameters on data."""
-        found = compiled(self.evaluate)(params, data)
+        found = compile_once(self.evaluate)(params, data)
         return {name: float(found[name]) for name in ("loss", self.metric)}
 
 
@@ -117,10 +117,10 @@ def choose(
     if model != "mlp" and (model == "softmax_regression") != (outputs is not None):
         wanted = "scores per class" if outputs is not None else "one score"
         raise ValueError(f"`model={model}` does not fit `loss={loss}`, which takes {wanted}; leave `loss` out")
-    return judge(_built(model, dataset, outputs, hidden, activation), loss_name, dataset.task)
+    return make_objective(_build(model, dataset, outputs, hidden, activation), loss_name, dataset.task)
 
 
-def judge(model: Model, loss_name: str, task: str) -> Objective:
+def make_objective(model: Model, loss_name: str, task: str) -> Objective:
     """A model under a loss of the catalogue; on a regression it is judged by r2 too, on classes by accuracy."""
     loss = _of_labels(LOSSES[loss_name])
     if task == "regression":
@@ -148,7 +148,7 @@ def _models_for(task: str) -> list[str]:
     return ["mlp", *(model for model, loss in MODEL_LOSSES.items() if LOSSES[loss].task == task)]
 
 
-def _built(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
+def _build(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
     """The model, its head as wide as the loss wants: a score per class, or one number."""
     features = dataset.x.shape[1]
     if model == "mlp":

@@ -18,7 +18,7 @@ def path_string(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path) or "the root"
 
 
-def named(name: str, path: tuple[Any, ...]) -> str:
+def leaf_name(name: str, path: tuple[Any, ...]) -> str:
     """A leaf of what has a name, e.g. "params['w']"; the name alone where that is an array itself."""
     return name + jax.tree_util.keystr(path)
 
@@ -150,10 +150,10 @@ def ratio(a: Any, b: Any) -> jax.Array:
 def shorten(tree: Any, limit: Any) -> Any:
     """x min(1, limit / |x|), all leaves together, in at least float32; x itself where its norm is NaN."""
     size = norm(tree)
-    return jax.tree.map(lambda x: shortened(x, size, limit), tree)
+    return jax.tree.map(lambda x: shorten_leaf(x, size, limit), tree)
 
 
-def shortened(x: jax.Array, size: Norm, limit: Any) -> jax.Array:
+def shorten_leaf(x: jax.Array, size: Norm, limit: Any) -> jax.Array:
     """x min(1, limit / size)."""
     outside = size.size > limit * size.scale
     factor = jnp.where(outside, limit, 1) / jnp.where(outside, size.size, 1)
@@ -218,7 +218,7 @@ def check_like(who: str, got_name: str, got: Any, like_name: str, like: Any) -> 
         )
     for i, (a, b) in enumerate(zip(got_leaves, like_leaves, strict=True)):
         if np.shape(a) != np.shape(b):
-            where = named(got_name, jax.tree_util.tree_leaves_with_path(like)[i][0])
+            where = leaf_name(got_name, jax.tree_util.tree_leaves_with_path(like)[i][0])
             raise ValueError(f"{who}: {where} must have shape {np.shape(b)} as in {like_name}, got {np.shape(a)}")
 
 

@@ -132,7 +132,7 @@ class Observation(NamedTuple):
     epoch: jax.Array  # epochs completed
     seconds: jax.Array  # wall clock at the start of the compiled segment
     grad_norm: jax.Array | None = None  # of the gradient at these parameters
-    moved: jax.Array | None = None  # norm of the last step; infinite before the first
+    step_norm: jax.Array | None = None  # norm of the last step; infinite before the first
     converged: jax.Array | None = None  # () bool: the optimizer's own verdict on where its last update began
     first_loss: jax.Array | None = None  # of the run's first batch, before any step
 

@@ -28,7 +28,7 @@ def functions(text):
             yield node.name, body[-1].end_lineno - body[0].lineno + 1 if body else 0
 
 
-def imported(text):
+def imports(text):
     """The modules that a source imports, at any depth."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -49,7 +49,7 @@ def test_no_body_is_above_50_lines():
 def test_a_command_is_short_and_leaves_the_work_to_the_rooms():
     commands = {name: text for name, text in SOURCES.items() if name.startswith("cli/")}
     assert {name for name, text in commands.items() if len(text.splitlines()) > COMMAND} == set()
-    used = {each.split(".")[1] for text in commands.values() for each in imported(text) if each.startswith("gdjax.")}
+    used = {each.split(".")[1] for text in commands.values() for each in imports(text) if each.startswith("gdjax.")}
     assert used <= CLI
 
 
@@ -60,7 +60,7 @@ def test_the_counters_count():
         + "def short():\n    return [\n        1,\n    ]\n"
     )
     assert dict(functions(text)) == {"long": 51, "short": 3}
-    assert list(imported("from gdjax import runs, tasks\nimport gdjax.tree as t\nfrom gdjax.types import Stop")) == [
+    assert list(imports("from gdjax import runs, tasks\nimport gdjax.tree as t\nfrom gdjax.types import Stop")) == [
         *("gdjax.runs", "gdjax.tasks", "gdjax.tree", "gdjax.types")
     ]
 

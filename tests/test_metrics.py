@@ -57,7 +57,7 @@ def draw_weight(seed=1):
 
 
 @functools.cache
-def jitted(name):
+def jit_metric(name):
     return jax.jit(INSTANCES[name])
 
 
@@ -94,7 +94,7 @@ SKLEARN = {
 def test_equals_scikit_learn(name, seed):
     prediction, target = draw(name, seed)
     for weight in (np.ones(N, np.float32), draw_weight(seed)):
-        ours = jitted(name)(prediction, target, weight)
+        ours = jit_metric(name)(prediction, target, weight)
         np.testing.assert_allclose(ours, SKLEARN[name](prediction, target, weight), rtol=2e-5, atol=1e-6)
 
 
@@ -109,7 +109,7 @@ def test_the_laws_of_metrics_hold(name):
 
 @each_metric
 def test_no_rows_have_no_value(name):
-    value = jitted(name)(*draw(name), np.zeros(N, np.float32))
+    value = jit_metric(name)(*draw(name), np.zeros(N, np.float32))
     if name in ("confusion_counts", "precision", "recall"):
         np.testing.assert_array_equal(value, 0)
     else:
@@ -282,10 +282,10 @@ def test_the_first_of_the_best_is_the_prediction():
 def test_only_the_ratios_of_weights_count(name, size):
     prediction, target = draw(name)
     weight = draw_weight().astype(float) / 2
-    usual = jitted(name)(prediction, target, draw_weight())
+    usual = jit_metric(name)(prediction, target, draw_weight())
     np.testing.assert_allclose(INSTANCES[name](prediction, target, size * weight), usual, rtol=1e-5)
     if size == 2e38:
-        traced = jitted(name)(prediction, target, (size * weight).astype(np.float32))
+        traced = jit_metric(name)(prediction, target, (size * weight).astype(np.float32))
         np.testing.assert_allclose(traced, usual, rtol=1e-5)
 
 
@@ -303,9 +303,9 @@ def test_r2_knows_no_unit(unit, offset):
     prediction = target + 0.3 * rng.normal(size=N)
     truth = sklearn.metrics.r2_score(target, prediction, sample_weight=draw_weight())
     data = [(offset + unit * x).astype(np.float32) for x in (prediction, target)]
-    np.testing.assert_allclose(jitted("r2")(*data, draw_weight()), truth, rtol=1e-4)
+    np.testing.assert_allclose(jit_metric("r2")(*data, draw_weight()), truth, rtol=1e-4)
     np.testing.assert_allclose(jax.jit(in_four)(*data, draw_weight()), truth, rtol=1e-4)
-    far = jitted("r2")(data[0] + np.float32(100 * unit), data[1], np.ones(N, np.float32))
+    far = jit_metric("r2")(data[0] + np.float32(100 * unit), data[1], np.ones(N, np.float32))
     worse = sklearn.metrics.r2_score(target, prediction + 100)
     np.testing.assert_allclose(far, worse, rtol=1e-3)
 
@@ -338,7 +338,7 @@ def test_r2_of_a_constant_target(value):
     for error, expected in ((0, 1), (1, 0)):
         data = target + error, target, weight
         assert sklearn.metrics.r2_score(target, target + error) == expected
-        assert jitted("r2")(*data) == expected
+        assert jit_metric("r2")(*data) == expected
         assert jax.jit(in_four)(*data) == expected
 
 
@@ -348,7 +348,7 @@ def test_r2_of_a_large_mean_does_not_cancel():
     target = (1e6 + 4 * rng.normal(size=1024)).astype(np.float32)
     prediction = target + rng.normal(size=1024).astype(np.float32)
     truth = sklearn.metrics.r2_score(target.astype(float), prediction.astype(float))
-    np.testing.assert_allclose(jitted("r2")(prediction, target), truth, rtol=1e-5)
+    np.testing.assert_allclose(jit_metric("r2")(prediction, target), truth, rtol=1e-5)
     chunked = jax.jit(in_four)(prediction, target, np.ones(1024, np.float32))
     np.testing.assert_allclose(chunked, truth, rtol=1e-4)
 
@@ -365,7 +365,7 @@ def test_r2_of_several_outputs_is_their_mean():
 @pytest.mark.parametrize("ties", [True, False])
 def test_roc_auc_takes_both_kinds_of_labels(negative, ties):
     scores, labels = draw("roc_auc", seed=5, ties=ties)
-    ours = jitted("roc_auc")(scores, np.where(labels == 1, 1, negative), draw_weight())
+    ours = jit_metric("roc_auc")(scores, np.where(labels == 1, 1, negative), draw_weight())
     truth = sklearn.metrics.roc_auc_score(labels, scores, sample_weight=draw_weight())
     np.testing.assert_allclose(ours, truth, rtol=1e-6)
 
@@ -382,7 +382,7 @@ def test_float64_is_computed_in_float64():
     with jax.enable_x64(True):
         for name in ("mean_squared_error", "r2", "roc_auc", "perplexity", "precision"):
             prediction, target = (x.astype(np.float64) if x.dtype == np.float32 else x for x in draw(name))
-            value = jitted(name)(prediction, target, draw_weight())
+            value = jit_metric(name)(prediction, target, draw_weight())
             assert value.dtype == jnp.float64
             np.testing.assert_allclose(value, SKLEARN[name](prediction, target, draw_weight()), rtol=1e-9)
 
@@ -400,7 +400,7 @@ def test_per_example_averages_what_a_metric_measures():
     loss = jax.jit(per_example(supervised(Identity(), softmax_cross_entropy_with_integer_labels, measured)))
     value, metrics = loss(1.0, (scores, labels), mask=draw_weight())
     names = ("perplexity", "accuracy", "zero_one_error")
-    expected = [jitted(name)(scores, labels, draw_weight()) for name in names]
+    expected = [jit_metric(name)(scores, labels, draw_weight()) for name in names]
     np.testing.assert_allclose([np.exp(value), metrics["accuracy"], metrics["error"]], expected, rtol=1e-5)
 
 

@@ -87,14 +87,14 @@ INVARIANT = {  # the same for s times the gradient
     "muon": lambda g, p, s: newton_schulz(g["w"], eps=0.0),
     "muon(spectral)": lambda g, p, s: newton_schulz(g["w"], eps=0.0, preconditioning="spectral"),
     "halfspace": lambda g, p, s: projections.halfspace(g, 0.0)(p),
-    "momo": lambda g, p, s: scaled(s, update(gd.momo(1e30), g, jax.tree.map(jnp.zeros_like, p), value=1.0)),
-    "polyak_sgd": lambda g, p, s: scaled(s, update(gd.polyak_sgd(1e30), g, p, value=1.0)),
+    "momo": lambda g, p, s: scale(s, update(gd.momo(1e30), g, jax.tree.map(jnp.zeros_like, p), value=1.0)),
+    "polyak_sgd": lambda g, p, s: scale(s, update(gd.polyak_sgd(1e30), g, p, value=1.0)),
     "shampoo": lambda g, p, s: update(gd.shampoo(0.1, eps=1e-12), g, p),
 }
 ABSOLUTE = {"adafactor", "momo", "polyak_sgd", "shampoo"}  # below some size the equation itself has a floor
 
 
-def scaled(s, x):
+def scale(s, x):
     return jax.tree.map(lambda leaf: s * leaf, x)
 
 
@@ -106,7 +106,7 @@ def test_no_scale_of_gradients_or_parameters_is_lost(name):
     here = rule(g, p, 1.0)
     assert any(np.any(x) for x in jax.tree.leaves(here))
     for s in FAR[name in ABSOLUTE :]:
-        there = rule(scaled(s, g), scaled(s, p) if name in EQUIVARIANT else p, s)
+        there = rule(scale(s, g), scale(s, p) if name in EQUIVARIANT else p, s)
         for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
             np.testing.assert_allclose(np.float64(b) / (s if name in EQUIVARIANT else 1), a, rtol=1e-4)
 

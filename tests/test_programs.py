@@ -24,7 +24,7 @@ import pytest
 import gdjax as gd
 from gdjax import search
 from gdjax.fingerprint import ByValue, read
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 
 
 @contextlib.contextmanager
@@ -303,14 +303,14 @@ def test_derivatives_by_what_is_captured_anywhere():
 def test_nothing_is_alive_after_clear_programs():
     """More fresh functions than programs are kept, with arrays and objects that they capture."""
 
-    class Held:
+    class Holder:
         def __init__(self, array):
             self.array = array
 
     watched = []
 
     def fresh(i):
-        held, array = Held(jnp.full(2, 1.0 * i)), jnp.full(2, 2.0 * i)
+        held, array = Holder(jnp.full(2, 1.0 * i)), jnp.full(2, 2.0 * i)
         f = lambda p, *_: jnp.sum((p - held.array - array) ** 2) / 2  # noqa: E731
         watched.extend(map(weakref.ref, (f, held, array)))
         return f
@@ -353,12 +353,12 @@ class Plain:
         return jnp.sum((p - self.target) ** 2) / 2 + 0.0 * jnp.sum(batch)
 
 
-def shifted(p, batch=0.0, key=None, *, target):
+def shift(p, batch=0.0, key=None, *, target):
     return jnp.sum((p - target) ** 2) / 2 + 0.0 * jnp.sum(batch)
 
 
 UNHASHABLE = {
-    "partial": lambda target: functools.partial(shifted, target=target),
+    "partial": lambda target: functools.partial(shift, target=target),
     "equinox": Linear,
     "method": lambda target: Plain(target).method,
 }
@@ -435,7 +435,7 @@ def test_a_loss_that_counts_its_calls_compiles_once():
     assert len(calls) == count
 
 
-class Slotted:
+class WithSlots:
     __slots__ = ("a",)
 
     def __init__(self, a):
@@ -455,10 +455,10 @@ UNEQUAL = [
     *([1], (1,), {1}, {"a": 1}, {"b": 1}, frozenset({1}), [1, 1], [[1]], range(3), slice(3), [1.0]),
     *(np.float32(1), np.float64(1), np.int32(1), np.zeros(2), np.zeros((2, 1)), np.zeros(2, np.float32)),
     *(np.array([1, None]), jnp.zeros(2), jnp.ones(2), jax.random.key(1), jax.random.key(2)),
-    *(Slotted(1), Slotted(2), Plain(1), Plain(2), types.SimpleNamespace(a=1), types.MappingProxyType({"a": 1})),
+    *(WithSlots(1), WithSlots(2), Plain(1), Plain(2), types.SimpleNamespace(a=1), types.MappingProxyType({"a": 1})),
     *(recursive(1), recursive(2), jax.jit(recursive(1)), jax.vmap(recursive(1)), jax.vmap(recursive(2))),
     *(jax.jit(jax.grad(recursive(1))), jax.jit(jax.grad(recursive(2))), functools.cache(recursive(3))),
-    *(len, [].append, [1].append, functools.partial(max, 1), functools.partial(max, 2), Plain, Slotted),
+    *(len, [].append, [1].append, functools.partial(max, 1), functools.partial(max, 2), Plain, WithSlots),
     *(np.random.default_rng(1), np.random.default_rng(2), np.sin, np.cos, jnp.sin, jax.nn.relu),
     *(optax.adam(1.0), optax.adam(2.0), gd.adam(1.0), gd.adam(2.0), gd.sgd(1.0), gd.adam),
 ]
@@ -479,7 +479,7 @@ def test_values_are_equal_for_what_is_made_again():
         lambda: eqx.nn.MLP(1, 1, 2, 1, key=jax.random.key(0)),
         lambda: gd.per_example(gd.supervised(gd.models.mlp([2, 3]), functools.partial(gd.losses.huber, delta=0.5))),
         lambda: np.random.default_rng(1),
-        lambda: [recursive(1), Slotted([1.0])],
+        lambda: [recursive(1), WithSlots([1.0])],
         lambda: ByValue(recursive(1)),
     ):
         assert read(make(), capture=False).key == read(make(), capture=False).key
@@ -487,11 +487,11 @@ def test_values_are_equal_for_what_is_made_again():
 
 def test_programs_are_bounded_and_found_again():
     f = lambda p: p + 1  # noqa: E731
-    first = compiled(f).traced
-    assert compiled(f).traced is first
+    first = compile_once(f).traced
+    assert compile_once(f).traced is first
     for i in range(100):
-        compiled(functools.partial(max, i))
-    assert compiled(f).traced is not first
+        compile_once(functools.partial(max, i))
+    assert compile_once(f).traced is not first
 
 
 def test_no_look_at_a_function_is_stale():
@@ -510,7 +510,7 @@ def test_no_look_at_a_function_is_stale():
         assert gd.backprop.check_gradients(f, ones, gradient=gradient).passed
 
 
-def handed_on(module):
+def hand_on(module):
     """Losses that reach a module by no global name, and one whose imports are relative."""
 
     def default(p, settings=module):
@@ -539,23 +539,23 @@ def test_modules_that_are_handed_on_can_be_edited(monkeypatch):
     package.__path__ = []
     monkeypatch.setitem(sys.modules, "a_package", package)
     monkeypatch.setitem(sys.modules, "a_package.settings", module)
-    for loss in handed_on(module):
+    for loss in hand_on(module):
         for module.target in (2.0, 5.0):
             assert by_minimize(loss) == module.target
 
 
-class Guarded:
+class Guard:
     """Whose copies know nothing."""
 
     def __init__(self, target):
         self.target = target
 
     def __reduce__(self):
-        return Guarded, (0.0,)
+        return Guard, (0.0,)
 
 
 def test_objects_that_hide_what_they_hold_can_be_edited():
-    held, known = Guarded(0.0), contextvars.ContextVar("known", default=0.0)
+    held, known = Guard(0.0), contextvars.ContextVar("known", default=0.0)
     behind = weakref.ref(held)
     for f in (lambda p: (p - held.target) ** 2 / 2, lambda p: (p - behind().target) ** 2 / 2):
         for held.target in (2.0, 5.0):

@@ -27,7 +27,7 @@ import pytest
 
 import gdjax as gd
 from gdjax.fingerprint import read
-from gdjax.programs import _programs, compiled
+from gdjax.programs import _programs, compile_once
 
 target = 0.0
 settings = types.ModuleType("settings_of_a_test")
@@ -36,11 +36,11 @@ variable = contextvars.ContextVar("variable", default=[0.0])  # noqa: B039
 view, entries, namespace = memoryview(buffer), table.values(), globals
 
 
-def asked(module):
+def ask(module):
     return module.target
 
 
-def asked_by_text(module, name):
+def ask_by_text(module, name):
     return getattr(module, name)
 
 
@@ -52,13 +52,13 @@ def numbers():
 generator = numbers()
 
 
-def executed():
+def execute():
     found: dict = {}
     exec("x = target", globals(), found)
     return found["x"]
 
 
-def imported():
+def import_inside():
     import os as system
 
     return float(system.environ["TARGET_OF_A_TEST"])
@@ -66,21 +66,21 @@ def imported():
 
 READ = {
     "eval": lambda: eval("target"),
-    "exec": executed,
+    "exec": execute,
     "globals": lambda: globals()["target"],
     "globals by another name": lambda: namespace()["target"],
-    "globals of a function": lambda: asked.__globals__["target"],
+    "globals of a function": lambda: ask.__globals__["target"],
     "vars": lambda: vars(settings)["target"],
     "__dict__": lambda: settings.__dict__["target"],
     "getattr": lambda: getattr(settings, "tar" + "get"),
-    "getattr elsewhere": lambda: asked_by_text(settings, "target"),
-    "an attribute elsewhere": lambda: asked(settings),
+    "getattr elsewhere": lambda: ask_by_text(settings, "target"),
+    "an attribute elsewhere": lambda: ask(settings),
     "attrgetter": lambda: operator.attrgetter("target")(settings),
     "import_module": lambda: importlib.import_module(settings.__name__).target,
     "sys.modules": lambda: sys.modules["settings_of_a_test"].target,
     "os.environ": lambda: float(os.environ["TARGET_OF_A_TEST"]),
     "environ": lambda: float(environ["TARGET_OF_A_TEST"]),
-    "os, imported inside": imported,
+    "os, imported inside": import_inside,
     "os.getenv": lambda: float(os.getenv("TARGET_OF_A_TEST", "")),
     "getenv": lambda: float(getenv("TARGET_OF_A_TEST", "")),
     "threading.local": lambda: local.target,
@@ -100,18 +100,18 @@ def test_what_is_read_by_other_ways_than_names_is_never_stale(name, monkeypatch)
         monkeypatch.setenv("TARGET_OF_A_TEST", str(number))
         settings.target = local.target = variable.get()[0] = table["a"] = number
         buffer[0] = int(number)
-        assert compiled(lambda p, ask=READ[name]: p + ask())(jnp.zeros(())) == number
+        assert compile_once(lambda p, ask=READ[name]: p + ask())(jnp.zeros(())) == number
 
 
 def test_files_are_never_stale(tmp_path):
     path, stream = tmp_path / "number", io.StringIO("2 5 ")
 
-    def opened():
+    def read_file():
         with open(path) as file:
             return float(file.read())
 
     ways = (
-        opened,
+        read_file,
         lambda: float(path.read_text()),
         lambda: float(pathlib.Path(os.path.join(str(path))).read_text()),
         lambda: float(np.loadtxt(path)),
@@ -120,7 +120,7 @@ def test_files_are_never_stale(tmp_path):
     for number in ("2", "5"):
         path.write_text(number)
         for ask in ways:
-            assert compiled(lambda p, ask=ask: p + ask())(jnp.zeros(())) == float(number)
+            assert compile_once(lambda p, ask=ask: p + ask())(jnp.zeros(())) == float(number)
 
 
 def moments():
@@ -136,7 +136,7 @@ def moments():
 
 def test_clocks_and_random_numbers_are_asked_again():
     for ask in moments():
-        found = {float(compiled(lambda p, ask=ask: p + ask())(jnp.zeros(()))) for _ in range(2)}
+        found = {float(compile_once(lambda p, ask=ask: p + ask())(jnp.zeros(()))) for _ in range(2)}
         assert len(found) == 2
 
 
@@ -159,7 +159,7 @@ STILL = (
 def test_what_only_looks_like_it_is_compiled_once():
     settings.inner = types.SimpleNamespace(number=3.0)
     for f in STILL:
-        assert compiled(f).traced is compiled(f).traced and read(f).unknown is None
+        assert compile_once(f).traced is compile_once(f).traced and read(f).unknown is None
 
 
 def test_a_schedule_and_a_part_of_a_module_that_cannot_be_known_are_never_stale(monkeypatch):
@@ -227,7 +227,7 @@ def test_writes_of_a_loss_that_captures_arrays_are_not_lost(monkeypatch):
     holder = Counting(data)
     for _ in range(2):  # traced once
         for loss in (counting, f, holder):
-            assert compiled(loss)(jnp.zeros(2)) == 10.0
+            assert compile_once(loss)(jnp.zeros(2)) == 10.0
         assert (count, number(), holder.count, holder.log, holder.entries["count"]) == (1, 1, 1, 1, 1)
         assert holder.other is data and not hasattr(holder, "hidden")
-    assert compiled(reading_the_count)(jnp.zeros(2)) == 12.0 and count == 2
+    assert compile_once(reading_the_count)(jnp.zeros(2)) == 12.0 and count == 2

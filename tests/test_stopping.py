@@ -26,19 +26,19 @@ from gdjax.types import Observation, Stop
 NAN, INF = float("nan"), float("inf")
 
 
-def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1.0, grad_norm=NAN, moved=INF):
+def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1.0, grad_norm=NAN, step_norm=INF):
     loss = value if loss is None else loss
     numbers = map(jnp.asarray, (float(value), float(loss), float(change), step, float(epoch), float(seconds)))
     value, loss, change, step, epoch, seconds = numbers
-    return Observation(value, sign, loss, change, step, epoch, seconds, jnp.asarray(grad_norm), jnp.asarray(moved))
+    return Observation(value, sign, loss, change, step, epoch, seconds, jnp.asarray(grad_norm), jnp.asarray(step_norm))
 
 
 def stops(condition, observations):
     """The code after each observation; compiled once, as a run does."""
     update = jax.jit(lambda condition, state, seen: condition.update(state, seen))
-    state, codes = condition.settle().init(), []
+    state, codes = condition.canonicalize().init(), []
     for seen in observations:
-        state, code = update(condition.settle(), state, seen)
+        state, code = update(condition.canonicalize(), state, seen)
         assert code.dtype == jnp.int32
         codes.append(Stop(int(code)))
     assert update._cache_size() == 1, "the state must be a fixed point of update"
@@ -60,7 +60,7 @@ CASES = [
         [observe(0, grad_norm=0.0)._replace(converged=jnp.array(c)) for c in (False, True)],
         [RUN, "CONVERGED"],
     ),
-    (parameter_change(0.1), [observe(0, moved=d) for d in (INF, 0.2, 0.1)], [RUN, RUN, "CONVERGED"]),
+    (parameter_change(0.1), [observe(0, step_norm=d) for d in (INF, 0.2, 0.1)], [RUN, RUN, "CONVERGED"]),
     (target(0.5), [observe(v) for v in (1, 0.5)], [RUN, "TARGET"]),
     (target(0.9), [observe(-v, sign=-1.0) for v in (0.8, 0.95)], [RUN, "TARGET"]),
     (budget(epochs=2), [observe(1, epoch=e) for e in (1, 2)], [RUN, "BUDGET"]),
@@ -95,12 +95,12 @@ def test_rules_print_as_their_calls_and_a_new_number_is_no_new_program():
     assert repr(parse(text, CONDITIONS)) == text
     program = jax.jit(lambda condition, seen: condition.update(condition.init(), seen)[1])
     for patient in (3, 4):
-        program(any_of(patience(patient)).settle(), observe(1))
+        program(any_of(patience(patient)).canonicalize(), observe(1))
     assert program._cache_size() == 1
 
 
 def test_vmapped_rules_stop_each_on_its_own():
-    conditions = jax.tree.map(lambda *x: jnp.stack(x), *(target(v).settle() for v in (0.1, 0.9)))
+    conditions = jax.tree.map(lambda *x: jnp.stack(x), *(target(v).canonicalize() for v in (0.1, 0.9)))
     codes = jax.vmap(lambda condition: condition.update(condition.init(), observe(0.5))[1])(conditions)
     np.testing.assert_array_equal(codes, [Stop.RUNNING, Stop.TARGET])
 

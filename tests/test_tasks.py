@@ -36,7 +36,7 @@ def test_labels_choose_loss_head_and_metric(classes, model, loss, made, fitted, 
     objective = tasks.choose(table(classes), model, loss, hidden=(4,))
     assert repr(objective.model) == made and objective.metric == metric
     assert fitted is None or objective.loss_name == fitted
-    again = tasks.judge(objective.model, objective.loss_name, table(classes).task)
+    again = tasks.make_objective(objective.model, objective.loss_name, table(classes).task)
     assert again == objective
 
 

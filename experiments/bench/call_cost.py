@@ -51,7 +51,7 @@ def calls(repeats: int) -> dict[str, float]:
     def reading_a_global(p):
         return jnp.sum((p - target) ** 2)
 
-    def edited():
+    def edit():
         globals()["target"] = float(next(numbers))
         return gd.minimize(reading_a_global, jnp.zeros(2), gd.sgd(0.1), max_steps=3).params
 
@@ -60,7 +60,7 @@ def calls(repeats: int) -> dict[str, float]:
         "fit (ms)": lambda: gd.fit(two_lines, start, gd.sgd(0.1), (x, y), epochs=1, batch_size=500).params,
         "minimize, the same (ms)": lambda: gd.minimize(same, jnp.zeros(2), gd.sgd(0.1), max_steps=3).params,
         "minimize, fresh (ms)": lambda: gd.minimize(fresh(np.zeros(2)), jnp.zeros(2), gd.sgd(0.1), max_steps=3).params,
-        "minimize, edited (ms)": edited,
+        "minimize, edited (ms)": edit,
     }
     return {name: 1e3 * float(np.median(x)) for name, x in interleave(candidates, repeats).items()}
 

@@ -41,7 +41,7 @@ def adam(optax, rate=1e-2):
     return optax.adam(learning_rate=rate)
 
 
-def clipped(optax, rate=1e-2):
+def clip_by_norm(optax, rate=1e-2):
     """Documentation, "Gradient transformations": clipping by the global norm before an alias."""
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
@@ -54,7 +54,7 @@ def custom(optax, rate=1e-2):
     )
 
 
-def warmed(optax, rate=1e-2):
+def warm_up(optax, rate=1e-2):
     """Documentation, "Optimizer schedules": warm-up and cosine decay, decay of the kernels only."""
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0, peak_value=rate, warmup_steps=50, decay_steps=200, end_value=1e-5
@@ -70,12 +70,12 @@ def by_layer(optax, rate=1e-2):
     return optax.multi_transform(transforms, labels)
 
 
-def partitioned(optax, rate=1e-2):
+def partition(optax, rate=1e-2):
     """API of `optax.partition`: labels as a prefix of the parameters."""
     return optax.partition({"a": optax.adam(rate), "b": optax.sgd(rate, momentum=0.9)}, ["a", "b"])
 
 
-def masked(optax, rate=1e-2):
+def mask_decay(optax, rate=1e-2):
     """API of `optax.masked`: decay added to the gradient of some leaves."""
     kernels = [{"w": True, "b": False}, {"w": True, "b": False}]
     return optax.chain(
@@ -83,13 +83,13 @@ def masked(optax, rate=1e-2):
     )
 
 
-def injected(optax, rate=1e-2):
+def inject(optax, rate=1e-2):
     """Documentation, "Optimizer schedules": `inject_hyperparams`, a schedule and a number."""
     schedule = optax.cosine_decay_schedule(rate, decay_steps=200)
     return optax.inject_hyperparams(optax.adamw)(learning_rate=schedule, weight_decay=1e-3)
 
 
-def accumulated(optax, rate=1e-2):
+def accumulate(optax, rate=1e-2):
     """Documentation, "Gradient accumulation": `MultiSteps`."""
     return optax.MultiSteps(optax.adam(rate), every_k_schedule=4).gradient_transformation()
 
@@ -99,12 +99,12 @@ def slow_weights(optax, rate=1e-2):
     return optax.lookahead(optax.sgd(rate), sync_period=5, slow_step_size=0.5)
 
 
-def guarded(optax, rate=1e-2):
+def skip_errors(optax, rate=1e-2):
     """API of `optax.apply_if_finite`, and of `zero_nans` in a chain."""
     return optax.apply_if_finite(optax.chain(optax.zero_nans(), optax.adam(rate)), max_consecutive_errors=5)
 
 
-def joined(optax, rate=1e-2):
+def join(optax, rate=1e-2):
     """API of `optax.join_schedules`: a ramp, then a polynomial."""
     ramp = optax.linear_schedule(init_value=0.0, end_value=rate, transition_steps=20)
     fall = optax.polynomial_schedule(init_value=rate, end_value=1e-4, power=2, transition_steps=150)
@@ -123,7 +123,7 @@ def by_unit(optax, rate=1e-2):
     return optax.chain(optax.adaptive_grad_clip(0.01), optax.sgd(rate, momentum=0.9, nesterov=True))
 
 
-def trusted(optax, rate=1e-2):
+def scale_by_trust(optax, rate=1e-2):
     """API of `optax.lamb`: its parts, chained by hand."""
     return optax.chain(
         optax.scale_by_adam(eps=1e-6),
@@ -146,7 +146,7 @@ def quasi_newton(optax, rate=1e-2):
     return optax.lbfgs(learning_rate=rate, memory_size=5, linesearch=None)
 
 
-def searched(optax, rate=0.8):
+def backtrack(optax, rate=0.8):
     """Gallery, "Linesearch": descent with backtracking."""
     return optax.chain(
         optax.sgd(learning_rate=1.0),
@@ -172,8 +172,8 @@ def schedule_free(optax, rate=1e-1):
 PROGRAMS: dict[str, Callable[..., Any]] = {
     program.__name__: program
     for program in (
-        adam, clipped, custom, warmed, by_layer, partitioned, masked, injected, accumulated, slow_weights,
-        guarded, joined, noisy, by_unit, trusted, plateau, quasi_newton, searched, sharpness, schedule_free,
+        adam, clip_by_norm, custom, warm_up, by_layer, partition, mask_decay, inject, accumulate, slow_weights,
+        skip_errors, join, noisy, by_unit, scale_by_trust, plateau, quasi_newton, backtrack, sharpness, schedule_free,
     )
 }  # fmt: skip
 
@@ -199,7 +199,7 @@ def loss(params: Any, rows: tuple[jax.Array, jax.Array]) -> jax.Array:
 
 
 TAKEN = {
-    "searched": ("value", "grad", "value_fn"),
+    "backtrack": ("value", "grad", "value_fn"),
     "plateau": ("value",),
 }  # the extra arguments that a program asks for
 
@@ -276,13 +276,13 @@ def both(name: str, dtype: str) -> tuple[Any, Any]:
     """The ends of the two runs."""
     params, rows = problem(dtype)
     start, taken = start_of(name, params), TAKEN.get(name, ())
-    mine = trained(PROGRAMS[name](gdjax).settle(), start, rows, taken=taken)
+    mine = trained(PROGRAMS[name](gdjax).canonicalize(), start, rows, taken=taken)
     with counts_in_double() if dtype == "float64" else contextlib.nullcontext():
         theirs = jax.jit(functools.partial(steps, PROGRAMS[name](original), taken=taken))(start, rows)
     return jax.device_get((mine, theirs))
 
 
-def compiled_by_another_number(name: str, dtype: str = "float32") -> int:
+def count_compilations(name: str, dtype: str = "float32") -> int:
     """The programs compiled by a second run, whose number is another."""
     params, rows = problem(dtype)
     start, counts = start_of(name, params), []
@@ -293,11 +293,11 @@ def compiled_by_another_number(name: str, dtype: str = "float32") -> int:
     first, number = PROGRAMS[name](gdjax), PROGRAMS[name].__defaults__[0]
     second = PROGRAMS[name](gdjax, 0.9 * number)
     run = functools.partial(trained, params=start, rows=rows, taken=TAKEN.get(name, ()))
-    before = jax.block_until_ready(run(first.settle(on_host=True)))
-    settled = second.settle(on_host=True)
+    before = jax.block_until_ready(run(first.canonicalize(on_host=True)))
+    canonical = second.canonicalize(on_host=True)
     jax.monitoring.register_event_duration_secs_listener(heard)
     try:
-        after = jax.block_until_ready(run(settled))
+        after = jax.block_until_ready(run(canonical))
     finally:
         jax.monitoring.unregister_event_duration_listener(heard)
     assert distance(before, after) > 0, f"{name}: the number does nothing"
@@ -311,7 +311,7 @@ def row_of(name: str) -> Row:
             ends[dtype] = both(name, dtype)
     rounding = distance(ends["float32"][1], ends["float64"][1])
     with jax.enable_x64(False):
-        return Row(name, {k: distance(*end) for k, end in ends.items()}, rounding, compiled_by_another_number(name))
+        return Row(name, {k: distance(*end) for k, end in ends.items()}, rounding, count_compilations(name))
 
 
 def main(names: list[str]) -> int:

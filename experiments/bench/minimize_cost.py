@@ -99,7 +99,7 @@ def optimistixs(problem: Problem, name: str, tolerance: float) -> Callable[[], A
     return lambda: optimistix.minimise(function, solver, start, max_steps=2_000, throw=False).value
 
 
-def reached(problem: Problem, answer: Any) -> tuple[np.ndarray, float]:
+def end_point(problem: Problem, answer: Any) -> tuple[np.ndarray, float]:
     """Where an answer is, and the norm of the gradient there."""
     params = getattr(answer, "params", getattr(answer, "x", answer))
     return np.asarray(params), float(jnp.linalg.norm(jax.grad(problem.f)(jnp.asarray(params))))
@@ -109,7 +109,7 @@ def as_far(problem: Problem, name: str) -> Callable[[], Any]:
     """Optimistix at the loosest tolerance that brings it to our gradient, or at its tightest."""
     for tolerance in 10.0 ** -np.arange(4.0, 14.0):
         solve = optimistixs(problem, name, tolerance)
-        if reached(problem, solve())[1] <= TOLERANCE:
+        if end_point(problem, solve())[1] <= TOLERANCE:
             break
     return solve
 
@@ -142,19 +142,19 @@ def solutions(problem: Problem, repeats: int) -> dict[str, Any]:
             jax.block_until_ready(getattr(call(), "params", 0))
             first[who] = time.perf_counter() - before
         rounds = repeats if small else min(repeats, 5)  # seconds each
-        calls = {who: lambda call=call: reached_params(call()) for who, call in candidates.items()}
+        calls = {who: lambda call=call: params_of(call()) for who, call in candidates.items()}
         seconds = interleave(calls, rounds)
         for who, call in candidates.items():
             figures[f"{name}, {who}"] = {
                 "first s": first[who],
                 "second ms": 1e3 * float(np.median(seconds[who])),
-                "|gradient|": reached(problem, call())[1],
+                "|gradient|": end_point(problem, call())[1],
                 "ours / theirs": ratio(seconds["gdjax"], seconds[who]),
             }
     return figures
 
 
-def reached_params(answer: Any) -> Any:
+def params_of(answer: Any) -> Any:
     return getattr(answer, "params", getattr(answer, "x", answer))
 
 

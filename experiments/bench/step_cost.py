@@ -28,7 +28,7 @@ import optax
 
 from experiments.bench.timing import arguments, interleave, ratio, write
 from gdjax import data, losses, metrics, models, optimizers, stopping, training
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
 
@@ -133,7 +133,7 @@ def scan_loop(train, validation):
 def gdjax_run(train, validation):
     step = training.make_step(loss_fn)
     run = training.make_run(training.make_epoch(step, BATCH), training.make_evaluate(loss_fn))
-    program = compiled(run)
+    program = compile_once(run)
 
     def start(params, key):
         state = training.make_state(params, optimizers.adam(RATE), key)

@@ -59,7 +59,7 @@ def stepping(optimizer: Any, shapes: list[tuple[int, ...]]) -> Callable[[], Any]
     """A call makes one donated step, whose result the next one takes."""
     ours = isinstance(optimizer, gd.Optimizer)
     program = jax.jit(step if ours else lambda _, *args: step(optimizer, *args), donate_argnums=(1, 2))
-    argument = optimizer.settle() if ours else 0
+    argument = optimizer.canonicalize() if ours else 0
     params, grads = tree_of(shapes), tree_of(shapes)
     carry = (params, jax.tree.map(lambda x: jnp.array(x, copy=True), optimizer.init(params)))
 
@@ -101,7 +101,7 @@ def compiling(optimizer: Any, shapes: list[tuple[int, ...]]) -> Callable[[], flo
     """Seconds to trace, lower and compile one step, every cache of JAX empty."""
     ours = isinstance(optimizer, gd.Optimizer)
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree_of(shapes))
-    argument = optimizer.settle() if ours else 0
+    argument = optimizer.canonicalize() if ours else 0
 
     def call() -> float:
         jax.clear_caches()

@@ -31,7 +31,7 @@ def optimizers() -> str:
     return text
 
 
-def house() -> str:
+def file_map() -> str:
     """A line for each file, room by room."""
     text = f"# The house, file by file\n\n{NOTE}"
     folders = sorted({path.parent for path in (ROOT / "gdjax").rglob("*.py")}, key=lambda path: path.parts)
@@ -60,7 +60,7 @@ def first_line(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
-GENERATED = {"optimizers.md": optimizers, "house.md": house, "experiments.md": experiments}
+GENERATED = {"optimizers.md": optimizers, "house.md": file_map, "experiments.md": experiments}
 
 
 if __name__ == "__main__":

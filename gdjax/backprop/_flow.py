@@ -23,7 +23,7 @@ from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_
 from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
 from gdjax.forms import Loss, Stateful, as_loss
-from gdjax.programs import anew, compiled
+from gdjax.programs import compile_once, retrace
 from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 
 MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
@@ -54,7 +54,7 @@ class Watch:
         (Under vmap over runs all is computed at every step, as JAX does with a condition.) Of leaves that `freeze` holds no
         gradient is asked for, so that XLA still deletes their backward pass.
         """
-        layers = _without_frozen(self.layers, state)
+        layers = _trainable_layers(self.layers, state)
 
         def look() -> dict[str, jax.Array]:
             return measure(layers, objective, state.params, grads, updates, mask)
@@ -97,7 +97,7 @@ def watch(
     key = jax.random.key(0) if key is None else key
     any_loss = as_loss("watch", loss)
     layers = find_layers(
-        anew(lambda p, b: _value("watch", any_loss, p, b, key, model_state)), tree.part(params), _arrays(batch)
+        retrace(lambda p, b: _value("watch", any_loss, p, b, key, model_state)), tree.part(params), _arrays(batch)
     )
     return Watch(layers, every)
 
@@ -124,7 +124,7 @@ def flow(
     Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
     """
     params, batch, any_loss = tree.part(params), _arrays(batch), as_loss("flow", loss)
-    layers = find_layers(anew(lambda p, b: _value("flow", any_loss, p, b, key, model_state)), params, batch)
+    layers = find_layers(retrace(lambda p, b: _value("flow", any_loss, p, b, key, model_state)), params, batch)
 
     def look(params: Params, batch: Batch) -> dict[str, jax.Array]:
         def objective(params: Params) -> Any:
@@ -134,7 +134,7 @@ def flow(
         updates = None if optimizer is None else _first_update(optimizer, objective, params, value, grads)
         return measure(layers, objective, params, grads, updates)
 
-    return Flow(layers, **{name: np.asarray(x) for name, x in compiled(look)(params, batch).items()})
+    return Flow(layers, **{name: np.asarray(x) for name, x in compile_once(look)(params, batch).items()})
 
 
 def _first_update(
@@ -196,7 +196,7 @@ def _norms(layers: Sequence[Layer], values: Any) -> jax.Array:
     return jnp.stack([jnp.asarray(norm, float) for norm in known])
 
 
-def _without_frozen(layers: Sequence[Layer], state: TrainState) -> tuple[Layer, ...]:
+def _trainable_layers(layers: Sequence[Layer], state: TrainState) -> tuple[Layer, ...]:
     """The layers with their trained leaves only."""
     count = len(jax.tree.leaves(state.params))
     flags = [node.trained.value for node in tree.nodes_with(state.opt_state, "trained")]

@@ -26,8 +26,8 @@ import numpy as np
 from jax.extend import core
 
 from gdjax import tree
-from gdjax.backprop.nodes import Graph, Node, shown
-from gdjax.programs import anew
+from gdjax.backprop.nodes import Graph, Node, format_value
+from gdjax.programs import retrace
 
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
 LETTERS = "qrstuvwabcdghkmnpo"
@@ -45,7 +45,7 @@ def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
 
     Raises: ValueError if f gives anything but one real number.
     """
-    closed, answer = jax.make_jaxpr(anew(f), return_shape=True)(*args)
+    closed, answer = jax.make_jaxpr(retrace(f), return_shape=True)(*args)
     leaves = jax.tree.leaves(answer)
     if len(leaves) != 1 or leaves[0].shape != () or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
         got = f"{leaves[0].dtype} of shape {leaves[0].shape}" if len(leaves) == 1 else f"{len(leaves)} arrays"
@@ -151,7 +151,7 @@ class _Builder:
         for old, new in order.items():
             node = self.nodes[old]
             number = node.op == "constant" and not node.shape
-            name = node.name or (output if old == last else shown(node.value) if number else next(letters))
+            name = node.name or (output if old == last else format_value(node.value) if number else next(letters))
             kept.append(
                 dataclasses.replace(
                     node,
@@ -233,13 +233,13 @@ def name_of(equation: Any, inner: Any) -> str:
 def _of_some(function: Callable[..., Any], values: list[Any], chosen: list[int]) -> Callable[..., Any]:
     """A function of the chosen arguments alone."""
 
-    def of_chosen(*some: Any) -> tuple[Any, ...]:
+    def call_with(*some: Any) -> tuple[Any, ...]:
         whole = list(values)
         for k, x in zip(chosen, some, strict=True):
             whole[k] = x
         return function(*whole)
 
-    return of_chosen
+    return call_with
 
 
 def _moves(value: Any) -> bool:

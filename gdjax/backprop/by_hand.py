@@ -110,13 +110,13 @@ def _takes_a_model(f: Callable[..., Any]) -> Callable[..., Any]:
             *given, named["cost"] = given  # type: ignore[assignment]
         if len(given) > 3 or "activations" in named:
             raise ValueError(f"{f.__name__}: a model has its own activations: give (model, params, x, y, cost)")
-        named["activations"], named["cost"] = _told_by(model, named.get("cost"))
+        named["activations"], named["cost"] = _activations_and_cost(model, named.get("cost"))
         return f(*given, **named)
 
     return call
 
 
-def _told_by(model: Any, cost: str | None) -> tuple[list[Any], str]:
+def _activations_and_cost(model: Any, cost: str | None) -> tuple[list[Any], str]:
     """The activations of an mlp with the function that its cost takes the outputs through, and that cost."""
     if not isinstance(model, Model) or model.recipe.name != "mlp":
         raise ValueError(f"backpropagate: model must be a models.mlp, got {model!r}; else give params and activations")
@@ -189,13 +189,16 @@ def table(
     names = _names(activations, len(params))
     if found.a[0].shape[0] != 1:
         raise ValueError(f"table: x must be one instance, got {found.a[0].shape[0]}")
-    rows = [["layer", "z", "a", "dC/dz", "|dC/dw|", "|dC/db|", ""], ["input", "", _shown(found.a[0][0]), *[""] * 4]]
+    rows = [
+        ["layer", "z", "a", "dC/dz", "|dC/dw|", "|dC/db|", ""],
+        ["input", "", _first_entries(found.a[0][0]), *[""] * 4],
+    ]
     for i, (z, a, delta, gradient) in enumerate(zip(found.z, found.a[1:], found.delta, found.gradients, strict=True)):
         sizes = (f"{float(jnp.linalg.norm(gradient[name])):.4g}" for name in ("w", "b"))
         rows.append(
             [
                 str(i + 1),
-                *(_shown(x[0]) for x in (z, a, delta)),
+                *(_first_entries(x[0]) for x in (z, a, delta)),
                 *sizes,
                 names[i] if isinstance(names[i], str) else getattr(names[i], "__name__", ""),
             ]
@@ -309,7 +312,7 @@ def _mean_cost(z, a, y, cost: str, name: Any) -> jax.Array:
     return jnp.mean(jax.vmap(COSTS[cost].function)(a[-1], y))
 
 
-def _shown(x: jax.Array) -> str:
+def _first_entries(x: jax.Array) -> str:
     """The first entries of a vector."""
     entries = [f"{float(value):.4g}" for value in x[:3]]
     more = f" ... ({math.prod(x.shape)})" if x.size > 3 else ""

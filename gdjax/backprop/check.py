@@ -25,8 +25,8 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.backprop.verdict import KINK, RIGHT, UNDECIDED, WRONG, Check, Probe
-from gdjax.forms import Form, Loss, Stateful, in_words
-from gdjax.programs import anew
+from gdjax.forms import Form, Loss, Stateful, explain_errors
+from gdjax.programs import retrace
 from gdjax.types import Params
 
 STEPS = 32  # of the ladder
@@ -72,9 +72,9 @@ def check_gradients(
     given, loss = args, _of_any_form(loss, args)
     gradient = None if gradient is None else _of_any_form(gradient, args, is_loss=False)
     with jax.enable_x64(True):
-        wide = jax.tree.map(_widened, params)
-        args = tuple(jax.tree.map(_widened, args))
-        f = jax.jit(anew(functools.partial(_value, loss, args)))
+        wide = jax.tree.map(_widen, params)
+        args = tuple(jax.tree.map(_widen, args))
+        f = jax.jit(retrace(functools.partial(_value, loss, args)))
         here = f(wide)
         check_finite(here)
         grads = gradient(wide, *args) if gradient is not None else _gradient(f, wide)
@@ -90,7 +90,7 @@ def check_gradients(
             values = np.asarray(along(path.direction, jnp.asarray(path.offsets())))
             moves |= bool(np.any(values[:-1] != values[0]))  # the last is for NaN
             near |= _moves_near(values, noise)
-            found.append(_probed(path, grads, values, noise, grain, rtol))
+            found.append(_probe(path, grads, values, noise, grain, rtol))
     if moves and not near:
         found = [(p._replace(verdict=UNDECIDED) if p.verdict == RIGHT else p, limit) for p, limit in found]
     alone = sum(p.direction != "random" for p, _ in found)
@@ -101,7 +101,7 @@ def check_gradients(
     return Check(probes, alone, int(total), visible, moves or not paths, near or not moves, not_finite)
 
 
-def _widened(x: Any) -> Any:
+def _widen(x: Any) -> Any:
     x = x if isinstance(x, jax.Array) else np.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
@@ -124,7 +124,7 @@ def _value(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> j
 
 def _number(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> jax.Array:
     """The loss in its own dtype."""
-    with in_words("check_gradients"):
+    with explain_errors("check_gradients"):
         answer = loss(params, *args)
     value = answer[0] if isinstance(answer, (tuple, list)) and len(answer) > 0 else answer
     if not isinstance(value, (jax.Array, np.ndarray, np.generic, int, float, complex)):
@@ -146,7 +146,7 @@ def _not_finite(loss: Any, gradient: Any, params: Params, args: tuple[Any, ...])
     if jax.config.jax_enable_x64 and not narrow:  # type: ignore[attr-defined]
         return  # seen already
     if gradient is None:
-        grads = _gradient(jax.jit(anew(functools.partial(_number, loss, args))), params)
+        grads = _gradient(jax.jit(retrace(functools.partial(_number, loss, args))), params)
     else:
         grads = gradient(params, *args)
     for (path, g), p in zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(params), strict=True):
@@ -289,7 +289,7 @@ def _scatter(values: np.ndarray) -> float:
     return float(np.median([of_order(k) for k in (3, 4, 5)], axis=0).max())
 
 
-def _probed(
+def _probe(
     path: _Path, grads: Params, values: np.ndarray, noise: float, grain: float, rtol: float
 ) -> tuple[Probe, float]:
     """The verdict on one direction, and the error of the slope that it would have shown."""
@@ -306,7 +306,7 @@ def _probed(
     return probe, allowed if verdict == RIGHT else math.inf
 
 
-class _Seen(NamedTuple):
+class _SlopeEstimate(NamedTuple):
     """What the values along a path say of the slope."""
 
     difference: float
@@ -320,7 +320,7 @@ class _Seen(NamedTuple):
     read: bool  # whether it looks at what is moved
 
 
-def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _Seen) -> tuple[str, float]:
+def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _SlopeEstimate) -> tuple[str, float]:
     """The verdict, and what the error is relative to."""
     if not math.isfinite(slope):
         return WRONG, scale
@@ -342,7 +342,7 @@ def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _Seen
     return (RIGHT, beyond) if doubt <= FLAT * beyond else (UNDECIDED, scale)
 
 
-def _differences(path: _Path, values: np.ndarray, noise: float) -> _Seen:
+def _differences(path: _Path, values: np.ndarray, noise: float) -> _SlopeEstimate:
     """From the values at the path's offsets."""
     steps = path.steps()
     here, up, down, read = values[0], values[1 : 1 + STEPS], values[1 + STEPS : -1], values[-1] != values[0]
@@ -351,15 +351,15 @@ def _differences(path: _Path, values: np.ndarray, noise: float) -> _Seen:
         central, right, left = (up - down) / (2 * steps), (up - here) / steps, (here - down) / steps
         bent = ~(np.abs(right - left) <= STRAIGHT * np.abs(right + left)) & (steps > LOCAL * path.size)
     end = int(np.argmax(bent)) if bent.any() else STEPS
-    difference, error = _settled(central[:end], NOISE * rounding[:end])
-    (after, doubt), (before, other) = (_settled(side, 2 * NOISE * rounding) for side in (right, left))
+    difference, error = _limit_slope(central[:end], NOISE * rounding[:end])
+    (after, doubt), (before, other) = (_limit_slope(side, 2 * NOISE * rounding) for side in (right, left))
     low, high, apart = min(after, before), max(after, before), abs(after - before)
     kink = apart > 1e-3 * max(abs(low), abs(high)) and apart > 2 * SAFETY * (doubt + other)
     sides = np.maximum(np.abs(right), np.abs(left))
     sure = np.isfinite(sides) & (sides > 2 * NOISE * rounding)
     beyond, beside = (float(np.max(sides[sure & (steps <= reach * path.size)], initial=0)) for reach in (1, LOCAL))
     moved = bool(np.any((up != here) | (down != here)))
-    return _Seen(difference, error, low, high, kink, beyond, beside, moved, bool(read))
+    return _SlopeEstimate(difference, error, low, high, kink, beyond, beside, moved, bool(read))
 
 
 def _moves_near(values: np.ndarray, noise: float) -> bool:
@@ -371,7 +371,7 @@ def _moves_near(values: np.ndarray, noise: float) -> bool:
     return bool(changes[first] != 0 and (first == 0 or changes[first] <= JUMP * level))
 
 
-def _settled(slopes: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+def _limit_slope(slopes: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     """The slope in the limit of short steps, and its error: the last that agrees with all at shorter ones."""
     low, high, last = -math.inf, math.inf, -1
     for k, (slope, error) in enumerate(zip(slopes, errors, strict=True)):

@@ -104,7 +104,7 @@ def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int
     """Of each activation the axis that grows with the batch, None where none does: it is of parameters alone."""
     shapes = _shapes(f, params, batch)
     try:
-        grown = _shapes(f, params, jax.tree.map(_doubled, batch))
+        grown = _shapes(f, params, jax.tree.map(_double_rows, batch))
     except Exception:  # a loss for one size of batch: the rows are what is as long as they
         count = max(np.shape(x)[0] for x in jax.tree.leaves(batch) if np.ndim(x))
         grown = [tuple(0 if n == count else n for n in shape) for shape in shapes]
@@ -112,7 +112,7 @@ def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int
     return [int(np.argmax(axes)) if np.any(axes) else None for axes in differ]
 
 
-def _doubled(x: Any) -> Any:
+def _double_rows(x: Any) -> Any:
     """The shape of twice the rows."""
     return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype) if np.ndim(x) else x
 
@@ -147,7 +147,7 @@ class _Survey:
             if inner is not None:
                 given = self.walk(inner[0], taken)
             else:
-                given = [self._combined(equation, taken)] * len(equation.outvars)
+                given = [self._combine(equation, taken)] * len(equation.outvars)
             if kind is not None:
                 of_units = _kind_by_name(equation) not in (None, "relu") or self._is_full(equation)
                 self.taps.append((kind, self.latest if of_units else ""))
@@ -158,7 +158,7 @@ class _Survey:
         """Whether a function is of every unit: a maximum with 0 in a normalisation's variance is of fewer numbers."""
         return math.prod(equation.outvars[0].aval.shape) == self.size
 
-    def _combined(self, equation: Any, taken: list[frozenset[str]]) -> frozenset[str]:
+    def _combine(self, equation: Any, taken: list[frozenset[str]]) -> frozenset[str]:
         """The origin of an output: parameters that are cast, scaled or masked still are; where they meet data, layers do."""
         inputs = list(zip(equation.invars, taken, strict=True))
         if equation.primitive.name == "select_n":

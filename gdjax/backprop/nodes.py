@@ -97,15 +97,22 @@ class Graph:
         }
 
     def __str__(self) -> str:
-        return table([HEAD, *map(self._row, self._listed())])
+        return table([HEAD, *map(self._row, self._rows())])
 
-    def _listed(self) -> list[Node]:
+    def _rows(self) -> list[Node]:
         """All but the numbers that stand in formulas."""
         return [node for node in self.nodes if node.shape or node.op != "constant"]
 
     def _row(self, node: Node) -> tuple[str, ...]:
         shape = str(list(node.shape)) if node.shape else ""
-        return node.name, self.formula(node), shape, shown(node.value), shown(node.adjoint), self._edges(node)
+        return (
+            node.name,
+            self.formula(node),
+            shape,
+            format_value(node.value),
+            format_value(node.adjoint),
+            self._edges(node),
+        )
 
     def formula(self, node: Node) -> str:
         """What a node is, in the names of its inputs."""
@@ -122,29 +129,29 @@ class Graph:
     def _edges(self, node: Node) -> str:
         each = zip(node.inputs, node.local, strict=True)
         single = ((self.nodes[i].name, d) for i, d in each if d is not None and np.size(d) == 1)
-        return ", ".join(f"d{node.name}/d{name} = {shown(np.ravel(d)[0])}" for name, d in single)
+        return ", ".join(f"d{node.name}/d{name} = {format_value(np.ravel(d)[0])}" for name, d in single)
 
     def to_dot(self) -> str:
         """The graph in the language of Graphviz."""
         lines = ["digraph {", "  rankdir=LR; node [shape=box, style=rounded];"]
         for node in self.nodes:
-            words = [f"{node.name} = {self.formula(node)}", shown(node.value)]
-            words += [] if node.adjoint is None else [f"adjoint {shown(node.adjoint)}"]
+            words = [f"{node.name} = {self.formula(node)}", format_value(node.value)]
+            words += [] if node.adjoint is None else [f"adjoint {format_value(node.adjoint)}"]
             label = "\\n".join(word.replace('"', "'") for word in words)
             lines.append(f'  n{node.index} [label="{label}"];')
             for i, d in zip(node.inputs, node.local, strict=True):
-                label = f' [label="{shown(d)}"]' if d is not None and np.size(d) == 1 else ""
+                label = f' [label="{format_value(d)}"]' if d is not None and np.size(d) == 1 else ""
                 lines.append(f"  n{i} -> n{node.index}{label};")
         return "\n".join([*lines, "}"])
 
     def _repr_html_(self) -> str:
         """The table, in a notebook."""
-        rows = [HEAD, *map(self._row, self._listed())]
+        rows = [HEAD, *map(self._row, self._rows())]
         cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
         return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
 
 
-def shown(x: Any) -> str:
+def format_value(x: Any) -> str:
     """A number as it is, a small array in brackets, a large one by its norm."""
     if x is None:
         return ""

@@ -130,7 +130,7 @@ class _Regions:
             values = {start: x}
             for v in members[: members.index(end) + 1]:
                 if v != start and all(w in values for w in self.inputs(self.maker[v])):
-                    values[v] = _applied(self.maker[v], [self._read(atom, values) for atom in self.maker[v].invars])[0]
+                    values[v] = _apply(self.maker[v], [self._read(atom, values) for atom in self.maker[v].invars])[0]
             return values[end]
 
         return run
@@ -144,7 +144,7 @@ class _Regions:
         """A number that the computation makes of numbers."""
         equation = next(e for e in self.equations if v in e.outvars)
         given = [self._read(atom, {}) for atom in equation.invars]
-        return _applied(equation, given)[list(equation.outvars).index(v)]
+        return _apply(equation, given)[list(equation.outvars).index(v)]
 
 
 def _by_value(regions: _Regions, root: Any, members: list[Any]) -> tuple[Any, str] | None:
@@ -158,13 +158,13 @@ def _by_value(regions: _Regions, root: Any, members: list[Any]) -> tuple[Any, st
         for start in (root, *reversed(members[:k])):
             if not jnp.issubdtype(start.aval.dtype, jnp.floating):
                 continue
-            kind = _known(regions.function(start, v))
+            kind = _match_function(regions.function(start, v))
             if kind is not None:
                 return v, kind
     return None
 
 
-def _known(function: Callable[..., Any]) -> str | None:
+def _match_function(function: Callable[..., Any]) -> str | None:
     """The name of the function that gives these values on the grid, or on the grid turned around."""
     try:
         with jax.ensure_compile_time_eval():
@@ -217,7 +217,7 @@ def _is_elementwise(equation: Any) -> bool:
     return name in (*ARITHMETIC, *COMPARISONS, *FUNCTIONS, *SHAPELESS)
 
 
-def _applied(equation: Any, given: list[Any]) -> list[Any]:
+def _apply(equation: Any, given: list[Any]) -> list[Any]:
     """An elementwise equation for arrays of any one shape; numbers are repeated to it."""
     name = equation.primitive.name
     if name == "broadcast_in_dim":
@@ -239,5 +239,5 @@ def _run(jaxpr: Any, given: list[Any]) -> list[Any]:
         return atom.val if isinstance(atom, core.Literal) else values[atom]
 
     for equation in jaxpr.eqns:
-        values.update(zip(equation.outvars, _applied(equation, [read(x) for x in equation.invars]), strict=True))
+        values.update(zip(equation.outvars, _apply(equation, [read(x) for x in equation.invars]), strict=True))
     return [read(x) for x in jaxpr.outvars]

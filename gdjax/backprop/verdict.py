@@ -79,7 +79,7 @@ class Check(NamedTuple):
         }
         also = f", {counts[KINK]} at a kink" if counts[KINK] else ""
         if counts[UNDECIDED]:
-            also += f", {counts[UNDECIDED]} undecided ({self._undecided()}): the loss's own rounding hides them"
+            also += f", {counts[UNDECIDED]} undecided ({self._undecided_names()}): the loss's own rounding hides them"
         largest = f"largest relative error {self.worst.relative:.1e}"
         if counts[WRONG] or self.not_finite:
             also += "".join(f"; {words}" for _, words in self.not_finite)
@@ -97,7 +97,7 @@ class Check(NamedTuple):
             verdict = f"nothing is known of the gradient in {unknown}: {counts[RIGHT]} directions are right{also}"
         return f"{verdict}\n{self._share()}"
 
-    def _undecided(self) -> str:
+    def _undecided_names(self) -> str:
         """Their names, a few of them."""
         names = [f"{p.leaf} {p.direction}".removeprefix("the root ") for p in self.probes if p.verdict == UNDECIDED]
         names = list(dict.fromkeys(names))

@@ -15,7 +15,7 @@ from gdjax.calls.kinds import (
 )
 from gdjax.calls.leaves import Precise, Static, as_key, is_concrete, is_number
 from gdjax.calls.node import Node, register
-from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of, scaled_rates
+from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of, scale_rates
 from gdjax.calls.spec import SpecError, parse
 
 __all__ = [
@@ -25,10 +25,10 @@ __all__ = [
     "Node",
     "Optimizer",
     "Precise",
-    "Rated",
     "Schedule",
     "SpecError",
     "Static",
+    "WithRate",
     "as_key",
     "as_optimizer",
     "check_interval",
@@ -46,6 +46,6 @@ __all__ = [
     "parse",
     "rate_of",
     "register",
-    "scaled_rates",
+    "scale_rates",
     "schedule",
 ]

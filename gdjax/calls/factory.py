@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls import mistakes, told
+from gdjax.calls import docstrings, mistakes
 from gdjax.calls.leaves import Precise, Static, is_concrete, is_number
 from gdjax.calls.node import Node
 from gdjax.fingerprint import by_value, is_itself
@@ -24,7 +24,7 @@ N = TypeVar("N", bound=Node)
 N_co = TypeVar("N_co", bound=Node, covariant=True)
 
 
-class Declared(NamedTuple):
+class Declaration(NamedTuple):
     """What is said of a factory's arguments beside its signature, by name; annotations are for people."""
 
     static: tuple[str, ...] = ()  # never leaves, whatever they are
@@ -40,14 +40,14 @@ class Recipe:
 
     kind: type[Node]
     body: Callable[..., Any]
-    declared: Declared
+    declared: Declaration
     static: frozenset[str]
     name: str
     reads_nothing: bool
     signature: inspect.Signature
     intervals: dict[str, str]
 
-    def __init__(self, kind: type[Node], body: Callable[..., Any], declared: Declared):
+    def __init__(self, kind: type[Node], body: Callable[..., Any], declared: Declaration):
         self.kind, self.body, self.declared, self.static = kind, body, declared, frozenset(declared.static)
         self.name, self.reads_nothing = body.__name__, is_itself(body)
         self.signature = inspect.signature(body)
@@ -81,7 +81,7 @@ class Recipe:
     def __reads__(self) -> tuple[Any, ...]:
         return self.kind, self.body, self.static
 
-    def settled(self) -> Recipe:
+    def canonicalize(self) -> Recipe:
         """With the body at its present value."""
         if self.reads_nothing:
             return self
@@ -196,7 +196,7 @@ class Recipe:
         return jax.dtypes.canonicalize_dtype(np.int32 if name in self.declared.ints else float)
 
 
-def _numbers(signature: inspect.Signature, declared: Declared) -> dict[str, str]:
+def _numbers(signature: inspect.Signature, declared: Declaration) -> dict[str, str]:
     """The arguments that must be numbers, without a bound: the whole ones, and those whose default is a number."""
     free = {name for name, p in signature.parameters.items() if is_number(p.default)} - {
         *declared.static,
@@ -233,7 +233,7 @@ def is_factory(x: Any) -> bool:
     return inspect.isfunction(x) and isinstance(getattr(x, "recipe", None), Recipe)
 
 
-def _factory(kind: type[Node], body: Callable[..., Any], declared: Declared, like: Callable[..., Any] | None) -> Any:
+def _factory(kind: type[Node], body: Callable[..., Any], declared: Declaration, like: Callable[..., Any] | None) -> Any:
     recipe = Recipe(kind, body, declared)
 
     @functools.wraps(body)
@@ -241,7 +241,7 @@ def _factory(kind: type[Node], body: Callable[..., Any], declared: Declared, lik
         return recipe.make(recipe.bind(args, kwargs))
 
     make.recipe = recipe  # type: ignore[attr-defined]
-    make.__doc__ = told.whole(body.__doc__, recipe.signature.parameters, like and like.__doc__)
+    make.__doc__ = docstrings.whole(body.__doc__, recipe.signature.parameters, like and like.__doc__)
     return make
 
 
@@ -265,13 +265,13 @@ class Decorator(Protocol[N_co]):
 
 
 def decorator(kind: type[N], doc: str) -> Decorator[N]:
-    """The decorator that makes factories of a kind of node out of bodies; its keywords are the fields of `Declared`, and
+    """The decorator that makes factories of a kind of node out of bodies; its keywords are the fields of `Declaration`, and
     `like`, another factory, in whose docstring the arguments are told that are not in the body's."""
 
     def decorate(body: Any = None, /, *, like: Any = None, **declared: Any) -> Any:
         if body is None:
             return functools.partial(decorate, like=like, **declared)
-        return _factory(kind, body, Declared(**declared), like)
+        return _factory(kind, body, Declaration(**declared), like)
 
     decorate.__doc__ = doc
     return cast(Any, decorate)

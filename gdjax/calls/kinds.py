@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from gdjax.calls.factory import Decorator, Recipe, decorator, is_factory
 from gdjax.calls.node import Node, register
-from gdjax.calls.rates import Rated, inner_state, one_rate, rate_of
+from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of
 
 
 @runtime_checkable
@@ -39,7 +39,7 @@ class Optimizer(Node, _Transformation):
             return optax.with_extra_args_support(built)
 
         def init(params):
-            return _apart(functions().init(params), (params, node))
+            return _own_buffers(functions().init(params), (params, node))
 
         def update(updates, state, params=None, **extra_args):
             return functions().update(updates, state, params, **extra_args)
@@ -56,7 +56,7 @@ class Optimizer(Node, _Transformation):
             evaluation: as in a TrainState, for what scales the rate after an evaluation.
         """
         built = (node.build() for node in self.walk() if isinstance(node, Optimizer))
-        if any(isinstance(pair, Rated) and not pair.exact for pair in built):
+        if any(isinstance(pair, WithRate) and not pair.exact for pair in built):
             return None
         return one_rate(self.learning_rates_at(state, evaluation))
 
@@ -64,7 +64,7 @@ class Optimizer(Node, _Transformation):
         """What a decay goes by: as `learning_rate_at`, but also where the step is no multiple of it (the scale is learned,
         say); a list where leaves have rates of their own, one for each, None for a frozen one."""
         built, rate = self.build(), self.arguments.get("learning_rate")
-        if isinstance(built, Rated):
+        if isinstance(built, WithRate):
             return built.rate_at(state, evaluation)
         if rate is not None:
             return rate_of(rate, state)
@@ -151,7 +151,7 @@ def as_optimizer(x: Any) -> Optimizer:
     raise TypeError(f"expected an optimizer of gdjax or an Optax transformation, got {name or repr(x)}{hint}")
 
 
-def _apart(state: Any, others: Any) -> Any:
+def _own_buffers(state: Any, others: Any) -> Any:
     """A state whose every leaf is in a buffer of its own, none that of another tree, so that it may be donated."""
     taken = {_buffer(x) for x in jax.tree.leaves(others) if _holds(x)}
 

@@ -32,7 +32,7 @@ class Static:
     def __init__(self, value: Any):
         self.value = value
 
-    def settled(self) -> Static:
+    def canonicalize(self) -> Static:
         """With its functions at their present value."""
         value = by_value(self.value)
         return self if value is self.value else Static(value)
@@ -70,7 +70,7 @@ class Precise(NamedTuple):
     def of(cls, x: float) -> Precise:
         return cls(x, float(str(np.float32(x - float(np.float32(x))))))
 
-    def joined(self) -> Any:
+    def join(self) -> Any:
         """The number in double precision; itself while it is traced."""
         if isinstance(self.high, float) or not (is_concrete(self.high) and is_concrete(self.low)):
             return self.high if isinstance(self.high, float) else self

@@ -69,7 +69,7 @@ class Node:
                 raise TypeError(unknown(self.recipe.name, name, self._children))
         return cast(N, self.recipe.make({**self.arguments, **arguments}))
 
-    def settle(self: N, on_host: bool = False) -> N:
+    def canonicalize(self: N, on_host: bool = False) -> N:
         """Numbers become arrays whose dtype follows from the signature, never from what was typed.
 
         So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program. `on_host` leaves what is on the
@@ -77,23 +77,24 @@ class Node:
         their present value, so that one made anew is the same, and one whose global was changed is another.
         """
 
-        def settle_child(name: str, child: Any) -> Any:
-            def settle_leaf(x: Any) -> Any:
+        def canonicalize_child(name: str, child: Any) -> Any:
+            def canonicalize_leaf(x: Any) -> Any:
                 if isinstance(x, Node):
-                    return x.settle(on_host)
+                    return x.canonicalize(on_host)
                 if isinstance(x, Static):
-                    return x.settled()
+                    return x.canonicalize()
                 dtype = self.recipe.dtype(name)
                 if dtype is None:
                     return as_key(x)
                 return np.asarray(x, dtype) if on_host and not isinstance(x, jax.Array) else jnp.array(x, dtype=dtype)
 
             if isinstance(child, (int, float, Node, Static)):  # most are; a tree map costs ten times as much
-                return settle_leaf(child)
-            return jax.tree.map(settle_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static)))
+                return canonicalize_leaf(child)
+            return jax.tree.map(canonicalize_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static)))
 
         return self._make(
-            self.recipe.settled(), {name: settle_child(name, child) for name, child in self._children.items()}
+            self.recipe.canonicalize(),
+            {name: canonicalize_child(name, child) for name, child in self._children.items()},
         )
 
     def walk(self) -> Iterator[Node]:
@@ -145,6 +146,6 @@ def _show(child: Any) -> Any:
     """The inverse of `Recipe.hide`."""
 
     def show_leaf(x: Any) -> Any:
-        return x.value if isinstance(x, Static) else x.joined() if isinstance(x, Precise) else x
+        return x.value if isinstance(x, Static) else x.join() if isinstance(x, Precise) else x
 
     return jax.tree.map(show_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static, Precise)))

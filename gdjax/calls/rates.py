@@ -12,7 +12,7 @@ import optax
 from gdjax.calls.leaves import is_number
 
 
-class Rated(tuple[Callable[..., Any], Callable[..., Any]]):
+class WithRate(tuple[Callable[..., Any], Callable[..., Any]]):
     """(init, update) of an optimizer whose rate is not simply its argument `learning_rate` at the count in its state.
 
     `rate_at(state, evaluation)` gives it, as `Optimizer.learning_rates_at` does; it is not `exact` where none may be shown,
@@ -47,7 +47,7 @@ def rate_of(rate: Any, state: Any) -> Any:
     return rate(scheduled[0].count) if len(scheduled) == 1 else None
 
 
-def scaled_rates(rates: Any, scale: Any) -> Any:
+def scale_rates(rates: Any, scale: Any) -> Any:
     """What `learning_rates_at` gave, times a scale."""
     if rates is None:
         return None

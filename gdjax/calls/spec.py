@@ -41,7 +41,7 @@ def parse(text: str, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
     Raises: SpecError, in one line.
     """
     try:
-        return _value(_parsed(text), catalogue)
+        return _value(_parse_call(text), catalogue)
     except SpecError as error:
         if found := re.search(r"[(=]\s*(0),(\d+)", text):
             comma = f"; is 0,{found[2]} a number? Write a decimal point, 0.{found[2]}"
@@ -49,7 +49,7 @@ def parse(text: str, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
         raise
 
 
-def _parsed(text: str) -> ast.expr:
+def _parse_call(text: str) -> ast.expr:
     """The call that a text is, no deeper than it may be."""
     example = "write a call such as name(argument=0.1)"
     try:

@@ -5,7 +5,7 @@ oracles/         what each optimizer must equal: plain NumPy float64, written fr
 examples.py      those calls by name
 references.py    Optax's twin of a call, and how near each must come;  wrapper_references.py   of each wrapper
 measure.py       two optimizers on one recording, and where they part
-wrapped.py       two wrappers on one recording, each on its own path
+wrapper_paths.py two wrappers on one recording, each on its own path
 closed_loop.py   what searches is run to its end
 certificate.py   the rows of an optimizer;                             wrapper_certificate.py  of each wrapper
 row.py           a row;  report.py  the rows as table, Markdown and JSON

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify import closed_loop, references, wrapper_certificate
 from gdjax.certify.examples import WRAPPER_EXAMPLES, examples
-from gdjax.certify.measure import Difference, descent_lost, difference, oracle_updates, updates_of
+from gdjax.certify.measure import Difference, difference, lost_descent, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES, reasons
 from gdjax.certify.row import DESCENT, DTYPES, Row, below_double_limit
 from gdjax.certify.suite import STEPS, record
@@ -74,7 +74,7 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
 
 def _against_torch(twin: Twin, steps: int) -> Row:
     ours = twin.ours()
-    without, why = references.left_out(ours.recipe.name, "torch", "float64")
+    without, why = references.exclusions(ours.recipe.name, "torch", "float64")
     mine, its = answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps))
     found = difference(mine, its, "float64", twin.limit, without)
     note = f"torch.optim.{twin.torch}({', '.join(f'{k}={v}' for k, v in twin.arguments.items())})"
@@ -97,7 +97,7 @@ def _in_double(
         if defect in reasons.NOT_RUN:
             continue
         found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit)
-        cases, reason = references.left_out(ours.recipe.name, name, dtype)
+        cases, reason = references.exclusions(ours.recipe.name, name, dtype)
         without = f"without {', '.join(cases)}: {reason}" if cases else ""
         yield Row(
             repr(ours), name, dtype, *found, None if defect else limit, "; ".join(filter(None, (defect, why, without)))
@@ -108,7 +108,7 @@ def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, ste
     if ours.recipe.name in references.BY_PARAMETERS:
         params = record(steps, dtype.startswith("complex")).params
         mine, theirs = (jax.tree.map(lambda p, u: p + u, params, updates) for updates in (mine, theirs))
-    without, _ = references.left_out(ours.recipe.name, name, dtype)
+    without, _ = references.exclusions(ours.recipe.name, name, dtype)
     return difference(mine, theirs, dtype, limit, without)
 
 
@@ -124,15 +124,15 @@ def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
         truth = answers(oracle, dtype, steps, ours.arguments, own)
         its = difference(answers(twin, dtype, steps, {}, own), truth, dtype, 0.0).relative
     limit, note = below_double_limit(its, dtype)
-    truth = answers(oracle, dtype, steps, _rounded(ours), own)
+    truth = answers(oracle, dtype, steps, _float32_arguments(ours), own)
     mine = answers(ours, dtype, steps, {}, own)
     yield Row(repr(ours), "oracle", dtype, *difference(mine, truth, dtype, limit or jnp.inf), limit, note)
     if limit is None:
         grads = references.fed_to(own, record(steps).cast(dtype)).grads
-        cases, _ = references.left_out(own, "descent", dtype)
-        yield Row(repr(ours), "descent", dtype, *descent_lost(mine, truth, grads, cases), DESCENT, "")
+        cases, _ = references.exclusions(own, "descent", dtype)
+        yield Row(repr(ours), "descent", dtype, *lost_descent(mine, truth, grads, cases), DESCENT, "")
 
 
-def _rounded(ours: Optimizer) -> dict[str, Any]:
+def _float32_arguments(ours: Optimizer) -> dict[str, Any]:
     with jax.enable_x64(False):
-        return ours.settle().arguments
+        return ours.canonicalize().arguments

@@ -83,9 +83,9 @@ METHODS: dict[str, list[tuple[Callable[..., Any], str]]] = {
 }
 
 
-def reached(optimizer: Any, problem: Problem, iterations: int = ITERATIONS) -> float:
+def final_value(optimizer: Any, problem: Problem, iterations: int = ITERATIONS) -> float:
     """The value at the end of so many iterations."""
-    optimizer = as_optimizer(optimizer).settle()
+    optimizer = as_optimizer(optimizer).canonicalize()
     params = jax.tree.map(jnp.asarray, problem.start)
 
     def value_fn(p, evaluation=None, weight=None):
@@ -121,7 +121,7 @@ def rows(name: str) -> Iterator[tuple[str, str, float, str]]:
 
 def lengths(optimizer: Any, steps: int = 30) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """(length taken, x before, direction) of a line search behind steepest descent on Rosenbrock's function."""
-    optimizer, params, seen = as_optimizer(optimizer).settle(), jnp.asarray([-1.2, 1.0]), []
+    optimizer, params, seen = as_optimizer(optimizer).canonicalize(), jnp.asarray([-1.2, 1.0]), []
     step = jax.jit(lambda g, s, p, v: optimizer.update(g, s, p, value=v, grad=g, value_fn=banana))
     state = optimizer.init(params)
     for _ in range(steps):
@@ -166,7 +166,7 @@ def minima(name: str) -> Iterator[tuple[str, str, float]]:
     for make, problem in METHODS[name]:
         with jax.enable_x64(True):
             least = minimum(problem)
-            ours = reached(make(), PROBLEMS[problem])
+            ours = final_value(make(), PROBLEMS[problem])
             yield f"{name} on {problem}", "minimum", ours - least
             if name == "lbfgs":
-                yield f"{name} on {problem}", "optax", abs(ours - reached(optax.lbfgs(), PROBLEMS[problem]))
+                yield f"{name} on {problem}", "optax", abs(ours - final_value(optax.lbfgs(), PROBLEMS[problem]))

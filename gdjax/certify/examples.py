@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gdjax.calls import Optimizer
-from gdjax.certify.oracles import gathered, wrappers
+from gdjax.certify.oracles import gather, wrappers
 from gdjax.optimizers import OPTIMIZERS
 
-EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = gathered("EXAMPLES")
-WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = wrappers.gathered("EXAMPLES")
+EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = gather("EXAMPLES")
+WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = wrappers.gather("EXAMPLES")
 
 
 def examples(name: str) -> list[Optimizer]:

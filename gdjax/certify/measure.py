@@ -12,7 +12,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls import Node, Optimizer, Schedule, as_optimizer
-from gdjax.certify.oracles.lift import PerLeaf, Seen
+from gdjax.certify.oracles.lift import PerLeaf, StepInput
 from gdjax.certify.suite import CASES, SHAPES, Recording
 
 QUICKLY = {
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
 
 def updates_of(optimizer: Any, recording: Recording) -> Any:
     """What an optimizer answers to a recording, (cases, steps, ...) NumPy; one program for all cases."""
-    return jax.tree.map(np.asarray, _updates_of(as_optimizer(optimizer).settle(), recording))
+    return jax.tree.map(np.asarray, _updates_of(as_optimizer(optimizer).canonicalize(), recording))
 
 
 @functools.partial(jax.jit, compiler_options=QUICKLY)
@@ -63,7 +63,7 @@ def oracle_updates(oracle: Callable[..., Any], arguments: dict[str, Any], record
             generator = oracle([p[case, 0] for p in wide], **arguments)
             next(generator)
             for step in range(steps):
-                seen = Seen([g[case, step] for g in grads], [p[case, step] for p in wide], values[case, step])
+                seen = StepInput([g[case, step] for g in grads], [p[case, step] for p in wide], values[case, step])
                 for leaf, update in zip(out, generator.send(seen), strict=True):
                     leaf[case, step] = update
     return structure.unflatten(out)
@@ -91,7 +91,7 @@ def difference(ours: Any, theirs: Any, dtype: Any, limit: float, without: tuple[
     """
     worst, ulps, parted = 0.0, 0.0, []
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
-        relative, ulp = _apart(a, b, dtype)
+        relative, ulp = _differences(a, b, dtype)
         if not relative.size or tree.path_string(path).strip("[']") in without:
             continue
         left_out = [i for i, name in enumerate(CASES) if name in without]
@@ -104,7 +104,7 @@ def difference(ours: Any, theirs: Any, dtype: Any, limit: float, without: tuple[
     return Difference(float(worst), float(ulps), first and (first[1], first[0], first[2]))
 
 
-def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+def _differences(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     """The largest relative and ULP difference of one leaf, (cases, steps) each."""
     wide = np.complex128 if np.iscomplexobj(b) else np.float64
     a, b = (np.asarray(x, wide).reshape(*x.shape[:2], -1) for x in (a, b))
@@ -122,7 +122,7 @@ def _apart(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.nda
         return gap.max(axis=-1) / scale, gap.max(axis=-1) / unit
 
 
-def descent_lost(ours: Any, truth: Any, grads: Any, without: tuple[str, ...] = ()) -> Difference:
+def lost_descent(ours: Any, truth: Any, grads: Any, without: tuple[str, ...] = ()) -> Difference:
     """The largest share, over the cases, of the truth's descent that ours lacks; infinite where ours alone is not finite.
 
     Descent is the mean over the steps of -cos(u, g), all leaves together, as long as the truth's squares are numbers of

@@ -13,7 +13,7 @@ from gdjax.optimizers import Slot, leafwise
 LEADING = 3  # g, p, t
 
 
-def as_judged(thing: Any, reference: Optimizer) -> Optimizer:
+def as_candidate(thing: Any, reference: Optimizer) -> Optimizer:
     """An optimizer, a factory of one, or a bare rule, with the reference's arguments where their names agree.
 
     A bare rule is (g, p, t, slots..., *, hyperparameters...) -> (direction, {slot: new}); its slots start at 0.
@@ -27,17 +27,17 @@ def as_judged(thing: Any, reference: Optimizer) -> Optimizer:
         raise TypeError(f"expected an optimizer, a factory or a rule, got {thing!r}")
     parameters = inspect.signature(thing).parameters
     if list(parameters)[:LEADING] != ["g", "p", "t"]:
-        return as_optimizer(thing(**_shared(thing, list(parameters.values()), reference)))
+        return as_optimizer(thing(**_common_arguments(thing, list(parameters.values()), reference)))
     rest = list(parameters.values())[LEADING:]
     slots = {p.name: Slot() for p in rest if p.kind is not p.KEYWORD_ONLY}
-    hyper = _shared(thing, [p for p in rest if p.kind is p.KEYWORD_ONLY], reference)
+    hyper = _common_arguments(thing, [p for p in rest if p.kind is p.KEYWORD_ONLY], reference)
     rate = hyper.pop("learning_rate", reference.arguments.get("learning_rate"))
     returns = "step" if "learning_rate" in parameters else "direction"
     pair = leafwise(cast(Any, thing), rate, slots=slots, returns=returns, **hyper)
     return as_optimizer(optax.GradientTransformationExtraArgs(*pair))
 
 
-def _shared(thing: Any, wanted: list[inspect.Parameter], reference: Optimizer) -> dict[str, Any]:
+def _common_arguments(thing: Any, wanted: list[inspect.Parameter], reference: Optimizer) -> dict[str, Any]:
     """The arguments of the reference that the thing takes too."""
     theirs = reference.arguments
     lacking = [p.name for p in wanted if p.default is p.empty and p.name not in theirs and p.kind is not p.VAR_KEYWORD]

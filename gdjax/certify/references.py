@@ -10,19 +10,19 @@ import optax
 from optax import contrib
 
 from gdjax.calls import Optimizer, Schedule
-from gdjax.certify.oracles import gathered
+from gdjax.certify.oracles import gather
 from gdjax.certify.oracles.reasons import NO_INFINITY
 from gdjax.certify.suite import Recording
 
 LIMIT = 1e-12  # relative, in double precision
 
-LIMITS: dict[str, tuple[float, str]] = gathered("LIMITS")
-PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = gathered("PARTS_FROM_OPTAX")
-LEFT_OUT: dict[str | tuple[str, str], tuple[tuple[str, ...], str]] = gathered("LEFT_OUT")
-UNSCHEDULED: dict[str, set[str]] = gathered("UNSCHEDULED")
-BY_PARAMETERS: dict[str, str] = gathered("BY_PARAMETERS")
-REAL_ONLY: dict[str, str] = gathered("REAL_ONLY")
-FED: dict[str, Callable[[Recording], Recording]] = gathered("FED")
+LIMITS: dict[str, tuple[float, str]] = gather("LIMITS")
+PARTS_FROM_OPTAX: dict[str | tuple[str, str], str] = gather("PARTS_FROM_OPTAX")
+LEFT_OUT: dict[str | tuple[str, str], tuple[tuple[str, ...], str]] = gather("LEFT_OUT")
+UNSCHEDULED: dict[str, set[str]] = gather("UNSCHEDULED")
+BY_PARAMETERS: dict[str, str] = gather("BY_PARAMETERS")
+REAL_ONLY: dict[str, str] = gather("REAL_ONLY")
+FED: dict[str, Callable[[Recording], Recording]] = gather("FED")
 
 
 def fed_to(name: str, recording: Recording) -> Recording:
@@ -35,7 +35,7 @@ def limit_of(ours: Optimizer) -> tuple[float, str]:
     return next((own for start, own in LIMITS.items() if text.startswith(start)), (LIMIT, ""))
 
 
-def left_out(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
+def exclusions(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
     """Cases and leaves that are not compared, and why; of an optimizer against a reference."""
     cases, why = LEFT_OUT.get((name, reference)) or LEFT_OUT.get(name, ((), ""))
     if dtype.startswith("complex"):

@@ -34,7 +34,7 @@ def draws(optimizer: Optimizer) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     start = jnp.asarray(rng.normal(size=500), jnp.bfloat16)
     grads = jnp.asarray(rng.normal(size=500), jnp.bfloat16)
-    settled = optimizer.settle()
+    canonical = optimizer.canonicalize()
 
     @jax.jit
     def of(optimizer: Any) -> Any:
@@ -44,10 +44,10 @@ def draws(optimizer: Optimizer) -> tuple[np.ndarray, np.ndarray]:
 
         return jax.lax.scan(body, optimizer.init(start), length=DRAWS)[1]
 
-    rate = np.float64(np.float32(settled.arguments["inner"].arguments["learning_rate"]))
+    rate = np.float64(np.float32(canonical.arguments["inner"].arguments["learning_rate"]))
     wide = lambda x: np.asarray(x, np.float64)  # noqa: E731
     target = wide(np.float32(wide(start)) + np.float32(-rate * wide(grads)))
-    return target, wide(of(settled))
+    return target, wide(of(canonical))
 
 
 def biases(target: np.ndarray, landed: np.ndarray) -> list[float]:

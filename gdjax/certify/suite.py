@@ -85,19 +85,19 @@ def _plain(rng, grads):
     return grads
 
 
-def _scaled(factor: float) -> Change:
+def _scale(factor: float) -> Change:
     return lambda rng, grads: {name: factor * g for name, g in grads.items()}
 
 
 def _zeros(rng, grads):
     """All zero at the first step and at every fifth, half the entries zero at the others."""
 
-    def thinned(g):
+    def thin(g):
         kept = rng.random(g.shape) < 0.5
         kept[::5] = False
         return g * kept
 
-    return {name: thinned(g) for name, g in grads.items()}
+    return {name: thin(g) for name, g in grads.items()}
 
 
 def _noisy(rng, grads):
@@ -118,8 +118,8 @@ CASES: dict[str, tuple[Callable[..., Any], Change]] = {
     "network": (network, _plain),
     "noise": (bowl, _noisy),
     "zeros": (bowl, _zeros),
-    "tiny": (bowl, _scaled(1e-12)),
-    "huge": (bowl, _scaled(1e12)),
+    "tiny": (bowl, _scale(1e-12)),
+    "huge": (bowl, _scale(1e12)),
     "non_finite": (bowl, _non_finite),
 }
 
@@ -133,11 +133,11 @@ def record(steps: int = STEPS, is_complex: bool = False) -> Recording:
     if not is_complex:
         return real
 
-    def paired(x: np.ndarray) -> np.ndarray:
+    def pair(x: np.ndarray) -> np.ndarray:
         before = np.roll(x, 1, axis=0)
         return x + 1j * np.where(np.isfinite(before), before, 0)
 
-    params, grads = (jax.tree.map(paired, t) for t in real[:2])
+    params, grads = (jax.tree.map(pair, t) for t in real[:2])
     return Recording(params, grads, real.values)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.calls import Optimizer
-from gdjax.certify import references, rounding, wrapped, wrapper_references
+from gdjax.certify import references, rounding, wrapper_paths, wrapper_references
 from gdjax.certify.examples import WRAPPER_EXAMPLES
 from gdjax.certify.measure import Difference, difference
 from gdjax.certify.row import Row, below_double_limit
@@ -37,17 +37,17 @@ def in_double(ours: Optimizer, steps: int, dtype: str, against: tuple[Any, ...] 
     """Equality: with Optax where it has the same wrapper, and with the oracle."""
     recording = fed_to(ours, steps, dtype)
     with jax.enable_x64(True):
-        mine = wrapped.path_of(ours, recording)
+        mine = wrapper_paths.path_of(ours, recording)
         if "optax" in against and dtype == "float64" and (twin := wrapper_references.optax_twin(ours)) is not None:
-            yield _row(ours, mine, wrapped.path_of(twin, recording), "optax", dtype)
+            yield _row(ours, mine, wrapper_paths.path_of(twin, recording), "optax", dtype)
         if "oracle" in against:
-            yield _row(ours, mine, wrapped.oracle_path(ours, recording), "oracle", dtype)
+            yield _row(ours, mine, wrapper_paths.oracle_path(ours, recording), "oracle", dtype)
 
 
 def _row(ours: Optimizer, mine: Any, theirs: Any, reference: str, dtype: str) -> Row:
     name = ours.recipe.name
     limit, why = wrapper_references.LIMITS.get(f"{name}: {reference}", (references.LIMIT, ""))
-    cases, reason = wrapper_references.left_out(name, reference, dtype)
+    cases, reason = wrapper_references.exclusions(name, reference, dtype)
     found = compare(name, mine, theirs, dtype, limit, cases)
     without = f"without {', '.join(cases)}: {reason}" if cases else ""
     first, grows = wrapper_references.SHORT.get(name, (0, ""))
@@ -69,12 +69,12 @@ def compare(name: str, mine: Any, theirs: Any, dtype: str, limit: float, without
 def below_double(ours: Optimizer, steps: int, dtype: str = "float32") -> Row:
     """In float32, as near to the oracle as Optax comes, else as so many roundings in each step can be."""
     name, recording = ours.recipe.name, fed_to(ours, steps, dtype)
-    cases, _ = wrapper_references.left_out(name, "optax", dtype)
+    cases, _ = wrapper_references.exclusions(name, "optax", dtype)
     with jax.enable_x64(False):
-        mine, truth = wrapped.path_of(ours, recording), wrapped.oracle_path(ours.settle(), recording)
+        mine, truth = wrapper_paths.path_of(ours, recording), wrapper_paths.oracle_path(ours.canonicalize(), recording)
         twin, its = wrapper_references.optax_twin(ours), None
         if twin is not None:
-            its = compare(name, wrapped.path_of(twin, recording), truth, dtype, 0.0, cases).relative
+            its = compare(name, wrapper_paths.path_of(twin, recording), truth, dtype, 0.0, cases).relative
     limit, note = below_double_limit(its, dtype)
     if limit is None:
         limit, note = steps * float(jnp.finfo(dtype).eps) * ROUNDINGS, f"{ROUNDINGS:g} roundings a step"
@@ -91,7 +91,7 @@ def _in_sixteen_bits(ours: Optimizer, steps: int, name: str = "") -> Row:
     recording = fed_to(ours, steps, "bfloat16")
     limit = 2.0**-8 + steps * PRECISE[name or ours.recipe.name]
     with jax.enable_x64(False):
-        mine, truth = wrapped.path_of(ours, recording), wrapped.oracle_path(ours.settle(), recording)
+        mine, truth = wrapper_paths.path_of(ours, recording), wrapper_paths.oracle_path(ours.canonicalize(), recording)
     found = difference(mine["params"], truth["evaluated"], "bfloat16", limit)
     return Row(repr(ours), "oracle", "bfloat16", *found, limit, "parameters beside the path that is not rounded")
 
@@ -100,4 +100,4 @@ def fed_to(ours: Optimizer, steps: int, dtype: str) -> Recording:
     kind = jnp.dtype(dtype)
     steps = min(steps, wrapper_references.SHORT.get(ours.recipe.name, (steps, ""))[0])
     recording = record(steps, jnp.issubdtype(kind, jnp.complexfloating)).cast(kind)
-    return wrapped.with_bursts(recording) if ours.recipe.name == "skip_non_finite" else recording
+    return wrapper_paths.with_bursts(recording) if ours.recipe.name == "skip_non_finite" else recording

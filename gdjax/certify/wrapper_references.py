@@ -14,18 +14,18 @@ from optax import contrib
 
 from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify.oracles.reasons import NO_INFINITY
-from gdjax.certify.oracles.wrappers import gathered
+from gdjax.certify.oracles.wrappers import gather
 from gdjax.certify.suite import SHAPES
 
-LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = gathered("LEFT_OUT")
-SHORT: dict[str, tuple[int, str]] = gathered("SHORT")
-UNJUDGED: dict[str, str] = gathered("UNJUDGED")
-LIMITS: dict[str, tuple[float, str]] = gathered("LIMITS")
+LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = gather("LEFT_OUT")
+SHORT: dict[str, tuple[int, str]] = gather("SHORT")
+UNJUDGED: dict[str, str] = gather("UNJUDGED")
+LIMITS: dict[str, tuple[float, str]] = gather("LIMITS")
 # All are compared in the parameters, in what is evaluated and in the counters of their states; others in updates too.
-BY_PARAMETERS: dict[str, str] = gathered("BY_PARAMETERS")
+BY_PARAMETERS: dict[str, str] = gather("BY_PARAMETERS")
 
 
-def left_out(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
+def exclusions(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
     """Cases that are not compared, and why."""
     cases, why = next(
         (LEFT_OUT[k] for k in (f"{name}: {dtype}", f"{name}: {reference}", name) if k in LEFT_OUT), ((), "")
@@ -67,11 +67,11 @@ def _skipping(inner: Any, max_consecutive: Any) -> Any:
     return None if max_consecutive is None else optax.apply_if_finite(inner, max_consecutive)
 
 
-def _accumulated(inner: Any, every: Any) -> Any:
+def _accumulate(inner: Any, every: Any) -> Any:
     return None if callable(every) else optax.MultiSteps(inner, int(every)).gradient_transformation()
 
 
-def _averaged(inner: Any, decay: Any, debias: bool) -> Any:
+def _average(inner: Any, decay: Any, debias: bool) -> Any:
     if callable(decay) or not debias:
         return None
     inner, ema = as_optimizer(inner), optax.ema(decay)
@@ -118,14 +118,14 @@ def _schedule_free(base_optimizer: Any, learning_rate: Any, b1: Any, weight_lr_p
     return _pair(init, update)
 
 
-def _frozen(inner: Any, frozen: str) -> Any:
+def _freeze(inner: Any, frozen: str) -> Any:
     if inner.recipe.name != "sgd":
         return None
     mask = {name: bool(re.search(frozen, name)) for name in SHAPES}
     return optax.chain(optax.masked(inner, {name: not flag for name, flag in mask.items()}), optax.freeze(mask))
 
 
-def _decayed(inner: Any, weight_decay: Any, mask: Any) -> Any:
+def _decay_weights(inner: Any, weight_decay: Any, mask: Any) -> Any:
     """For a rate that is a number: the decay added to the updates."""
     if callable(weight_decay):
         return None
@@ -147,14 +147,14 @@ TWINS: dict[str, Callable[..., Any]] = {
     "add_noise": _noisy,
     "centralize": lambda axis: optax.centralize() if axis is None else None,
     "normalize": contrib.normalize,
-    "decay_weights": _decayed,
+    "decay_weights": _decay_weights,
     "skip_non_finite": _skipping,
-    "accumulate": _accumulated,
-    "average": _averaged,
+    "accumulate": _accumulate,
+    "average": _average,
     "lookahead": _lookahead,
     "schedule_free": _schedule_free,
     "mechanize": lambda base_optimizer, weight_decay, eps, s_init, num_betas: contrib.mechanize(
         base_optimizer, weight_decay, eps, s_init, int(num_betas)
     ),
-    "freeze": _frozen,
+    "freeze": _freeze,
 }

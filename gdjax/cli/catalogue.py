@@ -22,7 +22,7 @@ Names = tyro.conf.Positional[tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Listed:
+class _Listing:
     names: Names = ()
     """Those to show in full; all in short if not given."""
 
@@ -43,7 +43,7 @@ class _Listed:
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedules(_Listed):
+class Schedules(_Listing):
     """List the schedules of a learning rate."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:
@@ -51,7 +51,7 @@ class Schedules(_Listed):
 
 
 @dataclasses.dataclass(frozen=True)
-class Losses(_Listed):
+class Losses(_Listing):
     """List the losses: of one example, its prediction and its label."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:
@@ -59,7 +59,7 @@ class Losses(_Listed):
 
 
 @dataclasses.dataclass(frozen=True)
-class Metrics(_Listed):
+class Metrics(_Listing):
     """List the metrics: of all predictions and targets."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:
@@ -71,7 +71,7 @@ class Metrics(_Listed):
 
 
 @dataclasses.dataclass(frozen=True)
-class Models(_Listed):
+class Models(_Listing):
     """List the models."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:
@@ -79,7 +79,7 @@ class Models(_Listed):
 
 
 @dataclasses.dataclass(frozen=True)
-class Problems(_Listed):
+class Problems(_Listing):
     """List the functions that `gdjax minimize` knows by name."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:

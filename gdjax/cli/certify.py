@@ -14,7 +14,7 @@ import tyro
 
 from gdjax.calls import Optimizer, parse
 from gdjax.certify import DTYPES, Row, certificate, certify
-from gdjax.certify.own import as_judged
+from gdjax.certify.own import as_candidate
 from gdjax.certify.report import ABOUT, HEAD, as_json, as_markdown, line
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.objects import load_object
@@ -93,7 +93,7 @@ class Certify:
             reference = parse(str(self.against), catalogue_at(lambda name: RATE))
             if not isinstance(reference, Optimizer):
                 raise UserError(f"--against must be an optimizer, got {self.against!r}")
-            judged = as_judged(load_object(place), reference)
+            judged = as_candidate(load_object(place), reference)
             found = certify(judged, reference, DTYPES[:1], self.steps, OWN_LIMIT)["float64"]
         return [Row(place, reference.recipe.name, "float64", *found, OWN_LIMIT, "")]
 

@@ -12,7 +12,7 @@ import tyro
 
 from gdjax.backprop import check_gradients
 from gdjax.cli.errors import UserError, one_line, option_mistakes, user_mistakes
-from gdjax.cli.objects import load_module, load_object, named_in, own_mistakes
+from gdjax.cli.objects import load_module, load_object, object_of, own_mistakes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Check:
             if not origin or not name:
                 load_object(self.loss)
             module = load_module(origin)
-            loss = named_in(module, origin, name)
+            loss = object_of(module, origin, name)
             if not callable(loss):
                 raise UserError(f"{self.loss} must be a function, got {loss!r}")
             args, kwargs = self._arguments(loss, module, origin)
@@ -69,7 +69,7 @@ class Check:
                 continue
             name = parameter.name if args or named_only else "params"
             try:
-                value = named_in(module, origin, name)
+                value = object_of(module, origin, name)
             except ValueError as error:
                 raise UserError(f"{self.loss} needs {name!r} of the same file: {one_line(error)}") from error
             value = value() if inspect.isfunction(value) else value

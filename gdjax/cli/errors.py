@@ -26,7 +26,7 @@ def user_mistakes(prefix: str = "") -> Iterator[None]:
 def option_mistakes(names: set[str]) -> Iterator[None]:
     """As `user_mistakes`, where these are options: `batch_size` is told as --batch-size, `loss=hinge` as --loss hinge."""
 
-    def spelled(found: re.Match) -> str:
+    def spell(found: re.Match) -> str:
         name, value = found[1], found[2] or ""
         return f"--{name.replace('_', '-')}{' ' * bool(value)}{value[1:]}" if name in names else found[0]
 
@@ -34,7 +34,7 @@ def option_mistakes(names: set[str]) -> Iterator[None]:
         with user_mistakes():
             yield
     except UserError as error:
-        raise UserError(re.sub(r"`(\w+)(=[^`]*)?`", spelled, str(error))) from error
+        raise UserError(re.sub(r"`(\w+)(=[^`]*)?`", spell, str(error))) from error
 
 
 def one_line(error: BaseException) -> str:

@@ -30,8 +30,8 @@ class Evaluate:
             if hash_of(dataset) != data.hash:
                 raise UserError(f"{data.source} has changed since {self.folder} was trained on it")
         parts = tasks.deal(dataset, data.split, run.config.seed, run.config.dtype)
-        objective = tasks.judge(run.model, run.config.loss, data.task)
-        scores = {name: objective.scores(run.params, rows) for name, rows in parts.named().items()}
+        objective = tasks.make_objective(run.model, run.config.loss, data.task)
+        scores = {name: objective.scores(run.params, rows) for name, rows in parts.by_name().items()}
         print(score_table(parts.rows(), scores, objective.metric, digits=6))
         return 0
 

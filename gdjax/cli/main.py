@@ -23,9 +23,9 @@ from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.minimize import Minimize
 from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
-from gdjax.cli.signals import Terminated, terminating
+from gdjax.cli.signals import Termination, terminating
 from gdjax.cli.train import Train
-from gdjax.cli.words import MARK, marked, unmarked
+from gdjax.cli.words import MARK, mark, unmark
 from gdjax.text import did_you_mean
 
 COMMANDS: dict[str, type[Any]] = {
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("gdjax: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)
-    except Terminated:
+    except Termination:
         print("gdjax: terminated, nothing written", file=sys.stderr)
         sys.exit(143)
 
@@ -82,9 +82,9 @@ def _parse(argv: list[str]) -> Any:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            words = marked(argv) or ["--help"]
+            words = mark(argv) or ["--help"]
             found = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=words, prog="gdjax", description=DESCRIPTION)
-            return unmarked(found)
+            return unmark(found)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -21,7 +21,7 @@ from gdjax.problems.reading import Target, of_function, read_problem
 from gdjax.search import METHODS
 from gdjax.solve import Minimum, minimize
 from gdjax.solve.by_text import read_condition, read_methods, without_gradient
-from gdjax.solve.table import compare, failed, failure, trace
+from gdjax.solve.table import compare, failure, has_failed, trace
 
 ROWS = 4000  # of a path that is only drawn
 NAMES = {"start", "optimizer", "stop"}
@@ -84,7 +84,7 @@ class Minimize:
             drawn = {f"{name}{failure(found)}": found for name, (found, _) in runs.items()}
             for path in draw_paths(problem, names, drawn, self.plot, self.animate):
                 print(f"\n{path}")
-        return 1 if all(failed(found) for found, _ in runs.values()) else 0
+        return 1 if all(has_failed(found) for found, _ in runs.values()) else 0
 
     def _target(self) -> Target:
         if len(self.start) > 1:

@@ -32,7 +32,7 @@ def load_object(place: str) -> Any:
     origin, _, name = place.strip().rpartition(":")
     if not origin or not name:
         raise ValueError(f"{place}: a name must follow, FILE.py:name or module:name")
-    return named_in(load_module(origin), origin, name)
+    return object_of(load_module(origin), origin, name)
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def own_mistakes(place: str, function: Any) -> Iterator[None]:
         raise UserError(f"{place} raised {type(error).__name__}{where}: {said}") from error
 
 
-def named_in(module: ModuleType, origin: str, name: str) -> Any:
+def object_of(module: ModuleType, origin: str, name: str) -> Any:
     """The object of a module by its name.   Raises: ValueError if there is none."""
     if not hasattr(module, name):
         raise ValueError(f"{origin}:{name}: {origin} has no {name!r}")

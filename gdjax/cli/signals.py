@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class Terminated(BaseException):
+class Termination(BaseException):
     """SIGTERM, as an exception: what is half written is taken back on its way."""
 
 
@@ -21,7 +21,7 @@ def terminating() -> Iterator[None]:
         return
 
     def end(*_: Any) -> None:
-        raise Terminated
+        raise Termination
 
     before = signal.signal(signal.SIGTERM, end)
     try:

@@ -42,7 +42,7 @@ class Train(Options):
                 objective = tasks.choose(dataset, self.model, self.loss, self.hidden, self.activation)
                 job = runs.plan(objective, parts, self._settings())
             result = execute(job, parts, self.quiet)
-            scores = {name: objective.scores(result.params, rows) for name, rows in parts.named().items()}
+            scores = {name: objective.scores(result.params, rows) for name, rows in parts.by_name().items()}
             command = shlex.join(["gdjax", *argv])
             config = runs.config_of(job, dataset, parts, self.split, self.data, given, command)
             runs.write_run(place, config, result.history, numbers(result, scores), result.params, parts.scalings)

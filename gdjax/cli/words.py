@@ -19,7 +19,7 @@ MOST = {"seed": 2**63}  # whole numbers are below 2**31 in size, but for these
 T = TypeVar("T")
 
 
-def marked(words: Sequence[str]) -> list[str]:
+def mark(words: Sequence[str]) -> list[str]:
     """The words, each that begins with a minus and is neither an option nor a number behind a mark."""
 
     def is_text(word: str) -> bool:
@@ -28,15 +28,15 @@ def marked(words: Sequence[str]) -> list[str]:
     return [MARK + word if is_text(word) else word for word in words]
 
 
-def unmarked(command: T) -> T:
+def unmark(command: T) -> T:
     """The command whose texts are as they were typed.   Raises: UserError for a whole number that no counter holds."""
 
-    def typed(value):
+    def unmark_value(value):
         if isinstance(value, str):
             return value.removeprefix(MARK)
-        return tuple(map(typed, value)) if isinstance(value, tuple) else value
+        return tuple(map(unmark_value, value)) if isinstance(value, tuple) else value
 
-    fields = {field.name: typed(getattr(command, field.name)) for field in dataclasses.fields(command)}  # type: ignore[arg-type]
+    fields = {field.name: unmark_value(getattr(command, field.name)) for field in dataclasses.fields(command)}  # type: ignore[arg-type]
     for name, value in fields.items():
         _check_size(name, value)
     return dataclasses.replace(command, **fields)  # type: ignore[type-var]

@@ -16,7 +16,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax.calls import is_concrete
-from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.tree import path_string
 from gdjax.types import Batch
 
@@ -86,7 +86,7 @@ def num_rows(data: Batch) -> int:
 
 def take(data: Batch, indices: Any) -> Batch:
     """The rows at the indices, of every leaf: `x[indices]`."""
-    return on_automatic_axes(_take, replicated, data, indices)
+    return on_automatic_axes(_take, replicate, data, indices)
 
 
 def _take(data: Batch, indices: Any) -> Batch:

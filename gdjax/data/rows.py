@@ -26,7 +26,7 @@ def as_rows(who: str, data: Any) -> Any:
     if isinstance(data, Dataset):
         data = (data.x, data.y)
     if type(data) is tuple:
-        data = tuple(_stacked(part, [other for other in data if other is not part]) for part in data)
+        data = tuple(_stack(part, [other for other in data if other is not part]) for part in data)
     leaves = jax.tree_util.tree_map_with_path(
         lambda path, leaf: _leaf(who, path, leaf),
         data,
@@ -35,7 +35,7 @@ def as_rows(who: str, data: Any) -> Any:
     return as_arrays(who, leaves)
 
 
-def _stacked(part: Any, others: list[Any]) -> Any:
+def _stack(part: Any, others: list[Any]) -> Any:
     """A list of rows, each an array, as one; only where what stands beside it has as many rows as the list."""
     if not isinstance(part, list) or len({np.shape(x) if hasattr(x, "shape") else None for x in part}) != 1:
         return part

@@ -54,30 +54,30 @@ def describe(name: str) -> str:
 
 def digits() -> Dataset:
     """Handwritten digits: 1,797 images of 8 x 8 pixels in [0, 1], 10 classes (Alpaydin & Kaynak 1998)."""
-    return _bundled("digits", unit=16)
+    return _sklearn_dataset("digits", unit=16)
 
 
 def breast_cancer() -> Dataset:
     """Breast cancer: 569 tumours, 30 measures of cell nuclei, malignant or benign (Wolberg et al. 1995)."""
-    return _bundled("breast_cancer")
+    return _sklearn_dataset("breast_cancer")
 
 
 def wine() -> Dataset:
     """Wine: 178 wines, 13 chemical measures, 3 cultivars (Forina et al. 1988)."""
-    return _bundled("wine")
+    return _sklearn_dataset("wine")
 
 
 def iris() -> Dataset:
     """Iris: 150 flowers, 4 lengths in cm, 3 species (Fisher 1936)."""
-    return _bundled("iris")
+    return _sklearn_dataset("iris")
 
 
 def diabetes() -> Dataset:
     """Diabetes: 442 patients, 10 standardised measures, progression after a year (Efron et al. 2004)."""
-    return _bundled("diabetes")
+    return _sklearn_dataset("diabetes")
 
 
-def _bundled(name: str, unit: float = 1) -> Dataset:
+def _sklearn_dataset(name: str, unit: float = 1) -> Dataset:
     try:
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
@@ -111,7 +111,7 @@ def moons(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
     rng, labels = _begin("moons", n, 2, noise, seed)
     t = rng.uniform(0, np.pi, n)
     x = np.where(labels == 0, (np.cos(t), np.sin(t)), (1 - np.cos(t), 0.5 - np.sin(t))).T
-    return _made("moons", x + noise * rng.standard_normal(x.shape), labels)
+    return _synthetic("moons", x + noise * rng.standard_normal(x.shape), labels)
 
 
 def circles(n: int = 1000, noise: float = 0.05, factor: float = 0.5, seed: int = 0) -> Dataset:
@@ -129,7 +129,7 @@ def circles(n: int = 1000, noise: float = 0.05, factor: float = 0.5, seed: int =
     rng, labels = _begin("circles", n, 2, noise, seed)
     t = rng.uniform(0, 2 * np.pi, n)
     x = np.where(labels == 0, 1, factor)[:, None] * np.stack((np.cos(t), np.sin(t)), axis=1)
-    return _made("circles", x + noise * rng.standard_normal(x.shape), labels)
+    return _synthetic("circles", x + noise * rng.standard_normal(x.shape), labels)
 
 
 def blobs(n: int = 1000, classes: int = 3, features: int = 2, noise: float = 1.0, seed: int = 0) -> Dataset:
@@ -144,7 +144,7 @@ def blobs(n: int = 1000, classes: int = 3, features: int = 2, noise: float = 1.0
     check_interval("blobs", "features", features, "[1, inf)")
     rng, labels = _begin("blobs", n, classes, noise, seed)
     centres = rng.uniform(-10, 10, (classes, features))
-    return _made("blobs", centres[labels] + noise * rng.standard_normal((n, features)), labels)
+    return _synthetic("blobs", centres[labels] + noise * rng.standard_normal((n, features)), labels)
 
 
 def spirals(n: int = 1000, arms: int = 3, turns: float = 1.0, noise: float = 0.03, seed: int = 0) -> Dataset:
@@ -163,7 +163,7 @@ def spirals(n: int = 1000, arms: int = 3, turns: float = 1.0, noise: float = 0.0
     r = rng.uniform(0, 1, n)
     angle = 2 * np.pi * (turns * r + labels / arms)
     x = r[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=1)
-    return _made("spirals", x + noise * rng.standard_normal(x.shape), labels)
+    return _synthetic("spirals", x + noise * rng.standard_normal(x.shape), labels)
 
 
 def linear_regression(n: int = 1000, features: int = 5, noise: float = 0.1, seed: int = 0) -> Dataset:
@@ -180,7 +180,7 @@ def linear_regression(n: int = 1000, features: int = 5, noise: float = 0.1, seed
     rng, _ = _begin("linear_regression", n, 1, noise, seed)
     x = rng.standard_normal((n, features))
     weights = (-1.0) ** np.arange(features) / np.arange(1, features + 1)
-    return _made("linear_regression", x, 0.5 + x @ weights + noise * rng.standard_normal(n))
+    return _synthetic("linear_regression", x, 0.5 + x @ weights + noise * rng.standard_normal(n))
 
 
 def _begin(who: str, n: int, classes: int, noise: float, seed: int) -> tuple[np.random.Generator, np.ndarray]:
@@ -191,7 +191,7 @@ def _begin(who: str, n: int, classes: int, noise: float, seed: int) -> tuple[np.
     return np.random.default_rng(seed), np.arange(n, dtype=np.int32) % classes
 
 
-def _made(name: str, x: np.ndarray, y: np.ndarray) -> Dataset:
+def _synthetic(name: str, x: np.ndarray, y: np.ndarray) -> Dataset:
     is_labels = y.dtype == np.int32
     return Dataset(
         name=name,

@@ -34,7 +34,7 @@ UNREAD = {  # of a class: what no answer depends on
 
 def named_class(reader: Reader, x: type) -> None:
     """A class that is read itself, and not as that of an object."""
-    reader.doubt(x)
+    reader.note_changing(x)
     a_class(reader, x)
 
 

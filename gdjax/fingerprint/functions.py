@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BUILTINS = CHANGING["builtins"] or frozenset()
 
 
-def _modules_named(name: str, namespace: dict[str, Any]) -> Iterator[types.ModuleType]:
+def _modules_by_name(name: str, namespace: dict[str, Any]) -> Iterator[types.ModuleType]:
     """What an import of the name inside a function may find: by itself, or seen from a package that the function is in."""
     package = namespace.get("__package__") or ""
     while package:
@@ -34,7 +34,7 @@ def _modules_named(name: str, namespace: dict[str, Any]) -> Iterator[types.Modul
 def a_function(reader: Reader, x: types.FunctionType) -> None:
     if is_itself(x):
         if x.__module__ in CHANGING:
-            reader.doubt(x)
+            reader.note_changing(x)
         return reader.key.append(x)
     if reader.again(x):
         return
@@ -48,7 +48,7 @@ def a_function(reader: Reader, x: types.FunctionType) -> None:
             reader.key.append(types.CellType)
             continue
         if is_own and type(value) is types.ModuleType:
-            _module_named(reader, x.__code__.co_freevars[index], value, facts)
+            _read_module(reader, x.__code__.co_freevars[index], value, facts)
         else:
             reader.read(value)
     if x.__defaults__:
@@ -76,35 +76,35 @@ def _names(reader: Reader, x: types.FunctionType, facts: Facts) -> None:
             value = namespace[name]
             reader.key.append(name)
             if type(value) is types.ModuleType:
-                _module_named(reader, name, value, facts)
+                _read_module(reader, name, value, facts)
             else:
                 take(value)
         elif name in BUILTINS:
             reader.unknown = reader.unknown or name
     for name in facts.imports:
-        for module in _modules_named(name, namespace):
+        for module in _modules_by_name(name, namespace):
             a_module(reader, module, facts.attributes)
             if facts.by_text:
                 reader.handed.append(module)
 
 
-def _module_named(reader: Reader, name: str, module: types.ModuleType, facts: Facts) -> None:
+def _read_module(reader: Reader, name: str, module: types.ModuleType, facts: Facts) -> None:
     """A module that a function finds under a name; where it hands it on, whoever was read may ask it."""
     known = facts.verdicts.get(name)
     if known is not None and known[0] is module:
         reader.key.append(module)
         if known[1] is not NOTHING:
-            _judged(reader, known[1])
+            _note_verdict(reader, known[1])
     elif is_library(module.__name__):
         facts.verdicts[name] = module, verdict(module, facts.chains.get(name, ((),)), facts.attributes)
-        return _module_named(reader, name, module, facts)
+        return _read_module(reader, name, module, facts)
     else:
         a_module(reader, module, facts.attributes)
         if any(chain[:1] in ((), ("__dict__",)) for chain in facts.chains.get(name, ((),))):
             reader.handed.append(module)
 
 
-def _judged(reader: Reader, found: Verdict) -> None:
+def _note_verdict(reader: Reader, found: Verdict) -> None:
     reader.unknown = reader.unknown or found.reason
     reader.handed += found.ends
     for module, name in found.reads:
@@ -112,7 +112,7 @@ def _judged(reader: Reader, found: Verdict) -> None:
         reader.in_place(getattr(module, name))
 
 
-def handed_module(reader: Reader, x: types.ModuleType) -> None:
+def read_unnamed_module(reader: Reader, x: types.ModuleType) -> None:
     """A module that the function does not find by name: whoever was read may ask it for an attribute."""
     reader.key.append(x)
     reader.handed.append(x)
@@ -126,13 +126,13 @@ def read_modules(reader: Reader) -> None:
         for module, attributes in sorted(todo, key=lambda pair: (pair[0].__name__, pair[1])):
             a_module(reader, module, attributes)
     if reader.asked:
-        reader.unknown = reader.unknown or _asked(reader)
+        reader.unknown = reader.unknown or _changing_class(reader)
     if reader.by_text:
         found = {x.__name__ for x in reader.handed if not is_library(x.__name__) or x.__name__ in CHANGING}
         reader.unknown = reader.unknown or min(found, default=None)
 
 
-def _asked(reader: Reader) -> str | None:
+def _changing_class(reader: Reader) -> str | None:
     """Which of the classes that were read are asked for what answers otherwise each time."""
     names = set().union(*reader.attributes)
     return min((root for root in reader.asked if not names.isdisjoint(ASKED[root])), default=None)
@@ -145,7 +145,7 @@ def a_module(reader: Reader, x: types.ModuleType, attributes: tuple[str, ...]) -
         return
     reader.modules.add((x, attributes))
     if is_library(x.__name__):
-        return _judged(reader, verdict(x, ((),), attributes))
+        return _note_verdict(reader, verdict(x, ((),), attributes))
     for name in attributes:
         value = x.__dict__.get(name, reader)
         if type(value) is types.ModuleType:

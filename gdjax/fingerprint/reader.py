@@ -82,12 +82,12 @@ class Reader:
         else:
             (_readers.get(kind) or _reader_of(x))(self, x)
 
-    def doubt(self, x: Any) -> None:
+    def note_changing(self, x: Any) -> None:
         """Note where a library's function answers otherwise each time."""
         if is_changing(x):
             self.unknown = self.unknown or f"{x.__module__}.{x.__name__}"
 
-    def apart(self, x: Any) -> tuple[Any, ...] | None:
+    def separate_key(self, x: Any) -> tuple[Any, ...] | None:
         """The key of x alone, its arrays in place."""
         reading = read(x, capture=False)
         self.stuck |= reading.key is None
@@ -126,7 +126,7 @@ _readers: dict[type, Callable[[Reader, Any], None]] = {
     types.FunctionType: functions.a_function,
     types.MethodType: functions.method,
     types.BuiltinFunctionType: values.builtin,
-    types.ModuleType: functions.handed_module,
+    types.ModuleType: functions.read_unnamed_module,
     types.CodeType: values.itself,
     np.ufunc: values.itself,
     type: classes.named_class,
@@ -164,10 +164,10 @@ def _find_reader(x: Any) -> Callable[[Reader, Any], None]:
         (isinstance(x, MappingView), values.view),
         (isinstance(x, VALUES), values.itself),
         (f"{kind.__module__}.{kind.__qualname__}" in SERIALS, values.serial),
-        (hasattr(kind, "__reads__"), values.declared),
+        (hasattr(kind, "__reads__"), values.self_described),
         (values.is_named_tuple(x), values.named_tuple),
         (values.is_plain(x), values.with_slots if values.slots_of(kind) else values.plain),
     ):
         if is_so:
             return reader
-    return values.reduced
+    return values.copyable

@@ -81,7 +81,7 @@ def same(reader: Reader, x: Any) -> None:
 def builtin(reader: Reader, x: Any) -> None:
     owner = x.__self__
     if owner is None or isinstance(owner, types.ModuleType):
-        reader.doubt(x)
+        reader.note_changing(x)
         return itself(reader, x)
     reader.attributes.add((x.__name__,))
     reader.key += (type(x), x.__name__)  # a method, like `table.get`
@@ -144,7 +144,7 @@ def a_dict(reader: Reader, x: dict[Any, Any]) -> None:
 def a_set(reader: Reader, x: Any) -> None:
     reader.key += (
         type(x),
-        frozenset([(type(each), each) if type(each) in PLAIN else reader.apart(each) for each in x]),
+        frozenset([(type(each), each) if type(each) in PLAIN else reader.separate_key(each) for each in x]),
     )
 
 
@@ -181,7 +181,7 @@ def serial(reader: Reader, x: Any) -> None:
     reader.key.append(type(x))
 
 
-def declared(reader: Reader, x: Any) -> None:
+def self_described(reader: Reader, x: Any) -> None:
     """An object that says itself what it is: `__reads__()`."""
     if not reader.again(x):
         parts = x.__reads__()
@@ -204,7 +204,7 @@ def context(reader: Reader, x: contextvars.ContextVar[Any]) -> None:
     reader.in_place(value)
 
 
-def reduced(reader: Reader, x: Any) -> None:
+def copyable(reader: Reader, x: Any) -> None:
     """An object of a kind that has its own way to be copied: what a copy would be made from."""
     if reader.again(x):
         return

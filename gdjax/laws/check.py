@@ -107,7 +107,7 @@ def run(
     *smaller, (words, whole) = cases()
     for law in laws:
         try:
-            error = _broken(law, whole)
+            error = _violation(law, whole)
         except Needs as needs:
             report.not_asked[law.name] = str(needs)
             continue
@@ -121,7 +121,7 @@ def run(
             continue
         else:
             case, error = _smallest(law, smaller, (words, error))
-            case, found = _shown(case, error)
+            case, found = _describe(case, error)
         broken = LawBroken(subject, law.name, law.sentence, case, found)
         if not all:
             raise broken from error
@@ -129,7 +129,7 @@ def run(
     return report
 
 
-def _broken(law: Law, trial: Any) -> Exception | None:
+def _violation(law: Law, trial: Any) -> Exception | None:
     try:
         law.check(trial)
     except Needs:
@@ -142,7 +142,7 @@ def _broken(law: Law, trial: Any) -> Exception | None:
 def _smallest(law: Law, smaller: list[tuple[str, Any]], last: tuple[str, Exception]) -> tuple[str, Exception]:
     for words, trial in smaller:
         try:
-            error = _broken(law, trial)
+            error = _violation(law, trial)
         except Needs:
             continue
         if error is not None:
@@ -159,7 +159,7 @@ class Case(AssertionError):
         self.found: Any = found
 
 
-def _shown(case: str, error: Exception) -> tuple[str, str]:
+def _describe(case: str, error: Exception) -> tuple[str, str]:
     found: Any = error
     if isinstance(error, Case):
         case, found = error.case, error.found

@@ -44,7 +44,7 @@ class _Trial:
         """Whether it gives a value for each row, as a loss of predictions and labels does."""
         return jnp.shape(jax.eval_shape(self.value, self.params, self.batch)) == (self.rows,)
 
-    def taken(self, rows: Any) -> tuple[Any, Any]:
+    def take(self, rows: Any) -> tuple[Any, Any]:
         """(params, batch) of some rows; predictions are taken as the labels are."""
         params = jax.tree.map(lambda x: x[rows], self.params) if self.by_row else self.params
         return params, jax.tree.map(lambda x: x[rows], self.batch)
@@ -92,7 +92,7 @@ def check_loss(
                 yield f"all {rows} rows", whole
                 continue
             try:
-                fewer = whole.taken(slice(n))
+                fewer = whole.take(slice(n))
             except Exception:  # a loss that raises is seen with all rows
                 continue
             yield f"the first {n} rows", _Trial(loss, form, *fewer, n, key)
@@ -173,7 +173,7 @@ def _rows(trial: _Trial) -> None:
     _needs_no_key(trial)
     whole = trial.value(trial.params, trial.batch)
     compiled = jax.jit(trial.value)
-    alone = [compiled(*trial.taken(slice(i, i + 1))) for i in range(trial.rows)]
+    alone = [compiled(*trial.take(slice(i, i + 1))) for i in range(trial.rows)]
     expected = jnp.concatenate(alone) if trial.by_row else jnp.mean(jnp.stack(alone))
     np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-5)
 
@@ -182,7 +182,7 @@ def _rows(trial: _Trial) -> None:
 def _order(trial: _Trial) -> None:
     _needs_no_key(trial)
     backwards = np.arange(trial.rows)[::-1].copy()
-    value = trial.value(*trial.taken(backwards))
+    value = trial.value(*trial.take(backwards))
     expected = trial.value(trial.params, trial.batch)
     np.testing.assert_allclose(value, expected[backwards] if trial.by_row else expected, rtol=1e-4, atol=1e-5)
 

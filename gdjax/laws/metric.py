@@ -130,7 +130,7 @@ def _order(trial: _Trial) -> None:
 
 
 @LAWS.law("masked", "A row of weight 0 has no influence, not even if it holds NaN or no label.")
-def _masked(trial: _Trial) -> None:
+def _mask(trial: _Trial) -> None:
     dead = trial.weight == 0
     poisoned = [_poison(x, dead) for x in (trial.prediction, trial.target)]
     expected = trial.value(trial.prediction, trial.target, trial.weight)

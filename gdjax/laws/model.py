@@ -28,15 +28,15 @@ class _Trial:
     @functools.cached_property
     def params(self) -> Any:
         """Like the model's, drawn here: weights of zero would hide much."""
-        return _drawn(jax.eval_shape(self.model.init, self.key), 1)
+        return _draw(jax.eval_shape(self.model.init, self.key), 1)
 
     @functools.cached_property
     def examples(self) -> Any:
         """A batch of batches of examples like x."""
-        return _drawn(jax.tree.map(lambda x: jax.ShapeDtypeStruct((*_BATCH, *x.shape), x.dtype), self.x), 2, self.x)
+        return _draw(jax.tree.map(lambda x: jax.ShapeDtypeStruct((*_BATCH, *x.shape), x.dtype), self.x), 2, self.x)
 
     @functools.cached_property
-    def observed(self) -> Any:
+    def observations(self) -> Any:
         """(outputs of the batch, those of each example, gradients), compiled."""
 
         def observe(params: Any, xs: Any) -> Any:
@@ -47,7 +47,7 @@ class _Trial:
         return jax.jit(observe)(self.params, self.examples)
 
 
-def _drawn(tree: Any, seed: int, like: Any = None) -> Any:
+def _draw(tree: Any, seed: int, like: Any = None) -> Any:
     """A tree of these shapes, normal numbers; integers are those of `like`, repeated."""
     rng = np.random.default_rng(seed)
     like = tree if like is None else like
@@ -119,7 +119,7 @@ def _next(key: jax.Array) -> jax.Array:
 @LAWS.law("eager", "Compiled is eager.")
 def _eager(trial: _Trial) -> None:
     eager = trial.model.apply(trial.params, trial.examples)
-    chex.assert_trees_all_close(trial.observed[0], eager, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(trial.observations[0], eager, rtol=1e-4, atol=1e-5)
 
 
 @LAWS.law("pure", "Without a key nothing is random; with one, the same key gives the same outputs.")
@@ -134,13 +134,13 @@ def _pure(trial: _Trial) -> None:
 
 @LAWS.law("batch", "Leading axes are free: the outputs of a batch are those of each example alone.")
 def _batch(trial: _Trial) -> None:
-    batch, singles, _ = trial.observed
+    batch, singles, _ = trial.observations
     chex.assert_trees_all_close(batch, singles, rtol=1e-4, atol=1e-5)
 
 
 @LAWS.law("gradients", "Gradients are finite and reach every parameter.")
 def _gradients(trial: _Trial) -> None:
-    for path, x in jax.tree.leaves_with_path(trial.observed[2]):
+    for path, x in jax.tree.leaves_with_path(trial.observations[2]):
         if x.size and not (np.isfinite(x).all() and np.any(np.asarray(x) != 0)):
             raise Case(f"the gradient by params{jax.tree_util.keystr(path)}", x)
 

@@ -27,7 +27,7 @@ class _Trial:
     def alone(self, step: Any) -> float:
         return float(self.schedule(step))
 
-    def vmapped(self, steps: Any) -> np.ndarray:
+    def values_at(self, steps: Any) -> np.ndarray:
         """Values at steps by one compiled program; the numbers of a node are its arguments."""
         static, node = (None, self.schedule) if isinstance(self.schedule, Node) else (self.schedule, None)
         return np.asarray(_vmapped(static, node, jnp.asarray(steps, jnp.int32)))
@@ -68,10 +68,10 @@ def check_schedule(
     if not callable(schedule):
         raise TypeError(f"check_schedule: schedule must be a function of the step, got {schedule!r}")
     exceptions = exceptions or {}
-    settled: Any = schedule.settle() if isinstance(schedule, Node) else schedule
+    canonical: Any = schedule.canonicalize() if isinstance(schedule, Node) else schedule
 
     def trials() -> Iterator[tuple[str, _Trial]]:
-        yield "", _Trial(settled, np.asarray(sorted(steps)), with_numbers, dict(numbers or {}))
+        yield "", _Trial(canonical, np.asarray(sorted(steps)), with_numbers, dict(numbers or {}))
 
     name = repr(schedule) if isinstance(schedule, Node) else getattr(schedule, "__qualname__", repr(schedule))
     return run(LAWS.pick(only, exceptions), name, trials, exceptions, all)
@@ -95,8 +95,8 @@ def _pure(trial: _Trial) -> None:
 
 
 @LAWS.law("traced", "Compiled, and under a `vmap` over steps, it is what it is alone.")
-def _traced(trial: _Trial) -> None:
-    for step, value in zip(trial.steps, trial.vmapped(trial.steps), strict=True):
+def _trace(trial: _Trial) -> None:
+    for step, value in zip(trial.steps, trial.values_at(trial.steps), strict=True):
         if not np.isclose(value, trial.alone(int(step)), rtol=1e-5, atol=1e-7, equal_nan=True):
             raise Case(f"step {step}", f"{value} compiled, {trial.alone(int(step))} alone")
 
@@ -104,7 +104,7 @@ def _traced(trial: _Trial) -> None:
 @LAWS.law("finite", "It is finite at every step, up to the last that an int32 can count.")
 def _finite(trial: _Trial) -> None:
     steps = np.asarray([*trial.steps, *_LATE])
-    for step, value in zip(steps, trial.vmapped(steps), strict=True):
+    for step, value in zip(steps, trial.values_at(steps), strict=True):
         if not np.isfinite(value):
             raise Case(f"step {step}", f"{value}")
 
@@ -121,18 +121,18 @@ def _numbers(trial: _Trial) -> None:
 
         def values(x: Any, k: int = k) -> jax.Array:
             tree = structure.unflatten([*leaves[:k], x, *leaves[k + 1 :]])
-            return jax.vmap(lambda s: jnp.asarray(_made(trial, tree)(s), float))(steps)
+            return jax.vmap(lambda s: jnp.asarray(_make(trial, tree)(s), float))(steps)
 
         try:
             found, slopes = jax.jit(lambda x, f=values: (f(x), jax.jacfwd(f)(x)))(jnp.asarray(leaves[k], float))
         except Exception as error:
             raise Case(f"{path.strip('.[]')!r} traced", error) from error
-        expected = trial.vmapped(trial.steps)
+        expected = trial.values_at(trial.steps)
         if not (np.allclose(found, expected, rtol=1e-5, atol=1e-6) and np.isfinite(slopes).all()):
             raise Case(f"{path.strip('.[]')!r} traced", f"values {found}, alone {expected}, derivatives {slopes}")
 
 
-def _made(trial: _Trial, numbers: Any) -> Callable[[Any], Any]:
+def _make(trial: _Trial, numbers: Any) -> Callable[[Any], Any]:
     if isinstance(numbers, Node):
         return numbers  # type: ignore[return-value]
     assert trial.with_numbers is not None

@@ -21,12 +21,12 @@ P = ParamSpec("P")
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 
-def widened(loss: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
+def widen_arguments(loss: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
     """The loss computed in float32 at least, so that no square overflows; its value in the dtype of the first two."""
     pair = tuple(inspect.signature(loss).parameters)[:2]
 
     @functools.wraps(loss)
-    def computed(*args: P.args, **keywords: P.kwargs) -> jax.Array:
+    def compute(*args: P.args, **keywords: P.kwargs) -> jax.Array:
         given = {**dict(zip(pair, args, strict=False)), **{name: keywords[name] for name in pair if name in keywords}}
         wide = {name: widen(x) for name, x in given.items()}
         if all(wide[name] is x for name, x in given.items()):
@@ -37,7 +37,7 @@ def widened(loss: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
         floats = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)]
         return value.astype(jnp.finfo(jnp.result_type(*floats)).dtype)
 
-    return computed
+    return compute
 
 
 def alike(
@@ -96,14 +96,14 @@ def mask_of(who: str, name: str, x: jax.Array, axis: Axis, where: ArrayLike | No
     return last(who, mask, axis)
 
 
-def kept(x: jax.Array, mask: jax.Array | None, other: Any = 0) -> jax.Array:
+def select(x: jax.Array, mask: jax.Array | None, other: Any = 0) -> jax.Array:
     """x where the mask says so; other in the rest of a row, and 0 in a row that is left out as a whole."""
     if mask is None:
         return x
     return jnp.where(mask, x, jnp.where(jnp.any(mask, axis=-1, keepdims=True), other, 0))
 
 
-def counted(mask: jax.Array | None) -> Any:
+def nonempty_rows(mask: jax.Array | None) -> Any:
     """Which rows have something in them at all."""
     return True if mask is None else jnp.any(mask, axis=-1)
 
@@ -113,7 +113,7 @@ def distributions(who: str, name: str, p: jax.Array, mask: jax.Array | None) -> 
     if mask is None:
         return within(who, name, p, domain.DISTRIBUTIONS)
     whole = domain.DISTRIBUTIONS.holds(p)
-    return within(who, name, jnp.where(whole[..., None], p, kept(p, mask)), domain.DISTRIBUTIONS, counted(mask))
+    return within(who, name, jnp.where(whole[..., None], p, select(p, mask)), domain.DISTRIBUTIONS, nonempty_rows(mask))
 
 
 def finite(x: jax.Array) -> jax.Array:

@@ -8,11 +8,11 @@ from jax.typing import ArrayLike
 
 from gdjax.calls import check_interval
 from gdjax.losses import domain
-from gdjax.losses.arguments import alike, finite, product, widened
+from gdjax.losses.arguments import alike, finite, product, widen_arguments
 from gdjax.losses.domain import within
 
 
-@widened
+@widen_arguments
 def binary_cross_entropy_from_logits(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     """-y log s(z) - (1 - y) log(1 - s(z)), s the logistic function; accurate for any z, 0 or inf at the infinite ones.
 
@@ -21,7 +21,7 @@ def binary_cross_entropy_from_logits(logits: ArrayLike, labels: ArrayLike) -> ja
     return _from_logits("binary_cross_entropy_from_logits", logits, labels)
 
 
-@widened
+@widen_arguments
 def sigmoid_binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     """`binary_cross_entropy_from_logits` by its name in Optax.
 
@@ -39,7 +39,7 @@ def _cross_entropy(z: jax.Array, y: jax.Array) -> jax.Array:
     return product(y, jax.nn.softplus(-z)) + product(1 - y, jax.nn.softplus(z))
 
 
-@widened
+@widen_arguments
 def binary_cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> jax.Array:
     """-y log max(p, eps) - (1 - y) log max(1 - p, eps), eps the machine epsilon of what it is computed in.
 
@@ -54,7 +54,7 @@ def binary_cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> jax.Arr
     return valid * (-y * jnp.log(jnp.maximum(p, eps)) - (1 - y) * jnp.log(jnp.maximum(1 - p, eps)))
 
 
-@widened
+@widen_arguments
 def focal(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -76,7 +76,7 @@ def focal(
     return _focal("focal", logits, labels, gamma, alpha)
 
 
-@widened
+@widen_arguments
 def sigmoid_focal_loss(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -107,7 +107,7 @@ def _power(x: jax.Array, exponent: float | jax.Array) -> jax.Array:
     return jnp.where(seen, jnp.power(jnp.where(seen, x, 1), exponent), jnp.where(jnp.asarray(exponent) == 0, 1, 0))
 
 
-@widened
+@widen_arguments
 def hinge(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     """max(0, 1 - y s), with subgradient 0 at y s = 1; an upper bound on the zero-one loss.
 
@@ -116,7 +116,7 @@ def hinge(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     return _hinge(*_margin("hinge", "scores", scores, "labels", labels))
 
 
-@widened
+@widen_arguments
 def hinge_loss(predictor_outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """`hinge` by its name in Optax.   Shapes: predictor_outputs (...), targets (...) in {-1, +1} -> (...)."""
     return _hinge(*_margin("hinge_loss", "predictor_outputs", predictor_outputs, "targets", targets))
@@ -126,14 +126,14 @@ def _hinge(margin: jax.Array, valid: jax.Array) -> jax.Array:
     return valid * jnp.where(margin >= 1, 0, 1 - margin)
 
 
-@widened
+@widen_arguments
 def squared_hinge(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     """max(0, 1 - y s)².   Shapes: scores (...), labels (...) in {-1, +1} -> (...)."""
     margin, valid = _margin("squared_hinge", "scores", scores, "labels", labels)
     return valid * jnp.square(jnp.where(margin >= 1, 0, 1 - margin))
 
 
-@widened
+@widen_arguments
 def perceptron(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     """max(0, -y s), with subgradient -y at s = 0, so that zero weights learn.
 
@@ -142,7 +142,7 @@ def perceptron(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     return _perceptron(*_margin("perceptron", "scores", scores, "labels", labels))
 
 
-@widened
+@widen_arguments
 def perceptron_loss(predictor_outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """`perceptron` by its name in Optax.   Shapes: predictor_outputs (...), targets (...) in {-1, +1} -> (...)."""
     return _perceptron(*_margin("perceptron_loss", "predictor_outputs", predictor_outputs, "targets", targets))

@@ -16,20 +16,20 @@ from gdjax.losses.arguments import (
     Axis,
     alike,
     check_real,
-    counted,
     distributions,
     floating,
-    kept,
     last,
     log_softmax,
     mask_of,
+    nonempty_rows,
     product,
-    widened,
+    select,
+    widen_arguments,
 )
 from gdjax.losses.domain import whole_numbers, within
 
 
-@widened
+@widen_arguments
 def softmax_cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -50,7 +50,7 @@ def softmax_cross_entropy(
     return _cross_entropy("softmax_cross_entropy", logits, labels, axis, where, label_smoothing)
 
 
-@widened
+@widen_arguments
 def safe_softmax_cross_entropy(
     logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -61,7 +61,7 @@ def safe_softmax_cross_entropy(
     return _cross_entropy("safe_softmax_cross_entropy", logits, labels, axis, where)
 
 
-@widened
+@widen_arguments
 def poly_loss_cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -94,7 +94,7 @@ def _cross_entropy(who, logits, labels, axis, where, label_smoothing: float | ja
     return -valid * jnp.sum(product(smoothed, log_softmax(logits)), axis=-1)
 
 
-@widened
+@widen_arguments
 def softmax_cross_entropy_with_integer_labels(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -123,7 +123,7 @@ def softmax_cross_entropy_with_integer_labels(
     return -valid * _of_some(smoothed, mask)
 
 
-@widened
+@widen_arguments
 def negative_log_likelihood(
     log_probs: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -140,7 +140,7 @@ def negative_log_likelihood(
     return -valid * _pick(log_probs, labels)
 
 
-@widened
+@widen_arguments
 def multiclass_hinge(
     scores: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -154,7 +154,7 @@ def multiclass_hinge(
     return _lead("multiclass_hinge", scores, labels, axis, where, 1)
 
 
-@widened
+@widen_arguments
 def multiclass_hinge_loss(
     scores: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -162,7 +162,7 @@ def multiclass_hinge_loss(
     return _lead("multiclass_hinge_loss", scores, labels, axis, where, 1)
 
 
-@widened
+@widen_arguments
 def multiclass_perceptron_loss(
     scores: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -217,7 +217,7 @@ def _shares(who, logits, labels, axis, where) -> tuple[jax.Array, jax.Array, jax
     mask = mask_of(who, "logits", logits, axis, where, rows=True)
     logits, labels = last(who, logits, axis), last(who, labels, axis)
     valid = distributions(who, "labels", labels, mask)
-    return kept(logits, mask, -jnp.inf), kept(labels, mask), valid, mask
+    return select(logits, mask, -jnp.inf), select(labels, mask), valid, mask
 
 
 def _classes(who, name, scores, labels, axis, where) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
@@ -234,8 +234,8 @@ def _classes(who, name, scores, labels, axis, where) -> tuple[jax.Array, jax.Arr
         raise ValueError(f"{who}: {expected}, got {classes.shape} and {shape}")
     size = rows.shape[-1]
     given = labels if is_concrete(labels) else classes  # before an int64 wraps
-    valid = within(who, "labels", given, domain.classes(size), counted(mask))
-    return kept(rows, mask, -jnp.inf), jnp.clip(classes, 0, size - 1), valid, mask
+    valid = within(who, "labels", given, domain.classes(size), nonempty_rows(mask))
+    return select(rows, mask, -jnp.inf), jnp.clip(classes, 0, size - 1), valid, mask
 
 
 def _pick(scores: jax.Array, labels: jax.Array) -> jax.Array:
@@ -250,4 +250,4 @@ def _number(mask: jax.Array) -> jax.Array:
 
 def _of_some(value: jax.Array, mask: jax.Array | None) -> jax.Array:
     """The value of a row, 0 where nothing is left of it."""
-    return value if mask is None else jnp.where(counted(mask), value, 0)
+    return value if mask is None else jnp.where(nonempty_rows(mask), value, 0)

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gdjax.losses import domain
-from gdjax.losses.arguments import Axis, alike, distributions, kept, last, mask_of, product, widened
+from gdjax.losses.arguments import Axis, alike, distributions, last, mask_of, product, select, widen_arguments
 from gdjax.losses.domain import within
 
 
-@widened
+@widen_arguments
 def kl_divergence(
     log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -31,12 +31,12 @@ def kl_divergence(
     who = "kl_divergence"
     log_q, p, mask = _pair(who, log_predictions, "targets", targets, axis, where)
     valid = distributions(who, "targets", p, mask)
-    log_q, p = kept(log_q, mask), kept(p, mask)
+    log_q, p = select(log_q, mask), select(p, mask)
     valid *= within(who, "log_predictions", log_q, domain.LOG_PROBABILITIES)
     return valid * jnp.sum(_relative(p, log_q), axis=-1)
 
 
-@widened
+@widen_arguments
 def kl_divergence_with_log_targets(
     log_predictions: ArrayLike, log_targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -50,14 +50,14 @@ def kl_divergence_with_log_targets(
     who = "kl_divergence_with_log_targets"
     log_q, log_p, mask = _pair(who, log_predictions, "log_targets", log_targets, axis, where)
     valid = distributions(who, "exp(log_targets)", jnp.exp(log_p), mask)
-    log_q, log_p = kept(log_q, mask), kept(log_p, mask)
+    log_q, log_p = select(log_q, mask), select(log_p, mask)
     valid *= within(who, "log_predictions", log_q, domain.LOG_PROBABILITIES)
     p = jnp.exp(log_p)
     terms = product(p, jnp.where(p > 0, log_p, jnp.log(jnp.finfo(p.dtype).tiny)) - log_q)
     return valid * jnp.sum(terms if mask is None else jnp.where(mask, terms, 0), axis=-1)
 
 
-@widened
+@widen_arguments
 def generalized_kl_divergence(
     log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -71,7 +71,7 @@ def generalized_kl_divergence(
     return _generalized("generalized_kl_divergence", log_predictions, targets, axis, where)
 
 
-@widened
+@widen_arguments
 def convex_kl_divergence(
     log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
@@ -81,7 +81,7 @@ def convex_kl_divergence(
 
 def _generalized(who, log_predictions, targets, axis, where) -> jax.Array:
     log_q, p, mask = _pair(who, log_predictions, "targets", targets, axis, where)
-    log_q, p = kept(log_q, mask), kept(p, mask)
+    log_q, p = select(log_q, mask), select(p, mask)
     terms = within(who, "targets", p, domain.WEIGHTS) * (_relative(p, log_q) - p + jnp.exp(log_q))
     return jnp.sum(terms if mask is None else jnp.where(mask, terms, 0), axis=-1)
 

@@ -23,9 +23,9 @@ from jax.typing import ArrayLike
 
 from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
-from gdjax.forms import Form, LossError, Stateful, check_numbers, in_words, named_metrics
+from gdjax.forms import Form, LossError, Stateful, check_numbers, explain_errors, named_metrics
 from gdjax.losses.domain import SUMMABLE, overhear, within
-from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import Bound, bind
 from gdjax.tree import arithmetic_dtype, widen
 from gdjax.types import Batch, Metrics, Params
@@ -61,7 +61,7 @@ class PerExample:
         self, params: Params, batch: Batch, key: jax.Array | None = None, *, mask: ArrayLike | None = None
     ) -> tuple[jax.Array, Metrics]:
         batch = as_arrays("per_example", batch)
-        value, metrics = on_automatic_axes(self._all, replicated, params, batch, key, mask)
+        value, metrics = on_automatic_axes(self._all, replicate, params, batch, key, mask)
         if is_concrete(value) and np.isnan(value):  # let the losses that were mapped over rows say what they were given
             with overhear():
                 self._all(params, batch, key, mask)
@@ -74,7 +74,7 @@ class PerExample:
             lifted_params, batch = _without_weightless(params, batch, weights)
         keys = None if key is None else jax.random.split(key, weights.size)
         losses, metrics = jax.vmap(lambda *row: self._one(lifted_params, *row))(batch, keys)
-        shares = weights if self.weight is None and _is_boolean(mask) else rescaled(weights)
+        shares = weights if self.weight is None and _is_boolean(mask) else rescale(weights)
         value = _weighted_mean(losses, shares)
         metrics = {name: _weighted_mean(x, shares) for name, x in metrics.items()}
         metrics["weight"] = jnp.sum(weights, dtype=jnp.float32)
@@ -84,7 +84,7 @@ class PerExample:
         return value, metrics
 
     def _one(self, params: Params, example: Any, key: jax.Array | None) -> tuple[jax.Array, Metrics]:
-        with in_words("per_example"):
+        with explain_errors("per_example"):
             returned = Form.of("per_example", self.loss).call("per_example", self.loss, params, example, key)
         value, metrics = returned if isinstance(returned, tuple) else (returned, {})
         if value is None:
@@ -234,7 +234,7 @@ def _is_boolean(mask: ArrayLike | None) -> bool:
     return mask is None or jnp.asarray(mask).dtype == bool
 
 
-def rescaled(weights: jax.Array) -> jax.Array:
+def rescale(weights: jax.Array) -> jax.Array:
     """Weights of the same ratios whose sum neither overflows nor vanishes; those of usual size as they are."""
     limit = 2.0 ** (jnp.finfo(weights.dtype).maxexp // 2)
     most = jax.lax.stop_gradient(jnp.max(weights, initial=0))

@@ -11,35 +11,35 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gdjax.calls import check_interval
-from gdjax.losses.arguments import Axis, alike, counted, floating, kept, last, mask_of, widened
+from gdjax.losses.arguments import Axis, alike, floating, last, mask_of, nonempty_rows, select, widen_arguments
 from gdjax.tree import abs_sq, absolute, norm_along
 
 
-@widened
+@widen_arguments
 def squared_error(predictions: ArrayLike, targets: ArrayLike | None = None) -> jax.Array:
     """|predictions - targets|².   Shapes: (...), (...) -> (...), real."""
     return abs_sq(_error("squared_error", predictions, targets))
 
 
-@widened
+@widen_arguments
 def half_squared_error(predictions: ArrayLike, targets: ArrayLike | None = None) -> jax.Array:
     """|predictions - targets|² / 2, whose gradient is the error itself.   Shapes: (...), (...) -> (...), real."""
     return abs_sq(_error("half_squared_error", predictions, targets)) / 2
 
 
-@widened
+@widen_arguments
 def l2_loss(predictions: ArrayLike, targets: ArrayLike | None = None) -> jax.Array:
     """`half_squared_error` by its name in Optax: |predictions - targets|² / 2.   Shapes: (...), (...) -> (...), real."""
     return abs_sq(_error("l2_loss", predictions, targets)) / 2
 
 
-@widened
+@widen_arguments
 def absolute_error(predictions: ArrayLike, targets: ArrayLike | None = None) -> jax.Array:
     """|predictions - targets|, with subgradient 0 at 0.   Shapes: (...), (...) -> (...), real."""
     return absolute(_error("absolute_error", predictions, targets))
 
 
-@widened
+@widen_arguments
 def huber(predictions: ArrayLike, targets: ArrayLike | None = None, delta: float | jax.Array = 1.0) -> jax.Array:
     """Squared near 0, linear beyond delta: its gradient is the error e clipped to [-delta, delta].
 
@@ -53,7 +53,7 @@ def huber(predictions: ArrayLike, targets: ArrayLike | None = None, delta: float
     return _huber("huber", predictions, targets, delta)
 
 
-@widened
+@widen_arguments
 def huber_loss(
     predictions: ArrayLike, targets: ArrayLike | None = None, *, delta: float | jax.Array = 1.0
 ) -> jax.Array:
@@ -69,7 +69,7 @@ def _huber(who: str, predictions: ArrayLike, targets: ArrayLike | None, delta: f
     return jnp.where(near, abs_sq(jnp.where(near, error, 0)) / 2, delta * (size - delta / 2))
 
 
-@widened
+@widen_arguments
 def log_cosh(predictions: ArrayLike, targets: ArrayLike | None = None) -> jax.Array:
     """log cosh |e|, e = predictions - targets: |e|²/2 near 0, |e| - log 2 far away, smooth between.
 
@@ -82,7 +82,7 @@ def log_cosh(predictions: ArrayLike, targets: ArrayLike | None = None) -> jax.Ar
     return jnp.where(jnp.abs(error) < 1, near, far)
 
 
-@widened
+@widen_arguments
 def cosine_similarity(
     predictions: ArrayLike,
     targets: ArrayLike,
@@ -104,7 +104,7 @@ def cosine_similarity(
     return similarity
 
 
-@widened
+@widen_arguments
 def cosine_distance(
     predictions: ArrayLike,
     targets: ArrayLike,
@@ -125,8 +125,8 @@ def _cosine(who, predictions, targets, epsilon, axis, where) -> tuple[jax.Array,
     mask, some = mask_of(who, "predictions", a, axis, where, rows=False), jnp.asarray(True)
     a, b = last(who, a, axis), last(who, b, axis)
     if mask is not None:
-        some = counted(mask)
-        a, b = (jnp.where(some[..., None], kept(x, mask), 1) for x in (a, b))
+        some = nonempty_rows(mask)
+        a, b = (jnp.where(some[..., None], select(x, mask), 1) for x in (a, b))
     return jnp.where(some, jnp.sum(_unit(a, epsilon) * _unit(b, epsilon), axis=-1), 0), some
 
 

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.calls import Decorator, Node, decorator, register
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 from gdjax.types import Params
 
 
@@ -74,7 +74,7 @@ class Init:
     parameters: Any
 
     def __call__(self, key: jax.Array) -> Params:
-        return compiled(_draw)(self.parameters, key)
+        return compile_once(_draw)(self.parameters, key)
 
 
 def _draw(parameters: Any, key: jax.Array) -> Params:

@@ -123,7 +123,7 @@ from gdjax.optimizers import of_optax
 from gdjax.optimizers.of_optax import *  # noqa: F403
 
 
-def _found(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
+def _factories_of(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
     """Name -> factory, of the optimizers imported above from these rooms, in that order."""
     factories = {
         name: x for name, x in globals().items() if getattr(getattr(x, "recipe", None), "kind", None) is Optimizer
@@ -131,10 +131,10 @@ def _found(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
     return {name: x for name, x in factories.items() if x.__module__.split(".")[-2] in rooms}
 
 
-OPTIMIZERS = _found("first_order", "second_order")
-WRAPPERS = _found("linesearch", "wrappers")
-TRANSFORMS = _found("transforms")
-LIFTED = _found("optimizers")  # those of Optax
+OPTIMIZERS = _factories_of("first_order", "second_order")
+WRAPPERS = _factories_of("linesearch", "wrappers")
+TRANSFORMS = _factories_of("transforms")
+LIFTED = _factories_of("optimizers")  # those of Optax
 
 __all__ = [
     "OPTIMIZERS",

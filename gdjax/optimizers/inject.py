@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Optimizer, Rated, is_number, optimizer
+from gdjax.calls import Optimizer, WithRate, is_number, optimizer
 
 
 class InjectState(NamedTuple):
@@ -43,7 +43,7 @@ def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = Non
     schedules = {name: x for name, x in free.items() if callable(x)}
     numbers = {name: x for name, x in free.items() if is_number(x)}
 
-    def converted(x: Any, params: Any) -> jax.Array:
+    def convert(x: Any, params: Any) -> jax.Array:
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             return x
@@ -52,7 +52,7 @@ def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = Non
 
     def at(count: Any, hyperparams: dict[str, Any], params: Any) -> dict[str, Any]:
         now = {**hyperparams, **{k: schedule(count) for k, schedule in schedules.items()}}
-        return {k: converted(x, params) for k, x in now.items()}
+        return {k: convert(x, params) for k, x in now.items()}
 
     def init(params):
         count = jnp.zeros((), jnp.int32)
@@ -72,7 +72,7 @@ def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = Non
         now = {k: schedule(state.count) for k, schedule in schedules.items()}
         return inner.replace(**{**state.hyperparams, **now}).learning_rates_at(state.inner, evaluation)
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 def inject_hyperparams(

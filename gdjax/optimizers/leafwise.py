@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Rated, rate_of
+from gdjax.calls import WithRate, rate_of
 from gdjax.types import OptState
 
 Direction: TypeAlias = tuple[jax.Array, dict[str, jax.Array]]  # the step, and each slot's new value
@@ -69,7 +69,7 @@ def leafwise(
     masks: Mapping[str, Any] | None = None,
     static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
-) -> Lifted:
+) -> LiftedRule:
     """The (init, update) of a rule; see the module's docstring.
 
     Args:
@@ -119,12 +119,12 @@ def leafwise(
             return step(lift, g, p, count, own, numbers)
 
         like = grads if params is None else params
-        structure, chosen = jax.tree.structure(grads), _chosen(choices, like)
+        structure, chosen = jax.tree.structure(grads), _choices(choices, like)
         done = tree.leafmap(leaf_step, grads, like, chosen, *(state.slots[name] for name in slots))
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
         return structure.unflatten([u for u, _ in done]), OptState(count=count, slots=new_slots)
 
-    lifted = Lifted(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
+    lifted = LiftedRule(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
     lifted.mask = mask
     lifted.with_mask = lambda other: leafwise(
         rule, learning_rate, slots=slots, returns=returns, mask=other, masks=masks, static=static, **hyperparameters
@@ -137,7 +137,7 @@ def leafwise(
     return lifted
 
 
-def _chosen(masks: Mapping[str, Any], like: Any) -> Any:
+def _choices(masks: Mapping[str, Any], like: Any) -> Any:
     """At each leaf, which of the masked hyperparameters it has: name -> bool."""
     leaves = [jax.tree.leaves(tree.spread_mask(given, like)) for given in masks.values()]
     each = [dict(zip(masks, leaf, strict=True)) for leaf in zip(*leaves, strict=True)]
@@ -149,14 +149,14 @@ def at_count(count: Any, number: Any) -> Any:
     return number(count) if callable(number) else number
 
 
-class Lifted(Rated):
+class LiftedRule(WithRate):
     """The (init, update) of a rule: of a pair of this class it is known that no leaf asks for another."""
 
     mask: Any
-    with_mask: Callable[[Any], Lifted]  # the same rule, other leaves decay
+    with_mask: Callable[[Any], LiftedRule]  # the same rule, other leaves decay
     # count -> the share of p that a step takes off; None where there is no decay, or the rule asks for p itself
     decay: Callable[[Any], Any] | None = None
-    undecayed: Callable[[], Lifted]  # the same rule without it
+    undecayed: Callable[[], LiftedRule]  # the same rule without it
 
 
 _COMMON = frozenset({"g", "p", "t", "learning_rate", "weight_decay"})
@@ -206,7 +206,7 @@ def refuse_integers(who: str, params: Any) -> None:
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
-                f"{who}: {tree.named('params', path)} must be floating or complex to be trained, got {dtype}; "
+                f"{who}: {tree.leaf_name('params', path)} must be floating or complex to be trained, got {dtype}; "
                 "keep it out of the parameters or put None in its place"
             )
 

@@ -18,12 +18,12 @@ import optax
 from optax import contrib
 
 from gdjax import tree
-from gdjax.calls import Optimizer, Rated, as_key, as_optimizer, is_number, optimizer
+from gdjax.calls import Optimizer, WithRate, as_key, as_optimizer, is_number, optimizer
 from gdjax.optimizers.transforms.add_noise import key_of
 from gdjax.optimizers.wrappers.chain import Scaling, rate_of_parts
 from gdjax.optimizers.wrappers.partition import partition
 from gdjax.optimizers.wrappers.skip import skip_non_finite
-from gdjax.optimizers.wrappers.two_forms import named
+from gdjax.optimizers.wrappers.two_forms import print_as
 from gdjax.types import ArrayLike, PRNGKey
 
 P = ParamSpec("P")
@@ -292,7 +292,7 @@ def named_chain(*args):
         states = [state if is_number(state) else state[name] for name in parts]
         return rate_of_parts(list(parts.values()), states, evaluation)
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Optimizer:
@@ -308,7 +308,7 @@ def multi_transform(
 
 
 @optimizer(static=("should_skip_update_fn", "accumulator_dtype"), ints=("every_k_schedule",))
-@named("MultiSteps")
+@print_as("MultiSteps")
 def _multi_steps(
     opt, every_k_schedule: int, use_grad_mean=True, should_skip_update_fn=None, accumulator_dtype: Any = jnp.float32
 ):

@@ -43,10 +43,10 @@ class OptimizerRequest:
         Raises: SpecError, in one line, for a bad spec or a rate given twice.
         """
         rates: list[str] = []  # of the optimizers named without a rate, to see that the options are used
-        built = self._parsed(rates, total_steps, steps_per_epoch)
+        built = self._parse(rates, total_steps, steps_per_epoch)
         batches = _batches_per_update(built)
         if batches > 1 and self.schedule is not None:  # which is read at the updates
-            built = self._parsed(rates, math.ceil(total_steps / batches), steps_per_epoch / batches)
+            built = self._parse(rates, math.ceil(total_steps / batches), steps_per_epoch / batches)
         for name, given in (("learning_rate", self.learning_rate), ("schedule", self.schedule)):
             if given is not None and not rates:
                 raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by `{name}`")
@@ -56,7 +56,7 @@ class OptimizerRequest:
             built = decay_weights(built, self.weight_decay, mask=weights)
         return built if self.clip is None else chain(clip_by_global_norm(self.clip), built)
 
-    def _parsed(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
+    def _parse(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
         built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
         if not isinstance(built, Optimizer):
             raise SpecError(f"`optimizer` must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
@@ -67,7 +67,9 @@ class OptimizerRequest:
             @functools.wraps(OPTIMIZERS[name])
             def make(*args: Any, **kwargs: Any) -> Optimizer:
                 parameters = inspect.signature(OPTIMIZERS[name]).parameters
-                if "learning_rate" in parameters and "learning_rate" not in _given(OPTIMIZERS[name], args, kwargs):
+                if "learning_rate" in parameters and "learning_rate" not in _argument_names(
+                    OPTIMIZERS[name], args, kwargs
+                ):
                     rates.append(name)
                     kwargs["learning_rate"] = self._rate(name, total_steps, steps_per_epoch)
                 return OPTIMIZERS[name](*args, **kwargs)
@@ -118,7 +120,7 @@ def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable[..., Any
             if (
                 first.name == "learning_rate"
                 and first.default is first.empty
-                and "learning_rate" not in _given(factory, args, kwargs)
+                and "learning_rate" not in _argument_names(factory, args, kwargs)
             ):
                 kwargs["learning_rate"] = rate_of(factory.__name__)
             return factory(*args, **kwargs)
@@ -138,7 +140,7 @@ def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callabl
 
         @functools.wraps(factory)
         def make(*args: Any, **kwargs: Any) -> Schedule:
-            given = _given(factory, args, kwargs)
+            given = _argument_names(factory, args, kwargs)
             if rate_argument is not None and rate_argument not in given:
                 used.append(factory.__name__)
                 kwargs[rate_argument] = rate
@@ -152,7 +154,7 @@ def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callabl
     return {name: with_defaults(factory) for name, factory in SCHEDULES.items() if name != "in_epochs"}
 
 
-def _given(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[str]:
+def _argument_names(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[str]:
     return set(inspect.signature(factory).bind_partial(*args, **kwargs).arguments)
 
 

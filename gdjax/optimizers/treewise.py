@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Rated, rate_of
+from gdjax.calls import WithRate, rate_of
 from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, refuse_integers
 
 
@@ -120,7 +120,7 @@ def treewise(
     mask: Any = None,
     static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
-) -> Rated:
+) -> WithRate:
     """The (init, update) of a rule; see the module's docstring.
 
     Args:
@@ -179,7 +179,7 @@ def treewise(
         scalars = {name: new.get(name, x) for name, x in state.scalars.items()}
         return updates, TreewiseState(count, tree.cast_like(kept, state.slots), tree.cast_like(scalars, state.scalars))
 
-    return Rated(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
+    return WithRate(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
 
 
 def _wide(x: Any) -> Vector:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.patheffects import withStroke
 
-from gdjax.backprop.nodes import Graph, Node, shown
+from gdjax.backprop.nodes import Graph, Node, format_value
 from gdjax.plots import style
 from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
 
@@ -146,7 +146,7 @@ def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float],
         axes.text(
             (x0 + x1) / 2,
             (y0 + y1) / 2 + 0.13,
-            shown(np.ravel(local)[0]),
+            format_value(np.ravel(local)[0]),
             path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
             zorder=3,
             **look,
@@ -176,9 +176,9 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
     if node.shape:
         _draw_maps(axes, node, spot)
         return
-    axes.text(x, y + 0.02, shown(node.value), fontsize=SMALL, color=BLUE, **look)
+    axes.text(x, y + 0.02, format_value(node.value), fontsize=SMALL, color=BLUE, **look)
     if node.adjoint is not None:
-        axes.text(x, y - 0.22, shown(node.adjoint), fontsize=SMALL, color=VERMILLION, **look)
+        axes.text(x, y - 0.22, format_value(node.adjoint), fontsize=SMALL, color=VERMILLION, **look)
 
 
 def _formula(graph: Graph, node: Node) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from gdjax.plots import style
 from gdjax.plots.style import BLUE, GREEN, INK, MUTED, NORMAL, ORANGE, PAPER, PURPLE, SKY, SMALL, VERMILLION
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 
 Bounds = Sequence[tuple[float, float]]
 Paths = Mapping[str, ArrayLike]  # name -> (n,) or (n, 2), the point at each step
@@ -104,7 +104,7 @@ def curve(
     style.rule(axes)
     low, high = bounds[0]
     x = np.linspace(low, high, 801)
-    y = np.asarray(compiled(jax.vmap(f))(jnp.asarray(x)))
+    y = np.asarray(compile_once(jax.vmap(f))(jnp.asarray(x)))
     axes.plot(x, y, color=MUTED, linewidth=1.8, zorder=2)
     for i, (name, path) in enumerate((paths or {}).items()):
         points = np.ravel(np.asarray(path, float))
@@ -133,7 +133,7 @@ def field(
     picture = style.figure(4.2, title)
     x, y = (np.linspace(*ends, arrows + 2)[1:-1] for ends in bounds)
     points = np.stack(np.meshgrid(x, y), axis=-1)
-    slopes = np.asarray(compiled(jax.vmap(jax.vmap(jax.grad(f))))(jnp.asarray(points)), float)
+    slopes = np.asarray(compile_once(jax.vmap(jax.vmap(jax.grad(f))))(jnp.asarray(points)), float)
     size = np.linalg.norm(slopes, axis=-1, keepdims=True)
     arrows_up = slopes / np.maximum(size, 1e-300) * np.sqrt(size / max(size.max(), 1e-300))
     sides = (("gradient: uphill", 1, VERMILLION), ("negative gradient: downhill", -1, BLUE))
@@ -188,7 +188,7 @@ def grid(f: Callable[..., Any], bounds: Bounds, points: int) -> tuple[np.ndarray
     """(points,), (points,) and the values (points, points) over them, rows by the second variable; NaN where not finite."""
     x, y = (np.linspace(*ends, points) for ends in bounds)
     of_point = jax.vmap(jax.vmap(lambda x, y: f(jnp.stack([x, y])), in_axes=(0, None)), in_axes=(None, 0))
-    z = np.asarray(compiled(of_point)(jnp.asarray(x), jnp.asarray(y)), float)
+    z = np.asarray(compile_once(of_point)(jnp.asarray(x), jnp.asarray(y)), float)
     return x, y, np.where(np.isfinite(z), z, np.nan)
 
 

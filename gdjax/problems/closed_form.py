@@ -37,13 +37,13 @@ def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> d
     noise = (
         rounding * abs(x).max(axis=0) * len(x) ** 0.5
     )  # what the entries of a column may owe to rounding, as a length
-    (x, x_mean), (y, y_mean) = (_centered(v) if bias else (v, 0 * v[0]) for v in (x, y))
+    (x, x_mean), (y, y_mean) = (_center(v) if bias else (v, 0 * v[0]) for v in (x, y))
     x, y, x_mean, y_mean, noise = (jnp.asarray(v, jnp.result_type(float, v)) for v in (x, y, x_mean, y_mean, noise))
     w = _solve(x, y, len(x) * jnp.asarray(penalty, x.dtype), noise)
     return {"w": w, "b": y_mean - w @ x_mean}
 
 
-def _centered(v: Any) -> tuple[Any, Any]:
+def _center(v: Any) -> tuple[Any, Any]:
     """v less its mean, and the mean; a constant column becomes exactly 0."""
     moved = v - v[0]
     shift = moved.mean(axis=0)

@@ -40,7 +40,7 @@ def read_problem(text: str, start: Sequence[str]) -> Target:
     name = text.partition("(")[0].strip()
     if name in PROBLEMS:
         problem = parse(text, PROBLEMS)
-        return _started(problem, _names_of(problem.start), start)
+        return _with_start(problem, _names_of(problem.start), start)
     close = near(name, PROBLEMS)
     if name not in FUNCTIONS and (re.fullmatch(r"\w{2,}", text) or (close and re.fullmatch(r"\w+\([^()]*\)", text))):
         raise ValueError(f"no problem {name!r}: {did_you_mean(name, PROBLEMS, ', or an expression')}")
@@ -49,7 +49,7 @@ def read_problem(text: str, start: Sequence[str]) -> Target:
         raise ValueError(f"{text!r} has no variable to minimise over")
     if not start:
         raise ValueError(f"{text!r}: say where to start, `start={' '.join(f'{name}=1' for name in read.variables)}`")
-    return _started(Problem(read.text, OfVector(read), _zeros(len(read.variables))), read.variables, start)
+    return _with_start(Problem(read.text, OfVector(read), _zeros(len(read.variables))), read.variables, start)
 
 
 def of_function(name: str, function: Callable[..., Any], start: Sequence[str]) -> Target:
@@ -58,14 +58,14 @@ def of_function(name: str, function: Callable[..., Any], start: Sequence[str]) -
         raise ValueError(f"{name} must be a function, got {function!r}")
     if not start:
         raise ValueError(f"{name}: say where to start, `start=1.0 -2.0`")
-    return _started(Problem(name, function, _zeros(len(start))), _numbered(len(start)), start)
+    return _with_start(Problem(name, function, _zeros(len(start))), _variable_names(len(start)), start)
 
 
 def _zeros(count: int) -> np.ndarray:
     return np.zeros(() if count == 1 else count)
 
 
-def _started(problem: Problem, names: tuple[str, ...], start: Sequence[str]) -> Target:
+def _with_start(problem: Problem, names: tuple[str, ...], start: Sequence[str]) -> Target:
     if not start:
         return Target(problem, names)
     if not isinstance(problem.start, (np.ndarray, float)):
@@ -95,10 +95,10 @@ def coordinates(who: str, names: Sequence[str], words: Sequence[str]) -> list[fl
 
 def _names_of(start: Any) -> tuple[str, ...]:
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(start))
-    return ("x", "y")[:size] if size <= 2 else _numbered(size)
+    return ("x", "y")[:size] if size <= 2 else _variable_names(size)
 
 
-def _numbered(count: int) -> tuple[str, ...]:
+def _variable_names(count: int) -> tuple[str, ...]:
     return ("x", "y")[:count] if count <= 2 else tuple(f"x{i + 1}" for i in range(count))
 
 

@@ -69,7 +69,7 @@ def projection_l1_sphere(tree: Any, scale: Any = 1) -> Any:
     """
     check_interval("projection_l1_sphere", "scale", scale, "[0, inf)")
     sets.refuse_integers("projection_l1_sphere", tree)
-    return sets.from_function(lambda x: sets.raveled(lambda flat: sets.onto_l1_sphere(flat, scale), x))(tree)
+    return sets.from_function(lambda x: sets.apply_to_vector(lambda flat: sets.onto_l1_sphere(flat, scale), x))(tree)
 
 
 def projection_l2_sphere(tree: Any, scale: Any = 1) -> Any:

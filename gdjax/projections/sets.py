@@ -49,7 +49,7 @@ class Set(Node):
             return params
         refuse_integers(self.recipe.name, params)
         nearest = self.build()
-        return _rounded(nearest, nearest(_wide(params)), params)
+        return _round_inside(nearest, nearest(_wide(params)), params)
 
 
 register(Set)
@@ -70,11 +70,11 @@ def box(lower: Any = None, upper: Any = None):
     def nearest(x: Any) -> Any:
         _refuse_complex("box", x)
         if lower is None:
-            return x if upper is None else _bounded(jnp.minimum, "upper", upper, x)
-        x = _bounded(jnp.maximum, "lower", lower, x)
+            return x if upper is None else _map_bounds(jnp.minimum, "upper", upper, x)
+        x = _map_bounds(jnp.maximum, "lower", lower, x)
         if upper is None:
             return x
-        x = _bounded(jnp.minimum, "upper", upper, x)
+        x = _map_bounds(jnp.minimum, "upper", upper, x)
         jax.tree.map(lambda _, *ends: _check_order(*ends), x, *(jax.tree.broadcast(end, x) for end in (lower, upper)))
         return x
 
@@ -102,7 +102,7 @@ def simplex(scale=1.0):
 
     def nearest(x: Any) -> Any:
         _refuse_complex("simplex", x)
-        return raveled(lambda flat: _onto_simplex(flat, scale), x)
+        return apply_to_vector(lambda flat: _onto_simplex(flat, scale), x)
 
     return nearest
 
@@ -114,7 +114,7 @@ def l1_ball(radius=1.0):
     def nearest(flat: jax.Array) -> jax.Array:
         return jnp.where(jnp.sum(tree.absolute(flat)) > radius, onto_l1_sphere(flat, radius), flat)
 
-    return lambda x: raveled(nearest, x)
+    return lambda x: apply_to_vector(nearest, x)
 
 
 @projection(bounds={"radius": "[0, inf)"})
@@ -200,13 +200,13 @@ def onto_l1_sphere(x: jax.Array, radius: Any) -> jax.Array:
 def _refuse_complex(who: str, x: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         if jnp.iscomplexobj(leaf):
-            raise TypeError(f"{who}: {tree.named('x', path)} must be real to be ordered, got {leaf.dtype}")
+            raise TypeError(f"{who}: {tree.leaf_name('x', path)} must be real to be ordered, got {leaf.dtype}")
 
 
 def refuse_integers(who: str, x: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            where = tree.named("x", path)
+            where = tree.leaf_name("x", path)
             raise TypeError(f"{who}: {where} must be floating or complex, got {jnp.result_type(leaf)}")
 
 
@@ -214,7 +214,7 @@ def _wide(x: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, tree.arithmetic_dtype(leaf)), x)
 
 
-def _rounded(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
+def _round_inside(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
     """A point in the dtypes of like; where rounding has thrown it out of the set, each entry goes one float back.
 
     Only if that brings it nearer: in a set without an inside, such as the simplex, it need not.
@@ -287,7 +287,7 @@ def _check_order(lower: Any, upper: Any) -> None:
         raise ValueError(f"box: lower must be at most upper, got {lower} > {upper}")
 
 
-def _bounded(function: Callable[..., Any], name: str, bound: Any, x: Any) -> Any:
+def _map_bounds(function: Callable[..., Any], name: str, bound: Any, x: Any) -> Any:
     """function(leaf, its bound) over a tree, the bound a prefix of it; ValueError where they do not fit."""
     try:
         bounds = jax.tree.broadcast(bound, x)
@@ -298,14 +298,14 @@ def _bounded(function: Callable[..., Any], name: str, bound: Any, x: Any) -> Any
         shape = jnp.shape(b)
         ends = zip(reversed(shape), reversed(leaf.shape), strict=False)
         if len(shape) > leaf.ndim or any(size not in (1, of_leaf) for size, of_leaf in ends):
-            where = tree.named(name, path)
+            where = tree.leaf_name(name, path)
             raise ValueError(f"box: {where} must have shape {leaf.shape} or (), got {shape}")
         return function(leaf, b)
 
     return jax.tree_util.tree_map_with_path(apply, x, bounds)
 
 
-def raveled(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
+def apply_to_vector(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
     """A function of one vector on all leaves together."""
     leaves, structure = jax.tree.flatten(x)
     if not any(leaf.size for leaf in leaves):
@@ -316,7 +316,7 @@ def raveled(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
     return structure.unflatten(parts)
 
 
-def moved_onto(who: str, onto: Any, params: Any) -> Any:
+def project_params(who: str, onto: Any, params: Any) -> Any:
     """The nearest point of the set, in the shapes and dtypes of params."""
     if onto is None:
         return params

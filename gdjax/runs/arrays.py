@@ -39,7 +39,7 @@ def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling]) -> No
 
     stored = {name: portable(x) for name, x in arrays.items()}
     hashes = {name: _hash((path.parent / name).read_bytes()) for name in FILES if (path.parent / name).exists()}
-    hashes["arrays"] = _hash(*_described(stored))
+    hashes["arrays"] = _hash(*_describe(stored))
     np.savez(path, **stored, **{f"sha256.{name}": x for name, x in hashes.items()})  # type: ignore[arg-type]
 
 
@@ -50,7 +50,7 @@ def _hash(*parts: bytes) -> np.ndarray:
     return np.frombuffer(digest.digest(), np.uint8)
 
 
-def _described(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
+def _describe(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
     """Each array with its name, in the order of the names."""
     for name, x in sorted(arrays.items()):
         yield f"{name} {x.dtype} {x.shape} ".encode()
@@ -143,6 +143,6 @@ def _check_hashes(read: _Members, folder: Path) -> None:
     for name in ("arrays", *FILES):
         if f"sha256.{name}" in read:
             written = read(f"sha256.{name}", (32,), (np.dtype(np.uint8),))
-            found = _hash(*(_described(read.taken) if name == "arrays" else [(folder / name).read_bytes()]))
+            found = _hash(*(_describe(read.taken) if name == "arrays" else [(folder / name).read_bytes()]))
             if (found != written).any():
                 raise ValueError(f"{name} must be what was written with the parameters, got another content")

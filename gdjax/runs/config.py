@@ -110,7 +110,7 @@ def _from_options(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _read(kind: type, value: Any, place: str) -> Any:
     """A dataclass of its fields, every one of its type."""
     if not isinstance(value, Mapping):
-        raise ConfigError(f"config.json: {place or 'it'} must be an object, got {_shown(value)}")
+        raise ConfigError(f"config.json: {place or 'it'} must be an object, got {_brief(value)}")
     hints = typing.get_type_hints(kind)
     for name in value:
         if name not in hints:
@@ -141,20 +141,20 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     if origin is Literal:
         if value in arguments:
             return value
-        raise ConfigError(f"config.json: {place} must be one of {', '.join(arguments)}, got {_shown(value)}")
+        raise ConfigError(f"config.json: {place} must be one of {', '.join(arguments)}, got {_brief(value)}")
     if isinstance(hint, type) and not origin:
         allowed = (int, float) if hint is float else hint
         if isinstance(value, allowed) and (hint is bool or not isinstance(value, bool)):
             return hint(value)
-    raise ConfigError(f"config.json: {place} must be {_named(hint)}, got {_shown(value)}")
+    raise ConfigError(f"config.json: {place} must be {_type_name(hint)}, got {_brief(value)}")
 
 
-def _named(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     return names.get(hint, "a list" if typing.get_origin(hint) is tuple else "an object")
 
 
-def _shown(value: Any) -> str:
+def _brief(value: Any) -> str:
     if isinstance(value, (list, Mapping)):
         return "a list" if isinstance(value, list) else "an object"
     return repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."

@@ -15,7 +15,7 @@ from gdjax.data import Dataset, standardize, unstandardize
 from gdjax.losses import LOSSES
 from gdjax.models import summary
 from gdjax.plots import boundary, confusion, curves, layer_flow, style
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 from gdjax.runs.job import Job
 from gdjax.tasks import Parts
 from gdjax.text import table
@@ -77,7 +77,7 @@ def pictures(job: Job, dataset: Dataset, parts: Parts, result: Result) -> dict[s
         made["flow.png"] = layer_flow(seen, title, result.history["epoch"])
     if dataset.task == "classification":
         x, y = parts.test
-        counts = metrics.confusion_counts(len(dataset.target_names))(compiled(model.apply)(result.params, x), y)
+        counts = metrics.confusion_counts(len(dataset.target_names))(compile_once(model.apply)(result.params, x), y)
         title = f"{dataset.name}: {len(y)} test rows"
         made["confusion.png"] = confusion(np.asarray(counts), dataset.target_names, title)
     if dataset.task == "classification" and dataset.x.shape[1] == 2:
@@ -89,7 +89,7 @@ def _decision(job: Job, dataset: Dataset, parts: Parts, result: Result) -> Any:
     """The picture of the decision over two features, in their own units."""
     inputs = parts.scalings["inputs"]
     shown = LOSSES[job.objective.loss_name].probabilities or (lambda scores: scores)
-    apply = compiled(job.objective.model.apply)
+    apply = compile_once(job.objective.model.apply)
 
     def predict(points: np.ndarray) -> np.ndarray:
         x = standardize(inputs, points).astype(parts.train[0].dtype)

@@ -19,9 +19,9 @@ from gdjax.schedules.steps import (
     blend,
     check_pieces,
     choose,
-    passed,
+    is_past,
+    progress,
     raise_to,
-    reached,
 )
 
 
@@ -47,7 +47,7 @@ def warmup(inner: Any, warmup_steps: float, init_value: float = 0.0):
 
     def value(step):
         step = as_float(step)
-        return blend(init_value, after(jnp.maximum(step - warmup_steps, 0)), 1 - passed(step, warmup_steps))
+        return blend(init_value, after(jnp.maximum(step - warmup_steps, 0)), 1 - progress(step, warmup_steps))
 
     return value
 
@@ -92,8 +92,8 @@ def warmup_stable_decay(
 
     def value(step):
         step = as_float(step)
-        weight = fall(passed(step - warmup_steps - stable_steps, decay_steps))
-        return passed(step, warmup_steps) * blend(peak_value, end_value, weight)
+        weight = fall(progress(step - warmup_steps - stable_steps, decay_steps))
+        return progress(step, warmup_steps) * blend(peak_value, end_value, weight)
 
     return value
 
@@ -123,7 +123,7 @@ def in_turn(pieces: Sequence[Callable[..., Any]], boundaries: Sequence[Any], ste
         piece(jnp.clip(step - begin, 0, end - begin))  # outside its time a piece may be infinite
         for piece, begin, end in zip(pieces, begins, ends, strict=True)
     ]
-    return jnp.stack(values)[jnp.sum(reached(step, as_float(boundaries)))]
+    return jnp.stack(values)[jnp.sum(is_past(step, as_float(boundaries)))]
 
 
 @schedule(bounds={"steps_per_epoch": POSITIVE})

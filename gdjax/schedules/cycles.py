@@ -15,11 +15,11 @@ from gdjax.schedules.steps import (
     as_float,
     blend,
     choose,
-    grown,
+    geometric,
     half_cosine,
     is_whole,
-    passed,
-    raised,
+    progress,
+    step_for_edges,
 )
 
 
@@ -149,8 +149,8 @@ def one_cycle(
     def value(step):
         step, top = as_float(step), pct_start * total_steps
         low = peak_value / div_factor
-        risen = blend(low, peak_value, fall(passed(step, top)))
-        return blend(risen, low / final_div_factor, fall(passed(step - top, total_steps - top)))
+        risen = blend(low, peak_value, fall(progress(step, top)))
+        return blend(risen, low / final_div_factor, fall(progress(step - top, total_steps - top)))
 
     return value
 
@@ -158,7 +158,7 @@ def one_cycle(
 _HEIGHTS = {
     "triangular": lambda step, index, gamma: 1,
     "triangular2": lambda step, index, gamma: 0.5**index,
-    "exp_range": lambda step, index, gamma: grown(1.0, gamma, step),
+    "exp_range": lambda step, index, gamma: geometric(1.0, gamma, step),
 }
 
 
@@ -174,7 +174,7 @@ def _cycle(step: jax.Array, length: jax.Array, growth: jax.Array) -> tuple[jax.A
     guess = jnp.floor(jnp.where(excess > 0, jnp.log1p(periods * excess) / jnp.log1p(safe), periods))
     near = jax.lax.stop_gradient(guess) + jnp.array([-1.0, 0.0, 1.0])
     starts = length * _geometric_sum(growth, near)
-    chosen = jnp.sum(raised(step, is_whole(length) & (growth == 1)) >= starts[1:])
+    chosen = jnp.sum(step_for_edges(step, is_whole(length) & (growth == 1)) >= starts[1:])
     index = near[chosen]
     return index, jnp.clip((step - starts[chosen]) / (length * growth**index), 0, 1)
 

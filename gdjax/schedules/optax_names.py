@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.calls import is_concrete, schedule
-from gdjax.schedules.shapes import constant, cosine, curve, decayed
+from gdjax.schedules.shapes import constant, cosine, curve, decay_value
 from gdjax.schedules.steps import (
     ANY,
     FALLS,
@@ -26,10 +26,10 @@ from gdjax.schedules.steps import (
     blend,
     check_pieces,
     choose,
-    passed,
+    is_past,
     periods_in,
+    progress,
     raise_to,
-    reached,
 )
 
 constant_schedule = constant
@@ -44,7 +44,7 @@ def _pairs(scales: Any) -> tuple[Any, ...]:
 Scales = Mapping[float, float] | Sequence[tuple[float, float]]
 
 
-def _scaled(who: str, init_value: Any, scales: Any) -> tuple[list[Any], list[Any]]:
+def _boundaries_and_values(who: str, init_value: Any, scales: Any) -> tuple[list[Any], list[Any]]:
     """The boundaries, and the values before, between and after them."""
     pairs = _pairs(scales)
     boundaries, values = [boundary for boundary, _ in pairs], [init_value]
@@ -74,7 +74,7 @@ def linear_schedule(init_value: float, end_value: float, transition_steps: float
 
     Raises: ValueError outside these ranges.
     """
-    return lambda step: blend(init_value, end_value, left_of(step, transition_steps, transition_begin))
+    return lambda step: blend(init_value, end_value, remaining(step, transition_steps, transition_begin))
 
 
 @schedule(
@@ -103,15 +103,15 @@ def polynomial_schedule(
     """
 
     def value(step):
-        left = raise_to(left_of(step, transition_steps, transition_begin), power)
+        left = raise_to(remaining(step, transition_steps, transition_begin), power)
         return blend(init_value, end_value, jnp.where(as_float(power) == 0, 1, left))
 
     return value
 
 
-def left_of(step: Any, steps: Any, begin: Any) -> jax.Array:
+def remaining(step: Any, steps: Any, begin: Any) -> jax.Array:
     """The part of a length that is left; of none, all."""
-    return jnp.where(as_float(steps) > 0, 1 - passed(as_float(step) - begin, steps), 1)
+    return jnp.where(as_float(steps) > 0, 1 - progress(as_float(step) - begin, steps), 1)
 
 
 @schedule(
@@ -129,8 +129,8 @@ def piecewise_constant_schedule(init_value: float, boundaries_and_scales: Scales
     Raises: ValueError outside these ranges.
     See also: `piecewise_constant`, which takes the values themselves.
     """
-    boundaries, values = _scaled("piecewise_constant_schedule", init_value, boundaries_and_scales)
-    return lambda step: as_float(values)[jnp.sum(reached(as_float(step), as_float(boundaries)))]
+    boundaries, values = _boundaries_and_values("piecewise_constant_schedule", init_value, boundaries_and_scales)
+    return lambda step: as_float(values)[jnp.sum(is_past(as_float(step), as_float(boundaries)))]
 
 
 @schedule(
@@ -152,7 +152,7 @@ def piecewise_interpolate_schedule(
     See also: `piecewise_interpolate`, which takes the values themselves.
     """
     fall = choose("piecewise_interpolate_schedule", "interpolate_type", interpolate_type, FALLS)
-    boundaries, values = _scaled("piecewise_interpolate_schedule", init_value, boundaries_and_scales)
+    boundaries, values = _boundaries_and_values("piecewise_interpolate_schedule", init_value, boundaries_and_scales)
     return lambda step: curve(as_float(step), as_float(boundaries), as_float(values), fall)
 
 
@@ -189,16 +189,16 @@ def exponential_decay(
 
     Raises: ValueError outside these ranges.
     """
-    return lambda step: decayed_after(
+    return lambda step: decay_after(
         as_float(step) - transition_begin, init_value, transition_steps, decay_rate, staircase, end_value
     )
 
 
-def decayed_after(
+def decay_after(
     step: jax.Array, init_value: Any, transition_steps: Any, decay_rate: Any, staircase: bool, end_value: Any
 ) -> jax.Array:
     if is_concrete(decay_rate) and not np.any(np.asarray(decay_rate)):
         return as_float(init_value)
     moves = (as_float(transition_steps) > 0) & (as_float(above_one(decay_rate, 0)) > 0)
     periods = periods_in(jnp.maximum(step, 0), jnp.where(moves, transition_steps, 1), staircase)
-    return jnp.where(moves, decayed(init_value, decay_rate, jnp.where(moves, periods, 0), end_value), init_value)
+    return jnp.where(moves, decay_value(init_value, decay_rate, jnp.where(moves, periods, 0), end_value), init_value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from gdjax.calls import Schedule, is_concrete, schedule
 from gdjax.schedules.combine import in_turn
-from gdjax.schedules.optax_names import decayed_after, exponential_decay, left_of
+from gdjax.schedules.optax_names import decay_after, exponential_decay, remaining
 from gdjax.schedules.shapes import curve
 from gdjax.schedules.steps import (
     ANY,
@@ -24,9 +24,9 @@ from gdjax.schedules.steps import (
     blend,
     check_pieces,
     half_cosine,
-    passed,
+    progress,
     raise_to,
-    raised,
+    step_for_edges,
 )
 
 
@@ -41,7 +41,7 @@ def warmup_constant_schedule(init_value: float, peak_value: float, warmup_steps:
 
     Raises: ValueError outside these ranges.
     """
-    return lambda step: blend(init_value, peak_value, left_of(step, warmup_steps, 0))
+    return lambda step: blend(init_value, peak_value, remaining(step, warmup_steps, 0))
 
 
 @schedule(
@@ -77,15 +77,15 @@ def warmup_cosine_decay_schedule(
     Raises: ValueError outside these ranges.
     See also: `warmup(cosine(peak, total - W), W)`, the same in two parts.
     """
-    if _is_seen(operator.le, decay_steps, warmup_steps):
+    if _holds(operator.le, decay_steps, warmup_steps):
         must = "decay_steps must be above warmup_steps, which it includes"
         raise ValueError(f"warmup_cosine_decay_schedule: {must}, got {decay_steps} and {warmup_steps}")
 
     def value(step):
         step = as_float(step)
-        wave = raise_to(half_cosine(passed(step - warmup_steps, decay_steps - warmup_steps)), exponent)
+        wave = raise_to(half_cosine(progress(step - warmup_steps, decay_steps - warmup_steps)), exponent)
         fallen = blend(peak_value, jnp.where(as_float(peak_value) == 0, 0, end_value), wave)
-        ramp = blend(init_value, peak_value, left_of(step, warmup_steps, 0))
+        ramp = blend(init_value, peak_value, remaining(step, warmup_steps, 0))
         return jnp.where(step < warmup_steps, ramp, fallen)
 
     return value
@@ -129,8 +129,8 @@ def warmup_exponential_decay_schedule(
     def value(step):
         step = as_float(step)
         after = step - warmup_steps - transition_begin
-        fallen = decayed_after(after, peak_value, transition_steps, decay_rate, staircase, end_value)
-        return jnp.where(step < warmup_steps, blend(init_value, peak_value, left_of(step, warmup_steps, 0)), fallen)
+        fallen = decay_after(after, peak_value, transition_steps, decay_rate, staircase, end_value)
+        return jnp.where(step < warmup_steps, blend(init_value, peak_value, remaining(step, warmup_steps, 0)), fallen)
 
     return value
 
@@ -169,12 +169,12 @@ def linear_onecycle_schedule(
     Raises: ValueError outside these ranges.
     Reference: Smith & Topin 2017, arXiv:1708.07120.
     """
-    if _is_seen(operator.gt, pct_start, pct_final):
+    if _holds(operator.gt, pct_start, pct_final):
         must = "pct_final must be at least pct_start"
         raise ValueError(f"linear_onecycle_schedule: {must}, got {pct_final} and {pct_start}")
 
     def value(step):
-        ends = [_rounded_down(share, transition_steps) for share in (pct_start, pct_final)]
+        ends = [_floor_steps(share, transition_steps) for share in (pct_start, pct_final)]
         low = peak_value / div_factor
         heights = [low, peak_value, low, low / final_div_factor]
         return curve(as_float(step), as_float([*ends, transition_steps]), as_float(heights), FALLS["linear"])
@@ -211,22 +211,22 @@ def cosine_onecycle_schedule(
     """
 
     def value(step):
-        top, low = _rounded_down(pct_start, transition_steps), peak_value / div_factor
+        top, low = _floor_steps(pct_start, transition_steps), peak_value / div_factor
         heights = [low, peak_value, low / final_div_factor]
         return curve(as_float(step), as_float([top, transition_steps]), as_float(heights), half_cosine)
 
     return value
 
 
-def _is_seen(relation: Callable[..., Any], a: Any, b: Any) -> bool:
+def _holds(relation: Callable[..., Any], a: Any, b: Any) -> bool:
     """Whether two numbers are in a relation where both are concrete."""
     return is_concrete(a) and is_concrete(b) and bool(np.any(relation(np.asarray(a), np.asarray(b))))
 
 
-def _rounded_down(share: Any, steps: Any) -> jax.Array:
+def _floor_steps(share: Any, steps: Any) -> jax.Array:
     """The whole steps in a share of all, as in double precision: 0.7 in float32 is less than seven tenths."""
     product = as_float(share) * as_float(steps)
-    return jnp.floor(raised(product, jnp.asarray(product.dtype == jnp.float64)))
+    return jnp.floor(step_for_edges(product, jnp.asarray(product.dtype == jnp.float64)))
 
 
 @schedule(bounds={"boundaries": f"{NON_NEGATIVE}, ..."})

@@ -20,12 +20,12 @@ from gdjax.schedules.steps import (
     check_pieces,
     choose,
     count,
-    grown,
+    geometric,
     half_cosine,
-    passed,
+    is_past,
     periods_in,
+    progress,
     raise_to,
-    reached,
 )
 
 
@@ -64,7 +64,7 @@ def linear(init_value: float, end_value: float, transition_steps: float, transit
     """
 
     def value(step):
-        return blend(init_value, end_value, 1 - passed(as_float(step) - transition_begin, transition_steps))
+        return blend(init_value, end_value, 1 - progress(as_float(step) - transition_begin, transition_steps))
 
     return value
 
@@ -95,7 +95,7 @@ def polynomial(init_value: float, end_value: float, power: float, transition_ste
     """
 
     def value(step):
-        left = 1 - passed(as_float(step) - transition_begin, transition_steps)
+        left = 1 - progress(as_float(step) - transition_begin, transition_steps)
         return blend(init_value, end_value, raise_to(left, power))
 
     return value
@@ -117,7 +117,7 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]):
     check_pieces("piecewise_constant", boundaries, values, "values")
 
     def value(step):
-        return as_float(values)[jnp.sum(reached(as_float(step), as_float(boundaries)))]
+        return as_float(values)[jnp.sum(is_past(as_float(step), as_float(boundaries)))]
 
     return value
 
@@ -147,7 +147,7 @@ def curve(step: jax.Array, boundaries: jax.Array, heights: jax.Array, fall: Call
     knots = jnp.concatenate([jnp.zeros(1), boundaries])
     i = jnp.sum(step >= knots[1:-1])
     end = jnp.minimum(i + 1, len(knots) - 1)
-    return blend(heights[i], heights[end], fall(passed(step - knots[i], knots[end] - knots[i])))
+    return blend(heights[i], heights[end], fall(progress(step - knots[i], knots[end] - knots[i])))
 
 
 @schedule(bounds={"init_value": ANY, "factor": POSITIVE, "every": POSITIVE}, precise=("factor",))
@@ -163,7 +163,7 @@ def step_decay(init_value: float, factor: float, every: float):
 
     Raises: ValueError outside these ranges.
     """
-    return lambda step: grown(init_value, factor, count(as_float(step), every))
+    return lambda step: geometric(init_value, factor, count(as_float(step), every))
 
 
 @schedule(
@@ -208,18 +208,18 @@ def exponential(
 
     def value(step):
         elapsed = jnp.maximum(as_float(step) - transition_begin, 0)
-        return decayed(init_value, decay_rate, periods_in(elapsed, transition_steps, staircase), end_value)
+        return decay_value(init_value, decay_rate, periods_in(elapsed, transition_steps, staircase), end_value)
 
     return value
 
 
-def decayed(init_value: Any, decay_rate: Any, periods: jax.Array, end_value: Any) -> jax.Array:
+def decay_value(init_value: Any, decay_rate: Any, periods: jax.Array, end_value: Any) -> jax.Array:
     """init_value decay_rate^periods, up to the end value if there is one."""
-    free = grown(init_value, decay_rate, periods)
+    free = geometric(init_value, decay_rate, periods)
     if end_value is None:
         return free
     crossed = jnp.where(above_one(decay_rate) < 0, free < end_value, free > end_value)
-    return jnp.where(crossed, end_value, grown(init_value, decay_rate, jnp.where(crossed, 0, periods)))
+    return jnp.where(crossed, end_value, geometric(init_value, decay_rate, jnp.where(crossed, 0, periods)))
 
 
 @schedule(
@@ -264,7 +264,7 @@ def inverse_sqrt(peak_value: float, warmup_steps: float, init_value: float = 0.0
     def value(step):
         step = as_float(step)
         decay = jnp.sqrt(warmup_steps / jnp.maximum(step, warmup_steps))
-        return blend(init_value, peak_value, 1 - passed(step, warmup_steps)) * decay
+        return blend(init_value, peak_value, 1 - progress(step, warmup_steps)) * decay
 
     return value
 
@@ -286,7 +286,7 @@ def cosine(init_value: float, decay_steps: float, alpha: float = 0.0, exponent: 
     """
 
     def value(step):
-        wave = half_cosine(passed(as_float(step), decay_steps))
+        wave = half_cosine(progress(as_float(step), decay_steps))
         return init_value * blend(1, alpha, raise_to(wave, exponent))
 
     return value

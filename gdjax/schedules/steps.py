@@ -30,7 +30,7 @@ def blend(start: Any, end: Any, weight: jax.Array) -> jax.Array:
     return weight * start + (1 - weight) * end
 
 
-def passed(step: jax.Array, length: Any) -> jax.Array:
+def progress(step: jax.Array, length: Any) -> jax.Array:
     """The part of length that has passed, in [0, 1]; a length of 0 has passed at step 0."""
     safe = jnp.where(length > 0, length, 1)
     return jnp.where(step < length, jnp.maximum(step, 0) / safe, 1)
@@ -52,7 +52,7 @@ def above_one(factor: Any, origin: float = 1.0) -> Any:
     return factor - origin
 
 
-def grown(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
+def geometric(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
     """start factor^periods. The power alone may be no float where the product is one; then half of it comes twice.
 
     Of a factor near 1 the logarithm is taken before it is rounded: a thousand periods would multiply the rounding.
@@ -81,7 +81,7 @@ def is_whole(length: Any) -> jax.Array:
     return length == jnp.round(length)
 
 
-def raised(step: jax.Array, exact: jax.Array) -> jax.Array:
+def step_for_edges(step: jax.Array, exact: jax.Array) -> jax.Array:
     """The step as compared with edges: as it is with exact ones, else raised by the rounding of both.
 
     Twice the float's eps covers a decimal length, its multiples, and steps given in epochs: 0.1 in float32 is
@@ -90,13 +90,13 @@ def raised(step: jax.Array, exact: jax.Array) -> jax.Array:
     return step + jnp.where(exact, 0, 2 * jnp.finfo(step.dtype).eps * step)
 
 
-def reached(step: jax.Array, boundary: Any) -> jax.Array:
-    return raised(step, is_whole(boundary)) >= boundary
+def is_past(step: jax.Array, boundary: Any) -> jax.Array:
+    return step_for_edges(step, is_whole(boundary)) >= boundary
 
 
 def count(step: jax.Array, length: Any) -> jax.Array:
     """How many whole lengths have passed. By remainder: the floor of a rounded quotient misses edges."""
-    return jax.lax.stop_gradient(jnp.floor_divide(raised(step, is_whole(length)), length))
+    return jax.lax.stop_gradient(jnp.floor_divide(step_for_edges(step, is_whole(length)), length))
 
 
 def periods_in(elapsed: jax.Array, length: Any, staircase: bool) -> jax.Array:

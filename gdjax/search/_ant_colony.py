@@ -45,9 +45,9 @@ def ant_colony(sigma=1.0, archive: int = 50, ants: int = 10, q=0.1, xi=0.85):
         others = x + sigma * jax.random.normal(key, (archive - 1, x.size), x.dtype)
         inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(others))
         others = jax.vmap(lambda params: ravel(params, x.dtype))(inside)
-        return remembered(params, jnp.concatenate([x[None], others]), jnp.concatenate([value[None], values]))
+        return keep_best(params, jnp.concatenate([x[None], others]), jnp.concatenate([value[None], values]))
 
-    def remembered(params, points, values):
+    def keep_best(params, points, values):
         order = jnp.argsort(values, stable=True)[:archive]
         points, values = points[order], values[order]
         return ColonyState(unravel(points[0], params), values[0], jnp.zeros((), bool), points, values)
@@ -63,6 +63,6 @@ def ant_colony(sigma=1.0, archive: int = 50, ants: int = 10, q=0.1, xi=0.85):
     def tell(state, candidates, values):
         flat = jax.vmap(lambda x: ravel(x, state.archive.dtype))(candidates)
         points, values = jnp.concatenate([state.archive, flat]), jnp.concatenate([state.values, values])
-        return remembered(state.params, points, values)
+        return keep_best(state.params, points, values)
 
     return init, ask, tell

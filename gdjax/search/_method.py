@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import Decorator, Node, decorator, register
-from gdjax.projections.sets import moved_onto
+from gdjax.projections.sets import project_params
 from gdjax.types import Params, Stop
 
 
@@ -41,16 +41,16 @@ class Values:
     onto: Any
 
     def __call__(self, params: Params) -> jax.Array:
-        return self.f(moved_onto("minimize", self.onto, params))
+        return self.f(project_params("minimize", self.onto, params))
 
     def at(self, points: Params) -> tuple[Params, jax.Array]:
         """The nearest points (n, ...) of the set, and the values there (n,)."""
         if self.onto is not None:
-            points = jax.vmap(lambda p: moved_onto("minimize", self.onto, p))(points)
+            points = jax.vmap(lambda p: project_params("minimize", self.onto, p))(points)
         return points, jax.vmap(self.f)(points)
 
 
-class Standing(NamedTuple):
+class FixedState(NamedTuple):
     """The state of a method that has no more to remember."""
 
     params: Params
@@ -66,7 +66,7 @@ def best_of(state: Any, candidates: Params, values: jax.Array) -> tuple[Params, 
     return params, jnp.where(improved, values[best], state.value), improved
 
 
-def stacked(*trees: Any) -> Any:
+def stack(*trees: Any) -> Any:
     """Trees as one, each leaf with a new leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
@@ -77,17 +77,17 @@ def too_short(params: Params, step: Any) -> jax.Array:
     return functools.reduce(jnp.logical_or, lost)
 
 
-def ended(done: jax.Array, stalled: jax.Array) -> jax.Array:
+def stop_code(done: jax.Array, stalled: jax.Array) -> jax.Array:
     """What a method says of itself: STALLED rather than CONVERGED where it could not try."""
     return jnp.where(done, jnp.where(stalled, Stop.STALLED, Stop.CONVERGED), Stop.RUNNING).astype(jnp.int32)
 
 
 @method
-def stand():
+def stay():
     """Stay at the start, which is where it ends: all that there is to do where there is no parameter."""
 
     def init(params, value, key, value_fn):
-        return Standing(params, value, jnp.array(True))
+        return FixedState(params, value, jnp.array(True))
 
     def ask(state, key, value_fn):
         return jax.tree.map(lambda x: x[None], state.params), state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gdjax.search._method import Standing, best_of, method
+from gdjax.search._method import FixedState, best_of, method
 
 
 @method(
@@ -24,7 +24,7 @@ def random_guessing(lower=-1.0, upper=1.0, guesses: int = 1):
     """
 
     def init(params, value, key, value_fn):
-        return Standing(params, value, jnp.zeros((), bool))
+        return FixedState(params, value, jnp.zeros((), bool))
 
     def ask(state, key, value_fn):
         leaves, structure = jax.tree.flatten(state.params)
@@ -38,6 +38,6 @@ def random_guessing(lower=-1.0, upper=1.0, guesses: int = 1):
 
     def tell(state, candidates, values):
         params, value, _ = best_of(state, candidates, values)
-        return Standing(params, value, state.done)
+        return FixedState(params, value, state.done)
 
     return init, ask, tell

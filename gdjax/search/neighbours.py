@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.search._method import Standing, best_of, ended, method, stacked, too_short
+from gdjax.search._method import FixedState, best_of, method, stack, stop_code, too_short
 from gdjax.vector import flat_dtype, ravel, unravel
 
 
@@ -17,7 +17,7 @@ def _axes(params: Any, length: Any) -> jax.Array:
     return length * jnp.eye(ravel(params, dtype).size, dtype=dtype)
 
 
-def _moved(params: Any, steps: jax.Array) -> Any:
+def _shift(params: Any, steps: jax.Array) -> Any:
     """params + each of the steps (k, n)."""
     flat = ravel(params, steps.dtype)
     return jax.vmap(lambda step: unravel(flat + step, params))(steps)
@@ -34,15 +34,15 @@ def fixed_step(step=0.01):
     """
 
     def init(params, value, key, value_fn):
-        return Standing(params, value, jnp.zeros((), jnp.int32))
+        return FixedState(params, value, jnp.zeros((), jnp.int32))
 
     def ask(state, key, value_fn):
         axes = _axes(state.params, step)
-        return _moved(state.params, jnp.concatenate([axes, -axes])), state
+        return _shift(state.params, jnp.concatenate([axes, -axes])), state
 
     def tell(state, candidates, values):
         params, value, improved = best_of(state, candidates, values)
-        return Standing(params, value, ended(~improved, too_short(state.params, step)))
+        return FixedState(params, value, stop_code(~improved, too_short(state.params, step)))
 
     return init, ask, tell
 
@@ -58,19 +58,19 @@ def sign_step(step=0.01):
     """
 
     def init(params, value, key, value_fn):
-        return Standing(params, value, jnp.zeros((), jnp.int32))
+        return FixedState(params, value, jnp.zeros((), jnp.int32))
 
     def ask(state, key, value_fn):
         signs = jax.tree.map(jnp.sign, jax.grad(value_fn.f)(state.params))
         ways = (jax.tree.map(lambda p, s, way=way: p + way * step * s, state.params, signs) for way in (-1, 1))
-        return stacked(*ways), state
+        return stack(*ways), state
 
     def tell(state, candidates, values):
         down = jax.tree.map(lambda x: x[0], candidates)
         lower = jnp.min(values) < state.value
         params = jax.tree.map(lambda a, b: jnp.where(lower, a, b), down, state.params)
         stuck = too_short(state.params, step)
-        return Standing(params, jnp.where(lower, values[0], state.value), ended(~lower, stuck))
+        return FixedState(params, jnp.where(lower, values[0], state.value), stop_code(~lower, stuck))
 
     return init, ask, tell
 
@@ -103,7 +103,7 @@ def coordinate(step=1.0, shrink=0.5, grow=2.0, tolerance=1e-6):
 
     def ask(state, key, value_fn):
         one = _axes(state.params, state.step)[state.axis]
-        return _moved(state.params, jnp.stack([one, -one])), state
+        return _shift(state.params, jnp.stack([one, -one])), state
 
     def tell(state, candidates, values):
         n = ravel(state.params, flat_dtype(state.params)).size
@@ -112,7 +112,7 @@ def coordinate(step=1.0, shrink=0.5, grow=2.0, tolerance=1e-6):
         nothing = failures >= n
         length = jnp.where(improved, grow * state.step, jnp.where(nothing, shrink * state.step, state.step))
         axis = (state.axis + 1) % n
-        done = ended(length < tolerance, too_short(state.params, step))
+        done = stop_code(length < tolerance, too_short(state.params, step))
         return CoordinateState(params, value, done, axis, length, jnp.where(nothing, 0, failures))
 
     return init, ask, tell

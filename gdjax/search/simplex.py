@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.projections.sets import moved_onto
-from gdjax.search._method import ended, method
+from gdjax.projections.sets import project_params
+from gdjax.search._method import method, stop_code
 from gdjax.vector import flat_dtype, ravel, unravel
 
 REFLECTED, EXPANDED, OUTSIDE, INSIDE = range(4)
@@ -24,8 +24,8 @@ class SimplexState(NamedTuple):
     size: jax.Array  # (n,) of the first simplex
     highest: jax.Array  # () the largest finite value in it
     lost: jax.Array  # () bool: a step too short to move its coordinate
-    settled: jax.Array | None  # () the value at which it last came to rest; None where no set holds it
-    afresh: jax.Array | None  # () bool: a new simplex is due
+    rest_value: jax.Array | None  # () the value at which it last came to rest; None where no set holds it
+    restart: jax.Array | None  # () bool: a new simplex is due
 
 
 @method(bounds={"step": "(0, inf)", "xtol": "[0, inf)", "ftol": "[0, inf)"})
@@ -52,8 +52,8 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
     def init(params, value, key, value_fn):
         x = ravel(params, flat_dtype(params))
         axes = _first_axes(x, step, params, value, value_fn)
-        corners, values = _evaluated(around(x, axes, params, value_fn.onto), params, value_fn)
-        points, values = _sorted(jnp.concatenate([x[None], corners]), jnp.concatenate([value[None], values]))
+        corners, values = _evaluate(around(x, axes, params, value_fn.onto), params, value_fn)
+        points, values = _sort(jnp.concatenate([x[None], corners]), jnp.concatenate([value[None], values]))
         highest = jnp.max(jnp.where(jnp.isfinite(values), values, values[0]))
         size, lost = jnp.abs(jnp.diagonal(axes)), jnp.any(x + jnp.diagonal(axes) == x)
         running = jnp.zeros((), jnp.int32)
@@ -62,7 +62,7 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         )
         if value_fn.onto is None:
             return state
-        return state._replace(settled=jnp.full_like(value, jnp.inf), afresh=jnp.zeros((), bool))
+        return state._replace(rest_value=jnp.full_like(value, jnp.inf), restart=jnp.zeros((), bool))
 
     def ask(state, key, value_fn):
         best, others, worst = state.points[0], state.points[1:], state.points[-1]
@@ -71,26 +71,26 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
         ways = jnp.stack([jnp.ones(()), expand, contract, -contract]).astype(best.dtype)
         tried = centre + ways[:, None] * (centre - worst)
         corners = best + shrink * (others - best)
-        if state.afresh is not None:
+        if state.restart is not None:
             axes = jnp.diag(jnp.maximum(state.size, jnp.asarray(step, best.dtype) * jnp.abs(best)))
-            corners = jnp.where(state.afresh, around(best, axes, state.params, value_fn.onto), corners)
+            corners = jnp.where(state.restart, around(best, axes, state.params, value_fn.onto), corners)
         flat = jnp.concatenate([tried, corners])
         return jax.vmap(lambda x: unravel(x, state.params))(flat), state
 
     def tell(state, candidates, values):
-        points, values = _moved(state, jax.vmap(lambda x: ravel(x, state.points.dtype))(candidates), values)
+        points, values = _next_simplex(state, jax.vmap(lambda x: ravel(x, state.points.dtype))(candidates), values)
         near = xtol * jnp.maximum(jnp.abs(points[0]), jnp.minimum(state.size, 1))
         fall = state.highest - values[0]
         level = ftol * jnp.minimum(fall, jnp.maximum(jnp.abs(values[0]), 1))
         level = jnp.maximum(level, 4 * jnp.finfo(values.dtype).eps * fall)  # rounding may allow no less
         done = jnp.all(jnp.abs(points[1:] - points[0]) <= near) & (values[-1] - values[0] <= level)
-        if state.afresh is not None:
-            rests, done = done, done & ~(values[0] < state.settled - level)
-            state = state._replace(settled=jnp.where(rests, values[0], state.settled), afresh=rests & ~done)
+        if state.restart is not None:
+            rests, done = done, done & ~(values[0] < state.rest_value - level)
+            state = state._replace(rest_value=jnp.where(rests, values[0], state.rest_value), restart=rests & ~done)
         return state._replace(
             params=unravel(points[0], state.params),
             value=values[0],
-            done=ended(done, state.lost),
+            done=stop_code(done, state.lost),
             points=points,
             values=values,
         )
@@ -102,18 +102,18 @@ def _first_axes(x: jax.Array, step: Any, params: Any, value: jax.Array, value_fn
     """The edges (n, n) of the first simplex: `step`, relative to a coordinate that is not 0 where the value shows it."""
     length = jnp.asarray(step, x.dtype)
     relative = jnp.where(jnp.abs(x) > jnp.sqrt(jnp.finfo(x.dtype).tiny), length * x, length)
-    _, values = _evaluated(x + jnp.diag(relative), params, value_fn)
+    _, values = _evaluate(x + jnp.diag(relative), params, value_fn)
     seen = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
     return jnp.diag(jnp.where(seen | (jnp.abs(x) > 1), relative, length))
 
 
-def _evaluated(points: jax.Array, params: Any, value_fn: Any) -> tuple[jax.Array, jax.Array]:
+def _evaluate(points: jax.Array, params: Any, value_fn: Any) -> tuple[jax.Array, jax.Array]:
     """The points (m, n) moved into the set, and their values."""
     inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(points))
     return jax.vmap(lambda params: ravel(params, points.dtype))(inside), values
 
 
-def _moved(state: SimplexState, tried: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _next_simplex(state: SimplexState, tried: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The simplex and its values after the choice among the points tried: four for the worst, then n of a shrunken one."""
     reflected, expanded, outside, inside = values[:4]
     best, second_worst, worst = state.values[0], state.values[-2], state.values[-1]
@@ -122,10 +122,10 @@ def _moved(state: SimplexState, tried: jax.Array, values: jax.Array) -> tuple[ja
     choice = jnp.where(reflected < best, far, jnp.where(reflected < second_worst, REFLECTED, near))
     good_enough = jnp.where(choice == OUTSIDE, outside <= reflected, inside < worst)
     shrinks = ((choice == OUTSIDE) | (choice == INSIDE)) & ~good_enough
-    shrinks = shrinks if state.afresh is None else shrinks | state.afresh
+    shrinks = shrinks if state.restart is None else shrinks | state.restart
     replaced = state.points.at[-1].set(tried[choice]), state.values.at[-1].set(values[choice])
     shrunken = state.points.at[1:].set(tried[4:]), state.values.at[1:].set(values[4:])
-    return _sorted(*tree.select(shrinks, shrunken, replaced))
+    return _sort(*tree.select(shrinks, shrunken, replaced))
 
 
 def around(x: jax.Array, axes: jax.Array, like: Any, onto: Any) -> jax.Array:
@@ -134,14 +134,14 @@ def around(x: jax.Array, axes: jax.Array, like: Any, onto: Any) -> jax.Array:
         return x + axes
 
     def stays(point):
-        return jnp.max(jnp.abs(ravel(moved_onto("minimize", onto, unravel(point, like)), x.dtype) - x))
+        return jnp.max(jnp.abs(ravel(project_params("minimize", onto, unravel(point, like)), x.dtype) - x))
 
     there, other = x + axes, x - axes
     back = jax.vmap(stays)(other) > 1.5 * jax.vmap(stays)(there)
     return jnp.where(back[:, None], other, there)
 
 
-def _sorted(points: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _sort(points: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     order = jnp.argsort(values, stable=True)
     return points[order], values[order]
 

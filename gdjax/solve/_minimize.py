@@ -16,15 +16,15 @@ from gdjax import stopping, tree
 from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
 from gdjax.forms import LossError
-from gdjax.programs import bind, compiled
+from gdjax.programs import bind, compile_once
 from gdjax.projections import as_set
 from gdjax.search import Method
-from gdjax.search._method import stand
+from gdjax.search._method import stay
 from gdjax.solve.ask_and_tell import Searcher
-from gdjax.solve.descent import GENTLE, Minimizer, guarded
-from gdjax.solve.host import Packed, on_host
-from gdjax.solve.minimum import Found, Minimum
-from gdjax.solve.problem import checked_params, checked_record, is_traced, with_captured
+from gdjax.solve.descent import GENTLE, Minimizer, watch_divergence
+from gdjax.solve.host import PackedRun, on_host
+from gdjax.solve.minimum import HostMinimum, Minimum
+from gdjax.solve.problem import check_params, is_traced, record_capacity, with_captured
 from gdjax.solve.stationary import kind_of_point
 from gdjax.types import Params
 
@@ -78,35 +78,35 @@ def minimize(
 
     >>> minimize(lambda x: (x - 2.0) ** 2, 16.5, sgd(0.1)).params         # 2.0
     """
-    method, params, f = _as_method(method), checked_params("minimize", params), bind(f)
+    method, params, f = _as_method(method), check_params("minimize", params), bind(f)
     if derivative not in ("implicit", "unrolled"):
         raise ValueError(f"minimize: derivative must be 'implicit' or 'unrolled', got {derivative!r}")
     if not isinstance(max_steps, Tracer) and max_steps < 0:
         raise ValueError(f"minimize: max_steps must be at least 0, got {max_steps}")
-    capacity = checked_record("minimize", record, max_steps)
+    capacity = record_capacity("minimize", record, max_steps)
     args = as_arrays("minimize", tuple(args))
-    onto = None if onto is None else as_set(onto).settle(on_host=True)
+    onto = None if onto is None else as_set(onto).canonicalize(on_host=True)
     empty = not any(leaf.size for leaf in jax.tree.leaves(params))
     if empty:  # nothing can move
-        method = stand() if isinstance(method, Method) else as_optimizer(optax.identity())
+        method = stay() if isinstance(method, Method) else as_optimizer(optax.identity())
     if isinstance(method, Method):
         _check_search(params, derivative)
         loop, condition = Searcher(f, capacity, record is True), stop or stopping.never()
         drawn: tuple = (jax.random.key(int(key)) if isinstance(key, numbers.Integral) else key,)
     else:
         unrolled = max_steps if derivative == "unrolled" else None
-        loop, condition, drawn = Minimizer(f, capacity, record is True, unrolled), guarded(stop or GENTLE), ()
-    condition, given = condition.settle(on_host=True), args
-    call: Any = compiled(Packed(loop))
+        loop, condition, drawn = Minimizer(f, capacity, record is True, unrolled), watch_divergence(stop or GENTLE), ()
+    condition, given = condition.canonicalize(on_host=True), args
+    call: Any = compile_once(PackedRun(loop))
     if is_traced((params, method, stop, max_steps, onto, args, drawn)) or call.captures_tracers:
         f, args = with_captured(f, params, args)
         call = dataclasses.replace(loop, f=f)
     try:
-        found = call(params, method.settle(on_host=True), condition, max_steps, onto, args, *drawn)
+        found = call(params, method.canonicalize(on_host=True), condition, max_steps, onto, args, *drawn)
     except LossError as error:
         raise error.with_traceback(None) from None  # its words name the user's own line
     found = on_host("minimize", found, capacity, onto, f, args)
-    if isinstance(found, Found) and onto is None and not empty and isinstance(method, Optimizer):
+    if isinstance(found, HostMinimum) and onto is None and not empty and isinstance(method, Optimizer):
         found.look = functools.partial(kind_of_point, f, given)
     return found
 
@@ -124,5 +124,5 @@ def _check_search(params: Params, derivative: str) -> None:
         raise ValueError(f"minimize: derivative must be 'implicit' for a method without gradients, got {derivative!r}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if jax.numpy.iscomplexobj(leaf):
-            where = tree.named("params", path)
+            where = tree.leaf_name("params", path)
             raise ValueError(f"minimize: {where} must be real for a method without gradients, got {leaf.dtype}")

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import Condition
-from gdjax.projections.sets import moved_onto
+from gdjax.projections.sets import project_params
 from gdjax.search._method import Values
 from gdjax.solve.implicit import Equations, implicitly
 from gdjax.solve.minimum import Minimum, Point, Start, observation
-from gdjax.solve.path import Trace, placed, room, roomier, start_trace
+from gdjax.solve.path import Trace, place, room, roomier, start_trace
 from gdjax.solve.problem import scalar, value_dtype
 from gdjax.types import Params, Stop
 
@@ -56,7 +56,7 @@ class Searcher:
 
     def _run(self, start: Any, given: Any) -> tuple[Minimum, None]:
         (params, how, condition, max_steps, key), (onto, args) = start, given
-        params = moved_onto("minimize", onto, params)
+        params = project_params("minimize", onto, params)
         dtype, zero, inner = value_dtype(params), jnp.zeros((), jnp.int32), scalar("minimize", self.f, args)
 
         def f(params):
@@ -70,13 +70,13 @@ class Searcher:
         stop = jnp.where(jnp.isfinite(value), Stop.RUNNING, Stop.NON_FINITE).astype(jnp.int32)
         first = Search(state, condition.init(), zero, params, stop, trace)
         turn = functools.partial(self._turn, values, how, condition, max_steps, key)
-        first = self._judged(first, condition, max_steps)
-        end = self._looped(turn, first)
+        first = self._judge(first, condition, max_steps)
+        end = self._loop(turn, first)
         path, last = None if end.trace is None else end.trace.rows, _point(end.steps, end.state)
         start_value = Start(value, jnp.full_like(value, jnp.nan))
         return Minimum(*last[1:], end.steps, end.stop, path, end.steps, last, start_value), None
 
-    def _looped(self, turn: Callable[[Search], Search], first: Search) -> Search:
+    def _loop(self, turn: Callable[[Search], Search], first: Search) -> Search:
         """Rows are thinned between two loops: within one they would be copied at every step."""
         going = lambda c: c.stop == Stop.RUNNING  # noqa: E731
         if first.trace is None or self.roomy:
@@ -96,9 +96,9 @@ class Searcher:
         moved = _distance(state.params, last.state.params) > 0
         ended = jnp.asarray(state.done).astype(jnp.int32) != Stop.RUNNING
         steps = last.steps + (moved | ~ended)  # a round that finds no better neighbour is the end, and no step
-        return self._judged(last._replace(state=state, before=last.state.params, steps=steps), condition, max_steps)
+        return self._judge(last._replace(state=state, before=last.state.params, steps=steps), condition, max_steps)
 
-    def _judged(self, now: Search, condition: Condition, max_steps: Any) -> Search:
+    def _judge(self, now: Search, condition: Condition, max_steps: Any) -> Search:
         here, step = _point(now.steps, now.state), _distance(now.state.params, now.before)
         seen = observation(here, jnp.where(now.steps > 0, step, jnp.inf))._replace(grad_norm=None)
         condition_state, stop = condition.update(now.condition_state, seen)
@@ -110,7 +110,7 @@ class Searcher:
         ):
             stop = jnp.where((stop == Stop.RUNNING) & holds, reason, stop)
         stop = jnp.where(now.stop == Stop.RUNNING, stop, now.stop).astype(jnp.int32)
-        trace = None if now.trace is None else placed(now.trace, here)
+        trace = None if now.trace is None else place(now.trace, here)
         return now._replace(condition_state=condition_state, stop=stop, trace=trace)
 
 

@@ -18,10 +18,10 @@ import optax
 from gdjax import stopping, tree
 from gdjax.calls import Condition, Optimizer
 from gdjax.optimizers.linesearch.searcher import value_and_grad_after
-from gdjax.projections.sets import moved_onto
+from gdjax.projections.sets import project_params
 from gdjax.solve.implicit import Equations, implicitly, step_of_projection
 from gdjax.solve.minimum import Minimum, Point, Start, observation
-from gdjax.solve.path import Trace, placed, room, roomier, start_trace
+from gdjax.solve.path import Trace, place, room, roomier, start_trace
 from gdjax.solve.problem import scalar, value_dtype
 from gdjax.types import Params, Stop
 
@@ -30,7 +30,7 @@ DEEP = 1e15  # times the first value: how far a run may fall that does not flatt
 GENTLE, WATCH = stopping.converged(), stopping.divergence()  # what holds where nothing else is said
 
 
-def guarded(condition: Condition) -> Condition:
+def watch_divergence(condition: Condition) -> Condition:
     """The condition, on the watch for divergence if it is not already."""
     watches = any(each.recipe.name == "divergence" for each in condition.walk())
     return condition if watches else stopping.any_of(WATCH, condition)
@@ -43,10 +43,10 @@ class Descent(NamedTuple):
     opt_state: Any
     condition_state: Any
     seen: Point  # where it was evaluated last
-    moved: jax.Array | None  # length of the last step, infinite before the first; None where nothing asks for it
+    step_norm: jax.Array | None  # length of the last step, infinite before the first; None where nothing asks for it
     best: Point  # the finite one of the lowest value
     first: Start
-    verdict: jax.Array  # of `looped`, which has seen more than a step: it ends the run at the next
+    verdict: jax.Array  # of `loop`, which has seen more than a step: it ends the run at the next
     steps: jax.Array
     idle: jax.Array | None  # steps in a row that moved nothing
     stop: jax.Array
@@ -80,11 +80,11 @@ class Minimizer:
     def _run(self, start: Any, given: Any) -> tuple[Minimum, Any]:
         """The answer, and (params, state of the optimizer) after the last step."""
         (params, optimizer, condition, max_steps), (onto, args) = start, given
-        params = moved_onto("minimize", onto, params)
+        params = project_params("minimize", onto, params)
         body = functools.partial(self._turn, optimizer, condition, max_steps, onto, args)
         first = self._start(params, optimizer, condition, onto)
         if self.unrolled is None:
-            end = looped(body, first)
+            end = loop(body, first)
         else:
             turn = lambda c: body(c._replace(trace=roomier(c.trace, c.steps)))  # noqa: E731
             each = lambda c, _: (jax.lax.cond(c.stop == Stop.RUNNING, turn, lambda c: c, c), None)  # noqa: E731
@@ -100,14 +100,14 @@ class Minimizer:
         nowhere = Point(zero, params, *seen)
         trace = None if self.capacity is None else start_trace(nowhere, self.capacity, self.roomy)
         running = jnp.full((), Stop.RUNNING, jnp.int32)
-        moved = far if searches or asks_for_moves(condition, nowhere) else None
+        step_norm = far if searches or asks_for_moves(condition, nowhere) else None
         idle, best = zero if searches else None, nowhere
         return Descent(
             params,
             opt_state,
             condition.init(),
             nowhere,
-            moved,
+            step_norm,
             best,
             seen,
             running,
@@ -129,14 +129,14 @@ class Minimizer:
             tree.ascent(grad), last.opt_state, last.params, value=value, grad=grad, value_fn=f
         )
         tree.check_like("minimize", "the optimizer's updates", updates, "params", last.params)
-        params: Any = moved_onto("minimize", onto, optax.apply_updates(last.params, updates))
+        params: Any = project_params("minimize", onto, optax.apply_updates(last.params, updates))
         going = judged.stop == Stop.RUNNING
         steps = judged.steps + going
         judged = judged._replace(params=params, opt_state=opt_state, steps=steps)
-        if last.moved is None:
+        if last.step_norm is None:
             return judged
-        moved = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, last.params)).astype(last.moved.dtype)
-        return judged._replace(moved=jnp.where(steps > 0, moved, jnp.inf))
+        step_norm = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, last.params)).astype(last.step_norm.dtype)
+        return judged._replace(step_norm=jnp.where(steps > 0, step_norm, jnp.inf))
 
     def _look(self, last: Descent, value, grad, onto) -> Point:
         """Where the run stands."""
@@ -146,9 +146,11 @@ class Minimizer:
 
     def _judge(self, condition, max_steps, last: Descent, here: Point, searches: bool) -> Descent:
         """The condition's verdict on the point, and what is kept of it."""
-        condition_state, stop = condition.update(last.condition_state, observation(here, last.moved, last.opt_state))
+        condition_state, stop = condition.update(
+            last.condition_state, observation(here, last.step_norm, last.opt_state)
+        )
         finite = jnp.isfinite(here.value) & jnp.isfinite(here.grad_norm)
-        idle = None if last.idle is None else jnp.where(last.moved == 0, last.idle + 1, 0)
+        idle = None if last.idle is None else jnp.where(last.step_norm == 0, last.idle + 1, 0)
         gone = jnp.where(_deep(here.value, last.first.value), Stop.DIVERGED, Stop.NON_FINITE)
         stop = jnp.where(jnp.isfinite(here.value) | (stop == Stop.DIVERGED), stop, gone)  # whatever its slope
         for reason, holds in (
@@ -160,12 +162,12 @@ class Minimizer:
             stop = jnp.where((stop == Stop.RUNNING) & holds, reason, stop)
         better = finite & ~(here.value >= last.best.value)
         best = tree.select(better, here, last.best)
-        trace = None if last.trace is None else placed(last.trace, here)
+        trace = None if last.trace is None else place(last.trace, here)
         stop = stop.astype(jnp.int32)
         return last._replace(condition_state=condition_state, seen=here, best=best, idle=idle, stop=stop, trace=trace)
 
 
-def looped(body: Callable[[Descent], Descent], start: Descent) -> Descent:
+def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
     """The turns of a run, in stretches: what need not be known at every step is looked at between them.
 
     That is whether the run stands still or falls without end, and whether there is room for more rows (a branch within the
@@ -200,8 +202,8 @@ def answer(end: Descent) -> Minimum:
     best, last = end.best, end.seen._replace(step=steps)
     gap = tree.global_norm(jax.tree.map(lambda a, b: a - b, best.params, last.params))
     rounding = 16 * jnp.finfo(last.value.dtype).eps * jnp.abs(last.value)
-    settled = (end.stop == Stop.CONVERGED) | (end.stop == Stop.STALLED)
-    there = settled & jnp.isfinite(last.value) & ~(best.value < last.value - last.grad_norm * gap - rounding)
+    at_rest = (end.stop == Stop.CONVERGED) | (end.stop == Stop.STALLED)
+    there = at_rest & jnp.isfinite(last.value) & ~(best.value < last.value - last.grad_norm * gap - rounding)
     point = tree.select(there, last, best)
     path = None if end.trace is None else end.trace.rows
     return Minimum(point.params, point.value, point.grad_norm, steps, end.stop, path, point.step, last, end.first)
@@ -214,7 +216,9 @@ def _deep(value: jax.Array, first: jax.Array) -> jax.Array:
 
 def asks_for_moves(condition: Condition, row: Point) -> bool:
     """Whether the condition reads how far the last step went, which costs a pass over the parameters."""
-    judge = jax.make_jaxpr(lambda moved: condition.update(condition.init(), observation(row, moved)))(row.value).jaxpr
+    judge = jax.make_jaxpr(lambda step_norm: condition.update(condition.init(), observation(row, step_norm)))(
+        row.value
+    ).jaxpr
     read = [*judge.outvars, *(x for equation in judge.eqns for x in equation.invars)]
     return any(x is judge.invars[0] for x in read)
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.losses.domain import overhear
-from gdjax.programs import anew
-from gdjax.solve.minimum import Found, Minimum, Point, Start
+from gdjax.programs import retrace
+from gdjax.solve.minimum import HostMinimum, Minimum, Point, Start
 from gdjax.solve.path import trim
 from gdjax.solve.problem import is_traced
 from gdjax.types import Stop
 
 
 @dataclasses.dataclass(frozen=True)
-class Packed:
+class PackedRun:
     """A run whose numbers come in two arrays: each array that leaves a compiled program costs some microseconds."""
 
     run: Callable[..., Minimum]
@@ -34,7 +34,7 @@ class Packed:
         return Minimum(found.params, numbers, None, counts, None, found.path, None, last.params)  # type: ignore[arg-type]
 
 
-def _unpacked(packed: Minimum) -> Minimum:
+def _unpack(packed: Minimum) -> Minimum:
     params, numbers, _, counts, _, path, _, last, _ = packed
     value, grad_norm, last_value, last_norm, *first = (numbers[i, ...] for i in range(6))
     steps, stop, best_step = (counts[i, ...] for i in range(3))
@@ -49,12 +49,12 @@ def on_host(
     if found.stop is not None:
         return found
     if is_traced(found):
-        return _unpacked(found)
-    found = Found(*_unpacked(jax.tree.map(np.asarray, found)))
+        return _unpack(found)
+    found = HostMinimum(*_unpack(jax.tree.map(np.asarray, found)))
     found = found._replace(steps=int(found.steps), stop=Stop(int(found.stop)), best_step=int(found.best_step))
     if found.stop == Stop.NON_FINITE:
         with overhear():  # losses say what they were given, in any function not yet traced
-            jax.block_until_ready(anew(f)(found.last.params, *args))
+            jax.block_until_ready(retrace(f)(found.last.params, *args))
     if found.stop == Stop.NON_FINITE and found.steps == 0:
         _refuse_start(who, found)
     found = found if capacity is None else found._replace(path=trim(found.path))
@@ -65,6 +65,6 @@ def on_host(
 def _refuse_start(who: str, found: Minimum) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(found.params):
         if not np.isfinite(leaf).all():
-            where = tree.named("params", path)
+            where = tree.leaf_name("params", path)
             raise ValueError(f"{who}: {where} must be finite at the start, got {leaf}")
     raise ValueError(f"{who}: f and its gradient must be finite at the start, got a value or a gradient that is not")

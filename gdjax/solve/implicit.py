@@ -72,25 +72,25 @@ def implicitly(who: str, run: Callable[..., Any], equations: Equations) -> Calla
     """
 
     @jax.custom_jvp
-    def solved(start, given):
+    def solve(start, given):
         return run(start, given)
 
-    def differentiated(primals, tangents):
+    def differentiate(primals, tangents):
         start, given = primals
         if not all(isinstance(x, SymbolicZero) for x in jax.tree.leaves(tangents[0])):
             raise ValueError(
                 f"{who}: the solution does not depend on where the run started, its optimizer or its stopping "
                 "condition; to differentiate the way there by these, take minimize(..., derivative='unrolled')"
             )
-        given_dot = jax.tree.map(_instantiated, tangents[1])
-        found, end = solved(start, given)
-        x_dot = _checked(who, found, _tangent(equations, start, given, given_dot, found, end))
+        given_dot = jax.tree.map(_instantiate, tangents[1])
+        found, end = solve(start, given)
+        x_dot = _check(who, found, _tangent(equations, start, given, given_dot, found, end))
         _, value_dot = jax.jvp(equations.value, (found.params, given), (x_dot, given_dot))
         still = jax.tree.map(_constant, (found, end))
         return (found, end), (still[0]._replace(params=x_dot, value=value_dot.astype(found.value.dtype)), still[1])
 
-    solved.defjvp(differentiated, symbolic_zeros=True)
-    return lambda start, given: solved(start, given)[0]
+    solve.defjvp(differentiate, symbolic_zeros=True)
+    return lambda start, given: solve(start, given)[0]
 
 
 def step_of_projection(params: Params, ascent: Any, onto: Any) -> Any:
@@ -112,7 +112,7 @@ def _tangent(equations: Equations, start: Any, given: Any, given_dot: Any, found
     return Solution(tree.select(first.holds, first.x_dot, second.x_dot), first.holds | second.holds)
 
 
-def _checked(who: str, found: Any, solution: Solution) -> Any:
+def _check(who: str, found: Any, solution: Solution) -> Any:
     if isinstance(solution.holds, Tracer):
         unless = jnp.where(solution.holds, 1, jnp.nan)
         return jax.tree.map(lambda x: (x * unless).astype(x.dtype), solution.x_dot)
@@ -133,7 +133,7 @@ def _reach(params: Params, start: Params) -> jax.Array:
 
 def _by_gradient(equations: Equations, given: Any, given_dot: Any, found: Any, end: Any, scale: jax.Array) -> Solution:
     x, dtype = found.params, flat_dtype(found.params)
-    trained = _trained(x, None if end is None else end[1])
+    trained = _trained_leaves(x, None if end is None else end[1])
     residual = lambda x, given: ravel(equations.residual(x, given, trained), dtype)  # noqa: E731
     flat = lambda v: residual(unravel(v, x), given)  # noqa: E731
     here, point = flat(ravel(x, dtype)), ravel(x, dtype)
@@ -144,7 +144,7 @@ def _by_gradient(equations: Equations, given: Any, given_dot: Any, found: Any, e
     return Solution(unravel(-solve(pushed), x), holds)
 
 
-def _trained(params: Params, opt_state: Any) -> tuple[bool, ...] | None:
+def _trained_leaves(params: Params, opt_state: Any) -> tuple[bool, ...] | None:
     """Which leaves the optimizer moves at all, as its state says."""
     count = len(jax.tree.leaves(params))
     flags = [node.trained.value for node in tree.nodes_with(opt_state, "trained")]
@@ -228,14 +228,14 @@ def _by_step(
         moved = [x for x, is_real in zip(jax.tree.leaves(after), real, strict=True) if is_real]
         return jnp.concatenate([ravel(updates, dtype), ravel(moved, dtype) - z[n:]])
 
-    def measured(x, given):
+    def measure(x, given):
         """(gradient, value) at x."""
         value, grad = jax.value_and_grad(equations.f)(unravel(x, params), *given[1])
         return ravel(grad, dtype), value.astype(dtype)
 
-    grad, value = measured(point[:n], given)
+    grad, value = measure(point[:n], given)
     by_z, by_grad, by_value = jax.jacfwd(lambda z, g, v: step(z, g, v, given), argnums=(0, 1, 2))(point, grad, value)
-    curvature = jax.jacfwd(lambda x: measured(x, given)[0])(point[:n])
+    curvature = jax.jacfwd(lambda x: measure(x, given)[0])(point[:n])
     matrix = by_z.at[:, :n].add(by_grad @ curvature + by_value[:, None] * grad)
     unit = jnp.where(jnp.arange(point.size) < n, scale, jnp.where(point == 0, scale, jnp.abs(point)))
     size = jnp.max(jnp.abs(matrix) * unit, axis=1)
@@ -248,7 +248,7 @@ def _by_step(
     gap = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, found.params))
     holds = _is_solution(residual, newton * unit, lambda v: scaled @ (v / unit), scale, n) & (gap <= NEAR * scale)
     inverse = jnp.where(jnp.isfinite(inverse).all() & holds, inverse, 0)
-    _, (grad_dot, value_dot) = jax.jvp(lambda given: measured(point[:n], given), (given,), (given_dot,))
+    _, (grad_dot, value_dot) = jax.jvp(lambda given: measure(point[:n], given), (given,), (given_dot,))
     pushed = by_grad @ grad_dot + by_value * value_dot
     if given[0] is not None:
         pushed += jax.jvp(lambda onto: step(point, grad, value, (onto, given[1])), (given[0],), (given_dot[0],))[1]
@@ -256,7 +256,7 @@ def _by_step(
     return Solution(unravel(z_dot[:n], found.params), holds)
 
 
-def _instantiated(x: Any) -> Any:
+def _instantiate(x: Any) -> Any:
     if not isinstance(x, SymbolicZero):
         return x
     x = cast(Any, x)  # its class does not say that it has a shape

@@ -56,14 +56,14 @@ class Minimum(NamedTuple):
     def __str__(self) -> str:
         if jnp.ndim(self.stop) or isinstance(self.stop, Tracer):
             return repr(self)
-        return told(self)
+        return describe(self)
 
     def _repr_html_(self) -> str:
         """As it prints, in a notebook."""
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-class Found(Minimum):
+class HostMinimum(Minimum):
     """A `Minimum` on the host that can say what kind of point it found: see `gdjax.solve.stationary`."""
 
     look: Callable[[Minimum], str] | None = None  # asked when it is printed, not before
@@ -73,7 +73,7 @@ class Found(Minimum):
         return Minimum, tuple(self)
 
 
-def told(found: Minimum) -> str:
+def describe(found: Minimum) -> str:
     """A result in one line: why it ended, what it found, and what there is to know of it."""
     stop, steps, end = Stop(int(found.stop)), int(found.steps), f"value {float(found.value):.6g}"
     if np.isfinite(found.grad_norm):
@@ -103,7 +103,7 @@ def remark(found: Minimum) -> str:
     if stop == Stop.STALLED:
         return _still(found)
     if stop == Stop.CONVERGED:
-        return _converged(found)
+        return _describe_point(found)
     return MAYBE_NONE if stop == Stop.BUDGET and _falls_on(found) else ""
 
 
@@ -121,7 +121,7 @@ def _still(found: Minimum) -> str:
     return f"it stands still: its steps are too short to change the parameters{finer}"
 
 
-def _converged(found: Minimum) -> str:
+def _describe_point(found: Minimum) -> str:
     look = getattr(found, "look", None)
     kind = "" if look is None else look(found)
     said = [NOTHING_DONE] if found.steps == 0 and found.grad_norm > 0 else []
@@ -141,9 +141,9 @@ def _dtype(x: Any) -> Any:
     return np.result_type(x) if np.result_type(x).kind in "fc" else np.dtype(np.float32)  # NumPy knows no bfloat16
 
 
-def observation(here: Point, moved: jax.Array | None, opt_state: Any = ()) -> Observation:
+def observation(here: Point, step_norm: jax.Array | None, opt_state: Any = ()) -> Observation:
     """What a condition sees of a run on a function: an evaluation and an epoch are a step."""
     epoch, unknown = here.step.astype(here.value.dtype), jnp.full_like(here.value, jnp.nan)
     zero, converged = jnp.zeros_like(here.value), getattr(opt_state, "converged", None)
-    seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, moved)
+    seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, step_norm)
     return seen._replace(converged=converged)

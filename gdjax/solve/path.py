@@ -28,13 +28,13 @@ def start_trace(row: Any, capacity: int, roomy: bool = False) -> Trace:
     return Trace(rows, None if roomy else jnp.ones((), jnp.int32))
 
 
-def written(trace: Trace, row: Any) -> Trace:
+def append(trace: Trace, row: Any) -> Trace:
     """With the next row; steps come one by one from 0."""
-    return placed(roomier(trace, row.step), row)
+    return place(roomier(trace, row.step), row)
 
 
-def placed(trace: Trace, row: Any) -> Trace:
-    """`written` in a trace that is not full: within a loop, whose copies of the rows it spares."""
+def place(trace: Trace, row: Any) -> Trace:
+    """`append` in a trace that is not full: within a loop, whose copies of the rows it spares."""
     index = row.step
     if trace.stride is not None:
         head, capacity = _sizes(trace)
@@ -56,7 +56,7 @@ def roomier(trace: Any, step: jax.Array) -> Any:
     """The trace with room for this step."""
     if trace is None or trace.stride is None:
         return trace
-    return jax.lax.cond(step >= room(trace), _thinned, lambda t: t, trace)
+    return jax.lax.cond(step >= room(trace), _thin, lambda t: t, trace)
 
 
 def _sizes(trace: Trace) -> tuple[int, int]:
@@ -65,7 +65,7 @@ def _sizes(trace: Trace) -> tuple[int, int]:
     return (capacity // 4 if capacity >= MANY else 0), capacity
 
 
-def _thinned(trace: Any) -> Trace:
+def _thin(trace: Any) -> Trace:
     head, capacity = _sizes(trace)
 
     def thin(rows):

@@ -12,14 +12,14 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax import tree
-from gdjax.forms import in_words
+from gdjax.forms import explain_errors
 from gdjax.types import Params
 
 
-def checked_params(who: str, params: Params) -> Params:
+def check_params(who: str, params: Params) -> Params:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            where = tree.named("params", path)
+            where = tree.leaf_name("params", path)
             raise ValueError(f"{who}: {where} must be floating to descend, got {jnp.result_type(leaf)}")
     if not jax.tree.leaves(params):
         raise ValueError(f"{who}: params must have at least one array, got {params!r}")
@@ -30,7 +30,7 @@ def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[
     """f as a function of the parameters alone; ValueError when it is traced and does not give one real floating number."""
 
     def of_params(params: Params) -> jax.Array:
-        with in_words(who):
+        with explain_errors(who):
             value = f(params, *args)
         shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", type(value))
         if not isinstance(value, (jax.Array, np.ndarray, np.generic, float)):
@@ -42,7 +42,7 @@ def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[
     return of_params
 
 
-def checked_record(who: str, record: int | bool | None, max_steps: Any) -> int | None:
+def record_capacity(who: str, record: int | bool | None, max_steps: Any) -> int | None:
     """Rows of the path."""
     if record is None or record is False:
         return None

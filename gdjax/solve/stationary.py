@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 from gdjax.vector import flat_dtype, ravel, unravel
 
 LARGEST = 10  # real variables
@@ -34,7 +34,7 @@ def kind_of_point(f: Callable[..., Any], args: tuple[Any, ...], found: Any) -> s
         kind = ""
     else:
         try:
-            kind = _named(*map(np.asarray, compiled(Sides(f))(found.params, args)))
+            kind = _kind(*map(np.asarray, compile_once(Sides(f))(found.params, args)))
         except (TypeError, NotImplementedError):  # a function that can be differentiated once only
             kind = ""
     if found.grad_norm == 0 and found.steps == 0 and kind != "a minimum":
@@ -42,7 +42,7 @@ def kind_of_point(f: Callable[..., Any], args: tuple[Any, ...], found: Any) -> s
     return kind and ("a minimum" if kind == "a minimum" else f"this is {kind}")
 
 
-def _named(left: np.ndarray, right: np.ndarray) -> str:
+def _kind(left: np.ndarray, right: np.ndarray) -> str:
     """left, right: (n,), the sign of the change of f on either side along each direction."""
     up, down = (left > 0) & (right > 0), (left < 0) | (right < 0)
     if up.all():

@@ -15,14 +15,14 @@ from gdjax.text import table
 from gdjax.types import Stop
 
 
-def failed(found: Minimum) -> bool:
+def has_failed(found: Minimum) -> bool:
     """Whether a run came to no end that is worth anything: DIVERGED or NON_FINITE."""
     return int(found.stop) in (Stop.DIVERGED, Stop.NON_FINITE)
 
 
 def failure(found: Minimum) -> str:
     """ " (DIVERGED)" or " (NON_FINITE)"; nothing for any other end."""
-    return f" ({Stop(int(found.stop)).name})" if failed(found) else ""
+    return f" ({Stop(int(found.stop)).name})" if has_failed(found) else ""
 
 
 def compare(problem: Problem, runs: Mapping[str, tuple[Minimum, float]]) -> str:

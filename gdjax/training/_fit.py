@@ -18,15 +18,15 @@ import numpy as np
 from gdjax import stopping, tree
 from gdjax.calls import Condition
 from gdjax.data import as_rows, num_rows
-from gdjax.forms import at_the_door
-from gdjax.programs import compiled
+from gdjax.forms import hide_frames
+from gdjax.programs import compile_once
 from gdjax.training._segments import rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, short
 from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
 from gdjax.training.result import Result, shapes_of, summarize
-from gdjax.training.resume import resumed
+from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
 from gdjax.training.step import Step, make_state, make_step
 from gdjax.types import Params, RunState, Stop
@@ -103,7 +103,7 @@ def fit(
             pass
         return fitting.result()
     except Exception as error:
-        raise at_the_door(error)  # noqa: B904  (it is the same)
+        raise hide_frames(error)  # noqa: B904  (it is the same)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Fitting:
         check_validation(self.data, self.validation)
         rows = num_rows(self.data)
         size = min(64, rows) if batch_size is None else batch_size
-        self.remarks = _scales_apart(self.data)
+        self.remarks = _scale_warnings(self.data)
         step = loss if isinstance(loss, Step) else make_step(loss)
         if stop is not None and _needs_change(stop):
             step = dataclasses.replace(step, batch_change=True)
@@ -189,7 +189,7 @@ class Fitting:
         self.run = make_run(dataclasses.replace(self.epoch, steps=None), evaluate, monitor)  # the period is no shape
         self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
         self.length = length
-        self.run_state = self.start() if resume is None else self._resumed(resume)
+        self.run_state = self.start() if resume is None else self._resume(resume)
 
     @property
     def period(self) -> np.int32:
@@ -199,11 +199,11 @@ class Fitting:
         state = make_state(self.params, self.optimizer, self.key, self.model_state)
         return start_run(self.run, state, self.condition, self.data, self.validation, steps=self.period)
 
-    def _resumed(self, resume: Any) -> RunState:
+    def _resume(self, resume: Any) -> RunState:
         given = resume.run_state if isinstance(resume, Result) else resume
         state = given.state if isinstance(given, RunState) else make_state(self.params, self.optimizer)
-        _, row, _ = compiled(self.run.period).eval_shape(state, self.data, self.validation, self.period)
-        run_state = resumed(given, self.params, self.optimizer, self.condition, row)
+        _, row, _ = compile_once(self.run.period).eval_shape(state, self.data, self.validation, self.period)
+        run_state = resume_state(given, self.params, self.optimizer, self.condition, row)
         done, total = int(run_state.state.batches), self.length.batches(self.per_epoch)
         if total < done:
             raise ValueError(
@@ -243,7 +243,7 @@ class Fitting:
         self.compile_seconds = time.perf_counter() - before
 
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
-        program = compiled(self.run, donate=(0,))
+        program = compile_once(self.run, donate=(0,))
         return program(run_state, self.data, self.validation, np.int32(until), np.float32(0), np.int32(steps))
 
     def result(self) -> Result:
@@ -254,7 +254,7 @@ class Fitting:
             first = make_state(self.params, self.optimizer, self.key, self.model_state)
             explain_run(self.epoch.step, self.epoch, self.params, self.data, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
-        remarks = (*_nothing_learned(result, self.run, self.run_state, self.params, at_start), *self.remarks)
+        remarks = (*_learning_warnings(result, self.run, self.run_state, self.params, at_start), *self.remarks)
         return dataclasses.replace(result, remarks=remarks)
 
 
@@ -296,7 +296,7 @@ def _has_non_finite_loss(result: Result) -> bool:
     return not all(np.isfinite(each).all() for each in losses)
 
 
-def _nothing_learned(
+def _learning_warnings(
     result: Result, run: Run, run_state: RunState, params: Params, at_start: Callable[[], RunState]
 ) -> tuple[str, ...]:
     """What tells a run that learned nothing from one that did; the start is evaluated only where there is a doubt."""
@@ -329,7 +329,7 @@ def _first_rows(leaf: Any) -> np.ndarray:
 APART = 1e4  # scales that differ by more hide some columns from descent with one rate
 
 
-def _scales_apart(data: Any) -> tuple[str, ...]:
+def _scale_warnings(data: Any) -> tuple[str, ...]:
     """Whether columns of a matrix in the data, by their first rows, are of scales too far apart."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
         x = _first_rows(leaf)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.data import as_rows
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 from gdjax.training.run import RING, Run
 from gdjax.types import RunState, Stop
 
@@ -67,7 +67,7 @@ def segments(
 
 
 def _segments(run, run_state, rows, until, period, keep, seconds, began) -> Iterator[RunState]:
-    program = compiled(run, donate=() if keep else (0,))
+    program = compile_once(run, donate=() if keep else (0,))
     history = History(run_state)
     if history.done >= until or int(run_state.stop) != Stop.RUNNING:
         return

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
-from gdjax.losses.lifts import rescaled
+from gdjax.losses.lifts import rescale
 from gdjax.meshes import on_automatic_axes
-from gdjax.programs import compiled
-from gdjax.training.step import ORDER, Step, state_and_replicated
+from gdjax.programs import compile_once
+from gdjax.training.step import ORDER, Step, lay_out_state
 from gdjax.tree import arithmetic_dtype
 from gdjax.types import Metrics, Sampled, TrainState
 
@@ -84,17 +84,17 @@ class Epoch:
     def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
         """The same, and the loss of the first of these batches before its step."""
         data = as_rows("make_epoch", data)
-        walk = self._scanned if steps is None else self._counted
-        state, (metrics, first_loss) = on_automatic_axes(walk, state_and_replicated, state, data, steps)
+        walk = self._scan_epoch if steps is None else self._loop_epoch
+        state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
         return state, metrics, first_loss
 
-    def _scanned(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
+    def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
         number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)
         batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
         state, metrics = self.scan(lambda state, batch: self._take_step(state, data, *batch), state, batches)
         return state, (weighted_mean(metrics), metrics["loss"][0])
 
-    def _counted(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
+    def _loop_epoch(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
         step = jax.jit(lambda state, batch: self._take_step(state, data, *batch))
         block = min(64, max(8, ROWS // self.batch_size), self.batches_per_epoch(data))
 
@@ -109,7 +109,7 @@ class Epoch:
             state, sums, first = carry
             state, metrics = step(state, jax.tree.map(lambda x: x[i], batches))
             terms, _ = ravel_pytree(_terms(metrics))
-            return state, _added(sums, terms), jnp.where(done + i == 0, metrics["loss"], first)
+            return state, _add(sums, terms), jnp.where(done + i == 0, metrics["loss"], first)
 
         def advance_block(number, carry):
             done, batches = number * block, coming(carry[0])
@@ -162,7 +162,7 @@ def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged
 
 def weighted_mean(metrics: Metrics) -> Metrics:
     """Metrics stacked along a leading axis to their means by "weight", with the total weight."""
-    weight = rescaled(metrics["weight"])
+    weight = rescale(metrics["weight"])
     total = jnp.sum(weight)
 
     def mean(x):
@@ -181,7 +181,7 @@ class _Sum(NamedTuple):
     lost: jax.Array
 
 
-def _added(sum_: _Sum, x: jax.Array) -> _Sum:
+def _add(sum_: _Sum, x: jax.Array) -> _Sum:
     """One term more, with what was lost before. Reference: Kahan 1965, CACM 8(1), page 40."""
     term = x + sum_.lost
     total = sum_.total + term
@@ -224,7 +224,7 @@ def iterate(
     Args:
         epochs: how many; None goes on for as long as the caller does.
     """
-    program = compiled(epoch)
+    program = compile_once(epoch)
     data = as_rows("iterate", data)
     done = 0
     while epochs is None or done < epochs:

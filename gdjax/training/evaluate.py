@@ -17,7 +17,7 @@ from gdjax.data import as_rows, num_rows
 from gdjax.forms import KEYS, Loss, Stateful, as_loss, named_metrics
 from gdjax.losses import better_directions
 from gdjax.losses.lifts import check_names
-from gdjax.meshes import on_automatic_axes, replicated
+from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.metrics import Metric, mean
 from gdjax.programs import bind
 from gdjax.training.arguments import check_params
@@ -76,7 +76,7 @@ class Evaluate:
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
         check_params("make_evaluate", params)
         data = as_rows("make_evaluate", data)
-        found = on_automatic_axes(self._all, replicated, params, data, model_state)
+        found = on_automatic_axes(self._all, replicate, params, data, model_state)
         if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
             raise_cause(self.loss, params, data, model_state)
         return found
@@ -93,15 +93,15 @@ class Evaluate:
             loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, params, model_state, batch, None, mask)
             return {"loss": loss, **metrics}
 
-        if not chunks.ragged:
+        if not chunks.remainder:
             return weighted_mean(chunks.map(lambda batch, _: of_chunk(batch), data))
         if self.loss.takes_mask:
             return weighted_mean(chunks.map(of_chunk, data))
-        whole = dataclasses.replace(chunks, rows=chunks.rows - chunks.ragged)
+        whole = dataclasses.replace(chunks, rows=chunks.rows - chunks.remainder)
         measured = whole.map(lambda batch, _: of_chunk(batch), data)
         tail = of_chunk(jax.tree.map(lambda x: x[whole.rows :], data))
         first = jax.tree.map(lambda x: x[0], measured)
-        check_same_shapes("make_evaluate", first, tail, chunks.size, chunks.ragged)
+        check_same_shapes("make_evaluate", first, tail, chunks.size, chunks.remainder)
         return weighted_mean(jax.tree.map(lambda a, b: jnp.append(a, jnp.asarray(b)[None], 0), measured, tail))
 
     def _measures(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
@@ -147,7 +147,7 @@ class Chunks:
         return cls(rows, rows // even[0] if even else min(limit, rows))
 
     @property
-    def ragged(self) -> int:
+    def remainder(self) -> int:
         return self.rows % self.size
 
     def map(self, function: Callable[[Any, jax.Array], Any], data: Any) -> Any:

@@ -53,9 +53,9 @@ class Result:
     def __str__(self) -> str:
         took = f"{self.seconds:.2f} s and {self.compile_seconds:.2f} s of compiling"
         ended = f"{self.stop.name} after {self.epochs:g} epochs ({self.steps} steps, {took})"
-        return "; ".join((ended, self._kept(), *self.remarks))
+        return "; ".join((ended, self._describe_params(), *self.remarks))
 
-    def _kept(self) -> str:
+    def _describe_params(self) -> str:
         """Which parameters these are."""
         number, epochs = self.best_evaluation, self.history["epoch"]
         if self.monitor.startswith("validation "):
@@ -86,7 +86,7 @@ def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_secon
     history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
     if np.isnan(history.get("learning_rate", [])).all():  # the leaves never had one rate
         history.pop("learning_rate", None)
-    name, _ = run.monitored(shapes_of(history))
+    name, _ = run.monitor_name(shapes_of(history))
     on_validation = name.startswith("validation_")
     return Result(
         stop=Stop.BUDGET if stop == Stop.RUNNING else stop,

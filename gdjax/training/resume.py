@@ -13,7 +13,7 @@ from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.types import Params, RunState, Stop
 
 
-def resumed(run_state: Any, params: Params, optimizer: Any, condition: Condition, row: dict[str, Any]) -> RunState:
+def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Condition, row: dict[str, Any]) -> RunState:
     """A copy of run_state to go on from, with the numbers of this optimizer and this condition.
 
     An optimizer of another structure must keep a state of the same shapes. A condition of another structure starts anew; one
@@ -36,8 +36,8 @@ def resumed(run_state: Any, params: Params, optimizer: Any, condition: Condition
             f"fit: a run that is resumed must measure what it did (validation, evaluate, stop), got another {missing[0]!r}"
         )
     copy = tree.distinct_copy(run_state._replace(history={}))._replace(history=run_state.history)
-    optimizer = _optimizer(as_optimizer(optimizer).settle(), copy)
-    condition = condition.settle()
+    optimizer = _optimizer(as_optimizer(optimizer).canonicalize(), copy)
+    condition = condition.canonicalize()
     if jax.tree.structure(condition) != jax.tree.structure(copy.condition):
         copy = copy._replace(condition_state=tree.distinct_copy(condition.init()))
     goes_on = int(copy.stop) == Stop.INTERRUPTED or condition != copy.condition

@@ -14,10 +14,10 @@ from gdjax.calls import Condition
 from gdjax.data import as_rows
 from gdjax.losses import better_directions
 from gdjax.meshes import on_automatic_axes
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
-from gdjax.training.step import evaluation_params, state_alone, state_and_replicated
+from gdjax.training.step import evaluation_params, lay_out_state, state_alone
 from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, TrainState
 
 RING = 128  # evaluations that the device remembers; the host keeps all
@@ -63,7 +63,7 @@ class Period:
     def __call__(
         self, state: TrainState, data: Any, validation: Any, steps: Any = None
     ) -> tuple[TrainState, Metrics, jax.Array]:
-        state, (row, first_loss) = on_automatic_axes(self._pass, state_and_replicated, state, data, validation, steps)
+        state, (row, first_loss) = on_automatic_axes(self._pass, lay_out_state, state, data, validation, steps)
         return state, row, first_loss
 
     def _pass(self, state, data, validation, steps):
@@ -105,12 +105,12 @@ class Run:
             return (run_state.stop == Stop.RUNNING) & (run_state.evaluations < until)
 
         def advance(run_state: RunState) -> RunState:
-            state, row, first_loss = compiled(self.period)(run_state.state, data, validation, steps)
+            state, row, first_loss = compile_once(self.period)(run_state.state, data, validation, steps)
             return self._judge(run_state, state, row, first_loss, seconds)
 
         return jax.lax.while_loop(running, advance, run_state)
 
-    def monitored(self, row: Metrics) -> tuple[str, str]:
+    def monitor_name(self, row: Metrics) -> tuple[str, str]:
         """The name in a history row of what decides, on validation data if there are any, and its better direction."""
         name = f"validation_{self.monitor}" if f"validation_{self.monitor}" in row else self.monitor
         if name not in row or jnp.ndim(row[name]) != 0:
@@ -126,11 +126,11 @@ class Run:
 
     def sign(self, row: Metrics) -> float:
         """What turns the monitored value so that less is better: 1 or -1."""
-        return 1.0 if self.monitored(row)[1] == "min" else -1.0
+        return 1.0 if self.monitor_name(row)[1] == "min" else -1.0
 
     def _judge(self, last: RunState, state: TrainState, row: Metrics, first_loss: Any, seconds: Any) -> RunState:
         """Take in one period: history, what is kept, the condition's verdict."""
-        (name, _), sign = self.monitored(row), self.sign(row)
+        (name, _), sign = self.monitor_name(row), self.sign(row)
         value = (sign * row[name]).astype(last.best_value.dtype)
         state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
         row = row | _rate(state)  # a plateau has heard of the evaluation
@@ -194,10 +194,10 @@ def start_run(
     """
     if capacity < 1:
         raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
-    condition = condition.settle()
+    condition = condition.canonicalize()
     data, validation = as_rows("start_run", data), as_rows("start_run", validation)
-    _, row, _ = compiled(run.period).eval_shape(state, data, validation, steps)
-    run.monitored(row)  # an unknown monitor speaks now
+    _, row, _ = compile_once(run.period).eval_shape(state, data, validation, steps)
+    run.monitor_name(row)  # an unknown monitor speaks now
     none_yet = np.zeros((), np.int32)
     return RunState(
         state=state,

@@ -15,10 +15,10 @@ from jax.core import Tracer
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
-from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, in_words
+from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, explain_errors
 from gdjax.losses.lifts import LIFTED, check_names
-from gdjax.meshes import mesh_of, on_automatic_axes, replicated, spec_of
-from gdjax.programs import compiled
+from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
+from gdjax.programs import compile_once
 from gdjax.training.arguments import check_params, short
 from gdjax.types import Batch, Evaluation, Metrics, Params, Probe, TrainState
 
@@ -36,13 +36,13 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
         model_state: what a `stateful` loss carries.
     """
     check_params("make_state", params)
-    optimizer = as_optimizer(optimizer).settle()
+    optimizer = as_optimizer(optimizer).canonicalize()
     params = tree.distinct_copy(tree.part(params))
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
     zero = np.zeros((), np.int32)
     with mesh_of(params):
-        opt_state = compiled(_init)(optimizer, params)
+        opt_state = compile_once(_init)(optimizer, params)
     return TrainState(
         step=jnp.array(zero),
         batches=jnp.array(zero),
@@ -56,7 +56,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
 
 
 def _init(optimizer, params):
-    return on_automatic_axes(lambda optimizer, params: optimizer.init(params), replicated, optimizer, params)
+    return on_automatic_axes(lambda optimizer, params: optimizer.init(params), replicate, optimizer, params)
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:
@@ -111,7 +111,7 @@ class Step:
                 f"{short(state)}"
             )
         batch = as_rows("make_step", batch)
-        return on_automatic_axes(self._descend, state_and_replicated, state, batch, mask)
+        return on_automatic_axes(self._descend, lay_out_state, state, batch, mask)
 
     def _descend(self, state: TrainState, batch: Batch, mask: jax.Array | None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
@@ -149,9 +149,9 @@ class Step:
         return state, metrics
 
 
-def state_and_replicated(state: Any, *_: Any) -> Any:
+def lay_out_state(state: Any, *_: Any) -> Any:
     """The layout of what a rung returns on an explicit mesh: the state's own, and all else the same everywhere."""
-    return spec_of(state), replicated()
+    return spec_of(state), replicate()
 
 
 def state_alone(state: Any, *_: Any) -> Any:
@@ -173,7 +173,7 @@ def evaluate_loss(
 
 def _evaluate_stateful(who, loss, params, model_state, batch, key, mask):
     options = {} if mask is None else {"mask": mask}
-    with in_words(who):
+    with explain_errors(who):
         result = loss(tree.whole(params), tree.whole(model_state), batch, key, **options)
     if not (isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], dict)):
         shapes = jax.tree.map(jnp.shape, result)

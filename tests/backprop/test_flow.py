@@ -249,13 +249,13 @@ class TestOtherLibraries:
 
     @pytest.mark.parametrize("norm", [nn.LayerNorm, lambda: nn.BatchNorm(use_running_average=False)])
     def test_the_variance_of_a_normalisation_is_no_rectifier(self, norm):
-        class Normed(nn.Module):
+        class WithNorm(nn.Module):
             @nn.compact
             def __call__(self, x):
                 x = norm()(nn.relu(nn.Dense(7)(x)))
                 return nn.Dense(1)(x)
 
-        model = Normed()
+        model = WithNorm()
         params = model.init(jax.random.key(0), X)["params"]
         bias = jnp.where(jnp.arange(7) < 2, -100.0, 0.0)
         params = {**params, "Dense_0": {**params["Dense_0"], "bias": bias}}
@@ -450,20 +450,20 @@ def test_the_first_update_of_any_optimizer(optimizer):
 
 
 class TestDiagnosis:
-    def said(self, activation, scale=None, hidden=(8,) * 4, params=None, optimizer=None):
+    def diagnosis(self, activation, scale=None, hidden=(8,) * 4, params=None, optimizer=None):
         loss, drawn = network(activation, hidden, scale)
         return " ".join(flow(loss, drawn if params is None else params(drawn), (X, Y), optimizer).diagnosis())
 
     def test_each_illness_has_its_words(self):
-        assert "a sigmoid passes on at most 0.25" in self.said("sigmoid")
-        assert "saturating activation" in self.said("sigmoid", params=lambda p: jax.tree.map(lambda x: x + 3.0, p))
-        assert "of its units are saturated" in self.said("tanh", 50.0, (8,))
-        assert "the weights are too small" in self.said("tanh", 0.02, (8,) * 7)
-        assert "the weights are large" in self.said("sin", 8.0, (8,) * 3)
-        assert "gradients reach all layers" in self.said("relu", hidden=(8, 8))
+        assert "a sigmoid passes on at most 0.25" in self.diagnosis("sigmoid")
+        assert "saturating activation" in self.diagnosis("sigmoid", params=lambda p: jax.tree.map(lambda x: x + 3.0, p))
+        assert "of its units are saturated" in self.diagnosis("tanh", 50.0, (8,))
+        assert "the weights are too small" in self.diagnosis("tanh", 0.02, (8,) * 7)
+        assert "the weights are large" in self.diagnosis("sin", 8.0, (8,) * 3)
+        assert "gradients reach all layers" in self.diagnosis("relu", hidden=(8, 8))
 
     def test_dead_units_cut_the_gradient(self):
-        said = self.said("relu", hidden=(8, 8), params=lambda p: ({**p[0], "b": p[0]["b"] - 100}, *p[1:]))
+        said = self.diagnosis("relu", hidden=(8, 8), params=lambda p: ({**p[0], "b": p[0]["b"] - 100}, *p[1:]))
         assert "layer 1 receives no gradient at all: dead relu units" in said
         assert "layer 1: 100 % of its units are dead" in said
 
@@ -478,8 +478,8 @@ class TestDiagnosis:
         assert said[0].startswith("layer 2 receives no gradient at all")
 
     def test_steps_that_are_too_large_or_too_small(self):
-        assert "layer 1: one step moves it by" in self.said("relu", hidden=(4,), optimizer=gd.sgd(100.0))
-        assert "it hardly learns" in self.said("relu", hidden=(4,), optimizer=gd.sgd(1e-9))
+        assert "layer 1: one step moves it by" in self.diagnosis("relu", hidden=(4,), optimizer=gd.sgd(100.0))
+        assert "it hardly learns" in self.diagnosis("relu", hidden=(4,), optimizer=gd.sgd(1e-9))
 
     def test_what_starts_at_zero_is_no_large_step(self):
         loss, params = network("relu", (4,))
@@ -488,7 +488,7 @@ class TestDiagnosis:
         assert np.isnan(seen.update_ratio[-1]) and "one step moves" not in str(seen)
 
     def test_what_is_not_finite(self):
-        assert "is not finite" in self.said(
+        assert "is not finite" in self.diagnosis(
             "relu", hidden=(4,), params=lambda p: jax.tree.map(lambda x: x * jnp.nan, p)
         )
 

@@ -127,14 +127,14 @@ def test_counts_tell_why_reverse_wins_and_sharing_saves():
     counts = lecture().counts()
     assert counts == {"operations": 2, "edges": 4, "scalar inputs": 3, "forward": 12, "reverse": 4, "unshared": 2}
 
-    def doubled(x):
+    def double(x):
         for _ in range(10):
             x = x + x
         return x
 
     sigmoid = graph(lambda t: 1 / (1 + jnp.exp(-t)), 0.5).counts()
     assert (sigmoid["operations"], sigmoid["edges"]) == (4, 4)  # numbers have no edge
-    counts = graph(doubled, 1.0).counts()
+    counts = graph(double, 1.0).counts()
     assert (counts["operations"], counts["unshared"]) == (10, 2**10 - 1)
     loss, params = network_loss()
     assert graph(loss, params).counts()["scalar inputs"] == 4 * 5 + 5 + 5 * 3 + 3
@@ -188,7 +188,7 @@ def lecture_of_a_neuron(w, x, b):
     return jnp.tanh(w * x + b)
 
 
-def summed(*xs, scale=2.0):
+def add(*xs, scale=2.0):
     return scale * xs[0] * xs[1] + xs[2]
 
 
@@ -196,7 +196,7 @@ CALLS = {
     "a function": (lecture_of_a_neuron, (2.0, 3.0, -5.0), ["w", "x", "b"]),
     "jitted": (jax.jit(lecture_of_a_neuron), (2.0, 3.0, -5.0), ["w", "x", "b"]),
     "four": (lambda a, t, f, output: a * t + jnp.sin(f) * output, (1.0, 2.0, 3.0, 4.0), ["a", "t", "f", "output"]),
-    "any number": (summed, (1.0, 2.0, 3.0), ["xs[0]", "xs[1]", "xs[2]"]),
+    "any number": (add, (1.0, 2.0, 3.0), ["xs[0]", "xs[1]", "xs[2]"]),
     "trees": (
         lambda params, y: params["w1"] * params["b4"] - y[0] * y[1],
         ({"w1": 2.0, "b4": 3.0}, (1.0, 4.0)),

@@ -138,10 +138,10 @@ def test_whole_numbers_and_keys_are_what_is_declared_so_whatever_is_annotated():
     def saw(peak: int, period: float, seed=3, low: "int" = 2):
         return lambda step: peak * (step % period)
 
-    settled = saw(1, 4.0).settle()
-    assert settled.peak.dtype == settled.low.dtype == jnp.float32
-    assert settled.period.dtype == jnp.int32
-    assert jnp.issubdtype(settled.seed.dtype, jax.dtypes.prng_key)
+    canonical = saw(1, 4.0).canonicalize()
+    assert canonical.peak.dtype == canonical.low.dtype == jnp.float32
+    assert canonical.period.dtype == jnp.int32
+    assert jnp.issubdtype(canonical.seed.dtype, jax.dtypes.prng_key)
 
 
 def test_annotations_say_what_is_declared():
@@ -208,9 +208,9 @@ def test_arguments_are_attributes():
     assert (node.inner.learning_rate.decay_steps, node.inner.b2, node.decay) == (50, 0.98, 0.75)
     assert models.mlp((4, 7, 2)).sizes == (4, 7, 2)
     assert {"inner", "decay", "update", "replace"} <= set(dir(node))
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *(gd.sgd(rate).settle() for rate in (0.1, 0.2)))
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *(gd.sgd(rate).canonicalize() for rate in (0.1, 0.2)))
     np.testing.assert_allclose(stacked.learning_rate, [0.1, 0.2], rtol=1e-6)
-    np.testing.assert_allclose(jax.jit(lambda each: each.inner.b2)(node.settle()), 0.98, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda each: each.inner.b2)(node.canonicalize()), 0.98, rtol=1e-6)
     with pytest.raises(AttributeError, match="adam has no argument 'learning_rat'"):
         _ = inner.learning_rat
     assert not hasattr(node, "__array__")

@@ -42,10 +42,10 @@ def test_a_node_prints_pickles_and_compares_as_its_call(text):
 
 @pytest.mark.parametrize("text", CALLS)
 def test_settled_numbers_print_as_they_were_typed_and_have_the_signatures_dtype(text):
-    settled = parse(text, CATALOGUE).settle()
-    assert repr(settled) == text
-    assert settled == parse(text, CATALOGUE)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(settled):
+    canonical = parse(text, CATALOGUE).canonicalize()
+    assert repr(canonical) == text
+    assert canonical == parse(text, CATALOGUE)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(canonical):
         expected = jnp.int32 if path[-1].name in ("patience", "cooldown") else jnp.float32
         assert leaf.dtype == expected and not leaf.weak_type, path
 
@@ -75,7 +75,7 @@ def test_typed_values_share_one_program():
         return node.learning_rate_at(0)
 
     for value in (1, 1.0, np.float64(2), np.float32(3), jnp.array(4.0)):
-        assert rate(gd.adam(value).settle()) == float(value)
+        assert rate(gd.adam(value).canonicalize()) == float(value)
     assert len(traces) == 1
 
 
@@ -99,7 +99,7 @@ def test_vmap_and_grad_reach_the_numbers():
     rates = jnp.array([0.1, 0.2, 0.3])
     stacked = jax.vmap(lambda rate: after_a_step(gd.sgd(rate)))(rates)
     np.testing.assert_allclose(stacked, [after_a_step(gd.sgd(float(rate))) for rate in rates], rtol=1e-6)
-    hypergradient = jax.grad(after_a_step)(gd.sgd(0.1).settle())
+    hypergradient = jax.grad(after_a_step)(gd.sgd(0.1).canonicalize())
     np.testing.assert_allclose(hypergradient.arguments["learning_rate"], -2 * (1 - 0.1) * 5, rtol=1e-5)
 
 
@@ -138,7 +138,7 @@ def test_a_schedule_of_the_users_own():
         return lambda step: floor + (peak - floor) * (1 - (step % period) / period)
 
     assert repr(sawtooth(1.0, 10)) == "sawtooth(1, 10)"
-    assert sawtooth(1.0, 10).settle().arguments["period"].dtype == jnp.int32
+    assert sawtooth(1.0, 10).canonicalize().arguments["period"].dtype == jnp.int32
     np.testing.assert_allclose(jax.jit(lambda s: s(5))(sawtooth(1.0, 10)), 0.5)
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import gdjax as gd
-from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapped, wrapper_certificate
+from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapper_certificate, wrapper_paths
 from gdjax.certify._certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
 from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, examples
-from gdjax.certify.measure import descent_lost, difference
+from gdjax.certify.measure import difference, lost_descent
 from gdjax.certify.oracles import draws, reasons
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
-from gdjax.certify.own import as_judged
+from gdjax.certify.own import as_candidate
 from gdjax.certify.row import below_double_limit
 from gdjax.certify.suite import CASES, SHAPES, record
 from gdjax.certify.torch_twins import TWINS
@@ -96,8 +96,8 @@ def test_a_wrapper_that_is_wrong_by_a_little_is_red(name):
     ours = WRAPPER_EXAMPLES[name]()[0]
     recording = wrapper_certificate.fed_to(ours, 2 * FEW, "float64")
     with jax.enable_x64(True):
-        truth = wrapped.oracle_path(ours.replace(**SMALL_MISTAKES[name]), recording)
-        row = wrapper_certificate._row(ours, wrapped.path_of(ours, recording), truth, "oracle", "float64")
+        truth = wrapper_paths.oracle_path(ours.replace(**SMALL_MISTAKES[name]), recording)
+        row = wrapper_certificate._row(ours, wrapper_paths.path_of(ours, recording), truth, "oracle", "float64")
     assert not row.passed and row.parted is not None
 
 
@@ -195,7 +195,7 @@ def adam_rule(g, p, t, mu, nu, *, b1=0.9, b2=0.999, eps=1e-8):
     return mu / (1 - b1**t) / (jnp.sqrt(nu / (1 - b2**t)) + eps), {"mu": mu, "nu": nu}
 
 
-def changed(change):
+def change_rule(change):
     def rule(g, p, t, mu, nu, *, b1=0.9, b2=0.999, eps=1e-8):
         return change(g, t, mu, nu, b1, b2, eps)
 
@@ -203,12 +203,12 @@ def changed(change):
 
 
 WRONG = {
-    "no correction": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, 1e9, m, v, b1=b1, b2=b2, eps=e)),
-    "one step late": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t + 1, m, v, b1=b1, b2=b2, eps=e)),
-    "eps of 1e-7": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=1e-7)),
-    "b2 is b1": changed(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t, m, v, b1=b1, b2=b1, eps=e)),
-    "climbs": changed(lambda g, t, m, v, b1, b2, e: adam_rule(-g, None, t, m, v, b1=b1, b2=b2, eps=e)),
-    "1e-6 too long": changed(
+    "no correction": change_rule(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, 1e9, m, v, b1=b1, b2=b2, eps=e)),
+    "one step late": change_rule(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t + 1, m, v, b1=b1, b2=b2, eps=e)),
+    "eps of 1e-7": change_rule(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=1e-7)),
+    "b2 is b1": change_rule(lambda g, t, m, v, b1, b2, e: adam_rule(g, None, t, m, v, b1=b1, b2=b1, eps=e)),
+    "climbs": change_rule(lambda g, t, m, v, b1, b2, e: adam_rule(-g, None, t, m, v, b1=b1, b2=b2, eps=e)),
+    "1e-6 too long": change_rule(
         lambda g, t, m, v, b1, b2, e: (
             (1 + 1e-6) * adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=e)[0],
             adam_rule(g, None, t, m, v, b1=b1, b2=b2, eps=e)[1],
@@ -220,19 +220,19 @@ WRONG = {
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_wrong_rule_is_seen(mistake):
     reference = gd.adam(0.01)
-    found = certify(as_judged(WRONG[mistake], reference), reference, ("float64",), STEPS, 1e-9)["float64"]
+    found = certify(as_candidate(WRONG[mistake], reference), reference, ("float64",), STEPS, 1e-9)["float64"]
     assert found.relative > 1e-7 and found.parted is not None
 
 
 def test_a_right_rule_of_ones_own_is_right():
     reference = gd.adam(gd.schedules.cosine(0.01, STEPS), b1=0.7)
-    found = certify(as_judged(adam_rule, reference), reference, ("float64",), STEPS)["float64"]
+    found = certify(as_candidate(adam_rule, reference), reference, ("float64",), STEPS)["float64"]
     assert found.relative < 1e-12
-    assert certify(as_judged(gd.adamw, reference), reference, ("float64",), STEPS)["float64"].relative > 1e-6
+    assert certify(as_candidate(gd.adamw, reference), reference, ("float64",), STEPS)["float64"].relative > 1e-6
     with pytest.raises(TypeError, match="softness needs a default, since adam has no argument of that name"):
-        as_judged(lambda g, p, t, *, softness: (g, {}), reference)
+        as_candidate(lambda g, p, t, *, softness: (g, {}), reference)
     with pytest.raises(TypeError, match="expected an optimizer, a factory or a rule, got 3"):
-        as_judged(3, reference)
+        as_candidate(3, reference)
 
 
 def test_a_row_is_red_above_its_limit_and_only_then():
@@ -252,7 +252,7 @@ def test_below_double_precision_the_measure_is_the_distance_from_the_truth():
 def test_oracles_draw_the_numbers_of_the_optimizers_in_their_width():
     key = jax.random.key(7)
     own = jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 3), 1), (2,))
-    drawn = draws.folded_normal(key, 3, 1, (2,), "float64")  # a warning about float64 would be an error here
+    drawn = draws.leaf_normal(key, 3, 1, (2,), "float64")  # a warning about float64 would be an error here
     assert drawn.dtype == np.float32 and np.array_equal(drawn, own)
     following, now = jax.random.split(key)
     after, (one, other) = draws.split_normals(key, (((3,), "float64"), ((), "float32")), twice=True)
@@ -297,14 +297,14 @@ def test_a_step_that_is_a_little_too_long_is_red_in_its_dtype():
 def test_where_nothing_else_can_be_compared_both_are_finite_and_descend():
     grads = {"a": np.ones((len(CASES), 5, 2)), "b": np.ones((len(CASES), 5))}
     truth = jax.tree.map(lambda g: -g, grads)
-    assert descent_lost(jax.tree.map(lambda g: -3 * g, grads), truth, grads).relative == pytest.approx(0, abs=1e-12)
-    assert descent_lost(grads, truth, grads).relative == pytest.approx(2)
+    assert lost_descent(jax.tree.map(lambda g: -3 * g, grads), truth, grads).relative == pytest.approx(0, abs=1e-12)
+    assert lost_descent(grads, truth, grads).relative == pytest.approx(2)
     broken = {"a": truth["a"].copy(), "b": truth["b"]}
     broken["a"][1, 3, 0] = np.inf
-    lost = descent_lost(broken, truth, grads)
+    lost = lost_descent(broken, truth, grads)
     assert lost.relative == np.inf and lost.parted == ("ravine", 3, "all leaves")
-    assert descent_lost(broken, truth, grads, ("ravine",)).relative == pytest.approx(0, abs=1e-12)
-    assert descent_lost(truth, broken, grads).relative == pytest.approx(0, abs=1e-12)  # where the truth is not finite
+    assert lost_descent(broken, truth, grads, ("ravine",)).relative == pytest.approx(0, abs=1e-12)
+    assert lost_descent(truth, broken, grads).relative == pytest.approx(0, abs=1e-12)  # where the truth is not finite
     rows = list(_below_double(examples("prodigy")[0], FEW, "bfloat16"))
     assert [row.limit for row in rows] == [None, 0.5] and rows[1].passed
 

@@ -32,19 +32,19 @@ def permutations(n: int) -> np.ndarray:
 
 
 @functools.cache
-def jitted(order, size):
+def jit_indices(order, size):
     return jax.jit(lambda key, batch, n: batch_indices(order, key, batch, n, size))
 
 
 @functools.cache
-def mapped(order, size):
-    return jax.jit(jax.vmap(jitted(order, size), (None, 0, None)))
+def vmap_indices(order, size):
+    return jax.jit(jax.vmap(jit_indices(order, size), (None, 0, None)))
 
 
 def epoch_of(order, key, epoch, n, size):
     """All batches of one epoch: (batches, size) indices and mask."""
     count = batches_per_epoch(n, size)
-    rows, mask = mapped(order, size)(key, epoch * count + jnp.arange(LONGEST), n)  # one program for all n
+    rows, mask = vmap_indices(order, size)(key, epoch * count + jnp.arange(LONGEST), n)  # one program for all n
     return rows[:count], mask[:count]
 
 
@@ -177,7 +177,7 @@ def test_traced_mapped_and_concrete_agree(order):
     for i in range(5):
         concrete = batch_indices(order, KEY, 5 + i, 23, 5)
         chex.assert_trees_all_equal(concrete, (rows[i], mask[i]))
-        chex.assert_trees_all_equal(concrete, jitted(order, 5)(KEY, jnp.int32(5 + i), 23))
+        chex.assert_trees_all_equal(concrete, jit_indices(order, 5)(KEY, jnp.int32(5 + i), 23))
 
 
 @pytest.mark.parametrize("order", ["shuffle", "replacement"])
@@ -202,7 +202,7 @@ def test_a_sequence_is_the_window_that_slides():
 
 
 def test_replacement_draws_every_row_equally_often_and_counts_all():
-    rows, mask = mapped("replacement", 5)(KEY, jnp.arange(6000), 10)
+    rows, mask = vmap_indices("replacement", 5)(KEY, jnp.arange(6000), 10)
     assert np.all(mask)
     assert excess(np.bincount(np.ravel(rows), minlength=10), 9) < 4
     pairs = np.bincount(np.asarray(rows[:, 0] * 10 + rows[:, 1]), minlength=100)

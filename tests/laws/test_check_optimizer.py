@@ -53,7 +53,7 @@ def momentum(
     return optax.GradientTransformation(init, update)
 
 
-def scaled(factor):
+def scale(factor):
     """Updates times a factor of (the leaf's number, update, gradient)."""
 
     def finish(updates, grads, params):
@@ -110,18 +110,18 @@ BUGS = {  # what is wrong: (the law that says so, the bug)
     "its state is the parameters": ("donated", {"mean": lambda p: p}),
     "its state is a constant of its module": ("donated", {"start": lambda: ZERO}),
     "it changes the parameters in place": ("pure", {"before": in_place}),
-    "it counts on the side": ("pure", scaled(lambda i, u, g: 1.0 + next(CALLS))),
-    "eager is not compiled": ("eager", scaled(lambda i, u, g: 1.0 if isinstance(u, jax.core.Tracer) else 1.1)),
+    "it counts on the side": ("pure", scale(lambda i, u, g: 1.0 + next(CALLS))),
+    "eager is not compiled": ("eager", scale(lambda i, u, g: 1.0 if isinstance(u, jax.core.Tracer) else 1.1)),
     "it ascends": ("descends", {"sign": 1}),
-    "NaN at a gradient of 0": ("zero", scaled(lambda i, u, g: g / jnp.where(g == 0, 0, g))),
-    "it divides by a norm": ("zero", scaled(lambda i, u, g: 1 / jnp.sqrt(jnp.sum(g * g)))),
+    "NaN at a gradient of 0": ("zero", scale(lambda i, u, g: g / jnp.where(g == 0, 0, g))),
+    "it divides by a norm": ("zero", scale(lambda i, u, g: 1 / jnp.sqrt(jnp.sum(g * g)))),
     "a gradient of 0 moves": ("still", {"finish": lambda u, g, p: jax.tree.map(lambda x: x - 0.01, u)}),
     "infinite where the gradient is small": (
         "finite",
-        scaled(lambda i, u, g: jnp.where((g != 0) & (abs(g) < 1e-7), jnp.inf, 1.0)),
+        scale(lambda i, u, g: jnp.where((g != 0) & (abs(g) < 1e-7), jnp.inf, 1.0)),
     ),
-    "each leaf has a rate of its own": ("order", scaled(lambda i, u, g: 1.0 + i)),
-    "vmap is no loop": ("vmap", scaled(lambda i, u, g: one(u))),
+    "each leaf has a rate of its own": ("order", scale(lambda i, u, g: 1.0 + i)),
+    "vmap is no loop": ("vmap", scale(lambda i, u, g: one(u))),
     "its count overflows": ("counters", {"count": lambda n: n + 1}),
     "a Python number in the state": ("retrace", {"start": lambda: 0}),
     "a weakly typed number in the state": ("retrace", {"start": lambda: jnp.asarray(0)}),
@@ -150,7 +150,7 @@ def test_a_right_optimizer_obeys_every_law():
 LATE = ("vmap", "counters", "retrace", "resume", "linear", "schedule", "complex")  # all the others are asked before
 
 
-def asked_alone():
+def bugs():
     """A bug, and whether its law is asked alone; those before a late one, which must not accuse it, are nightly."""
     for name, (law, _) in BUGS.items():
         yield pytest.param(name, law in LATE, id=name)
@@ -158,7 +158,7 @@ def asked_alone():
             yield pytest.param(name, False, id=f"{name}, after all others", marks=pytest.mark.nightly)
 
 
-@pytest.mark.parametrize(("name", "alone"), list(asked_alone()))
+@pytest.mark.parametrize(("name", "alone"), list(bugs()))
 def test_each_bug_breaks_the_law_that_says_so(name, alone):
     law, bug = BUGS[name]
     with pytest.raises(laws.LawBroken) as error:
@@ -170,7 +170,7 @@ def test_each_bug_breaks_the_law_that_says_so(name, alone):
 
 
 def test_the_smallest_case_is_shown():
-    uphill = scaled(lambda i, u, g: -1 if u.ndim == 2 else 1)
+    uphill = scale(lambda i, u, g: -1 if u.ndim == 2 else 1)
     with pytest.raises(
         laws.LawBroken, match=r"'descends'.*negative.\n  smallest case: parameters: a matrix of \(3, 2\)"
     ):
@@ -214,7 +214,7 @@ DEFECTS = {  # what Optax 0.2.8 does: (the law, the factory, its arguments)
     "a rate is in a closure": ("new numbers", optax.sgd, {}),
     "the state of Adam changes its dtype": ("carry", optax.adam, {}),
     "float32 parameters, bfloat16 gradients: adan": ("carry", optax.adan, {}),
-    "a gradient of 0, clipped to a norm of 0, is NaN": ("zero", lambda rate: clipped(rate, 0.0), {}),
+    "a gradient of 0, clipped to a norm of 0, is NaN": ("zero", lambda rate: clip(rate, 0.0), {}),
     "a gradient of 0, normalized, is NaN": ("zero", lambda rate: optax.chain(contrib.normalize(), optax.sgd(rate)), {}),
     "adafactor with decay_offset=1 is NaN from its first step": ("finite", optax.adafactor, {"decay_offset": 1}),
     "schedule_free skips schedule(0)": ("schedule", contrib.schedule_free_sgd, {}),
@@ -231,7 +231,7 @@ OURS = {  # as above, without the defect
 }
 
 
-def clipped(rate, norm):
+def clip(rate, norm):
     return optax.chain(optax.clip_by_global_norm(norm), optax.sgd(rate))
 
 

@@ -14,7 +14,7 @@ import gdjax as gd
 from gdjax import laws, losses, metrics, models
 
 
-def broken(check, law, *arguments, **keywords):
+def violation(check, law, *arguments, **keywords):
     with pytest.raises(laws.LawBroken) as error:
         check(*arguments, **keywords)
     assert error.value.law == law, str(error.value)
@@ -54,16 +54,16 @@ def test_right_schedules():
 @pytest.mark.parametrize("name", BAD_SCHEDULES)
 def test_each_bug_of_a_schedule(name):
     law, schedule = BAD_SCHEDULES[name]
-    assert "smallest case: step" in broken(laws.check_schedule, law, schedule) or law == "traced"
+    assert "smallest case: step" in violation(laws.check_schedule, law, schedule) or law == "traced"
 
 
 def test_numbers_that_cannot_be_traced_are_found_in_optax():
     """14 of 30 of Optax's (0.2.8) branch on their numbers, so that none of these can be swept over its peak, say."""
-    broken(laws.check_schedule, "numbers", by_branches(), with_numbers=by_branches, numbers=NUMBERS)
+    violation(laws.check_schedule, "numbers", by_branches(), with_numbers=by_branches, numbers=NUMBERS)
     warmup = functools.partial(optax.warmup_cosine_decay_schedule, 0.0, warmup_steps=4, decay_steps=20)
     exponential = functools.partial(optax.exponential_decay, 0.1, 10)
     for factory, numbers in ((warmup, {"peak_value": 0.1}), (exponential, {"decay_rate": 0.5})):
-        text = broken(laws.check_schedule, "numbers", factory(**numbers), with_numbers=factory, numbers=numbers)
+        text = violation(laws.check_schedule, "numbers", factory(**numbers), with_numbers=factory, numbers=numbers)
         assert "traced\n  found: TracerBoolConversionError" in text
     assert laws.check_schedule(gd.schedules.exponential(0.1, 10, 0.5))
 
@@ -134,13 +134,13 @@ def test_right_losses():
 def test_each_bug_of_a_loss(name):
     law, loss = BAD_LOSSES[name]
     batch = {**BATCH, "extra": BATCH["y"]} if "changes" in name else BATCH
-    text = broken(laws.check_loss, law, loss, WEIGHTS, batch)
+    text = violation(laws.check_loss, law, loss, WEIGHTS, batch)
     assert "smallest case: the first 2 rows" in text or law in ("mask", "pure"), text
 
 
 def test_an_order_that_matters():
     by_place = lambda p, b: jnp.mean(rows_of(p, b) * jnp.arange(len(b["y"])))  # noqa: E731
-    broken(laws.check_loss, "order", by_place, WEIGHTS, BATCH, only=["order"])
+    violation(laws.check_loss, "order", by_place, WEIGHTS, BATCH, only=["order"])
 
 
 # Models.
@@ -185,7 +185,7 @@ def test_right_models():
 def test_each_bug_of_a_model(name):
     law, model = BAD_MODELS[name]
     only = [law] if name in ("compiled is another", "random without a key") else None
-    broken(laws.check_model, law, model, jnp.ones(3), only=only)
+    violation(laws.check_model, law, model, jnp.ones(3), only=only)
 
 
 # Metrics.
@@ -234,4 +234,4 @@ def test_right_metrics():
 def test_each_bug_of_a_metric(name):
     law, metric = BAD_METRICS[name]
     only = [law] if law == "weights" else None
-    broken(laws.check_metric, law, metric, PREDICTION, TARGET, examples=5, only=only)
+    violation(laws.check_metric, law, metric, PREDICTION, TARGET, examples=5, only=only)

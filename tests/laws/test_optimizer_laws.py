@@ -23,7 +23,7 @@ from gdjax.certify.oracles.masks import matrices
 from gdjax.certify.references import REAL_ONLY
 from gdjax.laws.optimizer import LAWS
 from gdjax.optimizers.catalogue import entry
-from gdjax.optimizers.leafwise import Lifted
+from gdjax.optimizers.leafwise import LiftedRule
 from gdjax.types import Evaluation
 
 
@@ -79,7 +79,7 @@ ALIKE = {  # lifted rules: what they owe to the lift, the others show
     name
     for name, make in PLAIN.items()
     if name not in ("sgd", "adam", "rmsprop", "lars", "lion", "adafactor")
-    and isinstance(make().recipe.body(**make().arguments), Lifted)
+    and isinstance(make().recipe.body(**make().arguments), LiftedRule)
 }
 VARIANTS = {
     f"{name}: {i}": (lambda name=name, i=i: examples(name)[i])
@@ -124,7 +124,7 @@ THE_LIFT_OWES = {"pure", "eager", "order", "vmap", "schedule"}
 TRIED_ON_COMPLEX = ("sgd", "adam", "adadelta", "prodigy", "dog", "muon", "rprop", "lbfgs", "newton")  # one of each kind
 
 
-def asked(name):
+def laws_of(name):
     """The laws asked of each; those of little use for their cost are left to the others."""
     left = {*(THE_LIFT_OWES if name in ALIKE else ()), *(() if name in TRIED_ON_COMPLEX else ("complex",))}
     if name not in PLAIN:
@@ -141,7 +141,7 @@ def test_every_law_holds(name):
         params=MATRIX if name in ALIKE else None,
         per_example=node.recipe.name == "dpsgd",
         exceptions={law: whom[name] for law, whom in EXCEPT.items() if law in LAWS and name in whom},
-        only=asked(name),
+        only=laws_of(name),
         examples=2,
     )
 
@@ -292,7 +292,7 @@ def base(node):
 
 @pytest.mark.parametrize("name", ["noisy_sgd", "momo", "accumulate"])
 def test_a_donated_state_leaves_the_optimizer_whole(name):
-    node, params = ALL[name]().settle(), params_like()
+    node, params = ALL[name]().canonicalize(), params_like()
     donating = jax.jit(update, donate_argnums=2)
     first = [jax.block_until_ready(donating(node, params, node.init(params), params))[0] for _ in range(2)]
     chex.assert_trees_all_equal(*first)
@@ -300,7 +300,7 @@ def test_a_donated_state_leaves_the_optimizer_whole(name):
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "ademamix", "muon", "soap", "dadapt_adamw"])
 def test_the_step_after_the_last_count_is_that_of_any_late_count(name):
-    node, params = ALL[name]().settle(), params_like()
+    node, params = ALL[name]().canonicalize(), params_like()
     grads = grads_at(params)
     state = STEP(node, params, node.init(params), grads, 0)[1]
 
@@ -324,7 +324,7 @@ def test_a_pickled_optimizer_is_the_same(name):
 def test_optax_injects_its_rate(name):
     node, params = PLAIN[name](), {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
     inject = optax.inject_hyperparams(gd.OPTIMIZERS[name], static_args=tuple(node.recipe.static))
-    transformation = optax.with_extra_args_support(inject(learning_rate=0.01, **required(name)))
+    transformation = optax.with_extra_args_support(inject(learning_rate=0.01, **required_arguments(name)))
     extra = {"value": jnp.ones(()), "value_fn": lambda p: objective(p), "grad": params}
     state = jax.eval_shape(transformation.init, params)
     updates, _ = jax.eval_shape(lambda g, s, p: transformation.update(g, s, p, **extra), params, state, params)
@@ -366,7 +366,7 @@ def test_two_and_three_wrappers_around_a_bare_array_are_pickled_with_their_state
         gd.freeze(inner, False),
         gd.reduce_on_plateau(inner),
     ):
-        node, params = node.settle(), jnp.array([0.4, 2.0])
+        node, params = node.canonicalize(), jnp.array([0.4, 2.0])
         params, state = step(node, params, node.init(params), grads_at(params), 0)
         kept = pickle.loads(pickle.dumps((node, params, state)))
         for i in range(1, 4):
@@ -382,7 +382,7 @@ def test_two_and_three_wrappers_around_a_bare_array_are_pickled_with_their_state
 )
 def test_a_rate_of_none_is_refused_where_it_is_not_the_default(name):
     """Optax's `adam(None)` goes uphill at rate 1, for a chain that scales it; ours would go downhill."""
-    given = required(name)
+    given = required_arguments(name)
     if inspect.signature(gd.OPTIMIZERS[name]).parameters["learning_rate"].default is None:
         node, params = gd.OPTIMIZERS[name](**given), jnp.array([1.0, -2.0])
         if name in ("adadelta", "adafactor"):
@@ -393,7 +393,7 @@ def test_a_rate_of_none_is_refused_where_it_is_not_the_default(name):
         gd.OPTIMIZERS[name](learning_rate=None, **given)
 
 
-def required(name):
+def required_arguments(name):
     """The arguments that an optimizer cannot be called without, from its example."""
     parameters = inspect.signature(gd.OPTIMIZERS[name]).parameters.values()
     names = [p.name for p in parameters if p.default is p.empty and p.name != "learning_rate"]
@@ -456,7 +456,7 @@ def test_every_wrapper_takes_an_optimizer_that_keeps_a_random_key_and_waits(name
     around = {key for key, value in example.arguments.items() if isinstance(value, gd.Optimizer)}
     if name == "stacked" or len(around) != 1:
         return
-    node, params = example.replace(**{around.pop(): inner}).settle(), params_like()
+    node, params = example.replace(**{around.pop(): inner}).canonicalize(), params_like()
     state = jax.eval_shape(node.init, params)
     _, new = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(gd.answers.evaluation_params, new, params), params)

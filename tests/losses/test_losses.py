@@ -83,11 +83,11 @@ def perfect(name):
     return sure, labels
 
 
-def smoothed(logits, labels, a):
+def smooth(logits, labels, a):
     return softmax_cross_entropy_with_integer_labels(logits, labels, label_smoothing=a)
 
 
-def smoothed_shares(logits, labels, a):
+def smooth_shares(logits, labels, a):
     return softmax_cross_entropy(logits, labels, label_smoothing=a)
 
 
@@ -95,18 +95,18 @@ each_loss = pytest.mark.parametrize("name", LOSSES)
 
 
 @functools.cache
-def jitted(name):
+def jit_loss(name):
     return jax.jit(LOSSES[name].function)
 
 
 @functools.cache
-def jitted_total(name):
+def jit_total(name):
     """The sum over a batch and its gradient by the prediction."""
     return jax.jit(jax.value_and_grad(lambda prediction, labels: jnp.sum(LOSSES[name].function(prediction, labels))))
 
 
 @functools.cache
-def jitted_rows(name):
+def jit_rows(name):
     """Value and gradient by the prediction of each row."""
     return jax.jit(jax.vmap(jax.value_and_grad(LOSSES[name].function)))
 
@@ -117,12 +117,12 @@ def jitted_rows(name):
 @each_loss
 @pytest.mark.parametrize("seed", range(3))
 def test_never_negative(name, seed):
-    assert np.all(jitted(name)(*draw(name, seed)) >= 0)
+    assert np.all(jit_loss(name)(*draw(name, seed)) >= 0)
 
 
 @each_loss
 def test_zero_at_perfection(name):
-    np.testing.assert_array_less(jitted(name)(*perfect(name)), 1e-6)
+    np.testing.assert_array_less(jit_loss(name)(*perfect(name)), 1e-6)
 
 
 @each_loss
@@ -133,9 +133,9 @@ def test_the_laws_of_losses_hold(name):
 @each_loss
 def test_leading_axes_are_free(name):
     prediction, labels = draw(name)
-    folded = jitted(name)(*(x.reshape(3, N // 3, *x.shape[1:]) for x in (prediction, labels)))
-    np.testing.assert_allclose(folded.reshape(N), jitted(name)(prediction, labels), rtol=1e-5, atol=1e-6)
-    alone = jitted(name)(prediction[0], labels[0])
+    folded = jit_loss(name)(*(x.reshape(3, N // 3, *x.shape[1:]) for x in (prediction, labels)))
+    np.testing.assert_allclose(folded.reshape(N), jit_loss(name)(prediction, labels), rtol=1e-5, atol=1e-6)
+    alone = jit_loss(name)(prediction[0], labels[0])
     np.testing.assert_allclose(alone, folded[0, 0], rtol=1e-5, atol=1e-6)
 
 
@@ -150,8 +150,8 @@ def test_class_scores_count_only_by_their_differences(name):
     if LOSSES[name].labels not in BY_CLASS or name in UNSHIFTABLE:
         return
     prediction, labels = draw(name)
-    shifted = jitted(name)(prediction + 8 * np.arange(N, dtype=np.float32)[:, None], labels)
-    np.testing.assert_allclose(shifted, jitted(name)(prediction, labels), rtol=1e-4)
+    shifted = jit_loss(name)(prediction + 8 * np.arange(N, dtype=np.float32)[:, None], labels)
+    np.testing.assert_allclose(shifted, jit_loss(name)(prediction, labels), rtol=1e-4)
 
 
 @each_loss
@@ -174,7 +174,7 @@ def test_finite_far_out(name):
         prediction = np.round(prediction)
     else:
         prediction = 1e6 * prediction
-    chex.assert_tree_all_finite(jitted_total(name)(prediction, labels))
+    chex.assert_tree_all_finite(jit_total(name)(prediction, labels))
 
 
 @each_loss
@@ -241,7 +241,7 @@ def test_what_a_loss_is_not_defined_for_is_loud(name):
         row = next(i for i in range(N) if is_refused(entry.function, wrong_prediction[i], wrong_labels[i]))
         mixed = prediction.copy(), labels.copy()
         mixed[0][row], mixed[1][row] = wrong_prediction[row], wrong_labels[row]
-        values, slopes = jitted_rows(name)(*mixed)
+        values, slopes = jit_rows(name)(*mixed)
         good = np.arange(N) != row
         assert np.isnan(values[row]) and np.any(np.isnan(slopes[row]))
         assert np.all(np.isfinite(values[good])) and np.all(np.isfinite(slopes[good]))
@@ -302,7 +302,7 @@ NUMPY = {
 def test_equals_optax_or_numpy(name):
     prediction, labels = draw(name, seed=4)
     theirs = jax.jit(OPTAX[name]) if name in OPTAX else NUMPY[name]
-    ours = jitted(name)(prediction, labels)
+    ours = jit_loss(name)(prediction, labels)
     np.testing.assert_allclose(ours, theirs(prediction, labels), rtol=1e-5, atol=1e-6)
 
 
@@ -372,10 +372,10 @@ def test_optax_names_take_the_arguments_of_optax(name, arguments, keywords):
             found = []
             for loss in (ours, theirs):
 
-                def named(x, loss=loss):
+                def by_name(x, loss=loss):
                     return loss(**dict(zip(names, (x, *arguments[1:]), strict=True)), **keywords)
 
-                value, pull = jax.vjp(named, x)
+                value, pull = jax.vjp(by_name, x)
                 found.append((value, *pull(jnp.ones_like(value))))
             return found
 
@@ -410,14 +410,18 @@ def test_what_a_mask_leaves_out_is_not_there(name):
         y[:, kept] = labels
     x[4:] = np.nan
 
-    def masked(axis, x):
+    def with_mask(axis, x):
         turn = lambda a: a if a.ndim < 2 or axis == -1 else a.T  # noqa: E731
         return loss(turn(x), turn(jnp.asarray(y)), axis=axis, where=turn(jnp.asarray(mask)))
 
     @jax.jit
     def all_of(x, z):
         rest = lambda z: loss(z, labels[:4])  # noqa: E731
-        pairs = [jax.vjp(functools.partial(masked, -1), x), jax.vjp(functools.partial(masked, 0), x), jax.vjp(rest, z)]
+        pairs = [
+            jax.vjp(functools.partial(with_mask, -1), x),
+            jax.vjp(functools.partial(with_mask, 0), x),
+            jax.vjp(rest, z),
+        ]
         return [(value, pull(jnp.ones_like(value))[0]) for value, pull in pairs]
 
     with jax.enable_x64(True):
@@ -496,7 +500,7 @@ SKLEARN = {
 @pytest.mark.parametrize("name", SKLEARN)
 def test_means_equal_scikit_learn(name):
     prediction, labels = draw(name)
-    np.testing.assert_allclose(jitted(name)(prediction, labels).mean(), SKLEARN[name](prediction, labels), rtol=1e-5)
+    np.testing.assert_allclose(jit_loss(name)(prediction, labels).mean(), SKLEARN[name](prediction, labels), rtol=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
@@ -504,9 +508,9 @@ def test_label_smoothing(smoothing):
     logits, labels = draw("softmax_cross_entropy_with_integer_labels")
     one_hot = np.eye(C, dtype=np.float32)[labels]
     theirs = optax.losses.softmax_cross_entropy(logits, optax.losses.smooth_labels(one_hot, smoothing))
-    np.testing.assert_allclose(smoothed(logits, labels, smoothing), theirs, rtol=1e-5)
-    np.testing.assert_allclose(smoothed_shares(logits, one_hot, smoothing), theirs, rtol=1e-5)
-    traced = jax.jit(smoothed)(logits, labels, jnp.float32(smoothing))
+    np.testing.assert_allclose(smooth(logits, labels, smoothing), theirs, rtol=1e-5)
+    np.testing.assert_allclose(smooth_shares(logits, one_hot, smoothing), theirs, rtol=1e-5)
+    traced = jax.jit(smooth)(logits, labels, jnp.float32(smoothing))
     np.testing.assert_allclose(traced, theirs, rtol=1e-5)
 
 
@@ -515,7 +519,7 @@ def test_arguments_out_of_range_raise():
     with pytest.raises(
         ValueError, match=r"softmax_cross_entropy_with_integer_labels: label_smoothing .* \[0, 1\], got 2"
     ):
-        smoothed(logits, labels, 2.0)
+        smooth(logits, labels, 2.0)
     with pytest.raises(ValueError, match=r"huber: delta must be in \(0, inf\), got 0"):
         huber(1.0, 0.0, delta=0)
     with pytest.raises(ValueError, match=r"focal: gamma must be in \[0, inf\), got -1"):
@@ -584,10 +588,10 @@ EVERY_INPUT = {  # a loss, its arguments, and the directions from there (some le
     "hinge": (losses.hinge, (0.3, -1.0), "p"),
     "squared_hinge": (losses.squared_hinge, (0.3, -1.0), "p"),
     "perceptron": (losses.perceptron, (0.3, -1.0), "p"),
-    "classes": (lambda z, a: smoothed(z, 1, a), (np.array([0.2, -1.0, 0.7]), 0.0), "pa"),
-    "classes alike": (lambda z, a: smoothed(z, 1, a), (np.zeros(3), 0.0), "pa"),
-    "one hot": (smoothed_shares, (np.array([0.2, -1.0, 0.7]), HOT, 0.0), "pta"),
-    "one hot smoothed": (smoothed_shares, (np.array([0.2, -1.0, 0.7]), HOT, 0.3), "pta"),
+    "classes": (lambda z, a: smooth(z, 1, a), (np.array([0.2, -1.0, 0.7]), 0.0), "pa"),
+    "classes alike": (lambda z, a: smooth(z, 1, a), (np.zeros(3), 0.0), "pa"),
+    "one hot": (smooth_shares, (np.array([0.2, -1.0, 0.7]), HOT, 0.0), "pta"),
+    "one hot smoothed": (smooth_shares, (np.array([0.2, -1.0, 0.7]), HOT, 0.3), "pta"),
     "likelihood": (lambda q: losses.negative_log_likelihood(q, 2), (np.array([-0.5, -2.0, -3.0]),), "p"),
     "multiclass": (lambda s: losses.multiclass_hinge(s, 2), (np.array([0.4, 0.1, 0.8]),), "p"),
     "divergence": (losses.kl_divergence, (np.log([0.2, 0.5, 0.3]), UNIFORM), "pt"),
@@ -623,8 +627,8 @@ AT_INFINITY = [  # a loss, its arguments, its value and its gradient by the firs
     (softmax_cross_entropy_with_integer_labels, ([-INF, 0, 0], 1), np.log(2), [0, -0.5, 0.5]),
     (softmax_cross_entropy_with_integer_labels, ([-INF, 0, 0], 0), INF, [-1, 0.5, 0.5]),
     (softmax_cross_entropy_with_integer_labels, ([INF, INF, 0], 0), np.nan, None),
-    (smoothed, ([INF, -INF, 1], 0, 0.0), 0, [0, 0, 0]),
-    (smoothed, ([INF, 0.3, 1], 0, 0.1), INF, None),
+    (smooth, ([INF, -INF, 1], 0, 0.0), 0, [0, 0, 0]),
+    (smooth, ([INF, 0.3, 1], 0, 0.1), INF, None),
     (softmax_cross_entropy, ([2, INF, 0.5], [0, 1, 0]), 0, [0, 0, 0]),
     (softmax_cross_entropy, ([2, INF, 0.5], [0.5, 0.5, 0]), INF, [-0.5, 0.5, 0]),
     (losses.binary_cross_entropy_from_logits, (INF, 1), 0, 0),
@@ -684,12 +688,12 @@ def test_complex_errors_are_measured_by_their_modulus():
         "log_cosh": np.log(np.cosh(size)),
     }
     for name, value in expected.items():
-        (got, slope), error = jitted_rows(name)(prediction, target), np.asarray(prediction - target)
+        (got, slope), error = jit_rows(name)(prediction, target), np.asarray(prediction - target)
         assert got.dtype == jnp.float32
         np.testing.assert_allclose(got, value, rtol=1e-5)
         size_slope = np.real(np.conj(error) * np.conj(slope)) / size  # how the value grows along the error
         h = 1e-3
-        grown = jitted(name)(target + error * (1 + h / size), target)
+        grown = jit_loss(name)(target + error * (1 + h / size), target)
         np.testing.assert_allclose(size_slope, (grown - got) / h, rtol=0.02, atol=2e-3)
     for name in (
         "hinge",
@@ -1014,7 +1018,7 @@ def build():
 def test_lifts_are_equal_by_value():
     assert build() == build() and hash(build()) == hash(build())
     assert pickle.loads(pickle.dumps(build())) == build()
-    assert programs.compiled(build()).traced is programs.compiled(build()).traced
+    assert programs.compile_once(build()).traced is programs.compile_once(build()).traced
     others = [
         dataclasses.replace(build(), penalty=elastic(1e-3, 0.25)),
         dataclasses.replace(build(), weight=None),
@@ -1040,20 +1044,20 @@ def whole_batch(params, model_state, batch, key):
     return jnp.mean(batch), {}, model_state + 1
 
 
-def whole_batch_masked(params, model_state, batch, key, mask=None):
+def whole_batch_with_mask(params, model_state, batch, key, mask=None):
     return jnp.mean(batch, where=mask), {}, model_state + 1
 
 
 def test_stateful():
-    assert stateful(whole_batch) == stateful(whole_batch) != stateful(whole_batch_masked)
+    assert stateful(whole_batch) == stateful(whole_batch) != stateful(whole_batch_with_mask)
     batch, mask = jnp.array([1.0, 5.0]), jnp.array([True, False])
     assert stateful(whole_batch)(None, 1, batch) == (3, {}, 2)
-    assert stateful(whole_batch_masked)(None, 1, batch, None, mask=mask) == (1, {}, 2)
+    assert stateful(whole_batch_with_mask)(None, 1, batch, None, mask=mask) == (1, {}, 2)
 
 
 def test_who_takes_a_mask():
     takes_mask = lambda loss: as_loss("test", loss).takes_mask  # noqa: E731
-    assert takes_mask(build()) and takes_mask(jax.jit(build())) and takes_mask(stateful(whole_batch_masked))
+    assert takes_mask(build()) and takes_mask(jax.jit(build())) and takes_mask(stateful(whole_batch_with_mask))
     assert not takes_mask(stateful(whole_batch)) and not takes_mask(lambda params, batch, key: (0.0, {}))
 
 

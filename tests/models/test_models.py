@@ -102,7 +102,7 @@ def test_every_model_and_initializer_is_a_case():
 
 
 @functools.cache
-def jitted_inits():
+def jit_inits():
     """The parameters of each case, from one program."""
     return jax.jit(lambda key: [case[0].init(key) for case in CASES])(KEY)
 
@@ -116,7 +116,7 @@ def test_init_gives_what_is_declared(i):
     chex.assert_trees_all_equal_shapes_and_dtypes(params, declared)
     chex.assert_tree_all_finite(params)
     chex.assert_trees_all_equal(params, case.init(KEY))
-    chex.assert_trees_all_equal(params, jitted_inits()[i])
+    chex.assert_trees_all_equal(params, jit_inits()[i])
 
 
 CONVEX = ("linear_regression", "logistic_regression", "softmax_regression", "linear_svm", "perceptron")
@@ -148,7 +148,7 @@ def test_double_precision_goes_through(case, x_shape, y_shape, shapes):
         for dtype in (jnp.float32, jnp.float64):
             params = jax.tree.map(lambda p, dtype=dtype: jax.ShapeDtypeStruct(p.shape, dtype), params)
             x = jax.ShapeDtypeStruct((5, *x_shape), dtype)
-            assert jax.eval_shape(case.settle().apply, params, x, KEY).dtype == dtype
+            assert jax.eval_shape(case.canonicalize().apply, params, x, KEY).dtype == dtype
 
 
 def test_old_and_new_keys_draw_the_same():
@@ -161,7 +161,7 @@ def test_old_and_new_keys_draw_the_same():
 @over_models
 def test_a_model_is_its_call(case):
     again = parse(repr(case), {**MODELS, **INITIALIZERS})
-    for twin in (again, pickle.loads(pickle.dumps(case)), copy.deepcopy(case), case.settle()):
+    for twin in (again, pickle.loads(pickle.dumps(case)), copy.deepcopy(case), case.canonicalize()):
         assert twin == case
         assert hash(twin) == hash(case)
         assert repr(twin) == repr(case)
@@ -194,15 +194,15 @@ def test_numbers_are_leaves_so_a_new_one_compiles_nothing():
     traces = []
 
     @initializer
-    def counted(scale):
+    def count(scale):
         def weights(noise):
             traces.append(scale)
             return scale * noise
 
         return weights
 
-    assert jax.tree.leaves(mlp((3, 4, 2), weights=counted(0.5), dropout=0.25)) == [0.5, 0.25]
-    drawn = [dense(3, 2, weights=counted(scale)).init(KEY)["w"] for scale in (1.0, 2.0, 3.0)]
+    assert jax.tree.leaves(mlp((3, 4, 2), weights=count(0.5), dropout=0.25)) == [0.5, 0.25]
+    drawn = [dense(3, 2, weights=count(scale)).init(KEY)["w"] for scale in (1.0, 2.0, 3.0)]
     assert len(traces) == 1
     chex.assert_trees_all_close(drawn[2], 3 * drawn[0])
 
@@ -396,7 +396,7 @@ POINTS = np.concatenate([np.linspace(-10, 10, 41), [-1e4, 1e4, np.nan]]).astype(
 
 
 @functools.cache
-def activated():
+def values_and_slopes():
     """name -> (values, slopes) at POINTS, in one program."""
 
     def both(x):
@@ -407,7 +407,7 @@ def activated():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_is_its_formula(name):
-    x, (y, slope) = POINTS.astype(float), activated()[name]
+    x, (y, slope) = POINTS.astype(float), values_and_slopes()[name]
     np.testing.assert_allclose(y[:-1], REFERENCES[name](x[:-1]), rtol=3e-6, atol=2e-7)
     assert np.isnan(y[-1])
     chex.assert_tree_all_finite(slope[:-1])

@@ -113,7 +113,7 @@ def mean_of(name, iterates):
     return ema
 
 
-def expected(names, iterates, made, params):
+def expect(names, iterates, made, params):
     """leaf -> what is to be evaluated; None where slow weights and the like answer, which are no average.
 
     made: for each iterate but the first, the leaves of which an update has led to it.
@@ -145,7 +145,7 @@ STEP = gd.make_step(loss)
 
 
 @jax.jit
-def stepped(state, batch):
+def take_step(state, batch):
     """The rate shown, the state after one batch, and what is evaluated then."""
     shown = gd.learning_rate(state)
     state, _ = STEP(state, batch)
@@ -164,7 +164,7 @@ def walk(names, updates=6):
         state = state._replace(evaluation=evaluation)
         before, counts = as_numpy(state.params), counts_of(state)
         with jax.disable_jit(False):
-            shown, state, found = stepped(state, np.array([np.nan if bad else 1.0 + 0.1 * i]))
+            shown, state, found = take_step(state, np.array([np.nan if bad else 1.0 + 0.1 * i]))
         after = as_numpy(state.params)
         advanced, i = np.subtract(counts_of(state), counts), i + 1
         updated = {leaf for leaf, by in (("a", advanced[0]), ("b", advanced[-1])) if by}
@@ -175,7 +175,7 @@ def walk(names, updates=6):
             iterates.append(after)
             made.append(updated)
         assert (int(state.step), int(state.batches)) == (len(made), i)
-        for leaf, value in expected(names, iterates, made, after).items():
+        for leaf, value in expect(names, iterates, made, after).items():
             if value is not None:
                 np.testing.assert_allclose(found[leaf], value, rtol=1e-12, err_msg=f"{names}, leaf {leaf}, batch {i}")
         if np.any(after["a"] != before["a"]):
@@ -221,7 +221,7 @@ def test_an_average_is_the_mean_of_the_walk_inside_and_outside_of_every_wrapper(
     assert walk((outside, name)) == walk((name, inside)) == 6
 
 
-def drawn(number, seed=0):
+def draw(number, seed=0):
     """Nestings of three, one or two averages among them."""
     chance, found = random.Random(seed), []
     others = [name for name in WRAP if name not in AVERAGES]
@@ -233,7 +233,7 @@ def drawn(number, seed=0):
     return found
 
 
-@pytest.mark.parametrize("names", drawn(50), ids="-".join)
+@pytest.mark.parametrize("names", draw(50), ids="-".join)
 def test_an_average_is_the_mean_of_the_walk_in_nestings_of_three(names):
     walk(names)
 
@@ -419,7 +419,7 @@ def test_an_average_inside_a_mask_of_optax_is_of_the_leaves_that_it_has(mask, na
 # Rates
 
 
-def shown(node, **counts):
+def rate_at(node, **counts):
     """The rate in a state whose counts are these."""
     state = node.init(jnp.ones(2))
     put = lambda path, x: jnp.asarray(counts.get(getattr(path[-1], "name", ""), x))  # noqa: E731
@@ -428,11 +428,11 @@ def shown(node, **counts):
 
 def test_the_rate_is_the_product_along_the_path_and_none_where_there_is_no_one_rate():
     warm = gd.schedules.linear(0.0, 1.0, 10)
-    assert shown(gd.accumulate(gd.sgd(warm), 4), count=3) == pytest.approx(0.3)
+    assert rate_at(gd.accumulate(gd.sgd(warm), 4), count=3) == pytest.approx(0.3)
     twice = gd.reduce_on_plateau(gd.chain(gd.clip(1.0), gd.reduce_on_plateau(gd.sgd(0.8), 0.5, 1)), 0.5, 1)
-    assert shown(twice, rate_scale=0.25) == pytest.approx(0.8 / 16)
-    assert shown(gd.sgd(jnp.array([0.2, 0.2]))) == 0.2
-    assert np.isnan(shown(gd.sgd(jnp.array([0.2, 0.3]))))
+    assert rate_at(twice, rate_scale=0.25) == pytest.approx(0.8 / 16)
+    assert rate_at(gd.sgd(jnp.array([0.2, 0.2]))) == 0.2
+    assert np.isnan(rate_at(gd.sgd(jnp.array([0.2, 0.3]))))
     both = gd.partition({"a": gd.sgd(0.1), "b": gd.adam(0.1)}, {"a": "a", "b": "b"})
     state = both.init({"a": jnp.ones(1), "b": jnp.ones(1)})
     assert both.learning_rate_at(state) == 0.1
@@ -444,7 +444,7 @@ def test_the_rate_is_the_product_along_the_path_and_none_where_there_is_no_one_r
     assert gd.chain(optax.scale_by_adam(), optax.scale(-0.01)).learning_rate_at(0) is None
     assert gd.chain(optax.clip(1.0), gd.sgd(warm)).learning_rate_at(5) == 0.5
     assert gd.optimizer(optax.adamw)(warm).learning_rate_at(0) == 0.0
-    assert shown(gd.optimizer(optax.adamw)(warm), count=7) == pytest.approx(0.7)
+    assert rate_at(gd.optimizer(optax.adamw)(warm), count=7) == pytest.approx(0.7)
     for none in (
         gd.mechanize(gd.sgd(1.0)),
         gd.lbfgs(0.5),

@@ -115,7 +115,7 @@ def test_a_lifted_transformation_is_optax_s_and_its_numbers_are_leaves(name):
         params = jax.tree.map(jnp.asarray, PARAMS)
         ours, theirs = getattr(gd, name)(*LIFTED[name]), optax.with_extra_args_support(CALLED[name](*LIFTED[name]))
         assert pickle.loads(pickle.dumps(ours)) == ours
-        ours = ours.settle()
+        ours = ours.canonicalize()
 
         @jax.jit
         def mine(node, grads, state, params):
@@ -139,7 +139,7 @@ def test_a_lifted_transformation_is_optax_s_and_its_numbers_are_leaves(name):
 @pytest.mark.parametrize("name", ["scale_by_adam", "scale_by_novograd", "trace", "scale"])
 def test_sixteen_bits_stay_sixteen_bits_in_a_lifted_transformation(name):
     node, params = (
-        getattr(gd, name)(*LIFTED[name]).settle(),
+        getattr(gd, name)(*LIFTED[name]).canonicalize(),
         jax.tree.map(lambda p: jnp.asarray(p, jnp.bfloat16), PARAMS),
     )
     state = node.init(params)

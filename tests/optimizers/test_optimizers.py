@@ -10,7 +10,7 @@ import pytest
 import gdjax as gd
 from gdjax import optimizers
 from gdjax.certify import ORACLES
-from gdjax.certify.oracles.lift import PerLeaf, Seen
+from gdjax.certify.oracles.lift import PerLeaf, StepInput
 from gdjax.search import fixed_step
 from gdjax.types import Evaluation
 
@@ -98,15 +98,15 @@ def test_the_lectures_first_velocities():
 def test_clipping_shortens_to_the_norm_and_never_makes_nan():
     node, params = gd.clip_by_global_norm(1.0), {"a": jnp.zeros(2), "b": jnp.zeros(2)}
 
-    def clipped(a, max_norm=1.0):
+    def clip(a, max_norm=1.0):
         grads = {"a": jnp.asarray(a), "b": jnp.zeros(2)}
         clip = node.replace(max_norm=max_norm)
         return np.asarray(clip.update(grads, clip.init(params), params)[0]["a"])
 
-    np.testing.assert_allclose(clipped([3.0, 4.0]), [0.6, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(clipped([0.3, 0.4]), [0.3, 0.4], rtol=1e-6)
-    np.testing.assert_array_equal(clipped([0.0, 0.0], 0.0), [0, 0])
-    np.testing.assert_array_equal(clipped([3.0, 4.0], 0.0), [0, 0])
+    np.testing.assert_allclose(clip([3.0, 4.0]), [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(clip([0.3, 0.4]), [0.3, 0.4], rtol=1e-6)
+    np.testing.assert_array_equal(clip([0.0, 0.0], 0.0), [0, 0])
+    np.testing.assert_array_equal(clip([3.0, 4.0], 0.0), [0, 0])
     assert np.isnan(np.asarray(optax.clip_by_global_norm(0.0).update(params, optax.EmptyState())[0]["a"])).all()
 
 
@@ -188,11 +188,11 @@ def test_a_flag_chooses_the_rule_it_names(node):
     oracle = ORACLES[node.recipe.name]([params[0]], **arguments)
     next(oracle)
     with jax.enable_x64(True):
-        node = node.settle()
+        node = node.canonicalize()
         state, update = node.init(params[0]), jax.jit(node.update)
         for p, g, value in zip(params, grads, values, strict=True):
             u, state = update(g, state, p, value=value)
-            (expected,) = oracle.send(Seen([g], [p], value))
+            (expected,) = oracle.send(StepInput([g], [p], value))
             np.testing.assert_allclose(u, expected, rtol=1e-9, atol=1e-12)
 
 

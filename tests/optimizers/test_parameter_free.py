@@ -41,7 +41,7 @@ def bowl(x):
     return jnp.sum(jnp.abs(x - 3) ** 2)
 
 
-def raised(x):
+def raise_bowl(x):
     return bowl(x) + 5
 
 
@@ -81,7 +81,7 @@ def test_momo_that_forgets_is_polyak(double):
 
 def test_momo_learns_the_least_value_from_below(double):
     told, learns = (
-        path_of(gd.momo(0.3, lower_bound=-10.0, adapt_lower_bound=adapt), raised, START, 1.0, 300)
+        path_of(gd.momo(0.3, lower_bound=-10.0, adapt_lower_bound=adapt), raise_bowl, START, 1.0, 300)
         for adapt in (False, True)
     )
     assert optax.tree.get(told[1], "lb") == -10
@@ -100,7 +100,7 @@ def test_momo_learns_the_least_value_from_below(double):
     ids=lambda node: node.recipe.name,
 )
 def test_the_unit_of_the_loss_is_of_no_account(double, node):
-    path, other = (path_of(node.settle(), bowl, START, factor)[0] for factor in (1.0, 1e3))
+    path, other = (path_of(node.canonicalize(), bowl, START, factor)[0] for factor in (1.0, 1e3))
     assert np.ptp(path, axis=0).max() > 0
     np.testing.assert_allclose(path - START, other - START, rtol=1e-9)
 
@@ -118,7 +118,7 @@ def bent(z, target):
 COMPLEX, TARGET = np.array([1 + 2j, -3j]), np.array([2 - 1j, 1 + 1j])
 
 
-def turned_by(node):
+def turn_error(node):
     """How far the path is from that after a turn of the plane, turned back."""
     turn = np.exp(0.7j)
     path, _ = path_of(node, lambda z: bent(z, TARGET), COMPLEX)
@@ -128,22 +128,22 @@ def turned_by(node):
 
 @pytest.mark.parametrize("name", POLYAK + FREE)
 def test_a_turn_of_the_complex_plane_turns_the_path_and_not_always_optax(double, name):
-    assert turned_by(getattr(gd, name)()) < 1e-8
+    assert turn_error(getattr(gd, name)()) < 1e-8
     if name in ("momo_adam", "dadapt_adamw", "prodigy"):
-        assert not turned_by(gd.as_optimizer(getattr(contrib, name)())) < 1e-3
+        assert not turn_error(gd.as_optimizer(getattr(contrib, name)())) < 1e-3
 
 
 @pytest.mark.parametrize("node", [gd.polyak_sgd(), gd.momo(weight_decay=0.1), gd.dog(), gd.dowg()], ids=repr)
 def test_a_complex_number_is_a_pair_where_only_inner_products_count(double, node):
-    def apart(node):
+    def difference(node):
         path, _ = path_of(node, lambda z: bent(z, TARGET), COMPLEX)
         pairs = np.stack([np.real(COMPLEX), np.imag(COMPLEX)])
         other, _ = path_of(node, lambda x: bent(x[0] + 1j * x[1], TARGET), pairs)
         return np.abs(path - (other[:, 0] + 1j * other[:, 1])).max() / np.abs(path - COMPLEX).max()
 
-    assert apart(node.settle()) < 1e-8
+    assert difference(node.canonicalize()) < 1e-8
     if node.recipe.name == "momo":  # without decay the imaginary parts of Optax's products cancel
-        assert not apart(gd.as_optimizer(contrib.momo(weight_decay=0.1))) < 1e-3
+        assert not difference(gd.as_optimizer(contrib.momo(weight_decay=0.1))) < 1e-3
 
 
 NOT_A_NUMBER = {("prodigy", "float32")}  # where Optax divides 0 by 0

@@ -246,7 +246,7 @@ def test_accumulation_in_bfloat16_sums_in_float32_and_a_new_number_compiles_noth
     params = {"w": jnp.zeros(3, jnp.bfloat16)}
     update = jax.jit(lambda node, g, s, p: node.update(g, s, p))
     for every in (1, 100, 300):
-        node = gd.accumulate(gd.sgd(1.0), every).settle()
+        node = gd.accumulate(gd.sgd(1.0), every).canonicalize()
         state = node.init(params)
         for i in range(every):
             grads = {"w": jnp.array([1.0, 1 / 256 if i else 1.0, -1.0], jnp.bfloat16)}
@@ -261,11 +261,11 @@ def test_accumulation_in_bfloat16_sums_in_float32_and_a_new_number_compiles_noth
 def test_accumulation_pays_for_inner_once_and_takes_a_schedule():
     calls = []
 
-    def counted(grads, state, params=None, **extra):
+    def count(grads, state, params=None, **extra):
         jax.debug.callback(lambda: calls.append(1))
         return extra["grad"], state
 
-    inner = optax.GradientTransformationExtraArgs(lambda params: (), counted)
+    inner = optax.GradientTransformationExtraArgs(lambda params: (), count)
     node = gd.accumulate(inner, gd.schedules.constant(4))
     params, state = jnp.zeros(2), None
     state = node.init(params)

@@ -71,7 +71,7 @@ def search_phi(search, step):
 def test_zoom_finds_the_strong_wolfe_conditions(curv_rtol):
     value, grad = jax.value_and_grad(phi)(0.0)
     for step in (1e-3, 0.1, 1.0, 10.0, 1e3):
-        found = search_phi(gd.zoom(curv_rtol=curv_rtol, initial_guess_strategy="keep").settle(), step)
+        found = search_phi(gd.zoom(curv_rtol=curv_rtol, initial_guess_strategy="keep").canonicalize(), step)
         slope = jax.grad(phi)(found.step)
         assert not found.failed and found.evaluations <= 15
         assert phi(found.step) <= value + 1e-4 * found.step * grad and abs(slope) <= curv_rtol * abs(grad)
@@ -100,7 +100,7 @@ def test_a_wall_of_infinity_is_stepped_back_from(search):
 
 def test_a_search_that_runs_out_takes_the_best_it_saw():
     search = gd.zoom(max_linesearch_steps=3, curv_rtol=1e-12, stepsize_precision=0.0, initial_guess_strategy="keep")
-    found = search_phi(search.settle(), 10.0)
+    found = search_phi(search.canonicalize(), 10.0)
     assert found.failed and found.evaluations <= 4 and found.value < phi(0.0)
     np.testing.assert_allclose([found.value, found.grad], [phi(found.step), jax.grad(phi)(found.step)], rtol=1e-14)
 
@@ -508,7 +508,7 @@ def test_a_loop_of_updates_alone_evaluates_in_one_place(search):
         return rosenbrock(x)
 
     @jax.jit
-    def minimized(x):
+    def minimize(x):
         def body(carry, _):
             x, state = carry
             last = state.linesearch
@@ -517,7 +517,7 @@ def test_a_loop_of_updates_alone_evaluates_in_one_place(search):
 
         return jax.lax.scan(body, (x, node.init(x)), length=80)
 
-    (x, _), path = minimized(jnp.array([-1.2, 1.0]))
+    (x, _), path = minimize(jnp.array([-1.2, 1.0]))
     assert len(traced) == 1 and np.array_equal(path[0], path[1]) and not np.array_equal(path[1], path[2])
     np.testing.assert_allclose(x, 1, rtol=1e-8)
 
@@ -556,7 +556,7 @@ def test_what_is_missing_is_said_or_computed():
 
 def test_a_new_number_in_a_search_compiles_nothing():
     step = jax.jit(lambda node, x: node.update(jax.grad(rosenbrock)(x), node.init(x), x, value_fn=rosenbrock)[0])
-    nodes = [gd.lbfgs(linesearch=gd.zoom(curv_rtol=c)).settle() for c in (0.9, 1e-6)]
+    nodes = [gd.lbfgs(linesearch=gd.zoom(curv_rtol=c)).canonicalize() for c in (0.9, 1e-6)]
     outs = [step(node, jnp.array([-1.2, 1.0])) for node in nodes]
     assert step._cache_size() == 1 and not np.allclose(*outs)
     assert repr(gd.lbfgs(linesearch=gd.zoom(curv_rtol=0.1))) == "lbfgs(linesearch=zoom(curv_rtol=0.1))"
@@ -579,7 +579,7 @@ def test_soap_keeps_the_second_moment_with_its_eigenvector(small):
     """
     angle = 0.01 * np.arange(40)
     turn = np.stack([np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], -2)
-    optimizer = gd.soap(1.0, b2=0.999, weight_decay=0.0, precondition_frequency=5).settle()
+    optimizer = gd.soap(1.0, b2=0.999, weight_decay=0.0, precondition_frequency=5).canonicalize()
 
     def body(state, g):
         updates, state = optimizer.update(g, state, jnp.zeros_like(g))

@@ -209,7 +209,7 @@ def quadratic(params):
     return 0.5 * jnp.sum(jnp.array([1.0, 4.0, 9.0]) * params["a"] ** 2) + params["b"] ** 2
 
 
-def coupled(params):
+def couple(params):
     return quadratic(params) + params["a"][0] * params["a"][1] + jnp.sin(params["a"][2] * params["b"])
 
 
@@ -228,9 +228,9 @@ def test_sophia_with_hutchinson_is_that_of_optax(passed_as):
 
         def body(carry, _):
             params, state, their_state = carry
-            grads = jax.grad(coupled)(params)
-            updates, state = ours.update(grads, state, params, **{passed_as: coupled})
-            expected, their_state = theirs.update(grads, their_state, params, obj_fn=coupled)
+            grads = jax.grad(couple)(params)
+            updates, state = ours.update(grads, state, params, **{passed_as: couple})
+            expected, their_state = theirs.update(grads, their_state, params, obj_fn=couple)
             return (optax.apply_updates(params, updates), state, their_state), (updates, expected)
 
         start = (params, ours.init(params), theirs.init(params))
@@ -262,10 +262,10 @@ def test_hutchinson_is_exact_on_a_diagonal_and_right_on_average_elsewhere():
 
     def one(seed):
         node = gd.hutchinson(jax.random.key(seed))
-        return node.update(params, node.init(params), params, value_fn=coupled)[0]
+        return node.update(params, node.init(params), params, value_fn=couple)[0]
 
     mean = jax.tree.map(lambda x: x.mean(axis=0), jax.jit(jax.vmap(one))(jnp.arange(1000)))
-    exact = jax.hessian(coupled)(params)
+    exact = jax.hessian(couple)(params)
     np.testing.assert_allclose(mean["a"], jnp.diag(exact["a"]["a"]), atol=0.15)
     np.testing.assert_allclose(mean["b"], exact["b"]["b"], atol=0.15)
 
@@ -286,17 +286,17 @@ def test_gauss_newton_bartlett_is_the_gauss_newton_diagonal_on_average():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)
     params = jnp.array([0.3, -0.5, 1.0])
 
-    def sampled(params, key):
+    def sample(params, key):
         logits = x @ params
         labels = jax.random.bernoulli(key, jax.nn.sigmoid(jax.lax.stop_gradient(logits))).astype(jnp.float32)
         return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels))
 
     def one(seed):
         node = gd.gauss_newton_bartlett(8.0, jax.random.key(seed))
-        return node.update(params, node.init(params), params, sampled_value_fn=sampled)[0]
+        return node.update(params, node.init(params), params, sampled_value_fn=sample)[0]
 
     estimate = jax.jit(jax.vmap(one))(jnp.arange(4000)).mean(axis=0)
-    exact = jnp.diag(jax.hessian(lambda p: sampled(p, jax.random.key(0)))(params))
+    exact = jnp.diag(jax.hessian(lambda p: sample(p, jax.random.key(0)))(params))
     np.testing.assert_allclose(estimate, exact, rtol=0.1)
 
 

@@ -92,14 +92,14 @@ def test_what_does_not_fit_is_named_with_its_rule_and_path():
 
 @pytest.mark.parametrize("lift", [gd.leafwise, gd.treewise])
 def test_a_rule_that_would_be_multiplied_twice_by_the_rate_is_refused(lift):
-    def halved_rule(g, *, learning_rate):
+    def half_rule(g, *, learning_rate):
         return learning_rate * g / 2, {}
 
     with pytest.raises(ValueError, match="halved_rule: it names learning_rate, so it must return the whole step"):
-        lift(halved_rule, 0.1)
+        lift(half_rule, 0.1)
     with pytest.raises(ValueError, match="returns must be 'direction' or 'step', got 'steps'"):
-        lift(halved_rule, 0.1, returns="steps")
-    init, update = lift(halved_rule, 0.1, returns="step")
+        lift(half_rule, 0.1, returns="steps")
+    init, update = lift(half_rule, 0.1, returns="step")
     np.testing.assert_allclose(update(jnp.ones(2), init(jnp.ones(2)), jnp.ones(2))[0], [-0.05, -0.05], rtol=1e-6)
 
 

@@ -56,7 +56,7 @@ def fed(wrapper, grads, params=None):
     return jax.tree.map(lambda u: -u, seen)
 
 
-def changed(transform, grads, params=None):
+def change(transform, grads, params=None):
     """What a transform makes of the gradient."""
     like = grads if params is None else params
     return jax.jit(lambda grads, like: transform.update(grads, transform.init(like), like)[0])(grads, like)
@@ -85,7 +85,7 @@ def test_a_change_of_the_gradient_is_that_of_optax(name):
 
 def test_clipping_by_norm_is_global_clipping_leaf_by_leaf():
     grads = grads_at(params_like(), 2)
-    mine = changed(gd.clip_by_norm(1.2), grads)
+    mine = change(gd.clip_by_norm(1.2), grads)
     theirs = jax.jit(lambda g: optax.clip_by_global_norm(1.2).update(g, optax.EmptyState())[0])
     alone = jax.tree.map(theirs, grads)
     chex.assert_trees_all_close(mine, alone, rtol=1e-6)
@@ -96,7 +96,7 @@ def test_units_are_those_of_optax():
     grads = [np.random.default_rng(n).normal(size=(3, 2, 2, 2, 3)[-n:]).astype(np.float32) for n in range(1, 6)]
     params = jax.tree.map(lambda g: g / 2 + 0.1, grads)
     theirs = jax.jit(optax.adaptive_grad_clip(0.5).update)(grads, optax.EmptyState(), params)[0]
-    mine = changed(gd.adaptive_grad_clip(0.5), grads, params)
+    mine = change(gd.adaptive_grad_clip(0.5), grads, params)
     chex.assert_trees_all_close(mine, theirs, rtol=1e-6)
 
 
@@ -104,10 +104,10 @@ def test_no_limit_gives_nan_at_zero_gradients_where_those_of_optax_do():
     zero = jnp.zeros((2, 2))
     transforms = [gd.clip, gd.clip_by_norm, gd.clip_by_global_norm, gd.clip_by_block_rms, gd.adaptive_grad_clip]
     for transform in transforms:
-        np.testing.assert_array_equal(changed(transform(0.0), zero), zero)
-        np.testing.assert_array_equal(changed(transform(0.0), zero + 3), zero)
-    np.testing.assert_array_equal(changed(gd.normalize(), zero), zero)
-    np.testing.assert_array_equal(changed(gd.orthogonalize(), zero), zero)
+        np.testing.assert_array_equal(change(transform(0.0), zero), zero)
+        np.testing.assert_array_equal(change(transform(0.0), zero + 3), zero)
+    np.testing.assert_array_equal(change(gd.normalize(), zero), zero)
+    np.testing.assert_array_equal(change(gd.orthogonalize(), zero), zero)
     empty = optax.EmptyState()
     for wrong in (optax.clip_by_block_rms(0.0), contrib.normalize()):
         assert np.isnan(np.asarray(wrong.update(zero, empty)[0])).all()
@@ -115,11 +115,11 @@ def test_no_limit_gives_nan_at_zero_gradients_where_those_of_optax_do():
 
 def test_a_clipped_complex_entry_keeps_its_direction():
     grads = jnp.array([3 + 4j, 0.3j])
-    np.testing.assert_allclose(changed(gd.clip(1.0), grads), [0.6 + 0.8j, 0.3j], rtol=1e-6)
+    np.testing.assert_allclose(change(gd.clip(1.0), grads), [0.6 + 0.8j, 0.3j], rtol=1e-6)
 
 
 def test_centred_over_the_inputs_a_kernel_sums_to_zero_for_each_output():
-    w = changed(gd.centralize(axis=0), grads_at(params_like(), 0))["w"]
+    w = change(gd.centralize(axis=0), grads_at(params_like(), 0))["w"]
     np.testing.assert_allclose(jnp.sum(w, axis=0), 0, atol=1e-6)
     assert np.abs(jnp.sum(w, axis=1)).max() > 0.1
 
@@ -127,9 +127,9 @@ def test_centred_over_the_inputs_a_kernel_sums_to_zero_for_each_output():
 def test_normalized_and_orthogonalized():
     grads = grads_at(params_like(), 0)
     chex.assert_trees_all_close(
-        changed(gd.normalize(), grads), contrib.normalize().update(grads, optax.EmptyState())[0], rtol=1e-6
+        change(gd.normalize(), grads), contrib.normalize().update(grads, optax.EmptyState())[0], rtol=1e-6
     )
-    fed_grads = changed(gd.orthogonalize(), grads)
+    fed_grads = change(gd.orthogonalize(), grads)
     chex.assert_trees_all_equal(fed_grads["b"], grads["b"])
     values = np.linalg.svd(fed_grads["w"], compute_uv=False)
     assert np.all((values > 0.6) & (values < 1.3)) and np.linalg.cond(grads["w"]) > 3
@@ -286,7 +286,7 @@ def test_a_part_without_optimizer_is_frozen():
     assert state.inner_states["vector"] == ()
 
 
-class Doubled(NamedTuple):
+class Double(NamedTuple):
     count: jax.Array
 
     def evaluation_params(self, params):
@@ -294,7 +294,7 @@ class Doubled(NamedTuple):
 
 
 def test_averages_within_a_part_are_of_its_leaves():
-    averaging = optax.GradientTransformation(lambda _: Doubled(jnp.zeros(())), lambda u, s, _=None: (u, s))
+    averaging = optax.GradientTransformation(lambda _: Double(jnp.zeros(())), lambda u, s, _=None: (u, s))
     params = {"a": jnp.ones(2), "b": jnp.ones(3)}
     only_a = {"a": 2 * params["a"], "b": params["b"]}
     for node in (gd.freeze(averaging, "b"), gd.partition({"a": averaging, "b": gd.sgd(0.1)})):
@@ -377,12 +377,12 @@ def test_a_bare_array_is_frozen_or_has_its_part():
 def test_centralizing_never_makes_a_gradient_of_one_entry_zero():
     """Optax freezes a kernel (inputs, 1) without a word."""
     grads = {"out": jnp.array([[1.0], [3.0]]), "in": jnp.array([[1.0, 4.0, 1.0]]), "conv": jnp.ones((2, 1, 1)) * 3}
-    seen = changed(gd.centralize(), grads)
+    seen = change(gd.centralize(), grads)
     np.testing.assert_array_equal(seen["out"], grads["out"])
     np.testing.assert_array_equal(seen["conv"], grads["conv"])
     np.testing.assert_allclose(seen["in"], [[-1, 2, -1]])
     np.testing.assert_array_equal(optax.centralize().update(grads, optax.EmptyState())[0]["out"], 0 * grads["out"])
-    down = changed(gd.centralize(axis=0), grads)
+    down = change(gd.centralize(axis=0), grads)
     np.testing.assert_allclose(down["out"], [[-1], [1]])
     np.testing.assert_array_equal(down["in"], grads["in"])
 
@@ -451,11 +451,11 @@ def test_a_skipped_lane_has_a_finite_hypergradient():
     """vmap runs both branches of a condition; a choice after the fact would give 0 times NaN here."""
     grads = jnp.array([[jnp.nan, 1.0], [1.0, 1.0]])
 
-    def moved(rate, grads):
+    def move(rate, grads):
         node = gd.skip_non_finite(gd.adam(rate))
         return jnp.sum(node.update(grads, node.init(grads), jnp.ones(2))[0])
 
-    slope = jax.grad(lambda rate: jnp.sum(jax.vmap(moved, in_axes=(None, 0))(rate, grads)))(0.1)
+    slope = jax.grad(lambda rate: jnp.sum(jax.vmap(move, in_axes=(None, 0))(rate, grads)))(0.1)
     np.testing.assert_allclose(slope, -2, rtol=1e-5)
 
 
@@ -470,7 +470,7 @@ def test_an_inner_optimizer_of_optax_may_change_its_dtypes():
 def test_noise_takes_keys_of_both_kinds():
     grads = jnp.ones(3)
     seen = [
-        changed(noise, grads)
+        change(noise, grads)
         for noise in (
             gd.add_noise(1.0, 0.5, 3),
             gd.add_noise(1.0, 0.5, seed=as_key(3)),
@@ -519,7 +519,7 @@ def test_the_nearest_point_is_that_of_optax():
         return {name: of_set(onto) for name, onto in sets.items()}
 
     with jax.enable_x64(True):
-        mine = jax.jit(of_all)({name: set_of(name).settle() for name in SETS}, POINT)
+        mine = jax.jit(of_all)({name: set_of(name).canonicalize() for name in SETS}, POINT)
         theirs = jax.jit(lambda x: of_all(SETS, x))(POINT)
         chex.assert_trees_all_close(mine, theirs, rtol=1e-12, atol=1e-12)
 

@@ -36,7 +36,7 @@ def words(figure: Figure) -> str:
     return " | ".join(text.get_text() for text in figure.findobj(Text))
 
 
-def drawn(figure: Figure, path: np.ndarray) -> bool:
+def has_line(figure: Figure, path: np.ndarray) -> bool:
     """Whether a line of the picture has these points."""
     return any(
         np.shape(line.get_xydata()) == path.shape and np.allclose(line.get_xydata(), path)
@@ -67,7 +67,7 @@ def test_every_picture_says_what_it_is_and_reaches_the_disk(draw, tmp_path):
 
 
 def test_paths_are_drawn_where_they_went():
-    assert drawn(plots.contour(bowl, BOWL, {"path": PATH}), PATH)
+    assert has_line(plots.contour(bowl, BOWL, {"path": PATH}), PATH)
     far = np.concatenate([PATH, [[1e9, 1e9], [np.nan, 0]]])
     inside = [line.get_xydata() for line in plots.contour(bowl, BOWL, {"path": far}).axes[0].lines]
     assert all(np.nanmax(np.abs(points)) < 100 for points in inside), "a divergent path leaves the picture"
@@ -164,7 +164,7 @@ class TestPlanes:
         path = gd.minimize(loss, self.params, gd.sgd(0.1), record=True).path.params
         plane = gd.pca_plane(path)
         figure = plots.loss_surface(loss, plane, path, title="Loss")
-        assert drawn(figure, np.asarray(plane.coordinates(path))) and "along the first direction" in words(figure)
+        assert has_line(figure, np.asarray(plane.coordinates(path))) and "along the first direction" in words(figure)
         assert "Loss" in words(plots.loss_surface(loss, gd.random_plane(self.params), title="Loss", three_d=True))
 
 

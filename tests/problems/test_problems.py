@@ -110,7 +110,7 @@ def test_normal_equations_against_least_squares(bias, penalty):
     assert float(found["b"]) == pytest.approx(expected[4] if bias else 0.0, rel=1e-9)
 
 
-def conditioned(condition, n=60, d=3, seed=0):
+def of_condition(condition, n=60, d=3, seed=0):
     """x whose columns, less their means, have this condition; y of w = 1, 2, ..., d without noise: float64."""
     rng = np.random.default_rng(seed)
     q = np.linalg.qr(rng.normal(size=(n, d)) - 0)[0]
@@ -125,7 +125,7 @@ traced = jax.jit(normal_equations)
 @pytest.mark.parametrize("condition", [3.0, 700.0, 4e3])
 def test_normal_equations_do_not_square_the_condition(condition):
     with jax.enable_x64(False):
-        x, y = conditioned(condition)
+        x, y = of_condition(condition)
         x32, y32 = x.astype(np.float32), (x.astype(np.float32).astype(float) @ [1, 2, 3] + 2).astype(np.float32)
         for found in (normal_equations(x, y), traced(x32, y32)):
             assert found["w"].dtype == jnp.float32
@@ -157,7 +157,7 @@ def test_normal_equations_of_dependent_columns_are_nan():
 
 
 def test_normal_equations_can_be_differentiated():
-    x, y = conditioned(20.0)
+    x, y = of_condition(20.0)
     y = y + np.sin(np.arange(len(y)))
 
     @jax.jit

@@ -58,7 +58,7 @@ def npz(files, compression=zipfile.ZIP_STORED, **changes):
     return out.getvalue()
 
 
-def changed(text, **changes):
+def change(text, **changes):
     return json.dumps({**json.loads(text), **changes}).encode()
 
 
@@ -88,7 +88,7 @@ def damages(files):
             yield name, text.encode()
     kept_config = files["config.json"]
     for dtype in ("int32", "complex64", "float16", "float8", "bfloat16", 3, None, ["float32"], {}):
-        yield "config.json", changed(kept_config, dtype=dtype)
+        yield "config.json", change(kept_config, dtype=dtype)
     deep = "-" * 20_000 + "1"
     for model in (
         "mlp",
@@ -102,11 +102,11 @@ def damages(files):
         f"mlp({deep})",
         "(",
     ):
-        yield "config.json", changed(kept_config, model=model)
+        yield "config.json", change(kept_config, model=model)
     for model in (f"mlp((3, {2**70}, 1))", f"mlp((3, {2**31}, {2**31}, 1))", "mlp((3, 3, 3, None), activation='relu')"):
-        yield "config.json", changed(kept_config, model=model)
+        yield "config.json", change(kept_config, model=model)
     for data in (None, {}, [], {"task": "classification"}, {"task": 5}):
-        yield "config.json", changed(kept_config, data=data)
+        yield "config.json", change(kept_config, data=data)
     ones = np.ones(3, np.float32)
     for place in ("inputs.mean", "inputs.scale", "target.scale", "params[1]['w']"):
         for x in (

@@ -129,11 +129,11 @@ grads_at = once(lambda node, steps: jax.vmap(jax.grad(lambda n, s: n(s)), (None,
 
 
 def on_grid(node):
-    return np.asarray(values_at(node.settle(), jnp.asarray(STEPS, dtype=float)))[: len(GRID)]
+    return np.asarray(values_at(node.canonicalize(), jnp.asarray(STEPS, dtype=float)))[: len(GRID)]
 
 
 def between(node):
-    return np.asarray(values_at(node.settle(), jnp.asarray(STEPS, dtype=float)))[len(GRID) :][: len(BETWEEN)]
+    return np.asarray(values_at(node.canonicalize(), jnp.asarray(STEPS, dtype=float)))[len(GRID) :][: len(BETWEEN)]
 
 
 def at(node, steps):
@@ -186,7 +186,7 @@ def test_gives_a_float_scalar(node):
     step = jax.ShapeDtypeStruct((), jnp.int32)
     for x64, dtype in [(False, jnp.float32), (True, jnp.float64)]:
         with jax.enable_x64(x64):
-            argument = jax.eval_shape(lambda n, s: n(s), node.settle(), step)
+            argument = jax.eval_shape(lambda n, s: n(s), node.canonicalize(), step)
             for value in (argument, jax.eval_shape(node, step)):
                 assert (value.shape, value.dtype, value.weak_type) == ((), dtype, False)
     assert (node(3).dtype, node(3).weak_type) == (jnp.float32, False)
@@ -207,7 +207,7 @@ def test_every_argument_can_be_swept(node):
 @each_kind
 def test_gradients_are_finite_and_right(node):
     """Finite everywhere, edges and late steps included; central differences between the edges."""
-    grads = grads_at(node.settle(), np.concatenate([np.arange(24, dtype=np.float32), LATE, BETWEEN]))
+    grads = grads_at(node.canonicalize(), np.concatenate([np.arange(24, dtype=np.float32), LATE, BETWEEN]))
     chex.assert_tree_all_finite(grads)
     h = 1 / 128
     high, low = (with_each_leaf(node, lambda leaf, h=h: leaf + h) for h in (h, -h))
@@ -218,20 +218,20 @@ def test_gradients_are_finite_and_right(node):
 
 @law
 def test_a_new_value_compiles_nothing(node):
-    values_at(node.settle(), STEPS)
+    values_at(node.canonicalize(), STEPS)
     programs = values_at._cache_size()
     leaves, tree = jax.tree.flatten(node)
     for i in range(len(leaves)):
         for value in (1.01 * leaves[i], np.float64(leaves[i]), int(leaves[i]) + 1):
-            values_at(jax.tree.unflatten(tree, [*leaves[:i], value, *leaves[i + 1 :]]).settle(), STEPS)
-    values_at(pickle.loads(pickle.dumps(node.settle())), STEPS)
+            values_at(jax.tree.unflatten(tree, [*leaves[:i], value, *leaves[i + 1 :]]).canonicalize(), STEPS)
+    values_at(pickle.loads(pickle.dumps(node.canonicalize())), STEPS)
     assert values_at._cache_size() == programs
 
 
 @law
 def test_text_and_pickle_give_the_call_back(node):
     assert parse(repr(node), SCHEDULES) == node
-    assert repr(node.settle()) == repr(node)
+    assert repr(node.canonicalize()) == repr(node)
     assert pickle.loads(pickle.dumps(node)) == node
 
 
@@ -443,7 +443,7 @@ def test_optax_names_give_the_numbers_of_optax(name, arguments, keywords):
     assert getattr(gd, name) is getattr(gd.schedules, name)
     with jax.enable_x64(True):
         theirs = once(jax.vmap(lambda step: jnp.asarray(getattr(optax, name)(*arguments, **keywords)(step), float)))
-        np.testing.assert_allclose(values_at(node.settle(), steps), theirs(steps), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(values_at(node.canonicalize(), steps), theirs(steps), rtol=1e-12, atol=1e-15)
 
 
 def test_optax_names_are_walked():
@@ -525,10 +525,10 @@ def test_stairs_in_epochs_are_exact():
 
     @once
     @jax.vmap
-    def found(steps_per_epoch, length, step):
+    def value(steps_per_epoch, length, step):
         return in_epochs(inverse_time(1.0, length, 1.0, staircase=True), steps_per_epoch)(step)
 
-    stairs = found(steps_per_epoch.astype(np.float32), (every / steps_per_epoch).astype(np.float32), steps)
+    stairs = value(steps_per_epoch.astype(np.float32), (every / steps_per_epoch).astype(np.float32), steps)
     np.testing.assert_array_equal(index_of(stairs), steps // every)
 
 
@@ -554,14 +554,14 @@ def restarts(length, growth, last):
 )
 def test_restarts_are_exact(length, growth):
     index, phase = restarts(length, growth, 4000)
-    found = values_at(cosine_restarts(1.0, length, growth, decay=0.99).settle(), np.arange(4000))
+    found = values_at(cosine_restarts(1.0, length, growth, decay=0.99).canonicalize(), np.arange(4000))
     np.testing.assert_allclose(found, 0.99**index * (1 + np.cos(np.pi * phase)) / 2, rtol=1e-3, atol=2e-6)
 
 
 def test_restarts_with_hardly_any_growth_are_exact():
     """Where the power alone would cancel against 1."""
     index, phase = restarts(10, 1.0001, 300)
-    found = values_at(cosine_restarts(1.0, 10, 1.0001, decay=0.99).settle(), np.arange(300))
+    found = values_at(cosine_restarts(1.0, 10, 1.0001, decay=0.99).canonicalize(), np.arange(300))
     np.testing.assert_allclose(found, 0.99**index * (1 + np.cos(np.pi * phase)) / 2, rtol=0, atol=5e-5)
 
 
@@ -580,7 +580,7 @@ def test_restarts_with_growth_one_are_exact_far_out():
 
 def test_growth_is_smooth_at_one():
     growth = jnp.array([1.0, 1 + 1e-6, 1.0001])
-    nodes = jax.vmap(lambda growth: cosine_restarts(1.0, 10.0, growth).settle())(growth)
+    nodes = jax.vmap(lambda growth: cosine_restarts(1.0, 10.0, growth).canonicalize())(growth)
     same, barely, more = sweep_at(nodes, np.arange(60) + np.float32(0.5))
     np.testing.assert_allclose(barely, same, atol=1e-4)
     np.testing.assert_allclose(more, same, atol=1e-2)
@@ -683,7 +683,7 @@ def test_warmup_length_may_be_swept_through_zero():
 
 def test_join_shields_its_gradient_from_pieces_out_of_their_time():
     explodes, late = exponential(1.0, 1, 2.0), lambda step: 1 / (1 - step / 100)
-    node = join([explodes, 0.5, late], [10, 200]).settle()
+    node = join([explodes, 0.5, late], [10, 200]).canonicalize()
     chex.assert_tree_all_finite(grads_at(node, np.float32([9, 100, 199, 240])))
 
 
@@ -782,9 +782,9 @@ FAR_POWERS = [  # a schedule whose power is no float where its value is, or whos
 def test_powers_are_right_wherever_the_value_is_a_float(make, step, value):
     """As typed, settled as in a run, and compiled with the schedule as an argument."""
     node, at = make(), jax.jit(lambda node, step: node(step))
-    for got in (node(step), node.settle()(step), at(node, step), at(node.settle(), step)):
+    for got in (node(step), node.canonicalize()(step), at(node, step), at(node.canonicalize(), step)):
         assert float(got) == pytest.approx(value, rel=2e-5)
-    assert node == node.settle() and repr(node) == repr(node.settle())
+    assert node == node.canonicalize() and repr(node) == repr(node.canonicalize())
 
 
 def test_a_traced_factor_has_a_value_and_a_derivative():

@@ -201,26 +201,26 @@ def test_a_step_too_short_is_stalled_and_no_bottom_is_divergence(how):
     ids=["nelder_mead", "coordinate, jit", "fixed_step"],
 )
 def test_a_search_is_differentiated_by_its_solution(how, wrap):
-    def found(a, **options):  # x = (a/3, 0.2): 2 (x - a) + 4 x = 0; the second is held
+    def minimum(a, **options):  # x = (a/3, 0.2): 2 (x - a) + 4 x = 0; the second is held
         f = lambda p, a: jnp.sum((p - a) ** 2 + 2 * p**2)  # noqa: E731
         return gd.minimize(f, jnp.zeros(2), how, args=(a,), onto=box(-9.0, jnp.array([9.0, 0.2])), **options)
 
     both = lambda found: (found.params, found.value)  # noqa: E731
-    params_slope, value_slope = wrap(jax.jacobian(lambda a: both(found(a))))(1.5)
+    params_slope, value_slope = wrap(jax.jacobian(lambda a: both(minimum(a))))(1.5)
     np.testing.assert_allclose(params_slope, [1 / 3, 0], atol=1e-6)
     value = 2 * (1.5 - 0.5) + 4 * 0.0 + 2 * (1.5 - 0.2)  # df/da at the solution
     assert value_slope == pytest.approx(value, rel=1e-2)
     with pytest.raises(ValueError, match="minimize: to be differentiated"):
-        jax.grad(lambda a: found(a, max_steps=2).value)(1.5)
+        jax.grad(lambda a: minimum(a, max_steps=2).value)(1.5)
 
 
 @pytest.mark.parametrize("of", [jax.grad, jax.jacfwd], ids=["grad", "jacfwd"])
 def test_a_search_is_differentiated_by_what_its_function_has_captured(of):
-    def found(a):  # x = a/3
+    def minimum(a):  # x = a/3
         b = jnp.array([a, 5.0])
         return gd.minimize(lambda p: jnp.sum((p - b[0]) ** 2 + 2 * p**2), 0.0, fixed_step(1e-3)).params
 
-    assert of(found)(2.0) == pytest.approx(1 / 3, rel=1e-5)
+    assert of(minimum)(2.0) == pytest.approx(1 / 3, rel=1e-5)
 
 
 def test_nelder_mead_walks_as_that_of_scipy():

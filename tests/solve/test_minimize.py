@@ -14,7 +14,7 @@ import gdjax as gd
 from gdjax import stopping
 from gdjax.problems import himmelblau, quadratic, rosenbrock
 from gdjax.projections import box, l2_ball
-from gdjax.solve.path import start_trace, trim, written
+from gdjax.solve.path import append, start_trace, trim
 from gdjax.solve.stationary import kind_of_point
 from gdjax.stopping import gradient_norm
 from gdjax.types import Stop
@@ -361,7 +361,7 @@ class TestDerivatives:
         assert jax.jit(jax.grad(of))(2.0) == pytest.approx(float(jnp.sum(1 / curvatures)), rel=1e-8)
 
     @staticmethod
-    def coupled(p, a):
+    def couple(p, a):
         return (p["w"] - a) ** 2 + (p["w"] - p["z"]) ** 2 + 2 * p["z"] ** 2
 
     @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ class TestDerivatives:
     def test_where_the_gradient_is_not_zero(self, optimizer, right):
         def of(a):
             start = {"w": 0.0, "z": 0.25}
-            return gd.minimize(self.coupled, start, optimizer(), args=(a,), max_steps=3000).params["w"]
+            return gd.minimize(self.couple, start, optimizer(), args=(a,), max_steps=3000).params["w"]
 
         assert jax.jit(jax.grad(of))(2.0) == pytest.approx(right, rel=1e-6, abs=1e-12)
 
@@ -488,7 +488,7 @@ def test_a_trace_is_evenly_spread_and_ends_with_the_newest(capacity, steps):
     row = jax.tree.map(lambda x: jnp.asarray(x[0]), row)
 
     def add(trace, step):
-        return written(trace, row._replace(step=step, value=10.0 * step)), None
+        return append(trace, row._replace(step=step, value=10.0 * step)), None
 
     trace, _ = jax.lax.scan(add, start_trace(row, capacity), jnp.arange(steps + 1, dtype=jnp.int32))
     rows = trim(trace.rows)

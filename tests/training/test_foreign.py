@@ -20,7 +20,7 @@ VALIDATION = (jnp.asarray(X[ORDER[110:]]), jnp.asarray(Y[ORDER[110:]], jnp.int32
 SETTINGS = {"epochs": 15, "batch_size": 32, "order": "sequence", "monitor": ("accuracy", "max")}
 
 
-def judged(logits, y):
+def judge(logits, y):
     return jnp.mean(softmax_cross_entropy_with_integer_labels(logits, y)), {
         "accuracy": jnp.mean(metrics.correct(logits, y))
     }
@@ -36,7 +36,7 @@ def learns(result):
 def test_flax_linen():
     linen = pytest.importorskip("flax.linen")
     model = linen.Sequential([linen.Dense(16), linen.relu, linen.Dense(3)])
-    loss = lambda params, batch, key: judged(model.apply(params, batch[0]), batch[1])  # noqa: E731
+    loss = lambda params, batch, key: judge(model.apply(params, batch[0]), batch[1])  # noqa: E731
     params = model.init(jax.random.key(0), DATA[0][:1])
     result = learns(gd.fit(loss, params, gd.adam(0.02), DATA, VALIDATION, **SETTINGS))
     assert model.apply(result.params, X).shape == (150, 3)
@@ -49,7 +49,7 @@ def test_flax_nnx():
     graph, params = nnx.split(network)
 
     def loss(params, batch, key):
-        return judged(nnx.merge(graph, params)(batch[0]), batch[1])
+        return judge(nnx.merge(graph, params)(batch[0]), batch[1])
 
     result = learns(gd.fit(loss, params, gd.adam(0.02), DATA, VALIDATION, **SETTINGS))
     assert nnx.merge(graph, result.params)(X).shape == (150, 3)
@@ -89,7 +89,7 @@ def test_equinox_dropout_keeps_its_rate_and_needs_its_key():
 def test_haiku():
     hk = pytest.importorskip("haiku")
     network = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([16, 3])(x)))
-    loss = lambda params, batch, key: judged(network.apply(params, batch[0]), batch[1])  # noqa: E731
+    loss = lambda params, batch, key: judge(network.apply(params, batch[0]), batch[1])  # noqa: E731
     params = network.init(jax.random.key(0), DATA[0][:1])
     learns(gd.fit(loss, params, gd.adam(0.02), DATA, VALIDATION, **SETTINGS))
 
@@ -111,7 +111,7 @@ def test_batch_norm_of_flax_carries_its_statistics():
         train = key is not None
         variables = {"params": params, "batch_stats": statistics}
         logits, updated = model.apply(variables, batch[0], train=train, mutable=["batch_stats"])
-        return *judged(logits, batch[1]), updated["batch_stats"]
+        return *judge(logits, batch[1]), updated["batch_stats"]
 
     start = variables["batch_stats"]
     result = learns(gd.fit(loss, variables["params"], gd.adam(0.02), DATA, VALIDATION, model_state=start, **SETTINGS))
@@ -119,7 +119,7 @@ def test_batch_norm_of_flax_carries_its_statistics():
     again = model.apply({"params": result.params, "batch_stats": result.model_state}, VALIDATION[0], train=False)
     stale = {"params": result.params, "batch_stats": start}
     assert not np.allclose(model.apply(stale, VALIDATION[0], train=False), again), "they were updated"
-    np.testing.assert_allclose(judged(again, VALIDATION[1])[1]["accuracy"], result.best_value, rtol=1e-6)
+    np.testing.assert_allclose(judge(again, VALIDATION[1])[1]["accuracy"], result.best_value, rtol=1e-6)
 
 
 RAW = {
@@ -150,5 +150,5 @@ def test_an_optax_factory_lifted_sweeps_without_compiling():
     params = {"w": jnp.ones(3)}
     program = jax.jit(lambda node, params: node.update(params, node.init(params), params)[0])
     for rate in (1.0, 2.0):
-        program(lifted(rate).settle(), params)
+        program(lifted(rate).canonicalize(), params)
     assert program._cache_size() == 1

@@ -16,7 +16,7 @@ import pytest
 import gdjax as gd
 from gdjax import losses, metrics, models, stopping
 from gdjax.data import batch_indices, take
-from gdjax.programs import compiled
+from gdjax.programs import compile_once
 from gdjax.training import extend_history, segments
 from gdjax.training._fit import Fitting, Length
 from gdjax.training.run import RING
@@ -77,7 +77,7 @@ def test_batch_change_is_what_the_step_did_to_its_own_batch():
 def test_an_epoch_is_a_python_loop_over_its_batches(loss, order):
     step = gd.make_step(loss)
     epoch = gd.make_epoch(step, 8, order=order)
-    state, measured = compiled(epoch)(start(), DATA)
+    state, measured = compile_once(epoch)(start(), DATA)
     expected, rows, sums, one_step = start(), 0, 0.0, jax.jit(step)
     key = jax.random.fold_in(expected.key, 2)
     for i in range(5):
@@ -98,7 +98,8 @@ def test_masked_tail_is_the_smaller_step():
     )
     unmasked = lambda params, batch, key: (plain(params, batch, key)[0], {})  # noqa: E731
     (masked_state, masked), (state, measured) = (
-        compiled(gd.make_epoch(gd.make_step(loss), 8, order="sequence"))(start(), DATA) for loss in (plain, unmasked)
+        compile_once(gd.make_epoch(gd.make_step(loss), 8, order="sequence"))(start(), DATA)
+        for loss in (plain, unmasked)
     )
     chex.assert_trees_all_close(masked_state.params, state.params, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(masked["loss"], measured["loss"], rtol=1e-5)
@@ -107,9 +108,9 @@ def test_masked_tail_is_the_smaller_step():
 
 def test_dropping_the_tail_leaves_it_out():
     epoch = gd.make_epoch(gd.make_step(LOSS), 8, order="sequence", tail="drop")
-    state, measured = compiled(epoch)(start(), DATA)
+    state, measured = compile_once(epoch)(start(), DATA)
     assert int(state.batches) == 4 and int(measured["weight"]) == 32
-    state, _ = compiled(epoch)(state, DATA)
+    state, _ = compile_once(epoch)(state, DATA)
     assert int(state.batches) == 8
 
 
@@ -123,7 +124,7 @@ def test_scan_is_a_python_loop():
 
     epoch = gd.make_epoch(gd.make_step(LOSS), 8, order="sequence")
     by_hand = dataclasses.replace(epoch, scan=python_scan)
-    compiled_state, a = compiled(epoch)(start(), DATA)
+    compiled_state, a = compile_once(epoch)(start(), DATA)
     debug_state, b = by_hand(start(), DATA)
     chex.assert_trees_all_close(compiled_state.params, debug_state.params, rtol=1e-4, atol=1e-6)
     chex.assert_trees_all_close(a, b, rtol=1e-5)
@@ -139,7 +140,7 @@ def test_three_epochs_and_three_are_six_and_so_are_thirty_single_steps():
     ):
         state = start()
         for epoch in pieces:
-            state, _ = compiled(epoch)(state, DATA)
+            state, _ = compile_once(epoch)(state, DATA)
         six = six or state
         equal(state, six)
 
@@ -173,7 +174,7 @@ def run_in_segments(lengths, key=0, capacity=30):
     until = 0
     for length in lengths:
         until += length
-        run_state = compiled(RUN)(run_state, DATA, VALIDATION, until)
+        run_state = compile_once(RUN)(run_state, DATA, VALIDATION, until)
     return run_state
 
 
@@ -189,7 +190,7 @@ def test_segments_of_any_length_give_the_same_bits_and_another_seed_does_not():
 
 def test_the_history_can_be_extended_between_segments():
     short = run_in_segments([3], capacity=3)
-    longer = compiled(RUN)(extend_history(short, 30), DATA, VALIDATION, 30)
+    longer = compile_once(RUN)(extend_history(short, 30), DATA, VALIDATION, 30)
     equal(longer, run_in_segments([30]))
 
 
@@ -444,7 +445,7 @@ def test_the_hosts_history_is_that_of_one_compiled_run():
         return gd.start_run(run, state, stopping.never(), data, data, capacity)
 
     period = np.float32(0), np.int32(3)  # as the host calls it; without, a scan of the epoch's own length
-    go = lambda run_state, until, *period: compiled(run)(run_state, data, data, until, *period)  # noqa: E731
+    go = lambda run_state, until, *period: compile_once(run)(run_state, data, data, until, *period)  # noqa: E731
     whole, fitted = go(begin(number), number, *period), fit_line(epochs=number)
     chex.assert_trees_all_equal(fitted.history, dict(whole.history))
     equal(fitted.last, whole.state)
@@ -578,7 +579,7 @@ def test_every_rung_takes_numpy():
     for rung in (
         lambda data: step(state, data),
         lambda data: evaluate(jnp.zeros(3), data),
-        lambda data: compiled(run)(gd.start_run(run, state, stopping.never(), data, data, 2), data, data, 1),
+        lambda data: compile_once(run)(gd.start_run(run, state, stopping.never(), data, data, 2), data, data, 1),
         lambda data: next(gd.iterate(epoch, state, data)),
     ):
         equal(rung(LINE), rung(jax.tree.map(jnp.asarray, LINE)))

@@ -45,14 +45,14 @@ class Frame:
     """What a table of pandas does at this door."""
 
     def __init__(self, **columns):
-        self.named = {name: np.asarray(column) for name, column in columns.items()}
+        self.by_name = {name: np.asarray(column) for name, column in columns.items()}
         self.columns = list(columns)
 
     def __getitem__(self, name):
-        return self.named[name]
+        return self.by_name[name]
 
     def __array__(self, dtype=None, copy=None):
-        return np.stack([self.named[name] for name in self.columns], axis=1)
+        return np.stack([self.by_name[name] for name in self.columns], axis=1)
 
 
 WORKS = {

@@ -34,6 +34,6 @@ ORACLES: dict[str, Oracle] = {
 }
 
 
-def gathered(table: str) -> dict[Any, Any]:
+def gather(table: str) -> dict[Any, Any]:
     """The entries that the tables of this name hold in all files."""
     return {key: value for file in FILES.values() for key, value in getattr(file, table, {}).items()}

@@ -20,9 +20,11 @@ def split_normals(key: Any, leaves: Leaves, twice: bool) -> tuple[Any, list[np.n
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)), normals
 
 
-def folded_normal(key: Any, step: int, i: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def leaf_normal(key: Any, step: int, i: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """For leaf i of a step: of the key folded with the step, then with i."""
-    return _folded(_bits(key), str(jax.random.key_impl(key)), step, i, shape, str(jax.dtypes.canonicalize_dtype(dtype)))
+    return _leaf_normal(
+        _bits(key), str(jax.random.key_impl(key)), step, i, shape, str(jax.dtypes.canonicalize_dtype(dtype))
+    )
 
 
 def _bits(key: Any) -> tuple[int, ...]:
@@ -48,12 +50,12 @@ def _split_program(data: Any, impl: str, leaves: Leaves, twice: bool) -> tuple[A
 
 
 @functools.lru_cache(maxsize=16384)
-def _folded(bits: tuple[int, ...], impl: str, step: int, i: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    return np.asarray(_folded_program(np.asarray(bits, np.uint32), impl, step, i, shape, dtype))
+def _leaf_normal(bits: tuple[int, ...], impl: str, step: int, i: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    return np.asarray(_leaf_normal_program(np.asarray(bits, np.uint32), impl, step, i, shape, dtype))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 4, 5))
-def _folded_program(data: Any, impl: str, step: Any, i: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def _leaf_normal_program(data: Any, impl: str, step: Any, i: Any, shape: tuple[int, ...], dtype: str) -> Any:
     key = jax.random.wrap_key_data(data, impl=impl)
     return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, step), i), shape, dtype)
 

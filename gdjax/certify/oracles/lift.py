@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 
-class Seen(NamedTuple):
+class StepInput(NamedTuple):
     """What one step is given: a gradient, a parameter (an array each, or a list of them) and the value."""
 
     grads: Any
@@ -32,7 +32,7 @@ class PerLeaf(list[Any]):
     """An argument that differs from leaf to leaf: a mask, spread."""
 
 
-Path: TypeAlias = Generator[Any, Seen, None]
+Path: TypeAlias = Generator[Any, StepInput, None]
 Oracle: TypeAlias = Callable[..., Path]
 
 
@@ -40,7 +40,7 @@ def per_leaf(oracle: Oracle) -> Oracle:
     """An oracle over lists of leaves from one for a single leaf."""
 
     @functools.wraps(oracle)
-    def lifted(params: list[np.ndarray], **arguments: Any) -> Path:
+    def tree_path(params: list[np.ndarray], **arguments: Any) -> Path:
         def of_leaf(i: int) -> dict[str, Any]:
             return {name: x[i] if isinstance(x, PerLeaf) else x for name, x in arguments.items()}
 
@@ -48,9 +48,11 @@ def per_leaf(oracle: Oracle) -> Oracle:
         updates = [next(generator) for generator in alone]
         while True:
             grads, params, value = yield updates
-            updates = [generator.send(Seen(g, p, value)) for generator, g, p in zip(alone, grads, params, strict=True)]
+            updates = [
+                generator.send(StepInput(g, p, value)) for generator, g, p in zip(alone, grads, params, strict=True)
+            ]
 
-    return lifted
+    return tree_path
 
 
 def at(x: Any, t: int) -> Any:

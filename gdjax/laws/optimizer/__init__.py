@@ -8,7 +8,7 @@ from typing import Any
 from gdjax.calls.node import Node
 from gdjax.laws.check import Laws, Report, run
 from gdjax.laws.optimizer import rates, shapes, values
-from gdjax.laws.optimizer.trial import Trial, parameters, settled
+from gdjax.laws.optimizer.trial import Trial, canonicalize, parameters
 
 LAWS = Laws({**shapes.LAWS, **values.LAWS, **rates.LAWS})
 
@@ -51,12 +51,12 @@ def check_optimizer(
 
     def trials() -> Iterator[tuple[str, Trial]]:
         for words, tree in (parameters() if params is None else {"the parameters given": params}).items():
-            yield f"parameters: {words}", Trial(settled(optimizer), tree, with_rate, per_example, examples)
+            yield f"parameters: {words}", Trial(canonicalize(optimizer), tree, with_rate, per_example, examples)
 
-    return run(LAWS.pick(only, exceptions), _named(optimizer, with_rate), trials, exceptions, all)
+    return run(LAWS.pick(only, exceptions), _name(optimizer, with_rate), trials, exceptions, all)
 
 
-def _named(optimizer: Any, with_rate: Any) -> str:
+def _name(optimizer: Any, with_rate: Any) -> str:
     """A node as its call; else the factory's name, or that of what made the pair of functions."""
     if isinstance(optimizer, Node):
         return repr(optimizer)

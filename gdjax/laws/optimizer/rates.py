@@ -33,10 +33,10 @@ def _linear(trial: Trial) -> None:
     _needs_rate(trial)
 
     def second_update(rate: float) -> Any:
-        optimizer = trial.rated(rate)
+        optimizer = trial.at_rate(rate)
         grads = gradients(trial.params)
-        _, state = trial.compiled(grads, optimizer.init(trial.params), trial.params, 0, 1.0, optimizer)
-        return trial.compiled(grads, state, trial.params, 1, 1.0, optimizer)[0]
+        _, state = trial.compiled_update(grads, optimizer.init(trial.params), trial.params, 0, 1.0, optimizer)
+        return trial.compiled_update(grads, state, trial.params, 1, 1.0, optimizer)[0]
 
     once, thrice = second_update(_RATE), second_update(3 * _RATE)
     assert any(np.any(np.asarray(u) != 0) for u in jax.tree.leaves(once)), "the second update is 0"
@@ -48,7 +48,7 @@ def _schedule(trial: Trial) -> None:
     _needs_rate(trial)
 
     def two_updates(rate: Any) -> Any:
-        optimizer, params, found = trial.rated(rate), trial.params, []
+        optimizer, params, found = trial.at_rate(rate), trial.params, []
         state = optimizer.init(params)
         for i in range(2):
             updates, state = trial.update(gradients(params, i), state, params, i, 1.0, optimizer)
@@ -80,7 +80,7 @@ def _new_numbers(trial: Trial) -> None:
         pair = [trial.optimizer, other]
     else:
         _needs_rate(trial)
-        pair = [trial.rated(_RATE), trial.rated(0.99 * _RATE)]
+        pair = [trial.at_rate(_RATE), trial.at_rate(0.99 * _RATE)]
     traces = []
     for optimizer in pair:
         params, state = trial.params, optimizer.init(trial.params)
@@ -111,7 +111,7 @@ def _reaches_the_bottom(trial: Trial, start: jax.Array) -> None:
         return 0.5 * jnp.sum(_CURVATURE * jnp.abs(params) ** 2)
 
     def final_value(rate: Any) -> Any:
-        optimizer = trial.rated(rate)
+        optimizer = trial.at_rate(rate)
         update = optax.with_extra_args_support(optimizer).update
 
         def body(carry: Any, _: Any) -> Any:

@@ -158,7 +158,7 @@ def _composes(trial: Trial) -> None:
     "donated",
     "A fresh state may be donated: its leaves are in buffers of their own, not a parameter's or another state's.",
 )
-def _donated(trial: Trial) -> None:
+def _donation(trial: Trial) -> None:
     states = [trial.optimizer.init(trial.params) for _ in range(2)]
     named = jax.tree.leaves_with_path({"state": states[0], "another fresh state": states[1], "params": trial.params})
     named += jax.tree.leaves_with_path(trial.optimizer)  # the numbers of a node

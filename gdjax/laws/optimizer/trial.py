@@ -40,7 +40,7 @@ class Trial:
         optimizer = self.optimizer if optimizer is None else optimizer
         return advance(optimizer, grads, state, params, i, height, self.per_example)[::2]
 
-    def compiled(
+    def compiled_update(
         self, grads: Any, state: Any, params: Any, i: Any = 0, height: Any = 1.0, optimizer: Any = None
     ) -> Any:
         """(updates, state) by the one compiled program; the numbers of a node are its arguments."""
@@ -65,19 +65,19 @@ class Trial:
     @functools.cached_property
     def eager(self) -> Any:
         """(what the second update gives uncompiled, its arguments before, and after it)."""
-        params, state, grads = (copied(x) for x in self.first)
-        before = copied((grads, state, params))
+        params, state, grads = (copy_containers(x) for x in self.first)
+        before = copy_containers((grads, state, params))
         given = self.update(grads, state, params, 1)
         return given, before, (grads, state, params)
 
-    def rated(self, rate: Any) -> Any:
+    def at_rate(self, rate: Any) -> Any:
         """The method with another rate, its numbers as arrays."""
         assert self.with_rate is not None
-        return settled(self.with_rate(rate))
+        return canonicalize(self.with_rate(rate))
 
 
-def settled(optimizer: Any) -> Any:
-    return optimizer.settle() if isinstance(optimizer, Node) else optimizer
+def canonicalize(optimizer: Any) -> Any:
+    return optimizer.canonicalize() if isinstance(optimizer, Node) else optimizer
 
 
 def advance(optimizer: Any, grads: Any, state: Any, params: Any, i: Any, height: Any, per_example: bool = False) -> Any:
@@ -123,7 +123,7 @@ def parameters() -> dict[str, Any]:
     }
 
 
-def copied(tree: Any) -> Any:
+def copy_containers(tree: Any) -> Any:
     """The same leaves in containers of their own."""
     leaves, structure = jax.tree.flatten(tree)
     return copy.copy(structure.unflatten(leaves))

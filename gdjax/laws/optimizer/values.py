@@ -36,7 +36,7 @@ def _pure(trial: Trial) -> None:
 @LAWS.law("eager", "Compiled is eager: under `jit` an update is what it is without.")
 def _eager(trial: Trial) -> None:
     given, (grads, state, params), _ = trial.eager
-    compiled = trial.compiled(grads, state, params, 1)
+    compiled = trial.compiled_update(grads, state, params, 1)
     chex.assert_trees_all_close(comparable(compiled), comparable(given), rtol=1e-4, atol=1e-6)
 
 
@@ -58,7 +58,7 @@ def _descends(trial: Trial) -> None:
 @LAWS.law("zero", "A zero gradient gives finite updates, at the first step and at later ones.")
 def _zero(trial: Trial) -> None:
     for when, params, state in _starts(trial):
-        updates, state = trial.compiled(jax.tree.map(jnp.zeros_like, params), state, params, 0, 0.0)
+        updates, state = trial.compiled_update(jax.tree.map(jnp.zeros_like, params), state, params, 0, 0.0)
         _finite(when, updates)
 
 
@@ -67,7 +67,7 @@ def _zero(trial: Trial) -> None:
 )
 def _still(trial: Trial) -> None:
     zero = jax.tree.map(jnp.zeros_like, trial.params)
-    updates, _ = trial.compiled(zero, trial.optimizer.init(trial.params), trial.params, 0, 0.0)
+    updates, _ = trial.compiled_update(zero, trial.optimizer.init(trial.params), trial.params, 0, 0.0)
     for u, p in zip(*(map(np.asarray, jax.tree.leaves(x)) for x in (updates, trial.params)), strict=True):
         size = max(np.max(np.abs(p)), 1e-9) if p.size else 1.0
         factor = np.max(np.abs(u)) / size if u.size else 0.0
@@ -92,7 +92,7 @@ def _finite(case: str, updates: Any) -> None:
 def _any_size(trial: Trial) -> None:
     starts = _starts(trial)
     for when, params, state in starts:
-        updates, _ = trial.compiled(gradients(params), state, params)
+        updates, _ = trial.compiled_update(gradients(params), state, params)
         _finite(f"{when}, gradients {gradients(params)}", updates)
     if trial.examples:
 
@@ -100,7 +100,9 @@ def _any_size(trial: Trial) -> None:
         @hypothesis.given(strategies.gradients(trial.params), st.sampled_from(starts))
         def stays_finite(grads, start):
             when, params, state = start
-            _finite(f"{when}, gradients {jax.tree.map(np.asarray, grads)}", trial.compiled(grads, state, params)[0])
+            _finite(
+                f"{when}, gradients {jax.tree.map(np.asarray, grads)}", trial.compiled_update(grads, state, params)[0]
+            )
 
         stays_finite()
 
@@ -124,7 +126,7 @@ def _order(trial: Trial) -> None:
 @LAWS.law("vmap", "A `vmap` over parameters, states and learning rates is a loop over them.")
 def _vmap(trial: Trial) -> None:
     rates = (0.001, 0.01, 0.1)
-    rated = trial.rated if trial.with_rate is not None else lambda _: trial.optimizer
+    rated = trial.at_rate if trial.with_rate is not None else lambda _: trial.optimizer
     lanes = []
     for k, rate in enumerate(rates):
         params = jax.tree.map(lambda p, k=k: (1 + 0.5 * k) * p, trial.params)
@@ -136,7 +138,7 @@ def _vmap(trial: Trial) -> None:
     columns = [stack(column) for column in zip(*(lane[1:] for lane in lanes), strict=True)]
     many = jax.jit(jax.vmap(update))(jnp.array(rates), *columns)
     for k, (optimizer, params, state, grads) in enumerate(lanes):
-        alone = trial.compiled(grads, state, params, 1, 1.0, optimizer)[0]
+        alone = trial.compiled_update(grads, state, params, 1, 1.0, optimizer)[0]
         chex.assert_trees_all_close(jax.tree.map(lambda x, k=k: x[k], many), alone, rtol=1e-4, atol=1e-6)
 
 
@@ -145,7 +147,7 @@ def _counters(trial: Trial) -> None:
     params, state, grads = trial.first
     late = jax.tree.map(lambda x: jnp.full_like(x, _LAST) if _is_counter(x) else x, state)
     for _ in range(2):
-        updates, late = trial.compiled(grads, late, params, 1)
+        updates, late = trial.compiled_update(grads, late, params, 1)
         counters = [int(x) for x in jax.tree.leaves(late) if _is_counter(x)]
         assert all(x >= 0 for x in counters), f"counters at {_LAST} become {counters}"
         _finite(f"counters at {_LAST}", updates)

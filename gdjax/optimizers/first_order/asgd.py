@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gdjax import tree
-from gdjax.calls import Rated, is_number, optimizer, rate_of
+from gdjax.calls import WithRate, is_number, optimizer, rate_of
 from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import OptState, ScalarOrSchedule
 
@@ -79,7 +79,7 @@ def asgd(
         rate, fall, power = (rate_of(x, state) for x in (learning_rate, lambd, alpha))
         return rate / (1 + fall * rate * (state if is_number(state) else state.count)) ** power
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 def asgd_rule(

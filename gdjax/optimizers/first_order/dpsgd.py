@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Rated, as_key, inner_state, optimizer, rate_of
+from gdjax.calls import WithRate, as_key, inner_state, optimizer, rate_of
 from gdjax.optimizers.first_order.sgd import sgd
 from gdjax.types import ArrayLike, PRNGKey, ScalarOrSchedule
 
@@ -76,7 +76,7 @@ def dpsgd(
         updates, inner = descent.update(mean, state.inner, params, **extra_args)
         return updates, PrivateState(new_key, inner)
 
-    return Rated(init, update, lambda state, _: rate_of(learning_rate, inner_state(state)))
+    return WithRate(init, update, lambda state, _: rate_of(learning_rate, inner_state(state)))
 
 
 def _clipped_sums(leaves: list[jax.Array], max_norm: Any) -> list[jax.Array]:
@@ -100,7 +100,7 @@ def _examples(grads: Any, like: Any) -> int:
     for (path, g), x in zip(found, jax.tree.leaves(like), strict=True):
         if g.shape != (number, *x.shape):
             raise ValueError(
-                f"dpsgd: {tree.named('grads', path)} must have shape {(number, *x.shape)}, one row per example, "
+                f"dpsgd: {tree.leaf_name('grads', path)} must have shape {(number, *x.shape)}, one row per example, "
                 f"got {g.shape}"
             )
     return number

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.lars import trusted
+from gdjax.optimizers.first_order.lars import scale_by_trust
 from gdjax.optimizers.leafwise import Direction, leafwise
 from gdjax.types import ScalarOrSchedule
 
@@ -30,4 +30,4 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: ScalarOrSchedule = 1e-6):
 def fromage_rule(g: Array, p: Array, *, learning_rate: Array, min_norm: Array) -> Direction:
     root = jnp.sqrt(1 + learning_rate**2)
     lost = learning_rate**2 / (root * (1 + root))  # 1 - 1/root, all of its digits
-    return learning_rate / root * trusted(g, p, least=min_norm) + lost * p, {}
+    return learning_rate / root * scale_by_trust(g, p, least=min_norm) + lost * p, {}

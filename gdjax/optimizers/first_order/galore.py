@@ -71,7 +71,7 @@ def galore(
     def init(params):
         finish.init(params)  # refuses what cannot be trained
         leaves, structure = jax.tree.flatten(params)
-        begun = [_begun(p, dims, rank) for p, dims in zip(leaves, matrices(params), strict=True)]
+        begun = [_initial(p, dims, rank) for p, dims in zip(leaves, matrices(params), strict=True)]
         projectors, small = (structure.unflatten(x[i] for x in begun) for i in (0, 1))
         return GaLoreState(jnp.zeros((), jnp.int32), base.init(small), projectors)
 
@@ -82,11 +82,11 @@ def galore(
         tree.check_like("galore", "grads", grads, "params", params)
         due, (leaves, structure) = state.count % update_proj_gap == 0, jax.tree.flatten(grads)
         kept = list(zip(leaves, jax.tree.leaves(state.projector), matrices(params), strict=True))
-        projected = [(g, P) if dims is None else _projected(g, P, dims, due) for g, P, dims in kept]
+        projected = [(g, P) if dims is None else _project(g, P, dims, due) for g, P, dims in kept]
         seen, projectors = (structure.unflatten(x[i] for x in projected) for i in (0, 1))
         small, base_state = base.update(seen, state.base_optimizer_state, None)
         steps = zip(jax.tree.leaves(small), jax.tree.leaves(projectors), kept, strict=True)
-        full = [s if dims is None else scale * _unprojected(s, P, g, dims) for s, P, (g, _, dims) in steps]
+        full = [s if dims is None else scale * _unproject(s, P, g, dims) for s, P, (g, _, dims) in steps]
         fresh: Any = finish.init(params)  # no slots; its count, where a schedule asks for it, is ours
         now = fresh if fresh.count is None else fresh._replace(count=state.count)
         updates, _ = finish.update(structure.unflatten(full), now, params)
@@ -95,7 +95,7 @@ def galore(
     return init, update
 
 
-def _begun(p: jax.Array, dims: Any, rank: int) -> tuple[jax.Array, jax.Array]:
+def _initial(p: jax.Array, dims: Any, rank: int) -> tuple[jax.Array, jax.Array]:
     """(projector, what the base optimizer sees) before the first step."""
     if dims is None:
         return jnp.zeros((0, 0), p.dtype), p
@@ -105,14 +105,14 @@ def _begun(p: jax.Array, dims: Any, rank: int) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros((max(rows, columns), kept), p.dtype), small
 
 
-def _projected(g: jax.Array, P: jax.Array, dims: Any, due: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _project(g: jax.Array, P: jax.Array, dims: Any, due: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(the gradient seen through the directions, these, anew where that is due)."""
     x = as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
     P = jax.lax.cond(due, lambda: _leading(x, P.shape[1]).astype(P.dtype), lambda: P)
     return (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype), P
 
 
-def _unprojected(small: jax.Array, P: jax.Array, g: jax.Array, dims: Any) -> jax.Array:
+def _unproject(small: jax.Array, P: jax.Array, g: jax.Array, dims: Any) -> jax.Array:
     """A step through the directions, in the shape of g."""
     x, back = as_matrices(g, dims)
     return back((P @ small if x.shape[1] >= x.shape[2] else small @ jnp.conj(P.T))[None])

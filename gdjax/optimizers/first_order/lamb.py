@@ -8,7 +8,7 @@ from jax import Array
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.adam import adam_rule, adamw
-from gdjax.optimizers.first_order.lars import trusted
+from gdjax.optimizers.first_order.lars import scale_by_trust
 from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.types import ScalarOrSchedule
 
@@ -47,4 +47,4 @@ def lamb(
 def lamb_rule(g: Array, p: Array, t: Array, mu: Array, nu: Array, *, weight_decay: Array, **options: Any) -> Direction:
     d, new = adam_rule(g, t, mu, nu, nesterov=False, **options)
     d = d + weight_decay * p
-    return trusted(d, p), new
+    return scale_by_trust(d, p), new

@@ -15,7 +15,9 @@ from gdjax.types import ArrayLike, ScalarOrSchedule
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-def trusted(u: Array, p: Array, coefficient: ArrayLike = 1.0, eps: ArrayLike = 0.0, least: ArrayLike = 0.0) -> Array:
+def scale_by_trust(
+    u: Array, p: Array, coefficient: ArrayLike = 1.0, eps: ArrayLike = 0.0, least: ArrayLike = 0.0
+) -> Array:
     """coefficient |p| / (|u| + eps) u, each norm at least `least`; u itself where either is 0."""
     length, (size, scale) = jnp.maximum(tree.global_norm(p), least), tree.norm(u)
     size = jnp.maximum(size, least * scale)
@@ -85,6 +87,6 @@ def lars_rule(
     nesterov: bool,
 ) -> Direction:
     g = g + weight_decay * p
-    step = learning_rate * jnp.where(trust > 0, trusted(g, p, trust_coefficient, eps), g)
+    step = learning_rate * jnp.where(trust > 0, scale_by_trust(g, p, trust_coefficient, eps), g)
     trace = step + momentum * trace
     return (step + momentum * trace if nesterov else trace), {"trace": trace}

@@ -9,7 +9,7 @@ from jax import Array
 
 from gdjax import tree
 from gdjax.calls import optimizer
-from gdjax.optimizers.first_order.polyak_sgd import TINY, rescaled
+from gdjax.optimizers.first_order.polyak_sgd import TINY, rescale
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
@@ -71,7 +71,7 @@ def momo_rule(
     barf = keep * barf + (1 - keep) * value
     m = keep * exp_avg + (1 - keep) * g
     gamma = keep * gamma + (1 - keep) * g.dot(p)
-    s, squared, scaled = rescaled(m)
+    s, squared, scaled = rescale(m)
     model = Model(barf, gamma, squared, m.dot(p), learning_rate, weight_decay, s)
     tau, lb = model.step(lb, lower_bound, 1.0, adapt)
     return tau * scaled + model.shrink() * p, {"exp_avg": m, "barf": barf, "gamma": gamma, "lb": lb}

@@ -10,7 +10,7 @@ from jax import Array
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.momo import Model, momo
-from gdjax.optimizers.first_order.polyak_sgd import rescaled
+from gdjax.optimizers.first_order.polyak_sgd import rescale
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
 from gdjax.types import ScalarOrSchedule
@@ -77,7 +77,7 @@ def momo_adam_rule(
     barf = b1 * barf + (1 - b1) * value
     m = b1 * exp_avg + (1 - b1) * g
     v = b2 * exp_avg_sq + (1 - b2) * g.map(tree.abs_sq)
-    s, _, short = rescaled(m)
+    s, _, short = rescale(m)
     scaled = short / (eps + (v / (1 - b2**t)).map(jnp.sqrt))
     gamma = b1 * gamma + (1 - b1) * g.dot(p)
     model = Model(barf, gamma, short.dot(scaled), m.dot(p), learning_rate, weight_decay, s)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from gdjax.calls import Rated, is_number, optimizer, rate_of
+from gdjax.calls import WithRate, is_number, optimizer, rate_of
 from gdjax.optimizers.first_order.adam import adamw
 from gdjax.optimizers.leafwise import Direction, Slot, leafwise
 from gdjax.optimizers.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, newton_schulz
@@ -40,10 +40,10 @@ class DimensionNumbers(NamedTuple):
 def _axes(p: Array, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """(batch, rows, columns) of a leaf, as axes."""
 
-    def listed(axis):
+    def as_tuple(axis):
         return tuple(a % p.ndim for a in ((axis,) if isinstance(axis, int) else axis))
 
-    rows, columns = listed(dims.reduction_axis), listed(dims.output_axis)
+    rows, columns = as_tuple(dims.reduction_axis), as_tuple(dims.output_axis)
     if set(rows) & set(columns):
         raise ValueError(f"dimension numbers must name different axes as rows and columns, got {dims}")
     return tuple(i for i in range(p.ndim) if i not in rows + columns), rows, columns
@@ -181,7 +181,7 @@ def muon(
 
 def beside_adamw(
     of_matrices: Callable[[Any], Any], learning_rate: Any, rest: Any, adam_rate: Any, dimension_numbers_given: Any
-) -> Rated:
+) -> WithRate:
     """The pair that `of_matrices(dims)` gives for the leaves that are matrices, and `rest` for all others."""
 
     def parts(params):
@@ -205,7 +205,7 @@ def beside_adamw(
         rates = {name: rate_of(adam_rate if name == "adam" else learning_rate, own[name]) for name in own}
         return [rates[name] for name in names]
 
-    return Rated(lambda params: parts(params)[0](params), update, rate_at)
+    return WithRate(lambda params: parts(params)[0](params), update, rate_at)
 
 
 def as_pair(rule: Callable[..., Any], learning_rate: Any, **options: Any) -> optax.GradientTransformationExtraArgs:

@@ -49,14 +49,14 @@ def polyak_sgd(
 
 
 def polyak_sgd_rule(g: Vector, value: Array, *, f_min: Any, eps: Any, longest: Any, is_plus: bool) -> VectorDirection:
-    s, squared, scaled = rescaled(g)
+    s, squared, scaled = rescale(g)
     gap = jnp.maximum(value - f_min, 0) if is_plus else value - f_min
     squared = squared + eps * s * s
     rate = jnp.minimum(tree.ratio(gap, squared) * s, longest / s)
     return jnp.where(squared > TINY * s * s, rate, 0) * scaled, {}
 
 
-def rescaled(x: Vector) -> tuple[Array, Array, Vector]:
+def rescale(x: Vector) -> tuple[Array, Array, Vector]:
     """(s, |s x|², s x): s is 1, or 1/|x| where |x|² would leave the floats' range; 0 for x = 0."""
     size, scale = tree.norm(x.leaves)
     plain = scale == 1

@@ -53,7 +53,7 @@ def by_rows(who: str, init: Any, update: Any) -> tuple[Any, Any]:
             return update(grads, state, params, **extra_args)
         like = next(iter(state.slots.values()))
         tree.check_like(who, "grads", _map(lambda *_: 0, grads), "the state", jax.tree.map(lambda _: 0, like))
-        grads = _map(lambda path, g, x: _summed(who, path, g, x) if _is_rows(g) else g, grads, like)
+        grads = _map(lambda path, g, x: _sum_rows(who, path, g, x) if _is_rows(g) else g, grads, like)
         taken = OptState(state.count, {name: _take(grads, slot) for name, slot in state.slots.items()})
         rows = None if params is None else _take(grads, params)
         values = _map(lambda _, g: g.values if _is_rows(g) else g, grads)
@@ -73,11 +73,11 @@ def _map(function: Any, grads: Any, *rest: Any) -> Any:
     return jax.tree_util.tree_map_with_path(function, grads, *rest, is_leaf=_is_rows)
 
 
-def _summed(who: str, path: tuple[Any, ...], g: Rows, x: jax.Array) -> Rows:
+def _sum_rows(who: str, path: tuple[Any, ...], g: Rows, x: jax.Array) -> Rows:
     """Each row once, in order; the places that are left over point behind the last row, and count as zero."""
     if np.shape(g.values) != (*np.shape(g.indices), *np.shape(x)[1:]) or np.ndim(g.indices) != 1:
         raise ValueError(
-            f"{who}: {tree.named('grads', path)} must have indices (k,) and values (k, ...) for rows of shape "
+            f"{who}: {tree.leaf_name('grads', path)} must have indices (k,) and values (k, ...) for rows of shape "
             f"{np.shape(x)[1:]}, got {np.shape(g.indices)} and {np.shape(g.values)}"
         )
     (k,), number = g.indices.shape, x.shape[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.rmsprop import rmsprop
-from gdjax.optimizers.first_order.schedule_free_sgd import warmed, weighed
+from gdjax.optimizers.first_order.schedule_free_sgd import warm_up, weight_rate
 from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
 from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
@@ -43,8 +43,8 @@ def schedule_free_adamw(
         divides the count of its warm-up in float32.
     Reference: Defazio et al. 2024, Algorithm 1 and section 4, arXiv:2405.15682.
     """
-    rate = warmed(learning_rate, warmup_steps)
+    rate = warm_up(learning_rate, warmup_steps)
     scaled = rmsprop(rate, decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True)
     return schedule_free(
-        decay_weights(scaled, weight_decay), weighed(rate, warmup_steps), b1, weight_lr_power, state_dtype
+        decay_weights(scaled, weight_decay), weight_rate(rate, warmup_steps), b1, weight_lr_power, state_dtype
     ).build()

@@ -14,13 +14,13 @@ from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
 _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"}
 
 
-def warmed(learning_rate: Any, warmup_steps: Any) -> Any:
+def warm_up(learning_rate: Any, warmup_steps: Any) -> Any:
     if warmup_steps is None:
         return learning_rate
     return schedules.linear(0.0, learning_rate, warmup_steps)
 
 
-def weighed(rate: Any, warmup_steps: Any) -> Any:
+def weight_rate(rate: Any, warmup_steps: Any) -> Any:
     """The rate that the weights of the average go by."""
     return rate if warmup_steps is None else lambda step: rate(step + 1)
 
@@ -47,6 +47,6 @@ def schedule_free_sgd(
         divides the count of its warm-up in float32.
     Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
     """
-    rate = warmed(learning_rate, warmup_steps)
+    rate = warm_up(learning_rate, warmup_steps)
     base = sgd(rate) if weight_decay is None else decay_weights(sgd(rate), weight_decay)
-    return schedule_free(base, weighed(rate, warmup_steps), b1, weight_lr_power, state_dtype).build()
+    return schedule_free(base, weight_rate(rate, warmup_steps), b1, weight_lr_power, state_dtype).build()

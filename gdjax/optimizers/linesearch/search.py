@@ -70,11 +70,11 @@ class Line:
 
     def at(self, step: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
         """Exactly where `optax.apply_updates` will go."""
-        value, grad = self.value_and_grad(optax.apply_updates(self.params, scaled(self.direction, step)))
+        value, grad = self.value_and_grad(optax.apply_updates(self.params, scale_direction(self.direction, step)))
         return value.astype(self.dtype), tree.cast_like(grad, self.params), self.slope(grad)
 
 
-def scaled(direction: Any, step: jax.Array) -> Any:
+def scale_direction(direction: Any, step: jax.Array) -> Any:
     return jax.tree.map(lambda d: (step * d.astype(jnp.result_type(d, step))).astype(d.dtype), direction)
 
 

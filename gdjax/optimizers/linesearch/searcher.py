@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls import Rated, as_optimizer, rate_of
-from gdjax.optimizers.linesearch.search import LineSearch, scaled
+from gdjax.calls import WithRate, as_optimizer, rate_of
+from gdjax.optimizers.linesearch.search import LineSearch, scale_direction
 from gdjax.types import Params
 from gdjax.vector import flat_dtype
 
@@ -56,15 +56,15 @@ def searcher(linesearch: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
             return updates, state
         found = linesearch.search(value_fn, params, updates, value, grad, state.guess)
         info = SearchInfo(found.evaluations, found.failed)
-        return scaled(updates, found.step), SearchState(found.step, found.value, found.grad, found.guess, info)
+        return scale_direction(updates, found.step), SearchState(found.step, found.value, found.grad, found.guess, info)
 
     return init, update
 
 
-def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rate: Any, linesearch: Any) -> Rated:
+def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rate: Any, linesearch: Any) -> WithRate:
     """(init, update) that shows its rate only where no search sets the length of the step."""
     rate = 1.0 if learning_rate is None and linesearch is None else learning_rate
-    return Rated(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
+    return WithRate(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
 
 
 def objective(

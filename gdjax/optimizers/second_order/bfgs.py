@@ -56,7 +56,7 @@ def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(c
     def update(grads, state, params=None, **extra_args):
         given = prepare("bfgs", grads, params, linesearch, extra_args)
         p, g = (ravel(x, state.params.dtype) for x in (params, grads))
-        inverse, pairs = _corrected(state, p - state.params, g - state.updates)
+        inverse, pairs = _correct(state, p - state.params, g - state.updates)
         usable = (pairs > 0) & jnp.isfinite(g).all()
         direction = jnp.where(usable, dot(inverse, g), first_scale(g) * g)
         updates = unravel(-rate_at(learning_rate, state.count) * direction, params)
@@ -66,7 +66,7 @@ def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(c
     return with_rate(init, update, learning_rate, linesearch)
 
 
-def _corrected(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _correct(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The inverse Hessian after a pair, and how many it has seen; anew where a step has changed nothing."""
     sy, yy = dot(s, y), dot(y, y)
     good, nothing_changed = bowl_like(state.count, dot(s, s), sy, yy), yy == 0

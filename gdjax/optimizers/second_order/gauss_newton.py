@@ -13,7 +13,7 @@ from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.backtracking import backtracking
 from gdjax.optimizers.linesearch.searcher import objective, searcher, with_rate
 from gdjax.optimizers.second_order.lbfgs import lbfgs
-from gdjax.optimizers.second_order.least_squares import checked, is_nothing, linearized
+from gdjax.optimizers.second_order.least_squares import check, is_nothing, linearize
 from gdjax.optimizers.second_order.secant import rate_at
 from gdjax.types import ScalarOrSchedule
 from gdjax.vector import dot, ravel, unravel
@@ -55,10 +55,10 @@ def gauss_newton(
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        dtype = checked("gauss_newton", grads, params)
+        dtype = check("gauss_newton", grads, params)
         if not jax.tree.leaves(params):
             return grads, state._replace(count=tree.increment(state.count))
-        r, jacobian, function = linearized(residuals, params, dtype)
+        r, jacobian, function = linearize(residuals, params, dtype)
         direction, p = -jnp.linalg.lstsq(jacobian, r)[0], ravel(params, dtype)
         rate = jnp.asarray(rate_at(learning_rate, state.count), dtype)
         value, grad = 0.5 * dot(r, r), _as_jax_gradient(dot(r, jacobian), params)

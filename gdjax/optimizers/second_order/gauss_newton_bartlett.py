@@ -28,7 +28,7 @@ def gauss_newton_bartlett(batch_size, random_seed: PRNGKey = 0):
     Reference: Liu et al. 2023, Algorithm 2, arXiv:2305.14342.
     """
 
-    def scaled(g):
+    def square(g):
         square = tree.abs_sq(g)
         return (batch_size * square).astype(square.dtype)
 
@@ -38,6 +38,6 @@ def gauss_newton_bartlett(batch_size, random_seed: PRNGKey = 0):
             raise ValueError("gauss_newton_bartlett: update needs params and sampled_value_fn=, (params, key) -> loss")
         key, of_step = jax.random.split(state.key)
         gradient = jax.grad(sampled_value_fn)(params, of_step)
-        return jax.tree.map(scaled, gradient), KeyState(key)
+        return jax.tree.map(square, gradient), KeyState(key)
 
     return lambda params: KeyState(as_key(random_seed)), update

@@ -11,7 +11,7 @@ from gdjax.optimizers.second_order.secant import prepare
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
 
-def linearized(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax.Array, Any]:
+def linearize(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax.Array, Any]:
     """The residuals (k,), their Jacobian (k, n), and the residuals as a function of the parameters' vector (n,)."""
     p = ravel(params, dtype)
 
@@ -55,6 +55,6 @@ def is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
     return jnp.linalg.norm(step) <= jnp.sqrt(jnp.finfo(step.dtype).eps) * jnp.linalg.norm(at)
 
 
-def checked(who: str, grads: Any, params: Any) -> Any:
+def check(who: str, grads: Any, params: Any) -> Any:
     prepare(who, grads, params, None, {})
     return flat_dtype(params)

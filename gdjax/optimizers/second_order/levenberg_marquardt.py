@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
-from gdjax.optimizers.second_order.least_squares import Model, checked, is_nothing, linearized
+from gdjax.optimizers.second_order.least_squares import Model, check, is_nothing, linearize
 from gdjax.types import ArrayLike
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -60,10 +60,10 @@ def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        dtype = checked("levenberg_marquardt", grads, params)
+        dtype = check("levenberg_marquardt", grads, params)
         if not jax.tree.leaves(params):
             return grads, state._replace(count=tree.increment(state.count))
-        r, jacobian, function = linearized(residuals, params, dtype)
+        r, jacobian, function = linearize(residuals, params, dtype)
         longest = jnp.maximum(state.scale, jnp.linalg.norm(jacobian, axis=0))
         scale = jnp.where(longest > 0, longest, 1)
         model = Model.of(jacobian, r, scale)

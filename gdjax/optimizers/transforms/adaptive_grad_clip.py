@@ -30,13 +30,13 @@ def adaptive_grad_clip(clipping: ArrayLike, eps: ArrayLike = 1e-3, axis: int | t
     Reference: Brock, De, Smith & Simonyan 2021, equation 3, arXiv:2102.06171.
     """
 
-    def clipped(g: jax.Array, p: Any) -> jax.Array:
+    def clip_leaf(g: jax.Array, p: Any) -> jax.Array:
         if p is None:
             raise ValueError("adaptive_grad_clip: update needs params to compare the gradient with, got None")
         size, scale = _unit_norm(p, axis)
-        return tree.shortened(g, _unit_norm(g, axis), clipping * jnp.maximum(size / scale, eps))
+        return tree.shorten_leaf(g, _unit_norm(g, axis), clipping * jnp.maximum(size / scale, eps))
 
-    return each_leaf(clipped)
+    return each_leaf(clip_leaf)
 
 
 def _unit_norm(x: jax.Array, axis: int | tuple[int, ...] | None) -> tree.Norm:

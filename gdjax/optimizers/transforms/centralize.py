@@ -26,10 +26,10 @@ def centralize(*, axis: int | tuple[int, ...] | None = None):
     Reference: Yong, Huang, Hua & Zhang 2020, equation 1, arXiv:2004.01461.
     """
 
-    def centered(g: jax.Array, p: Any) -> jax.Array:
+    def center(g: jax.Array, p: Any) -> jax.Array:
         if g.ndim < 2 or g.size == 0:
             return g
         mean = jnp.mean(g, axis=tuple(range(1, g.ndim)) if axis is None else axis, keepdims=True)
         return g if mean.shape == g.shape else g - mean  # over one entry each it would be the gradient itself
 
-    return each_leaf(centered)
+    return each_leaf(center)

@@ -27,9 +27,9 @@ def clip(max_delta: ArrayLike):
     Reference: Mikolov 2012, Statistical Language Models Based on Neural Networks (thesis), section 3.2.2.
     """
 
-    def clipped(g: jax.Array, p: Any) -> jax.Array:
+    def clip_leaf(g: jax.Array, p: Any) -> jax.Array:
         if jnp.iscomplexobj(g):
             return tree.shorten_entries(g, max_delta)
         return jnp.clip(g, -max_delta, max_delta)
 
-    return each_leaf(clipped)
+    return each_leaf(clip_leaf)

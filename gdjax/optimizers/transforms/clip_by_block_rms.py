@@ -23,7 +23,7 @@ def clip_by_block_rms(threshold: ScalarOrSchedule):
     Differs from: Optax, which gives NaN for threshold = 0 at a zero gradient.
     Reference: Shazeer & Stern 2018, section 6, arXiv:1804.04235.
     """
-    return each_leaf(lambda g, p: tree.shortened(g, rms(g), threshold))
+    return each_leaf(lambda g, p: tree.shorten_leaf(g, rms(g), threshold))
 
 
 def rms(x: jax.Array) -> tree.Norm:

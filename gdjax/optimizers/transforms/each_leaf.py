@@ -17,13 +17,13 @@ Change = Callable[[jax.Array, Any], jax.Array]  # (g, p) -> g of one leaf; p is 
 def each_leaf(change: Change) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(init, update) whose updates are change(g, p) of each leaf, computed in at least float32 and rounded once."""
 
-    def changed(g, p=None):
+    def change_leaf(g, p=None):
         dtype = tree.arithmetic_dtype(g)
         return change(jnp.asarray(g, dtype), None if p is None else jnp.asarray(p, dtype)).astype(jnp.result_type(g))
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        return jax.tree.map(changed, grads, *(() if params is None else (params,))), state
+        return jax.tree.map(change_leaf, grads, *(() if params is None else (params,))), state
 
     return no_state, update
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import optax
 
-from gdjax.calls import Optimizer, Rated, as_optimizer, is_number, optimizer, scaled_rates
+from gdjax.calls import Optimizer, WithRate, as_optimizer, is_number, optimizer, scale_rates
 from gdjax.types import Transformation
 
 
@@ -35,7 +35,7 @@ def chain(*args: Transformation):
         states = [state] * len(parts) if is_number(state) else state
         return rate_of_parts(parts, states, evaluation)
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
@@ -57,7 +57,7 @@ def rate_of_parts(parts: list[Optimizer], states: Any, evaluation: Any) -> Any:
         pair = part.build()
         if isinstance(pair, Scaling):
             scale = pair.factor_at(state)
-            rates = scaled_rates(rates, scale)
+            rates = scale_rates(rates, scale)
             factor = scale if factor is None else factor * scale
             continue
         own, factor = part.learning_rates_at(state, evaluation), None

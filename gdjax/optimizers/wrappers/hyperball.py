@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, rate_of
+from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, rate_of
 from gdjax.types import ScalarOrSchedule, Transformation
 
 
@@ -52,7 +52,7 @@ def hyperball(inner: Transformation, learning_rate: ScalarOrSchedule, mask: Any 
         made, rate = answers.updated(inside), rate_of(learning_rate, state)
 
         def of_leaf(p, u, radius, turns):
-            return answers.if_updated(made, _turned(p, u, rate, radius), u) if turns else u
+            return answers.if_updated(made, _turn(p, u, rate, radius), u) if turns else u
 
         turned = jax.tree.map(of_leaf, params, updates, state.radius, tree.spread_mask(turning, params))
         return turned, HyperballState(tree.increment(state.count, made), inside, state.radius)
@@ -65,14 +65,14 @@ def hyperball(inner: Transformation, learning_rate: ScalarOrSchedule, mask: Any 
         own = rate_of(learning_rate, state)
         return [own if r is None else jnp.where(x > 0, own, r) for r, x in zip(rates, radii, strict=True)]
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 def _matrices(params: Any) -> Any:
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
-def _turned(p: jax.Array, u: jax.Array, rate: Any, radius: jax.Array) -> jax.Array:
+def _turn(p: jax.Array, u: jax.Array, rate: Any, radius: jax.Array) -> jax.Array:
     """The update that turns p as far as u says; u itself where the radius is 0, or u."""
     wide = p.astype(tree.arithmetic_dtype(p))
     ahead = wide + rate * radius * tree.direction(u.astype(wide.dtype))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.sixteen_bits import check_rounded, fine_updates, nearest
+from gdjax.optimizers.wrappers.sixteen_bits import check_arguments, fine_updates, nearest
 from gdjax.types import Transformation
 
 
@@ -40,9 +40,9 @@ def kahan(inner: Transformation):
         return KahanState(jax.tree.map(jnp.zeros_like, params), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        check_rounded("kahan", grads, params)
+        check_arguments("kahan", grads, params)
         fine, inner_state = fine_updates(inner, grads, state.inner, params, extra_args)
-        pairs = tree.leafmap(_compensated, params, fine, state.compensation)
+        pairs = tree.leafmap(_compensate, params, fine, state.compensation)
         structure = jax.tree.structure(params)
         updates, lost = (structure.unflatten([pair[i] for pair in pairs]) for i in (0, 1))
         return updates, KahanState(lost, inner_state)
@@ -50,7 +50,7 @@ def kahan(inner: Transformation):
     return init, update
 
 
-def _compensated(p: jax.Array, u: jax.Array, compensation: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _compensate(p: jax.Array, u: jax.Array, compensation: jax.Array) -> tuple[jax.Array, jax.Array]:
     dtype = tree.arithmetic_dtype(p)
     wide, y = p.astype(dtype), u.astype(dtype) - compensation.astype(dtype)
     step = nearest(y, p.dtype)

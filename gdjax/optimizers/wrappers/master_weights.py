@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.sixteen_bits import check_rounded, is_short, nearest, of_rounded, way_to, widened
+from gdjax.optimizers.wrappers.sixteen_bits import check_arguments, is_short, nearest, step_to, widen, with_rounding
 from gdjax.types import Transformation
 
 
@@ -20,7 +20,7 @@ class MasterState(NamedTuple):
 
     def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
         """The inner state is asked about the copies, which it has seen."""
-        found = ask(self.inner, jax.tree.map(_resynchronized, params, self.master))
+        found = ask(self.inner, jax.tree.map(_resynchronize, params, self.master))
         return [x if x is None else x.astype(p.dtype) for x, p in zip(found, jax.tree.leaves(params), strict=True)]
 
 
@@ -46,16 +46,16 @@ def master_weights(inner: Transformation):
 
     def init(params):
         master = jax.tree.map(lambda p: p.astype(jnp.float32) if is_short(p) else None, params)
-        return MasterState(master, inner.init(widened(params)))
+        return MasterState(master, inner.init(widen(params)))
 
     def update(grads, state, params=None, **extra_args):
-        check_rounded("master_weights", grads, params)
-        master = jax.tree.map(_resynchronized, params, state.master)
+        check_arguments("master_weights", grads, params)
+        master = jax.tree.map(_resynchronize, params, state.master)
         wide = jax.tree.map(lambda g, p: g.astype(jnp.float32) if is_short(p) else g, grads, params)
-        updates, inner_state = inner.update(wide, state.inner, master, **of_rounded(extra_args, params))
+        updates, inner_state = inner.update(wide, state.inner, master, **with_rounding(extra_args, params))
         moved: Any = optax.apply_updates(master, updates)
         updates = jax.tree.map(
-            lambda p, u, m: way_to(p, nearest(m, p.dtype)) if is_short(p) else u, params, updates, moved
+            lambda p, u, m: step_to(p, nearest(m, p.dtype)) if is_short(p) else u, params, updates, moved
         )
         kept = jax.tree.map(lambda p, m: m if is_short(p) else None, params, moved)
         return updates, MasterState(kept, inner_state)
@@ -63,7 +63,7 @@ def master_weights(inner: Transformation):
     return init, update
 
 
-def _resynchronized(p: jax.Array, master: jax.Array | None) -> jax.Array:
+def _resynchronize(p: jax.Array, master: jax.Array | None) -> jax.Array:
     if master is None:
         return p
     wide = p.astype(jnp.float32)

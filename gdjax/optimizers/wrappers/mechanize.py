@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, scale_rates
 from gdjax.types import ArrayLike, Transformation
 
 
@@ -84,9 +84,9 @@ def mechanize(
 
     def rate_at(state: Any, evaluation: Any) -> Any:
         rates = base.learning_rates_at(inner_state(state), evaluation)
-        return rates if is_number(state) else scaled_rates(rates, jnp.sum(state.s))
+        return rates if is_number(state) else scale_rates(rates, jnp.sum(state.s))
 
-    return Rated(init, update, rate_at, exact=False)  # the scale is learned
+    return WithRate(init, update, rate_at, exact=False)  # the scale is learned
 
 
 def _wide(p: jax.Array) -> jax.Array:

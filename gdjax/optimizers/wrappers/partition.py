@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import answers, tree
-from gdjax.calls import Optimizer, Rated, Static, as_optimizer, inner_state, is_number, optimizer
-from gdjax.optimizers.wrappers.two_forms import named, two_forms
+from gdjax.calls import Optimizer, Static, WithRate, as_optimizer, inner_state, is_number, optimizer
+from gdjax.optimizers.wrappers.two_forms import print_as, two_forms
 from gdjax.types import Transformation
 
 
@@ -31,9 +31,9 @@ class ByPath:
     rule: Any
 
     def __call__(self, params: Any) -> Any:
-        if not any(map(_is_left_out, jax.tree.leaves(params, is_leaf=_is_left_out))):  # of a part, others look
+        if not any(map(_is_missing, jax.tree.leaves(params, is_leaf=_is_missing))):  # of a part, others look
             self.check_use("by_path", _paths(params))
-        return jax.tree_util.tree_map_with_path(lambda path, _: self.at(dotted(path)), params)
+        return jax.tree_util.tree_map_with_path(lambda path, _: self.at(dotted_path(path)), params)
 
     def at(self, path: str) -> Any:
         if callable(self.rule):
@@ -50,7 +50,7 @@ class ByPath:
         patterns = [self.rule] if isinstance(self.rule, str) else list(self.rule) if isinstance(self.rule, dict) else []
         for pattern in patterns:
             if paths and not any(re.search(pattern, path) for path in paths):
-                raise ValueError(f"{who}: {pattern!r} must be found in one of the paths {_listed(paths)}")
+                raise ValueError(f"{who}: {pattern!r} must be found in one of the paths {_list_paths(paths)}")
 
     def __repr__(self) -> str:
         return f"by_path({getattr(self.rule, '__qualname__', None) or repr(self.rule)})"
@@ -71,19 +71,19 @@ def by_path(rule: str | dict[str, Any] | Callable[[str], Any]) -> ByPath:
     return ByPath(rule)
 
 
-def _is_left_out(x: Any) -> bool:
+def _is_missing(x: Any) -> bool:
     return x is None or isinstance(x, optax.MaskedNode)
 
 
-def dotted(path: tuple[Any, ...]) -> str:
+def dotted_path(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def _paths(params: Any) -> list[str]:
-    return [dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    return [dotted_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
 
 
-def _listed(paths: list[str]) -> str:
+def _list_paths(paths: list[str]) -> str:
     more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
     return ", ".join(map(repr, paths[:10])) + more
 
@@ -115,7 +115,7 @@ class FreezeState(NamedTuple):
 
 
 @optimizer(static=("mask",))
-@named("freeze")
+@print_as("freeze")
 def _freeze_mask(mask: Any):
     """Optax's transform of the name: 0 where the mask is true."""
     frozen = by_path(mask) if isinstance(mask, str) else mask
@@ -133,7 +133,7 @@ def _freeze_mask(mask: Any):
 
 
 @optimizer(static=("frozen",))
-@named("freeze")
+@print_as("freeze")
 def _freeze_around(inner: Transformation, frozen: Any):
     """Leave some leaves as they are and train the others.
 
@@ -163,7 +163,7 @@ def _freeze_around(inner: Transformation, frozen: Any):
             mask.check_use("freeze", paths)
         trained = tuple(not flag for flag in _spread("freeze", mask, params))
         if isinstance(mask, ByPath) and paths and not any(trained):
-            raise ValueError(f"freeze: {mask!r} must leave one of the paths to train, got all: {_listed(paths)}")
+            raise ValueError(f"freeze: {mask!r} must leave one of the paths to train, got all: {_list_paths(paths)}")
         return FreezeState(Labels(trained), inner.init(_part(params, trained)))
 
     def update(grads, state, params=None, **extra_args):
@@ -181,7 +181,7 @@ def _freeze_around(inner: Transformation, frozen: Any):
         trained = state.trained.value
         return answers.spread(rates if isinstance(rates, list) else [rates] * sum(trained), trained)
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 freeze: Final = two_forms(_freeze_around, _freeze_mask)
@@ -280,7 +280,7 @@ def partition(transforms: dict[Any, Any], param_labels: Any = None, *, mask_comp
         left = {name: iter(rate) if isinstance(rate, list) else itertools.repeat(rate) for name, rate in rates.items()}
         return [next(left[name]) if name in left else None for name in names]
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 def _only_match(patterns: dict[str, Optimizer | None]) -> Callable[[str], str]:
@@ -323,11 +323,11 @@ def _merge(parts: list[tuple[Sequence[bool], Any]], like: Any) -> Any:
     """Updates of the parts put together; zeros, in the dtype of `like`, for the leaves of none."""
     merged = jax.tree.map(jnp.zeros_like, like)
     for mine, part in parts:
-        merged = _filled(merged, part, mine)
+        merged = _fill(merged, part, mine)
     return merged
 
 
-def _filled(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
+def _fill(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
     """The whole with the leaves that are mine taken from the part."""
     leaves, structure = jax.tree.flatten(whole)
     own = iter(jax.tree.leaves(part))
@@ -365,7 +365,7 @@ def _update(
 
 def _of_part(value_fn: Callable[..., Any], params: Any, mine: Sequence[bool]) -> Callable[..., Any]:
     def value_of(part, *args, **kwargs):
-        return value_fn(_filled(params, part, mine), *args, **kwargs)
+        return value_fn(_fill(params, part, mine), *args, **kwargs)
 
     value_of.__signature__ = inspect.signature(value_fn)  # type: ignore[attr-defined]  (searches read its names)
     if hasattr(value_fn, "fine"):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from optax import contrib
 
 from gdjax import tree
-from gdjax.calls import Rated, as_optimizer, inner_state, is_number, optimizer, scaled_rates
+from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, scale_rates
 from gdjax.optimizers.wrappers.chain import Scaling
-from gdjax.optimizers.wrappers.two_forms import named, two_forms
+from gdjax.optimizers.wrappers.two_forms import print_as, two_forms
 from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
@@ -35,7 +35,7 @@ _BOUNDS = {
 
 
 @optimizer(bounds={**_BOUNDS, "accumulation_size": "[1, inf)"}, ints=("patience", "cooldown", "accumulation_size"))
-@named("reduce_on_plateau")
+@print_as("reduce_on_plateau")
 def _scale_on_plateau(
     factor: ScalarOrSchedule = 0.1,
     patience: int = 10,
@@ -83,7 +83,7 @@ def _scale_on_plateau(
 
 
 @optimizer(bounds=_BOUNDS, ints=("patience", "cooldown"))
-@named("reduce_on_plateau")
+@print_as("reduce_on_plateau")
 def _drop_on_plateau(
     inner: Transformation,
     factor: ScalarOrSchedule = 0.1,
@@ -164,9 +164,9 @@ def _drop_on_plateau(
             return rates
         own = state._replace(inner=None)
         scale = (own if evaluation is None else after(own, evaluation)).rate_scale
-        return scaled_rates(rates, scale)
+        return scale_rates(rates, scale)
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 reduce_on_plateau: Final = two_forms(_drop_on_plateau, _scale_on_plateau)

@@ -24,7 +24,7 @@ class ProjectState(NamedTuple):
         if all(x is None for x in found):
             return found
         onto = self.onto.value if isinstance(self.onto, Static) else self.onto
-        point, chosen = answers.filled(found, params), tree.spread_mask(self.mask.value, params)
+        point, chosen = answers.fill(found, params), tree.spread_mask(self.mask.value, params)
         part = jax.tree.map(lambda x, c: _wide(x) if c else None, point, chosen)
         nearest = jax.tree.map(lambda x, n, c: n.astype(x.dtype) if c else x, point, onto(part), chosen)
         return jax.tree.leaves(nearest)

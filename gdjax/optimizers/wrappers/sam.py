@@ -25,12 +25,12 @@ from optax import contrib
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.two_forms import is_optimizer, named, two_forms
+from gdjax.optimizers.wrappers.two_forms import is_optimizer, print_as, two_forms
 from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
 
 
 @optimizer(static=("sync_period", "batch_axis_name"), bounds={"sync_period": "[1, inf)"}, ints=("sync_period",))
-@named("sam")
+@print_as("sam")
 def _sam_in_turns(
     optimizer: Transformation,
     adv_optimizer: Transformation,
@@ -52,7 +52,7 @@ def _sam_in_turns(
 
 
 @optimizer(static=("adaptive", "steps"), bounds={"rho": "[0, inf)", "eta": "[0, inf)"}, ints=("steps",))
-@named("sam")
+@print_as("sam")
 def _sam_at_once(
     inner: Transformation,
     rho: ScalarOrSchedule = 0.05,

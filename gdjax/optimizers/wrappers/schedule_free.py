@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import Rated, as_optimizer, inner_state, optimizer, rate_of
+from gdjax.calls import WithRate, as_optimizer, inner_state, optimizer, rate_of
 from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule, Transformation
 
 
@@ -105,7 +105,7 @@ def schedule_free(
         rate = base.learning_rates_at(inner_state(state), evaluation)
         return rate_of(learning_rate, state) if rate is None else rate
 
-    return Rated(init, update, rate_at)
+    return WithRate(init, update, rate_at)
 
 
 def _wide(p: jax.Array, dtype: Any) -> Any:

@@ -59,11 +59,11 @@ def is_short(x: Any) -> bool:
     return jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
 
 
-def widened(params: Any) -> Any:
+def widen(params: Any) -> Any:
     return jax.tree.map(lambda p: p.astype(jnp.float32) if is_short(p) else p, params)
 
 
-def way_to(p: jax.Array, target: jax.Array) -> jax.Array:
+def step_to(p: jax.Array, target: jax.Array) -> jax.Array:
     """The float32 step from a 16-bit p to a target of its dtype; none where it is there (from inf to inf is nan)."""
     wide = p.astype(jnp.float32)
     return jnp.where(target == wide, 0, target - wide)
@@ -71,24 +71,24 @@ def way_to(p: jax.Array, target: jax.Array) -> jax.Array:
 
 def fine_updates(inner: Any, grads: Any, state: Any, params: Any, extra_args: dict[str, Any]) -> tuple[Any, Any]:
     """The updates before they are rounded to 16 bits: inner sees the parameters in float32, its state stays as it is."""
-    updates, new = inner.update(grads, state, widened(params), **of_rounded(extra_args, params))
+    updates, new = inner.update(grads, state, widen(params), **with_rounding(extra_args, params))
     return updates, tree.cast_like(new, state)
 
 
-def of_rounded(extra_args: dict[str, Any], params: Any) -> dict[str, Any]:
+def with_rounding(extra_args: dict[str, Any], params: Any) -> dict[str, Any]:
     """The objective of the float32 parameters that inner sees is that of their rounding."""
     value_fn = extra_args.get("value_fn")
     if value_fn is None:
         return extra_args
 
-    def value_of_rounded(p, **options):
+    def value_at_rounding(p, **options):
         return value_fn(tree.cast_like(p, params), **options)
 
-    value_of_rounded.fine = getattr(value_fn, "fine", value_fn)  # type: ignore[attr-defined]
-    return {**extra_args, "value_fn": value_of_rounded}
+    value_at_rounding.fine = getattr(value_fn, "fine", value_fn)  # type: ignore[attr-defined]
+    return {**extra_args, "value_fn": value_at_rounding}
 
 
-def check_rounded(who: str, grads: Any, params: Any) -> None:
+def check_arguments(who: str, grads: Any, params: Any) -> None:
     if params is None:
         raise ValueError(f"{who}: update needs params to round them, got None")
     tree.check_like(who, "grads", grads, "params", params)

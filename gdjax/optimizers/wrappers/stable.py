@@ -37,10 +37,10 @@ def stable(inner: Transformation, threshold: ScalarOrSchedule = 1.0):
         updates, state = inner.update(grads, state, params, **extra_args)
         leaves, structure = jax.tree.flatten(updates)
 
-        def shortened(u, rate):
-            return u if rate is None else tree.shortened(u, rms(u), threshold * rate).astype(u.dtype)
+        def shorten(u, rate):
+            return u if rate is None else tree.shorten_leaf(u, rms(u), threshold * rate).astype(u.dtype)
 
         rates = rates if isinstance(rates, list) else [rates] * len(leaves)
-        return structure.unflatten(map(shortened, leaves, rates)), state
+        return structure.unflatten(map(shorten, leaves, rates)), state
 
     return inner.init, update

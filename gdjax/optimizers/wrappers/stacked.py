@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import tree
-from gdjax.calls import Rated, as_optimizer, optimizer
-from gdjax.optimizers.leafwise import Lifted, check_trees, refuse_integers
+from gdjax.calls import WithRate, as_optimizer, optimizer
+from gdjax.optimizers.leafwise import LiftedRule, check_trees, refuse_integers
 from gdjax.types import OptState, Transformation
 
 WIDTH = 64  # leaves in a stack; the wider, the faster to run and the slower to compile, beyond this neither by much
@@ -39,7 +39,7 @@ def stacked(inner: Transformation):
     Reference: none; torch.optim calls it foreach.
     """
     pair = as_optimizer(inner).build()
-    if not isinstance(pair, Lifted):
+    if not isinstance(pair, LiftedRule):
         raise TypeError(
             f"stacked: inner must be lifted by leafwise, which treats leaves one by one, got {inner!r}; "
             "of wrappers, put stacked inside"
@@ -66,7 +66,7 @@ def stacked(inner: Transformation):
         updates: list[Any] = [None] * len(leaves)
         slots: dict[str, list[Any]] = {name: [] for name in state.slots}
         for k, (decays, members) in enumerate(_plan(grads if params is None else params, pair.mask)):
-            decay = _decay_apart(pair, leaves[members[0]], beside[members[0]], state.count)
+            decay = _separate_decay(pair, leaves[members[0]], beside[members[0]], state.count)
             row_pair = pair.with_mask(decays) if decay is None else pair.undecayed()
             row_update = jax.vmap(row_pair[1], in_axes=(0, _AXES, 0), out_axes=(0, _AXES))
             before = OptState(state.count, {name: stacks[k] for name, stacks in state.slots.items()})
@@ -81,7 +81,7 @@ def stacked(inner: Transformation):
         count = None if state.count is None else tree.increment(state.count)
         return structure.unflatten(updates), OptState(count, slots)
 
-    return Rated(init, update, pair.rate_at, pair.exact)
+    return WithRate(init, update, pair.rate_at, pair.exact)
 
 
 def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
@@ -93,7 +93,7 @@ def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
     return [(key[-1], ids[i : i + WIDTH]) for key, ids in alike.items() for i in range(0, len(ids), WIDTH)]
 
 
-def _decay_apart(pair: Lifted, g: Any, p: Any, count: Any) -> jax.Array | None:
+def _separate_decay(pair: LiftedRule, g: Any, p: Any, count: Any) -> jax.Array | None:
     """The share of p that a step takes off, if that may be left to each leaf, whose p + u reads p anyway.
 
     Then no parameter need be stacked. In 16 bits it may not: there the sum is rounded once, after the decay.

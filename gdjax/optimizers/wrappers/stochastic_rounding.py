@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import as_key, as_optimizer, optimizer
-from gdjax.optimizers.wrappers.sixteen_bits import by_chance, check_rounded, fine_updates, is_short, way_to
+from gdjax.optimizers.wrappers.sixteen_bits import by_chance, check_arguments, fine_updates, is_short, step_to
 from gdjax.types import PRNGKey, Transformation
 
 
@@ -41,12 +41,14 @@ def stochastic_rounding(inner: Transformation, key: PRNGKey = 0):
         return RoundingState(jnp.zeros((), jnp.int32), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        check_rounded("stochastic_rounding", grads, params)
+        check_arguments("stochastic_rounding", grads, params)
         fine, inner_state = fine_updates(inner, grads, state.inner, params, extra_args)
         of_step = jax.random.fold_in(as_key(key), state.count)
         leaves, structure = jax.tree.flatten(params)
         updates = [
-            way_to(p, by_chance(p.astype(jnp.float32) + u.astype(jnp.float32), p.dtype, jax.random.fold_in(of_step, i)))
+            step_to(
+                p, by_chance(p.astype(jnp.float32) + u.astype(jnp.float32), p.dtype, jax.random.fold_in(of_step, i))
+            )
             if is_short(p)
             else u
             for i, (p, u) in enumerate(zip(leaves, structure.flatten_up_to(fine), strict=True))

@@ -21,7 +21,7 @@ def is_around_an_optimizer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> boo
     return "inner" in kwargs or (bool(args) and is_optimizer(args[0]))
 
 
-def named(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def print_as(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A body that is another's second form: its calls print under this name, and are pickled under their own."""
 
     def rename(body: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.masks import matrices
 
 
-def decayed(grads: list[np.ndarray], params: list[np.ndarray], weight_decay: Any, mask: Any) -> np.ndarray:
+def add_decay(grads: list[np.ndarray], params: list[np.ndarray], weight_decay: Any, mask: Any) -> np.ndarray:
     if weight_decay is None:
         return flat(grads)
     return flat([g + (weight_decay * p if m else 0) for g, p, m in zip(grads, params, mask, strict=True)])
@@ -26,7 +26,7 @@ def dog(params: list[np.ndarray], learning_rate: Any, init_step: Any, eps: Any, 
     total, updates = 0.0, None
     for t in itertools.count(1):
         grads, params, _ = yield updates
-        g = decayed(grads, params, weight_decay, mask)
+        g = add_decay(grads, params, weight_decay, mask)
         farthest = max(farthest, np.linalg.norm(flat(params) - start))
         total += np.sum(abs_sq(g))
         rate = first if kind == "learning_rate" and t == 1 else farthest / np.sqrt(total + eps)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.first_order.dog import decayed
+from gdjax.certify.oracles.first_order.dog import add_decay
 from gdjax.certify.oracles.first_order.polyak_sgd import flat, split
 from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.masks import matrices
@@ -21,7 +21,7 @@ def dowg(
     total, updates = 0.0, None
     for t in itertools.count(1):
         grads, params, _ = yield updates
-        g = decayed(grads, params, weight_decay, mask)
+        g = add_decay(grads, params, weight_decay, mask)
         squared = max(squared, np.sum(abs_sq(flat(params) - start)))
         total += squared * np.sum(abs_sq(g))
         updates = split(-at(learning_rate, t) * squared / (np.sqrt(total) + eps) * g, grads)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.calls import as_key
-from gdjax.certify.oracles.draws import folded_normal
+from gdjax.certify.oracles.draws import leaf_normal
 from gdjax.certify.oracles.first_order.shampoo import apply, unfold
 from gdjax.certify.oracles.lift import Path, abs_sq, at
 
@@ -42,8 +42,8 @@ def kron(
             averages[n] = b1 * averages[n] + (1 - b1) * g
             h = averages[n] / (1 - b1 ** (step + 1))
             if step % update_interval == 0 and h.any():
-                v = folded_normal(as_key(key), step, n, g.shape, g.dtype.name)
-                factors[n] = _learned(factors[n], dense[n], h, v, precond_lr)
+                v = leaf_normal(as_key(key), step, n, g.shape, g.dtype.name)
+                factors[n] = _update_factors(factors[n], dense[n], h, v, precond_lr)
             d = h
             for i, q in enumerate(factors[n]):
                 d = apply(q.conj().T @ q, d, i)
@@ -53,7 +53,7 @@ def kron(
             updates.append(-at(learning_rate, step + 1) * (d + decays))
 
 
-def _learned(factors, dense, h, v, rate):
+def _update_factors(factors, dense, h, v, rate):
     white, inverse = h, v
     for i, q in enumerate(factors):
         white, inverse = apply(q, white, i), apply(np.linalg.inv(q.conj().T), inverse, i)

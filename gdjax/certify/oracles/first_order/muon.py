@@ -14,7 +14,7 @@ from gdjax import schedules
 from gdjax.certify.oracles.lift import Path, abs_sq, at
 
 
-def orthogonalized(m: np.ndarray, coefficients: Any, steps: int, eps: Any, preconditioning: str) -> np.ndarray:
+def orthogonal_factor(m: np.ndarray, coefficients: Any, steps: int, eps: Any, preconditioning: str) -> np.ndarray:
     coefficients = np.array(coefficients)
     rows = np.tile(coefficients, (steps, 1)) if coefficients.ndim == 1 else coefficients[-steps:]
     x = m.T if m.shape[0] > m.shape[1] else m
@@ -71,7 +71,7 @@ def muon(
                 m = b * mu[i] / (1 - b ** (t + 1)) + (1 - b) * g / (1 - b**t)
             if is_matrix:
                 with np.errstate(all="ignore"):
-                    d = orthogonalized(m, coefficients, ns_steps, eps, preconditioning)
+                    d = orthogonal_factor(m, coefficients, ns_steps, eps, preconditioning)
                 d = d * np.sum(m.conj() * d) if adaptive else d
                 rows, columns = p.shape
                 wide = max(1.0, columns / rows) if consistent_rms is None else max(rows, columns) * consistent_rms**2
@@ -83,14 +83,14 @@ def muon(
                 updates.append(-at(rate, t) * (d + at(adam_weight_decay, t) * p))
 
 
-def filled_matrices(params: Any) -> Any:
+def nonempty_matrices(params: Any) -> Any:
     """Dimension numbers of muon and galore: of the leaves of two axes, but for empty ones, which Optax cannot do."""
     return jax.tree.map(lambda p: MuonDimensionNumbers() if p.ndim == 2 and p.size else None, params)
 
 
 EXAMPLES = {
     "muon": lambda: [
-        o.muon(0.01, muon_weight_dimension_numbers=filled_matrices),
+        o.muon(0.01, muon_weight_dimension_numbers=nonempty_matrices),
         o.muon(
             schedules.cosine(0.01, 1000),
             ns_coeffs="dion",
@@ -98,7 +98,7 @@ EXAMPLES = {
             nesterov=False,
             preconditioning="spectral",
             adam_weight_decay=0.2,
-            muon_weight_dimension_numbers=filled_matrices,
+            muon_weight_dimension_numbers=nonempty_matrices,
             consistent_rms=0.2,
         ),
         o.muon(
@@ -106,8 +106,8 @@ EXAMPLES = {
             adaptive=True,
             preconditioning="aol",
             adam_learning_rate=0.02,
-            muon_weight_dimension_numbers=filled_matrices,
+            muon_weight_dimension_numbers=nonempty_matrices,
         ),
-        o.muon(0.01, ns_steps=3, preconditioning="schatten", muon_weight_dimension_numbers=filled_matrices),
+        o.muon(0.01, ns_steps=3, preconditioning="schatten", muon_weight_dimension_numbers=nonempty_matrices),
     ],
 }

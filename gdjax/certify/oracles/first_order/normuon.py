@@ -9,7 +9,7 @@ import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.first_order.muon import filled_matrices, orthogonalized
+from gdjax.certify.oracles.first_order.muon import nonempty_matrices, orthogonal_factor
 from gdjax.certify.oracles.lift import Path, abs_sq, at
 from gdjax.certify.oracles.masks import matrices
 
@@ -41,7 +41,7 @@ def normuon(
             m[i] = keep * m[i] + (1 - keep) * g
             if is_matrix:
                 with np.errstate(all="ignore"):
-                    O = np.asarray(orthogonalized(m[i], NEWTON_SCHULZ, ns_steps, 1e-8, "frobenius"))
+                    O = np.asarray(orthogonal_factor(m[i], NEWTON_SCHULZ, ns_steps, 1e-8, "frobenius"))
                     nu[i] = slow * nu[i] + (1 - slow) * np.array([np.mean(abs_sq(column)) for column in O.T])
                     D = O / (np.sqrt(nu[i]) + eps)
                     D = np.sqrt(p.size) * D / np.linalg.norm(D) if D.any() else D
@@ -55,7 +55,7 @@ def normuon(
 
 EXAMPLES = {
     "normuon": lambda: [
-        o.normuon(0.01, weight_dimension_numbers=filled_matrices),
+        o.normuon(0.01, weight_dimension_numbers=nonempty_matrices),
         o.normuon(
             schedules.cosine(0.01, 1000),
             0.9,
@@ -66,7 +66,7 @@ EXAMPLES = {
             weight_decay_mask=matrices,
             ns_steps=3,
             adam_learning_rate=0.02,
-            weight_dimension_numbers=filled_matrices,
+            weight_dimension_numbers=nonempty_matrices,
         ),
     ],
 }

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.first_order.schedule_free_sgd import averaging, warmed
+from gdjax.certify.oracles.first_order.schedule_free_sgd import averaging, warm_up
 from gdjax.certify.oracles.lift import abs_sq, at, per_leaf
 
 
@@ -12,7 +12,7 @@ def schedule_free_adamw(p, learning_rate, warmup_steps, b1, b2, eps, weight_deca
     v = 0
 
     def rate(t):
-        return warmed(at(learning_rate, t), warmup_steps, t)
+        return warm_up(at(learning_rate, t), warmup_steps, t)
 
     def base(g, y, t):
         nonlocal v

@@ -12,7 +12,7 @@ from gdjax import optimizers as o
 from gdjax.certify.oracles.lift import Path, at, per_leaf
 
 
-def warmed(rate: Any, warmup_steps: Any, t: int) -> Any:
+def warm_up(rate: Any, warmup_steps: Any, t: int) -> Any:
     """The rate at step t - 1 of a warm-up from 0."""
     return rate if warmup_steps is None else rate * min(1.0, (t - 1) / warmup_steps)
 
@@ -39,7 +39,7 @@ def averaging(
 @per_leaf
 def schedule_free_sgd(p, learning_rate, warmup_steps, b1, weight_decay, weight_lr_power, state_dtype):
     def rate(t):
-        return warmed(at(learning_rate, t), warmup_steps, t)
+        return warm_up(at(learning_rate, t), warmup_steps, t)
 
     def base(g, y, t):
         return -rate(t) * (g + (weight_decay or 0) * y)

@@ -16,13 +16,13 @@ def sparse_adagrad(p, learning_rate, initial_accumulator_value, eps):
     for t in itertools.count(1):
         g, p, _ = yield u
         u = np.zeros_like(g)
-        for row in np.argwhere(touched(g)):
+        for row in np.argwhere(nonzero_rows(g)):
             row = tuple(row)
             total[row] += np.abs(g[row]) ** 2
             u[row] = -at(learning_rate, t) * np.where(g[row] == 0, 0, g[row] / np.sqrt(total[row] + eps))
 
 
-def touched(g: np.ndarray) -> np.ndarray:
+def nonzero_rows(g: np.ndarray) -> np.ndarray:
     """Which entries of the leading axis are not zero throughout; () for a scalar."""
     return np.array(g != 0).any(axis=tuple(range(1, g.ndim)))
 

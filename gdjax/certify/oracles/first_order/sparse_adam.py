@@ -6,7 +6,7 @@ import numpy as np
 
 from gdjax import optimizers as o
 from gdjax import schedules
-from gdjax.certify.oracles.first_order.sparse_adagrad import touched
+from gdjax.certify.oracles.first_order.sparse_adagrad import nonzero_rows
 from gdjax.certify.oracles.lift import at, per_leaf
 
 
@@ -16,7 +16,7 @@ def sparse_adam(p, learning_rate, b1, b2, eps):
     for t in itertools.count(1):
         g, p, _ = yield u
         u, c1, c2 = np.zeros_like(g), at(b1, t), at(b2, t)
-        for row in np.argwhere(touched(g)):
+        for row in np.argwhere(nonzero_rows(g)):
             row = tuple(row)
             mu[row] += (1 - c1) * (g[row] - mu[row])
             nu[row] += (1 - c2) * (g[row].real ** 2 + g[row].imag ** 2 - nu[row])

@@ -11,7 +11,7 @@ from gdjax import optimizers as o
 from gdjax import schedules
 from gdjax.certify.oracles.lift import Path
 from gdjax.certify.oracles.second_order.follow import join, part
-from gdjax.certify.oracles.second_order.lbfgs import bowl_like, capped, rate_at
+from gdjax.certify.oracles.second_order.lbfgs import bowl_like, inverse_norm, rate_at
 
 
 def bfgs(params: list[np.ndarray], learning_rate: Any, linesearch: Any = None) -> Path:
@@ -29,7 +29,7 @@ def bfgs(params: list[np.ndarray], learning_rate: Any, linesearch: Any = None) -
                 inverse = half - np.outer(half @ y, s) / (s @ y) + np.outer(s, s) / (s @ y)
             elif not (y != 0).any():
                 inverse = None
-        d = capped(g) * g if inverse is None or not np.isfinite(g).all() else inverse @ g
+        d = inverse_norm(g) * g if inverse is None or not np.isfinite(g).all() else inverse @ g
         u, last, step = part(-rate_at(learning_rate, step) * d, grads), (x, g), step + 1
 
 

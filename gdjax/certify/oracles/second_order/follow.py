@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax.certify.oracles.lift import Oracle, Seen
+from gdjax.certify.oracles.lift import Oracle, StepInput
 
 
 def join(leaves: list[np.ndarray]) -> np.ndarray:
@@ -42,7 +42,7 @@ def follow(
     path = [x]
     for _ in range(steps):
         value, g = value_and_grad(x)
-        (u,) = generator.send(Seen([g], [x], value))
+        (u,) = generator.send(StepInput([g], [x], value))
         x = x + length(x, u) * u
         path.append(x)
     return np.stack(path)

@@ -15,7 +15,7 @@ from gdjax.certify.oracles.second_order.follow import join, part
 TINY, ROUNDING = np.finfo(float).tiny, np.sqrt(np.finfo(float).eps)
 
 
-def capped(g: np.ndarray) -> Any:
+def inverse_norm(g: np.ndarray) -> Any:
     """1/|g|, at most 1."""
     norm = np.sqrt(g @ g)
     return 1 / max(norm, 1) if np.isfinite(norm) else 1.0
@@ -44,7 +44,7 @@ def lbfgs(
         if good:
             scale = s @ y / (y @ y)
         elif not scale and y.any():
-            scale = capped(y)
+            scale = inverse_norm(y)
         if last is not None:
             pairs.append((s, y) if good else None)
             changed = y.any()

@@ -10,12 +10,12 @@ from gdjax.certify.oracles.wrappers.lift import Wrapped
 
 
 def centralize(params: list[np.ndarray], axis: int) -> Wrapped:
-    def centered(g, p):
+    def center(g, p):
         if g.ndim < 2 or not g.size:
             return g
         return g - g.mean(axis=tuple(range(1, g.ndim)) if axis is None else axis, keepdims=True)
 
-    yield from each_leaf(centered)
+    yield from each_leaf(center)
 
 
 EXAMPLES = {

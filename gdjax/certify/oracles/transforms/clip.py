@@ -13,10 +13,10 @@ from gdjax.certify.oracles.wrappers.lift import Wrapped
 
 
 def clip(params: list[np.ndarray], max_delta: Any) -> Wrapped:
-    def clipped(g, p):
+    def clip_leaf(g, p):
         return g * shortening(np.abs(g), max_delta) if np.iscomplexobj(g) else np.clip(g, -max_delta, max_delta)
 
-    yield from each_leaf(clipped)
+    yield from each_leaf(clip_leaf)
 
 
 EXAMPLES = {

@@ -13,11 +13,11 @@ from gdjax.certify.oracles.wrappers.lift import Wrapped, norm
 
 
 def clip_by_global_norm(params: list[np.ndarray], max_norm: Any) -> Wrapped:
-    def clipped(grads, t):
+    def clip_leaves(grads, t):
         factor = shortening(norm(grads), max_norm)
         return [g * factor for g in grads]
 
-    yield from all_leaves(clipped)
+    yield from all_leaves(clip_leaves)
 
 
 EXAMPLES = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.first_order.muon import orthogonalized
+from gdjax.certify.oracles.first_order.muon import orthogonal_factor
 from gdjax.certify.oracles.transforms.each_leaf import each_leaf
 from gdjax.certify.oracles.wrappers.lift import Wrapped
 
@@ -16,7 +16,7 @@ def orthogonalize(params: list[np.ndarray], ns_coeffs: Any, ns_steps: int, eps: 
     def orthogonal(g, p):
         if g.ndim < 2 or not g.size:
             return g
-        return orthogonalized(g.reshape(-1, g.shape[-1]), ns_coeffs, ns_steps, eps, "frobenius").reshape(g.shape)
+        return orthogonal_factor(g.reshape(-1, g.shape[-1]), ns_coeffs, ns_steps, eps, "frobenius").reshape(g.shape)
 
     yield from each_leaf(orthogonal)
 

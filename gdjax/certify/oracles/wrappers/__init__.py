@@ -30,6 +30,6 @@ FILES = {
 WRAPPER_ORACLES: dict[str, Callable[..., Any]] = {name: getattr(file, name) for name, file in FILES.items()}
 
 
-def gathered(table: str) -> dict[str, Any]:
+def gather(table: str) -> dict[str, Any]:
     """The entries that the tables of this name hold in all files."""
     return {key: value for file in FILES.values() for key, value in getattr(file, table, {}).items()}

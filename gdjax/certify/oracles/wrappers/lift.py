@@ -19,10 +19,10 @@ import numpy as np
 
 from gdjax import optimizers as o
 from gdjax.calls import Optimizer
-from gdjax.certify.oracles.lift import PerLeaf, Seen, at
+from gdjax.certify.oracles.lift import PerLeaf, StepInput, at
 
 
-class Given(NamedTuple):
+class WrapperInput(NamedTuple):
     """One step of a wrapper: the recorded gradient, its own parameters, and what only some of them ask for."""
 
     grads: list[np.ndarray]
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     shown: dict[str, float] = {}  # noqa: RUF012  (never written to)
 
 
-Wrapped: TypeAlias = Generator[Any, Given, None]
+Wrapped: TypeAlias = Generator[Any, WrapperInput, None]
 
 
 class Inner(NamedTuple):
@@ -58,12 +58,12 @@ class Inner(NamedTuple):
         generator = self.oracle(params, **self.arguments)
         next(generator)
 
-        def step(seen: Given, grads: Any, params: Any) -> Answer:
+        def step(seen: WrapperInput, grads: Any, params: Any) -> Answer:
             grads = seen.grads if grads is None else grads
             params = seen.params if params is None else params
             if self.wraps:
                 return generator.send(seen._replace(grads=grads, params=params))
-            return Answer(generator.send(Seen(grads, params, seen.value)))
+            return Answer(generator.send(StepInput(grads, params, seen.value)))
 
         return step
 

@@ -20,7 +20,7 @@ from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify.measure import QUICKLY, plain
 from gdjax.certify.oracles import ORACLES
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
-from gdjax.certify.oracles.wrappers.lift import Given, Inner
+from gdjax.certify.oracles.wrappers.lift import Inner, WrapperInput
 from gdjax.certify.suite import Recording
 
 SHOWN = ("mini_step", "gradient_step", "notfinite_count", "total_notfinite", "rate_scale")  # counters of states
@@ -58,7 +58,7 @@ def evaluations(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
 
 def path_of(optimizer: Any, recording: Recording) -> dict[str, Any]:
     """What a wrapper does with recorded gradients: trees of (cases, steps, ...) NumPy, by what they are."""
-    found = _path_of(as_optimizer(optimizer).settle(), recording, *evaluations(recording))
+    found = _path_of(as_optimizer(optimizer).canonicalize(), recording, *evaluations(recording))
     return jax.tree.map(np.asarray, found)
 
 
@@ -76,7 +76,7 @@ def _path_of(optimizer: Optimizer, recording: Recording, values: Any, numbers: A
                 "updates": updates,
                 "params": params,
                 "evaluated": answers.evaluation_params(state, params),
-                "shown": _shown(state),
+                "shown": _counters(state),
             }
 
         params, grads, value, evaluated, number = case
@@ -86,7 +86,7 @@ def _path_of(optimizer: Optimizer, recording: Recording, values: Any, numbers: A
     return jax.lax.map(of_case, (*recording, values, numbers))
 
 
-def _shown(state: Any) -> dict[str, jax.Array]:
+def _counters(state: Any) -> dict[str, jax.Array]:
     shown = {}
     for name in SHOWN:
         for node in tree.nodes_with(state, name):
@@ -113,7 +113,7 @@ def oracle_path(node: Optimizer, recording: Recording) -> dict[str, Any]:
             for step in range(steps):
                 evaluation = (float(waving[case, step]), int(numbers[case, step]))
                 now = [g[case, step] for g in grads]
-                answer = generator.send(Given(now, params, values[case, step], evaluation, ascent_of_smooth))
+                answer = generator.send(WrapperInput(now, params, values[case, step], evaluation, ascent_of_smooth))
                 params = [p + u for p, u in zip(params, answer.updates, strict=True)]
                 evaluated = params if answer.evaluated is None else answer.evaluated
                 for kind, leaves in zip(out, (answer.updates, params, evaluated), strict=True):
