@@ -123,11 +123,11 @@ def costs(n: int = 32, repeats: int = 60) -> dict[str, tuple[float, float]]:
 def picture(rows, cost, ratio):
     figure = style.figure(4.2, "By hand as by jax.grad: equal up to rounding, and as quick")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    for activation, colour, marker, shift in zip(ACTIVATIONS, style.PALETTE, "os^", (-2, 0, 2), strict=False):
+    for activation, color, marker, shift in zip(ACTIVATIONS, style.PALETTE, "os^", (-2, 0, 2), strict=False):
         points = [
             (DEPTHS.index(row[2]) + 0.1 * shift, error) for row in rows if row[0] == activation for error in row[4:]
         ]
-        left.plot(*np.array(points).T, marker, color=colour, markersize=5, alpha=0.7, label=activation)
+        left.plot(*np.array(points).T, marker, color=color, markersize=5, alpha=0.7, label=activation)
     left.axhline(1e-12, color=style.INK, linestyle="--", linewidth=1)
     left.axhline(np.finfo(float).eps, color=style.MUTED, linestyle=":", linewidth=1)
     left.text(-0.35, 1.3e-12, "1e−12: claimed", fontsize=style.SMALL)

@@ -130,15 +130,15 @@ def picture(found):
         style.dress(axes)
         style.rule(axes)
         h = measured["step"]
-        colours = dict(zip(told, style.PALETTE, strict=False))
+        colors = dict(zip(told, style.PALETTE, strict=False))
         for kind, marker in zip(told, "os", strict=True):
             miss = np.maximum(np.abs(measured[kind] - measured["derivative"]), 1e-16)
-            axes.plot(h, miss, marker, color=colours[kind], markersize=5, label=f"{kind}, measured")
+            axes.plot(h, miss, marker, color=colors[kind], markersize=5, label=f"{kind}, measured")
             if np.any(told[kind]):
-                axes.plot(h, told[kind], color=colours[kind], label=f"{kind}, by algebra")
+                axes.plot(h, told[kind], color=colors[kind], label=f"{kind}, by algebra")
         axes.plot(h, np.finfo(float).eps * EXAMPLES[name][0](X) / h, color=style.INK, linestyle=":", label="ε f / h")
         for words, kind, x, y in FORMULAS[name]:
-            axes.text(x, y, words, fontsize=style.NORMAL, color=colours[kind])
+            axes.text(x, y, words, fontsize=style.NORMAL, color=colors[kind])
         axes.set(xscale="log", yscale="log", ylim=(1e-17, 3e3))
         axes.set_yticks([1e-15, 1e-10, 1e-5, 1], ["1e−15", "1e−10", "1e−5", "1"])
         axes.set_xticks([1e-12, 1e-8, 1e-4, 1], ["1e−12", "1e−8", "1e−4", "1"])

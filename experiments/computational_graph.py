@@ -102,16 +102,16 @@ def picture(found, rows):
     reverse, forward, saved = figure.subplots(1, 3)
     words = "reverse mode", "forward mode"
     for axes, (which, each) in zip((reverse, forward), found.items(), strict=True):
-        for name, column, colour, marker in zip(words, each.T, style.PALETTE, "os", strict=False):
-            axes.plot(SIZES, column, color=colour, marker=marker, markersize=6, label=name)
+        for name, column, color, marker in zip(words, each.T, style.PALETTE, "os", strict=False):
+            axes.plot(SIZES, column, color=color, marker=marker, markersize=6, label=name)
         axes.plot(SIZES, SIZES, color=style.MUTED, linestyle=":", label="one for each")
         other = {"inputs": "one output", "outputs": "one input"}[which]
         axes.set(xscale="log", yscale="log", ylim=(0.8, 3000))
         axes.set_xticks(SIZES, [str(size) for size in SIZES])
         axes.set_yticks([1, 2, 10, 100, 1000], ["1", "2", "10", "100", "1000"])
         axes.set_xlabel(f"{which}, {other}", fontsize=style.NORMAL)
-    for name, column, colour, marker in zip(("written out", "shared"), (3, 1), style.PALETTE[2:], "D^", strict=False):
-        saved.plot(DEPTHS, [row[column] for row in rows], color=colour, marker=marker, markersize=6, label=name)
+    for name, column, color, marker in zip(("written out", "shared"), (3, 1), style.PALETTE[2:], "D^", strict=False):
+        saved.plot(DEPTHS, [row[column] for row in rows], color=color, marker=marker, markersize=6, label=name)
     saved.set(ylim=(0, 120), xticks=DEPTHS)
     saved.set_xlabel("times 4x(1 − x)", fontsize=style.NORMAL)
     saved.set_ylabel("operations", fontsize=style.NORMAL)

@@ -12,7 +12,7 @@ bounds the share of errors all along the way; not the other way round: w and b d
 hinge of 1.
 
 Subgradient descent, rate 1/(1 + t) over twice the weight of |w|², 20,000 steps from another start for each form, on two
-standardised features of breast_cancer. Expected: minima equal to SVC's to 1e-6 relative, 9.1 % errors. About 5 s.
+standardized features of breast_cancer. Expected: minima equal to SVC's to 1e-6 relative, 9.1 % errors. About 5 s.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def descend(problem, seed: int):
 
 
 def forms(x, y) -> dict:
-    """Form and constant -> the run that minimises it; the first three should agree, the last two not."""
+    """Form and constant -> the run that minimizes it; the first three should agree, the last two not."""
     constants = (("half", C), ("whole", 2 * C), ("mean", 1 / (2 * C)), ("whole", C), ("mean", 1 / C))
     return {(form, c): descend(gd.problems.hinge(x, y, c, form), i) for i, (form, c) in enumerate(constants)}
 
@@ -84,8 +84,8 @@ def draw_losses(axes) -> None:
 
 
 def draw_line(axes, x, y, params) -> None:
-    for label, colour, marker, name in ((-1, style.BLUE, "o", "benign"), (1, style.VERMILLION, "^", "malignant")):
-        axes.plot(*x[y == label].T, marker, color=colour, markersize=3.5, alpha=0.65, label=name)
+    for label, color, marker, name in ((-1, style.BLUE, "o", "benign"), (1, style.VERMILLION, "^", "malignant")):
+        axes.plot(*x[y == label].T, marker, color=color, markersize=3.5, alpha=0.65, label=name)
     ends = np.array([x[:, 0].min() - 0.2, x[:, 0].max() + 0.2])
     for level, look, name in ((0, "-", "w·x + b = 0"), (-1, "--", "w·x + b = ±1"), (1, "--", None)):
         line = (level - params["b"] - params["w"][0] * ends) / params["w"][1]

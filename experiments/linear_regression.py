@@ -40,7 +40,7 @@ DIMENSIONS, CONDITIONS = (16, 64, 256), (10, 100)
 
 
 def diabetes() -> tuple[np.ndarray, np.ndarray]:
-    """440 rows, 22 windows of 20; features standardised, the target in units of its spread and not centred."""
+    """440 rows, 22 windows of 20; features standardized, the target in units of its spread and not centered."""
     x, y = (column[:440] for column in load_diabetes(return_X_y=True))
     x = x[:, :4]
     return (x - x.mean(axis=0)) / x.std(axis=0), y / y.std()
@@ -92,7 +92,7 @@ def runs(problem) -> dict[str, np.ndarray]:
 
 
 def of_condition(d: int, condition: float):
-    """Least squares over columns that are orthogonal and centred, their curvatures from 1 to 1/condition."""
+    """Least squares over columns that are orthogonal and centered, their curvatures from 1 to 1/condition."""
     rng = np.random.default_rng(d)
     columns = rng.normal(size=(ROWS, d))
     x = np.linalg.qr(columns - columns.mean(axis=0))[0] * np.sqrt(ROWS * np.geomspace(1, 1 / condition, d))
@@ -125,12 +125,12 @@ def draw(losses: dict[str, np.ndarray], counted: list):
     picture = style.figure(5.0, "At a fixed rate descent hovers: how high depends on the rows drawn")
     left, right = picture.subplots(1, 2, width_ratios=(1.3, 1))
     shown = list(losses.items())[:6]
-    for colour, (name, values) in zip(style.palette(6), shown, strict=True):
-        left.plot(np.arange(1, PASSES + 1), values, color=colour, linewidth=1.2, label=name)
+    for color, (name, values) in zip(style.palette(6), shown, strict=True):
+        left.plot(np.arange(1, PASSES + 1), values, color=color, linewidth=1.2, label=name)
     left.set(yscale="log", ylim=(1e-6, 3), xlabel="passes over the data", ylabel="loss − minimum")
-    for colour, condition in zip((style.BLUE, style.VERMILLION), CONDITIONS, strict=True):
+    for color, condition in zip((style.BLUE, style.VERMILLION), CONDITIONS, strict=True):
         d, _, _, descent, solving, *_ = zip(*(row for row in counted if row[1] == condition), strict=True)
-        right.plot(d, descent, "o-", color=colour, label=f"descent, κ = {condition}")
+        right.plot(d, descent, "o-", color=color, label=f"descent, κ = {condition}")
     right.plot(d, solving, "s--", color=style.INK, label="solving")
     right.set(xscale="log", yscale="log", xlabel=f"features d, of {ROWS} rows", ylabel="operations")
     right.set_xticks(DIMENSIONS, [str(d) for d in DIMENSIONS])

@@ -3,11 +3,11 @@
     python -m experiments.logistic_regression [--out pictures]
 
 The lecture's exercise: implement logistic regression and descent, draw the line that separates the two classes, and compare
-with scikit-learn's class. It gives no figures. Both minimise the mean of log(1 + exp(-y (w·x + b))) + |w|² / (2 C n), C = 1;
+with scikit-learn's class. It gives no figures. Both minimize the mean of log(1 + exp(-y (w·x + b))) + |w|² / (2 C n), C = 1;
 scikit-learn by Newton's method to 1e-10, since its defaults leave a difference of their own.
 
 Two features are made (120 points of each class), and descent goes at the rate 1/L that the problem knows: 987 steps. The 30
-features of breast_cancer, standardised, take descent 20 thousand steps and L-BFGS 50. Expected: coefficients alike to 1e-5.
+features of breast_cancer, standardized, take descent 20 thousand steps and L-BFGS 50. Expected: coefficients alike to 1e-5.
 Without a penalty, on classes that a line parts, there is no minimum to compare: the weights grow by 0.5 or more with every
 tenfold of the steps, and the line hardly turns. About 12 s.
 """
@@ -28,7 +28,7 @@ MILESTONES = (1, 10, 100, 1000, 10_000)
 
 
 def make_clouds(apart: float) -> tuple[np.ndarray, np.ndarray]:
-    """Two clouds, their centres apart by 2 · apart · (1, 0.7)."""
+    """Two clouds, their centers apart by 2 · apart · (1, 0.7)."""
     rng = np.random.default_rng(0)
     y = np.repeat([-1.0, 1.0], 120)
     return rng.normal(size=(240, 2)) * [1.0, 1.4] + apart * y[:, None] * [1.0, 0.7] + [1.5, -1.0], y

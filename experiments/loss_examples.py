@@ -94,9 +94,9 @@ def draw():
         (m, "margin y s of the score s", of_s, (-0.15, 3), (-1.25, 0.1)),
     )
     for column, (x, label, drawn, *limits) in zip(picture.subplots(2, 2).T, sides, strict=True):
-        for (name, loss), colour, look in zip(drawn.items(), style.PALETTE, ("-", "-", "--"), strict=False):
-            column[0].plot(x, loss(x, np.ones_like(x)), look, color=colour, linewidth=2, label=name)
-            column[1].plot(x, slopes(loss, x, 1), look, color=colour, linewidth=2, label=name)
+        for (name, loss), color, look in zip(drawn.items(), style.PALETTE, ("-", "-", "--"), strict=False):
+            column[0].plot(x, loss(x, np.ones_like(x)), look, color=color, linewidth=2, label=name)
+            column[1].plot(x, slopes(loss, x, 1), look, color=color, linewidth=2, label=name)
         for axes, words, ends in zip(column, ("loss", "derivative of the loss"), limits, strict=True):
             style.dress(axes)
             style.rule(axes)

@@ -111,8 +111,8 @@ def picture(told):
         "plain descent": ("-", 4),
         "momentum 0.9": (":", 2),
     }
-    for name, (line, colour) in looks.items():
-        look = {"color": style.PALETTE[colour], "linestyle": line, "linewidth": 1 if colour < 2 else 2.4}
+    for name, (line, color) in looks.items():
+        look = {"color": style.PALETTE[color], "linestyle": line, "linewidth": 1 if color < 2 else 2.4}
         axes.plot(walk(METHODS[name]), label=name, **look)
     axes.set_yticks([-3.06, 0, 3.06], ["poor −3.06", "best 0", "poor 3.06"])
     axes.set(xlim=(0, 600), ylim=(-12, 16))

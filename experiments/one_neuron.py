@@ -36,7 +36,7 @@ NEURON = models.logistic_regression(2)
 
 
 def separable_points(margin: float, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Points of the unit disc at least `margin` from a line through its centre, their sides, and the bound."""
+    """Points of the unit disc at least `margin` from a line through its center, their sides, and the bound."""
     rng = np.random.default_rng(seed)
     angle, points = rng.uniform(0, 2 * np.pi), rng.uniform(-1, 1, (10 * POINTS, 2))
     side, size = points @ [np.cos(angle), np.sin(angle)], np.linalg.norm(points, axis=1)
@@ -62,7 +62,7 @@ def rosenblatt(x, y):
 
 
 def irises() -> tuple[np.ndarray, np.ndarray]:
-    """Versicolor (0) and virginica (1), their four measurements standardised: sepals, petals."""
+    """Versicolor (0) and virginica (1), their four measurements standardized: sepals, petals."""
     data = load_iris()
     x = data.data[data.target > 0]
     return (x - x.mean(axis=0)) / x.std(axis=0), data.target[data.target > 0] - 1.0
@@ -116,8 +116,8 @@ def draw(bounds, mistakes, x, y, neuron):
     look = {"colors": style.INK, "linewidths": (0.8, 1.8, 0.8)}
     lines = right.contour(grid[..., 0], grid[..., 1], chance, [0.1, 0.5, 0.9], **look)
     right.clabel(lines, fmt="p = %g", fontsize=9)
-    for label, colour, marker, name in ((0, style.BLUE, "o", "versicolor"), (1, style.VERMILLION, "^", "virginica")):
-        right.plot(*x[y == label].T, marker, color=colour, markersize=5, alpha=0.7, label=name)
+    for label, color, marker, name in ((0, style.BLUE, "o", "versicolor"), (1, style.VERMILLION, "^", "virginica")):
+        right.plot(*x[y == label].T, marker, color=color, markersize=5, alpha=0.7, label=name)
     right.set(xlabel="petal length, standard deviations", ylabel="petal width, standard deviations")
     for axes in (left, right):
         style.legend(axes)

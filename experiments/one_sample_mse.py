@@ -109,14 +109,14 @@ def picture(rates, after):
     left.plot(START["w"], START["b"], "X", color=style.INK, markersize=12, label="start: L = 9", linestyle="none")
     left.set_ylim(0, 3)
     right.plot(rates, after, color=style.MUTED, label="9 (1 − 10 rate)²")
-    for rate, colour, marker in zip((1e-8, 0.05, 0.1, 0.2), style.PALETTE, "os^D", strict=False):
+    for rate, color, marker in zip((1e-8, 0.05, 0.1, 0.2), style.PALETTE, "os^D", strict=False):
         slope = jax.grad(loss)(START)
         end = [START[name] - rate * float(slope[name]) for name in "wb"]
         value = loss(dict(zip("wb", end, strict=True)))
         words = f"rate {style.number(rate)}: L = {value:.3g}"
         left.plot([START["w"], end[0]], [START["b"], end[1]], color=style.INK, linewidth=1, zorder=1.9)
-        left.plot(*end, marker, color=colour, markersize=8)
-        right.plot(rate, value, marker, color=colour, markersize=9, label=words, linestyle="none")
+        left.plot(*end, marker, color=color, markersize=8)
+        right.plot(rate, value, marker, color=color, markersize=9, label=words, linestyle="none")
     style.dress(right)
     style.rule(right)
     right.set_xlabel("rate of the update", fontsize=style.NORMAL)

@@ -72,15 +72,15 @@ def neuron(start, name):
 
 def draw_surfaces(figure, surfaces):
     """Blue where it is steep, red where it is flat."""
-    colours = LinearSegmentedColormap.from_list("slopes", [style.VERMILLION, "#f3e9dc", style.BLUE])
+    colors = LinearSegmentedColormap.from_list("slopes", [style.VERMILLION, "#f3e9dc", style.BLUE])
     scale = LogNorm(1e-4, 1, clip=True)
     sides = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
     for axes, (name, (weights, value, slope)) in zip(sides, surfaces.items(), strict=True):
-        axes.plot_surface(*weights, value, facecolors=colours(scale(slope)), rcount=81, ccount=81, shade=False)
+        axes.plot_surface(*weights, value, facecolors=colors(scale(slope)), rcount=81, ccount=81, shade=False)
         axes.set(xlabel="w1, first layer", ylabel="w2, second layer")
         axes.set_title(f"{name}: slope below {FLAT} on {np.mean(slope < FLAT):.1%}", fontsize=style.NORMAL)
         axes.view_init(28, -60)
-    bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(sides), shrink=0.7, pad=0.08, extend="min")
+    bar = figure.colorbar(ScalarMappable(scale, colors), ax=list(sides), shrink=0.7, pad=0.08, extend="min")
     bar.set_label("slope (cost per unit of weight)", fontsize=style.SMALL)
 
 
@@ -91,9 +91,9 @@ def picture(surfaces, learned):
     for axes, start in zip(below.subplots(1, 2, sharey=True), BOOK, strict=True):
         style.dress(axes)
         style.rule(axes)
-        for name, colour, line in zip(COSTS, (style.VERMILLION, style.BLUE), ("--", "-"), strict=True):
+        for name, color, line in zip(COSTS, (style.VERMILLION, style.BLUE), ("--", "-"), strict=True):
             _, outputs, steps = learned[start, name]
-            axes.plot(outputs, line, color=colour, linewidth=2, label=f"{name}: {steps} steps to 0.1")
+            axes.plot(outputs, line, color=color, linewidth=2, label=f"{name}: {steps} steps to 0.1")
         axes.axhline(0.1, color=style.MUTED, linewidth=0.8, linestyle=":")
         axes.set_title(f"one neuron from w = {start[0]:g}, b = {start[1]:g}, rate {RATE}", fontsize=style.NORMAL)
         axes.set(xlim=(0, 300), ylim=(0, 1.4), yticks=np.linspace(0, 1, 6))

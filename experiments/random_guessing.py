@@ -112,10 +112,10 @@ def draw(fit: Fit, path, drawn: np.ndarray, curves: dict, falls: dict):
     left.plot(*path.params.T, "o-", color=style.BLUE, markersize=4, linewidth=1.5, label="descent from 0")
     left.plot(*fit.best, "*", color=style.INK, markersize=11, label="least loss")
     left.set(xlabel="θ1", ylabel="θ2", xlim=(-0.02, 1), ylim=(-0.02, 1))
-    for colour, (d, (number, values)) in zip(style.palette(len(curves)), curves.items(), strict=True):
+    for color, (d, (number, values)) in zip(style.palette(len(curves)), curves.items(), strict=True):
         words = f"{d} parameter{'s' * (d > 1)}"
-        right.plot(number, values, color=colour, linewidth=1.8, label=words)
-        right.plot(np.arange(1, STEPS + 1), falls[d][1:], "--", color=colour, linewidth=1.3)
+        right.plot(number, values, color=color, linewidth=1.8, label=words)
+        right.plot(np.arange(1, STEPS + 1), falls[d][1:], "--", color=color, linewidth=1.3)
     right.plot([], [], "-", color=style.MUTED, label="best of N guesses")
     right.plot([], [], "--", color=style.MUTED, label="descent, N steps")
     right.set(xscale="log", yscale="log", ylim=(1e-9, 60), xlabel="N, guesses or steps", ylabel="loss J")

@@ -5,7 +5,7 @@
 Lecture S3: second-order methods may be better, but need the Hessian, which many variables make impractical. Newton's
 method, BFGS, L-BFGS and conjugate gradients as they come, against descent, momentum 0.9 and Adam at the best rate of a
 grid, from the same start down to a gradient of 1e-8: on Rosenbrock's valley, a quadratic in 20 variables of condition
-1000, and logistic regression on the breast cancer data (569 x 30, standardised, C = 1). An evaluation is a call of f with
+1000, and logistic regression on the breast cancer data (569 x 30, standardized, C = 1). An evaluation is a call of f with
 its derivatives, those of the loop's last turn included, whose step is not taken; Newton's count holds its Hessians. Then
 time and work of a gradient, of a product of the Hessian with a vector and of the Hessian, for a tanh network on 200 digits.
 Expected: Newton 22, 1 and 9 steps; L-BFGS 47, 273 and 56 evaluations, the best first-order method 1218, 479 and 323,
@@ -115,9 +115,9 @@ def draw(found, costs):
     picture = figure(6.6, "The curvature saves steps; only the whole Hessian is dear")
     panels = picture.subplots(2, 2).ravel()
     for axes, (name, runs) in zip(panels, found.items(), strict=False):
-        for (method, (run, *_)), colour in zip(runs.items(), PATHS, strict=True):
+        for (method, (run, *_)), color in zip(runs.items(), PATHS, strict=True):
             line = "-" if method in SECOND else "--"
-            axes.plot(run.path.step + 1, run.path.grad_norm, line, color=colour, linewidth=1.6, label=method)
+            axes.plot(run.path.step + 1, run.path.grad_norm, line, color=color, linewidth=1.6, label=method)
         axes.set_ylim(1e-13, 1e5)
         label(axes, name, "step + 1", "size of the gradient")
     for name, mark in zip(costs[0][1], "osD", strict=True):

@@ -6,7 +6,7 @@ The lecture has this tried on one function of one variable, from starts in [-4, 
 function nor an answer. Here are three functions from 801 starts each, and Himmelblau's with its four minima from 200 x 200.
 At a small rate a run ends in the valley where it starts: the border is the maximum between two minima, or the line that
 gradient flow does not cross (integrated apart, as a check). At a larger rate, still one that every minimum allows, a first
-step from a steep flank can lead over the hill, and on the plane neighbours part ways. A start on the very top stays there.
+step from a steep flank can lead over the hill, and on the plane neighbors part ways. A start on the very top stays there.
 Expected: 148, 73 and 0 of 801 starts end elsewhere at the larger rate, just those whose first step led over a hill; on the
 plane 27 % of 40,000 do; with the small rates 0, and 0.02 % off the flow's borders. About 12 s.
 """
@@ -83,22 +83,22 @@ def picture(lines, planes, problem):
         axes.plot(LINE, y, color=style.INK, linewidth=1.6)
         for i, (rate, told) in enumerate(found.items()):
             top = low - (0.24 + 0.36 * i) * height
-            colours = ListedColormap([style.FAINT, *style.PALETTE[:3]])
+            colors = ListedColormap([style.FAINT, *style.PALETTE[:3]])
             box = (-4, 4, top - 0.16 * height, top)
             axes.imshow(
-                told["end"][None], cmap=colours, vmin=-1, vmax=2, extent=box, aspect="auto", interpolation="none"
+                told["end"][None], cmap=colors, vmin=-1, vmax=2, extent=box, aspect="auto", interpolation="none"
             )
             axes.text(-4, top, f"rate {rate:g}", fontsize=style.SMALL, color=style.INK, va="bottom")
         axes.set(xlim=(-4, 4), ylim=(low - 0.8 * height, low + 1.02 * height), yticks=[])
         axes.set_title(name, fontsize=style.NORMAL, loc="left")
-        axes.set_xlabel("start, coloured by its end", fontsize=style.NORMAL)
+        axes.set_xlabel("start, colored by its end", fontsize=style.NORMAL)
     for axes, (rate, which) in zip(rows[1].subplots(1, 2, sharey=True), planes.items(), strict=True):
         style.dress(axes)
-        colours = ListedColormap(style.PALETTE[:4])
-        axes.imshow(which.reshape(200, 200), cmap=colours, extent=(-6, 6, -6, 6), origin="lower", interpolation="none")
+        colors = ListedColormap(style.PALETTE[:4])
+        axes.imshow(which.reshape(200, 200), cmap=colors, extent=(-6, 6, -6, 6), origin="lower", interpolation="none")
         axes.plot(*np.array(problem.minima).T, "X", color=style.PAPER, markeredgecolor=style.INK, markersize=11)
         axes.set_title(f"Himmelblau's at rate {rate:g}", fontsize=style.NORMAL, loc="left")
-        axes.set_xlabel("x of the start, coloured by its end ✕", fontsize=style.NORMAL)
+        axes.set_xlabel("x of the start, colored by its end ✕", fontsize=style.NORMAL)
     rows[1].axes[0].set_ylabel("y of the start", fontsize=style.NORMAL)
     return figure
 

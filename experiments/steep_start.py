@@ -66,10 +66,10 @@ def picture(measured, paths):
     for axes in (left, right):
         style.dress(axes)
         style.rule(axes)
-    for power, row, colour, marker in zip(POWERS, measured, style.PALETTE, "os^", strict=False):
+    for power, row, color, marker in zip(POWERS, measured, style.PALETTE, "os^", strict=False):
         name = {2: "x²", 4: "x⁴", 6: "x⁶"}[int(power)]
-        left.plot(starts, theory(starts, power), color=colour, linewidth=1.8)
-        left.plot(STARTS, row, marker, color=colour, markersize=8, label=f"{name}: measured, on theory")
+        left.plot(starts, theory(starts, power), color=color, linewidth=1.8)
+        left.plot(STARTS, row, marker, color=color, markersize=8, label=f"{name}: measured, on theory")
     left.plot(starts, 1 / (6 * starts**2), color=style.PALETTE[1], linestyle=":", label="x⁴: 2/L with L at the start")
     left.set(xscale="log", yscale="log", ylim=(1e-7, 10))
     left.set_xticks(STARTS, [f"{start:g}" for start in STARTS])
@@ -77,11 +77,9 @@ def picture(measured, paths):
     left.set_xlabel("start x0", fontsize=style.NORMAL)
     left.set_ylabel("largest rate that converges", fontsize=style.NORMAL)
     left.legend(fontsize=style.SMALL, loc="lower left", framealpha=0.92, edgecolor=style.RULE)
-    for (share, found), colour, marker in zip(paths.items(), style.PALETTE, "os^", strict=False):
+    for (share, found), color, marker in zip(paths.items(), style.PALETTE, "os^", strict=False):
         here = np.abs(found.path.params)
-        right.plot(
-            found.path.step, here, color=colour, marker=marker, markersize=4, label=f"rate {share:g} × the limit"
-        )
+        right.plot(found.path.step, here, color=color, marker=marker, markersize=4, label=f"rate {share:g} × the limit")
     right.set(yscale="log", ylim=(0.1, 30))
     right.set_yticks([0.1, 1, 2, 10], ["0.1", "1", "2", "10"])
     right.set_yticks([], minor=True)

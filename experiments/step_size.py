@@ -131,12 +131,12 @@ def picture(three):
     style.dress(axes)
     style.rule(axes)
     rates = np.geomspace(1e-9, 10, 600)
-    for (name, problem), colour in zip(three.items(), style.PALETTE, strict=False):
+    for (name, problem), color in zip(three.items(), style.PALETTE, strict=False):
         edge, after = 2 / problem.lipschitz, values(problem, rates, 101)[[0, -1]] - problem.value
         share = np.nan_to_num(after[1] / after[0], nan=1e30, posinf=1e30)
-        axes.plot(rates, np.clip(share, 1e-30, 1e30), color=colour, linewidth=2, label=name)
-        axes.axvline(edge, color=colour, linewidth=1.2, linestyle="--")
-        axes.text(1.2 * edge, 1e10, "2/L", color=colour, fontsize=style.NORMAL, va="top")
+        axes.plot(rates, np.clip(share, 1e-30, 1e30), color=color, linewidth=2, label=name)
+        axes.axvline(edge, color=color, linewidth=1.2, linestyle="--")
+        axes.text(1.2 * edge, 1e10, "2/L", color=color, fontsize=style.NORMAL, va="top")
     for rate, words in ((1e-8, "lecture: too small, 1e−8"), (1e-1, "lecture: too big, 1e−1")):
         axes.axvline(rate, color=style.INK, linewidth=1.4, linestyle=":")
         axes.text(rate, 2e11, words, fontsize=style.SMALL, ha="center")

@@ -109,7 +109,7 @@ def line(params) -> jax.Array:
 def draw_plane(axes, scores, x, y) -> None:
     ends = zip(x.min(axis=0) - 0.2, x.max(axis=0) + 0.2, strict=True)
     grid = np.stack(np.meshgrid(*(np.linspace(*pair, 200) for pair in ends)), axis=-1)
-    pale = [style.mix(colour, "white", 0.75) for colour in style.PALETTE[:2]]
+    pale = [style.mix(color, "white", 0.75) for color in style.PALETTE[:2]]
     axes.contourf(grid[..., 0], grid[..., 1], np.diff(scores(grid))[..., 0], [-1e9, 0, 1e9], colors=pale)
     for label, marker in ((0, "o"), (1, "^")):
         axes.plot(*x[y == label].T, marker, color=style.PALETTE[label], markersize=2.5)
@@ -134,10 +134,10 @@ def draw(found, scored):
     ground = picture.add_gridspec(3, 3, height_ratios=(1, 1, 1.15))
     draw_planes(picture, ground, found, scored)
     axes = picture.add_subplot(ground[2, :])
-    for name, colour in zip(PLACES, style.PALETTE[2:], strict=False):
+    for name, color in zip(PLACES, style.PALETTE[2:], strict=False):
         tanh, linear = 100 * scored["tanh", name], 100 * scored["linear", name][0]
-        axes.semilogx(WIDTHS, tanh, "o-", base=2, color=colour, linewidth=2, label=f"{name}, tanh")
-        axes.axhline(linear, color=colour, linestyle="--", linewidth=1.2, label=f"{name}, no hidden layer")
+        axes.semilogx(WIDTHS, tanh, "o-", base=2, color=color, linewidth=2, label=f"{name}, tanh")
+        axes.axhline(linear, color=color, linestyle="--", linewidth=1.2, label=f"{name}, no hidden layer")
     axes.set(xlabel="hidden units", ylabel="right of the test set, %", xticks=WIDTHS, xticklabels=WIDTHS)
     style.dress(axes)
     style.rule(axes)

@@ -145,11 +145,11 @@ def draw(norms: dict[str, np.ndarray], free: dict[int, tuple[float, float]]) -> 
     style.dress(axes)
     style.rule(axes)
     layers = np.arange(1, DEPTH + 2)
-    for (name, all_norms), colour in zip(norms.items(), palette(len(norms)), strict=True):
+    for (name, all_norms), color in zip(norms.items(), palette(len(norms)), strict=True):
         relative = all_norms / all_norms[:, -1:]
         low, middle, high = np.quantile(relative, (0.1, 0.5, 0.9), axis=0)
-        axes.fill_between(layers, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(layers, middle, color=colour, label=name, linewidth=1.8)
+        axes.fill_between(layers, low, high, color=color, alpha=0.18, linewidth=0)
+        axes.plot(layers, middle, color=color, label=name, linewidth=1.8)
     axes.plot(layers, 0.25 ** (layers[-1] - layers.astype(float)), ":", color="black", label="0.25 per layer")
     axes.set_yscale("log")
     axes.set_ylim(1e-20, 1e3)

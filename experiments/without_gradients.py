@@ -97,13 +97,13 @@ def draw(counts):
     picture = figure(4.6, "Guessing explodes with the volume, learning from values does not")
     left, right = picture.subplots(1, 2, sharey=True)
     for axes, landscape in ((left, "bowl"), (right, "Rosenbrock")):
-        for (method, colour), mark in zip(zip([*METHODS, "L-BFGS"], PATHS, strict=True), MARKERS, strict=True):
+        for (method, color), mark in zip(zip([*METHODS, "L-BFGS"], PATHS, strict=True), MARKERS, strict=True):
             points = [(n, m) for (where, name, n), m in counts.items() if (where, name) == (landscape, method)]
             reached = [(n, m) for n, m in points if m < np.inf]
             if reached:
-                axes.plot(*zip(*reached, strict=True), marker=mark, color=colour, label=method)
+                axes.plot(*zip(*reached, strict=True), marker=mark, color=color, label=method)
             for n in (n for n, m in points if m == np.inf):
-                axes.plot(n, BUDGET * 1.15, mark, color="none", markeredgecolor=colour, markersize=8)
+                axes.plot(n, BUDGET * 1.15, mark, color="none", markeredgecolor=color, markersize=8)
         axes.axhline(BUDGET, color=MUTED, linewidth=0.8)
         axes.text(2, BUDGET * 2.2, "open marks: not within 200,000", fontsize=SMALL, color=MUTED)
         axes.set(xscale="log", yscale="log", ylim=(1.5, 2e6))

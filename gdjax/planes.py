@@ -20,31 +20,31 @@ from gdjax.vector import flat_dtype, ravel, unravel
 
 
 class Plane(NamedTuple):
-    """A centre and two directions, all like the parameters."""
+    """A center and two directions, all like the parameters."""
 
-    centre: Params
+    center: Params
     u: Params
     v: Params
 
     def __call__(self, at: Any) -> Params:
-        """centre + a u + b v, at = (a, b)."""
+        """center + a u + b v, at = (a, b)."""
         return jax.tree.map(lambda c, u, v: c + at[0] * u + at[1] * v, *self)
 
     def coordinates(self, params: Params) -> jax.Array:
         """(2,): the point of the plane nearest to params; (n, 2) for a path with n rows in each leaf."""
-        dtype = flat_dtype(self.centre)
+        dtype = flat_dtype(self.center)
         basis = jnp.stack([ravel(self.u, dtype), ravel(self.v, dtype)], axis=1)
-        flat = lambda params: ravel(params, dtype) - ravel(self.centre, dtype)  # noqa: E731
-        is_path = jnp.ndim(jax.tree.leaves(params)[0]) > jnp.ndim(jax.tree.leaves(self.centre)[0])
+        flat = lambda params: ravel(params, dtype) - ravel(self.center, dtype)  # noqa: E731
+        is_path = jnp.ndim(jax.tree.leaves(params)[0]) > jnp.ndim(jax.tree.leaves(self.center)[0])
         gaps = jax.vmap(flat)(params).T if is_path else flat(params)
         return jnp.linalg.lstsq(basis, gaps)[0].T
 
 
-def plane_through(centre: Params, first: Params, second: Params) -> Plane:
+def plane_through(center: Params, first: Params, second: Params) -> Plane:
     """The plane through three points: (1, 0) is `first`, (0, 1) `second`."""
     for name, point in (("first", first), ("second", second)):
-        tree.check_like("plane_through", name, point, "centre", centre)
-    return Plane(centre, *(jax.tree.map(lambda p, c: p - c, point, centre) for point in (first, second)))
+        tree.check_like("plane_through", name, point, "center", center)
+    return Plane(center, *(jax.tree.map(lambda p, c: p - c, point, center) for point in (first, second)))
 
 
 def random_plane(params: Params, key: jax.Array | int = 0) -> Plane:

@@ -2,7 +2,7 @@
 
     python -m experiments.bench.lbfgs [--json FILE] [--repeats 15]
 
-Logistic regression with an L2 penalty (C = 1, intercept free) on the standardised breast cancer (569 x 30, 2 classes)
+Logistic regression with an L2 penalty (C = 1, intercept free) on the standardized breast cancer (569 x 30, 2 classes)
 and digits data (1,797 x 64, 10 classes), in double precision, in a compiled while-loop until the gradient is below 1e-6
 in norm. Optax's is written as its documentation does, with value and gradient from `optax.value_and_grad_from_state`;
 "as Optax" is ours in the same loop; "ours" takes both from the state as they are, since our search finds them itself at

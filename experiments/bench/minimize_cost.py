@@ -1,4 +1,4 @@
-"""What does a minimisation cost, beside a Python loop, SciPy and Optimistix? `python -m experiments.bench.minimize_cost`.
+"""What does a minimization cost, beside a Python loop, SciPy and Optimistix? `python -m experiments.bench.minimize_cost`.
 
 Two questions, on Rosenbrock's function and on the sum of 500 of it, 2 and 1,000 parameters, in double precision:
 
@@ -96,7 +96,7 @@ def optimistixs(problem: Problem, name: str, tolerance: float) -> Callable[[], A
     solver = {"BFGS": optimistix.BFGS, "CG": optimistix.NonlinearCG}[name](rtol=tolerance, atol=tolerance)
     function = lambda y, args: problem.f(y)  # noqa: E731
     start = jnp.asarray(problem.start)
-    return lambda: optimistix.minimise(function, solver, start, max_steps=2_000, throw=False).value
+    return lambda: optimistix.minimize(function, solver, start, max_steps=2_000, throw=False).value
 
 
 def end_point(problem: Problem, answer: Any) -> tuple[np.ndarray, float]:

@@ -329,7 +329,7 @@ def _cause(flow: Flow) -> str:
     kinds = {layer.tap.kind for layer in flow.layers if layer.tap}
     stds = flow.activation_std[~np.isnan(flow.activation_std)]
     if _largest(flow.saturated) > MANY:
-        return "saturating activation; try smaller weights, standardised inputs or relu"
+        return "saturating activation; try smaller weights, standardized inputs or relu"
     if _largest(flow.dead) > MANY:
         return "dead relu units; try a smaller learning rate, he_normal weights or leaky_relu"
     if "sigmoid" in kinds:
@@ -341,7 +341,7 @@ def _cause(flow: Flow) -> str:
 
 def _of_units(flow: Flow) -> Iterator[str]:
     for share, what, remedy in (
-        (flow.saturated, "saturated", "smaller weights, standardised inputs or relu"),
+        (flow.saturated, "saturated", "smaller weights, standardized inputs or relu"),
         (flow.dead, "dead (0 for every example)", "a smaller learning rate, he_normal weights or leaky_relu"),
     ):
         for i in np.flatnonzero(np.nan_to_num(share) > MANY):

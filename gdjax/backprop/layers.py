@@ -155,7 +155,7 @@ class _Survey:
         return [of(atom) for atom in jaxpr.outvars]
 
     def _is_full(self, equation: Any) -> bool:
-        """Whether a function is of every unit: a maximum with 0 in a normalisation's variance is of fewer numbers."""
+        """Whether a function is of every unit: a maximum with 0 in a normalization's variance is of fewer numbers."""
         return math.prod(equation.outvars[0].aval.shape) == self.size
 
     def _combine(self, equation: Any, taken: list[frozenset[str]]) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Completes docstrings: the entries of arguments that another factory describes are copied in, so that `help` is whole.
 
-An `Args:` section is a list of entries, "name: text" or "name, name: text", indented by four columns, with continuation lines
+An `Args:` section is a list of entries, "name: text" or "name, name: text", indented by four columns; continuation lines are
 indented further. The text after `Args:` says where the other entries are described ("as `adam`, and"); it is removed from
 the completed docstring.
 """

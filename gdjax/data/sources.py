@@ -73,7 +73,7 @@ def iris() -> Dataset:
 
 
 def diabetes() -> Dataset:
-    """Diabetes: 442 patients, 10 standardised measures, progression after a year (Efron et al. 2004)."""
+    """Diabetes: 442 patients, 10 standardized measures, progression after a year (Efron et al. 2004)."""
     return _sklearn_dataset("diabetes")
 
 
@@ -133,7 +133,7 @@ def circles(n: int = 1000, noise: float = 0.05, factor: float = 0.5, seed: int =
 
 
 def blobs(n: int = 1000, classes: int = 3, features: int = 2, noise: float = 1.0, seed: int = 0) -> Dataset:
-    """Round normal clouds, one for each class, about centres uniform in [-10, 10]^features.
+    """Round normal clouds, one for each class, about centers uniform in [-10, 10]^features.
 
     Args:
         n: rows, at least one for each class; classes take turns.
@@ -143,8 +143,8 @@ def blobs(n: int = 1000, classes: int = 3, features: int = 2, noise: float = 1.0
     """
     check_interval("blobs", "features", features, "[1, inf)")
     rng, labels = _begin("blobs", n, classes, noise, seed)
-    centres = rng.uniform(-10, 10, (classes, features))
-    return _synthetic("blobs", centres[labels] + noise * rng.standard_normal((n, features)), labels)
+    centers = rng.uniform(-10, 10, (classes, features))
+    return _synthetic("blobs", centers[labels] + noise * rng.standard_normal((n, features)), labels)
 
 
 def spirals(n: int = 1000, arms: int = 3, turns: float = 1.0, noise: float = 0.03, seed: int = 0) -> Dataset:
@@ -155,7 +155,7 @@ def spirals(n: int = 1000, arms: int = 3, turns: float = 1.0, noise: float = 0.0
     Args:
         n: rows, at least one for each arm; classes take turns.
         arms: at least 1.
-        turns: of an arm from the centre to the rim.
+        turns: of an arm from the center to the rim.
         noise: >= 0; standard deviation added to each coordinate; arms are 1 / (arms turns) apart.
         seed: of NumPy's generator.
     """

@@ -181,10 +181,10 @@ def _rows(trial: _Trial) -> None:
 @LAWS.law("order", "The order of the rows does not matter.")
 def _order(trial: _Trial) -> None:
     _needs_no_key(trial)
-    backwards = np.arange(trial.rows)[::-1].copy()
-    value = trial.value(*trial.take(backwards))
+    backward = np.arange(trial.rows)[::-1].copy()
+    value = trial.value(*trial.take(backward))
     expected = trial.value(trial.params, trial.batch)
-    np.testing.assert_allclose(value, expected[backwards] if trial.by_row else expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(value, expected[backward] if trial.by_row else expected, rtol=1e-4, atol=1e-5)
 
 
 @LAWS.law("mask", "A row that is masked has no influence on value or gradient, not even if it holds NaN.")

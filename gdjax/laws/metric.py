@@ -124,9 +124,9 @@ def _weights(trial: _Trial) -> None:
 
 @LAWS.law("order", "The order of the rows does not matter.")
 def _order(trial: _Trial) -> None:
-    backwards = _take(slice(None, None, -1), (trial.prediction, trial.target, trial.weight))
+    backward = _take(slice(None, None, -1), (trial.prediction, trial.target, trial.weight))
     expected = trial.value(trial.prediction, trial.target, trial.weight)
-    _close("the rows backwards", trial.value(*backwards), expected)
+    _close("the rows backward", trial.value(*backward), expected)
 
 
 @LAWS.law("masked", "A row of weight 0 has no influence, not even if it holds NaN or no label.")

@@ -40,7 +40,7 @@ def trees(
 ) -> st.SearchStrategy[Any]:
     """Trees of parameters: bare arrays, dicts, lists and tuples of them, with None, empty leaves and empty nodes.
 
-    They shrink towards a bare scalar. Entries are between -2 and 2, drawn from the shape, so that an example is small.
+    They shrink toward a bare scalar. Entries are between -2 and 2, drawn from the shape, so that an example is small.
 
     Args:
         dtypes: of the leaves, each drawn by itself (default: float32 only).
@@ -65,7 +65,7 @@ def trees(
 def gradients(tree: Any, largest: float = 1e3, dtypes: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[Any]:
     """Gradients for a tree of parameters: finite numbers of every size, and exact zeros.
 
-    They shrink towards zero. Each leaf is zero, or of one size times entries between -1 and 1.
+    They shrink toward zero. Each leaf is zero, or of one size times entries between -1 and 1.
 
     Args:
         tree: the parameters.

@@ -38,7 +38,7 @@ class Summary:
 
     @property
     def biases(self) -> int:
-        """All other numbers: biases, and the scales of normalising layers."""
+        """All other numbers: biases, and the scales of normalizing layers."""
         return self.total - self.weights
 
     @property

@@ -1,4 +1,4 @@
-"""Functions worth minimising, each with what is known of its minimum: `rosenbrock()` is a `Problem`.
+"""Functions worth minimizing, each with what is known of its minimum: `rosenbrock()` is a `Problem`.
 
 one variable      double_well, tilted_well, waves, quartic
 bowls             sum_of_squares, bowl, booth, quadratic (of a given spectrum)

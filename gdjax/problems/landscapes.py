@@ -201,12 +201,12 @@ def plateau(n: int = 2) -> Problem:
     return Problem("plateau", _plateau, zero + 1.5, (), (zero,), 0.0, (), ((-3, 3),) * 2, 2.0)
 
 
-def _quadratic(x, hessian, centre):
-    return 0.5 * (x - centre) @ hessian @ (x - centre)
+def _quadratic(x, hessian, center):
+    return 0.5 * (x - center) @ hessian @ (x - center)
 
 
 def quadratic(spectrum: tuple[float, ...] = (1.0, 100.0), seed: int = 0) -> Problem:
-    """1/2 (x - c)' Q diag(spectrum) Q' (x - c), Q a random rotation and c a random centre.
+    """1/2 (x - c)' Q diag(spectrum) Q' (x - c), Q a random rotation and c a random center.
 
     Args:
         spectrum: the curvatures, all > 0.
@@ -215,11 +215,11 @@ def quadratic(spectrum: tuple[float, ...] = (1.0, 100.0), seed: int = 0) -> Prob
         _above("quadratic", "every curvature", curvature)
     rng, n = np.random.default_rng(seed), len(spectrum)
     rotation = np.linalg.qr(rng.normal(size=(n, n)))[0]
-    centre, hessian = rng.normal(size=n), (rotation * np.array(spectrum)) @ rotation.T
+    center, hessian = rng.normal(size=n), (rotation * np.array(spectrum)) @ rotation.T
     low, high = min(spectrum), max(spectrum)
-    bounds = tuple((c - 3, c + 3) for c in centre[:2])
-    start = centre + rotation.sum(axis=1)  # as far from the centre along every axis of the bowl
-    return Problem("quadratic", _quadratic, start, (hessian, centre), (centre,), 0.0, (), bounds, high, high / low)
+    bounds = tuple((c - 3, c + 3) for c in center[:2])
+    start = center + rotation.sum(axis=1)  # as far from the center along every axis of the bowl
+    return Problem("quadratic", _quadratic, start, (hessian, center), (center,), 0.0, (), bounds, high, high / low)
 
 
 def _above(who: str, name: str, value: float) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """A function to minimise, f(params, *args) -> (), real, and the truth about it.
+    """A function to minimize, f(params, *args) -> (), real, and the truth about it.
 
     `minimize(problem.f, problem.start, optimizer, args=problem.args)`; problem(params) is the value.
     """

@@ -46,7 +46,7 @@ def read_problem(text: str, start: Sequence[str]) -> Target:
         raise ValueError(f"no problem {name!r}: {did_you_mean(name, PROBLEMS, ', or an expression')}")
     read = expression(text)
     if not read.variables:
-        raise ValueError(f"{text!r} has no variable to minimise over")
+        raise ValueError(f"{text!r} has no variable to minimize over")
     if not start:
         raise ValueError(f"{text!r}: say where to start, `start={' '.join(f'{name}=1' for name in read.variables)}`")
     return _with_start(Problem(read.text, OfVector(read), _zeros(len(read.variables))), read.variables, start)

@@ -67,7 +67,7 @@ def report(folder: Path, job: Job, dataset: Dataset, parts: Parts, result: Resul
 def pictures(job: Job, dataset: Dataset, parts: Parts, result: Result) -> dict[str, Any]:
     """Curves always; for classes the confusion matrix of the test rows, and the boundary where there are two features."""
     loss_name, metric, model = job.objective.loss_name, job.objective.metric, job.objective.model
-    unit = "nats" if "cross_entropy" in loss_name else "standardised units" if metric == "r2" else ""
+    unit = "nats" if "cross_entropy" in loss_name else "standardized units" if metric == "r2" else ""
     label = loss_name.replace("_", " ") + (f" ({unit})" if unit else "")
     best = result.best_evaluation if result.best_evaluation >= 0 else None
     made = {"curves.png": curves(result.history, best, f"{dataset.name}: {job.optimizer}", metric, loss_label=label)}

@@ -167,7 +167,7 @@ def _cycle(step: jax.Array, length: jax.Array, growth: jax.Array) -> tuple[jax.A
     """The cycle that step is in, and the part of it that has passed, if cycle i is length * growth**i long.
 
     The logarithm that inverts the geometric sum misses edges by rounding, so it only proposes a cycle: the
-    sum itself decides between that one and its neighbours. Jitted, so that a call outside jit is not forty.
+    sum itself decides between that one and its neighbors. Jitted, so that a call outside jit is not forty.
     """
     excess, periods = growth - 1, step / length
     safe = jnp.where(excess > 0, excess, 1)

@@ -2,9 +2,9 @@
 
 method               asks for
 random_guessing      points drawn in a box, keeps the best
-fixed_step           both neighbours along each axis, one step away
-sign_step            the neighbours along the sign of the derivative
-coordinate           both neighbours along one axis after the other, ever nearer
+fixed_step           both neighbors along each axis, one step away
+sign_step            the neighbors along the sign of the derivative
+coordinate           both neighbors along one axis after the other, ever nearer
 nelder_mead          reflections of a simplex
 ant_colony           points near those of an archive of good ones
 genetic, particle_swarm, cma_es     populations, through evosax (the extra `gdjax[populations]`)
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from gdjax.search._ant_colony import ant_colony
 from gdjax.search._method import Method, method
 from gdjax.search.guessing import random_guessing
-from gdjax.search.neighbours import coordinate, fixed_step, sign_step
+from gdjax.search.neighbors import coordinate, fixed_step, sign_step
 from gdjax.search.populations import cma_es, genetic, particle_swarm
 from gdjax.search.simplex import nelder_mead
 

@@ -67,9 +67,9 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
     def ask(state, key, value_fn):
         best, others, worst = state.points[0], state.points[1:], state.points[-1]
         _, expand, contract, shrink = _coefficients(others.shape[1])
-        centre = jnp.mean(state.points[:-1], axis=0)
+        center = jnp.mean(state.points[:-1], axis=0)
         ways = jnp.stack([jnp.ones(()), expand, contract, -contract]).astype(best.dtype)
-        tried = centre + ways[:, None] * (centre - worst)
+        tried = center + ways[:, None] * (center - worst)
         corners = best + shrink * (others - best)
         if state.restart is not None:
             axes = jnp.diag(jnp.maximum(state.size, jnp.asarray(step, best.dtype) * jnp.abs(best)))

@@ -95,7 +95,7 @@ class Searcher:
         state = tree.cast_like(tell(state, *values.at(candidates)), last.state)
         moved = _distance(state.params, last.state.params) > 0
         ended = jnp.asarray(state.done).astype(jnp.int32) != Stop.RUNNING
-        steps = last.steps + (moved | ~ended)  # a round that finds no better neighbour is the end, and no step
+        steps = last.steps + (moved | ~ended)  # a round that finds no better neighbor is the end, and no step
         return self._judge(last._replace(state=state, before=last.state.params, steps=steps), condition, max_steps)
 
     def _judge(self, now: Search, condition: Condition, max_steps: Any) -> Search:

@@ -248,7 +248,7 @@ class TestOtherLibraries:
         assert [layer.name for layer in seen.layers] == ["2", "1"]
 
     @pytest.mark.parametrize("norm", [nn.LayerNorm, lambda: nn.BatchNorm(use_running_average=False)])
-    def test_the_variance_of_a_normalisation_is_no_rectifier(self, norm):
+    def test_the_variance_of_a_normalization_is_no_rectifier(self, norm):
         class WithNorm(nn.Module):
             @nn.compact
             def __call__(self, x):

@@ -114,7 +114,7 @@ def test_chance_rounds_to_a_neighbor_and_is_right_on_average():
     target, landed = rounding.draws(ours)
     down, up = rounding._neighbors(target)
     part = (target - down) / (up - down)
-    wrong = {"nearest": np.round(part), "towards zero": (np.sign(target) < 0), "a coin": np.arange(200)[:, None] % 2}
+    wrong = {"nearest": np.round(part), "toward zero": (np.sign(target) < 0), "a coin": np.arange(200)[:, None] % 2}
     for goes_up in wrong.values():
         moved = np.broadcast_to(np.where(goes_up, up, down), landed.shape)
         assert max(map(abs, rounding.biases(target, moved))) > 2 * rounding.ERRORS

@@ -27,7 +27,7 @@ def permute_places(seeds, n):
 
 @functools.cache
 def permutations(n: int) -> np.ndarray:
-    """One permutation of n for each of 40,000 neighbouring seeds, (keys, n)."""
+    """One permutation of n for each of 40,000 neighboring seeds, (keys, n)."""
     return np.asarray(permute_places(jnp.arange(40_000), n))[:, :n]
 
 
@@ -120,7 +120,7 @@ def test_every_row_comes_to_every_place_equally_often():
     assert excess(counts, (n - 1) ** 2) < 4
 
 
-def test_neighbours_stay_neighbours_no_more_often_than_chance():
+def test_neighbors_stay_neighbors_no_more_often_than_chance():
     n, permuted = 64, permutations(64)
     together = np.sum(np.abs(np.diff(permuted, axis=1)) == 1, axis=1)  # near Poisson, mean 2 (n - 1) / n
     assert abs(together.mean() - 2 * (n - 1) / n) < 4 * math.sqrt(2 / len(permuted))
@@ -135,7 +135,7 @@ def test_two_rows_take_every_pair_of_places_equally_often():
     assert excess(counts[~np.eye(n, dtype=bool)], n * (n - 1) - 1) < 4
 
 
-def test_permutations_of_neighbouring_seeds_are_uncorrelated():
+def test_permutations_of_neighboring_seeds_are_uncorrelated():
     n, permuted = 64, permutations(64)
     ranks = (permuted - (n - 1) / 2) / np.arange(n).std()
     correlation = (ranks[1:] * ranks[:-1]).mean(axis=1) * math.sqrt(n - 1)  # mean 0, variance 1

@@ -370,10 +370,10 @@ def test_linear_regression_has_the_weights_it_says():
     np.testing.assert_allclose(np.sqrt(residual[0] / 5000), 0.5, rtol=0.05)
 
 
-def test_blobs_scatter_about_their_centres():
+def test_blobs_scatter_about_their_centers():
     dataset = load("blobs", n=3000, classes=4, features=3, noise=0.5)
-    centres = np.stack([dataset.x[dataset.y == c].mean(axis=0) for c in range(4)])
-    np.testing.assert_allclose((dataset.x - centres[dataset.y]).std(axis=0), 0.5, rtol=0.05)
+    centers = np.stack([dataset.x[dataset.y == c].mean(axis=0) for c in range(4)])
+    np.testing.assert_allclose((dataset.x - centers[dataset.y]).std(axis=0), 0.5, rtol=0.05)
 
 
 @pytest.mark.parametrize("name", SOURCES)

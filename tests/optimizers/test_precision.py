@@ -145,7 +145,7 @@ def test_kahan_loses_nothing_but_the_last_place_of_the_compensation(dtype):
 
 
 @SHORT
-def test_rounding_by_chance_has_the_right_mean_and_only_the_two_neighbours(dtype):
+def test_rounding_by_chance_has_the_right_mean_and_only_the_two_neighbors(dtype):
     """Over 4,000 draws the mean is within five standard deviations, for both signs and below the normal numbers."""
     rng = np.random.default_rng(1)
     sizes = [1.0, 1e-3, 200.0, *([1e-6, 3e-5] if dtype == jnp.float16 else [1e-30])]
@@ -322,7 +322,7 @@ def test_stacked_is_inner(inner, monkeypatch):
 
 
 def test_stacked_sees_leaves_one_by_one():
-    """A rule that looks at a whole leaf must not see its neighbours in the stack."""
+    """A rule that looks at a whole leaf must not see its neighbors in the stack."""
 
     def unit_rule(g):
         return g / jnp.sqrt(jnp.sum(g * g) + 1e-30), {}

@@ -166,7 +166,7 @@ def test_rows_that_do_not_fit_are_refused_with_their_path(make):
 
 
 def per_example(recording, number=4):
-    """The gradients of single examples: those of neighbouring steps."""
+    """The gradients of single examples: those of neighboring steps."""
     beside = jax.tree.map(lambda g: np.stack([np.roll(g, k, axis=1) for k in range(number)], axis=2), recording.grads)
     return recording._replace(grads=beside)
 

@@ -118,7 +118,7 @@ def test_a_clipped_complex_entry_keeps_its_direction():
     np.testing.assert_allclose(change(gd.clip(1.0), grads), [0.6 + 0.8j, 0.3j], rtol=1e-6)
 
 
-def test_centred_over_the_inputs_a_kernel_sums_to_zero_for_each_output():
+def test_centered_over_the_inputs_a_kernel_sums_to_zero_for_each_output():
     w = change(gd.centralize(axis=0), grads_at(params_like(), 0))["w"]
     np.testing.assert_allclose(jnp.sum(w, axis=0), 0, atol=1e-6)
     assert np.abs(jnp.sum(w, axis=1)).max() > 0.1

@@ -84,7 +84,7 @@ def test_a_config_from_before_versions_is_read_as_what_it_meant():
         ({"version": 0, "versions": {"gdjax": "9.1"}}, "use the gdjax that wrote it .9.1., or train again"),
         ({"version": "1"}, "version must be a whole number, got '1'"),
         ({"optimiser": "adam()"}, "no field optimiser: did you mean 'optimizer'?"),
-        ({"data": {**CONFIG.to_json()["data"], "colour": 3}}, "no field data.colour: one of source, given"),
+        ({"data": {**CONFIG.to_json()["data"], "color": 3}}, "no field data.color: one of source, given"),
         ({"seed": None}, "seed must be a whole number, got None"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"seed": 1.5}, "seed must be a whole number, got 1.5"),

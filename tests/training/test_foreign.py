@@ -27,7 +27,7 @@ def judge(logits, y):
 
 
 def learns(result):
-    """It has learnt the task, and the parameters that came back are the best ones in the model's own structure."""
+    """It has learned the task, and the parameters that came back are the best ones in the model's own structure."""
     assert result.best_value > 0.85, str(result)
     assert result.history["loss"][-1] < 0.5 * result.history["loss"][0]
     return result
