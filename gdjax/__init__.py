@@ -1,14 +1,14 @@
 """gdjax: gradient descent in JAX. Write the small thing; lift it.
 
-The face of the house, in reading order. Losses, metrics, models, schedules and stopping conditions are many: they are
-reached through their modules (`gdjax.losses.huber`). Pictures, certificates and run folders are loaded on first touch.
+The public names, in reading order. Losses, metrics, models, schedules and stopping conditions are accessed through their
+modules (`gdjax.losses.huber`). `plots`, `certify` and `runs` are imported on first use.
 """
 
 import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-# What is written: values that print as the call that made them, and whose numbers are leaves.
+# Calls as values: they print as the call that made them, and their numbers are leaves.
 from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
 from gdjax.calls import model, optimizer, condition, schedule
 
@@ -56,28 +56,28 @@ from gdjax.losses import (
     ntxent,
 )
 
-# What programs in Optax's grammar say beside.
+# Further functions of Optax.
 from gdjax.optimizers import utilities
 from gdjax.optimizers.utilities import *
 
-# The lifts of a loss.
+# Losses of one example, lifted to batches.
 from gdjax.losses import per_example, stateful, supervised
 
-# The ladder.
+# Training: step, epoch, run.
 from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
 from gdjax.training import Result, learning_rate, segments
 from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
 
-# Any function, from a start to a stop.
+# Minimization of any function.
 from gdjax import search
 from gdjax.solve import Minimum, gradient_flow, minimize
 from gdjax.planes import Plane, pca_plane, plane_through, random_plane
 
-# Backpropagation laid open.
+# Backpropagation, step by step.
 from gdjax import backprop
 
-# Looking.
+# Inspection.
 from gdjax.models import summary
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def __getattr__(name: str) -> Any:
 
         try:
             return version("gdjax")
-        except PackageNotFoundError:  # a source tree that nobody installed
+        except PackageNotFoundError:  # a source tree that is not installed
             return "0+unknown"
     raise AttributeError(f"module 'gdjax' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 

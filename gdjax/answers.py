@@ -1,4 +1,4 @@
-"""What the state of an optimizer answers, however deep in it the part lies that knows: the protocols of `gdjax.types`.
+"""Questions to the state of an optimizer, answered by a part of it at any depth: the protocols of `gdjax.types`.
 
 updated             whether the last call made an update (`Updating`)
 evaluation_params   the parameters to evaluate and to keep (`Averaging`, `Routing`)
@@ -19,9 +19,9 @@ from gdjax.types import Params
 
 
 def updated(state: Any) -> Any:
-    """Whether the last call made an update: True, or a () bool that is false where it waited or skipped.
+    """Whether the last call made an update: True, or a () bool that is false if it accumulated or skipped.
 
-    All parts that can wait must have made theirs; those of a `partition` each speak for their leaves, and one is enough.
+    All nodes that may withhold an update must have made it. Of the parts of a `partition`, one is enough.
     """
     made = True
     for node in _outermost(state, lambda x: hasattr(x, "updated") or isinstance(x, _OF_OPTAX)):
@@ -39,7 +39,7 @@ _OF_OPTAX = (optax.MultiStepsState, optax.ApplyIfFiniteState)
 
 
 def if_updated(made: Any, new: Any, old: Any) -> Any:
-    """new where an update was made, else old (a tree alike, or a number)."""
+    """new if an update was made, else old (a tree of the same structure, or a number)."""
     if made is True:
         return new
     if jax.tree.structure(old) != jax.tree.structure(new):
@@ -48,10 +48,10 @@ def if_updated(made: Any, new: Any, old: Any) -> Any:
 
 
 def evaluation_params(state: Any, params: Params) -> Params:
-    """The parameters to evaluate: for each leaf the answer of one node, from the parameters walked.
+    """The parameters to evaluate: for each leaf the answer of one node, computed from the trained parameters.
 
-    It is the outermost average of the iterates; where there is none, the outermost node that answers at all (slow weights,
-    say); else the leaf itself. Answers are not chained.
+    This node is the outermost average of the iterates; if there is none, the outermost node that answers (such as the slow
+    weights of `lookahead`); else the leaf itself is taken. Answers are not chained.
     """
     leaves, structure = jax.tree.flatten(params)
     averages, others = (ask(state, params, averages=kind) for kind in (True, False))
@@ -59,7 +59,7 @@ def evaluation_params(state: Any, params: Params) -> Params:
 
 
 def ask(state: Any, params: Params, averages: bool) -> list[Any]:
-    """For each leaf of params the answer of the outermost node of a kind, None where there is none."""
+    """For each leaf of params the answer of the outermost average (else: of the outermost other node), or None."""
     answers: list[Any] = [None] * len(jax.tree.leaves(params))
     for node in _outermost(state, _answers):
         if isinstance(node, optax.MaskedState):
@@ -69,18 +69,18 @@ def ask(state: Any, params: Params, averages: bool) -> list[Any]:
             said = node.route(functools.partial(ask, averages=averages), params)
         elif getattr(node, "is_average", False) == averages:
             said = jax.tree.leaves(node.evaluation_params(params))
-        else:  # ask below it
+        else:  # a node of the other kind: ask the nodes inside it
             said = ask(jax.tree.leaves(node, is_leaf=lambda x, node=node: x is not node), params, averages)
         answers = list(map(_first, answers, said))
     return answers
 
 
 def _masked_in(state: optax.MaskedState, params: Params) -> list[bool]:
-    """For each leaf of params whether an optimizer inside `optax.masked` has it, as what its state keeps of them says."""
+    """For each leaf of params whether an optimizer inside `optax.masked` trains it, as the trees in its state show."""
     structure = jax.tree.structure(params)
 
     def parts(x: Any) -> list[Any]:
-        """What x has in the places of the leaves; nothing if it is no tree like params, or none is masked there."""
+        """The parts of x in the places of the leaves; empty if x is no tree like params, or none of them is masked."""
         try:
             found = structure.flatten_up_to(x)
         except (ValueError, TypeError):
@@ -110,12 +110,12 @@ def _outermost(state: Any, speaks: Callable[[Any], bool]) -> list[Any]:
 
 
 def spread(answers: list[Any], mine: Any) -> list[Any]:
-    """Answers for the leaves that are mine, as answers for all leaves."""
+    """The answers for a part of the leaves (`mine`: one bool for each leaf), as answers for all leaves."""
     own = iter(answers)
     return [next(own) if keep else None for keep in mine]
 
 
 def fill(answers: list[Any], params: Params) -> Params:
-    """The parameters with the answers in the place of their leaves where there is one."""
+    """The parameters, each leaf replaced by its answer if there is one."""
     leaves, structure = jax.tree.flatten(params)
     return structure.unflatten(map(_first, answers, leaves))

@@ -1,8 +1,8 @@
-"""Rows that meet crosswise: labels (n, 1) beside predictions (n,), whose difference is (n, n) without a word.
+"""Detection of accidental broadcasting: the difference of labels (n, 1) and predictions (n,) silently has the shape (n, n).
 
-In a traced function it shows: a column that nobody has made of a vector (a leaf of the batch, a matrix product, a slice, or
-what is computed from these element by element) is combined with a vector that was laid along the second axis. Pairs of rows
-that are meant, y[:, None] - y, make their column themselves.
+In the jaxpr it appears as a column that was not made from a vector (a leaf of the batch, a matrix product, a slice, or an
+elementwise function of these) combined with a vector that was broadcast along the second axis. Intended pairs of rows,
+y[:, None] - y, make their column themselves and are not reported.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ COLUMN, ROW = "column", "row"
 
 
 def meets_crosswise(function: Callable[..., Any], batch: Any) -> bool:
-    """Whether function(batch) combines rows with rows crosswise."""
+    """Whether function(batch) combines a column of rows with a row of rows."""
     leaves = jax.tree.leaves(batch)
     rows = {x.shape[0] for x in leaves if getattr(x, "ndim", 0)} - {1}
     if not any(getattr(x, "ndim", 0) == 1 or getattr(x, "shape", ())[1:] == (1,) for x in leaves):
-        return False  # there is no label that could
+        return False  # no leaf can be broadcast like this
     numbers = lambda batch: [x for x in jax.tree.leaves(function(batch)) if isinstance(x, jax.Array)]  # noqa: E731
     traced = jax.make_jaxpr(numbers)(batch)
     kinds = [COLUMN if _is_column(v, rows) else None for v in traced.jaxpr.invars]
@@ -35,7 +35,7 @@ def _is_column(variable: Any, rows: set[int]) -> bool:
 
 
 def _walk(jaxpr: Any, kinds: list[str | None], rows: set[int]) -> tuple[bool, list[str | None]]:
-    """Whether rows meet in it, and the kinds of its outputs, from those of its inputs."""
+    """Whether a column and a row are combined in the jaxpr, and the kinds of its outputs, given those of its inputs."""
     known = dict(zip(jaxpr.invars, kinds, strict=True))
     kind_of = lambda v: None if hasattr(v, "val") else known.get(v)  # noqa: E731  (a literal has no kind)
     for equation in jaxpr.eqns:

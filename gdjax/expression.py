@@ -1,4 +1,4 @@
-"""Mathematics as typed: "(x-2)^2 + 10*y^2" to a function of its variables. Parsed by a small grammar, never evaluated.
+"""Expressions as text: "(x-2)^2 + 10*y^2" becomes a function of its variables. It is parsed by a grammar, never evaluated.
 
     sum      = product {("+" | "-") product}
     product  = sign {("*" | "/") sign}
@@ -6,8 +6,8 @@
     power    = atom ["^" sign]                     also "**"
     atom     = number | constant | name | function "(" sum {"," sum} ")" | "(" sum ")"
 
-The signs of print mean what they do there: − · × ÷ π and raised digits, x². Python's own parser reads it, and what it read
-is walked: nothing but these can be reached.
+The typographic signs − · × ÷ π and superscript digits (x²) are accepted too. Python's parser reads the text, and its syntax
+tree is walked, so that nothing outside the grammar can run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 
 from gdjax.text import did_you_mean, short
 
-FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {  # and how many arguments each takes
+FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {  # name -> (function, number of arguments)
     **{
         name: (getattr(jnp, name), 1)
         for name in (
@@ -55,7 +55,7 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Div: operator.truediv,
 }
 LONGEST = 2000  # characters
-DEEPEST = 100  # signs, powers, brackets and calls inside each other; a sum may be as long as it likes
+DEEPEST = 100  # nested signs, powers, brackets and calls; a sum may have any number of terms
 PRINTED = str.maketrans({"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∗": "*", "÷": "/", "⁄": "/"})
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 NUMBER = r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -63,15 +63,15 @@ EXAMPLE = "write it as in (x-2)^2 + 10*y^2"
 
 
 class ExpressionError(ValueError):
-    """A text that is no expression; the message is one line and points at the place."""
+    """A text that is no expression; the message is one line and shows the place."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """A function of named numbers, equal by its text: expression({"x": 2.0}) -> ()."""
+    """A function of named numbers, compared by its text: expression({"x": 2.0}) -> ()."""
 
     text: str
-    variables: tuple[str, ...]  # in the order of the alphabet
+    variables: tuple[str, ...]  # in alphabetical order
 
     def __call__(self, values: Mapping[str, Any]) -> jax.Array:
         missing = [name for name in self.variables if name not in values]
@@ -85,7 +85,7 @@ class Expression:
 
 @dataclasses.dataclass(frozen=True)
 class OfVector:
-    """An expression as a function of its variables in order: () for one of them, (n,) for more; equal by value."""
+    """An expression as a function of its variables in order, () for one variable and (n,) for more; compared by value."""
 
     expression: Expression
 
@@ -107,7 +107,7 @@ def expression(text: str) -> Expression:
 
 
 def _normalize(text: str) -> str:
-    """The signs of print as they are typed."""
+    """The text with typographic signs replaced by ASCII."""
     text = re.sub(r"(?<=\w)π|π(?=\w)", " pi ", text.translate(PRINTED)).replace("π", "pi")
     raised = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
@@ -133,7 +133,7 @@ def _source(text: str) -> str:
 
 
 def _hint(text: str) -> str:
-    """What to write instead of a usual way of writing that is none of ours; nothing where none is seen."""
+    """The correct spelling of a common notation that the grammar lacks; "" if the text has none."""
     functions = "|".join(FUNCTIONS)
     equation = re.match(r"\s*\w+\s*(?:\([\w\s,]*\))?\s*==?\s*([^=]+)$", text)
     if equation:
@@ -156,7 +156,7 @@ def _hint(text: str) -> str:
 
 
 def _value(node: ast.expr, text: str, values: Mapping[str, Any] | None, depth: int = 0) -> Any:
-    """What a node comes to; without values only its grammar is checked."""
+    """The value of a node; without values only its grammar is checked."""
     if depth > DEEPEST:
         raise ExpressionError(f"an expression must be nested at most {DEEPEST} deep, {short(text)!r} is deeper")
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
@@ -193,7 +193,7 @@ def _is_operation(node: ast.expr) -> bool:
 
 
 def _operations(node: Any, text: str, values: Mapping[str, Any] | None, depth: int) -> Any:
-    """a + b - c ..., from the left: as many as there are, without going deeper."""
+    """a + b - c ..., from the left, in a loop, so that long sums do not nest."""
     chain = []
     while _is_operation(node):
         chain.append(node)
@@ -205,13 +205,13 @@ def _operations(node: Any, text: str, values: Mapping[str, Any] | None, depth: i
             continue
         try:
             left = _power(left, right) if isinstance(each.op, ast.Pow) else OPERATORS[type(each.op)](left, right)
-        except ArithmeticError as error:  # of two numbers
+        except ArithmeticError as error:  # between two Python numbers
             raise ExpressionError(f"{_place(each, text)!r} in {short(text)!r}: {error}") from error
     return 1.0 if values is None else left
 
 
 def _place(node: ast.expr, text: str) -> str:
-    """A part of the text as it was written."""
+    """The text of a node as it was written."""
     return short((ast.get_source_segment(_source(text), node) or text).replace("**", "^"))
 
 
@@ -228,7 +228,7 @@ def _function(call: ast.Call, text: str) -> tuple[Callable[..., Any], list[ast.e
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """A whole exponent as repeated multiplication, whose derivative is right for a base of any sign."""
+    """base^exponent; a whole exponent is an integer power, whose derivative is right for a base of any sign."""
     whole = isinstance(exponent, float) and exponent.is_integer() and abs(exponent) < 1024
     if isinstance(base, float) and isinstance(exponent, float):
         base = jnp.asarray(base)

@@ -35,26 +35,26 @@ FORMS = (
 
 
 class LossError(TypeError):
-    """A loss that cannot be called, traced or differentiated, said in one sentence."""
+    """A loss that cannot be called, traced or differentiated; the message is one sentence."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How a function of (params, rows, key) wants to be called; its signature alone decides.
+    """How a function of (params, rows, key) is to be called, read from its signature alone.
 
-    An argument is a key only if it is called one of KEYS. Those beside it and the parameters are the rows: one that is
-    required, and it gets them whole; several, and a tuple is spread over them.
+    An argument is the key only if its name is one of KEYS. The arguments besides the key and the parameters are the rows:
+    a single required one receives them whole; over several, a tuple of rows is spread.
     """
 
     names: tuple[str, ...]  # the positional arguments
-    rows: tuple[int, float]  # how many arguments the rows may be spread over; (1, ...) is whole
+    rows: tuple[int, float]  # the least and largest number of arguments for the rows
     key: str | None
-    by_position: bool  # whether the key can only be given so
+    by_position: bool  # whether the key is positional-only
     takes_mask: bool
 
     @classmethod
     def of(cls, who: str, function: Any) -> Form:
-        """Raises: LossError where the signature is none of a loss."""
+        """The form of a function. Raises: LossError if its signature is not that of a loss."""
         try:
             parameters = inspect.signature(function).parameters.values()
         except (TypeError, ValueError):
@@ -76,7 +76,7 @@ class Form:
         )
 
     def call(self, who: str, function: Callable[..., Any], params: Any, rows: Any, key: Any, **mask: Any) -> Any:
-        """What the function returns for them."""
+        """The function applied to these arguments."""
         args = [params, *self.spread(who, function, rows)]
         if self.key is None:
             return function(*args, **mask)
@@ -110,14 +110,14 @@ def _signature(function: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A loss of any form, called in one way; made by `as_loss`."""
+    """A loss of any form, with one way to call it; made by `as_loss`."""
 
     function: Callable[..., Any]
     form: Form
 
     @property
     def directions(self) -> dict[str, str]:
-        """The better directions of its metrics, as far as they are known."""
+        """The better direction ("min" or "max") of those of its metrics for which it is known."""
         return getattr(self.function, "directions", {})
 
     @property
@@ -166,12 +166,13 @@ class Stateful:
 
 
 def as_loss(who: str, loss: Any) -> Any:
-    """A loss of any form as a `LossFn`, by its signature alone; what `stateful` returns stays as it is.
+    """A loss of any form as a `LossFn`, by its signature alone; a loss of `stateful` is returned as it is.
 
-    (params, batch) and (params, batch, key), where a key is what is called key, rng, rng_key or prng_key; each returns a
-    scalar or (scalar, dict of metrics). A batch that is a tuple of n is spread over 1 + n arguments.
+    The forms are (params, batch) and (params, batch, key), where the key is an argument named key, rng, rng_key or
+    prng_key; each returns a scalar or (scalar, dict of metrics). A batch that is a tuple of n is spread over 1 + n
+    arguments.
 
-    Raises: LossError, a TypeError, for any other signature; when the loss is traced, for any other result.
+    Raises: LossError, a TypeError, for any other signature and, when the loss is traced, for any other result.
     """
     if isinstance(loss, (Loss, Stateful)):
         return loss
@@ -187,7 +188,7 @@ def as_loss(who: str, loss: Any) -> Any:
 
 
 def check_value(who: str, value: Any, batch: Any) -> None:
-    """Raise LossError unless it is one real number."""
+    """Raise LossError unless the value of a loss is one real number."""
     if value is None:
         raise LossError(
             f"{who}: the loss must return a scalar or (scalar, metrics dict), got None: is a return missing?"
@@ -209,9 +210,9 @@ def check_value(who: str, value: Any, batch: Any) -> None:
 
 
 def named_metrics(who: str, metrics: Any) -> dict[str, Any]:
-    """Metrics by name: each one of `gdjax.metrics`, or a function of one example, (prediction, y) -> number.
+    """The dict of metrics, checked: each is one of `gdjax.metrics` or a function of one example, (prediction, y) -> number.
 
-    Raises: TypeError for a metric without a name, a factory that has not been called, and what is no metric.
+    Raises: TypeError for a metric without a name, for a factory that has not been called, and for any other object.
     """
     if hasattr(metrics, "measure") or callable(metrics) or isinstance(metrics, str):
         raise TypeError(f'{who}: metrics must be by name, write {{"name": metric}}, got {_name_of(metrics)} alone')
@@ -245,7 +246,7 @@ def _name_of(metric: Any) -> str:
 
 
 def check_numbers(who: str, metrics: dict[str, Any]) -> None:
-    """Raise LossError for a metric in the dict of a loss that is not the number itself."""
+    """Raise LossError if the dict of metrics that a loss returns has a metric object in place of a number."""
     for name, value in metrics.items():
         if hasattr(value, "measure") or (callable(value) and not hasattr(value, "dtype")):
             raise LossError(
@@ -255,7 +256,7 @@ def check_numbers(who: str, metrics: dict[str, Any]) -> None:
 
 
 def _check_like_gradient(who: str, params: Any, result: Any) -> None:
-    """Raise LossError for what `jax.grad` or `jax.value_and_grad` of a loss returns."""
+    """Raise LossError if the result is what `jax.grad` or `jax.value_and_grad` of a loss would return."""
     shapes = lambda tree: list(map(_shape, jax.tree.leaves(tree)))  # noqa: E731
     ours = jax.tree.leaves(params)
     if not any(shapes(params)) and not isinstance(params, (dict, list, tuple)):
@@ -270,7 +271,7 @@ def _check_like_gradient(who: str, params: Any, result: Any) -> None:
 
 
 def _shape(x: Any) -> tuple[int, ...]:
-    """Also of what is no array: a leaf of a foreign module."""
+    """The shape of a leaf; () for a leaf of a foreign module that is no array."""
     return getattr(x, "shape", ())
 
 
@@ -278,17 +279,17 @@ def _is_pair(x: Any) -> bool:
     return isinstance(x, tuple) and len(x) == 2
 
 
-_looked_at: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # by a loss the shapes it was given
+_checked: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # loss -> the shapes already checked
 
 
 def _check_meeting(who: str, loss: Loss, params: Any, batch: Any, key: Any) -> None:
-    """Raise LossError where labels (n, 1) meet predictions (n,), or the reverse; once for a loss and shapes."""
+    """Raise LossError if labels (n, 1) are broadcast against predictions (n,), or the reverse; checked once per shapes."""
     shapes = tuple(_shape(x) for x in jax.tree.leaves((params, batch)))
     try:
-        looked_at = _looked_at.setdefault(loss.function, set())
-    except TypeError:  # what cannot be kept by itself is looked at again
-        looked_at = set()
-    if loss.takes_mask or shapes in looked_at:  # `per_example` hands over row by row
+        checked = _checked.setdefault(loss.function, set())
+    except TypeError:  # no weak reference to the loss is possible: check at every call
+        checked = set()
+    if loss.takes_mask or shapes in checked:  # the losses of `per_example` see one row at a time
         return
     if meets_crosswise(lambda rows: loss.form.call(who, loss.function, params, rows, key), batch):
         n = max(shape[0] for shape in shapes[len(jax.tree.leaves(params)) :] if shape)
@@ -296,12 +297,12 @@ def _check_meeting(who: str, loss: Loss, params: Any, batch: Any, key: Any) -> N
             f"{who}: predictions and labels must have one shape, got ({n}, 1) and ({n},), whose difference is ({n}, {n}); "
             f"write y[:, 0] or predictions[:, 0] for what is a column, or give both the shape ({n}, 1)"
         )
-    looked_at.add(shapes)
+    checked.add(shapes)
 
 
 @contextlib.contextmanager
 def explain_errors(who: str) -> Iterator[None]:
-    """What JAX says of a Python or NumPy operation on traced values, said with the user's line and what to write."""
+    """Translate JAX's errors about Python or NumPy operations on traced values: name the user's line and the remedy."""
     try:
         yield
     except TRACED as error:
@@ -326,7 +327,7 @@ OTHERS = (
 
 
 def hide_frames(error: Exception) -> Exception:
-    """The error with the frames of the user's own code alone, unless JAX_TRACEBACK_FILTERING=off asks for all."""
+    """The error with only the frames of the user's own code, unless JAX_TRACEBACK_FILTERING=off is set."""
     if os.environ.get("JAX_TRACEBACK_FILTERING") == "off":
         return error
     kept, frame = [], error.__traceback__
@@ -337,7 +338,7 @@ def hide_frames(error: Exception) -> Exception:
     shown = None
     for each in reversed(kept):
         shown = types.TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    if type(error.__cause__).__module__.startswith("jax"):  # its own frames once more
+    if type(error.__cause__).__module__.startswith("jax"):  # it would repeat the frames
         error.__cause__, error.__suppress_context__ = None, True
     return error.with_traceback(shown)
 

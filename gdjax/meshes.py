@@ -1,5 +1,5 @@
-"""Explicit meshes, entered once: on an axis of type Explicit every array's type says how it is laid out, and an operation
-whose layout is ambiguous (rows taken by index, a reshape) is an error. Inside `on_automatic_axes` the compiler decides.
+"""Explicit meshes, on which the sharding is part of an array's type and an operation whose sharding is ambiguous (a gather
+of rows, a reshape) is an error. Inside `on_automatic_axes` the compiler decides.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gdjax.programs import bind, compile_once
 
 
 def on_automatic_axes(function: Callable[..., Any], layout: Callable[..., Any], *args: Any) -> Any:
-    """function(*args); where arrays of args lie on an explicit mesh, or one is ambient, with its axes automatic inside.
+    """function(*args), with automatic axes inside if the arrays are on an explicit mesh or one is ambient.
 
     Args:
         function: compared by value, so that outside of a trace it is compiled once.
-        layout: (*args) -> the PartitionSpecs of what function returns, a prefix of its tree; `spec_of` gives an argument's.
+        layout: (*args) -> the PartitionSpecs of what function returns, a prefix of its tree; see `spec_of`.
     """
     if _mesh(args) is None:
         return function(*args)
@@ -43,17 +43,17 @@ class Automatic:
 
 
 def replicate(*args: Any) -> PartitionSpec:
-    """The layout of what is the same everywhere, metrics say."""
+    """The PartitionSpec of values that are the same on all devices, such as metrics."""
     return PartitionSpec()
 
 
 def spec_of(tree: Any) -> Any:
-    """The PartitionSpec of every leaf, as its type says it; replicated where it says nothing."""
+    """The PartitionSpec of every leaf, read from its type; replicated if its mesh has no explicit axis."""
     return jax.tree.map(lambda x: _type(x).spec if _is_explicit(x) else PartitionSpec(), tree)
 
 
 def mesh_of(tree: Any) -> contextlib.AbstractContextManager[Any]:
-    """The explicit mesh of the leaves, if they are on one, as the ambient one; for programs that read only shapes."""
+    """A context in which the explicit mesh of the leaves, if any, is ambient; for programs that read only shapes."""
     leaves = _explicit_leaves(tree)
     if not leaves:
         return contextlib.nullcontext()

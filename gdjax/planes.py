@@ -1,4 +1,4 @@
-"""Planes through the space of parameters: what a loss of thousands of parameters looks like over two directions.
+"""Planes in the space of parameters, over which a loss of many parameters can be drawn.
 
     plane = random_plane(params, key)            plane((a, b)) = params + a u + b v
 
@@ -20,7 +20,7 @@ from gdjax.vector import flat_dtype, ravel, unravel
 
 
 class Plane(NamedTuple):
-    """A center and two directions, all like the parameters."""
+    """A center and two directions, all of the structure of the parameters."""
 
     center: Params
     u: Params
@@ -48,18 +48,18 @@ def plane_through(center: Params, first: Params, second: Params) -> Plane:
 
 
 def random_plane(params: Params, key: jax.Array | int = 0) -> Plane:
-    """Two random directions, each unit's weights scaled to the size that they have in params; vectors and numbers stay.
+    """Two random directions, the weights of each unit scaled to the norm that they have in params.
 
-    Without the scale a direction's length says nothing: a relu network is the same after its layers are scaled against
-    each other. A unit is what the last axis counts.
+    Vectors and scalars have direction 0. Without the scaling the length of a direction means little: a relu network
+    computes the same function after its layers are scaled against each other. Units are counted by the last axis.
 
-    Raises: ValueError where every matrix is zero or there is none, since nothing would move.
+    Raises: ValueError if every matrix is zero or there is none, since both directions would be 0.
     Reference: Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section 4, arXiv:1712.09913.
     """
     matrices = [leaf for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) >= 2]
     if all(is_concrete(leaf) and not np.any(leaf) for leaf in matrices):
         raise ValueError(
-            "random_plane: params must have a leaf of two axes or more that is not zero, since vectors and numbers stay; "
+            "random_plane: params must have a leaf of two axes or more that is not zero, since vectors and scalars stay; "
             f"plane_through takes any parameters, got shapes {', '.join(str(jnp.shape(x)) for x in jax.tree.leaves(params))}"
         )
     keys = jax.random.split(jax.random.key(key) if isinstance(key, int) else key)
@@ -83,9 +83,9 @@ def _like_filters(params: Params, key: jax.Array) -> Params:
 
 
 def pca_plane(path: Params) -> Plane:
-    """The plane around the last point of a path, (n, ...) each leaf with n >= 3, in which the path moved most.
+    """The plane through the last point of a path, (n, ...) each leaf with n >= 3, along which the path varies most.
 
-    The directions are the first two principal components of the way there, of unit length: what descent was busy with.
+    The directions are the first two principal components of the path relative to its last point, of unit length.
     """
     last = jax.tree.map(lambda x: x[-1], path)
     dtype = flat_dtype(last)

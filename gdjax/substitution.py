@@ -1,7 +1,7 @@
-"""A function with other arrays in the places of those that it captured.
+"""Replaces the arrays that a function captured.
 
-What leads to a captured array (functions, partials, methods, containers, objects) is copied, nothing else is touched: the
-user's own objects are never written to, and no tracer is left in them.
+The objects that lead to a captured array (functions, partials, methods, containers, objects) are copied. The user's own
+objects are not changed, and no tracer is left in them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MOVES = frozenset({"convert_element_type", "copy", "device_put"})  # a NumPy arr
 
 
 def substitute(function: Any, captured: Sequence[Any], others: Sequence[Any]) -> Any:
-    """The function, `others` in the places of the `captured` arrays of `read(function)`.
+    """The function with `others` in place of the `captured` arrays of `read(function)`.
 
-    What a call changes in a copy (a counter that stands beside an array, say) is changed in the original afterwards.
+    Changes that a call makes in a copy (to a counter beside an array, for example) are made in the original afterwards.
     """
     if not captured:
         return function
@@ -58,7 +58,7 @@ def _leading_to(x: Any, goals: set[int]) -> set[int]:
 
 
 def parts_of(x: Any) -> list[Any]:
-    """What can be put into a copy of x, in the places where a `Reader` captures."""
+    """The parts of x that a copy may replace: those in which a `Reader` captures arrays."""
     if isinstance(x, types.FunctionType):
         return [
             *_cells(x),
@@ -85,7 +85,7 @@ def _cells(x: types.FunctionType) -> list[Any]:
 
 
 def _names(x: types.FunctionType) -> dict[str, Any]:
-    """The globals that a function of the user's own names, but for modules; none if it writes some."""
+    """The globals that a user's function names, except modules; none if it writes globals."""
     facts = facts_of(x.__code__)
     if is_library_function(x) or facts.writes:
         return {}
@@ -98,7 +98,7 @@ def _own(x: types.FunctionType) -> dict[str, Any]:
 
 
 def _attributes(x: Any) -> dict[str, Any]:
-    """Of an object that is no more than its attributes; else none."""
+    """The attributes of an object that consists of nothing else; {} for any other."""
     if isinstance(x, type) or hasattr(type(x), "__reads__") or not is_plain(x):
         return {}
     slots = {name: getattr(x, name) for name in slots_of(type(x)) if hasattr(x, name)}
@@ -106,7 +106,7 @@ def _attributes(x: Any) -> dict[str, Any]:
 
 
 class Overlay(dict[Any, Any]):
-    """The globals of a function as they are at each moment, some of them replaced."""
+    """A live view of a function's globals, some of which are replaced."""
 
     live: dict[str, Any]
     replaced: dict[str, Any]
@@ -120,13 +120,13 @@ class Overlay(dict[Any, Any]):
 
 
 class Copier:
-    """Copies what leads to the arrays, each object once, so that cycles and what is shared stay as they are."""
+    """Copies the objects that lead to the arrays, each once, so that cycles and shared parts are preserved."""
 
     def __init__(self, copies: dict[int, Any], leading: set[int]):
         self.copies: dict[int, Any] = copies
         self.leading: set[int] = leading
-        self.originals: dict[int, Any] = {}  # of copies, by their ids
-        self.filled: list[tuple[Any, Any]] = []  # lists, dicts and objects, each with its copy
+        self.originals: dict[int, Any] = {}  # id of a copy -> its original
+        self.filled: list[tuple[Any, Any]] = []  # (original, copy) of lists, dicts and objects
 
     def copy(self, x: Any) -> Any:
         if id(x) not in self.leading:
@@ -146,7 +146,7 @@ class Copier:
             return types.MethodType(self.copy(x.__func__), self.copy(x.__self__))
         if isinstance(x, functools.partial):
             return type(x)(self.copy(x.func), *map(self.copy, x.args), **self.all_of(x.keywords))
-        if type(x) is JIT:  # inside a program the function itself will do, and has no older trace
+        if type(x) is JIT:  # inside a program the plain function is enough, and JAX keeps no older trace of it
             return self.copy(cast(Any, x).__wrapped__)
         if type(x) is tuple:
             return tuple(map(self.copy, x))
@@ -171,11 +171,11 @@ class Copier:
         return copy
 
     def _cell(self, cell: types.CellType) -> types.CellType:
-        """The same cell, so that what is written there is seen outside, unless an array has to be replaced."""
+        """The same cell, so that writes to it remain visible, unless an array in it is to be replaced."""
         return types.CellType() if cell != types.CellType() and id(cell.cell_contents) in self.leading else cell
 
     def _fill(self, x: Any) -> Any:
-        """A list, a dict or an object: made empty, known, and then filled, since it may hold itself."""
+        """Copy a list, a dict or an object: first made and registered, then filled, since it may contain itself."""
         copy = self.copies[id(x)] = object.__new__(type(x)) if type(x) not in (list, dict) else type(x)()
         if isinstance(x, list):
             copy.extend(map(self.copy, x))
@@ -188,7 +188,7 @@ class Copier:
         return copy
 
     def give_back(self) -> None:
-        """Put into the originals the numbers, text and arrays that a call put into their copies."""
+        """Write the numbers, strings and arrays that a call wrote into the copies back into the originals."""
         for x, copy in self.filled:
             if isinstance(x, list):
                 if list(map(id, copy)) != [id(self.copies.get(id(each), each)) for each in x]:
@@ -206,15 +206,15 @@ class Copier:
 
 
 def is_data(x: Any) -> bool:
-    """Whether a tree has nothing but numbers, text and arrays, none of them a tracer."""
+    """Whether all leaves of a tree are numbers, strings or arrays, and none is a tracer."""
     is_plain = lambda x: isinstance(x, (int, float, complex, str, bytes, np.generic, np.ndarray, jax.Array))  # noqa: E731
     return all(is_plain(leaf) and not isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
 
 
 def does_the_same(function: Callable[..., Any], copy: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Whether a function with tracers in the places of NumPy arrays does what it did with those.
+    """Whether a function traces to the same operations when tracers replace its NumPy arrays.
 
-    NumPy computes on the host, in float64 where it can; what it does there is missing from the first trace.
+    Operations of NumPy run on the host, and are missing from the trace of the original function.
     """
     return _operations(function, args) == _operations(copy, args)
 

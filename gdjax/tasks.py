@@ -1,10 +1,10 @@
-"""What is predicted: from the labels of a table to the loss, the head of the model, the metric and the scaling.
+"""Tasks: from the labels of a table follow the loss, the output layer of the model, the metric and the scaling.
 
-    parts     = deal(dataset, (0.7, 0.15, 0.15), seed=0)            rows dealt out and scaled by what the training rows say
-    objective = choose(dataset, "mlp", hidden=(128, 64))            the model, the loss that fits it, and how both are judged
-    objective = judge(model, "hinge", "classification")             the same for a model that is there
+    parts     = deal(dataset, (0.7, 0.15, 0.15), seed=0)            rows split at random, scaled by the training rows
+    objective = choose(dataset, "mlp", hidden=(128, 64))            the model, a loss that fits it, and the metric
+    objective = make_objective(model, "hinge", "classification")    the same for a given model
 
-Messages name an argument as `argument=value`, in backquotes, so that whoever calls can spell it in his own way.
+Error messages name an argument as `argument=value`, in backquotes, so that the command line can rewrite it as an option.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FITTING_LOSSES = tuple(
 
 
 class Parts(NamedTuple):
-    """The data, dealt out and in the units of training."""
+    """Training, validation and test data, in the units of training."""
 
     train: tuple[jax.Array, jax.Array]
     validation: tuple[jax.Array, jax.Array]
@@ -57,11 +57,11 @@ class Parts(NamedTuple):
 
 
 def deal(dataset: Dataset, fractions: Sequence[float], seed: int, dtype: str = "float32") -> Parts:
-    """The parts that follow from a seed, scaled by what the training rows say, a regression's target too.
+    """Split the rows at random and standardize the inputs, and the target of a regression, by the training rows.
 
     Args:
-        fractions: of training, validation and test rows; classes are dealt out in proportion.
-        dtype: of the inputs.
+        fractions: shares of training, validation and test rows; the split is stratified by class.
+        dtype: the dtype of the inputs.
     """
     classes = dataset.y if dataset.task == "classification" else None
     key = jax.random.fold_in(jax.random.key(seed), 0)
@@ -80,13 +80,13 @@ def deal(dataset: Dataset, fractions: Sequence[float], seed: int, dtype: str = "
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is trained and how it is judged."""
+    """A model, its loss and its metric."""
 
     model: Model
     loss_name: str
     loss: PerExample
     evaluate: Evaluate
-    metric: str  # beside the loss: accuracy or r2
+    metric: str  # reported besides the loss: accuracy or r2
 
     def scores(self, params: Any, data: Any) -> dict[str, float]:
         """The loss and the metric of parameters on data."""
@@ -101,14 +101,14 @@ def choose(
     hidden: Sequence[int] = (128, 64),
     activation: str = "relu",
 ) -> Objective:
-    """The model by its name, the loss that fits it and the labels, and how both are judged.
+    """The model of a name, with a loss that fits it and the labels, and the metric.
 
     Args:
         model: one of TRAINABLE.
-        loss: one of FITTING_LOSSES; None is the one that goes with the model and the task.
-        hidden, activation: of an mlp.
+        loss: one of FITTING_LOSSES; None is the default of the model and the task.
+        hidden, activation: hidden layer sizes and activation of an mlp.
 
-    Raises: ValueError where model, loss and labels do not go together.
+    Raises: ValueError if the model, the loss and the labels do not fit each other.
     """
     loss_name = loss or MODEL_LOSSES.get(model, TASK_LOSSES[dataset.task])
     entry = LOSSES[loss_name]
@@ -121,7 +121,7 @@ def choose(
 
 
 def make_objective(model: Model, loss_name: str, task: str) -> Objective:
-    """A model under a loss of the catalogue; on a regression it is judged by r2 too, on classes by accuracy."""
+    """A model with a loss of the catalogue; the metric of a regression is r2, that of a classification the accuracy."""
     loss = _of_labels(LOSSES[loss_name])
     if task == "regression":
         loss_fn = per_example(supervised(model, loss))
@@ -131,7 +131,7 @@ def make_objective(model: Model, loss_name: str, task: str) -> Objective:
 
 
 def _check(dataset: Dataset, entry: LossEntry, asked: str, own: bool) -> None:
-    """Raise a ValueError where a loss, asked for or the model's own, is not for these labels."""
+    """Raise ValueError if a loss, the requested or the model's own, is not defined for these labels."""
     if entry.task != dataset.task:
         fits = f"; `model={' or '.join(_models_for(dataset.task))}` fits it" if own else ""
         raise ValueError(f"{asked} is for {entry.task}, the target of {dataset.name} asks for {dataset.task}{fits}")
@@ -149,7 +149,7 @@ def _models_for(task: str) -> list[str]:
 
 
 def _build(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
-    """The model, its head as wide as the loss wants: a score per class, or one number."""
+    """The model, with as many outputs as the loss needs: a score per class, or one number."""
     features = dataset.x.shape[1]
     if model == "mlp":
         return mlp((features, *hidden, outputs), activation=activation)
@@ -157,7 +157,7 @@ def _build(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[i
 
 
 def _of_labels(loss: LossEntry) -> Callable[..., Any]:
-    """The loss as a function of labels 0 and 1, where it wants -1 and +1."""
+    """The loss as a function of labels 0 and 1, if it is defined for -1 and +1."""
     return bind(on_signs, loss.function) if loss.labels == "sign" else loss.function
 
 

@@ -1,4 +1,4 @@
-"""Text that several rooms say alike: tables in columns, and the name that was probably meant."""
+"""Text utilities: tables in columns, and suggestions for a misspelled name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is nearest to this one, one of the same letters before all others; None if none is near."""
+    """The known name that is closest to this one (first of all one with the same letters); None if none is close."""
     known, name = list(known), str(name).lower()
     folded = {each.lower(): each for each in reversed(known)}
     close = difflib.get_close_matches(name, folded, n=5)
@@ -16,10 +16,10 @@ def near(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], beside: str = "") -> str:
-    """A hint where a name is unknown: "did you mean 'age'?", or all there are.
+    """A hint for an unknown name: "did you mean 'age'?", or the list of all names.
 
     Args:
-        beside: what would be right too, said after the names.
+        beside: text that is appended to the list.
     """
     known = list(known)
     close = near(name, known)
@@ -27,10 +27,10 @@ def did_you_mean(name: str, known: Iterable[str], beside: str = "") -> str:
 
 
 def table(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Rows in columns that are as wide as their widest cell, two spaces apart.
+    """Rows as lines of text with aligned columns, two spaces apart.
 
     Args:
-        right: the columns, counted from 0, whose cells stand to the right, as numbers do.
+        right: the columns, counted from 0, that are aligned to the right.
     """
     rows = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -46,5 +46,5 @@ def table(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
 
 
 def short(text: str, most: int = 60) -> str:
-    """A text, its middle left out where it is longer than most characters."""
+    """The text, its middle omitted if it has more than `most` characters."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 4) :]}"

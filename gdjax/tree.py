@@ -1,4 +1,4 @@
-"""What pytrees need and `jax.tree` lacks: paths, norms, structure checks that name the path, foreign leaves."""
+"""Functions of pytrees that `jax.tree` lacks: paths, norms, checks that name the path, leaves of foreign modules."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def path_string(path: tuple[Any, ...]) -> str:
 
 
 def leaf_name(name: str, path: tuple[Any, ...]) -> str:
-    """A leaf of what has a name, e.g. "params['w']"; the name alone where that is an array itself."""
+    """The name of a leaf of a tree that has a name, e.g. "params['w']"; the name alone if the tree is one array."""
     return name + jax.tree_util.keystr(path)
 
 
 def abs_sq(x: jax.Array) -> jax.Array:
-    """|x|², real also where x is complex."""
+    """|x|², which is real also for a complex x."""
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
 def absolute(x: jax.Array) -> jax.Array:
-    """|x| with subgradient 0 at 0, where that of jnp.abs is 1."""
+    """|x|, with derivative 0 at 0 (that of jnp.abs is 1)."""
     nonzero = x != 0
     return jnp.where(nonzero, jnp.abs(jnp.where(nonzero, x, 1)), 0)
 
 
 def ascent(grads: Any) -> Any:
-    """The direction of steepest ascent: of a complex parameter, the conjugate of what `jax.grad` gives."""
+    """The direction of steepest ascent: for a complex parameter, the conjugate of what `jax.grad` returns."""
     return jax.tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
 
 
 class Norm(NamedTuple):
-    """A Euclidean norm as size / scale, so that no square of a finite number leaves the floats' range.
+    """A Euclidean norm as size / scale, so that the square of a finite number neither overflows nor underflows.
 
-    The scale is a power of two, 1 unless the plain sum of squares overflows or loses digits; x * scale * (1 / size) has
-    length 1 also where the norm itself is no float.
+    The scale is a power of two; it is 1 unless the plain sum of squares overflows or loses digits. x * scale * (1 / size)
+    has length 1 even where the norm itself overflows.
     """
 
     size: jax.Array  # |scale x|, (), at least float32
@@ -51,9 +51,9 @@ class Norm(NamedTuple):
 
 
 def norm(tree: Any) -> Norm:
-    """|x|, x being all leaves together: sqrt(sum |x|²), 0 for the empty tree; its gradient at 0 is 0.
+    """The norm of all leaves together, sqrt(sum |x|²); 0 for the empty tree. Its gradient at 0 is 0.
 
-    It is inf where a leaf is infinite, NaN where one is NaN.
+    It is inf if an entry is infinite, and NaN if one is NaN.
     """
     leaves = [x for x in map(jnp.asarray, jax.tree.leaves(tree)) if x.size]
     dtype = jnp.finfo(arithmetic_dtype(*leaves)).dtype
@@ -69,18 +69,18 @@ def global_norm(tree: Any) -> jax.Array:
 
 
 @jax.custom_jvp
-@jax.jit  # so that a call outside jit is one
+@jax.jit  # so that a call outside jit is one program
 def _norm(leaves: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """(size, scale) of `Norm`. The sum is taken with scale 1, and only if that fails once more with another.
+    """(size, scale) of `Norm`. The sum is computed with scale 1, and a second time with another scale only if that fails.
 
-    It stands in a loop, not in two branches: then it is compiled once, and what is made of it cannot be fused with it,
-    so that no use of the norm repeats the sum.
+    It is written as a loop and not as two branches, so that the sum is compiled once, and so that XLA cannot fuse it with
+    its uses, each of which would repeat the sum.
     """
     dtype = jnp.finfo(arithmetic_dtype(*leaves)).dtype
     info = jnp.finfo(dtype)
     far = dtype.type(2.0 ** (3 * info.maxexp // 8))
     number = sum(x.size for x in leaves)
-    least = min(number * float(info.tiny / info.eps), 1.0)  # below it, squares that are lost would be seen
+    least = min(number * float(info.tiny / info.eps), 1.0)  # below it, underflow of squares would be noticeable
 
     def add(state):
         _, total, tries = state
@@ -109,7 +109,7 @@ def _norm_jvp(primals, tangents):
 
 
 def _sum_sq(x: jax.Array, half: jax.Array, dtype: Any) -> jax.Array:
-    """sum |half² x|², scaled in two steps: XLA makes (scale x)² of a constant x into scale² x², which is inf 0 at x = 0."""
+    """sum |half² x|², scaled in two steps: XLA rewrites (scale x)² of a constant x as scale² x², which is inf * 0 at 0."""
     return jnp.sum(abs_sq(x.astype(arithmetic_dtype(x, dtype)) * half * half))
 
 
@@ -118,14 +118,14 @@ def _is_float(x: jax.Array) -> bool:
 
 
 def norm_along(x: jax.Array, axis: int | tuple[int, ...] | None) -> Norm:
-    """The `Norm` of each part of an array that runs along some axes, these kept with length 1; its gradient at 0 is 0."""
+    """The `Norm` along some axes of an array, which are kept with length 1; its gradient at 0 is 0."""
     scale = 1 / power_of_two(jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)))
     return Norm(root(jnp.sum(abs_sq(x * scale), axis=axis, keepdims=True)), scale)
 
 
 @jax.custom_jvp
 def root(x: jax.Array) -> jax.Array:
-    """sqrt(x), its derivative at 0 taken as 0."""
+    """sqrt(x), with derivative 0 at 0."""
     return jnp.sqrt(x)
 
 
@@ -136,19 +136,19 @@ def _root_jvp(primals, tangents):
 
 
 def power_of_two(x: jax.Array) -> jax.Array:
-    """The largest power of two up to x >= 0, kept where it and its inverse are floats; to divide by it costs no digit."""
+    """The largest power of two up to x >= 0, clipped so that its inverse is finite; a division by it is exact."""
     info = jnp.finfo(x.dtype)
     exponent = jnp.where(x < jnp.inf, jnp.frexp(x)[1] - 1, -info.minexp)  # NaN: any will do
     return jnp.ldexp(jnp.ones_like(x), jnp.where(x > 0, jnp.clip(exponent, info.minexp, -info.minexp), info.minexp))
 
 
 def ratio(a: Any, b: Any) -> jax.Array:
-    """a / b for b > 0, else 0. The guard is on the divisor alone, so that there is one selection, and a derivative."""
+    """a / b for b > 0, else 0. Only the divisor is guarded, so that the derivative is finite too."""
     return a / jnp.where(b > 0, b, jnp.inf)
 
 
 def shorten(tree: Any, limit: Any) -> Any:
-    """x min(1, limit / |x|), all leaves together, in at least float32; x itself where its norm is NaN."""
+    """x min(1, limit / |x|), with the norm of all leaves together, in at least float32; x itself if its norm is NaN."""
     size = norm(tree)
     return jax.tree.map(lambda x: shorten_leaf(x, size, limit), tree)
 
@@ -161,25 +161,25 @@ def shorten_leaf(x: jax.Array, size: Norm, limit: Any) -> jax.Array:
 
 
 def shorten_entries(x: jax.Array, limit: Any) -> jax.Array:
-    """Each entry of a complex array shortened to a largest modulus."""
+    """Each entry of a complex array, shortened to a modulus of at most `limit`."""
     size = absolute(x)
     outside = size > limit
     return jnp.where(outside, x / jnp.where(outside, size, 1) * limit, x)
 
 
 def direction(tree: Any) -> Any:
-    """x / |x|, all leaves together, in at least float32; 0 where x is 0.
+    """x / |x|, with the norm of all leaves together, in at least float32; 0 if x is 0.
 
-    Where an entry is not finite it stays so, and the finite ones are 0.
+    If an entry is not finite, it stays as it is, and the finite ones become 0.
     """
     size, scale = norm(tree)
     return jax.tree.map(lambda x: ratio(x * scale, size), tree)
 
 
 def increment(count: Any, made: Any = True, period: Any = 1) -> jax.Array:
-    """count + 1, or count where nothing was made; at its largest value it goes back to where its period began.
+    """count + 1, or count if no update was made. At its largest value the counter goes back by one period.
 
-    So a counter neither turns negative nor loses its phase; what only grows stays at the largest value.
+    So a counter neither becomes negative nor loses its phase; one of period 1 stays at its largest value.
     """
     largest = jnp.iinfo(count.dtype).max
     step = jnp.where(count < largest, 1, 1 - jnp.asarray(period, count.dtype))
@@ -187,7 +187,7 @@ def increment(count: Any, made: Any = True, period: Any = 1) -> jax.Array:
 
 
 def arithmetic_dtype(*leaves: Any) -> jnp.dtype:
-    """The dtype to compute in: that of the leaves together, at least float32."""
+    """The dtype to compute in: the promoted dtype of the leaves, at least float32."""
     return jnp.result_type(jnp.float32, *(jnp.result_type(leaf) for leaf in leaves))
 
 
@@ -198,7 +198,7 @@ def widen(x: Any) -> Any:
 
 
 def cast_like(tree: Any, like: Any) -> Any:
-    """Each leaf in the dtype of its counterpart; what a wrapper does to the state it hands back."""
+    """Each leaf in the dtype of its counterpart."""
     return jax.tree.map(_cast, tree, like)
 
 
@@ -209,7 +209,7 @@ def _cast(x: Any, like: Any) -> jax.Array:
 
 
 def check_like(who: str, got_name: str, got: Any, like_name: str, like: Any) -> None:
-    """Raise ValueError at the first path where two trees part in structure or leaf shape."""
+    """Raise ValueError at the first path where two trees differ in structure or in the shape of a leaf."""
     got_leaves, got_tree = jax.tree.flatten(got)
     like_leaves, like_tree = jax.tree.flatten(like)
     if got_tree != like_tree:
@@ -233,9 +233,9 @@ def _structural_difference(got: Any, like: Any) -> str:
 
 
 def part(tree: Any) -> Any:
-    """Foreign parameters made trainable: what is no array becomes structure (a `Static`), Python numbers arrays.
+    """Makes foreign parameters trainable: Python numbers become arrays, and everything else structure (a `Static`).
 
-    A Python number that is an attribute of a module (say `eqx.nn.Dropout.p`) configures it and becomes structure too;
+    A Python number that is an attribute of a module (such as `eqx.nn.Dropout.p`) configures it and becomes structure too;
     one in a plain dict, list or tuple is a parameter.
     """
 
@@ -255,7 +255,7 @@ def whole(tree: Any) -> Any:
 
 
 def nodes_with(tree: Any, attribute: str) -> list[Any]:
-    """The outermost nodes of a tree that have the attribute, in order: how a state offers a method to the loop."""
+    """The outermost nodes of a tree that have the attribute, in order."""
     has = lambda x: hasattr(x, attribute)  # noqa: E731
     return [x for x in jax.tree.leaves(tree, is_leaf=has) if has(x)]
 
@@ -266,13 +266,13 @@ def distinct_copy(tree: Any) -> Any:
     def copy(x: Any) -> jax.Array:
         if not isinstance(x, jax.Array) or isinstance(x, Tracer):
             return jnp.array(x, copy=True)
-        return jax.device_put(x, x.sharding if x.committed else None, may_alias=False)  # without a program
+        return jax.device_put(x, x.sharding if x.committed else None, may_alias=False)  # compiles nothing
 
     return jax.tree.map(copy, tree)
 
 
 def leafmap(function: Callable[..., Any], tree: Any, *rest: Any) -> list[Any]:
-    """function over the leaves of trees alike, as a list."""
+    """A function mapped over the leaves of trees of one structure, as a list."""
     leaves, structure = jax.tree.flatten(tree)
     return [function(*args) for args in zip(leaves, *map(structure.flatten_up_to, rest), strict=True)]
 
@@ -286,17 +286,17 @@ def spread_mask(mask: Any, tree: Any) -> Any:
 
 
 def check_mask(mask: Any, params: Any) -> None:
-    """What `spread_mask` raises, at init; a tree without leaves, as `optax.tree.map_params` has one made for, fits any."""
+    """Raise what `spread_mask` raises; a tree without leaves, as `optax.tree.map_params` uses, fits any mask."""
     if jax.tree.leaves(params):
         spread_mask(mask, params)
 
 
 def _one_bool(chosen: Any) -> bool:
     if np.shape(chosen):
-        raise ValueError(f"mask: one bool for a whole array is needed, got an array of shape {np.shape(chosen)}")
+        raise ValueError(f"mask: it must have one bool for a whole array, got an array of shape {np.shape(chosen)}")
     return bool(chosen)
 
 
 def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:
-    """Leaf by leaf `where`, in the dtype of if_false."""
+    """`jnp.where` leaf by leaf, in the dtypes of if_false."""
     return jax.tree.map(lambda a, b: _cast(jnp.where(condition, a, b), b), if_true, if_false)

@@ -1,10 +1,10 @@
-"""The vocabulary: the values that travel between the rungs of the ladder.
+"""The vocabulary: the values that are passed between steps, epochs and runs, and the protocols between modules.
 
     make_step   (TrainState, batch) -> (TrainState, metrics)
     make_epoch  (TrainState, data)  -> (TrainState, metrics)
     make_run    (RunState, data, validation, until) -> RunState
 
-All are NamedTuples of arrays, so that each may cross `jit`, be carried by `scan`, stacked by `vmap`, or saved.
+All are NamedTuples of arrays, so that each can be passed to `jit`, carried by `scan`, stacked by `vmap`, or saved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import optax
-from jax.typing import DTypeLike as DTypeLike  # noqa: PLC0414 ("bfloat16", jnp.float32; public here, too)
+from jax.typing import DTypeLike as DTypeLike  # noqa: PLC0414 (exported)
 
 from gdjax.calls import Optimizer
 from gdjax.forms import as_loss  # noqa: F401 (beside its protocol)
@@ -27,7 +27,7 @@ PRNGKey: TypeAlias = jax.Array | int  # a random key, or the integer that it is 
 Transformation: TypeAlias = optax.GradientTransformation  # an optimizer of ours or Optax's
 Batch: TypeAlias = Any  # any pytree whose leaves share their leading axis
 Metrics: TypeAlias = dict[str, Any]  # name -> array, or Sampled before the mean is taken
-Transition: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]  # (state, x) -> (state, metrics), what scan eats
+Transition: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]  # (state, x) -> (state, metrics), the body of a scan
 
 
 class Stop(enum.IntEnum):
@@ -41,20 +41,20 @@ class Stop(enum.IntEnum):
     DIVERGED = 5
     NON_FINITE = 6
     INTERRUPTED = 7
-    STALLED = 8  # steps that change nothing
+    STALLED = 8  # the steps no longer change the parameters
 
 
 class LossFn(Protocol):
-    """(params, batch, key) -> (scalar, metrics): what `as_loss` makes of a loss in any form. Random only if a key is given.
+    """(params, batch, key) -> (scalar, metrics): the form to which `as_loss` converts a loss. It is random only with a key.
 
-    One that also takes `mask=` (what `per_example` returns) is handed a ragged tail masked.
+    A loss that also takes `mask=` (as those of `per_example` do) receives a ragged last batch with a mask.
     """
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Metrics]: ...
 
 
 class Probe(Protocol):
-    """(state, objective, grads, updates, mask) -> metrics: what is seen of a step, `Sampled` where not of every one."""
+    """(state, objective, grads, updates, mask) -> metrics of one step; `Sampled` if they are not measured at every step."""
 
     def __call__(
         self, state: TrainState, objective: Callable[..., Any], grads: Params, updates: Params, mask: Any = None
@@ -62,57 +62,57 @@ class Probe(Protocol):
 
 
 class Updating(Protocol):
-    """A state whose optimizer does not make an update at every call."""
+    """The state of an optimizer that does not make an update at every call."""
 
     def updated(self) -> Any:
-        """Whether the last call made one, () bool."""
+        """Whether the last call made an update, () bool."""
         ...
 
 
 class Averaging(Protocol):
-    """A state that knows better parameters than those trained."""
+    """A state that gives other parameters for evaluation than those that are trained."""
 
-    is_average: bool  # a mean of the parameters walked is asked before any other that answers (False if it is missing)
+    is_average: bool  # whether they are a mean of the iterates, which takes precedence (False if missing)
 
     def evaluation_params(self, params: Params) -> Params:
-        """They, from the parameters trained, in their dtypes."""
+        """The parameters to evaluate, computed from the trained ones, in their dtypes."""
         ...
 
 
 class Routing(Protocol):
-    """A state that shows its inner one other parameters, or lets no answer pass as it is."""
+    """A state whose inner optimizer works on other parameters, so that its answers must be converted."""
 
     def route(self, ask: Callable[[Any, Params], list[Any]], params: Params) -> list[Any]:
-        """The answer for each leaf of params, None where there is none; `ask(state, params)` asks an inner state."""
+        """The answer for each leaf of params, or None; `ask(state, params)` gives the answers of an inner state."""
         ...
 
 
 class OptState(NamedTuple):
     """`slots` maps the equation's symbols to trees like the parameters."""
 
-    count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule asks
+    count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule reads it
     slots: dict[str, Any]
 
 
 class Sampled(NamedTuple):
-    """A metric that is measured at some steps only: its mean is over those, NaN where there are none."""
+    """A metric that is measured at some steps only: its mean is over those steps, and NaN if there are none."""
 
-    value: jax.Array  # 0 where it was not taken
-    taken: jax.Array  # 1 or 0
+    value: jax.Array  # 0 where it was not measured
+    taken: jax.Array  # 1 where it was measured, else 0
 
 
 class Evaluation(NamedTuple):
-    """The monitored value of the last evaluation, oriented so that less is better, and how many there were."""
+    """The monitored value of the last evaluation, signed so that less is better, and the number of evaluations."""
 
     value: jax.Array
     count: jax.Array
 
 
 class TrainState(NamedTuple):
-    """All that a step needs: a run stopped here goes on as if it never had."""
+    """All that a step needs: a run that is stopped and resumed here equals one that never stopped."""
 
-    step: jax.Array  # updates applied, () int32: none at a batch that was accumulated or skipped
-    batches: jax.Array  # batches consumed, () int32: batch i is a pure function of (key, i)
+    step: jax.Array  # updates applied, () int32; a batch that is accumulated or skipped applies none
+    batches: jax.Array  # batches read, () int32; batch i is a pure function of (key, i)
     params: Params
     model_state: Any  # what a `stateful` loss carries, e.g. batch statistics; else ()
     opt_state: Any
@@ -122,31 +122,31 @@ class TrainState(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a stopping condition sees after each evaluation; None is what this kind of run does not measure."""
+    """The input of a stopping condition after each evaluation; None stands for what this kind of run does not measure."""
 
-    value: jax.Array  # the monitored value, turned so that less is better
-    sign: float  # 1, or -1 where the value was turned
+    value: jax.Array  # the monitored value, signed so that less is better
+    sign: float  # -1 if the monitored value was negated, else 1
     loss: jax.Array  # mean training loss since the last evaluation
-    change: jax.Array  # mean |change of the loss over a batch by its own step|; NaN unless the step measures it
+    change: jax.Array  # mean of |change of a batch's loss by its own step|; NaN unless the step measures it
     step: jax.Array  # updates applied
     epoch: jax.Array  # epochs completed
     seconds: jax.Array  # wall clock at the start of the compiled segment
-    grad_norm: jax.Array | None = None  # of the gradient at these parameters
+    grad_norm: jax.Array | None = None  # norm of the gradient at these parameters
     step_norm: jax.Array | None = None  # norm of the last step; infinite before the first
-    converged: jax.Array | None = None  # () bool: the optimizer's own verdict on where its last update began
-    first_loss: jax.Array | None = None  # of the run's first batch, before any step
+    converged: jax.Array | None = None  # () bool: whether the optimizer's own test held where its last update began
+    first_loss: jax.Array | None = None  # loss of the run's first batch, before any step
 
 
 class RunState(NamedTuple):
-    """What a run carries, a checkpoint holds, a sweep stacks; a finished one is the result."""
+    """The whole state of a run: what its loop carries and a checkpoint holds."""
 
     state: TrainState
-    best: tuple[Params, Any]  # (params, model_state) kept: of the best evaluation on validation data; without, the last
+    best: tuple[Params, Any]  # (params, model_state) of the best evaluation; without validation data, the last ones
     best_value: jax.Array  # the monitored value at that evaluation; less is better
     best_evaluation: jax.Array  # its number, -1 before the first
     condition: Any  # the stopping condition, a node: its numbers are leaves
     condition_state: Any
-    evaluations: jax.Array  # done so far, () int32
+    evaluations: jax.Array  # number so far, () int32
     history: dict[str, jax.Array]  # name -> (capacity,), a ring: evaluation i is in row i % capacity
-    first_loss: jax.Array  # of the first batch, before any step; NaN before it is known
+    first_loss: jax.Array  # loss of the first batch, before any step; NaN before it is known
     stop: jax.Array  # a Stop, () int32

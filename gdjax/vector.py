@@ -1,7 +1,7 @@
-"""Parameters as one real vector, for the methods whose inner products run over all leaves together.
+"""Parameters as one real vector, for methods whose inner products are taken over all leaves together.
 
-A complex leaf contributes its real parts, then its imaginary parts: the dot product of two such vectors is
-real(vdot) of the trees, and whatever is written for real vectors holds for complex parameters.
+A complex leaf contributes its real parts, then its imaginary parts. The dot product of two such vectors is then real(vdot)
+of the trees, so that methods for real vectors also work for complex parameters.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import jax.numpy as jnp
 
 from gdjax import tree
 
-SMALL = 1 << 14  # numbers; below it what is cheaper to compile is as quick to run
+SMALL = 1 << 14  # entries; up to this length the version that compiles faster runs as fast
 
 
 def flat_dtype(params: Any) -> jnp.dtype:
-    """Real, at least float32: what vectors and scalars made from these parameters are kept and computed in."""
+    """The real dtype, at least float32, of the vectors and scalars that are computed from these parameters."""
     return jnp.finfo(tree.arithmetic_dtype(*jax.tree.leaves(params))).dtype
 
 
@@ -49,20 +49,20 @@ def unravel(vector: jax.Array, like: Any) -> Any:
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a @ b in full precision also where the device's default is less."""
+    """a @ b in full precision, also if the device's default precision is lower."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-# A CPU's compiler spends 20 to 30 ms on a sum over a vector or a vector times a matrix; a product of matrices is a call.
+# XLA:CPU takes 20 to 30 ms to compile a product of a vector and a matrix; a product of two matrices is a library call.
 
 
 def products(rows: jax.Array, *vectors: jax.Array) -> jax.Array:
     """rows (m, n) times each of several vectors (n,), together (vectors, m)."""
-    if rows.shape[1] > SMALL:  # too large for the call to pay
+    if rows.shape[1] > SMALL:
         return jnp.stack([dot(rows, vector) for vector in vectors])
     return dot(rows, jnp.stack(vectors, axis=1)).T
 
 
 def combination(weights: jax.Array, rows: jax.Array) -> jax.Array:
-    """weights (m,) @ rows (m, n), asked for twice so that it is a product of matrices."""
+    """weights (m,) @ rows (m, n), computed twice so that it is a product of matrices."""
     return dot(jnp.stack([weights, weights]), rows)[0]

@@ -1,4 +1,4 @@
-"""Calls that are values: nodes, the factories that make them, and their text; see `gdjax.calls.node`."""
+"""Calls as values: nodes, the factories that make them, and their text form; see `gdjax.calls.node`."""
 
 from gdjax.calls.factory import Decorator, check_interval, check_whole, decorator, is_factory
 from gdjax.calls.kinds import (

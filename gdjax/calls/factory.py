@@ -1,4 +1,4 @@
-"""Factories: what makes call nodes of a body, and what its signature says of each argument."""
+"""Factories: functions that make call nodes from a body, and the declarations of their arguments."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ N_co = TypeVar("N_co", bound=Node, covariant=True)
 
 
 class Declaration(NamedTuple):
-    """What is said of a factory's arguments beside its signature, by name; annotations are for people."""
+    """Properties of a factory's arguments that are declared by name; annotations are not read."""
 
-    static: tuple[str, ...] = ()  # never leaves, whatever they are
-    bounds: Mapping[str, str] = {}  # the interval of a number, "[0, 1)"; of several, "[0, 1), ..."; "[0, 1) or None"
+    static: tuple[str, ...] = ()  # arguments that are structure, never leaves
+    bounds: Mapping[
+        str, str
+    ] = {}  # interval of a number, "[0, 1)" or "[0, 1) or None"; of several numbers, "[0, 1), ..."
     ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
-    keys: tuple[str, ...] = ()  # random keys, or the integers they are made from
-    precise: tuple[str, ...] = ()  # kept in double precision, also where arrays are float32
-    reads: Mapping[str, Callable[[Any], Any]] = {}  # into what an argument is made, so that its numbers are leaves
+    keys: tuple[str, ...] = ()  # random keys, or integer seeds
+    precise: tuple[str, ...] = ()  # numbers kept in double precision, even if arrays are float32
+    reads: Mapping[str, Callable[[Any], Any]] = {}  # functions that convert an argument, so that its numbers are leaves
 
 
 class Recipe:
-    """What a factory knows: its kind of node, its body, and what is declared of each argument."""
+    """The definition of a factory: its kind of node, its body and the declarations of its arguments."""
 
     kind: type[Node]
     body: Callable[..., Any]
@@ -69,7 +71,7 @@ class Recipe:
         return self.kind, self.body, self.static
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By reference to the public factory where there is one, else by its parts."""
+        """Pickle by reference to the public factory if there is one, else by the parts."""
         home = sys.modules.get(self.body.__module__)
         public = functools.reduce(
             lambda place, name: getattr(place, name, None), self.body.__qualname__.split("."), home
@@ -82,13 +84,13 @@ class Recipe:
         return self.kind, self.body, self.static
 
     def canonicalize(self) -> Recipe:
-        """With the body at its present value."""
+        """The recipe with its body compared by its present value."""
         if self.reads_nothing:
             return self
         return Recipe(self.kind, by_value(self.body), self.declared)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """All arguments by name, in the signature's order. Raises: TypeError, one sentence."""
+        """All arguments by name, in the order of the signature. Raises: TypeError with one sentence."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError:
@@ -97,18 +99,18 @@ class Recipe:
         return dict(bound.arguments)
 
     def make(self, arguments: dict[str, Any]) -> Node:
-        """The node of these arguments, checked."""
+        """The node of these arguments, after checking them."""
         with self._speaking():
             arguments = {**arguments, **{name: read(arguments[name]) for name, read in self.declared.reads.items()}}
         arguments = self.fit(arguments)
         self.check(arguments)
         with self._speaking():
-            self.call(arguments)  # the body's own checks speak now, not at the first use
+            self.call(arguments)  # so that the body's own checks raise now and not at the first use
         return self.kind._make(self, self.hide(arguments))
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
-        """Around code that may raise: its errors name the factory."""
+        """A context that adds the factory's name to errors."""
         try:
             yield
         except (TypeError, ValueError) as error:
@@ -121,9 +123,9 @@ class Recipe:
         return self.body(*bound.args, **bound.kwargs)
 
     def fit(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments with whole numbers beyond int32, which no array of JAX holds by default, as floats.
+        """The arguments, with integers outside int32 (the default of JAX) converted to floats.
 
-        Raises: ValueError for one where a count is meant, or that is too long for a float.
+        Raises: ValueError for such an integer if a count is expected, or if it is too large for a float.
         """
 
         def fit_leaf(name: str, x: Any) -> Any:
@@ -146,7 +148,7 @@ class Recipe:
         return {name: fit_argument(name, value) for name, value in arguments.items()}
 
     def hide(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as children: numbers stay leaves, all else becomes structure."""
+        """The arguments as children of the node: numbers are leaves, everything else becomes structure."""
 
         def hide_leaf(x):
             if hasattr(x, "gradient_transformation"):  # Optax's `MultiSteps` and ours
@@ -163,9 +165,9 @@ class Recipe:
         }
 
     def check(self, arguments: dict[str, Any]) -> None:
-        """Raise on a number outside its bounds, or on what is no number where one belongs.
+        """Raise for a number outside its bounds, or for an argument that must be a number and is none.
 
-        A rate of None is one only where it is the default: Optax's `adam(None)` leaves out the rate and its sign.
+        A learning rate of None is allowed only as the default: Optax's `adam(None)` omits the rate and its sign.
         """
         for name, value in arguments.items():
             for each in value if isinstance(value, (tuple, list)) else (value,):
@@ -190,14 +192,14 @@ class Recipe:
                 check_whole(self.name, name, value)
 
     def dtype(self, name: str) -> jnp.dtype | None:
-        """int32 for a whole number, its own for a random key, else the default float."""
+        """The dtype of an argument as an array: int32 for a whole number, None for a random key, else the default float."""
         if name in self.declared.keys:
             return None
         return jax.dtypes.canonicalize_dtype(np.int32 if name in self.declared.ints else float)
 
 
 def _numbers(signature: inspect.Signature, declared: Declaration) -> dict[str, str]:
-    """The arguments that must be numbers, without a bound: the whole ones, and those whose default is a number."""
+    """An unbounded interval for each argument that must be a number: the whole ones, and those with a numeric default."""
     free = {name for name, p in signature.parameters.items() if is_number(p.default)} - {
         *declared.static,
         *declared.keys,
@@ -218,7 +220,7 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
 
 
 def check_whole(who: str, name: str, value: Any) -> None:
-    """Raise ValueError unless every concrete number in value is whole, and int32 holds it."""
+    """Raise ValueError unless every concrete number in value is whole and fits into int32."""
     if not is_concrete(value):
         return
     array = np.asarray(value)
@@ -229,7 +231,7 @@ def check_whole(who: str, name: str, value: Any) -> None:
 
 
 def is_factory(x: Any) -> bool:
-    """Whether x is what makes nodes, rather than a node."""
+    """Whether x is a factory of nodes."""
     return inspect.isfunction(x) and isinstance(getattr(x, "recipe", None), Recipe)
 
 
@@ -246,7 +248,7 @@ def _factory(kind: type[Node], body: Callable[..., Any], declared: Declaration, 
 
 
 class Decorator(Protocol[N_co]):
-    """What makes factories of nodes out of bodies: the arguments stay those of the body, the answer is the node."""
+    """A decorator that makes a factory from a body: the factory has the body's arguments and returns the node."""
 
     @overload
     def __call__(self, body: Callable[P, Any], /, **declared: Any) -> Callable[P, N_co]: ...

@@ -1,4 +1,4 @@
-"""The kinds of call that are everywhere: optimizers, schedules, stopping conditions and models."""
+"""The four kinds of node: optimizers, schedules, stopping conditions and models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of
 
 @runtime_checkable
 class InitUpdate(Protocol):
-    """(init, update): what Optax's transformations are, for type checkers that see no types of Optax's own."""
+    """(init, update): the protocol of Optax's transformations, for type checkers that do not see Optax's types."""
 
     def init(self, params: Any) -> Any: ...
 
@@ -49,11 +49,11 @@ class Optimizer(Node, _Transformation):
         return node
 
     def learning_rate_at(self, state: Any, evaluation: Any = None) -> Any:
-        """The learning rate of the next update, (); None if there is none to show, NaN where the leaves' rates differ.
+        """The learning rate of the next update, (); None if the optimizer has no rate, NaN if the rates of leaves differ.
 
         Args:
-            state: of this optimizer, in whose parts each schedule finds its own count; or a step, in the place of all.
-            evaluation: as in a TrainState, for what scales the rate after an evaluation.
+            state: state of this optimizer, in which each schedule finds its own count; or a step, used for all counts.
+            evaluation: as in a TrainState, for wrappers that scale the rate after an evaluation.
         """
         built = (node.build() for node in self.walk() if isinstance(node, Optimizer))
         if any(isinstance(pair, WithRate) and not pair.exact for pair in built):
@@ -61,8 +61,8 @@ class Optimizer(Node, _Transformation):
         return one_rate(self.learning_rates_at(state, evaluation))
 
     def learning_rates_at(self, state: Any, evaluation: Any = None) -> Any:
-        """What a decay goes by: as `learning_rate_at`, but also where the step is no multiple of it (the scale is learned,
-        say); a list where leaves have rates of their own, one for each, None for a frozen one."""
+        """The rate that a decoupled decay multiplies: as `learning_rate_at`, but also if the step is no multiple of the rate
+        (because its scale is learned, for example). A list, if leaves have their own rates; None for a frozen leaf."""
         built, rate = self.build(), self.arguments.get("learning_rate")
         if isinstance(built, WithRate):
             return built.rate_at(state, evaluation)
@@ -76,7 +76,7 @@ class Optimizer(Node, _Transformation):
 
 
 class Schedule(Node):
-    """A node called with a step, () int32, that gives a number, () float."""
+    """A node that is called with a step, () int32, and returns a number, () float."""
 
     def __call__(self, step: Any) -> jax.Array:
         return self.build()(step)
@@ -93,7 +93,7 @@ class Condition(Node):
 
 
 class Model(Node):
-    """A model: `init(key) -> params`, `apply(params, x, key=None) -> y` (random only if a key is given)."""
+    """A model: `init(key) -> params`, `apply(params, x, key=None) -> y`; it is random only if a key is given."""
 
     def init(self, key: jax.Array) -> Any:
         return self.build()[0](key)
@@ -134,7 +134,7 @@ def from_optax(transformation: optax.GradientTransformation):
 
 
 def as_optimizer(x: Any) -> Optimizer:
-    """Ours as it is, a raw Optax transformation wrapped; what has a `gradient_transformation()` stands for that one.
+    """An optimizer of gdjax as it is, or a transformation of Optax as a node (also from `gradient_transformation()`).
 
     Raises: TypeError for anything else.
     """
@@ -152,14 +152,14 @@ def as_optimizer(x: Any) -> Optimizer:
 
 
 def _own_buffers(state: Any, others: Any) -> Any:
-    """A state whose every leaf is in a buffer of its own, none that of another tree, so that it may be donated."""
+    """The state with every leaf in its own buffer, which no other leaf (nor `others`) shares, so that it may be donated."""
     taken = {_buffer(x) for x in jax.tree.leaves(others) if _holds(x)}
 
     def own(x: Any) -> Any:
         if not _holds(x):
             return x
         if _buffer(x) in taken:
-            x = jnp.array(x, copy=True)  # while a program is traced that is no array yet, and has no buffer
+            x = jnp.array(x, copy=True)  # a tracer while a program is traced
         if _holds(x):
             taken.add(_buffer(x))
         return x
@@ -172,7 +172,7 @@ def _holds(x: Any) -> bool:
 
 
 def _buffer(x: jax.Array) -> int:
-    """What tells buffers apart: the address; of an array on many devices the object."""
+    """The identity of an array's buffer: its address or, for an array on several devices, the object's id."""
     if len(x.devices()) > 1:
         return id(x)
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):

@@ -1,4 +1,4 @@
-"""What is a leaf of a call and what is structure: numbers and all else."""
+"""The leaves of a call, which are its numbers, and its structure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gdjax.fingerprint import by_value
 
 
 def is_number(x: Any) -> bool:
-    """Whether x can be a leaf: a Python number, an array, a tracer or a shape (a bool is a flag, not a number)."""
+    """Whether x is a leaf: a Python number, an array, a tracer or a ShapeDtypeStruct. A bool is a flag and no number."""
     if isinstance(x, (bool, np.bool_)):
         return False
     return isinstance(x, (numbers.Number, np.ndarray, np.generic, jax.Array, jax.ShapeDtypeStruct))
@@ -27,13 +27,13 @@ def is_concrete(x: Any) -> bool:
 
 @jax.tree_util.register_static
 class Static:
-    """A value inside a pytree that contributes no leaf: part of the structure, compared by value."""
+    """A value in a pytree that is part of the structure and no leaf; compared by value."""
 
     def __init__(self, value: Any):
         self.value = value
 
     def canonicalize(self) -> Static:
-        """With its functions at their present value."""
+        """The value with its functions compared by their present value."""
         value = by_value(self.value)
         return self if value is self.value else Static(value)
 
@@ -61,7 +61,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Precise(NamedTuple):
-    """A number as two floats: float32(high) + low is right to about 14 digits, also where all arrays are float32."""
+    """A number as a sum of two floats, accurate to about 14 digits even if all arrays are float32."""
 
     high: Any
     low: Any
@@ -71,7 +71,7 @@ class Precise(NamedTuple):
         return cls(x, float(str(np.float32(x - float(np.float32(x))))))
 
     def join(self) -> Any:
-        """The number in double precision; itself while it is traced."""
+        """The number in double precision; the pair itself while it is traced."""
         if isinstance(self.high, float) or not (is_concrete(self.high) and is_concrete(self.low)):
             return self.high if isinstance(self.high, float) else self
         number = np.asarray(self.high, np.float32).astype(np.float64) + np.asarray(self.low, np.float64)
@@ -79,7 +79,7 @@ class Precise(NamedTuple):
 
 
 def as_key(x: Any) -> jax.Array:
-    """A random key from a key (of either style) or an integer seed."""
+    """A typed random key, from a key of either style or an integer seed."""
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return x
     return jax.random.wrap_key_data(jnp.asarray(x)) if np.ndim(x) else jax.random.key(x)

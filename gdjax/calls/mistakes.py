@@ -1,4 +1,4 @@
-"""What is said where a factory is called with arguments that it does not take: who, which, and what was probably meant."""
+"""Error messages for calls with wrong arguments: the factory, the argument, and the argument that was probably meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from gdjax.calls.spec import render
 from gdjax.text import near
 
-# What torch, Keras, scikit-learn or a paper calls an argument: what it is called here, the first of which is there.
+# Names of arguments in torch, Keras, scikit-learn and papers -> names here, of which the first that exists is suggested.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "lr": ("learning_rate", "max_learning_rate", "peak_value", "init_value", "step"),
     "learning_rate": ("max_learning_rate", "step"),
@@ -84,7 +84,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "std": ("stddev",),
     "population_size": ("population",),
 }
-# What is an argument elsewhere and something of its own here.
+# Arguments of other libraries that are something else here.
 ELSEWHERE: dict[str, str] = {
     "amsgrad": "that is amsgrad(...)",
     "momentum": "that is momentum(...)",
@@ -109,7 +109,7 @@ ELSEWHERE: dict[str, str] = {
 
 
 def unknown(who: str, name: str, known: Iterable[str]) -> str:
-    """The sentence on an argument that `who` does not take."""
+    """The message about an argument that `who` does not take."""
     known = list(known)
     for meant in SYNONYMS.get(name, ()):
         if set(meant.split()) <= set(known):
@@ -123,7 +123,7 @@ def unknown(who: str, name: str, known: Iterable[str]) -> str:
 
 
 def misbound(who: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The sentence on a call that does not fit the signature."""
+    """The message about a call that does not fit the signature."""
     parameters = signature.parameters.values()
     placed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     spread = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -147,7 +147,7 @@ def misbound(who: str, signature: inspect.Signature, args: tuple[Any, ...], kwar
 
 
 def brief(value: Any) -> str:
-    """What was given, in a few words."""
+    """A value as a short text."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a whole number of about {round(0.30103 * value.bit_length())} digits"
     shape = getattr(value, "shape", ())

@@ -1,15 +1,14 @@
 """Call nodes: a call that is a value.
 
-`adam(1e-3, b1=0.95)` does not hide its numbers in a closure. It is a *node*: a pytree whose leaves are the numbers
-of the call and whose structure is everything else (the factory's name, flags, functions, dtypes). From that alone
-follow: a jitted function takes an optimizer as an argument and a new learning rate compiles nothing; `vmap` over a
-stacked optimizer is a sweep; `grad` with respect to one is a hypergradient; printing gives the call back; pickling
-and comparing are those of the call.
+`adam(1e-3, b1=0.95)` does not hide its numbers in a closure. It is a *node*: a pytree whose leaves are the numbers of the
+call and whose structure is everything else (the factory's name, flags, functions, dtypes). Therefore a jitted function takes
+an optimizer as an argument and a new learning rate compiles nothing; `vmap` over a stacked optimizer is a sweep; `grad` with
+respect to an optimizer is a hypergradient; a node prints as its call, and is pickled and compared like it.
 
-Four kinds of node are here, each made by the decorator of its name: `Optimizer` (init, update), `Schedule`
-(step -> value), `Condition` (init, update) and `Model` (init, apply); `register` and `decorator` make more (initializers are
-one). The decorated function is the *body*: it receives
-the arguments and returns plain functions, and it runs again whenever the node is used, so it must be cheap.
+There are four kinds of node, each made by the decorator of its name: `Optimizer` (init, update), `Schedule` (step -> value),
+`Condition` (init, update) and `Model` (init, apply); `register` and `decorator` make more, such as initializers. The
+decorated function is the *body*: it receives the arguments and returns plain functions. It runs at every use of the node,
+so it must be cheap.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ N = TypeVar("N", bound="Node")
 
 
 class Node:
-    """A call as a value; see the module's docstring. Its arguments are attributes, and all of them `arguments`, in order."""
+    """A call as a value; see the module's docstring. Its arguments are attributes; `arguments` is the dict of all."""
 
     recipe: Recipe
     _children: dict[str, Any]
@@ -44,7 +43,7 @@ class Node:
         return node
 
     def __getattr__(self, name: str) -> Any:
-        """The argument of that name."""
+        """The argument with this name."""
         children = self.__dict__.get("_children", {})
         if name not in children:
             who = getattr(self.__dict__.get("recipe"), "name", type(self).__name__)
@@ -59,22 +58,22 @@ class Node:
         return {name: _show(child) for name, child in self._children.items()}
 
     def build(self) -> Any:
-        """What the body returns for these arguments: the plain functions."""
+        """Call the body: the plain functions for these arguments."""
         return self.recipe.call(self.arguments)
 
     def replace(self: N, **arguments: Any) -> N:
-        """The same call with some arguments changed, checked like a new one."""
+        """The same call with some arguments changed; they are checked as in a new call."""
         for name in arguments:
             if name not in self._children:
                 raise TypeError(unknown(self.recipe.name, name, self._children))
         return cast(N, self.recipe.make({**self.arguments, **arguments}))
 
     def canonicalize(self: N, on_host: bool = False) -> N:
-        """Numbers become arrays whose dtype follows from the signature, never from what was typed.
+        """The node with its numbers as arrays, whose dtypes follow from the signature and not from the Python types.
 
-        So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program. `on_host` leaves what is on the
-        host there, as NumPy: enough for an argument of a compiled program, and a tenth of the time. Functions are taken at
-        their present value, so that one made anew is the same, and one whose global was changed is another.
+        So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program. With `on_host` the arrays are NumPy,
+        which takes a tenth of the time and is enough for arguments of a compiled program. Functions are compared by their
+        present value: a function that is defined again equals the old one, unless something that it reads has changed.
         """
 
         def canonicalize_child(name: str, child: Any) -> Any:
@@ -88,7 +87,7 @@ class Node:
                     return as_key(x)
                 return np.asarray(x, dtype) if on_host and not isinstance(x, jax.Array) else jnp.array(x, dtype=dtype)
 
-            if isinstance(child, (int, float, Node, Static)):  # most are; a tree map costs ten times as much
+            if isinstance(child, (int, float, Node, Static)):  # the usual case: a tree map takes ten times as long
                 return canonicalize_leaf(child)
             return jax.tree.map(canonicalize_leaf, child, is_leaf=lambda x: isinstance(x, (Node, Static)))
 

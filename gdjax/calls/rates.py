@@ -1,4 +1,4 @@
-"""The learning rate of an optimizer's next update: a number, or a schedule at the count in its state."""
+"""The learning rate of an optimizer's next update: a number, or the value of a schedule at the count in its state."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gdjax.calls.leaves import is_number
 
 
 class WithRate(tuple[Callable[..., Any], Callable[..., Any]]):
-    """(init, update) of an optimizer whose rate is not simply its argument `learning_rate` at the count in its state.
+    """(init, update) of an optimizer whose learning rate is not its argument `learning_rate` at the count in its state.
 
-    `rate_at(state, evaluation)` gives it, as `Optimizer.learning_rates_at` does; it is not `exact` where none may be shown,
-    since the steps follow none.
+    `rate_at(state, evaluation)` returns the rate, as `Optimizer.learning_rates_at` does. `exact` is false if the steps are
+    not proportional to it, so that none is reported.
     """
 
     rate_at: Callable[[Any, Any], Any]
@@ -35,7 +35,7 @@ class WithRate(tuple[Callable[..., Any], Callable[..., Any]]):
 
 
 def rate_of(rate: Any, state: Any) -> Any:
-    """A number, or a schedule at the count in a state of ours or of Optax's; None if no count is there."""
+    """The rate as a number, a schedule taken at the count in a state of gdjax or Optax; None if the state has no count."""
     if not callable(rate) or is_number(state):
         return rate(state) if callable(rate) else rate
     fields = getattr(state, "_fields", ())
@@ -48,14 +48,14 @@ def rate_of(rate: Any, state: Any) -> Any:
 
 
 def scale_rates(rates: Any, scale: Any) -> Any:
-    """What `learning_rates_at` gave, times a scale."""
+    """The result of `learning_rates_at`, multiplied by a scale."""
     if rates is None:
         return None
     return [r if r is None else r * scale for r in rates] if isinstance(rates, list) else rates * scale
 
 
 def inner_state(state: Any) -> Any:
-    """The state of the optimizer that a wrapper is around (of a step, the step); None if none is there."""
+    """The state of the inner optimizer of a wrapper (a step is returned as it is); None if there is none."""
     if is_number(state):
         return state
     names = [name for name in ("inner", "inner_opt_state", "base_optimizer_state") if hasattr(state, name)]
@@ -63,7 +63,7 @@ def inner_state(state: Any) -> Any:
 
 
 def one_rate(rates: Any) -> Any:
-    """The one number that the rates of all leaves are, NaN if they differ; None if there is none."""
+    """The common rate of all leaves, NaN if their rates differ; None if there is no rate."""
     if rates is None:
         return None
     distinct = {id(x): x for x in (rates if isinstance(rates, list) else [rates]) if x is not None}

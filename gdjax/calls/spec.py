@@ -1,12 +1,12 @@
-"""Calls as text and back: `parse("adam(b1=0.95)", {"adam": adam})` is the call, read and never evaluated.
+"""Calls as text: `parse("adam(b1=0.95)", {"adam": adam})` returns the call; the text is parsed and never evaluated.
 
 The grammar is a call with literal arguments:
 
     spec    = name [ "(" [ value {"," value} ] {"," name "=" value} ")" ]
     value   = number | string | True | False | None | list | tuple | dict | spec
 
-A name alone is a call without arguments. Names come from the catalogue that is given; nothing else can be reached.
-The inverse is `render`, by which a node prints.
+A name alone is a call without arguments. Only names of the given catalogue are known. The inverse is `render`, which gives
+the text that a node prints.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from jax.core import Tracer
 
 from gdjax.text import did_you_mean, short
 
-TYPOGRAPHY = str.maketrans("−–“”‘’", "--\"\"''")  # as web pages and word processors write them
-DEEPEST = 50  # calls, lists and signs inside each other
+TYPOGRAPHY = str.maketrans("−–“”‘’", "--\"\"''")  # signs of web pages and word processors
+DEEPEST = 50  # nested calls, lists and signs
 
 
 class SpecError(ValueError):
-    """A text that is no spec; the message is one line and says what would be right."""
+    """A text that is no spec; the message is one line with a correction."""
 
 
 def parse(text: str, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
-    """The value of a spec, e.g. of `"chain(clip_by_global_norm(1.0), adam(0.001, b1=0.95))"`.
+    """The value of a spec such as `"chain(clip_by_global_norm(1.0), adam(0.001, b1=0.95))"`.
 
     Args:
-        catalogue: the factories that may be named.
+        catalogue: name -> factory.
 
-    Raises: SpecError, in one line.
+    Raises: SpecError with a message of one line.
     """
     try:
         return _value(_parse_call(text), catalogue)
@@ -50,7 +50,7 @@ def parse(text: str, catalogue: Mapping[str, Callable[..., Any]]) -> Any:
 
 
 def _parse_call(text: str) -> ast.expr:
-    """The call that a text is, no deeper than it may be."""
+    """The syntax tree of a call. Raises: SpecError for any other text, and for one that is nested too deeply."""
     example = "write a call such as name(argument=0.1)"
     try:
         tree = ast.parse(text.strip().translate(TYPOGRAPHY), mode="eval").body
@@ -116,7 +116,7 @@ def render_arguments(signature: inspect.Signature, arguments: dict[str, Any]) ->
 
 
 def render(value: Any) -> str:
-    """Text that reads back as the value: float32 0.95 prints 0.95, not 0.94999998."""
+    """The text of a value, from which `parse` restores it: float32 0.95 is 0.95, not 0.94999998."""
     if isinstance(value, (Tracer, jax.ShapeDtypeStruct)):
         return str(value)
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
@@ -134,7 +134,7 @@ def render(value: Any) -> str:
 
 
 def _render_scalar(value: Any) -> str:
-    text = str(value)  # the shortest digits that give this value back in its own dtype
+    text = str(value)  # the fewest digits that identify the value in its dtype
     if isinstance(value, (float, np.inexact)) and not np.iscomplexobj(value):
         text = repr(float(text))
     return text.removesuffix(".0")

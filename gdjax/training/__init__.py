@@ -1,4 +1,4 @@
-"""The ladder: a step, scanned into an epoch, looped into a run, driven by the host. Each rung is usable alone.
+"""Training: a step, scanned into an epoch, looped into a run, driven by the host. Each of them can be used alone.
 
     step  = make_step(loss)                (TrainState, batch) -> (TrainState, metrics)
     epoch = make_epoch(step, batch_size=64)   (TrainState, data) -> (TrainState, metrics), one scan
@@ -7,7 +7,7 @@
     for run_state in segments(run, run_state, data, validation, until=100): ...
     result = fit(loss, params, optimizer, data, validation)
 
-No optimizer, model or loss is imported here beyond the marks that losses carry: they meet in the user's own file.
+No optimizer, model or loss is imported here: the user's program combines them.
 """
 
 from gdjax.training._fit import Fitting, Length, fit

@@ -1,4 +1,4 @@
-"""The common case in one call: a run from its arguments to its result, on `segments`."""
+"""`fit`: a whole training run in one call, written on `segments`."""
 
 from __future__ import annotations
 
@@ -51,36 +51,39 @@ def fit(
     key: jax.Array | int = 0,
     resume: Result | RunState | None = None,
 ) -> Result:
-    """Train to a stop, keep the best parameters (without validation data the last), say how it went.
+    """Train until a stopping condition holds, and return the best parameters (without validation data, the last).
 
     Args:
-        loss: as for `make_step`, or what it returns (with probes, say).
+        loss: as for `make_step`, or a step that it returned (with probes, for example).
         params: any pytree.
-        optimizer: ours or Optax's.
+        optimizer: an optimizer of gdjax or Optax.
         data: a pytree of arrays that share their leading axis, or a `gdjax.data.Dataset`.
-        validation: the same, to evaluate on (the training data again, if the best on those is wanted); None monitors the
-            training loss, the mean over the steps since the last evaluation, and keeps the last parameters.
-        epochs, steps: at most one; the length of the run if its condition does not end it, 100 epochs if neither is given. A
-            step is a batch, though an optimizer may `accumulate` several for an update.
-        every: batches between evaluations; None is one epoch.
-        batch_size, order: as for `make_epoch`; None is 64, or all rows where there are fewer.
-        stop: a condition of `gdjax.stopping`; a run that is not finite, or comes to a thousand times the loss of its first
-            batch (or 1000), stops whatever the condition.
-        monitor: the metric that decides, e.g. "loss"; a number that the loss reports beside its value as (name, "max") or
-            (name, "min"), since whether more of it is better is not known.
-        evaluate: what `make_evaluate` returns; None evaluates the loss.
-        model_state: what a `stateful` loss starts from.
-        key: a JAX key or an int seed.
-        resume: a result, to go on from: 20 epochs and then up to 50 are 50, to the last bit. The length counts from the very
-            start; parameters, states, key and history are the result's, the numbers of optimizer and condition those given.
-            A run that its condition has ended goes on only under another one.
+        validation: validation data of the same structure (the training data again, to keep the parameters that are best on
+            them). None monitors the training loss, averaged over the steps since the last evaluation.
+        epochs, steps: the maximal length of the run; give at most one of them. The default is 100 epochs. A step is one
+            batch, also if the optimizer accumulates several batches for an update.
+        every: batches between evaluations (default: one epoch).
+        batch_size, order: as for `make_epoch`; the default batch size is 64, or the number of rows if that is smaller.
+        stop: a condition of `gdjax.stopping`. In any case a run stops if its loss is not finite, or exceeds both 1000 and a
+            thousand times the loss of the first batch.
+        monitor: the metric that decides which parameters are best, such as "loss". For a number that the loss itself reports
+            it must be (name, "max") or (name, "min"), since the better direction of such a number is unknown.
+        evaluate: an evaluation of `make_evaluate` (default: the mean loss).
+        model_state: initial model state of a `stateful` loss.
+        key: a JAX key or an integer seed.
+        resume: a result, or its run_state, to continue. 20 epochs continued to 50 equal 50 epochs to the last bit. The
+            length counts from the very start; parameters, states, key and history are those of the result, and the numbers
+            of the optimizer and the condition are those given here. A run that its condition has ended needs another
+            condition.
 
-    Raises: ValueError, in the words of the loss, where it was given what it is not defined for (labels of another kind,
-        probabilities above 1) and so was not finite; TypeError where an argument is none of these, with what to write.
+    Raises:
+        ValueError: the loss is not finite because of an argument outside its domain (labels of another kind, probabilities
+            above 1); the loss says which.
+        TypeError: an argument is of the wrong kind; the message says what to write.
 
-    A second call with other numbers (rate, decay, schedule values, patience, key, length) compiles nothing. Ctrl-C ends the
-    run at the next segment with all it has found, as INTERRUPTED; a second one raises. What should happen between the
-    evaluations (a progress bar, a checkpoint) is the body of a loop over `segments`, on which this is written.
+    A second call with other numbers (learning rate, decay, schedule values, patience, key, length) compiles nothing. Ctrl-C
+    ends the run at the next segment with stop INTERRUPTED and all that it has found; a second Ctrl-C raises. For work
+    between evaluations (a progress bar, a checkpoint), write a loop over `segments`.
     """
     try:
         fitting = Fitting(
@@ -127,7 +130,7 @@ class Length:
         return self.steps if self.steps is not None else math.ceil(epochs * per_epoch)
 
     def pieces(self, done: int, per_epoch: int) -> list[tuple[int, int]]:
-        """(evaluations, batches before each) from a number of batches on: whole periods, shorter ones where they are cut."""
+        """(evaluations, batches before each), starting after `done` batches: whole periods, and shorter ones at the ends."""
         total, period = self.batches(per_epoch), self.every or per_epoch
         first = min(-done % period, total - done)
         whole, last = divmod(total - done - first, period)
@@ -135,7 +138,7 @@ class Length:
 
 
 class Fitting:
-    """What `fit` does, laid open: its arguments, prepared; its segments; its result."""
+    """The parts of `fit`: its prepared arguments, its segments and its result."""
 
     began: float  # seconds of the clock
     compile_seconds: float
@@ -186,7 +189,7 @@ class Fitting:
         if evaluate is None and validation is not None:
             evaluate = make_evaluate(step.loss)
         self.per_epoch = self.epoch.batches_per_epoch(self.data)
-        self.run = make_run(dataclasses.replace(self.epoch, steps=None), evaluate, monitor)  # the period is no shape
+        self.run = make_run(dataclasses.replace(self.epoch, steps=None), evaluate, monitor)  # the period is traced
         self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
         self.length = length
         self.run_state = self.start() if resume is None else self._resume(resume)
@@ -213,7 +216,7 @@ class Fitting:
         return run_state
 
     def segments(self) -> Iterator[RunState]:
-        """The RunStates between segments, each valid only in the body of the loop; Ctrl-C ends them at the next one."""
+        """The RunState after each segment, valid only in the body of the loop; Ctrl-C ends the loop at the next segment."""
         pieces = self.length.pieces(int(self.run_state.state.batches), self.per_epoch)
         if not pieces or int(self.run_state.stop) != Stop.RUNNING:
             return
@@ -234,7 +237,7 @@ class Fitting:
         return segments(self.run, self.run_state, *rows, until, size, keep=False, elapsed=elapsed)
 
     def _compile(self) -> None:
-        """Compile the segments' program, and run nothing."""
+        """Compile the segments' program without running it."""
         before, run_state, room = time.perf_counter(), self.run_state, rings(self.run_state)
         called = self._call(run_state._replace(history=room), int(run_state.evaluations), self.period)
         self.run_state = jax.block_until_ready(called)
@@ -247,7 +250,7 @@ class Fitting:
         return program(run_state, self.data, self.validation, np.int32(until), np.float32(0), np.int32(steps))
 
     def result(self) -> Result:
-        """How it went, once the segments are at their end."""
+        """The result, after the last segment."""
         seconds = time.perf_counter() - self.began - self.compile_seconds
         result = summarize(self.run, self.run_state, seconds, self.compile_seconds)
         if _has_non_finite_loss(result):
@@ -260,7 +263,7 @@ class Fitting:
 
 @contextlib.contextmanager
 def listening() -> Iterator[list[int]]:
-    """Ctrl-C is noted in the list, for the next segment boundary; the second one raises as always."""
+    """A list that is not empty after Ctrl-C, to be read between segments; a second Ctrl-C raises as usual."""
     heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield heard
@@ -286,7 +289,7 @@ def _check_evaluate(evaluate: Any) -> None:
 
 
 def _needs_change(stop: Condition) -> bool:
-    """Whether a condition asks for the change of the loss over a batch: its update says so, needs = ("batch_change",)."""
+    """Whether a condition reads the change of the loss over a batch: its update declares needs = ("batch_change",)."""
     conditions = (each for each in stop.walk() if isinstance(each, Condition))
     return any("batch_change" in getattr(each.build()[1], "needs", ()) for each in conditions)
 
@@ -299,7 +302,7 @@ def _has_non_finite_loss(result: Result) -> bool:
 def _learning_warnings(
     result: Result, run: Run, run_state: RunState, params: Params, at_start: Callable[[], RunState]
 ) -> tuple[str, ...]:
-    """What tells a run that learned nothing from one that did; the start is evaluated only where there is a doubt."""
+    """Warnings for a run that learned nothing; the initial parameters are evaluated only if this is unclear."""
     trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
     if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
         return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
@@ -326,11 +329,11 @@ def _first_rows(leaf: Any) -> np.ndarray:
     return np.asarray(shard)[:1000] if shard.platform() == "cpu" else np.asarray(shard[:1000])
 
 
-APART = 1e4  # scales that differ by more hide some columns from descent with one rate
+APART = 1e4  # the largest ratio of column scales with which one learning rate still trains all columns
 
 
 def _scale_warnings(data: Any) -> tuple[str, ...]:
-    """Whether columns of a matrix in the data, by their first rows, are of scales too far apart."""
+    """A warning if the scales of the columns of a matrix in the data differ too much, judged by its first rows."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
         x = _first_rows(leaf)
         if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):

@@ -1,4 +1,4 @@
-"""The host's loop over a run: compiled segments, and between two of them whatever the caller's own code does."""
+"""The host's loop over a run: compiled segments, between which the caller's code runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gdjax.programs import compile_once
 from gdjax.training.run import RING, Run
 from gdjax.types import RunState, Stop
 
-SEGMENT_SECONDS = 0.2  # between two looks of the host; the bits do not depend on it
+SEGMENT_SECONDS = 0.2  # target duration of a segment; results do not depend on it
 
 
 def segments(
@@ -30,27 +30,27 @@ def segments(
     seconds: float = SEGMENT_SECONDS,
     elapsed: float = 0.0,
 ) -> Iterator[RunState]:
-    """A run in compiled segments, as a generator of the RunStates between them: the body of the loop is the callback.
+    """Run in compiled segments: a generator of the RunState after each, so that the body of a loop is the callback.
 
         for run_state in segments(run, start_run(run, state, stop, data, validation), data, validation, until=100):
             print(run_state.evaluations, run_state.history["validation_loss"][-1])  # or save it, or draw it, or break
 
-    Where the host looks is never seen in the bits: a run that goes on from any RunState handed out, in this loop or in
-    another, is that which never stopped. So the loop may be broken off, and nothing is lost where its body raises.
+    The result does not depend on where segments end: a run continued from any yielded RunState, in this loop or in another,
+    equals to the last bit one that never stopped. So the loop may be left, and nothing is lost if its body raises.
 
     Args:
-        run: what `make_run` returns.
-        run_state: what `start_run` returns, or one handed out before.
+        run: a run of `make_run`.
+        run_state: the state of `start_run`, or one that was yielded before.
         data, validation: pytrees of arrays that share their leading axis, as for `fit`.
-        until: evaluations in all, at which the loop ends if the condition in run_state has not ended it before.
-        every: batches between two evaluations, a number of the program; None is what `make_epoch` was told, one epoch.
-        keep: True hands out states that may be kept, and holds two of them; with False each, the first included, is given
-            back for the next segment, and valid only in the body of the loop (the last one for good).
-        seconds: between two looks of the host, at least one evaluation; 0 is at every evaluation.
-        elapsed: wall clock that the run has used before, for `stopping.budget(seconds=...)`.
+        until: total number of evaluations at which the loop ends, if the condition in run_state has not ended it before.
+        every: batches between evaluations; another number compiles nothing (default: the steps of `make_epoch`).
+        keep: True yields states that may be kept, and holds two of them in memory. With False each state, the given one
+            included, is donated to the next segment and valid only in the body of the loop; the last one stays valid.
+        seconds: target duration of a segment, which has at least one evaluation; 0 yields after every evaluation.
+        elapsed: wall-clock seconds that the run has used before, for `stopping.budget(seconds=...)`.
 
     Yields: a RunState after every segment, with the history of all evaluations so far as NumPy, name -> (evaluations, ...).
-        None where the run has already ended.
+        Nothing is yielded if the run has already ended.
     """
     if not isinstance(run_state, RunState):
         raise TypeError(
@@ -62,7 +62,7 @@ def segments(
     data, validation = as_rows("segments", data), as_rows("segments", validation)
     epoch = run.period.epoch
     steps = every or epoch.steps or epoch.batches_per_epoch(data)
-    period = np.int32(steps) if epoch.scan is jax.lax.scan else None  # a Python loop has no traced length
+    period = np.int32(steps) if epoch.scan is jax.lax.scan else None  # the length of a Python loop cannot be traced
     return _segments(run, run_state, (data, validation), until, period, keep, seconds, time.perf_counter() - elapsed)
 
 
@@ -89,7 +89,7 @@ def _next_length(length: int, took: float, seconds: float) -> int:
 
 
 def rings(run_state: RunState) -> dict[str, jax.Array]:
-    """Room on the device for the next RING rows of the history, its own where it has it: no length is a shape."""
+    """The state with a history of RING rows on the device, so that the length of the run is no shape."""
     history = run_state.history
     if all(isinstance(x, jax.Array) and len(x) == RING for x in history.values()):
         return history
@@ -97,7 +97,7 @@ def rings(run_state: RunState) -> dict[str, jax.Array]:
 
 
 class History:
-    """The rows of all evaluations on the host, name -> (evaluations, ...); taken from the device's ring as they come."""
+    """The rows of all evaluations on the host, name -> (evaluations, ...), copied from the ring on the device."""
 
     def __init__(self, run_state: RunState):
         self.done = 0
@@ -107,7 +107,7 @@ class History:
         self.take(run_state)
 
     def take(self, run_state: RunState) -> None:
-        """The rows since the last time, at most as many as the ring holds."""
+        """Copy the rows since the last call, at most as many as the ring holds."""
         done, size = int(run_state.evaluations), min((len(ring) for ring in run_state.history.values()), default=0)
         self._make_room(done)
         rows = np.arange(max(self.done, done - size), done)
@@ -117,7 +117,7 @@ class History:
         self.done = done
 
     def rows(self) -> dict[str, np.ndarray]:
-        """Views that no later row changes, and that cannot be written to."""
+        """Read-only views, which later rows do not change."""
         views = {name: column[: self.done] for name, column in self.columns.items()}
         for view in views.values():
             view.flags.writeable = False
@@ -125,12 +125,12 @@ class History:
 
     def _make_room(self, done: int) -> None:
         for name, column in self.columns.items():
-            if len(column) < done:  # twice the room, so that n rows are copied O(n) times in all
+            if len(column) < done:  # double the capacity, so that n rows cost O(n) copies
                 larger = np.full((2 * done, *column.shape[1:]), _nothing(column.dtype), column.dtype)
                 larger[: self.done] = column[: self.done]
                 self.columns[name] = larger
 
 
 def _nothing(dtype: Any) -> Any:
-    """What stands where a row is not known, since a ring has gone round before the host looked."""
+    """The value of an unknown row, which the ring had overwritten before the host read it."""
     return np.nan if jnp.issubdtype(dtype, jnp.inexact) else 0

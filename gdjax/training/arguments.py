@@ -1,4 +1,4 @@
-"""What is handed to `fit` in place of what belongs there: each usual mistake, in one sentence that says what to write."""
+"""Checks of the arguments of `fit`: each usual mistake raises one sentence that says what to write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gdjax.types import RunState, TrainState
 
 
 def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, stop: Any, key: Any) -> None:
-    """Raise TypeError for the first argument that is something else."""
+    """Raise TypeError for the first argument of the wrong kind."""
     given = params, optimizer, data, validation, stop, key
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(given, is_leaf=lambda x: isinstance(x, Iterator))):
         raise TypeError(
@@ -36,7 +36,7 @@ def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, sto
 
 
 def check_params(who: str, params: Any) -> None:
-    """Raise TypeError for what holds parameters, or makes them, in their place."""
+    """Raise TypeError for a model, a state or a result in place of the parameters."""
     kind = type(params).__name__
     if isinstance(params, Model) or (hasattr(params, "init") and hasattr(params, "apply")):
         got, write = f"the model {short(params)}", "model.init(jax.random.key(0)) for them"
@@ -53,7 +53,7 @@ def check_params(who: str, params: Any) -> None:
 
 
 def check_validation(data: Any, validation: Any) -> None:
-    """Raise ValueError where the validation data are built otherwise than the data: x and y handed in one by one, say."""
+    """Raise ValueError if the validation data have another structure than the data, such as x and y passed separately."""
     if validation is None:
         return
     if jax.tree.structure(validation) == jax.tree.structure(data):

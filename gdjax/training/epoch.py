@@ -1,4 +1,4 @@
-"""An epoch: a step, looped over batches whose rows are a pure function of (key, batch number)."""
+"""An epoch: a loop of steps over batches, whose rows are a pure function of (key, batch number)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gdjax.training.step import ORDER, Step, lay_out_state
 from gdjax.tree import arithmetic_dtype
 from gdjax.types import Metrics, Sampled, TrainState
 
-ROWS = 2048  # found at once, in 8 to 64 batches: for fewer the call costs more than the work
+ROWS = 2048  # row indices that are computed at once, for 8 to 64 batches, to amortize the cost of the call
 
 
 def make_epoch(
@@ -35,17 +35,18 @@ def make_epoch(
     """The transition of one pass over the data, or of a number of steps.
 
     Args:
-        step: what `make_step` returns.
+        step: a step of `make_step`.
         batch_size: rows per step.
-        order: "shuffle" (without replacement, anew each epoch), "replacement", or "sequence" (consecutive windows).
-        tail: "mask" uses the ragged last batch: masked where the loss takes a mask, else as one smaller step of the same
-            program; "drop" leaves it out.
-        steps: batches per call; None is one pass. A call goes on wherever the last one ended, within an epoch or across.
-        take: (data, indices) -> batch, to place rows on a mesh.
-        scan: `jax.lax.scan`, or a Python loop of its signature for debugging.
+        order: "shuffle" (without replacement, a new permutation each epoch), "replacement", or "sequence" (consecutive
+        rows). tail: "mask" uses a ragged last batch, with a mask if the loss takes one, else as one smaller step of the
+        same
+            program; "drop" omits it.
+        steps: batches per call (default: one pass). A call continues where the last one ended, also within an epoch.
+        take: (data, indices) -> batch, for example to place rows on a mesh.
+        scan: `jax.lax.scan`, or a Python loop with its signature for debugging.
 
-    Returns: epoch(state, data, steps=None) -> (state, metrics), equal by value; metrics are means over rows, by weight. The
-        call's own `steps`, () int32, may be traced: another number compiles nothing, but such a loop has no reverse mode.
+    Returns: epoch(state, data, steps=None) -> (state, metrics), compared by value. The metrics are weighted means over rows.
+        The argument `steps`, () int32, may be traced: another number compiles nothing, but then reverse mode is impossible.
     """
     if order not in ("shuffle", "replacement", "sequence"):
         raise ValueError(f"make_epoch: order must be 'shuffle', 'replacement' or 'sequence', got {order!r}")
@@ -82,7 +83,7 @@ class Epoch:
         return self.walk(state, data, steps)[:2]
 
     def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
-        """The same, and the loss of the first of these batches before its step."""
+        """As a call, with a third result: the loss of the first of these batches before its step."""
         data = as_rows("make_epoch", data)
         walk = self._scan_epoch if steps is None else self._loop_epoch
         state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
@@ -122,7 +123,7 @@ class Epoch:
         return state, (_means(named(sums.total), metrics), first)
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
-        """One step on these rows; of a ragged last batch on those that count."""
+        """One step on these rows; of a ragged last batch, on the rows that exist."""
 
         def on(state, rows, mask=None):
             return self.step(state, self.take(data, rows), mask)
@@ -140,17 +141,17 @@ class Epoch:
             raise
 
     def _rows(self, state: TrainState, data: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The rows of a batch by its number, (batch_size,), and which of them count."""
+        """The row indices of a batch, (batch_size,), and the mask of those that exist."""
         key = jax.random.fold_in(state.key, ORDER)
         rows = num_rows(data)
-        if self.tail == "drop":  # number batches as if there were a tail, and never come to it
+        if self.tail == "drop":  # batches are numbered as if there were a ragged one, which is never reached
             per_epoch = self.batches_per_epoch(data)
             batch = batch // per_epoch * batches_per_epoch(rows, self.batch_size) + batch % per_epoch
         return batch_indices(self.order, key, batch, rows, self.batch_size)
 
 
 def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged: int) -> None:
-    """Raise where a metric has another shape over the ragged tail: no mean over rows can be taken of it."""
+    """Raise ValueError if the shape of a metric depends on the number of rows, so that it has no mean over rows."""
     for name, x in whole.items():
         shapes = [jax.tree.map(jnp.shape, jax.tree.leaves(each)) for each in (x, tail.get(name, ()))]
         if shapes[0] != shapes[1]:
@@ -161,7 +162,7 @@ def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged
 
 
 def weighted_mean(metrics: Metrics) -> Metrics:
-    """Metrics stacked along a leading axis to their means by "weight", with the total weight."""
+    """The means, weighted by "weight", of metrics that are stacked along a leading axis, and the total weight."""
     weight = rescale(metrics["weight"])
     total = jnp.sum(weight)
 
@@ -175,14 +176,14 @@ def weighted_mean(metrics: Metrics) -> Metrics:
 
 
 class _Sum(NamedTuple):
-    """Sums of many numbers, and what its last rounding has lost: a million terms of 0.1 are 100,000 in float32 too."""
+    """A compensated sum of many numbers: a million terms of 0.1 give 100,000 in float32 too."""
 
     total: jax.Array
     lost: jax.Array
 
 
 def _add(sum_: _Sum, x: jax.Array) -> _Sum:
-    """One term more, with what was lost before. Reference: Kahan 1965, CACM 8(1), page 40."""
+    """Add one term. Reference: Kahan 1965, CACM 8(1), page 40."""
     term = x + sum_.lost
     total = sum_.total + term
     lost = term - (total - sum_.total)
@@ -190,7 +191,7 @@ def _add(sum_: _Sum, x: jax.Array) -> _Sum:
 
 
 def _terms(metrics: Metrics) -> Metrics:
-    """What to sum over batches, so that `_means` makes of the sums what `weighted_mean` makes of stacked metrics."""
+    """The terms to sum over batches, from whose sums `_means` computes the same as `weighted_mean` of stacked metrics."""
     weight = metrics["weight"]
 
     def term(x):
@@ -222,7 +223,7 @@ def iterate(
         for state, metrics in iterate(epoch, state, data): ...
 
     Args:
-        epochs: how many; None goes on for as long as the caller does.
+        epochs: number of epochs; None yields until the caller stops.
     """
     program = compile_once(epoch)
     data = as_rows("iterate", data)

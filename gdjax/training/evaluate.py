@@ -1,4 +1,4 @@
-"""Evaluation: a loss and metrics over all of the data, in chunks, with sums kept and divided once."""
+"""Evaluation of a loss and metrics over all of the data, in chunks whose sums are divided once."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def make_evaluate(
     """The evaluation of parameters on data.
 
     Args:
-        loss: a loss as for `make_step`; called without a key, so without dropout. Its metrics are averaged over rows.
-        metrics: more of them, by name: a `Metric` (r2, precision, the area under the curve), or a function of one example,
+        loss: a loss as for `make_step`. It is called without a key, so without dropout; its metrics are averaged over rows.
+        metrics: further metrics by name: a `Metric` (r2, precision, the area under the curve), or a function of one example,
             (prediction, y) -> number, whose mean is taken.
-        predict: (params, x) -> predictions of a chunk, or a model; what those metrics are measured on. The data are then
-            (x, y). Of a model with a state: (params, model_state, x), or any function with an argument named model_state.
-        chunk_size: rows at a time, at most, to bound memory.
+        predict: (params, x) -> predictions of a chunk, or a model, on which those metrics are measured; the data are then
+            (x, y). With a model state: (params, model_state, x), or any function with an argument named model_state.
+        chunk_size: maximal number of rows at a time, to bound memory.
 
-    Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", equal by value. Where the loss was
-        given what it is not defined for, it raises a ValueError in its words; compiled, the loss is NaN. A metric of a name
-        that the loss reports too is a ValueError.
+    Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", compared by value. It raises
+        ValueError if the loss is not finite because of an argument outside its domain (compiled, the loss is NaN), and if a
+        metric has a name that the loss reports too.
     """
     named = named_metrics("make_evaluate", metrics)
     check_names("make_evaluate", named)
@@ -54,7 +54,7 @@ def make_evaluate(
     if chunk_size < 1:
         raise ValueError(f"make_evaluate: chunk_size must be at least 1, got {chunk_size}")
     lifted = tuple((name, each if isinstance(each, Metric) else mean(each)) for name, each in named.items())
-    predict = getattr(predict, "apply", predict)  # of a model
+    predict = getattr(predict, "apply", predict)  # the function of a model
     return Evaluate(as_loss("make_evaluate", loss), lifted, None if predict is None else bind(predict), chunk_size)
 
 
@@ -69,7 +69,7 @@ class Evaluate:
 
     @property
     def directions(self) -> dict[str, str]:
-        """Of the metrics whose better direction is known: name -> "min" or "max"."""
+        """name -> "min" or "max", for the metrics whose better direction is known."""
         ours = {name: metric.better for name, metric in self.metrics if metric.better is not None}
         return {**better_directions(self.loss), **ours}
 
@@ -134,14 +134,14 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class Chunks:
-    """The rows in order, cut into pieces of one size; a ragged last piece is filled up with rows from before it."""
+    """The rows in order, in chunks of one size; a ragged last chunk is filled up with rows before it, which are masked."""
 
     rows: int
     size: int
 
     @classmethod
     def of(cls, rows: int, limit: int) -> Chunks:
-        """As few chunks of at most `limit` rows as there must be; up to twice as many if then none is ragged."""
+        """The fewest chunks of at most `limit` rows, or up to twice as many if then none is ragged."""
         fewest = -(-rows // limit)
         even = [number for number in range(fewest, 2 * fewest + 1) if rows % number == 0]
         return cls(rows, rows // even[0] if even else min(limit, rows))
@@ -151,7 +151,7 @@ class Chunks:
         return self.rows % self.size
 
     def map(self, function: Callable[[Any, jax.Array], Any], data: Any) -> Any:
-        """function(batch, mask) of every chunk, stacked along a new first axis."""
+        """The results of function(batch, mask) for every chunk, stacked along a new first axis."""
         number = -(-self.rows // self.size)
         if number == 1:
             batch = jax.tree.map(lambda x: x if x.shape[0] == self.rows else x[: self.rows], data)

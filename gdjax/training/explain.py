@@ -1,8 +1,8 @@
-"""Why a loss is not finite, in the words of the loss itself.
+"""Explains why a loss is not finite.
 
-In compiled code a loss that is given what it is not defined for (labels of another kind, probabilities above 1) can only
-be NaN. When a run or an evaluation turns out so, its loss is called once more, outside of any compiled program, on some
-rows where it is not finite; there the losses say what they were given. A run whose losses are finite pays nothing.
+In compiled code a loss can only return NaN for an argument outside its domain (labels of another kind, probabilities above
+1). If the loss of a run or an evaluation is not finite, it is called once more, outside of any compiled program, on some
+rows where it is not finite; there it raises an error that names the argument. Runs whose losses are finite pay nothing.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ ROWS, PARTS, STEPS = 256, 64, 100
 
 
 def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation: Any, state: TrainState) -> None:
-    """A ValueError if the loss of a run was given what it is not defined for: at its start, or in its first STEPS steps.
+    """Raise ValueError if the loss of a run leaves its domain, at the start or in the first STEPS steps.
 
     Args:
-        state: the run's first.
+        state: the first TrainState of the run.
     """
     for rows in (data, validation):
         if rows is not None:
             raise_cause(step.loss, params, rows, state.model_state)
-    with overhear() as heard:  # without running: may the loss leave its domain as the parameters move?
+    with (
+        overhear() as heard
+    ):  # traced, not run: does the loss have a domain that it can leave as the parameters change?
         first = jax.tree.map(lambda x: x[:1], data)
         jax.eval_shape(lambda rows: _loss(step.loss, state.params, state.model_state, rows), first)
     if heard.names & {"probabilities", "log_probs", "log_q"}:
@@ -41,7 +43,7 @@ def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation:
 
 
 def _follow(step: Step, epoch: Epoch, data: Any, state: TrainState) -> None:
-    """The first STEPS steps of a run over again, up to the batch whose loss is not finite."""
+    """Repeat the first STEPS steps of a run, up to the batch whose loss is not finite."""
     advance = jax.jit(dataclasses.replace(step, probes=()))
     for number in range(STEPS):
         rows, mask = epoch._rows(state, data, jnp.asarray(number))
@@ -54,7 +56,7 @@ def _follow(step: Step, epoch: Epoch, data: Any, state: TrainState) -> None:
 
 
 def raise_cause(loss: Any, params: Params, data: Any, model_state: Any = ()) -> None:
-    """A ValueError if the loss of these parameters is not finite on some rows because of what it was given there."""
+    """Raise ValueError if the loss of these parameters is not finite on some rows because of its arguments there."""
     params, model_state = tree.part(params), tree.part(model_state)
     of_rows = functools.partial(_loss, loss, params, model_state)
     rows = _not_finite(of_rows, jax.tree.map(jnp.asarray, data))

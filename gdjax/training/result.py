@@ -1,4 +1,4 @@
-"""What a run found: a finished RunState, read by name."""
+"""The result of a run: a finished RunState whose parts have names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gdjax.types import Params, RunState, Stop, TrainState
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Result:
-    """How a run ended, and what it found.
+    """The result of a run.
 
-    `params` are those of the best evaluation on validation data; without such data the last (while the run was sound: what
-    a run that went wrong keeps are those before), since a mean over an epoch, in which they moved, says nothing about which
-    were best. `best_value` is the monitored value at the evaluation whose parameters are kept. `run_state` is what the run
-    goes on from, `last` the TrainState in it; `history` maps each metric to its value at every evaluation, `remarks` say
-    what is odd about the run. `str(result)` says it in a sentence.
+    `params` are the parameters of the best evaluation on validation data. Without validation data they are the last ones
+    (the last finite ones, if the run diverged), since the mean loss of an epoch does not tell which parameters were best.
+    `best_value` is the monitored value at the evaluation whose parameters are kept. The run can be continued from
+    `run_state`; `last` is the TrainState in it. `history` maps each metric to its values at all evaluations, and `remarks`
+    are warnings about the run. `str(result)` is a summary in a sentence.
     """
 
     stop: Stop
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def last(self) -> TrainState:
-        """The whole state at the end."""
+        """The TrainState at the end."""
         return self.run_state.state
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class Result:
         return "; ".join((ended, self._describe_params(), *self.remarks))
 
     def _describe_params(self) -> str:
-        """Which parameters these are."""
+        """A phrase that says which parameters were kept."""
         number, epochs = self.best_evaluation, self.history["epoch"]
         if self.monitor.startswith("validation "):
             if number < 0:
@@ -79,12 +79,12 @@ class Result:
 
 
 def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_seconds: float = 0.0) -> Result:
-    """A RunState as a Result, what `segments` hands out in the end; a run without a verdict stopped by BUDGET."""
+    """The Result of the last RunState of `segments`; the stop of a run that no condition ended is BUDGET."""
     done = int(run_state.evaluations)
     stop = Stop(int(run_state.stop))
     params, model_state = run_state.best
     history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
-    if np.isnan(history.get("learning_rate", [])).all():  # the leaves never had one rate
+    if np.isnan(history.get("learning_rate", [])).all():  # the rates of the leaves always differed
         history.pop("learning_rate", None)
     name, _ = run.monitor_name(shapes_of(history))
     on_validation = name.startswith("validation_")
@@ -105,5 +105,5 @@ def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_secon
 
 
 def shapes_of(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One row of the history, for its names and shapes."""
+    """name -> ShapeDtypeStruct of one row of the history."""
     return {name: np.zeros(x.shape[1:]) for name, x in history.items()}

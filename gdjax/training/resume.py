@@ -1,4 +1,4 @@
-"""Where a run goes on: the state of a result, under the numbers of the present call."""
+"""Resuming a run: the state of a result, with the numbers of the present call."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gdjax.types import Params, RunState, Stop
 
 
 def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Condition, row: dict[str, Any]) -> RunState:
-    """A copy of run_state to go on from, with the numbers of this optimizer and this condition.
+    """A copy of run_state to continue from, with the numbers of this optimizer and this condition.
 
-    An optimizer of another structure must keep a state of the same shapes. A condition of another structure starts anew; one
-    that has ended the run goes on only if it is another by its numbers.
+    An optimizer of another structure must have a state of the same shapes. A condition of another structure starts with a
+    new state; the condition that has ended the run can continue only with other numbers.
 
     Args:
-        row: of the history that this call would write, name -> shape.
+        row: name -> shape of the history that this call would write.
 
-    Raises: TypeError for what is no result, ValueError for parameters, an optimizer or a history that do not fit it.
+    Raises: TypeError if run_state is no result; ValueError if parameters, optimizer or history do not fit it.
     """
     if not isinstance(run_state, RunState):
         raise TypeError(

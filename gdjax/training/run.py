@@ -20,7 +20,7 @@ from gdjax.training.evaluate import Evaluate
 from gdjax.training.step import evaluation_params, lay_out_state, state_alone
 from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, TrainState
 
-RING = 128  # evaluations that the device remembers; the host keeps all
+RING = 128  # evaluations in the history on the device; the host keeps all
 
 
 def make_run(
@@ -31,16 +31,16 @@ def make_run(
     """The transition of a whole run.
 
     Args:
-        epoch: what `make_epoch` returns: the period between two evaluations.
-        evaluate: what `make_evaluate` returns; None monitors the training metrics.
-        monitor: the metric that decides which parameters are best, and that conditions watch; on validation data if there
-            are any. Where its better direction is not known (`loss` and the metrics of `gdjax.metrics` know theirs; a number
-            that a loss reports beside its value does not), (name, "max") or (name, "min").
+        epoch: an epoch of `make_epoch`, the period between two evaluations.
+        evaluate: an evaluation of `make_evaluate`; None monitors the training metrics.
+        monitor: the metric that decides which parameters are best and that conditions read; on validation data if there are
+            any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
+            reports it is not: write (name, "max") or (name, "min").
 
-    Returns: run(run_state, data, validation, until, seconds=0., steps=None) -> run_state, equal by value, which trains until
-        the condition in run_state stops it or `until` evaluations are done (a traced int32: segments of any length are one
-        program and give the same bits). `steps`, () int32, is the length of a period in place of the epoch's own; traced
-        too. `start_run` makes the first run_state. Jit it, vmap it, or let `segments` drive it from the host.
+    Returns: run(run_state, data, validation, until, seconds=0., steps=None) -> run_state, compared by value. It trains until
+        the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that segments of any
+        length are one program with equal results. `steps`, () int32, replaces the epoch's own number of steps and is traced
+        too. `start_run` makes the first run_state. A run can be jitted, vmapped, or driven from the host by `segments`.
     """
     name, told = monitor if isinstance(monitor, (tuple, list)) and len(monitor) == 2 else (monitor, None)
     if not isinstance(name, str):
@@ -52,7 +52,7 @@ def make_run(
 
 @dataclasses.dataclass(frozen=True)
 class Period:
-    """Training up to an evaluation, and the evaluation.
+    """Training followed by an evaluation.
 
     (state, data, validation, steps) -> (state, a row of the history, the loss of the first batch before its step)
     """
@@ -78,7 +78,7 @@ class Period:
 
     @property
     def directions(self) -> dict[str, str]:
-        """The better directions that are known, by the names in a history row."""
+        """Name in a history row -> better direction, for the metrics for which it is known."""
         on_validation = {} if self.evaluate is None else self.evaluate.directions
         return {
             **better_directions(self.epoch.step.loss),
@@ -92,7 +92,7 @@ class Run:
 
     period: Period
     monitor: str
-    direction: str | None  # of the monitored value, if told
+    direction: str | None  # better direction of the monitored value, if given
 
     def __call__(
         self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0, steps: Any = None
@@ -111,7 +111,7 @@ class Run:
         return jax.lax.while_loop(running, advance, run_state)
 
     def monitor_name(self, row: Metrics) -> tuple[str, str]:
-        """The name in a history row of what decides, on validation data if there are any, and its better direction."""
+        """The name of the monitored metric in a history row (of validation data if there are any), and its better direction."""
         name = f"validation_{self.monitor}" if f"validation_{self.monitor}" in row else self.monitor
         if name not in row or jnp.ndim(row[name]) != 0:
             known = sorted(key for key, value in row.items() if jnp.ndim(value) == 0)
@@ -125,15 +125,15 @@ class Run:
         return name, direction
 
     def sign(self, row: Metrics) -> float:
-        """What turns the monitored value so that less is better: 1 or -1."""
+        """The factor, 1 or -1, with which less of the monitored value is better."""
         return 1.0 if self.monitor_name(row)[1] == "min" else -1.0
 
     def _judge(self, last: RunState, state: TrainState, row: Metrics, first_loss: Any, seconds: Any) -> RunState:
-        """Take in one period: history, what is kept, the condition's verdict."""
+        """Add one period: its row of the history, the parameters to keep, and the condition's stop."""
         (name, _), sign = self.monitor_name(row), self.sign(row)
         value = (sign * row[name]).astype(last.best_value.dtype)
         state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
-        row = row | _rate(state)  # a plateau has heard of the evaluation
+        row = row | _rate(state)  # after the evaluation, by which a plateau scales the rate
         first_loss = jnp.where(last.evaluations == 0, first_loss, last.first_loss).astype(last.first_loss.dtype)
         seen = Observation(
             value=value,
@@ -151,7 +151,7 @@ class Run:
         place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]
         return last._replace(
             state=state,
-            best=jax.lax.cond(keep, lambda: current, lambda: last.best),  # one copy, where `where` makes two
+            best=jax.lax.cond(keep, lambda: current, lambda: last.best),  # one copy; `jnp.where` would make two
             best_value=jnp.where(keep, value, last.best_value),
             best_evaluation=jnp.where(keep, last.evaluations, last.best_evaluation),
             condition_state=condition_state,
@@ -163,13 +163,13 @@ class Run:
 
 
 def _rate(state: TrainState) -> Metrics:
-    """The column of the rate of the next update, NaN where there is no one rate; none if the optimizer has none."""
+    """The history column of the next update's learning rate, NaN if leaves differ; {} if the optimizer has no rate."""
     rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
     return {} if rate is None else {"learning_rate": jnp.asarray(rate, jnp.result_type(float))}
 
 
 def _is_sound(stop: jax.Array, current: Any) -> jax.Array:
-    """Whether the last parameters may be kept: the run has not gone wrong, and all of them are finite."""
+    """Whether the last parameters may be kept: the run has not diverged, and all of them are finite."""
     finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(current) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return (stop != Stop.DIVERGED) & (stop != Stop.NON_FINITE) & jnp.all(jnp.stack(finite))
 
@@ -183,21 +183,21 @@ def start_run(
     capacity: int = RING,
     steps: Any = None,
 ) -> RunState:
-    """The RunState before the first period, every leaf in a buffer of its own.
+    """The RunState before the first period, with every leaf in its own buffer.
 
     Args:
-        condition: a stopping condition of `gdjax.stopping`; its numbers become arrays, so that another patience
-            compiles nothing.
-        capacity: evaluations that the history has room for, at least 1; of more the last are kept, evaluation i in row
-            i % capacity. It is a shape, so another one compiles; `fit` takes the rows to the host in time.
-        steps: what `run` will be called with.
+        condition: a stopping condition of `gdjax.stopping`; its numbers become arrays, so that another patience compiles
+            nothing.
+        capacity: rows of the history, at least 1; it keeps the last evaluations, evaluation i in row i % capacity. It is a
+            shape, so another capacity compiles; `segments` copies the rows to the host in time.
+        steps: the argument `steps` of the later calls of `run`.
     """
     if capacity < 1:
         raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
     condition = condition.canonicalize()
     data, validation = as_rows("start_run", data), as_rows("start_run", validation)
     _, row, _ = compile_once(run.period).eval_shape(state, data, validation, steps)
-    run.monitor_name(row)  # an unknown monitor speaks now
+    run.monitor_name(row)  # raises for an unknown monitor
     none_yet = np.zeros((), np.int32)
     return RunState(
         state=state,
@@ -214,7 +214,7 @@ def start_run(
 
 
 def extend_history(run_state: RunState, capacity: int) -> RunState:
-    """The same run with room for `capacity` evaluations, those it remembers kept; on the host, between segments."""
+    """The same run with a history of `capacity` rows, which keeps those it has; on the host, between segments."""
     done = int(run_state.evaluations)
 
     def extend(x: jax.Array) -> jax.Array:

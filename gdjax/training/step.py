@@ -1,4 +1,4 @@
-"""One step of descent: a loss, lifted to (TrainState, batch) -> (TrainState, metrics)."""
+"""One training step: a loss, lifted to (TrainState, batch) -> (TrainState, metrics)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
     """The state before the first step.
 
     Args:
-        params: any pytree; arrays are copied, what is no array (the functions inside an Equinox module) is set aside.
-        optimizer: ours or Optax's. Its numbers become arrays of the dtypes of its signature, so that every value of
-            a hyperparameter runs in the same program.
-        key: a JAX key or an int seed; all randomness of the run follows from it.
-        model_state: what a `stateful` loss carries.
+        params: any pytree; arrays are copied, and other leaves (the functions in an Equinox module) become structure.
+        optimizer: an optimizer of gdjax or Optax. Its numbers become arrays whose dtypes follow from its signature, so that
+            every value of a hyperparameter runs in the same program.
+        key: a JAX key or an integer seed, from which all randomness of the run follows.
+        model_state: initial model state of a `stateful` loss.
     """
     check_params("make_state", params)
     optimizer = as_optimizer(optimizer).canonicalize()
@@ -60,10 +60,9 @@ def _init(optimizer, params):
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:
-    """The rate of the next update, () float: each schedule at the count of its own optimizer, times all plateaus around it.
+    """The learning rate of the next update, () float: each schedule at its own count, times the scales of all wrappers.
 
-    None if the optimizer has none to show, or none that holds for all parameters (NaN where that is only known later, as
-    under jit).
+    None if the optimizer has no rate, or if the rates of leaves differ (NaN where this is not known while tracing).
     """
     rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
     if rate is None or (not isinstance(rate, Tracer) and np.isnan(rate).all()):
@@ -72,7 +71,7 @@ def learning_rate(state: TrainState) -> jax.Array | None:
 
 
 def evaluation_params(state: TrainState) -> Params:
-    """The parameters to evaluate and keep: the average if the optimizer keeps one, however deep inside, else the trained."""
+    """The parameters to evaluate and keep: the average if the optimizer keeps one, at any depth, else the trained ones."""
     return answers.evaluation_params(state.opt_state, state.params)
 
 
@@ -80,14 +79,14 @@ def make_step(loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe
     """The transition of one batch: loss and gradient, update, new parameters.
 
     Args:
-        loss: (params, batch) or (params, batch, key) -> a scalar or (scalar, dict of metrics), a key being what is called
-            so; (params, x, y) where a batch is a tuple; what `per_example` or `stateful` return.
-        batch_change: also report |change of the loss over the batch by this step| as the metric "change", at the price of
-            one more forward pass; `stopping.change(..., over="batch")` reads it.
-        probes: what looks at a step and adds to its metrics, one or several; `backprop.watch` makes one, which says at every
-            so-many-th step where the gradient goes.
+        loss: (params, batch) or (params, batch, key) -> a scalar or (scalar, dict of metrics), where the third argument is
+            a key only if it is named so; (params, x, y) if a batch is a tuple; or a loss of `per_example` or `stateful`.
+        batch_change: whether to report the metric "change", |change of the batch's loss by this step|, which costs one more
+            forward pass; `stopping.change(..., over="batch")` reads it.
+        probes: one or several functions of a step that add to its metrics. `backprop.watch` makes one that measures the flow
+            of gradients at every k-th step.
 
-    Returns: step(state, batch, mask=None) -> (state, metrics), equal by value, with metrics "loss" and those of the loss.
+    Returns: step(state, batch, mask=None) -> (state, metrics), compared by value; metrics are "loss" and those of the loss.
     """
     return Step(as_loss("make_step", loss), batch_change, (probes,) if callable(probes) else tuple(probes))
 
@@ -150,7 +149,7 @@ class Step:
 
 
 def lay_out_state(state: Any, *_: Any) -> Any:
-    """The layout of what a rung returns on an explicit mesh: the state's own, and all else the same everywhere."""
+    """The PartitionSpecs of (state, metrics) on an explicit mesh: those of the given state, and replicated metrics."""
     return spec_of(state), replicate()
 
 
@@ -161,7 +160,7 @@ def state_alone(state: Any, *_: Any) -> Any:
 def evaluate_loss(
     who: str, loss: Loss | Stateful, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any
 ) -> Any:
-    """Any loss, called: (scalar, (metrics with "weight", model_state)), with an error where it returns anything else."""
+    """Call any loss: (scalar, (metrics with "weight", model_state)). Raises: LossError if it returns anything else."""
     if isinstance(loss, Stateful):
         value, metrics, model_state = _evaluate_stateful(who, loss, params, model_state, batch, key, mask)
     else:
