@@ -1,12 +1,12 @@
-"""Minimizing without the gradient, or with no more than its sign: methods as (init, ask, tell), run by `gdjax.minimize`.
+"""Minimization without gradients, or with only the sign of the derivative: methods (init, ask, tell) for `gdjax.minimize`.
 
-method               asks for
-random_guessing      points drawn in a box, keeps the best
+method               evaluates
+random_guessing      random points in a box
 fixed_step           both neighbors along each axis, one step away
 sign_step            the neighbors along the sign of the derivative
-coordinate           both neighbors along one axis after the other, ever nearer
+coordinate           both neighbors along one axis after the other, with adaptive steps
 nelder_mead          reflections of a simplex
-ant_colony           points near those of an archive of good ones
+ant_colony           points near those of an archive of good points
 genetic, particle_swarm, cma_es     populations, through evosax (the extra `gdjax[populations]`)
 """
 

@@ -1,4 +1,4 @@
-"""Ants in a continuous space: an archive of good points is the trail, and new ones are drawn near it."""
+"""Ant colony optimization in a continuous space: new points are drawn near those of an archive of good points."""
 
 from __future__ import annotations
 

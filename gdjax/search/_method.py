@@ -1,12 +1,12 @@
-"""A method that needs no gradient: a call node of three pure functions, whose state says where it stands.
+"""A method that needs no gradient: a call node of three pure functions.
 
     init(params, value, key, value_fn) -> state           state has the fields params, value and done
     ask(state, key, value_fn) -> (candidates, state)      a tree like params, (n, ...) each
     tell(state, candidates, values) -> state
 
-`value_fn(params)` is the value at the nearest point of the set that the search is kept in: f is asked nowhere else.
-`value_fn.at(points)`, for a first population (n, ...), gives those nearest points and their values; `value_fn.f` is f.
-A value that is NaN is told as infinity, so that no method has to know of it. `done` is a bool (True: CONVERGED) or a `Stop`.
+`value_fn(params)` is the value at the nearest point of the set in which the search is kept; f is evaluated nowhere else.
+`value_fn.at(points)`, for a first population (n, ...), returns the nearest points and their values; `value_fn.f` is f.
+A NaN value is replaced by infinity, so that methods need not handle it. `done` is a bool (True: CONVERGED) or a `Stop`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ method: Decorator[Method] = decorator(Method, "A factory of search methods from 
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """The function as a method sees it: kept inside the set."""
+    """The function that a method evaluates, with points projected onto the set."""
 
     f: Callable[[Params], jax.Array]
     onto: Any
@@ -51,7 +51,7 @@ class Values:
 
 
 class FixedState(NamedTuple):
-    """The state of a method that has no more to remember."""
+    """The state of a method with no further state than its point."""
 
     params: Params
     value: jax.Array
@@ -59,7 +59,7 @@ class FixedState(NamedTuple):
 
 
 def best_of(state: Any, candidates: Params, values: jax.Array) -> tuple[Params, jax.Array, jax.Array]:
-    """(params, value, improved): the best candidate, or where the state stands if none is better."""
+    """(params, value, improved): the best candidate, or the present point if none is better."""
     best = jnp.argmin(values)
     improved = values[best] < state.value
     params = tree.select(improved, jax.tree.map(lambda x: x[best], candidates), state.params)
@@ -67,18 +67,18 @@ def best_of(state: Any, candidates: Params, values: jax.Array) -> tuple[Params, 
 
 
 def stack(*trees: Any) -> Any:
-    """Trees as one, each leaf with a new leading axis."""
+    """Trees stacked into one, each leaf with a new leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def too_short(params: Params, step: Any) -> jax.Array:
-    """Whether a step of this length is lost in the rounding of some entry."""
+    """Whether a step of this length is within the rounding of some entry."""
     lost = [jnp.any((x + jnp.asarray(step, x.dtype)) == x) for x in map(jnp.asarray, jax.tree.leaves(params))]
     return functools.reduce(jnp.logical_or, lost)
 
 
 def stop_code(done: jax.Array, stalled: jax.Array) -> jax.Array:
-    """What a method says of itself: STALLED rather than CONVERGED where it could not try."""
+    """The `Stop` of a method: RUNNING, CONVERGED, or STALLED if its steps became too short."""
     return jnp.where(done, jnp.where(stalled, Stop.STALLED, Stop.CONVERGED), Stop.RUNNING).astype(jnp.int32)
 
 

@@ -1,4 +1,4 @@
-"""Guess, and keep the best: what descent has to beat."""
+"""Random guessing, the baseline of every search."""
 
 from __future__ import annotations
 

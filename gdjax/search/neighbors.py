@@ -1,4 +1,4 @@
-"""Methods that look at the points around the one where they stand, before any gradient is known."""
+"""Methods that compare the values at neighboring points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdjax.vector import flat_dtype, ravel, unravel
 
 
 def _axes(params: Any, length: Any) -> jax.Array:
-    """(n, n): a step of a length along each axis."""
+    """(n, n): a step of the given length along each axis."""
     dtype = flat_dtype(params)
     return length * jnp.eye(ravel(params, dtype).size, dtype=dtype)
 

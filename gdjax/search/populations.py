@@ -31,7 +31,7 @@ def _algorithms() -> Any:
 
 
 def _population(name: str, size: int, sigma: Any, settings: dict[str, Any], by_mean: bool = False, **options: Any):
-    """(init, ask, tell) around an algorithm of evosax, which sees the parameters as one vector."""
+    """(init, ask, tell) of an algorithm of evosax, which works on the parameters as one vector."""
 
     def algorithm(params: Any) -> tuple[Any, Any, jax.Array]:
         x = ravel(params, flat_dtype(params))

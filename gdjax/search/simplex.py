@@ -1,4 +1,4 @@
-"""The simplex of Nelder and Mead: n + 1 points that walk, stretch and shrink by comparing values alone."""
+"""The method of Nelder and Mead, which moves a simplex of n + 1 points by comparing values."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SimplexState(NamedTuple):
     done: jax.Array
     points: jax.Array  # (n + 1, n), the best first
     values: jax.Array  # (n + 1,)
-    size: jax.Array  # (n,) of the first simplex
-    highest: jax.Array  # () the largest finite value in it
-    lost: jax.Array  # () bool: a step too short to move its coordinate
-    rest_value: jax.Array | None  # () the value at which it last came to rest; None where no set holds it
-    restart: jax.Array | None  # () bool: a new simplex is due
+    size: jax.Array  # (n,) size of the first simplex
+    highest: jax.Array  # () largest finite value in it
+    lost: jax.Array  # () bool, whether a step was too short to change its coordinate
+    rest_value: jax.Array | None  # () value at the last convergence; None without a set
+    restart: jax.Array | None  # () bool, whether the next step builds a new simplex
 
 
 @method(bounds={"step": "(0, inf)", "xtol": "[0, inf)", "ftol": "[0, inf)"})
@@ -99,7 +99,7 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
 
 
 def _first_axes(x: jax.Array, step: Any, params: Any, value: jax.Array, value_fn: Any) -> jax.Array:
-    """The edges (n, n) of the first simplex: `step`, relative to a coordinate that is not 0 where the value shows it."""
+    """The edges (n, n) of the first simplex: `step`, relative to a nonzero coordinate if that changes the value."""
     length = jnp.asarray(step, x.dtype)
     relative = jnp.where(jnp.abs(x) > jnp.sqrt(jnp.finfo(x.dtype).tiny), length * x, length)
     _, values = _evaluate(x + jnp.diag(relative), params, value_fn)
@@ -108,13 +108,13 @@ def _first_axes(x: jax.Array, step: Any, params: Any, value: jax.Array, value_fn
 
 
 def _evaluate(points: jax.Array, params: Any, value_fn: Any) -> tuple[jax.Array, jax.Array]:
-    """The points (m, n) moved into the set, and their values."""
+    """The points (m, n) projected onto the set, and their values."""
     inside, values = value_fn.at(jax.vmap(lambda x: unravel(x, params))(points))
     return jax.vmap(lambda params: ravel(params, points.dtype))(inside), values
 
 
 def _next_simplex(state: SimplexState, tried: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The simplex and its values after the choice among the points tried: four for the worst, then n of a shrunken one."""
+    """The next simplex and its values, from the candidates: four for the worst corner, then n of the shrunken simplex."""
     reflected, expanded, outside, inside = values[:4]
     best, second_worst, worst = state.values[0], state.values[-2], state.values[-1]
     far = jnp.where(expanded < reflected, EXPANDED, REFLECTED)
@@ -129,7 +129,7 @@ def _next_simplex(state: SimplexState, tried: jax.Array, values: jax.Array) -> t
 
 
 def around(x: jax.Array, axes: jax.Array, like: Any, onto: Any) -> jax.Array:
-    """x moved along each of the axes (n, n), the other way where a set would bring it back."""
+    """x plus each of the axes (n, n), or minus it if the set would project the point back."""
     if onto is None:
         return x + axes
 

@@ -1,9 +1,9 @@
-"""Any function, from a start to a stop.
+"""Minimization of any function.
 
-minimize        by an optimizer or by a method of `gdjax.search`: one door, and a loop for each kind of method
-                (descent, ask_and_tell) over one problem; what comes back is a `Minimum`
-gradient_flow   infinitesimal steps
-implicit        the derivative of a solution          stationary    what kind of point it is
+minimize        by an optimizer or by a method of `gdjax.search`, each kind with its own loop (descent, ask_and_tell);
+                returns a `Minimum`
+gradient_flow   steepest descent in continuous time
+implicit        the derivative of a solution          stationary    the kind of a stationary point
 """
 
 from gdjax.solve._gradient_flow import gradient_flow as gradient_flow

@@ -1,4 +1,4 @@
-"""Gradient flow: descent by infinitesimal steps, dp/dt = -∇f(p), which every small enough rate follows."""
+"""Gradient flow, dp/dt = -∇f(p): the limit of gradient descent for small learning rates."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from jax.experimental.ode import odeint
 from gdjax import tree
 from gdjax.types import Params
 
-SHARE = 1e-6  # of the way to a minimum: below it an entry counts as zero when errors are compared with it
+SHARE = 1e-6  # share of the distance to a minimum below which an entry counts as zero in error tolerances
 
 
 def gradient_flow(
     f: Callable[..., jax.Array], params: Params, times: Any, args: tuple[Any, ...] = (), rtol: float = 1e-6
 ) -> Params:
-    """The path of steepest descent, integrated: where a ball that cannot roll on by itself is at each time.
+    """The path of steepest descent, dp/dt = -∇f(p), integrated numerically.
 
-    Descent at a small rate r stands after t/r steps near this path at time t: it is Euler's method for it.
+    Gradient descent with a small learning rate r is Euler's method for it: after t/r steps it is near the path at time t.
 
     Args:
         f: (params, *args) -> (), real.
-        params: the start, any pytree of floating arrays.
-        times: (n,), increasing; the first is that of the start.
-        rtol: error of each step of the integration, relative to each entry, or to a hundredth of it at the start; one that
-            starts at zero is measured by a millionth of its way to the minimum along the gradient.
+        params: initial parameters, any pytree of floating arrays.
+        times: (n,), increasing; the first is the initial time.
+        rtol: relative error of each integration step, relative to an entry or to a hundredth of its initial value; for an
+            entry that starts at zero, relative to a millionth of its distance to the minimum along the gradient.
 
-    Returns: the parameters at those times, (n, ...) each.
-    Raises: ValueError for times that do not increase.
+    Returns: the parameters at those times, leaves (n, ...).
+    Raises: ValueError for times that are not finite or do not increase.
     Reference: Dormand & Prince 1980 (by `jax.experimental.ode.odeint`, adaptive).
     """
     times = _increasing(times)
@@ -61,7 +61,7 @@ def _increasing(times: Any) -> jax.Array:
 
 
 def _scale(downhill: Callable[..., Any], params: Params, duration: jax.Array) -> Params:
-    """What each entry's error is small beside: its size, or a share of the way to the minimum along the gradient."""
+    """The scale of each entry's error: its size, or a share of its distance to the minimum along the gradient."""
     slope, change = jax.jvp(downhill, (params,), (downhill(params),))
     size, curved = tree.global_norm(slope), tree.global_norm(change)
     reach = jnp.minimum(duration, size / jnp.where(curved > 0, curved, 1) + jnp.where(curved > 0, 0, jnp.inf))

@@ -1,4 +1,4 @@
-"""Any function, from a start to a stop: `minimize`."""
+"""`minimize`: the minimization of any function by an optimizer or a search."""
 
 from __future__ import annotations
 
@@ -42,39 +42,40 @@ def minimize(
     derivative: str = "implicit",
     key: jax.Array | int = 0,
 ) -> Minimum:
-    """Go down f from params until a condition stops it.
+    """Minimize f, starting from params, until a stopping condition holds.
 
     Args:
         f: (params, *args) -> (), real.
-        params: the start, any pytree of real or complex floating arrays; real for a method without gradients.
-        method: an optimizer, ours or Optax's; or a method of `gdjax.search`, which asks for values alone, at all its
-            candidates at once (a vmap).
-        stop: a condition of `gdjax.stopping`, asked at every step, the start included. None is converged(1e-5), the
-            gradient norm, but for least squares; and the method's own end where there is no gradient. A value above a
-            thousand times the first (or 1000) is DIVERGED unless the condition holds a `divergence` of its own; so is one
-            of minus infinity, or below -1e15 times the first (or -1e15) where it is no less steep than at the start. One
-            that is not a number is NON_FINITE; a line search that twice in a row finds no better point is PATIENCE; a run
-            that stands after a hundred steps where it stood before is STALLED.
-        max_steps: BUDGET after so many, at least 0.
-        onto: a set of `gdjax.projections` (box(0, 1), say) that the parameters are kept in, the start included.
-        record: rows of the path: True keeps every step; a number keeps at most so many, evenly spread, and the last; of a
-            thousand or more a quarter holds the first steps one by one. Under vmap every step copies the rows: keep them
+        params: initial parameters, any pytree of floating arrays, real or complex (real for a method without gradients).
+        method: an optimizer of gdjax or Optax, or a method of `gdjax.search`, which needs only values of f, at all of its
+            candidates at once (by vmap).
+        stop: a condition of `gdjax.stopping`, tested at every step, the start included. The default is converged(1e-5), a
+            gradient norm (for least squares, the method's own tests), or the method's own end if it uses no gradient.
+            In addition, a run ends as
+              DIVERGED   if the value exceeds 1000 max(|first value|, 1), unless the condition has its own `divergence`; if
+                         it is -inf; or if it is below -1e15 max(|first value|, 1) and no less steep than at the start;
+              NON_FINITE if the value is NaN;
+              PATIENCE   if a line search finds no better point twice in a row;
+              STALLED    if the parameters after a hundred steps are the same as before.
+        max_steps: maximal number of steps, at least 0; the run then ends as BUDGET.
+        onto: a set of `gdjax.projections`, such as box(0, 1), in which the parameters are kept, the start included.
+        record: rows of the path. True keeps every step. A number keeps at most so many, evenly spread, and the last step; of
+            1000 rows or more, a quarter holds the first steps one by one. Under vmap every step copies the rows, so record
             few there.
-        args: further arguments of f: what changes from call to call without compiling, and can be differentiated.
-        derivative: of params and value. "implicit" differentiates the solution with respect to args (and onto) by the
-            implicit function theorem, whatever the way that led there (see `solve.implicit`): where the gradient is zero, or
-            where the optimizer's own step leads nowhere else (a projection, a decay, frozen leaves); not of a start or a
-            rate. "unrolled" differentiates every step, in reverse mode too, in memory that grows with max_steps (a static
-            number then). A method of `gdjax.search` is differentiated implicitly only.
-        key: a JAX key or an int seed, for the methods that draw.
+        args: further arguments of f, which may change from call to call without compiling, and may be differentiated.
+        derivative: how params and value are differentiated. "implicit" differentiates the solution with respect to args and
+            onto by the implicit function theorem, independently of the path (see `solve.implicit`). The run must end where
+            the gradient is zero, or at a fixed point of the optimizer's step (with a projection, a decay, frozen leaves).
+            "unrolled" differentiates every step, also with respect to the start and the learning rate; its memory grows with
+            max_steps, which must be static. A method of `gdjax.search` is differentiated implicitly only.
+        key: a JAX key or an integer seed, for random methods.
 
-    Returns: a `Minimum`; its grad_norm is NaN where no gradient is asked for. Called directly it is NumPy on the host with
-        the path trimmed; under jit, vmap or grad it holds arrays, the path has -1 as `step` in rows not used, and errors of
-        values (not of shapes) become stop codes.
-    Raises: ValueError for an f that is not scalar, real and finite at the start, or for parameters that are not floating;
-        the message names the leaf. Where the run ends NON_FINITE because one of our losses was given what it is not defined
-        for, that loss says so. An implicit derivative where the run has not come to a fixed point raises ValueError, under a
-        transformation it is NaN.
+    Returns: a `Minimum`, whose grad_norm is NaN if the method uses no gradient. Called directly, it holds NumPy arrays, and
+        the path has only the rows used. Under jit, vmap or grad it holds traced arrays, unused rows of the path have step
+        -1, and errors about values (not about shapes) become stop codes.
+    Raises: ValueError if f is not scalar, real and finite at the start, or if parameters are not floating (the message names
+        the leaf); if a run ends NON_FINITE because a loss of gdjax left its domain; and for an implicit derivative if the
+        run has not reached a fixed point (under a transformation the derivative is NaN).
 
     >>> minimize(lambda x: (x - 2.0) ** 2, 16.5, sgd(0.1)).params         # 2.0
     """
@@ -87,7 +88,7 @@ def minimize(
     args = as_arrays("minimize", tuple(args))
     onto = None if onto is None else as_set(onto).canonicalize(on_host=True)
     empty = not any(leaf.size for leaf in jax.tree.leaves(params))
-    if empty:  # nothing can move
+    if empty:  # there is no parameter to change
         method = stay() if isinstance(method, Method) else as_optimizer(optax.identity())
     if isinstance(method, Method):
         _check_search(params, derivative)
@@ -104,7 +105,7 @@ def minimize(
     try:
         found = call(params, method.canonicalize(on_host=True), condition, max_steps, onto, args, *drawn)
     except LossError as error:
-        raise error.with_traceback(None) from None  # its words name the user's own line
+        raise error.with_traceback(None) from None  # the message names the user's line
     found = on_host("minimize", found, capacity, onto, f, args)
     if isinstance(found, HostMinimum) and onto is None and not empty and isinstance(method, Optimizer):
         found.look = functools.partial(kind_of_point, f, given)

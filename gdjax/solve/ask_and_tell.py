@@ -1,4 +1,4 @@
-"""The loop of a method without gradients: ask for candidates, evaluate them all, tell their values."""
+"""The loop of a method without gradients: ask for candidates, evaluate them, tell the method their values."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from gdjax.types import Params, Stop
 
 
 class Search(NamedTuple):
-    """What the loop carries."""
+    """The carry of the loop."""
 
     state: Any  # of the method
     condition_state: Any
     steps: jax.Array
-    before: Params  # where the method stood a step ago
+    before: Params  # parameters one step before
     stop: jax.Array
     trace: Trace | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Searcher:
-    """The loop, equal by value."""
+    """The loop, compared by value."""
 
     f: Callable[..., Any]
     capacity: int | None
-    roomy: bool  # the rows are enough for every step
+    roomy: bool  # whether there is a row for every step
 
     def __call__(
         self,
@@ -77,7 +77,7 @@ class Searcher:
         return Minimum(*last[1:], end.steps, end.stop, path, end.steps, last, start_value), None
 
     def _loop(self, turn: Callable[[Search], Search], first: Search) -> Search:
-        """Rows are thinned between two loops: within one they would be copied at every step."""
+        """Loop until the stop. Rows are thinned between two inner loops; inside one, every step would copy them."""
         going = lambda c: c.stop == Stop.RUNNING  # noqa: E731
         if first.trace is None or self.roomy:
             return jax.lax.while_loop(going, turn, first)
@@ -89,13 +89,13 @@ class Searcher:
         return jax.lax.while_loop(going, stretch, first)
 
     def _turn(self, values: Values, how, condition, max_steps, key, last: Search) -> Search:
-        """Ask, evaluate, tell, judge."""
+        """One step: ask, evaluate, tell, and test the condition."""
         _, ask, tell = how.build()
         candidates, state = ask(last.state, jax.random.fold_in(key, last.steps + 1), values)
         state = tree.cast_like(tell(state, *values.at(candidates)), last.state)
         moved = _distance(state.params, last.state.params) > 0
         ended = jnp.asarray(state.done).astype(jnp.int32) != Stop.RUNNING
-        steps = last.steps + (moved | ~ended)  # a round that finds no better neighbor is the end, and no step
+        steps = last.steps + (moved | ~ended)  # a last round without a better neighbor is no step
         return self._judge(last._replace(state=state, before=last.state.params, steps=steps), condition, max_steps)
 
     def _judge(self, now: Search, condition: Condition, max_steps: Any) -> Search:

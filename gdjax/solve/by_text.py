@@ -1,4 +1,4 @@
-"""Methods and conditions of `minimize` by their texts."""
+"""Methods and conditions of `minimize` from texts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gdjax.solve.minimum import Point, observation
 from gdjax.stopping import CONDITIONS, any_of
 
 BY_SLOPE = ("sgd", "momentum", "noisy_sgd", "optimistic_gradient_descent", "asgd", "schedule_free_sgd")
-OTHERS_RATE = 0.1  # of optimizers whose steps do not grow with the slope
+OTHERS_RATE = 0.1  # default rate of optimizers whose steps are not proportional to the gradient
 
 
 def read_methods(texts: Sequence[str], problem: Problem, searches: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    """The optimizers and searches that the texts stand for, by what they became.
+    """Call as text -> optimizer or search, for each of the texts.
+
+    If no learning rate is given, it is 1 / (largest curvature at the start) for steps along the gradient, and 0.1 otherwise.
 
     Args:
         searches: the methods without gradients, `gdjax.search.METHODS`.
 
-    A step along the gradient without a rate gets 1 / (largest curvature at the start), any other 0.1.
-
-    Raises: ValueError, in one line.
+    Raises: ValueError with a message of one line.
     """
 
     def rate(name: str) -> float:
@@ -46,13 +46,13 @@ def read_methods(texts: Sequence[str], problem: Problem, searches: Mapping[str, 
 
 
 def _whole(method: Any, text: str) -> str:
-    """What the method is called in a table: with every argument that was typed, and the rate if it was not."""
+    """The name of the method in a table: its call with every argument given, and the learning rate in any case."""
     typed = text.partition("(")[2]
     return text.strip() if typed.strip(" )") and len(repr(method)) <= len(text.strip()) else repr(method)
 
 
 def read_condition(text: str) -> Condition:
-    """The stopping condition that a text stands for.   Raises: ValueError, in one line."""
+    """The stopping condition of a text.   Raises: ValueError with a message of one line."""
     condition = parse(text, CONDITIONS)
     if not isinstance(condition, Condition):
         raise ValueError(f"`stop` must be a call of one of {', '.join(CONDITIONS)}, got {text!r}")
@@ -60,7 +60,7 @@ def read_condition(text: str) -> Condition:
 
 
 def without_gradient(condition: Condition) -> Condition | None:
-    """The condition, or those of its parts, that a search can answer; None where there are none."""
+    """The condition, or the parts of it, that a search without gradients can test; None if there are none."""
     if condition.recipe.name == any_of.__name__:
         parts = [part for part in map(without_gradient, condition.arguments["conditions"]) if part is not None]
         return any_of(*parts) if parts else None

@@ -1,7 +1,7 @@
-"""The loop of an optimizer on a function: evaluate, judge, step, in one compiled while-loop.
+"""The loop of an optimizer on a function: evaluate, test the condition, step, in one compiled while-loop.
 
-What a run is at each moment is a `Descent`. An optimizer that searches along its step (L-BFGS, say) has found value and
-gradient where it ended; the loop then takes them from its state and holds no evaluation of its own.
+The carry is a `Descent`. An optimizer with a line search (such as L-BFGS) has already computed the value and the gradient at
+its new point; the loop then takes them from the optimizer's state and evaluates nothing itself.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from gdjax.solve.path import Trace, place, room, roomier, start_trace
 from gdjax.solve.problem import scalar, value_dtype
 from gdjax.types import Params, Stop
 
-STILL = 101  # steps after which a run must be elsewhere; a prime, which no short circle divides
-DEEP = 1e15  # times the first value: how far a run may fall that does not flatten out
-GENTLE, WATCH = stopping.converged(), stopping.divergence()  # what holds where nothing else is said
+STILL = 101  # steps after which the parameters must have changed; a prime, so that short cycles are seen too
+DEEP = 1e15  # times the first value: how far a run may fall without flattening out
+GENTLE, WATCH = stopping.converged(), stopping.divergence()  # the defaults
 
 
 def watch_divergence(condition: Condition) -> Condition:
-    """The condition, on the watch for divergence if it is not already."""
+    """The condition with a test for divergence, unless it has one."""
     watches = any(each.recipe.name == "divergence" for each in condition.walk())
     return condition if watches else stopping.any_of(WATCH, condition)
 
 
 class Descent(NamedTuple):
-    """What the loop carries."""
+    """The carry of the loop."""
 
-    params: Params  # where to evaluate next
+    params: Params  # where f is evaluated next
     opt_state: Any
     condition_state: Any
-    seen: Point  # where it was evaluated last
-    step_norm: jax.Array | None  # length of the last step, infinite before the first; None where nothing asks for it
-    best: Point  # the finite one of the lowest value
+    seen: Point  # where f was evaluated last
+    step_norm: jax.Array | None  # length of the last step; None if it is not needed
+    best: Point  # the finite point of lowest value
     first: Start
-    verdict: jax.Array  # of `loop`, which has seen more than a step: it ends the run at the next
+    verdict: jax.Array  # a stop found by `loop` over several steps; it ends the run at the next step
     steps: jax.Array
     idle: jax.Array | None  # steps in a row that moved nothing
     stop: jax.Array
@@ -55,12 +55,12 @@ class Descent(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Minimizer:
-    """The loop, equal by value: (params, optimizer, condition, max_steps, onto, args) -> Minimum."""
+    """The loop, compared by value: (params, optimizer, condition, max_steps, onto, args) -> Minimum."""
 
     f: Callable[..., Any]
     capacity: int | None  # rows of the path
-    roomy: bool  # the rows are enough for every step
-    unrolled: int | None  # the steps of a loop that reverse mode can differentiate
+    roomy: bool  # whether there is a row for every step
+    unrolled: int | None  # number of steps of a scan, which reverse mode can differentiate
 
     def __call__(
         self,
@@ -78,7 +78,7 @@ class Minimizer:
         return self._run((params, optimizer, condition, max_steps), (onto, args))[0]
 
     def _run(self, start: Any, given: Any) -> tuple[Minimum, Any]:
-        """The answer, and (params, state of the optimizer) after the last step."""
+        """The result, and (params, optimizer state) after the last step."""
         (params, optimizer, condition, max_steps), (onto, args) = start, given
         params = project_params("minimize", onto, params)
         body = functools.partial(self._turn, optimizer, condition, max_steps, onto, args)
@@ -94,7 +94,7 @@ class Minimizer:
     def _start(self, params: Params, optimizer: Optimizer, condition: Condition, onto: Any) -> Descent:
         zero, dtype = jnp.zeros((), jnp.int32), value_dtype(params)
         opt_state = optimizer.init(params)
-        searches = onto is None and value_and_grad_after(opt_state) is not None  # its first update only looks around
+        searches = onto is None and value_and_grad_after(opt_state) is not None  # its first update only evaluates
         unknown, far = jnp.full((), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
         seen = Start(unknown, unknown)
         nowhere = Point(zero, params, *seen)
@@ -118,7 +118,7 @@ class Minimizer:
         )
 
     def _turn(self, optimizer, condition, max_steps, onto, args, last: Descent) -> Descent:
-        """Evaluate, judge, step."""
+        """One step: evaluate, test the condition, update."""
         f = scalar("minimize", self.f, args)
         known = value_and_grad_after(last.opt_state) if onto is None else None
         value, grad = jax.value_and_grad(f)(last.params) if known is None else known
@@ -139,13 +139,13 @@ class Minimizer:
         return judged._replace(step_norm=jnp.where(steps > 0, step_norm, jnp.inf))
 
     def _look(self, last: Descent, value, grad, onto) -> Point:
-        """Where the run stands."""
+        """The present point with its value and gradient norm."""
         norm = tree.global_norm(step_of_projection(last.params, tree.ascent(grad), onto))
         dtype = last.best.value.dtype
         return Point(last.steps, last.params, value.astype(dtype), norm.astype(dtype))
 
     def _judge(self, condition, max_steps, last: Descent, here: Point, searches: bool) -> Descent:
-        """The condition's verdict on the point, and what is kept of it."""
+        """The carry after testing the condition at a point, with the best point and the trace updated."""
         condition_state, stop = condition.update(
             last.condition_state, observation(here, last.step_norm, last.opt_state)
         )
@@ -168,10 +168,10 @@ class Minimizer:
 
 
 def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
-    """The turns of a run, in stretches: what need not be known at every step is looked at between them.
+    """Loop over the steps in stretches, between which is tested what need not be known at every step.
 
-    That is whether the run stands still or falls without end, and whether there is room for more rows (a branch within the
-    inner loop would copy them at every step). The first stretch is the first step.
+    These are whether the run stands still or falls without end, and whether there is room for more rows (a branch inside the
+    inner loop would copy the rows at every step). The first stretch is the first step.
     """
     going = lambda c: c.stop == Stop.RUNNING  # noqa: E731
 
@@ -197,7 +197,7 @@ def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
 
 
 def answer(end: Descent) -> Minimum:
-    """What a run hands back; see `Minimum`."""
+    """The result of a run; see `Minimum`."""
     steps = jnp.maximum(end.steps, 0)
     best, last = end.best, end.seen._replace(step=steps)
     gap = tree.global_norm(jax.tree.map(lambda a, b: a - b, best.params, last.params))
@@ -210,12 +210,12 @@ def answer(end: Descent) -> Minimum:
 
 
 def _deep(value: jax.Array, first: jax.Array) -> jax.Array:
-    """Whether a value lies so far below the first that it is on its way to minus infinity."""
+    """Whether a value is so far below the first that f is presumably unbounded below."""
     return (value == -jnp.inf) | (value < -DEEP * jnp.maximum(jnp.abs(first), 1))
 
 
 def asks_for_moves(condition: Condition, row: Point) -> bool:
-    """Whether the condition reads how far the last step went, which costs a pass over the parameters."""
+    """Whether the condition reads the length of the last step, which costs a pass over the parameters."""
     judge = jax.make_jaxpr(lambda step_norm: condition.update(condition.init(), observation(row, step_norm)))(
         row.value
     ).jaxpr
@@ -224,6 +224,6 @@ def asks_for_moves(condition: Condition, row: Point) -> bool:
 
 
 def _unless(unknown: jax.Array, last: Descent, judged: Descent) -> Descent:
-    """What was judged, or what was before: a search that has not looked yet knows no value."""
+    """The new carry, or the last one as long as a line search has not evaluated f yet."""
     kept = tree.select(unknown, last._replace(trace=None), judged._replace(trace=None))
-    return kept._replace(trace=judged.trace)  # its row of step -1 counts as not written
+    return kept._replace(trace=judged.trace)  # its row has step -1, which counts as unused

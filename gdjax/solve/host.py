@@ -1,4 +1,4 @@
-"""The way of a result from the device to the host."""
+"""Transfer of a result from the device to the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gdjax.types import Stop
 
 @dataclasses.dataclass(frozen=True)
 class PackedRun:
-    """A run whose numbers come in two arrays: each array that leaves a compiled program costs some microseconds."""
+    """A run that returns its numbers packed in two arrays, since each output of a compiled program costs microseconds."""
 
     run: Callable[..., Minimum]
 
@@ -45,7 +45,7 @@ def _unpack(packed: Minimum) -> Minimum:
 def on_host(
     who: str, found: Minimum, capacity: int | None, onto: Any, f: Callable[..., Any], args: tuple[Any, ...]
 ) -> Minimum:
-    """The result of a direct call as NumPy, its path trimmed; an error where nothing could be evaluated."""
+    """The result of a direct call as NumPy, its path trimmed. Raises: ValueError if f is not finite at the start."""
     if found.stop is not None:
         return found
     if is_traced(found):
@@ -53,7 +53,7 @@ def on_host(
     found = HostMinimum(*_unpack(jax.tree.map(np.asarray, found)))
     found = found._replace(steps=int(found.steps), stop=Stop(int(found.stop)), best_step=int(found.best_step))
     if found.stop == Stop.NON_FINITE:
-        with overhear():  # losses say what they were given, in any function not yet traced
+        with overhear():  # losses raise for arguments outside their domain, in any function not yet traced
             jax.block_until_ready(retrace(f)(found.last.params, *args))
     if found.stop == Stop.NON_FINITE and found.steps == 0:
         _refuse_start(who, found)

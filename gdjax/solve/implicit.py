@@ -1,16 +1,16 @@
-"""The derivative of a solution, from the equation that it solves and not from the way that led to it.
+"""The derivative of a solution, from the equation that it solves and not from the iterations that found it.
 
 A solution x(a) of F(x, a) = 0 changes with a by
 
     dx = -(dF/dx)^-1 (dF/da) da                  the implicit function theorem
 
-so that a loop of any length costs one linear system to differentiate, in forward and in reverse mode. Where dF/dx is
-singular (a direction that the value does not depend on) it is the solution of least norm.
+so that differentiating a loop of any length costs one linear system, in forward and in reverse mode. If dF/dx is singular
+(in a direction on which the value does not depend), the solution of least norm is taken.
 
-F is the gradient, or p - P(p - g) on a set, with frozen leaves held. Where that is not zero, what the run came to may still
-be a fixed point of the optimizer's own step (of a projection or a decay around it): (p, s) = T(p, s, a), with s its state;
-then F = (p, s) - T(p, s, a). A point counts as a solution if Newton's next step for F is short, at most `NEAR` of |x| or of
-the way that the run has come, or if the run says CONVERGED and |F| is at most 1e-5.
+F is the gradient or, on a set, p - P(p - g); frozen leaves are constant. If F is not zero, the result may still be a fixed
+point of the optimizer's step, with a projection or a decay around it: (p, s) = T(p, s, a) with optimizer state s; then
+F = (p, s) - T(p, s, a). A point counts as a solution if Newton's next step for F is at most `NEAR` times |x| or times the
+distance from the start, or if the run has CONVERGED and |F| is at most 1e-5.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from gdjax.optimizers.linesearch.searcher import SearchState
 from gdjax.types import Params, Stop
 from gdjax.vector import flat_dtype, ravel, unravel
 
-DENSE = 200  # real unknowns up to which dF/dx is formed and solved; above, by products with vectors
-JOINT = 400  # numbers of parameters and state together up to which the fixed point of a step is solved for
+DENSE = 200  # largest number of real unknowns for which dF/dx is formed; above, an iterative solver is used
+JOINT = 400  # largest size of parameters and state together for which the fixed point of a step is solved
 NEAR, FLAT = 1e-2, 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class Equations:
-    """What a solution of a run on f satisfies; `given` is (onto, args)."""
+    """The equations that a solution of a run on f satisfies; `given` is (onto, args)."""
 
     f: Callable[..., Any]
 
     def residual(self, params: Params, given: Any, trained: tuple[bool, ...] | None = None) -> Any:
-        """Zero at a solution: the gradient, or p - P(p - g); the leaves that are not trained stay where they are."""
+        """The residual, zero at a solution: the gradient, or p - P(p - g); 0 for leaves that are not trained."""
         onto, args = given
         slope = step_of_projection(params, tree.ascent(jax.grad(self.f)(params, *args)), onto)
         if trained is None:
@@ -56,19 +56,19 @@ class Equations:
 
 
 class Solution(NamedTuple):
-    """What the derivative is taken at."""
+    """A solution with its tangent."""
 
     x_dot: Any  # the tangent of params
-    holds: jax.Array  # () bool: whether it is a solution
+    holds: jax.Array  # () bool, whether it is a solution
 
 
 def implicitly(who: str, run: Callable[..., Any], equations: Equations) -> Callable[[Any, Any], Any]:
-    """run(start, given) -> (found, end), as a function whose `found` changes with `given` only, as its equation says.
+    """run(start, given) -> (found, end), where `found` is differentiated with respect to `given` by the implicit function.
 
-    `found` has the fields params, value and stop, all others are constants to it. `start` begins with the parameters and the
-    optimizer; `end` is (params, state of the optimizer) after the last step, or None where no optimizer ran.
+    `found` has the fields params, value and stop; its other fields have derivative 0. `start` begins with the parameters and
+    the optimizer; `end` is (params, optimizer state) after the last step, or None if no optimizer ran.
 
-    The derivative raises ValueError where the run came to no solution; under a transformation it is NaN.
+    The derivative raises ValueError if the run has not reached a solution; under a transformation it is NaN.
     """
 
     @jax.custom_jvp
@@ -94,14 +94,14 @@ def implicitly(who: str, run: Callable[..., Any], equations: Equations) -> Calla
 
 
 def step_of_projection(params: Params, ascent: Any, onto: Any) -> Any:
-    """p - P(p - g), which is g where nothing is in its way."""
+    """p - P(p - g), which is g in the interior of the set."""
     if onto is None:
         return ascent
     return jax.tree.map(lambda p, q: p - q, params, onto(jax.tree.map(lambda p, g: p - g, params, ascent)))
 
 
 def _tangent(equations: Equations, start: Any, given: Any, given_dot: Any, found: Any, end: Any) -> Solution:
-    """By the gradient if that is zero; else by the fixed point of the step."""
+    """The tangent of the solution: from the gradient if it is zero, else from the fixed point of the step."""
     scale = _reach(found.params, start[0])
     first = _by_gradient(equations, given, given_dot, found, end, scale)
     if end is None or (not isinstance(first.holds, Tracer) and first.holds):
@@ -126,7 +126,7 @@ def _check(who: str, found: Any, solution: Solution) -> Any:
 
 
 def _reach(params: Params, start: Params) -> jax.Array:
-    """The length that a step is short beside: |x|, or how far the run has come."""
+    """The length with which a Newton step is compared: |x|, or the distance from the start."""
     way = jax.tree.map(lambda a, b: a - b, params, start)
     return jnp.maximum(tree.global_norm(params), tree.global_norm(way))
 
@@ -145,7 +145,7 @@ def _by_gradient(equations: Equations, given: Any, given_dot: Any, found: Any, e
 
 
 def _trained_leaves(params: Params, opt_state: Any) -> tuple[bool, ...] | None:
-    """Which leaves the optimizer moves at all, as its state says."""
+    """Which leaves the optimizer trains, as its state says; None if it says nothing."""
     count = len(jax.tree.leaves(params))
     flags = [node.trained.value for node in tree.nodes_with(opt_state, "trained")]
     flags = [each for each in flags if len(each) == count]
@@ -172,7 +172,7 @@ def _solver(function: Callable[..., Any], x: jax.Array) -> tuple[Callable[..., A
 
 
 def _by_products(product: Callable[..., Any], b: jax.Array) -> jax.Array:
-    """product^-1 b; where it is singular the least norm of least squares, by products with its transpose too."""
+    """product^-1 b; if it is singular, the least-squares solution of least norm, which also uses the transpose."""
     eps, iterative = float(jnp.finfo(b.dtype).eps), jax.scipy.sparse.linalg
     x = iterative.bicgstab(product, b, tol=eps)[0]
     solved = jnp.linalg.norm(product(x) - b) <= 1e6 * eps * jnp.linalg.norm(b)
@@ -185,7 +185,7 @@ def _by_products(product: Callable[..., Any], b: jax.Array) -> jax.Array:
 
 
 def pseudo_inverse(matrix: jax.Array) -> jax.Array:
-    """The inverse, or where there is none that of least norm; rank is judged with rows and columns brought to one scale."""
+    """The pseudo-inverse; the rank is determined after rows and columns are scaled to one size."""
     size = jnp.sqrt(jnp.maximum(jnp.max(jnp.abs(matrix), axis=1), jnp.finfo(matrix.dtype).tiny))
     like = jax.lax.stop_gradient(matrix / size[:, None])
     like = like / jnp.maximum(jnp.max(jnp.abs(like), axis=0), jnp.finfo(matrix.dtype).tiny)
@@ -196,7 +196,7 @@ def pseudo_inverse(matrix: jax.Array) -> jax.Array:
 
 
 def _searches(opt_state: Any) -> bool:
-    """Whether a step is that of a line search."""
+    """Whether the optimizer uses a line search."""
     is_search = lambda x: isinstance(x, SearchState)  # noqa: E731
     return any(map(is_search, jax.tree.leaves(opt_state, is_leaf=is_search)))
 
@@ -204,7 +204,7 @@ def _searches(opt_state: Any) -> bool:
 def _by_step(
     equations: Equations, optimizer: Any, given: Any, given_dot: Any, found: Any, end: Any, scale: jax.Array
 ) -> Solution | None:
-    """The fixed point of parameters and state together; None where the state is large, or the step a search."""
+    """The tangent of the fixed point of parameters and state; None if the state is large or there is a line search."""
     (params, opt_state), dtype = end, flat_dtype(found.params)
     leaves, structure = jax.tree.flatten(opt_state)
     real = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in leaves]
@@ -214,7 +214,7 @@ def _by_step(
         return None
 
     def step(z, grad, value, given):
-        """How far a step leads from z, with the gradient and the value as they are."""
+        """T(z) - z for one step of the optimizer, given the gradient and the value."""
         onto, args = given
         x, floats = unravel(z[:n], params), iter(unravel(z[n:], kept))
         state = structure.unflatten([next(floats) if r else leaf for leaf, r in zip(leaves, real, strict=True)])
@@ -239,7 +239,7 @@ def _by_step(
     matrix = by_z.at[:, :n].add(by_grad @ curvature + by_value[:, None] * grad)
     unit = jnp.where(jnp.arange(point.size) < n, scale, jnp.where(point == 0, scale, jnp.abs(point)))
     size = jnp.max(jnp.abs(matrix) * unit, axis=1)
-    still = jnp.all(matrix == 0, axis=1)  # what a step leaves alone stays as it is
+    still = jnp.all(matrix == 0, axis=1)  # entries that a step does not change
     size = jnp.where(still, 1, size)
     scaled = jnp.where(still[:, None], jnp.eye(point.size, dtype=dtype), matrix * unit / size[:, None])
     inverse = pseudo_inverse(scaled)

@@ -1,4 +1,4 @@
-"""What a run on a function hands back, and what there is to say of it in words."""
+"""The result of a run on a function, and its description in words."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ MAYBE_NONE = "it falls, no less steeply than at the start: there may be no minim
 
 
 class Point(NamedTuple):
-    """Where a run stands, and one row of its path: (n, ...) each there."""
+    """A point of a run; as the path of a run, (n, ...) each."""
 
     step: jax.Array  # () int32
     params: Params
     value: jax.Array  # () float
-    grad_norm: jax.Array  # () float; NaN where no gradient was asked for
+    grad_norm: jax.Array  # () float; NaN if no gradient was computed
 
 
 class Start(NamedTuple):
-    """What a run began with."""
+    """The value and the gradient norm at the start."""
 
     value: jax.Array
     grad_norm: jax.Array
 
 
 class Minimum(NamedTuple):
-    """The best point of a run, where the run ended, and why.
+    """The best point of a run, the last point, and the reason of the stop.
 
-    A run that settled (CONVERGED, STALLED) gives the point where it did, unless it has seen one so much lower that no convex
-    function would have it: f(best) < f(last) - |g| |best - last|. Any other gives the finite point of the lowest value seen.
+    If the run ended as CONVERGED or STALLED, the best point is the last one, unless the lowest value is below what any
+    convex function allows: f(best) < f(last) - |g| |best - last|. Otherwise it is the finite point of lowest value.
     """
 
     params: Params
     value: jax.Array
-    grad_norm: jax.Array  # NaN where no gradient was asked for
-    steps: jax.Array  # at which the run stopped
+    grad_norm: jax.Array  # NaN if no gradient was computed
+    steps: jax.Array  # number of steps
     stop: jax.Array  # the reason: a `Stop`, an int32 array under a transformation
-    path: Point | None = None  # a row for each step kept; None unless asked for
-    best_step: Any = None  # at which the run stood at params
-    last: Point | None = None  # where the run stood when it stopped, finite or not
+    path: Point | None = None  # recorded steps, a row each; None without record=
+    best_step: Any = None  # the step of params
+    last: Point | None = None  # the last point, finite or not
     first: Start | None = None
 
     def __str__(self) -> str:
@@ -64,9 +64,9 @@ class Minimum(NamedTuple):
 
 
 class HostMinimum(Minimum):
-    """A `Minimum` on the host that can say what kind of point it found: see `gdjax.solve.stationary`."""
+    """A `Minimum` on the host that prints which kind of point it is; see `gdjax.solve.stationary`."""
 
-    look: Callable[[Minimum], str] | None = None  # asked when it is printed, not before
+    look: Callable[[Minimum], str] | None = None  # determines the kind of point; called only when it is printed
     within: bool | None = None  # whether the run was kept in a set
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,7 +74,7 @@ class HostMinimum(Minimum):
 
 
 def describe(found: Minimum) -> str:
-    """A result in one line: why it ended, what it found, and what there is to know of it."""
+    """A result in one line: the reason of the stop, the point, and a remark."""
     stop, steps, end = Stop(int(found.stop)), int(found.steps), f"value {float(found.value):.6g}"
     if np.isfinite(found.grad_norm):
         end += f", gradient norm {float(found.grad_norm):.2g}"
@@ -91,12 +91,12 @@ def describe(found: Minimum) -> str:
 
 
 def falls(found: Minimum) -> bool:
-    """Whether a run that diverged did so downwards."""
+    """Whether the values of a diverged run decreased."""
     return found.last is not None and float(found.last.value) <= float(found.value)
 
 
 def remark(found: Minimum) -> str:
-    """What there is to know of a result beyond its numbers and the reason of its end; often nothing."""
+    """A remark about a result, such as a warning; often empty."""
     stop = Stop(int(found.stop))
     if stop == Stop.DIVERGED:
         return "the values fall without end" if falls(found) else "the steps are too long"
@@ -129,7 +129,7 @@ def _describe_point(found: Minimum) -> str:
 
 
 def _falls_on(found: Minimum) -> bool:
-    """Whether a run that no set holds was at its lowest when it ended, and no less steep than at the start."""
+    """Whether a run without a set ended at its lowest value, where f was no less steep than at the start."""
     first, last = found.first, found.last
     if first is None or last is None or getattr(found, "within", None) is not False:
         return False
@@ -142,7 +142,7 @@ def _dtype(x: Any) -> Any:
 
 
 def observation(here: Point, step_norm: jax.Array | None, opt_state: Any = ()) -> Observation:
-    """What a condition sees of a run on a function: an evaluation and an epoch are a step."""
+    """The input of a stopping condition in a run on a function, in which every step is an evaluation and an epoch."""
     epoch, unknown = here.step.astype(here.value.dtype), jnp.full_like(here.value, jnp.nan)
     zero, converged = jnp.zeros_like(here.value), getattr(opt_state, "converged", None)
     seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, step_norm)

@@ -1,8 +1,8 @@
-"""A path kept in a fixed number of rows, however long it gets.
+"""A path of any length, recorded in a fixed number of rows.
 
-Every `stride`-th step has a row. When the rows are full, every other one is dropped and the stride doubles, so that a
-million steps fit into a hundred rows, evenly spread, and a short run keeps them all. Where there are a thousand rows, a
-quarter of them holds the first steps one by one, whatever comes after. One row more holds the newest step.
+Every `stride`-th step has a row. When the rows are full, every other row is dropped and the stride doubles, so that a
+hundred rows hold a million steps, evenly spread, and a short run completely. If there are at least 1000 rows, a quarter of
+them holds the first steps one by one. An additional row holds the newest step.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-MANY = 1000  # rows, of which a quarter can be spared for the first steps
+MANY = 1000  # number of rows from which on a quarter holds the first steps
 
 
 class Trace(NamedTuple):
-    rows: Any  # a tuple with a field `step`, (capacity + 1, ...) each; step is -1 where nothing is written
-    stride: jax.Array | None  # () int32; None where there is room for every step
+    rows: Any  # a tuple with a field `step`, (capacity + 1, ...) each; step is -1 in unused rows
+    stride: jax.Array | None  # () int32; None if there is a row for every step
 
 
 def start_trace(row: Any, capacity: int, roomy: bool = False) -> Trace:
-    """An empty trace of rows like this one; a roomy one is never full."""
+    """An empty trace of rows like this one; a roomy trace has a row for every step."""
     rows = jax.tree.map(lambda x: jnp.zeros((capacity + 1, *jnp.shape(x)), jnp.result_type(x)), row)
     rows = rows._replace(step=jnp.full(capacity + 1, -1, jnp.int32))
     return Trace(rows, None if roomy else jnp.ones((), jnp.int32))
 
 
 def append(trace: Trace, row: Any) -> Trace:
-    """With the next row; steps come one by one from 0."""
+    """The trace with the next row appended; steps count from 0 by 1."""
     return place(roomier(trace, row.step), row)
 
 
 def place(trace: Trace, row: Any) -> Trace:
-    """`append` in a trace that is not full: within a loop, whose copies of the rows it spares."""
+    """`append` for a trace that is not full, for use inside a loop, where a branch would copy the rows."""
     index = row.step
     if trace.stride is not None:
         head, capacity = _sizes(trace)
@@ -45,7 +45,7 @@ def place(trace: Trace, row: Any) -> Trace:
 
 
 def room(trace: Any) -> Any:
-    """The first step for which there is no row before every other one is dropped."""
+    """The first step that does not fit before rows are dropped."""
     if trace.stride is None:
         return len(trace.rows.step)
     head, capacity = _sizes(trace)
@@ -53,14 +53,14 @@ def room(trace: Any) -> Any:
 
 
 def roomier(trace: Any, step: jax.Array) -> Any:
-    """The trace with room for this step."""
+    """The trace, thinned if necessary, with room for this step."""
     if trace is None or trace.stride is None:
         return trace
     return jax.lax.cond(step >= room(trace), _thin, lambda t: t, trace)
 
 
 def _sizes(trace: Trace) -> tuple[int, int]:
-    """(rows of the first steps, rows but the newest)."""
+    """(number of rows for the first steps, number of rows without that of the newest step)."""
     capacity = len(trace.rows.step) - 1
     return (capacity // 4 if capacity >= MANY else 0), capacity
 
@@ -80,7 +80,7 @@ def _thin(trace: Any) -> Trace:
 
 
 def trim(rows: Any) -> Any:
-    """The rows that were written, in order, on the host; the newest step once."""
+    """The used rows in order, on the host, without a duplicate of the newest step."""
     step = np.asarray(rows.step)
     kept = step >= 0
     kept[-1] &= step[-1] > step[:-1].max()

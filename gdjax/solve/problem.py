@@ -1,4 +1,4 @@
-"""What a problem must be before a run may begin: the function, the start, the room for a path."""
+"""Checks of a problem before a run: the function, the initial parameters and the number of recorded rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_params(who: str, params: Params) -> Params:
 
 
 def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Params], jax.Array]:
-    """f as a function of the parameters alone; ValueError when it is traced and does not give one real floating number."""
+    """f as a function of the parameters alone, which raises ValueError unless f returns one real floating number."""
 
     def of_params(params: Params) -> jax.Array:
         with explain_errors(who):
@@ -43,7 +43,7 @@ def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[
 
 
 def record_capacity(who: str, record: int | bool | None, max_steps: Any) -> int | None:
-    """Rows of the path."""
+    """The number of rows to record; None for no path."""
     if record is None or record is False:
         return None
     if record is True:
@@ -58,7 +58,7 @@ def record_capacity(who: str, record: int | bool | None, max_steps: Any) -> int 
 def with_captured(
     f: Callable[..., Any], params: Params, args: tuple[Any, ...]
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """f and its arguments, among them the tracers that f captured, so that these can be differentiated too."""
+    """f and its arguments, including the tracers that f captured, so that these can be differentiated too."""
     f, captured = jax.closure_convert(functools.partial(f), params, *args)
     return f, (*args, *captured)
 

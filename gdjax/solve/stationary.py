@@ -1,9 +1,9 @@
-"""What kind of point a run has come to: the Hessian's eigenvalues, and the values on either side along its eigenvectors.
+"""The kind of a stationary point, from the Hessian's eigenvalues and from values on both sides along its eigenvectors.
 
-Eigenvalues alone do not tell x³ from x⁴, nor a point near one from the point: so f is asked on both sides, at a distance of
-several of the steps that would bring the slope there to zero. Where it curves, its slopes on the sides tell; they are seen
-however large the value is. Where it does not, the values do. A fall counts if it is more than the slope at the point
-explains, which it never is for a convex function.
+Eigenvalues alone do not distinguish x³ from x⁴, and are unreliable near a stationary point. So f is evaluated on both sides,
+at several times the distance at which the slope would become zero. If f curves along the direction, the slopes on the two
+sides decide, since they are visible however large the value is; otherwise the values decide. A decrease counts only if it
+exceeds what the slope at the point explains, which never happens for a convex function.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import numpy as np
 from gdjax.programs import compile_once
 from gdjax.vector import flat_dtype, ravel, unravel
 
-LARGEST = 10  # real variables
-BEYOND = 8  # times the step to where the slope is zero
+LARGEST = 10  # maximal number of real variables
+BEYOND = 8  # distance of the evaluations, in units of the distance at which the slope becomes zero
 
 
 def kind_of_point(f: Callable[..., Any], args: tuple[Any, ...], found: Any) -> str:
-    """In words: "a minimum", "a saddle point", "a maximum", "an inflection"; "" where it cannot be told.
+    """The kind of point: "a minimum", "a saddle point", "a maximum" or "an inflection"; "" if it is undecided.
 
     Args:
         f: (params, *args) -> ().
-        found: has the fields params, steps and grad_norm.
+        found: a result with the fields params, steps and grad_norm.
     """
     if sum(np.size(x) * (1 + np.iscomplexobj(x)) for x in jax.tree.leaves(found.params)) > LARGEST:
         kind = ""
     else:
         try:
             kind = _kind(*map(np.asarray, compile_once(Sides(f))(found.params, args)))
-        except (TypeError, NotImplementedError):  # a function that can be differentiated once only
+        except (TypeError, NotImplementedError):  # f can be differentiated only once
             kind = ""
     if found.grad_norm == 0 and found.steps == 0 and kind != "a minimum":
         return f"the gradient is exactly 0 at the start, so that nothing was done{f': {kind}' if kind else ''}"
@@ -43,7 +43,7 @@ def kind_of_point(f: Callable[..., Any], args: tuple[Any, ...], found: Any) -> s
 
 
 def _kind(left: np.ndarray, right: np.ndarray) -> str:
-    """left, right: (n,), the sign of the change of f on either side along each direction."""
+    """The kind of point, from the signs (n,) of the change of f on either side along each direction."""
     up, down = (left > 0) & (right > 0), (left < 0) | (right < 0)
     if up.all():
         return "a minimum"
@@ -61,7 +61,7 @@ def _kind(left: np.ndarray, right: np.ndarray) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Sides:
-    """(params, args) -> the sign of the change of f on either side along each eigenvector, 0 where rounding hides it."""
+    """(params, args) -> signs of the change of f on either side along each eigenvector, 0 if it is within rounding."""
 
     f: Callable[..., Any]
 
@@ -75,9 +75,9 @@ class Sides:
         reach = jnp.maximum(jnp.max(jnp.abs(x)), 1) * eps**0.2
         curved = jnp.abs(curved)
         safe = jnp.where(curved > 0, curved, 1)
-        seen = jnp.sqrt(1e3 * eps * jnp.maximum(jnp.abs(value), eps) / safe)  # far enough for the change to be seen
+        seen = jnp.sqrt(1e3 * eps * jnp.maximum(jnp.abs(value), eps) / safe)  # where the change exceeds rounding
         newton = BEYOND * jnp.abs(ways.T @ slope) / safe
-        least = jnp.maximum(eps * reach, jnp.sqrt(eps) * jnp.max(jnp.abs(x)))  # shorter ones are lost in x
+        least = jnp.maximum(eps * reach, jnp.sqrt(eps) * jnp.max(jnp.abs(x)))  # rounding of x
         steps = jnp.where(curved > eps * jnp.max(curved), jnp.clip(jnp.maximum(newton, seen), least, reach), reach)
         steps = jnp.where(newton > reach, newton, steps)
         sides = lambda g: jax.vmap(lambda v, h: jnp.stack([g(x - h * v), g(x + h * v)]))(ways.T, steps)  # noqa: E731

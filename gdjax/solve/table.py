@@ -1,4 +1,4 @@
-"""Several minima side by side, and one of them step by step, as tables."""
+"""Tables of several minima, and of the steps of one run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gdjax.types import Stop
 
 
 def has_failed(found: Minimum) -> bool:
-    """Whether a run came to no end that is worth anything: DIVERGED or NON_FINITE."""
+    """Whether a run ended as DIVERGED or NON_FINITE."""
     return int(found.stop) in (Stop.DIVERGED, Stop.NON_FINITE)
 
 
 def failure(found: Minimum) -> str:
-    """ " (DIVERGED)" or " (NON_FINITE)"; nothing for any other end."""
+    """ " (DIVERGED)" or " (NON_FINITE)"; "" for any other stop."""
     return f" ({Stop(int(found.stop)).name})" if has_failed(found) else ""
 
 
 def compare(problem: Problem, runs: Mapping[str, tuple[Minimum, float]]) -> str:
-    """A line for each method, with the seconds of a step, then one for each remark."""
+    """A line for each method, with the seconds per step, then a line for each remark."""
     rows: list[tuple[str, ...]] = [("optimizer", "value", "distance", "|gradient|", "steps", "us/step", "stop")]
     for name, (found, seconds) in runs.items():
         distance = problem.distance(found.params)
@@ -38,7 +38,7 @@ def compare(problem: Problem, runs: Mapping[str, tuple[Minimum, float]]) -> str:
 
 
 def trace(f: Callable[..., Any], args: tuple[Any, ...], names: Sequence[str], found: Minimum) -> str:
-    """t, the parameters, the value and the gradient, a line for each step of the path."""
+    """A line for each step of the path: t, the parameters, the value and the gradient."""
     path = found.path
     assert path is not None
     slopes = jax.vmap(jax.grad(f), in_axes=(0, *(None for _ in args)))(path.params, *args)

@@ -204,7 +204,7 @@ def _terms(metrics: Metrics) -> Metrics:
 
 def _means(sums: Metrics, like: Metrics) -> Metrics:
     total = jnp.where(sums["weight"] > 0, sums["weight"], 1)
-    total = jnp.where(total < jnp.inf, total, jnp.nan)  # no mean is known
+    total = jnp.where(total < jnp.inf, total, jnp.nan)  # the mean is unknown
 
     def mean(name, x):
         if isinstance(x, Sampled):

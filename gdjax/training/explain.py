@@ -64,7 +64,7 @@ def raise_cause(loss: Any, params: Params, data: Any, model_state: Any = ()) -> 
         return
     with overhear():
         jax.block_until_ready(jax.jit(lambda rows: of_rows(rows))(rows))
-    with overhear(), jax.disable_jit():  # what the user has jitted may have been traced before anyone listened
+    with overhear(), jax.disable_jit():  # a jitted function of the user may have been traced before
         jax.block_until_ready(of_rows(rows))
 
 

@@ -111,7 +111,7 @@ class Run:
         return jax.lax.while_loop(running, advance, run_state)
 
     def monitor_name(self, row: Metrics) -> tuple[str, str]:
-        """The name of the monitored metric in a history row (of validation data if there are any), and its better direction."""
+        """The name of the monitored metric in a history row, of validation data if any, and its better direction."""
         name = f"validation_{self.monitor}" if f"validation_{self.monitor}" in row else self.monitor
         if name not in row or jnp.ndim(row[name]) != 0:
             known = sorted(key for key, value in row.items() if jnp.ndim(value) == 0)
