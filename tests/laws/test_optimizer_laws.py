@@ -121,6 +121,11 @@ EXCEPT: dict[str, dict[str, str]] = {
 }
 MATRIX = laws.optimizer.trial.parameters()["a matrix of (3, 2)"]
 THE_LIFT_OWES = {"pure", "eager", "order", "vmap", "schedule"}
+HEAVY = (  # an update of theirs takes seconds to compile, or to run op by op: some laws are asked of them nightly
+    *("newton", "gauss_newton", "levenberg_marquardt", "lbfgs", "bfgs", "kron", "shampoo", "soap", "galore"),
+    *("muon", "normuon", "sam", "looksam", "dpsgd"),
+)
+ASKED_NIGHTLY = {"pure", "eager", "few bits", "order", "vmap", "schedule"}
 TRIED_ON_COMPLEX = ("sgd", "adam", "adadelta", "prodigy", "dog", "muon", "rprop", "lbfgs", "newton")  # one of each kind
 
 
@@ -132,16 +137,26 @@ def laws_of(name):
     return [law for law in LAWS if law not in left]
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_every_law_holds(name):
+def parts():
+    """(name, laws): those of the suite, and what is left of the heavy ones."""
+    for name in ALL:
+        nightly = ASKED_NIGHTLY if name in HEAVY else set()
+        yield pytest.param(name, [law for law in laws_of(name) if law not in nightly], id=name)
+        if nightly:
+            later = [law for law in laws_of(name) if law in nightly]
+            yield pytest.param(name, later, id=f"{name}, the rest", marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("name, asked", [*parts()])
+def test_every_law_holds(name, asked):
     """A lifted rule is tried on a matrix alone, the others on a tree; an exception that is not needed is red."""
     node = ALL[name]()
     laws.check_optimizer(
         node,
         params=MATRIX if name in ALIKE else None,
         per_example=node.recipe.name == "dpsgd",
-        exceptions={law: whom[name] for law, whom in EXCEPT.items() if law in LAWS and name in whom},
-        only=laws_of(name),
+        exceptions={law: whom[name] for law, whom in EXCEPT.items() if law in asked and name in whom},
+        only=asked,
         examples=2,
     )
 

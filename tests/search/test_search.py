@@ -123,7 +123,7 @@ def test_sets_rules_and_nan():
 @pytest.mark.parametrize(
     "f, solution, error",
     [
-        (lambda x: jnp.sum((x - jnp.array([2.0, 0.3])) ** 2), [1, 0.3], 1e-3),
+        pytest.param(lambda x: jnp.sum((x - jnp.array([2.0, 0.3])) ** 2), [1, 0.3], 1e-3, marks=pytest.mark.nightly),
         (  # 2 x + 0.8 y = 0.6 and 0.8 x + 2 y = 1.2 between the bounds
             lambda x: jnp.sum((x - jnp.array([2.0, 0.3, 0.6, -1.0])) ** 2) + 0.8 * x[1] * x[2],
             [1, 1 / 14, 4 / 7, 0],

@@ -122,7 +122,7 @@ def test_a_run_that_no_longer_falls_or_is_held_by_a_set_is_not_said_to_fall(f, o
     assert found.last.grad_norm >= found.first.grad_norm and "no minimum" not in str(found)
 
 
-@pytest.mark.parametrize("scale, size", [(1e-12, 1.0), (3e-7, 1.0), (1.0, 1e12)])
+@pytest.mark.parametrize("scale, size", [(3e-7, 1.0), (1.0, 1e12)])
 def test_a_start_within_the_tolerance_is_said_to_have_stayed_as_it_was(scale, size):
     f = lambda x: scale * jnp.sum((x / size - 2) ** 2)  # noqa: E731
     found = gd.minimize(f, jnp.array([5.0, 1.0]), gd.lbfgs())
@@ -135,7 +135,9 @@ def test_a_start_beyond_the_tolerance_is_not_said_to_have_stayed():
     assert larger.stop is Stop.CONVERGED and "nothing" not in str(larger)
 
 
-@pytest.mark.parametrize("optimizer", [gd.lbfgs(), gd.bfgs(), gd.newton()], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [gd.lbfgs(), pytest.param(gd.bfgs(), marks=pytest.mark.nightly), gd.newton()], ids=repr
+)
 def test_a_step_that_does_not_meet_the_set_is_told_from_one_too_short(optimizer):
     q = jnp.array([[1.1, 0.9, -0.6], [0.9, 3.0, 0.8], [-0.6, 0.8, 0.9]])
     f = lambda x: 0.5 * x @ q @ x + jnp.array([-1.0, 1.5, 0.4]) @ x  # noqa: E731
@@ -196,12 +198,12 @@ def test_a_run_that_stands_still_is_stalled(f, start, rate):
         (lambda p: p[0] ** 2 - 3 * p[1] ** 2 + p[2] ** 2, [1.0, 0.0, 2.0], "saddle"),
         (lambda p: p[0] * p[1], [0.0, 0.0], "saddle"),
         (lambda x: (x - 1) ** 3, 3.0, "inflection"),
-        (lambda p: p[0] ** 3 + p[1] ** 2, [1.0, 1.0], "saddle"),
+        pytest.param(lambda p: p[0] ** 3 + p[1] ** 2, [1.0, 1.0], "saddle", marks=pytest.mark.nightly),
         (jnp.cos, 0.0, "maximum"),
         (jnp.floor, 0.4, "the gradient is exactly 0 at the start"),
         (lambda p: (p[0] - 2 * p[1]) ** 2, [1.0, 2.0], "level along 1 of 2"),
         (lambda x: (x - 1) ** 4 + 2, 3.0, None),
-        (lambda p: jnp.sum(jnp.cosh(p - 1)), np.zeros(10), None),
+        pytest.param(lambda p: jnp.sum(jnp.cosh(p - 1)), np.zeros(10), None, marks=pytest.mark.nightly),
         (lambda x: 1e-3 * (x - 1) ** 2 + 5e3, 3.0, None),
     ],
 )
@@ -215,7 +217,7 @@ def test_the_kind_of_point_is_said(f, start, words):
 @pytest.mark.parametrize(
     "f, point, words",
     [
-        *((lambda x, s=s: s * jnp.sum((x - 2) ** 2), [2, 2, 2], "a minimum") for s in (1e3, 3e7, 1e12)),
+        *((lambda x, s=s: s * jnp.sum((x - 2) ** 2), [2, 2, 2], "a minimum") for s in (1e3, 1e12)),
         (lambda x: 1e4 + jnp.sum((x - 2) ** 2), [2, 2], "a minimum"),
         (lambda x: jnp.sum(x * x - 4 * x) + 12, [2, 2, 2], "a minimum"),
         (lambda x: 3e4 + 5 * (x[0] - 2) ** 2 - (x[1] - 2) ** 2, [2, 2], "this is a saddle point"),
@@ -368,11 +370,11 @@ class TestDerivatives:
         "optimizer, right",
         [
             (lambda: gd.project(gd.sgd(0.1), box(-1.0, 1.0)), 0.0),
-            (lambda: gd.project(gd.adam(0.1), box(-1.0, 1.0)), 0.0),
+            pytest.param(lambda: gd.project(gd.adam(0.1), box(-1.0, 1.0)), 0.0, marks=pytest.mark.nightly),
             (lambda: gd.project(gd.sgd(0.1), box(-1.0, 9.0)), 3 / 5),
             (lambda: gd.decay_weights(gd.sgd(0.1), 2.0), 4 / 11),  # g + 2 p = 0
             (lambda: gd.decay_weights(gd.momentum(0.02, 0.5), 3.0), 60 / 149),  # 2 g + 3 p = 0
-            (lambda: gd.freeze(gd.sgd(0.1), "z"), 1 / 2),
+            pytest.param(lambda: gd.freeze(gd.sgd(0.1), "z"), 1 / 2, marks=pytest.mark.nightly),
             (lambda: gd.freeze(gd.lbfgs(), "z"), 1 / 2),
         ],
     )

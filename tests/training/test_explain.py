@@ -51,7 +51,12 @@ OUT_OF_DOMAIN = {  # a loss of a batch, its labels of 0, 1, 2, 3 by the row, and
 }
 
 
-@pytest.mark.parametrize("case", OUT_OF_DOMAIN)
+NIGHTLY = [pytest.mark.nightly]
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(x, marks=NIGHTLY * (x in ("signs for shares", "a loss of a batch"))) for x in OUT_OF_DOMAIN]
+)
 def test_fit_says_what_the_loss_was_given(case):
     loss, label, message = OUT_OF_DOMAIN[case]
     k = np.arange(600) % 4

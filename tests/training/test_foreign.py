@@ -131,7 +131,7 @@ RAW = {
 }
 
 
-@pytest.mark.parametrize("name", RAW)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n == "contrib")) for n in RAW])
 def test_raw_optax(name):
     @gd.per_example
     def loss(params, example):

@@ -72,7 +72,11 @@ def test_batch_change_is_what_the_step_did_to_its_own_batch():
 
 @pytest.mark.parametrize(
     ("loss", "order"),
-    [(LOSS, "replacement"), (unmasked_loss, "shuffle"), (unmasked_loss, "sequence")],
+    [
+        (LOSS, "replacement"),
+        (unmasked_loss, "shuffle"),
+        pytest.param(unmasked_loss, "sequence", marks=pytest.mark.nightly),  # as in the two tests below
+    ],
 )
 def test_an_epoch_is_a_python_loop_over_its_batches(loss, order):
     step = gd.make_step(loss)
@@ -152,9 +156,17 @@ def test_iterate_yields_each_epoch():
     assert seen[2][1] < seen[0][1]
 
 
-@pytest.mark.parametrize("chunk", [6, 13, 100])
-@pytest.mark.parametrize("loss", [LOSS, unmasked_loss])
-def test_evaluation_in_chunks_is_evaluation_at_once(chunk, loss):
+@pytest.mark.parametrize(
+    "loss, chunk",
+    [
+        (LOSS, 6),
+        (unmasked_loss, 6),
+        (LOSS, 100),
+        *(pytest.param(loss, 13, marks=pytest.mark.nightly) for loss in (LOSS, unmasked_loss)),
+        pytest.param(unmasked_loss, 100, marks=pytest.mark.nightly),
+    ],
+)
+def test_evaluation_in_chunks_is_evaluation_at_once(loss, chunk):
     params = MODEL.init(jax.random.key(2))
     scores = gd.make_evaluate(loss, {"auc": metrics.mean(metrics.correct)}, MODEL.apply, chunk)(params, VALIDATION)
     value, measured = LOSS(params, VALIDATION)
@@ -276,7 +288,7 @@ def test_the_same_seed_gives_the_same_result_however_the_host_cuts_it(monkeypatc
     [
         ({"epochs": 3}, "BUDGET", 15),
         ({"epochs": 2.5}, "BUDGET", 13),
-        ({"epochs": None, "steps": 7}, "BUDGET", 7),
+        pytest.param({"epochs": None, "steps": 7}, "BUDGET", 7, marks=pytest.mark.nightly),
         ({"epochs": None, "steps": 7, "every": 2}, "BUDGET", 7),
         ({"stop": stopping.budget(steps=4), "every": 2}, "BUDGET", 4),
         ({"stop": stopping.target(10.0)}, "TARGET", 5),
@@ -633,7 +645,11 @@ def rowwise(params, batch, key):
     return LOSS(params, batch, key)[0], {"errors": jnp.zeros(len(batch[0]))}
 
 
-@pytest.mark.parametrize("name", ["loss", "step", "epoch", "learning_rate", "change", "validation_accuracy", "weight"])
+@pytest.mark.parametrize(
+    "name",
+    ["loss", "validation_accuracy", "weight"]
+    + [pytest.param(name, marks=pytest.mark.nightly) for name in ("step", "epoch", "learning_rate", "change")],
+)
 def test_no_metric_takes_the_name_of_another_number(name):
     cross_entropy, example = (
         losses.softmax_cross_entropy_with_integer_labels,
