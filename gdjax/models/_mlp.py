@@ -1,4 +1,4 @@
-"""The multi-layer perceptron: linear maps with a function of every unit between them."""
+"""The multi-layer perceptron: linear maps with an activation between them."""
 
 from __future__ import annotations
 

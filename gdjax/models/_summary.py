@@ -1,4 +1,4 @@
-"""What a model's parameters are: a table of leaves, and the totals that lectures count."""
+"""Tables of a model's parameters: leaves, shapes and totals."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The optimizer family: rules lifted by `leafwise` and `treewise`; wrappers; transforms; and the tables that name them all.
+"""Optimizers: rules lifted by `leafwise` and `treewise`; transforms; wrappers; and the tables of all names.
 
-Adding an optimizer is a file with its rule and its documented factory, named as it is called, a file of the same name under
-`gdjax.certify.oracles` with its oracle and its examples, and a line here, in the order of reading. It then gets the laws of
-the test suite, a certificate, a row in the README and in `gdjax optimizers`, and `--optimizer "name(b1=0.95)"`. Variants
-that differ by an argument of one rule (adam, nadam, adamw, nadamw; adamax, adamaxw) share the file of the first.
+To add an optimizer, write a file with its rule and its documented factory, named like the factory, a file of the same name
+under `gdjax.certify.oracles` with its oracle and its examples, and a line here, in reading order. It is then covered by the
+laws of the test suite, a certificate, the table of optimizers, `gdjax optimizers` and `--optimizer "name(b1=0.95)"`.
+Variants that differ by an argument of one rule (adam, nadam, adamw, nadamw; adamax, adamaxw) share the file of the first.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ from gdjax.optimizers.first_order.sparse_adam import sparse_adam
 from gdjax.optimizers.first_order.dpsgd import dpsgd
 from gdjax.optimizers.first_order.rows import Rows
 
-# Optimizers that learn or are told the curvature, and the estimators of its diagonal.
+# Optimizers that use curvature, and estimators of the Hessian's diagonal.
 from gdjax.optimizers.second_order.sophia import sophia
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.bfgs import bfgs
@@ -80,12 +80,12 @@ from gdjax.optimizers.second_order.hutchinson import hutchinson
 from gdjax.optimizers.second_order.gauss_newton_bartlett import gauss_newton_bartlett
 from gdjax.optimizers.second_order.empirical_fisher import empirical_fisher
 
-# How far along a direction.
+# Line searches.
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.linesearch.backtracking import backtracking
 from gdjax.optimizers.linesearch.line_search import line_search
 
-# What changes the gradient.
+# Transforms of the gradient.
 from gdjax.optimizers.transforms.clip import clip
 from gdjax.optimizers.transforms.clip_by_norm import clip_by_norm
 from gdjax.optimizers.transforms.clip_by_global_norm import clip_by_global_norm
@@ -97,7 +97,7 @@ from gdjax.optimizers.transforms.normalize import normalize
 from gdjax.optimizers.transforms.orthogonalize import orthogonalize
 from gdjax.optimizers.transforms.cautious_weight_decay import cautious_weight_decay
 
-# What calls an optimizer inside.
+# Wrappers around an optimizer.
 from gdjax.optimizers.wrappers.chain import chain
 from gdjax.optimizers.wrappers.decay import decay_weights
 from gdjax.optimizers.wrappers.plateau import reduce_on_plateau
@@ -117,14 +117,14 @@ from gdjax.optimizers.wrappers.project import project
 from gdjax.optimizers.wrappers.hyperball import hyperball
 from gdjax.optimizers.wrappers.skip import skip_non_finite
 
-# Optax's names for parts of optimizers, and for what is ours.
+# Optax's names for parts of optimizers, and for optimizers of gdjax.
 from gdjax.optimizers.inject import inject_hyperparams
 from gdjax.optimizers import of_optax
 from gdjax.optimizers.of_optax import *  # noqa: F403
 
 
 def _factories_of(*rooms: str) -> dict[str, Callable[..., Optimizer]]:
-    """Name -> factory, of the optimizers imported above from these rooms, in that order."""
+    """Name -> factory, for the optimizers imported above from these packages, in that order."""
     factories = {
         name: x for name, x in globals().items() if getattr(getattr(x, "recipe", None), "kind", None) is Optimizer
     }

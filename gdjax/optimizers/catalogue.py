@@ -1,4 +1,4 @@
-"""What the docstring of an optimizer says of it, as data: the README's table and `gdjax optimizers` are made from it."""
+"""Facts about an optimizer, read from its docstring, for the table of optimizers and `gdjax optimizers`."""
 
 from __future__ import annotations
 

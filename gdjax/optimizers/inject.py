@@ -15,12 +15,12 @@ from gdjax.calls import Optimizer, WithRate, is_number, optimizer
 
 class InjectState(NamedTuple):
     count: jax.Array  # () int32, updates so far
-    hyperparams: dict[str, Any]  # of the last update; those that follow no schedule may be written
+    hyperparams: dict[str, Any]  # values at the last update; those without a schedule may be written
     inner: Any
 
     @property
     def inner_state(self) -> Any:
-        """Optax's name for it."""
+        """Optax's name for the inner state."""
         return self.inner
 
 

@@ -1,21 +1,20 @@
-"""The lift of a rule: write an optimizer for one array, have it for any pytree.
+"""`leafwise` lifts the rule of an optimizer for one array to any pytree.
 
-A *rule* sees one leaf at one step and says where to go:
+A *rule* computes one step for one leaf:
 
     rule(g, p, t, <slots>, *, <hyperparameters>) -> (direction, {slot: new value})
 
-with g the gradient, p the parameter, t = step + 1; it names those of them it needs. Then  p <- p - learning_rate *
-direction. The names of the slots are the symbols of the equation and become the names in the state;
-`OptState.slots["mu"]` is a tree like the parameters.
+with the gradient g, the parameter p and t = step + 1, of which it names those that it needs. Then  p <- p - learning_rate *
+direction. The names of the slots are the symbols of the equation, and their names in the state: `OptState.slots["mu"]` is a
+tree like the parameters.
 
 With decay, p <- p - learning_rate * (direction + weight_decay * p), decoupled (Loshchilov & Hutter 2019), unless the rule
-names `weight_decay` among its arguments, and so applies it itself (coupled decay). A rule may return the whole step to
-subtract in place of a direction (momentum after the rate, say): `returns="step"`; only such a rule names
-`learning_rate`.
+has an argument `weight_decay` and applies it itself (coupled decay). With `returns="step"` a rule returns the whole step to
+subtract in place of a direction (for momentum after the rate, for example); only such a rule may name `learning_rate`.
 
-What is true of every optimizer is true here, once: any hyperparameter is a number, an array or a schedule of the step
-count; arithmetic in at least float32 and the cast back; slots in the parameter's dtype or one of their own; complex
-leaves; leaves that are None (frozen); the empty tree; refusal of integer leaves; errors that name the path.
+The lift provides what all optimizers have in common: hyperparameters that are numbers, arrays or schedules of the step
+count; arithmetic in at least float32 with a cast back; slots in the parameter's dtype or their own; complex leaves; leaves
+that are None (frozen); the empty tree; errors that name the path, for integer leaves among others.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ Rule: TypeAlias = Callable[..., Direction]
 
 
 class Slot(NamedTuple):
-    """One array of state per leaf: its first value, its dtype (None: the parameter's), and whether it is real.
+    """One array of state per leaf: its initial value, its dtype (default: the parameter's), and whether it is real.
 
-    The value fills an array of the parameter's shape; a function of the parameter gives an array of any shape instead.
+    The value fills an array of the parameter's shape; a function of the parameter may return an array of any shape.
     """
 
     value: Any = 0.0
     dtype: Any = None
     real: bool = False
-    wide: bool = False  # at least float32, whatever the parameter: for what small changes must not be lost in
+    wide: bool = False  # at least float32, for slots in which small changes must not be lost
 
     def init(self, p: jax.Array) -> jax.Array:
         own = tree.arithmetic_dtype(p) if self.wide else p.dtype
@@ -73,15 +72,14 @@ def leafwise(
     """The (init, update) of a rule; see the module's docstring.
 
     Args:
-        rule: a function of the module level (it keys the trace cache).
+        rule: a module-level function, which is the key of the trace cache.
         learning_rate: parameter units per step; None means 1.
         slots: name -> `Slot`.
-        returns: "direction", which is multiplied by the rate, or "step", the whole of what is subtracted.
+        returns: "direction", which is multiplied by the learning rate, or "step", the whole step to subtract.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
-        masks: hyperparameter -> a mask like this one; it is 0 on the leaves left out.
-        static: what the rule takes that is no number (counts of iterations, functions); hashable, equal by value.
-        hyperparameters: numbers, arrays or schedules; a bool chooses the program and is passed as it is.
-            `weight_decay` is special as said above.
+        masks: hyperparameter -> a mask like `mask`; the hyperparameter is 0 on the leaves that are masked out.
+        static: arguments of the rule that are no numbers (iteration counts, functions); hashable and compared by value.
+        hyperparameters: numbers, arrays or schedules; a bool is static. `weight_decay` is special, see the module.
 
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path.
     """
@@ -94,7 +92,7 @@ def leafwise(
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
     lift = _Lift(rule, flags, _COMMON & set(names), returns == "step")
     choices = {"weight_decay": mask, **(masks or {})}
-    counts = "t" in names or any(map(callable, numbers.values()))  # else no program need compile a counter
+    counts = "t" in names or any(map(callable, numbers.values()))  # otherwise no counter is needed
 
     def init(params: Any) -> OptState:
         refuse_integers(who, params)
@@ -110,7 +108,7 @@ def leafwise(
             tree.check_like(who, "grads", grads, f"the state's {name}", state.slots[name])
         count = None if state.count is None else tree.increment(state.count)
         now = {name: at_count(state.count, value) for name, value in numbers.items()}
-        now |= {"minus_rate": -now["learning_rate"]}  # turned once, not leaf by leaf
+        now |= {"minus_rate": -now["learning_rate"]}  # negated once, not for each leaf
         step = _step if slots else _short_step  # a rule without a slot is so short that a call would cost more
 
         def leaf_step(g, p, chosen, *slot_leaves):
@@ -138,7 +136,7 @@ def leafwise(
 
 
 def _choices(masks: Mapping[str, Any], like: Any) -> Any:
-    """At each leaf, which of the masked hyperparameters it has: name -> bool."""
+    """For each leaf, name -> bool, whether it has this masked hyperparameter."""
     leaves = [jax.tree.leaves(tree.spread_mask(given, like)) for given in masks.values()]
     each = [dict(zip(masks, leaf, strict=True)) for leaf in zip(*leaves, strict=True)]
     return jax.tree.structure(like).unflatten(each)
@@ -150,20 +148,20 @@ def at_count(count: Any, number: Any) -> Any:
 
 
 class LiftedRule(WithRate):
-    """The (init, update) of a rule: of a pair of this class it is known that no leaf asks for another."""
+    """The (init, update) of a rule; a pair of this class is known to treat each leaf independently of the others."""
 
     mask: Any
-    with_mask: Callable[[Any], LiftedRule]  # the same rule, other leaves decay
-    # count -> the share of p that a step takes off; None where there is no decay, or the rule asks for p itself
+    with_mask: Callable[[Any], LiftedRule]  # the same rule with another mask
+    # count -> the share of p that a step subtracts; None without decay, or if the rule reads p itself
     decay: Callable[[Any], Any] | None = None
-    undecayed: Callable[[], LiftedRule]  # the same rule without it
+    undecayed: Callable[[], LiftedRule]  # the same rule without decay
 
 
 _COMMON = frozenset({"g", "p", "t", "learning_rate", "weight_decay"})
 
 
 class _Lift(NamedTuple):
-    """A rule with its flags, ready for one leaf, and which of the common arguments it names."""
+    """A rule with its flags and the common arguments that it names, as a function of one leaf."""
 
     rule: Rule
     flags: tuple[tuple[str, Any], ...]
@@ -191,13 +189,13 @@ _step = jax.jit(_short_step, static_argnums=0)  # traced once per leaf shape, no
 
 @functools.lru_cache(maxsize=64)
 def _arithmetic(*dtypes: Any) -> tuple[Any, Any]:
-    """The dtype to compute in, and its real part's."""
+    """The dtype to compute in, and the corresponding real dtype."""
     dtype = tree.arithmetic_dtype(*dtypes)
     return dtype, jnp.finfo(dtype).dtype
 
 
 def _as(x: Any, dtype: Any) -> jax.Array:
-    """x in a dtype; tracing a cast that does nothing would cost more than the rule itself, leaf by leaf."""
+    """x in a dtype; an unnecessary cast is not traced, since for each leaf it would cost more than the rule itself."""
     return x if isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type else jnp.asarray(x, dtype)
 
 
@@ -212,7 +210,7 @@ def refuse_integers(who: str, params: Any) -> None:
 
 
 def check_returns(rule: Callable[..., Any], returns: str) -> None:
-    """A rule that multiplies by the rate itself must say so, or it would be multiplied twice."""
+    """Raise ValueError if a rule that names learning_rate does not return the whole step."""
     if returns not in ("direction", "step"):
         raise ValueError(f"{rule.__name__}: returns must be 'direction' or 'step', got {returns!r}")
     if returns == "direction" and "learning_rate" in inspect.signature(rule).parameters:

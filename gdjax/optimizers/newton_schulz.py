@@ -1,4 +1,4 @@
-"""The nearest orthogonal matrix by products alone: an odd polynomial, repeated, drives all singular values to about 1.
+"""The nearest orthogonal matrix by products alone: an iterated odd polynomial brings all singular values to about 1.
 
 X <- a X + (b X X^H + c (X X^H)²) X          a singular value s becomes a s + b s³ + c s⁵
 """
@@ -24,7 +24,7 @@ def newton_schulz(
     eps: Any = 1e-8,
     preconditioning: str = "frobenius",
 ) -> jax.Array:
-    """U V^H of the matrix x = U S V^H, roughly; 0 for x = 0.
+    """An approximation of U V^H for the matrix x = U S V^H; 0 for x = 0.
 
     Args:
         coefficients: (a, b, c), or one such row for each step (of more rows the last ones count).
@@ -55,7 +55,7 @@ def newton_schulz(
 
 
 def _shrunk(x: jax.Array, square: jax.Array, preconditioning: str, least: Any) -> tuple[jax.Array, jax.Array]:
-    """x and its square, divided so that no singular value is above 1."""
+    """x and its square, divided so that all singular values are at most 1."""
     if preconditioning == "schatten":
         scale = jax.lax.rsqrt(jnp.maximum(tree.global_norm(square), least))
         return scale * x, scale**2 * square

@@ -1,8 +1,8 @@
-"""Optax's names: its own transformations as call nodes, with every number a leaf, and its other words for what is ours.
+"""Optax's transformations as call nodes, with every number a leaf, and Optax's names for optimizers of gdjax.
 
-Each is Optax's factory, lifted by one line. What gdjax has a method of its own for, or what Optax 0.2.8 has a defect in,
-is not here but in a file of its name. Beyond Optax, what comes out has the dtypes of what went in: numbers that are arrays
-would else turn 16-bit updates and states into float32.
+Each is a factory of Optax, lifted by one line. A transformation for which gdjax has its own method, or in which Optax 0.2.8
+has a defect, has its own file instead. Unlike Optax, updates and states keep the dtypes of the inputs; numbers that are
+arrays would otherwise promote 16-bit updates and states to float32.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ def lift(
     ints: tuple[str, ...] = (),
     factor: Callable[..., Any] | None = None,
 ) -> Callable[P, Optimizer]:
-    """A factory of Optax's as one of call nodes.
+    """A factory of Optax as a factory of call nodes.
 
     Args:
-        factory: returns a transformation.
-        static: its arguments that are never leaves: what Python itself must see, such as lengths and masks.
-        around: its arguments that are transformations; ours, Optax's, and what has a `gradient_transformation()`.
-        ints: its arguments that are whole numbers.
-        factor: (state, arguments) -> what the updates are multiplied by, if nothing else is done to them; see `Scaling`.
+        factory: a function that returns a transformation.
+        static: names of its arguments that are never leaves, such as lengths and masks.
+        around: names of its arguments that are transformations of gdjax or Optax, or have a `gradient_transformation()`.
+        ints: names of its arguments that are whole numbers.
+        factor: (state, arguments) -> the factor of the updates, if they are only multiplied; see `Scaling`.
     """
     signature, widens = inspect.signature(factory), not around and "linesearch" not in factory.__name__
 
@@ -128,12 +128,12 @@ def lift(
 
 
 def _with_dtypes(built: optax.GradientTransformation, widens: bool = True) -> optax.GradientTransformation:
-    """The same in the dtypes of what comes in; `widens`: computed in the numbers' own, the default float."""
+    """The transformation with outputs in the dtypes of its inputs; `widens`: computed in the default float."""
     inner, widen = optax.with_extra_args_support(built), _wide if widens else lambda x: x
 
     def init(params):
         state = inner.init(params)
-        return tree.cast_like(state, state)  # not in a weak type, which the second state has not
+        return tree.cast_like(state, state)  # not weakly typed, as the second state is not either
 
     def update(updates, state, params=None, **extra_args):
         changed, new = inner.update(widen(updates), widen(state), widen(params), **extra_args)
@@ -155,7 +155,7 @@ def _like(new: Any, old: Any) -> Any:
 
 
 def _at(number: Any, state: Any) -> Any:
-    """A number, or a schedule at the count in the state of a `scale_by_schedule`; of a step, at the step."""
+    """A number, or a schedule at the count in the state of a `scale_by_schedule` (or at a step given as the state)."""
     if not callable(number):
         return number
     return number(state if is_number(state) else state.count)
@@ -224,17 +224,17 @@ scale_by_zoom_linesearch: Final = lift(
 set_to_zero: Final = lift(optax.set_to_zero)
 zero_nans: Final = lift(optax.zero_nans)
 
-# Of the parameters.
+# Transforms that read the parameters.
 add_decayed_weights: Final = lift(optax.add_decayed_weights, static=("mask",))
 keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative)
 
-# Of any function, and of examples.
+# Transforms by any function, and of per-example gradients.
 monitor: Final = lift(optax.monitor, static=("measures",))
 snapshot: Final = lift(optax.snapshot, static=("measure",))
 stateless: Final = lift(optax.stateless, static=("f",))
 stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, static=("f",))
 
-# Around another.
+# Wrappers.
 conditionally_mask: Final = lift(optax.conditionally_mask, static=("should_transform_fn",), around=("inner",))
 conditionally_transform: Final = lift(optax.conditionally_transform, static=("should_transform_fn",), around=("inner",))
 flatten: Final = lift(optax.flatten, around=("inner",))
@@ -243,7 +243,7 @@ selective_transform: Final = lift(optax.selective_transform, static=("freeze_mas
 split_real_and_imaginary: Final = lift(contrib.split_real_and_imaginary, around=("inner",))
 
 
-# With random keys, whose dtype is their own.
+# Transforms with random keys.
 
 
 @optimizer(keys=("key", "seed"))
@@ -272,7 +272,7 @@ def hutchinson_estimator_diag_hessian(random_seed: PRNGKey | None = None):
     return _with_dtypes(contrib.hutchinson_estimator_diag_hessian(as_key(0 if random_seed is None else random_seed)))
 
 
-# Other names for what is ours.
+# Other names for optimizers of gdjax.
 
 
 @optimizer
@@ -327,7 +327,7 @@ def _multi_steps(
 
 
 class MultiSteps:
-    """Optax's accumulation of gradients, taken wherever an optimizer is; `accumulate` is ours, in the parameters' digits.
+    """Optax's gradient accumulation, accepted wherever an optimizer is; see also `accumulate`.
 
     Args: as `optax.MultiSteps`.
     """

@@ -1,6 +1,6 @@
-"""Optimizers asked for by text: with the rate, the schedule and the lengths that the text leaves out.
+"""Optimizers from text, with the learning rate, the schedule and the lengths that the text omits.
 
-Messages name an argument in backquotes, `learning_rate`, so that whoever calls can spell it in his own way.
+Error messages name an argument in backquotes, `learning_rate`, so that the command line can rewrite it as an option.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS, by_path, chain, c
 from gdjax.projections import PROJECTIONS
 from gdjax.schedules import SCHEDULES, in_epochs
 
-DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of those that need another than the usual one
+DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of optimizers whose default differs
 USUAL_RATE = 1e-3
-PARTS: dict[str, Any] = {**PROJECTIONS, **WRAPPERS, **TRANSFORMS, "by_path": by_path}  # what may stand about optimizers
-RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
+PARTS: dict[str, Any] = {**PROJECTIONS, **WRAPPERS, **TRANSFORMS, "by_path": by_path}  # names allowed inside the call of an
+optimizer RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerRequest:
-    """An optimizer by its call, and what is asked of it beside."""
+    """An optimizer as text, with a schedule, a learning rate, a decay and clipping."""
 
     optimizer: str
-    schedule: str | None = None  # a call; what it leaves out is the rate and the run's length
-    schedule_unit: str = "steps"  # of the schedule's lengths: steps or epochs
-    learning_rate: float | None = None  # of the optimizer, or of the schedule
-    weight_decay: float | None = None  # decoupled, of the weights
-    clip: float | None = None  # largest global norm of the gradient
+    schedule: str | None = None  # a call, completed with the learning rate and the length of the run
+    schedule_unit: str = "steps"  # unit of the schedule's lengths: steps or epochs
+    learning_rate: float | None = None  # rate of the optimizer or the schedule
+    weight_decay: float | None = None  # decoupled decay of the weights
+    clip: float | None = None  # maximal global norm of the gradient
 
     def build(self, total_steps: int, steps_per_epoch: int) -> Optimizer:
-        """The optimizer, with decay and clipping around it; steps are batches, of which an update may take several.
+        """The optimizer, with decay and clipping. Steps are batches, several of which may be accumulated for an update.
 
-        Raises: SpecError, in one line, for a bad spec or a rate given twice.
+        Raises: SpecError with a message of one line, for a bad spec or a rate given twice.
         """
-        rates: list[str] = []  # of the optimizers named without a rate, to see that the options are used
+        rates: list[str] = []  # names of the optimizers without a rate, to check that the options are used
         built = self._parse(rates, total_steps, steps_per_epoch)
         batches = _batches_per_update(built)
-        if batches > 1 and self.schedule is not None:  # which is read at the updates
+        if batches > 1 and self.schedule is not None:  # schedules are read at updates
             built = self._parse(rates, math.ceil(total_steps / batches), steps_per_epoch / batches)
         for name, given in (("learning_rate", self.learning_rate), ("schedule", self.schedule)):
             if given is not None and not rates:
@@ -95,22 +95,22 @@ class OptimizerRequest:
 
 
 def _batches_per_update(node: Optimizer) -> int:
-    """The product of what the accumulations of an optimizer take; a schedule of theirs counts as 1."""
+    """The number of batches that an optimizer accumulates for an update; a schedule of them counts as 1."""
     taken = [each.arguments["every"] for each in node.walk() if each.recipe.name == "accumulate"]
     return math.prod(int(every) for every in taken if not callable(every))
 
 
 def default_rate(name: str) -> Any:
-    """The rate an optimizer gets when none is given; None if it takes none."""
+    """The default learning rate of an optimizer; None if it has no such argument."""
     rate = inspect.signature(OPTIMIZERS[name]).parameters.get("learning_rate")
     if rate is None:
         return None
-    own = 1.0 if rate.default is None else rate.default  # for those that set their own scale
+    own = 1.0 if rate.default is None else rate.default  # the rate of methods that find their own scale
     return DEFAULT_RATES.get(name, USUAL_RATE if rate.default is rate.empty else own)
 
 
 def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable[..., Any]]:
-    """What a spec may name, where an optimizer that needs a learning rate and has none gets that of its name."""
+    """The catalogue for specs, in which an optimizer without a learning rate gets `rate_of(name)`."""
 
     def with_rate(factory: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
         first = next(iter(inspect.signature(factory).parameters.values()))
@@ -131,7 +131,7 @@ def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable[..., Any
 
 
 def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callable[..., Any]]:
-    """The schedules, their rate and their length taking these values where a spec leaves them out."""
+    """The catalogue of schedules, in which an omitted rate or length has these values."""
 
     def with_defaults(factory: Callable[..., Any]) -> Callable[..., Any]:
         names = inspect.signature(factory).parameters

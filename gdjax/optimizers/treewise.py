@@ -1,15 +1,15 @@
-"""The second lift: a rule that sees all leaves together, as one vector, is an optimizer for any pytree.
+"""`treewise` lifts a rule for all leaves together, as one vector, to any pytree.
 
-A rule is written as its equation, on `Vector`s, which add, scale and multiply entry by entry, and on scalars:
+A rule is written as its equation, with `Vector`s, which have elementwise arithmetic, and scalars:
 
     rule(g, p, t, value, <slots>, *, <hyperparameters>) -> (direction, {slot: new value})
 
-with g the gradient, p the parameters, t = step + 1, value the loss at p; it names those of them that it needs. A slot that
-is declared a `Slot` is a `Vector`, one that is declared a `Scalar` a number. Then  p <- p - learning_rate * direction, or,
-of a rule that returns the whole step, p <- p - step.
+with the gradient g, the parameters p, t = step + 1 and the loss `value` at p, of which it names those that it needs. A slot
+declared as `Slot` is a `Vector`, and one declared as `Scalar` a number. Then  p <- p - learning_rate * direction or, for a
+rule that returns the whole step, p <- p - step.
 
-What is true of every optimizer is true here as in `leafwise`: schedules for any number, arithmetic in at least float32 and
-the cast back, complex leaves, leaves that are None, the empty tree, decay and masks, errors that name the path.
+As in `leafwise`, the lift provides schedules for any number, arithmetic in at least float32 with a cast back, complex
+leaves, leaves that are None, the empty tree, decay and masks, and errors that name the path.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees
 
 @jax.tree_util.register_pytree_node_class
 class Vector:
-    """A tree of arrays as one vector: + - * / act entry by entry, with another vector or with one number for all."""
+    """A tree of arrays as one vector: + - * / act elementwise, with another vector or a scalar."""
 
     def __init__(self, leaves: Any):
         self.leaves = leaves
@@ -43,7 +43,7 @@ class Vector:
         return cls(*children)
 
     def map(self, function: Callable[..., Any], *others: Any) -> Vector:
-        """function of each leaf, with the leaves of other vectors or numbers beside it."""
+        """The function applied to each leaf, with the corresponding leaves of other vectors, or numbers."""
         vectors = [x.leaves if isinstance(x, Vector) else jax.tree.map(lambda _, x=x: x, self.leaves) for x in others]
         return Vector(jax.tree.map(function, self.leaves, *vectors))
 
@@ -62,7 +62,7 @@ class Vector:
     def __neg__(self) -> Vector:
         return self.map(operator.neg)
 
-    __array_ufunc__ = None  # a NumPy number to the left leaves the product to this class
+    __array_ufunc__ = None  # so that a NumPy number on the left defers to this class
 
     def __radd__(self, other: Any) -> Vector:
         return self + other
@@ -80,7 +80,7 @@ class Vector:
         return sum(parts, start=jnp.zeros((), jnp.result_type(float)))
 
     def norm(self) -> jax.Array:
-        """The Euclidean norm, (); that of a finite vector does not overflow on the way."""
+        """The Euclidean norm, (), without intermediate overflow."""
         return tree.global_norm(self.leaves)
 
     def l1_norm(self) -> jax.Array:
@@ -90,7 +90,7 @@ class Vector:
 
 
 class Scalar(NamedTuple):
-    """One number of state for all leaves: its first value, or a function of the parameters that gives it."""
+    """One number of state for all leaves: its initial value, or a function of the parameters that computes it."""
 
     value: Any = 0.0
 
@@ -99,9 +99,9 @@ class Scalar(NamedTuple):
 
 
 class TreewiseState(NamedTuple):
-    """`slots` maps the equation's symbols to trees like the parameters, `scalars` others to numbers."""
+    """`slots` maps symbols of the equation to trees like the parameters, and `scalars` others to numbers."""
 
-    count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule asks
+    count: jax.Array | None  # updates so far, () int32; None where neither the rule nor a schedule reads it
     slots: dict[str, Any]
     scalars: dict[str, jax.Array]
 
@@ -124,14 +124,14 @@ def treewise(
     """The (init, update) of a rule; see the module's docstring.
 
     Args:
-        rule: a function of the module level.
+        rule: a module-level function.
         learning_rate: parameter units per step; None means 1.
         slots: name -> `Slot` (a vector) or `Scalar`; a rule need not return those that it does not change.
-        returns: "direction", which is multiplied by the rate, or "step", the whole of what is subtracted, by a rule that
+        returns: "direction", which is multiplied by the learning rate, or "step", the whole step to subtract; then the rule
             may name `learning_rate`.
-        weight_decay: a rule that names it applies it; else it is coupled, g + weight_decay p in place of g. None is none.
+        weight_decay: applied by the rule if it names it, else coupled, g + weight_decay p in place of g (default: none).
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
-        static: what the rule takes that is no number; hashable, equal by value.
+        static: arguments of the rule that are no numbers; hashable and compared by value.
         hyperparameters: numbers, arrays or schedules.
 
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path, and for an update

@@ -1,4 +1,4 @@
-"""What programs in Optax's grammar say beside their optimizers: Optax's own, under its names."""
+"""Utilities of Optax that programs use besides optimizers, under Optax's names."""
 
 from optax import (
     EmptyState,

@@ -1,4 +1,4 @@
-"""The solution of linear regression in one go, beside which descent is measured."""
+"""The closed-form solution of linear regression."""
 
 from __future__ import annotations
 

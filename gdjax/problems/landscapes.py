@@ -1,4 +1,4 @@
-"""Landscapes: functions of one, two or n variables that show one thing each. Points are (), or arrays (n,)."""
+"""Test functions of one, two or n variables. Points are (), or arrays (n,)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A problem: a function, where to start, and what is known of its minimum."""
+"""Problems: a function, a start, and the known facts about its minimum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules of schedules, and those of several phases."""
+"""Combinations of schedules, and schedules of several phases."""
 
 from __future__ import annotations
 

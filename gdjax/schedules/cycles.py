@@ -1,4 +1,4 @@
-"""Cycles: an index and a phase."""
+"""Periodic schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes: a value that goes one way, or through given points."""
+"""Monotone schedules, and schedules through given points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps, the lengths that they pass, and what goes from 1 to 0 meanwhile."""
+"""Functions of steps and lengths that the schedules share."""
 
 from __future__ import annotations
 

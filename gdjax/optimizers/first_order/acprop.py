@@ -1,4 +1,4 @@
-"""AdaBelief that divides by the second moment of before."""
+"""AdaBelief with the second moment of the step before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam whose second moment is the surprise: how far a gradient is from what was expected."""
+"""Adam with the variance of the gradient around its mean as second moment."""
 
 from __future__ import annotations
 

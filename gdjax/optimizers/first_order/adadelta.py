@@ -1,4 +1,4 @@
-"""A rate for each coordinate in the parameter's own units: recent steps over recent gradients."""
+"""Steps per coordinate in the parameter's units: the ratio of recent steps and recent gradients."""
 
 from __future__ import annotations
 

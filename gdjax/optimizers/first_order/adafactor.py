@@ -1,4 +1,4 @@
-"""Second moments kept by axis: memory of a matrix's rows and columns in place of its entries."""
+"""Factored second moments: one number per row and column of a matrix in place of one per entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam and its variants that share its rule: decoupled decay (AdamW), Nesterov's momentum (NAdam), and both."""
+"""Adam and the variants that share its rule: decoupled decay (AdamW), Nesterov momentum (NAdam), and both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam without eps: the two moments meet in an arc tangent."""
+"""Adam without eps: the ratio of the moments is replaced by an arc tangent."""
 
 from __future__ import annotations
 

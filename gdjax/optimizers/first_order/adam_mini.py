@@ -1,4 +1,4 @@
-"""Adam with one second moment a column, or a leaf."""
+"""Adam with one second moment per column or per leaf."""
 
 from __future__ import annotations
 

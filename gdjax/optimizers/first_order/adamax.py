@@ -1,4 +1,4 @@
-"""Adam with the infinity norm for second moment, without and with decoupled decay."""
+"""Adam with the infinity norm as second moment, with and without decoupled decay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam that divides by the second moment of before, so that it converges with any b2."""
+"""Adam with the second moment of the step before, which converges with any b2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam whose second moment never falls."""
+"""Adam whose second moment never decreases."""
 
 from __future__ import annotations
 

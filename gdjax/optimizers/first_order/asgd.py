@@ -1,4 +1,4 @@
-"""Averaged stochastic gradient descent; its state says which average is the answer (`evaluation_params`)."""
+"""Averaged stochastic gradient descent; the average is given by `evaluation_params`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gdjax.types import OptState, ScalarOrSchedule
 
 
 class AsgdState(NamedTuple):
-    """`ax` is the average up to the last update but one; the present parameters have their share in what is evaluated."""
+    """`ax` is the average up to the last update but one; `evaluation_params` adds the present parameters."""
 
     count: Array
     slots: dict[str, Any]

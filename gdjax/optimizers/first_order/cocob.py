@@ -1,4 +1,4 @@
-"""Descent by betting on the gradient: no rate at all."""
+"""Descent without a learning rate, by betting on the gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam that bounds the distance to the solution from below, and takes it as its rate."""
+"""Adam with a learning rate that is a lower bound of the distance to the solution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distance over gradients: the rate is how far the parameters have come, over the gradients seen."""
+"""Distance over gradients: the rate is the distance from the start over the root of the summed squared gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descent that hides the single example: gradients clipped one by one, then noise."""
+"""Differentially private descent: per-example gradients are clipped, and noise is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps as long as the parameters allow, leaf by leaf: Frobenius-matched descent."""
+"""Descent with steps in proportion to the norm of each leaf's parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix treated as a matrix: its gradient is seen through a few directions."""
+"""Adam on a low-rank projection of each matrix's gradient."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def galore(
 
 
 def _initial(p: jax.Array, dims: Any, rank: int) -> tuple[jax.Array, jax.Array]:
-    """(projector, what the base optimizer sees) before the first step."""
+    """(projector, parameters of the base optimizer) before the first step."""
     if dims is None:
         return jnp.zeros((0, 0), p.dtype), p
     rows, columns = as_matrices(p, dims)[0].shape[1:]
@@ -106,19 +106,19 @@ def _initial(p: jax.Array, dims: Any, rank: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _project(g: jax.Array, P: jax.Array, dims: Any, due: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(the gradient seen through the directions, these, anew where that is due)."""
+    """(the projected gradient, the directions), which are recomputed if that is due."""
     x = as_matrices(g.astype(tree.arithmetic_dtype(g)), dims)[0][0]
     P = jax.lax.cond(due, lambda: _leading(x, P.shape[1]).astype(P.dtype), lambda: P)
     return (jnp.conj(P.T) @ x if x.shape[0] >= x.shape[1] else x @ P).astype(P.dtype), P
 
 
 def _unproject(small: jax.Array, P: jax.Array, g: jax.Array, dims: Any) -> jax.Array:
-    """A step through the directions, in the shape of g."""
+    """A step in the projected space, mapped back to the shape of g."""
     x, back = as_matrices(g, dims)
     return back((P @ small if x.shape[1] >= x.shape[2] else small @ jnp.conj(P.T))[None])
 
 
 def _leading(x: jax.Array, rank: int) -> jax.Array:
-    """The first singular vectors of the longer side; in single precision, which directions do not notice."""
+    """The first singular vectors of the longer side, in single precision, which is enough for directions."""
     u, _, vh = jnp.linalg.svd(x.astype(jnp.complex64 if jnp.iscomplexobj(x) else jnp.float32), full_matrices=False)
     return u[:, :rank] if x.shape[0] >= x.shape[1] else jnp.conj(vh[:rank].T)

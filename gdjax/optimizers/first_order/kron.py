@@ -1,4 +1,4 @@
-"""A Kronecker-factored preconditioner that is learned step by step, without a root or an eigenvector."""
+"""A Kronecker-factored preconditioner that is learned by descent, without roots or eigenvectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rate for each leaf: Adam measured against the size of the parameters that it changes."""
+"""Adam with a step per leaf in proportion to the norm of its parameters."""
 
 from __future__ import annotations
 

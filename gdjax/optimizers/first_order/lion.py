@@ -1,4 +1,4 @@
-"""Steps by the sign of an interpolation between the mean gradient and the present one."""
+"""The sign of an interpolation between the mean gradient and the present one."""
 
 from __future__ import annotations
 

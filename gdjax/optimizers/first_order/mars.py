@@ -1,4 +1,4 @@
-"""Adam on a gradient whose variance is reduced by the one before."""
+"""Adam on a gradient whose variance is reduced with the previous gradient."""
 
 from __future__ import annotations
 

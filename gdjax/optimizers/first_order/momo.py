@@ -1,4 +1,4 @@
-"""Polyak's rule with momentum: a step to where the average model of the loss is at its lower bound."""
+"""Polyak's rule with momentum: a step to where the averaged model of the loss reaches its lower bound."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def momo_rule(
 
 
 class Model(NamedTuple):
-    """What the averages say of the loss along -m: a line through barf - gamma + <m, p> with slope -|m|²."""
+    """The averaged linear model of the loss along -m: value barf - gamma + <m, p>, slope -|m|²."""
 
     barf: Array
     gamma: Array

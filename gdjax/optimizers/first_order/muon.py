@@ -1,4 +1,4 @@
-"""A matrix treated as a matrix: its update is made orthogonal."""
+"""Orthogonalized momentum for matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descent that shakes: Gaussian noise added to the gradient, less and less of it."""
+"""Descent with decreasing Gaussian noise added to the gradient."""
 
 from __future__ import annotations
 

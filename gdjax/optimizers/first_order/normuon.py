@@ -1,4 +1,4 @@
-"""Muon with a second moment for each neuron: rows of equal length, along which the update stays nearly orthogonal."""
+"""Muon with a second moment per neuron, which equalizes the norms of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam with one second moment a leaf, taken before the first."""
+"""Adam with one second moment per leaf, applied before the first moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam on a gradient that extrapolates."""
+"""Adam on an extrapolated gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descent that extrapolates: the last change of the gradient is added once more."""
+"""Descent on an extrapolated gradient: its last change is added once more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps as long as the value says: Polyak's rule, and its descendants with momentum. They read `value=`."""
+"""Polyak's rule, whose step depends on the value, and its variants with momentum. They read `value=`."""
 
 from __future__ import annotations
 

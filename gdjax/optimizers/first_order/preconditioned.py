@@ -1,8 +1,8 @@
 """Kronecker-factored preconditioners: one matrix for each axis of a leaf, in place of one for all of its entries.
 
-Each method is written for one leaf, as (init_leaf, step_leaf), and lifted by `leaf_by_leaf`; unlike those of `leafwise`
-its state may be any tree, here one matrix an axis. The costly refresh of a preconditioner is under `lax.cond`: it is paid
-when due.
+Each method is written for one leaf, as (init_leaf, step_leaf), and lifted by `leaf_by_leaf`; unlike in `leafwise`, its state
+may be any tree, such as one matrix per axis. The expensive refresh of a preconditioner is inside a `lax.cond`, so that it is
+computed only when it is due.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def leaf_by_leaf(
 
 
 def along(matrix: jax.Array, x: jax.Array, axis: int) -> jax.Array:
-    """The matrix applied to every fibre of x along an axis."""
+    """The matrix applied to every fiber of x along an axis."""
     return jnp.moveaxis(jnp.tensordot(matrix, x, axes=(1, axis)), 0, axis)
 
 
 def gram(x: jax.Array, axis: int) -> jax.Array:
-    """Sum over the fibres along an axis of their outer products, (d, d), Hermitian."""
+    """The sum of the outer products of the fibers along an axis, (d, d), Hermitian."""
     flat = jnp.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
     return flat @ jnp.conj(flat.T)
 

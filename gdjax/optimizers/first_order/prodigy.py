@@ -1,4 +1,4 @@
-"""D-Adaptation with gradients weighted by the estimate itself."""
+"""D-Adaptation with gradients weighted by the distance estimate."""
 
 from __future__ import annotations
 

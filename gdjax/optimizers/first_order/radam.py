@@ -1,4 +1,4 @@
-"""Adam without division until the second moment can be trusted."""
+"""Adam without division until the variance of the second moment is small enough."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
-"""Adagrad and Adam for parameters of which a step sees few rows: embeddings, and all that is looked up.
+"""Adagrad and Adam for parameters of which a step uses few rows, such as embeddings.
 
-A gradient may come in two forms, and both give the same step. As an array like the parameter, most of whose rows (entries
-of the leading axis) are zero; or as `Rows(indices, values)`, the rows alone, where time and memory are those of the rows
-touched:
+A gradient may have two forms, which give the same step: an array like the parameter, most of whose rows (entries of the
+leading axis) are zero; or `Rows(indices, values)` with these rows alone, whose cost in time and memory is that of the rows:
 
     looked_up = table[ids]
     grads = Rows(ids, jax.grad(loss_of_looked_up)(looked_up))
     updates, state = optimizer.update(grads, state, table)           updates are Rows too
     table = optax.apply_updates(table, updates)                      `array + Rows` adds row by row
 
-A row whose gradient is zero is not touched: its parameters and its moments stay. Trees may mix both forms. Donate the
-table and the state to the compiled step, or each is copied whole once.
+A row whose gradient is zero keeps its parameters and its moments. Trees may mix both forms. Donate the table and the state
+to the compiled step; otherwise each is copied once.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from gdjax.types import OptState
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Some rows of an array: `indices` (k,) int, `values` (k, ...). An index may come twice; then its values add up.
+    """Some rows of an array: `indices` (k,) int, `values` (k, ...). The values of a repeated index are added.
 
-    Indices outside the array are passed over. `array + rows` is the array with the values added.
+    Indices outside the array are ignored. `array + rows` is the array with the values added.
     """
 
     indices: jax.Array
     values: jax.Array
 
-    __array_ufunc__ = None  # NumPy leaves the sum to us
+    __array_ufunc__ = None  # so that NumPy defers to this class
 
     def __radd__(self, array: Any) -> jax.Array:
         array = jnp.asarray(array)
@@ -46,7 +45,7 @@ class Rows:
 
 
 def by_rows(who: str, init: Any, update: Any) -> tuple[Any, Any]:
-    """A `leafwise` pair whose gradients may be `Rows`: the rows are taken out, updated, and put back."""
+    """A `leafwise` pair whose gradients may be `Rows`: the rows are gathered, updated, and scattered."""
 
     def update_rows(grads: Any, state: OptState, params: Any = None, **extra_args: Any) -> tuple[Any, OptState]:
         if not any(map(_is_rows, jax.tree.leaves(grads, is_leaf=_is_rows))):
@@ -74,7 +73,7 @@ def _map(function: Any, grads: Any, *rest: Any) -> Any:
 
 
 def _sum_rows(who: str, path: tuple[Any, ...], g: Rows, x: jax.Array) -> Rows:
-    """Each row once, in order; the places that are left over point behind the last row, and count as zero."""
+    """Each row once, in order; unused entries have an index behind the last row and the value 0."""
     if np.shape(g.values) != (*np.shape(g.indices), *np.shape(x)[1:]) or np.ndim(g.indices) != 1:
         raise ValueError(
             f"{who}: {tree.leaf_name('grads', path)} must have indices (k,) and values (k, ...) for rows of shape "

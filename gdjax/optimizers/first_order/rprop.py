@@ -1,4 +1,4 @@
-"""Steps by the sign of the derivative alone, each coordinate with a length of its own."""
+"""Steps by the sign of the derivative, with an adaptive step size per coordinate."""
 
 from __future__ import annotations
 

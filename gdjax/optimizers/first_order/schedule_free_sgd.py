@@ -1,4 +1,4 @@
-"""Descent whose answer is an average, without a schedule of the rate."""
+"""Descent with averaged iterates in place of a learning-rate schedule."""
 
 from __future__ import annotations
 

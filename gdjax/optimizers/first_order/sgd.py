@@ -1,4 +1,4 @@
-"""Plain descent: one rate for all, with or without a memory of past gradients."""
+"""Gradient descent with one learning rate, with or without momentum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Kronecker-factored preconditioner: the root of the gradients' second moment along each axis."""
+"""A Kronecker-factored preconditioner: inverse roots of the gradients' second moments along each axis."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def shampoo(
 
 
 def _unit(g: jax.Array, unit: jax.Array) -> jax.Array:
-    """The unit that squares of gradients are kept in: 1 until they would overflow, then a power of two that only grows."""
+    """The unit of the squared gradients: 1 until they would overflow, then an increasing power of two."""
     largest = jnp.max(jnp.abs(g), initial=0)
     far = 2.0 ** (jnp.finfo(unit.dtype).maxexp // 4)
     return jnp.maximum(unit, jnp.where(largest > far, tree.power_of_two(largest), 1))
 
 
 def _power(h: jax.Array, power: float) -> jax.Array:
-    """A power of a positive matrix, by its eigenvectors; eigenvalues that are only rounding count as the largest such."""
+    """A power of a positive matrix by its eigenvectors; eigenvalues within rounding are raised to the rounding level."""
     values, vectors = jnp.linalg.eigh(h)
     info = jnp.finfo(values.dtype)
     floor = jnp.maximum(len(values) * info.eps * jnp.max(values), info.tiny)

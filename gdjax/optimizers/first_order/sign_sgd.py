@@ -1,4 +1,4 @@
-"""Steps by the sign of the derivative: every coordinate goes the same way length, whatever its slope."""
+"""Steps by the sign of the derivative, of equal length in all coordinates."""
 
 from __future__ import annotations
 

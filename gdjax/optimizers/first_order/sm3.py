@@ -1,4 +1,4 @@
-"""Adagrad whose sums of squares are kept by axis: the smallest bound that the axes give for an entry."""
+"""Adagrad with sums of squares per axis, which bound those of the entries."""
 
 from __future__ import annotations
 

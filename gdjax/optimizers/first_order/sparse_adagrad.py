@@ -1,4 +1,4 @@
-"""Adagrad for parameters of which a step sees few rows."""
+"""Adagrad for parameters of which a step uses few rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam for parameters of which a step sees few rows."""
+"""Adam for parameters of which a step uses few rows."""
 
 from __future__ import annotations
 

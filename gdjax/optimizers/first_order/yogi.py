@@ -1,4 +1,4 @@
-"""Adam whose second moment moves by a bounded amount."""
+"""Adam whose second moment changes by a bounded amount."""
 
 from __future__ import annotations
 

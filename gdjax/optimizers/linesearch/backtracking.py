@@ -1,4 +1,4 @@
-"""A length of sufficient decrease: Armijo's condition, by shortening."""
+"""Backtracking line search: Armijo's condition of sufficient decrease."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line search behind any optimizer."""
+"""An optimizer followed by a line search."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Searches along a direction, as plain functions that any method with a direction can call; see `line_search`.
+"""Line searches as plain functions that any method with a direction can call; see `line_search`.
 
     search(value_fn, params, direction, value, grad, step) -> SearchResult
 
-with value and grad those at params and `step` the first length to try, tries lengths in one compiled loop. The loop holds
-a single evaluation of the value and its gradient (most of what a search costs to compile) and carries, beside the gradient
-at the last trial, only a few numbers. Value and gradient at the end are handed back, for the next iteration to start from.
+with value and grad at params and the initial step length `step`, tries lengths in one compiled loop. The loop contains a
+single evaluation of the value and its gradient (which dominates the compile time) and carries, besides the gradient at the
+last trial, only a few numbers. The value and the gradient at the new point are returned for the next iteration.
 
-Near a minimum phi(t) = f(p + t d) changes by less than the rounding of f, while its slope is still exact. There a trial
-that is level with phi(0) is judged by its slope alone, the approximate Wolfe condition of Hager & Zhang 2005. A search
-that fails takes the best length that it has seen, which may be 0; it never goes up and never makes NaN.
+Near a minimum phi(t) = f(p + t d) changes by less than the rounding of f, while its slope is still accurate. There a trial
+whose value equals phi(0) up to rounding is accepted by its slope alone, by the approximate Wolfe condition of Hager & Zhang
+2005. A search that fails takes the best length seen, which may be 0; the value never increases and never becomes NaN.
 
-A value of infinity says that nothing is known at params: the search then evaluates there and moves nothing. A loop that
-takes value and gradient from the last search can start so, and holds no other evaluation.
+An infinite value means that value and gradient at params are unknown: the search then evaluates them there with step 0. So a
+loop that takes value and gradient from the last search needs no other evaluation.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from gdjax.vector import SMALL, flat_dtype, ravel
 
 
 class SearchResult(NamedTuple):
-    step: jax.Array  # () float, the length found; 0 if none makes the value less
+    step: jax.Array  # () float, the accepted length; 0 if none decreases the value
     value: jax.Array  # () float, at params + step direction
     grad: Any  # the gradient there, as jax.grad gives it
     evaluations: jax.Array  # () int32, of value and gradient
-    failed: jax.Array  # () bool: the conditions do not hold
-    guess: jax.Array  # () float, where a search that starts from the last one's length may start
+    failed: jax.Array  # () bool, whether the conditions do not hold
+    guess: jax.Array  # () float, initial length for a next search that starts from this one's
 
 
 class Line:
@@ -60,7 +60,7 @@ class Line:
         self.slope0 = self.slope(grad)
 
     def slope(self, grad: Params) -> jax.Array:
-        """real(g d) summed: JAX's gradient of a real function is the conjugate of the direction of ascent."""
+        """The slope, sum real(g d): JAX's gradient of a real function is the conjugate of the direction of ascent."""
         ascent = jax.tree.map(jnp.conj, grad)
         leaves = [ascent], [self.direction]
         if sum(map(jnp.size, jax.tree.leaves(ascent))) > SMALL:
@@ -69,7 +69,7 @@ class Line:
         return sum(parts, start=jnp.zeros((), self.dtype))
 
     def at(self, step: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
-        """Exactly where `optax.apply_updates` will go."""
+        """The parameters at a length, computed as by `optax.apply_updates`."""
         value, grad = self.value_and_grad(optax.apply_updates(self.params, scale_direction(self.direction, step)))
         return value.astype(self.dtype), tree.cast_like(grad, self.params), self.slope(grad)
 

@@ -1,4 +1,4 @@
-"""A search as the last part of an optimizer: its state, what it asks `update` for, and the rate that it shows."""
+"""A line search as the last part of an optimizer: its state, its arguments, and its learning rate."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class SearchInfo(NamedTuple):
 
 
 class SearchState(NamedTuple):
-    """What the last search found; `optax.value_and_grad_from_state` finds value and gradient here.
+    """The result of the last search; `optax.value_and_grad_from_state` reads value and gradient from it.
 
-    Before the first search the value is infinite: an update that is given this value and gradient moves nothing and finds
-    both, so that a loop which takes them from here holds a single evaluation of the loss.
+    Before the first search the value is infinite: an update with this value and gradient evaluates both and changes no
+    parameter, so that a loop that takes them from here contains a single evaluation of the loss.
     """
 
-    learning_rate: jax.Array  # () float, the length found; 0 if none was
+    learning_rate: jax.Array  # () float, the accepted length; 0 if none was
     value: jax.Array
     grad: Any
     guess: jax.Array  # () float, see `SearchResult`
@@ -35,7 +35,7 @@ class SearchState(NamedTuple):
 
 
 def searcher(linesearch: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """(init, update) that scales the updates it is given: from a `LineSearch`, a transformation of Optax's, or None.
+    """(init, update) that scales given updates: from a `LineSearch`, a transformation of Optax, or None.
 
     `update` takes value=, grad= and value_fn= (see `objective`), the last a function of the parameters alone.
     """
@@ -62,7 +62,7 @@ def searcher(linesearch: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rate: Any, linesearch: Any) -> WithRate:
-    """(init, update) that shows its rate only where no search sets the length of the step."""
+    """(init, update) that reports a learning rate only if no search sets the length of the step."""
     rate = 1.0 if learning_rate is None and linesearch is None else learning_rate
     return WithRate(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
 
@@ -70,9 +70,9 @@ def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rat
 def objective(
     who: str, params: Any, needed: bool, value: Any = None, grad: Params = None, value_fn: Any = None, **extra_args: Any
 ) -> dict[str, Any]:
-    """value, grad and value_fn at params for a search, from the keyword arguments of `update`; {} where none is needed.
+    """value, grad and value_fn at params for a search, from the keyword arguments of `update`; {} if none is needed.
 
-    Arguments that value_fn names beside the parameters are passed on to it, as Optax does. grad is what jax.grad gives.
+    Arguments that value_fn has besides the parameters are passed on to it, as in Optax. grad is the result of jax.grad.
 
     Raises: ValueError if value_fn is needed and missing.
     """
@@ -94,7 +94,7 @@ def objective(
 
 
 def value_and_grad_after(state: Any) -> tuple[jax.Array, Any] | None:
-    """(value, grad) where the last update led, if the outermost optimizer is one that searched its way there.
+    """(value, grad) at the parameters after the last update, if the outermost optimizer has a line search.
 
     Before the first update the value is infinite; see `SearchState`.
     """

@@ -1,4 +1,4 @@
-"""A length of sufficient decrease and small slope: the strong Wolfe conditions, by bracketing and interpolation."""
+"""A line search for the strong Wolfe conditions, by bracketing and interpolation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gdjax.types import ScalarOrSchedule
 LOW, HIGH, BEST = range(3)
 
 
-SEARCHING, LAST, ACCEPTED, GIVEN_UP = range(4)  # LAST: the trial to come is the best seen, for its gradient
+SEARCHING, LAST, ACCEPTED, GIVEN_UP = range(4)  # LAST: evaluate the best trial once more, for its gradient
 
 
 class _Zoom(NamedTuple):
-    """Small arrays instead of many scalars: on a CPU every output of a loop's body is a kernel to compile."""
+    """The carry, small arrays in place of many scalars, since XLA:CPU compiles a kernel for each output of a loop."""
 
     step: jax.Array  # to try next; at the end, the one tried last
     value: jax.Array
@@ -43,14 +43,14 @@ def strong_wolfe(
     max_evaluations: Any = 20,
     precision: Any = 1e-5,
 ) -> SearchResult:
-    """A length at which the value has decreased enough and the slope has flattened enough.
+    """A length that satisfies the strong Wolfe conditions.
 
         phi(t) <= phi(0) + slope_rtol t phi'(0)     and     |phi'(t)| <= curv_rtol |phi'(0)|
 
-    An interval [low, high] that must hold such a length is kept: low lies below the line of sufficient decrease and still
-    goes down, high lies above it or goes up. The next trial is the minimum of the cubic through both (through both slopes
-    alone where their values are level), kept off the ends, halfway if the interval does not shrink; while there is no
-    high, it is an extrapolation of the slope.
+    An interval [low, high] that contains such a length is maintained: low is below the line of sufficient decrease and has a
+    negative slope; high is above the line or has a positive slope. The next trial is the minimum of the cubic interpolant
+    (of the slopes alone if the values agree within rounding), kept away from the ends, or the midpoint if the interval does
+    not shrink. As long as there is no high, the trial extrapolates the slope.
 
     Args: as `zoom` names them.
     """

@@ -1,4 +1,4 @@
-"""BFGS: the inverse Hessian learned from pairs of steps and changes of the gradient."""
+"""BFGS: the inverse Hessian, estimated from steps and changes of the gradient."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(c
 
 
 def _correct(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The inverse Hessian after a pair, and how many it has seen; anew where a step has changed nothing."""
+    """The inverse Hessian after a pair, and the number of pairs; restarted if a step has changed nothing."""
     sy, yy = dot(s, y), dot(y, y)
     good, nothing_changed = bowl_like(state.count, dot(s, s), sy, yy), yy == 0
     s, y, sy = jnp.where(good, s, 0), jnp.where(good, y, 0), jnp.where(good, sy, 1)

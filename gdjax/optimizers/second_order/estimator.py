@@ -1,7 +1,7 @@
-"""The diagonal of the Hessian, estimated: what `sophia` divides by.
+"""Estimators of the Hessian's diagonal, by which `sophia` divides.
 
-An estimator has the protocol of Optax's gradient transformations, (init, update), and is a value like an optimizer; its
-"updates" are the diagonal. Optax's own estimators fit where ours do, and ours there.
+An estimator has the protocol of Optax's gradient transformations, (init, update), and is a node like an optimizer; its
+"updates" are the diagonal. It can be used in place of Optax's estimators, and conversely.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Gauss-Newton method for sums of squares: residuals made linear."""
+"""The Gauss-Newton method for sums of squares, which linearizes the residuals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L-BFGS: the curvature learned from the last few pairs of steps and changes of the gradient."""
+"""L-BFGS: the inverse Hessian, estimated from the last few steps and changes of the gradient."""
 
 from __future__ import annotations
 

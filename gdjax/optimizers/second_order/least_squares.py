@@ -1,4 +1,4 @@
-"""What methods for sums of squares share: residuals made linear at a point."""
+"""Functions shared by the methods for sums of squares: the residuals linearized at a point."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def linearize(residuals: Any, params: Any, dtype: Any) -> tuple[jax.Array, jax.A
 
 
 class Model(NamedTuple):
-    """The residuals made linear, r + J d, in units z = scale d in which no column of J is longer than 1."""
+    """The linearized residuals, r + J d, in units z = scale d in which the columns of J have norm at most 1."""
 
     triangle: jax.Array  # (m, n), of the QR factors of J / scale, m = min(k, n)
     seen: jax.Array  # (m,) the part of r that lies in the span of J
@@ -51,7 +51,7 @@ class Model(NamedTuple):
 
 
 def is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
-    """Whether a step is at most sqrt(eps) of where it begins; false for one that is not finite."""
+    """Whether the norm of a step is at most sqrt(eps) times that of the parameters; false if it is not finite."""
     return jnp.linalg.norm(step) <= jnp.sqrt(jnp.finfo(step.dtype).eps) * jnp.linalg.norm(at)
 
 

@@ -1,4 +1,4 @@
-"""The Levenberg-Marquardt method: Gauss-Newton's step, damped where the model does not hold."""
+"""The Levenberg-Marquardt method: the Gauss-Newton step with adaptive damping."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class LevenbergMarquardtState(NamedTuple):
     """With n the number of real parameters."""
 
     count: jax.Array
-    scale: jax.Array  # (n,) the longest that each column of J has been
+    scale: jax.Array  # (n,) the largest norm of each column of J so far
     damping: jax.Array  # () float
-    growth: jax.Array  # () float, what a refused step multiplies the damping by
-    value: jax.Array  # () float, 1/2 sum residuals² at the parameters that the last update led to
+    growth: jax.Array  # () float, factor of the damping after a rejected step
+    value: jax.Array  # () float, 1/2 sum residuals² after the last update
     converged: jax.Array  # () bool: where the last update began, a whole step changed nothing
 
 

@@ -1,4 +1,4 @@
-"""Newton's method: the step at which the quadratic model of the loss is least."""
+"""Newton's method: the step to the minimum of the quadratic model of the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonlinear conjugate gradients: each direction remembers the last."""
+"""Nonlinear conjugate gradients."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Directions that learn the curvature from the gradients seen: L-BFGS, BFGS and conjugate gradients.
+"""Functions shared by L-BFGS, BFGS and conjugate gradients, which estimate curvature from successive gradients.
 
-All keep vectors (see `gdjax.vector`) of the last parameters p' and gradient g', and learn from
+They keep the last parameters p' and gradient g' as vectors (see `gdjax.vector`) and use the pairs
 
-    s = p - p',      y = g - g'          what the last step was, and what it did to the gradient
+    s = p - p',      y = g - g'          the last step, and the change of the gradient
 
-of which only pairs with s'y > 0 can come from a bowl; others teach nothing and are left out. So does a product that may
-be rounding alone: in a bowl whose condition number is below 1/eps,  s'y >= sqrt(eps) |s| |y|.
+Only pairs with s'y > 0 can come from a convex function; others are ignored. So are pairs whose s'y may be rounding alone:
+for a convex quadratic whose condition number is below 1/eps,  s'y >= sqrt(eps) |s| |y|.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gdjax.vector import dot
 
 
 def prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dict[str, Any]) -> dict[str, Any]:
-    """What the search needs; errors where trees differ or something is missing."""
+    """The arguments of the search. Raises: ValueError if trees differ or an argument is missing."""
     if params is None:
         raise ValueError(f"{who}: update needs params, got None")
     tree.check_like(who, "grads", grads, "params", params)
@@ -29,14 +29,14 @@ def prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dict
 
 
 def bowl_like(count: jax.Array, ss: jax.Array, sy: jax.Array, yy: jax.Array) -> jax.Array:
-    """Whether s and y can come from a bowl: s'y is positive beyond rounding, and finite. False before the second step."""
+    """Whether s'y is positive beyond rounding, and finite. False before the second step."""
     limits = jnp.finfo(sy.dtype)
     rounding = jnp.sqrt(limits.eps) * jnp.sqrt(ss) * jnp.sqrt(yy)
     return (count > 0) & (sy > jnp.maximum(rounding, limits.tiny)) & jnp.isfinite(sy) & jnp.isfinite(yy)
 
 
 def first_scale(g: jax.Array) -> jax.Array:
-    """The scale of a first step, when nothing is known: at most of unit length."""
+    """The scale of the first step, which makes its length at most 1."""
     square = dot(g, g)
     return jnp.where(jnp.isfinite(square), 1 / jnp.sqrt(jnp.maximum(square, 1)), 1)
 

@@ -1,4 +1,4 @@
-"""Descent divided by an estimate of the curvature along each coordinate."""
+"""Descent divided by an estimate of the Hessian's diagonal."""
 
 from __future__ import annotations
 

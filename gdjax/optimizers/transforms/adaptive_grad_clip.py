@@ -1,4 +1,4 @@
-"""The gradient of each unit shortened in proportion to its parameters."""
+"""The gradient of each unit, clipped in proportion to the norm of its parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise added to the gradient, less of it as time goes by."""
+"""Gaussian noise of decreasing variance, added to the gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weight decay that never works against the step."""
+"""Weight decay only where it agrees with the sign of the step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mean taken off the gradient of each matrix."""
+"""The gradient of each matrix less its mean."""
 
 from __future__ import annotations
 

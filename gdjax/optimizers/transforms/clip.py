@@ -1,4 +1,4 @@
-"""Each entry of the gradient cut off at a largest size."""
+"""Each entry of the gradient clipped to a maximal absolute value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gradient of each leaf shortened to a largest root mean square."""
+"""The gradient of each leaf scaled to a maximal root mean square."""
 
 from __future__ import annotations
 

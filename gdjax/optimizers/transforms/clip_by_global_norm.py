@@ -1,4 +1,4 @@
-"""The whole gradient shortened to a largest norm."""
+"""The whole gradient scaled to a maximal norm."""
 
 from __future__ import annotations
 

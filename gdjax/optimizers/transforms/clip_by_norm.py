@@ -1,4 +1,4 @@
-"""The gradient of each leaf shortened to a largest norm."""
+"""The gradient of each leaf scaled to a maximal norm."""
 
 from __future__ import annotations
 

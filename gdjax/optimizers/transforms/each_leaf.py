@@ -1,4 +1,4 @@
-"""A change of the gradient, written for one leaf, as a transform of any tree."""
+"""Transforms of gradient trees from a function of one leaf, or of all leaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Change = Callable[[jax.Array, Any], jax.Array]  # (g, p) -> g of one leaf; p is 
 
 
 def each_leaf(change: Change) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """(init, update) whose updates are change(g, p) of each leaf, computed in at least float32 and rounded once."""
+    """(init, update) that applies change(g, p) to each leaf, computed in at least float32 and rounded once."""
 
     def change_leaf(g, p=None):
         dtype = tree.arithmetic_dtype(g)
@@ -29,7 +29,7 @@ def each_leaf(change: Change) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def all_leaves(change: Callable[[Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """(init, update) whose updates are change(grads) of the whole tree, in the gradients' dtypes."""
+    """(init, update) that applies change(grads) to the whole tree, in the gradients' dtypes."""
 
     def update(grads, state, params=None, **extra_args):
         del params, extra_args

@@ -1,4 +1,4 @@
-"""The gradient at length 1."""
+"""The gradient scaled to length 1."""
 
 from __future__ import annotations
 

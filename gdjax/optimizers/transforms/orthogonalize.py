@@ -1,4 +1,4 @@
-"""The gradient of each matrix made orthogonal."""
+"""The gradient of each matrix, orthogonalized."""
 
 from __future__ import annotations
 

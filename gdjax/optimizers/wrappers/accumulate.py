@@ -1,4 +1,4 @@
-"""Several gradients, one step."""
+"""Gradient accumulation over several batches."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Averages of the iterates, beside any optimizer: exponential, of the tail, slow weights.
+"""Averages of the iterates of any optimizer: exponential averages, tail averages, and lookahead with slow weights.
 
-The optimizer's path is not changed by an average (by lookahead it is). The state offers `evaluation_params(params)`.
+An average does not change the iterates (lookahead does). The state provides `evaluation_params(params)`.
 
-An average takes the parameters in as they come: those that an update has led to are seen at the next one, when whatever
-is wrapped around (a plateau, a decay, a projection) has had its say, and the present ones when it is asked. A call at which
-the inner optimizer makes no update counts for nothing.
+The parameters after an update enter the average at the next call, when the outer wrappers (a plateau, a decay, a projection)
+have been applied, and the present ones when `evaluation_params` is called. A call at which the inner optimizer makes no
+update does not count.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _copy(params: Any) -> Any:
 
 
 def _with_present(mean: Any, share: jax.Array, params: Any) -> Any:
-    """The mean once the present parameters have their share in it; a leaf that never moves keeps its bits."""
+    """The mean with the present parameters included; a leaf that never changes is returned exactly."""
 
     def of_leaf(m, p):
         part = share.astype(jnp.finfo(m.dtype).dtype)
@@ -44,7 +44,7 @@ def _need(who: str, params: Any) -> None:
 
 
 class AverageState(NamedTuple):
-    """`ema` in at least float32, whatever the parameters: in bfloat16 small changes would be lost."""
+    """`ema` is in at least float32, since small changes would be lost in bfloat16."""
 
     is_average = True
     count: jax.Array  # () int32, updates so far
@@ -147,7 +147,7 @@ def tail_average(inner: Transformation, start: int = 0, every: int = 1):
 
 
 class LookaheadState(NamedTuple):
-    """`slow_params` is what to evaluate; None where the parameters are a pair that holds them itself."""
+    """`slow_params` are the parameters to evaluate; None if the parameters are a pair that contains them."""
 
     count: jax.Array  # () int32, updates so far
     slow_params: Any

@@ -1,4 +1,4 @@
-"""Steps without the entries that go uphill of the present gradient."""
+"""Updates without the entries that point uphill of the present gradient."""
 
 from __future__ import annotations
 

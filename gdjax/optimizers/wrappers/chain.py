@@ -1,4 +1,4 @@
-"""One transformation after the other, and the rate of the whole."""
+"""Transformations applied one after another, and the learning rate of the whole."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def chain(*args: Transformation):
 
 
 class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
-    """(init, update) that multiplies whatever comes by `factor_at(state)`, a number or a step in the place of the state."""
+    """(init, update) that multiplies updates by `factor_at(state)`, where the state may also be a step."""
 
     factor_at: Callable[[Any], Any]
 
@@ -50,7 +50,7 @@ class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
 
 
 def rate_of_parts(parts: list[Optimizer], states: Any, evaluation: Any) -> Any:
-    """The rate of parts that follow each other; see `chain`."""
+    """The learning rate of chained parts; see `chain`."""
     rates: Any = None  # of the part that has one, and of the scales behind it
     factor: Any = None  # of the scales that come last, where no part has a rate
     for part, state in zip(parts, states, strict=True):

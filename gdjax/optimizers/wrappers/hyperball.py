@@ -1,4 +1,4 @@
-"""Matrices that turn and do not grow: weights and updates of fixed length, in place of weight decay."""
+"""Matrices of constant norm, updated by rotation, in place of weight decay."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _matrices(params: Any) -> Any:
 
 
 def _turn(p: jax.Array, u: jax.Array, rate: Any, radius: jax.Array) -> jax.Array:
-    """The update that turns p as far as u says; u itself where the radius is 0, or u."""
+    """The update that rotates p in the direction of u; u itself if the radius or u is 0."""
     wide = p.astype(tree.arithmetic_dtype(p))
     ahead = wide + rate * radius * tree.direction(u.astype(wide.dtype))
     return jnp.where((radius > 0) & jnp.any(u != 0), radius * tree.direction(ahead) - wide, u).astype(u.dtype)

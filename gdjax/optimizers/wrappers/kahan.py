@@ -1,4 +1,4 @@
-"""What rounding adds to a 16-bit parameter, remembered and taken off the next update."""
+"""Kahan summation for 16-bit parameters: rounding errors are stored and subtracted from the next update."""
 
 from __future__ import annotations
 

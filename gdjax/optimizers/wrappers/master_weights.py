@@ -1,4 +1,4 @@
-"""Float32 copies of 16-bit parameters, which are their rounding."""
+"""Float32 copies of 16-bit parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MasterState(NamedTuple):
     inner: Any
 
     def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
-        """The inner state is asked about the copies, which it has seen."""
+        """The answers of the inner state, which works on the copies."""
         found = ask(self.inner, jax.tree.map(_resynchronize, params, self.master))
         return [x if x is None else x.astype(p.dtype) for x, p in zip(found, jax.tree.leaves(params), strict=True)]
 

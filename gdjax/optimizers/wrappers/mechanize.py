@@ -94,7 +94,7 @@ def _wide(p: jax.Array) -> jax.Array:
 
 
 def _learn(state: MechanicState, h: jax.Array, eps: Any, s_init: Any) -> tuple[jax.Array, ...]:
-    """The scales' own step: wealth over the root of the squares, once for each memory."""
+    """One update of the scales: wealth over the root of the squares, for each decay rate."""
     number = state.s.size
     betas = 1 - 0.1 ** jnp.arange(1, number + 1, dtype=state.s.dtype)
     clipped = jnp.clip(h, -state.m, state.m)

@@ -1,8 +1,7 @@
-"""Different leaves, different optimizers, or none: told apart by their paths, as in "layers.0.w".
+"""Different optimizers, or none, for different leaves, selected by their paths, such as "layers.0.w".
 
-Each inner optimizer sees None in the place of the leaves that are not its own, so these cost it no state and it takes
-no norm over them. A gradient that no optimizer looks at is never computed: XLA deletes the backward pass of frozen
-leaves.
+Each inner optimizer receives None in place of the leaves of the others, so that these take no state and enter no norm. A
+gradient that no optimizer reads is never computed: XLA eliminates the backward pass of frozen leaves.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from gdjax.types import Transformation
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ByPath:
-    """What `by_path` returns, equal by value."""
+    """The result of `by_path`, compared by value."""
 
     rule: Any
 
@@ -46,7 +45,7 @@ class ByPath:
         raise ValueError(f"by_path: a pattern must match {path!r}, got {', '.join(map(repr, self.rule))}")
 
     def check_use(self, who: str, paths: list[str]) -> None:
-        """Raise ValueError for a pattern that is found in none of the paths."""
+        """Raise ValueError for a pattern that matches none of the paths."""
         patterns = [self.rule] if isinstance(self.rule, str) else list(self.rule) if isinstance(self.rule, dict) else []
         for pattern in patterns:
             if paths and not any(re.search(pattern, path) for path in paths):
@@ -90,8 +89,8 @@ def _list_paths(paths: list[str]) -> str:
 
 @jax.tree_util.register_static
 class Labels(Static):
-    """One value per leaf, as structure. None at all fit any, so that `optax.tree.map_params`, which asks for the state of
-    a tree without leaves, finds its place in that of the parameters."""
+    """One value per leaf, as structure. Empty labels equal any others, since `optax.tree.map_params` compares the state of a
+    tree without leaves with that of the parameters."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Labels) and (not self.value or not other.value or self.value == other.value)
@@ -193,7 +192,7 @@ class PartitionState(NamedTuple):
 
     @property
     def trained(self) -> Static:
-        """As that of `freeze`: an optimizer that is None has no state at all."""
+        """As for `freeze`: the leaves of an optimizer that is None are not trained."""
         return Static(tuple(not _is_frozen(self.inner_states[label]) for label in self.labels.value))
 
     def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
@@ -213,7 +212,7 @@ class PartitionState(NamedTuple):
 
 
 def _is_frozen(state: Any) -> bool:
-    """Whether it is the state of an optimizer that is None."""
+    """Whether this is the state of an optimizer that is None."""
     return type(state) is tuple and not state
 
 
@@ -305,7 +304,7 @@ def _spread(who: str, labels: Any, params: Any) -> tuple[Any, ...]:
 
 
 def _check(who: str, grads: Any, params: Any, number: int) -> None:
-    """The structure only: per-example gradients have shapes of their own."""
+    """Check the number of leaves only, since per-example gradients have other shapes."""
     if params is not None:
         flat = lambda t: jax.tree.map(lambda _: 0, t)  # noqa: E731
         tree.check_like(who, "grads", flat(grads), "params", flat(params))
@@ -314,13 +313,13 @@ def _check(who: str, grads: Any, params: Any, number: int) -> None:
 
 
 def _part(whole: Any, mine: Sequence[bool]) -> Any:
-    """The tree with None for the leaves that are not mine."""
+    """The tree with None in place of the leaves of the other parts."""
     leaves, structure = jax.tree.flatten(whole)
     return structure.unflatten([x if keep else None for x, keep in zip(leaves, mine, strict=True)])
 
 
 def _merge(parts: list[tuple[Sequence[bool], Any]], like: Any) -> Any:
-    """Updates of the parts put together; zeros, in the dtype of `like`, for the leaves of none."""
+    """The updates of all parts in one tree; zeros, in the dtype of `like`, for leaves of no part."""
     merged = jax.tree.map(jnp.zeros_like, like)
     for mine, part in parts:
         merged = _fill(merged, part, mine)
@@ -328,14 +327,14 @@ def _merge(parts: list[tuple[Sequence[bool], Any]], like: Any) -> Any:
 
 
 def _fill(whole: Any, part: Any, mine: Sequence[bool]) -> Any:
-    """The whole with the leaves that are mine taken from the part."""
+    """The whole tree, its leaves of this part replaced."""
     leaves, structure = jax.tree.flatten(whole)
     own = iter(jax.tree.leaves(part))
     return structure.unflatten([next(own) if keep else x for x, keep in zip(leaves, mine, strict=True)])
 
 
 def _alike(grads: Any, extra_args: dict[str, Any]) -> list[str]:
-    """The extra arguments that are trees like the gradients."""
+    """The names of the extra arguments that are trees like the gradients."""
     structure = jax.tree.structure(grads)
     return [name for name, x in extra_args.items() if name != "grad" and jax.tree.structure(x) == structure]
 
@@ -349,9 +348,9 @@ def _update(
     extra_args: dict[str, Any],
     alike: Sequence[str] = (),
 ) -> tuple[Any, ...]:
-    """The inner update on its own leaves; `alike` and what is about parameters of the extra arguments is cut down alike.
+    """The inner update on its own leaves; extra arguments named in `alike`, or about parameters, are restricted to them too.
 
-    Of a bare array that is not its own nothing would be left, not even a tree.
+    A bare array that is not one of its leaves would leave nothing, not even a tree.
     """
     if not any(mine) and _part(grads, mine) is None:
         return None, state

@@ -1,4 +1,4 @@
-"""Drop on plateau, inside the compiled run."""
+"""Learning-rate reduction on a plateau of the monitored value, inside the compiled run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that stay inside a set."""
+"""Updates that keep the parameters in a set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ProjectState(NamedTuple):
     inner: Any
 
     def route(self, ask: Callable[..., Any], params: Any) -> list[Any]:
-        """The nearest point of the set to what the inner state answers."""
+        """The answers of the inner state, projected onto the set."""
         found = ask(self.inner, params)
         if all(x is None for x in found):
             return found
@@ -63,7 +63,7 @@ def project(inner: Transformation, onto, mask: Any = None):
         nearest, made = onto(moved), answers.updated(inner_state)
 
         def back(p, u, c, m, n):
-            # Where the set leaves the point alone the update keeps its bits.
+            # Where the projection changes nothing, the update is exactly that of the inner optimizer.
             return answers.if_updated(made, jnp.where(n == m, u, n - p), u).astype(u.dtype) if c else u
 
         updates = jax.tree.map(back, params, updates, chosen, moved, nearest)

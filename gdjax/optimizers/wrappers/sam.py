@@ -1,15 +1,15 @@
-"""Flat minima: the gradient is taken uphill from the parameters, where the loss about them is worst.
+"""Sharpness-aware minimization: the gradient is evaluated at the point of the neighborhood where the loss is largest.
 
-    sam       the gradient at p + rho g / |g| in the place of g
-    gsam      the same, less what of g is orthogonal to it: lowers the difference between the two losses as well
-    looksam   the same every few steps; between them the part of it that g lacked is added from memory
+    sam       the gradient at p + rho g / |g| in place of g
+    gsam      sam, less the component of g orthogonal to it: also reduces the difference of the two losses
+    looksam   sam every few steps; in between, its component that g lacks is added from memory
 
-All ask for `value_fn=`, which a step of gdjax passes: the loss of the same batch, as a function of the parameters. A
-gradient is what points uphill, the conjugate of what `jax.grad` gives for complex parameters.
+All need `value_fn=`, which a step of gdjax passes: the loss of the same batch, as a function of the parameters. Here a
+gradient is the direction of ascent, which for complex parameters is the conjugate of that of `jax.grad`.
 
-The point uphill is in at least float32: rho is often less than the gap between two 16-bit numbers, and most parameters
-would not move. A loss that refuses float32 parameters (as `lax.conv` beside 16-bit data does) gets the rounded point, and
-a warning says so.
+The perturbed point is in at least float32: rho is often less than the spacing of 16-bit numbers, so that most parameters
+would not change. A loss that rejects float32 parameters (as `lax.conv` does with 16-bit data) receives the rounded point,
+with a warning.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def looksam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLik
 def _gradient(
     who: str, params: Any, value_fn: Callable[..., Any] | None = None, **extra_args: Any
 ) -> Callable[[Any], Any]:
-    """params -> what points uphill. Arguments that value_fn names beside the parameters are passed on to it."""
+    """params -> direction of ascent. Arguments that value_fn has besides the parameters are passed on to it."""
     if params is None or value_fn is None:
         raise ValueError(f"{who}: update needs params and value_fn=, a function params -> value, to look uphill")
     loss: Any = getattr(value_fn, "fine", value_fn)  # that of the parameters as they come, not of their rounding
@@ -210,7 +210,7 @@ def _uphill(params: Any, grads: Any, rho: Any, eta: Any = None) -> Any:
 
 
 def _across(x: Any, along: Any) -> Any:
-    """What of x is orthogonal to a tree alike, in at least float32."""
+    """The component of x that is orthogonal to another tree, in at least float32."""
     wide = lambda t: jax.tree.map(lambda x: jnp.asarray(x, tree.arithmetic_dtype(x)), t)  # noqa: E731
     x, along = wide(x), wide(along)
     unit = tree.direction(along)

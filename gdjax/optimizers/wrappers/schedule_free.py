@@ -1,4 +1,4 @@
-"""Descent without a schedule: a weighted average of all iterates takes the place of a falling rate."""
+"""Schedule-free learning: a weighted average of the iterates in place of a decreasing learning rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ScheduleFreeState(NamedTuple):
     step_count: jax.Array  # () int32, updates so far
     max_lr: jax.Array  # () float, the largest rate so far
     base_optimizer_state: Any
-    z: Any  # where the base optimizer alone has gone
+    z: Any  # the iterates of the base optimizer
 
     def evaluation_params(self, params: Any) -> Any:
         """x = (y - (1 - b1) z) / b1, in the parameters' dtype."""
@@ -101,7 +101,7 @@ def schedule_free(
         return answers.if_updated(made, updates, 0), answers.if_updated(made, new, before)
 
     def rate_at(state: Any, evaluation: Any) -> Any:
-        """The base optimizer's; where it shows none, what is said here."""
+        """The rate of the base optimizer; if it has none, the argument `learning_rate`."""
         rate = base.learning_rates_at(inner_state(state), evaluation)
         return rate_of(learning_rate, state) if rate is None else rate
 
@@ -109,7 +109,7 @@ def schedule_free(
 
 
 def _wide(p: jax.Array, dtype: Any) -> Any:
-    """The dtype of a copy of p: the one asked for, complex where p is."""
+    """The dtype of a copy of p: the given one, made complex if p is."""
     if dtype is None:
         return p.dtype
     return jnp.result_type(p.dtype, dtype) if jnp.iscomplexobj(p) else dtype

@@ -1,14 +1,14 @@
-"""Training in 16 bits without losing small steps: three ways to keep what rounding takes away.
+"""Training with 16-bit parameters without losing small updates: three ways to handle rounding.
 
-An update of a bfloat16 parameter that is smaller than its last place, 2^-8 of it, is lost when the sum is rounded: late
-in a run nothing moves any more. `master_weights` keeps float32 copies (exact, 4 bytes a parameter), `kahan` the lost part
-(2 bytes), `stochastic_rounding` nothing at all, but rounds up or down by chance so that nothing is lost on average.
+An update of a bfloat16 parameter that is below its resolution, 2^-8 of it, is lost when the sum is rounded, so that late in
+a run nothing changes any more. `master_weights` keeps float32 copies (exact, 4 bytes a parameter), `kahan` the rounding
+error (2 bytes), and `stochastic_rounding` nothing: it rounds up or down at random so that nothing is lost on average.
 
-The caller makes  p <- (p + u), rounded to the dtype of p.  Which u makes that a given target? The difference of two
-bfloat16 numbers need not be one: 0.01 - 1 has more digits. It is exact in bfloat16 within a factor of two of p, and in
-float32 as long as |target| >= 2^-15 |p|. Therefore the updates of 16-bit leaves by `master_weights` and
-`stochastic_rounding` are float32, alone in this house: with any other wrapper outside that scales or adds to them they
-are no longer what they say, so put these two outermost. `kahan` needs no target and keeps the dtype of the parameters.
+The caller computes p <- (p + u), rounded to the dtype of p. For which u is this a given target? The difference of two
+bfloat16 numbers need not be a bfloat16 number: 0.01 - 1 has more digits. It is exact in bfloat16 if the target is within a
+factor of two of p, and in float32 if |target| >= 2^-15 |p|. Therefore the updates of 16-bit leaves by `master_weights` and
+`stochastic_rounding` are float32, unlike those of all other optimizers. A wrapper outside that scales them or adds to them
+would make them wrong, so put these two outermost. `kahan` needs no target and keeps the dtype of the parameters.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gdjax import tree
 
 
 def nearest(x: jax.Array, dtype: Any) -> jax.Array:
-    """x, float32, rounded to a 16-bit dtype, and float32 still; x itself for a wider one.
+    """x, float32, rounded to the values of a 16-bit dtype but still float32; x itself for a wider dtype.
 
-    Not a cast there and back, which a compiler may take for nothing.
+    This is not a cast there and back, which a compiler may remove.
     """
     info = jnp.finfo(dtype)
     if info.bits >= 32:
@@ -37,10 +37,10 @@ def nearest(x: jax.Array, dtype: Any) -> jax.Array:
 
 
 def by_chance(x: jax.Array, dtype: Any, key: jax.Array) -> jax.Array:
-    """x, float32, rounded to a 16-bit dtype at random with mean x, and float32 still.
+    """x, float32, rounded at random, with mean x, to the values of a 16-bit dtype but still float32.
 
-    Random digits are added below the last one kept, and cut off: the carry comes with the right probability. The sign
-    is apart from the digits, so that negative numbers round as their absolute values do.
+    Random digits are added below the last digit that is kept, and truncated, so that the carry has the right probability.
+    The sign is separate from the digits, so that negative numbers are rounded like their absolute values.
     """
     info = jnp.finfo(dtype)
     cut = jnp.finfo(jnp.float32).nmant - info.nmant
@@ -64,19 +64,19 @@ def widen(params: Any) -> Any:
 
 
 def step_to(p: jax.Array, target: jax.Array) -> jax.Array:
-    """The float32 step from a 16-bit p to a target of its dtype; none where it is there (from inf to inf is nan)."""
+    """The float32 step from a 16-bit p to a target of its dtype; 0 if they are equal (inf - inf would be NaN)."""
     wide = p.astype(jnp.float32)
     return jnp.where(target == wide, 0, target - wide)
 
 
 def fine_updates(inner: Any, grads: Any, state: Any, params: Any, extra_args: dict[str, Any]) -> tuple[Any, Any]:
-    """The updates before they are rounded to 16 bits: inner sees the parameters in float32, its state stays as it is."""
+    """The updates before rounding to 16 bits: the inner optimizer receives float32 parameters, its state is unchanged."""
     updates, new = inner.update(grads, state, widen(params), **with_rounding(extra_args, params))
     return updates, tree.cast_like(new, state)
 
 
 def with_rounding(extra_args: dict[str, Any], params: Any) -> dict[str, Any]:
-    """The objective of the float32 parameters that inner sees is that of their rounding."""
+    """The extra arguments with an objective that rounds the float32 parameters of the inner optimizer first."""
     value_fn = extra_args.get("value_fn")
     if value_fn is None:
         return extra_args

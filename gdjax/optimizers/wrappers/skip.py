@@ -1,4 +1,4 @@
-"""Steps that are not taken: a gradient that is not finite never reaches the inner optimizer."""
+"""Skipping of updates whose gradient is not finite."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class SkipState(NamedTuple):
     notfinite_count: jax.Array  # bad gradients in a row up to now, () int32
     last_finite: jax.Array  # whether the last gradient was good, () bool
     total_notfinite: jax.Array  # bad gradients in all, () int32
-    taken: jax.Array  # whether the inner optimizer saw the last gradient, () bool
+    taken: jax.Array  # whether the last gradient was passed to the inner optimizer, () bool
     inner: Any
 
     @property
     def inner_state(self) -> Any:
-        """Optax's name for it."""
+        """Optax's name for the inner state."""
         return self.inner
 
     def updated(self) -> Any:

@@ -1,4 +1,4 @@
-"""Steps made shorter where they say more than their learning rate allows."""
+"""Updates clipped to the root mean square that their learning rate implies."""
 
 from __future__ import annotations
 

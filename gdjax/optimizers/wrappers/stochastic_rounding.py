@@ -1,4 +1,4 @@
-"""16-bit sums rounded up or down by chance."""
+"""Stochastic rounding of 16-bit sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One name for two calls, told apart by their arguments: Optax's transform, and our wrapper around an optimizer."""
+"""One name for two forms of a call: Optax's transform, and gdjax's wrapper around an optimizer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_around_an_optimizer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> boo
 
 
 def print_as(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A body that is another's second form: its calls print under this name, and are pickled under their own."""
+    """Marks the body of a second form: its calls print under the given name, and are pickled under their own."""
 
     def rename(body: Callable[..., Any]) -> Callable[..., Any]:
         body.__name__ = name
@@ -36,7 +36,7 @@ def two_forms(
     theirs: Callable[..., Optimizer],
     is_ours: Callable[[tuple[Any, ...], dict[str, Any]], bool] = is_around_an_optimizer,
 ) -> Callable[..., Optimizer]:
-    """The factory of both: its help is ours, its signature Optax's and what ours adds by keyword."""
+    """The factory of both forms: it has the docstring of ours, and the signature of Optax with our further keywords."""
 
     first = list(inspect.signature(theirs).parameters.values())
     known = {parameter.name for parameter in first}
