@@ -1,9 +1,9 @@
-"""Backpropagation laid open: done by hand, drawn, and checked.
+"""Backpropagation, computed by hand, as a graph, checked, and measured.
 
 by_hand     BP1 to BP4 for fully connected networks, equal to jax.grad
 graph       the graph of any function, with the value and the adjoint of every node
-check       any gradient against differences of the loss, with a verdict for each leaf
-flow        where the gradient goes in any model, layer by layer, at one look or along a run
+check       any gradient compared with differences of the loss, with a verdict for each leaf
+flow        norms of gradients and states of units in any model, layer by layer, once or along a run
 """
 
 from gdjax.backprop._flow import Flow, Watch, flow, watch

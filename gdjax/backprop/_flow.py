@@ -1,10 +1,10 @@
-"""Where gradients go: layer by layer what arrives of the gradient, what it moves, and what state the units are in.
+"""The flow of gradients: for each layer the norm of its gradient and update, and the state of its units.
 
-    flow(loss, params, batch, optimizer)                   one look, with a diagnosis
-    watching = watch(loss, params, batch, every=100)       the same at every 100th step of a run, inside the program:
-    make_step(loss, probes=watching)                        its metrics carry what `watching.seen(result.history)` reads
+    flow(loss, params, batch, optimizer)                   one measurement, with a diagnosis
+    watching = watch(loss, params, batch, every=100)       the same at every 100th step of a run, in the compiled program:
+    make_step(loss, probes=watching)                        its metrics are read by `watching.read(result.history)`
 
-Works for a model of any library, by the operations that its loss is made of (`backprop.layers`).
+It works for models of any library, since it reads the operations of the traced loss (`backprop.layers`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from gdjax.programs import compile_once, retrace
 from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
 
 MEASURES = ("gradient_norm", "update_ratio", "activation_mean", "activation_std", "saturated", "dead")
-SATURATED = 0.05  # of the largest slope, below which a unit counts as saturated
-SLOPES: dict[str, Callable[..., Any]] = {  # of the bounded functions from their values, relative to the largest
+SATURATED = 0.05  # share of the largest slope below which a unit counts as saturated
+SLOPES: dict[str, Callable[..., Any]] = {  # slope of a bounded function, relative to the largest, from its value
     "tanh": lambda a: 1 - a**2,
     "sigmoid": lambda a: 4 * a * (1 - a),
     "soft_sign": lambda a: (1 - jnp.abs(a)) ** 2,
     "hard_tanh": lambda a: (jnp.abs(a) < 1).astype(a.dtype),
 }
 VANISHING, EXPLODING = 1e-2, 1e2  # gradient norm of the first layer over that of the last
-MANY = 0.5  # a share of the units that is worth a word
+MANY = 0.5  # share of the units from which on the diagnosis mentions them
 LARGE_UPDATE, SMALL_UPDATE = 0.1, 1e-6  # |update| / |parameters| of one step
 
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
-    """Measures the flow at every so-many-th step; made by `watch`, taken by `make_step`. Equal by value."""
+    """A probe for `make_step` that measures the flow at every k-th step; made by `watch`. Compared by value."""
 
     layers: tuple[Layer, ...]
     every: int
@@ -49,10 +49,10 @@ class Watch:
     def __call__(
         self, state: TrainState, objective: Callable[..., Any], grads: Params, updates: Params, mask: Any = None
     ) -> Metrics:
-        """The metrics "flow_<measure>", each (layers,) and NaN where a layer has no such; between looks nothing is computed.
+        """The metrics "flow_<measure>", each (layers,), NaN where they do not exist; computed at every k-th step only.
 
-        (Under vmap over runs all is computed at every step, as JAX does with a condition.) Of leaves that `freeze` holds no
-        gradient is asked for, so that XLA still deletes their backward pass.
+        Under vmap over runs they are computed at every step, since JAX evaluates both branches of a condition. The gradients
+        of leaves frozen by `freeze` are not read, so that XLA still eliminates their backward pass.
         """
         layers = _trainable_layers(self.layers, state)
 
@@ -64,10 +64,10 @@ class Watch:
         values = jax.lax.cond(taken, look, lambda: nothing)
         return {f"flow_{name}": Sampled(value, taken.astype(value.dtype)) for name, value in values.items()}
 
-    def seen(self, history: Mapping[str, Any]) -> Flow:
-        """What a run's history holds, (evaluations, layers) each, NaN where no step was looked at; or one step's metrics."""
+    def read(self, history: Mapping[str, Any]) -> Flow:
+        """The Flow in a run's history, (evaluations, layers) each, NaN without a measured step; or in one step's metrics."""
         if "flow_gradient_norm" not in history:
-            raise ValueError(f"Watch.seen: history must come from a step with this watch, got {sorted(history)}")
+            raise ValueError(f"Watch.read: history must come from a step with this watch, got {sorted(history)}")
         columns = {name: history[f"flow_{name}"] for name in MEASURES}
         return Flow(self.layers, **{name: np.asarray(getattr(x, "value", x)) for name, x in columns.items()})
 
@@ -81,14 +81,14 @@ def watch(
     key: jax.Array | None = None,
     model_state: Any = (),
 ) -> Watch:
-    """A probe of the flow for `make_step`, laid out for this loss and these parameters.
+    """A probe of the flow for `make_step`, for this loss and these parameters.
 
     Args:
         loss: as for `make_step`.
-        params, batch: of the run, or like them: only shapes are read. Which arrays are a layer: see `find_layers`.
-        every: batches from one look to the next, at least 1. A look costs a forward pass and the norms.
-        key: that the loss is traced with, for a loss that depends on its kind; None is `jax.random.key(0)`.
-        model_state: what a `stateful` loss carries.
+        params, batch: those of the run, or others of the same shapes. `find_layers` defines the layers.
+        every: batches between measurements, at least 1. A measurement costs a forward pass and the norms.
+        key: the key with which the loss is traced (default: `jax.random.key(0)`).
+        model_state: model state of a `stateful` loss.
 
     Raises: ValueError if every is below 1.
     """
@@ -111,16 +111,16 @@ def flow(
     key: jax.Array | None = None,
     model_state: Any = (),
 ) -> Flow:
-    """One look at the gradient's way through a model.
+    """The flow of the gradient through a model, at given parameters.
 
     Args:
         loss: as for `make_step`.
-        params: of any library, layer by layer.
+        params: parameters of any library, layer by layer.
         batch: a pytree of arrays that share their leading axis.
-        optimizer: whose first update is held against the parameters; None leaves the update out.
-        key, model_state: what the loss takes besides.
+        optimizer: the optimizer whose first update is compared with the parameters; None omits the update.
+        key, model_state: further arguments of the loss.
 
-    Returns: a Flow of (layers,) each. Printed, a table with a diagnosis.
+    Returns: a Flow of (layers,) each, which prints as a table with a diagnosis.
     Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
     """
     params, batch, any_loss = tree.part(params), _arrays(batch), as_loss("flow", loss)
@@ -140,7 +140,7 @@ def flow(
 def _first_update(
     optimizer: Any, objective: Callable[..., Any], params: Params, value: jax.Array, grads: Params
 ) -> Params:
-    """With all that `make_step` tells an optimizer."""
+    """The first update, with the arguments that `make_step` passes to an optimizer."""
     optimizer = as_optimizer(optimizer)
     given = {"value": value, "grad": grads, "value_fn": lambda p, evaluation=None, weight=None: objective(p)}
     seen = {"evaluation": Evaluation(jnp.full((), jnp.inf), jnp.zeros((), jnp.int32)), "weight": jnp.ones(())}
@@ -155,12 +155,12 @@ def measure(
     updates: Params | None,
     mask: Any = None,
 ) -> dict[str, jax.Array]:
-    """All that `Flow` holds, (layers,) each; pure and jittable.
+    """The fields of `Flow`, (layers,) each; a pure function.
 
     Args:
         objective: params -> the loss over one batch, or a pair whose first is that.
         updates: None leaves "update_ratio" NaN.
-        mask: (rows,) of the batch, those that count; None is all.
+        mask: (rows,), the rows of the batch that count (default: all).
     """
     values = activations(objective, params)
     states = [_state_of(layer, values, mask) for layer in layers]
@@ -179,7 +179,7 @@ def _arrays(batch: Batch) -> Batch:
 
 
 def _value(who: str, loss: Loss | Stateful, params: Params, batch: Batch, key: Any, model_state: Any) -> jax.Array:
-    """The scalar of a loss of any kind."""
+    """The scalar value of a loss of any form."""
     params = tree.whole(params)
     if isinstance(loss, Stateful):
         return loss(params, tree.whole(model_state), batch, key)[0]
@@ -187,7 +187,7 @@ def _value(who: str, loss: Loss | Stateful, params: Params, batch: Batch, key: A
 
 
 def _norms(layers: Sequence[Layer], values: Any) -> jax.Array:
-    """(layers,): infinite where one is not finite, NaN where a layer has no leaf."""
+    """The norm of each layer's leaves, (layers,): infinite if an entry is not finite, NaN for a layer without leaves."""
     leaves = jax.tree.leaves(values)
     norms = [tree.global_norm([leaves[i] for i in layer.leaves]) for layer in layers]
     known = [
@@ -205,7 +205,7 @@ def _trainable_layers(layers: Sequence[Layer], state: TrainState) -> tuple[Layer
 
 
 def _rows(mask: Any, count: int) -> jax.Array:
-    """The mask for an activation's rows, of which an example may have several (a sequence, flattened)."""
+    """The mask of an activation's rows, of which an example may have several (in a flattened sequence)."""
     if mask is None or count % len(mask):
         return jnp.ones(count)
     return jnp.repeat(jnp.asarray(mask).astype(float), count // len(mask))
@@ -237,7 +237,7 @@ def _state_of(layer: Layer, values: list[tuple[str, jax.Array]], mask: Any) -> l
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Flow:
-    """The flow through each layer: arrays (layers,), or (evaluations, layers) of a run. NaN: a layer has no such.
+    """The flow through each layer: arrays (layers,), or (evaluations, layers) of a run; NaN for what a layer lacks.
 
     gradient_norm       |dL / d layer|, in units of the loss per unit of the parameters
     update_ratio        |update| / |layer|, of one step
@@ -257,7 +257,7 @@ class Flow:
 
     @property
     def last(self) -> Flow:
-        """(layers,) each: of a run the last look."""
+        """The last measurement of a run, (layers,) each."""
         if self.gradient_norm.ndim == 1:
             return self
         if not len(self.gradient_norm):
@@ -287,7 +287,7 @@ class Flow:
         return [list(row) for row in zip(*used, strict=True)]
 
     def diagnosis(self) -> list[str]:
-        """What a teacher would say to it, in sentences; of a run about the last look."""
+        """A diagnosis in sentences; for a run, of the last measurement."""
         last = self.last
         found = [*_of_gradients(last), *_of_units(last), *_of_updates(last)]
         if found:
@@ -299,8 +299,8 @@ class Flow:
 
 
 def _of_gradients(flow: Flow) -> Iterator[str]:
-    """Vanishing, exploding, absent, not finite."""
-    known = np.flatnonzero(~np.isnan(flow.gradient_norm))  # NaN: frozen
+    """Sentences about gradients that vanish, explode, are absent or not finite."""
+    known = np.flatnonzero(~np.isnan(flow.gradient_norm))  # NaN for frozen layers
     norms = flow.gradient_norm[known]
     if not known.size:
         return
@@ -325,7 +325,7 @@ def _of_gradients(flow: Flow) -> Iterator[str]:
 
 
 def _cause(flow: Flow) -> str:
-    """Why gradients vanish on the way, and what helps."""
+    """The probable cause of vanishing gradients, and a remedy."""
     kinds = {layer.tap.kind for layer in flow.layers if layer.tap}
     stds = flow.activation_std[~np.isnan(flow.activation_std)]
     if _largest(flow.saturated) > MANY:

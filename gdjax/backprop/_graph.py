@@ -2,13 +2,13 @@
 
     graph(lambda x, y, z: (x + y) * z, -2.0, 5.0, -4.0)
 
-A node's adjoint is the derivative of the output with respect to it, whatever it is: an input, a parameter, something in
-between. It comes from the nodes that use it, by the chain rule,
+A node's adjoint is the derivative of the output with respect to it, for inputs, parameters and intermediate values alike. It
+follows from the nodes that use it, by the chain rule,
 
     adjoint(node) = sum over its users of  adjoint(user) d user / d node
 
-for which the graph is walked once from the end. Jitted functions are inlined; loops, branches and functions with a
-derivative of their own are one node each, whose inside can be asked for (`Node.inside`).
+for which the graph is traversed once from the end. Jitted functions are inlined; loops, branches and functions with a custom
+derivative are one node each, whose jaxpr is `Node.inside`.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from gdjax.programs import retrace
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
 LETTERS = "qrstuvwabcdghkmnpo"
 OUTPUTS = ("f", "output", "result")
-SMALL = 64  # entries of a local derivative that is worth writing down
+SMALL = 64  # largest number of entries of a local derivative that is stored
 
 
 def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
     """The computational graph of f at these arguments, with all values and adjoints.
 
     Args:
-        f: any JAX function of pytrees that gives one real number.
-        args: its arguments. Integers take part; they have no adjoint.
-        fold: show each jitted function (jax.nn.log_softmax, say) as one node of its name, instead of what it is made of.
+        f: any JAX function of pytrees that returns one real number.
+        args: its arguments. Integers are nodes too, without adjoint.
+        fold: whether each jitted function (such as jax.nn.log_softmax) is one node with its name, instead of its operations.
 
-    Raises: ValueError if f gives anything but one real number.
+    Raises: ValueError if f does not return one real number.
     """
     closed, answer = jax.make_jaxpr(retrace(f), return_shape=True)(*args)
     leaves = jax.tree.leaves(answer)
@@ -59,7 +59,7 @@ def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
 
 
 def _input_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
-    """Of each leaf: the function's own name of the argument, and the path in it; of one dictionary the keys alone."""
+    """For each leaf the name of the argument and the path in it; for a single dictionary, the keys alone."""
     arguments = _argument_names(f, args)
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(args)]
     if len(args) == 1 and all(len(path) == 2 and isinstance(path[1], jax.tree_util.DictKey) for path in paths):
@@ -70,7 +70,7 @@ def _input_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
 
 
 def _argument_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
-    """As the signature has them, "xs[0]" for what `*xs` takes; x, y, z, or x1, x2, ... where there is none."""
+    """The names in the signature, "xs[0]" for `*xs`; without a signature x, y, z, or x1, x2, ..."""
     try:
         bound = inspect.signature(f).bind(*args)
     except (TypeError, ValueError):  # of a builtin
@@ -84,7 +84,7 @@ def _argument_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
 
 @dataclasses.dataclass
 class _Step:
-    """One evaluated equation: what it took, what it gave, and how to pull back through it."""
+    """One evaluated equation: its inputs, its outputs, and its pullback."""
 
     function: Callable[..., Any]
     inputs: list[int]
@@ -92,7 +92,7 @@ class _Step:
 
 
 class _Builder:
-    """Evaluates a jaxpr equation by equation and writes everything down."""
+    """Evaluates a jaxpr equation by equation and records the nodes."""
 
     def __init__(self, fold: bool) -> None:
         self.fold = fold
@@ -134,7 +134,7 @@ class _Builder:
         return given
 
     def finish(self, last: int) -> Graph:
-        """Adjoints and local derivatives, and only the inputs and what the output is made of."""
+        """The graph with adjoints and local derivatives, of the inputs and the nodes on which the output depends."""
         adjoints = self._adjoints(last)
         local = dict(self._locals(adjoints))
         inputs = {node.index for node in self.nodes if node.op == "input"}
@@ -144,7 +144,7 @@ class _Builder:
                 adjoints[i] = jnp.zeros_like(self.nodes[i].value)
         order = {old: new for new, old in enumerate([*sorted(needed - {last}), last])}
         given = {node.name for node in self.nodes}
-        taken = given.union(*(re.findall(r"[A-Za-z_]+", name) for name in given))  # no w beside w1
+        taken = given.union(*(re.findall(r"[A-Za-z_]+", name) for name in given))  # so that there is no w besides w1
         numbered = (f"f{i}" for i in itertools.count(1))
         letters, output = _letters(taken), next(x for x in itertools.chain(OUTPUTS, numbered) if x not in taken)
         kept = []
@@ -165,7 +165,7 @@ class _Builder:
         return Graph(tuple(kept))
 
     def _live(self) -> set[int]:
-        """The nodes that a derivative can flow through: made of floating inputs, and not behind a stop_gradient."""
+        """The nodes with a derivative: they depend on floating inputs, and not through a stop_gradient."""
         live = {node.index for node in self.nodes if node.op == "input" and _moves(node.value)}
         for node in self.nodes:
             if live.intersection(node.inputs) and _moves(node.value) and node.op != "stop_gradient":
@@ -190,7 +190,7 @@ class _Builder:
         return found
 
     def _locals(self, adjoints: dict[int, Any]) -> Iterator[tuple[tuple[int, int], Any]]:
-        """((node, position of the input), derivative) for the edges that are small enough to be written down."""
+        """((node, position of the input), derivative) for the edges with small enough derivatives."""
         for step in self.steps:
             for k, i in enumerate(step.inputs):
                 value = self.nodes[i].value
@@ -205,7 +205,7 @@ class _Builder:
 
 
 def _function_of(equation: Any) -> Callable[..., Any]:
-    """An equation as a function values -> tuple of values, with its own derivative."""
+    """An equation as a function values -> tuple of values, with its custom derivative if it has one."""
 
     def run(*values: Any) -> tuple[Any, ...]:
         answer = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
@@ -215,12 +215,12 @@ def _function_of(equation: Any) -> Callable[..., Any]:
 
 
 def _keeps(equation: Any, node: Node) -> bool:
-    """Whether a conversion changes nothing but how JAX promotes the type."""
+    """Whether a conversion changes only the weak type."""
     return equation.params["new_dtype"] == node.value.dtype
 
 
 def name_of(equation: Any, inner: Any) -> str:
-    """The operation, or the user's name of a function with its own derivative; "^3" is a whole power."""
+    """The name of the operation, or of a function with a custom derivative; "^3" for an integer power."""
     if equation.primitive.name == "integer_pow":
         return f"^{equation.params['y']}"
     name = equation.params.get("name") or equation.primitive.name

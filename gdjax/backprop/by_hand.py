@@ -1,10 +1,10 @@
-"""Backpropagation as it is done by hand: the four equations, for fully connected networks of any depth.
+"""Backpropagation by its four equations, for fully connected networks of any depth.
 
-Feed forward, a_0 = x, keeping every weighted input z and activation a:
+The forward pass starts with a_0 = x and keeps every weighted input z and activation a:
 
     z_l = a_{l-1} w_l + b_l,      a_l = f_l(z_l)
 
-and go back with the error delta_l = dC/dz_l:
+The backward pass computes the errors delta_l = dC/dz_l:
 
     BP1     delta_L = dC/da_L f_L'(z_L)
     BP2     delta_l = (delta_{l+1} w_{l+1}') f_l'(z_l)
@@ -12,9 +12,9 @@ and go back with the error delta_l = dC/dz_l:
     BP4     dC/dw_l = a_{l-1}' delta_l
 
 Parameters are those of `models.mlp`, ({"w": (in, out), "b": (out,)}, ...): w is the transpose of the lectures' W. One
-instance is x (in,), y (out,); a mini-batch is x (n, in), y (n, out), whose cost and gradients are means over its instances.
-Where the cost and the last activation belong together, BP1 is a - y: their derivatives cancel (`CANCELLING`); with softmax
-it is a sum(y) - y, for targets that need not sum to 1.
+example is x (in,), y (out,); a mini-batch is x (n, in), y (n, out), whose cost and gradients are means over its examples.
+If the cost matches the last activation, BP1 is a - y, since their derivatives cancel (`CANCELLING`); with softmax it is a
+sum(y) - y, for targets that need not sum to 1.
 
     backpropagate(model, params, x, y)                      a `models.mlp`: its own activations, the cost of its logits
     backpropagate(params, x, y, activations, cost)          these parameters with these activations
@@ -38,14 +38,14 @@ Layers = Sequence[dict[str, jax.Array]]
 
 
 class Activation(NamedTuple):
-    """A function of z and its derivative, from z and a = f(z), entry by entry; the derivative of softmax is None."""
+    """A function of z and its elementwise derivative, from z and a = f(z); the derivative of softmax is None."""
 
     function: Callable[[jax.Array], jax.Array]
     derivative: Callable[[jax.Array, jax.Array], jax.Array] | None
 
 
 class Cost(NamedTuple):
-    """C(a, y) of one instance, (out,) each -> (), and dC/da."""
+    """C(a, y) of one example, (out,) each -> (), and dC/da."""
 
     function: Callable[[jax.Array, jax.Array], jax.Array]
     derivative: Callable[[jax.Array, jax.Array], jax.Array]
@@ -88,17 +88,17 @@ CANCELLING = {("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid"),
 
 
 class Pass(NamedTuple):
-    """What one pass forward and back has written down; lists run over the layers."""
+    """The intermediate values of one forward and backward pass; lists run over the layers."""
 
     z: list[jax.Array]  # (n, out) weighted inputs
-    a: list[jax.Array]  # (n, out) activations, a[0] = x: one more than z
-    delta: list[jax.Array]  # (n, out) errors dC/dz of each instance
-    cost: jax.Array  # () mean over the instances
-    gradients: tuple[dict[str, jax.Array], ...]  # of the mean, like the parameters
+    a: list[jax.Array]  # (n, out) activations, a[0] = x, so one more than z
+    delta: list[jax.Array]  # (n, out) errors dC/dz of each example
+    cost: jax.Array  # () mean over the examples
+    gradients: tuple[dict[str, jax.Array], ...]  # gradients of the mean cost, like the parameters
 
 
 def _takes_a_model(f: Callable[..., Any]) -> Callable[..., Any]:
-    """(params, x, y, activations, cost), or (model, params, x, y, cost), or the first with `model=`."""
+    """Decorates a function of (params, x, y, activations, cost) to take (model, params, x, y, cost) or `model=` too."""
 
     @functools.wraps(f)
     def call(*given: Any, model: Any = None, **named: Any) -> Any:
@@ -117,7 +117,7 @@ def _takes_a_model(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _activations_and_cost(model: Any, cost: str | None) -> tuple[list[Any], str]:
-    """The activations of an mlp with the function that its cost takes the outputs through, and that cost."""
+    """The activations of an mlp, including the one that the cost applies to the outputs, and the cost."""
     if not isinstance(model, Model) or model.recipe.name != "mlp":
         raise ValueError(f"backpropagate: model must be a models.mlp, got {model!r}; else give params and activations")
     sizes, hidden, output = (model.arguments[name] for name in ("sizes", "activation", "output"))
@@ -135,7 +135,7 @@ def _activations_and_cost(model: Any, cost: str | None) -> tuple[list[Any], str]
 def cost_of(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> jax.Array:
-    """C, () mean over the instances: what `jax.grad` differentiates where `backpropagate` does it by hand."""
+    """C, the mean over the examples, (): the function whose gradient `backpropagate` computes."""
     z, a, y, _ = _fed_forward(params, x, y, activations, cost)
     return _mean_cost(z, a, y, cost, _names(activations, len(params))[-1])
 
@@ -144,19 +144,19 @@ def cost_of(
 def backpropagate(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> Pass:
-    """One pass forward and back, by BP1 to BP4.
+    """One forward and backward pass, by BP1 to BP4.
 
     Args:
-        params: ({"w": (in, out), "b": (out,)}, ...), as `models.mlp` has them.
+        params: ({"w": (in, out), "b": (out,)}, ...), like those of `models.mlp`.
         x: (in,) or (n, in).
-        y: (out,) or (n, out): targets, or probabilities of the classes (one-hot), which need not sum to 1 but are in [0, 1]
-            (traced ones that are not give NaN). Of one output () or (n,) will do.
-        activations: of the layers, names in `ACTIVATIONS` or in `models.ACTIVATIONS`, or functions of each entry; with two
-            for more layers, the first is that of all hidden ones. "softmax" can only be the last. Without any, the lectures'
-            network is meant: give the model instead, or say which.
+        y: (out,) or (n, out): targets, or probabilities of the classes (one-hot), in [0, 1] but not necessarily of sum 1
+            (traced ones outside [0, 1] give NaN). For a single output, () or (n,) is enough.
+        activations: one for each layer: names in `ACTIVATIONS` or in `models.ACTIVATIONS`, or elementwise functions. Of two
+            for more layers, the first is that of all hidden layers. "softmax" can only be the last. Without activations, and
+            without a model, the network is that of the lectures (tanh, then softmax).
         cost: "quadratic" 1/2 sum (a - y)², "cross_entropy" -sum y ln a (nats), or "binary_cross_entropy"
-            -sum y ln a + (1 - y) ln(1 - a), of each instance. Outputs of a model that are logits go through softmax, sigmoid
-            or nothing, as the cost wants; without a cost, several are those of classes.
+            -sum y ln a + (1 - y) ln(1 - a), for each example. To the logits of a model, softmax, sigmoid or nothing is
+            applied, according to the cost; without a cost, several logits are those of classes.
 
     Returns: a Pass; its gradients have the dtypes of params.
     Raises: ValueError for unknown names, shapes that do not fit, a softmax of one output, a cross-entropy of y outside
@@ -184,7 +184,7 @@ def backpropagate(
 def table(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> str:
-    """The pass of one instance, layer by layer: forward down the page, backward beside it."""
+    """The pass of one example as a table, layer by layer, with forward and backward values side by side."""
     found = backpropagate(params, x, y, activations, cost)
     names = _names(activations, len(params))
     if found.a[0].shape[0] != 1:
@@ -207,7 +207,7 @@ def table(
 
 
 def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(dL/dX, dL/dW) of D = X W from dL/dD: the forms whose shapes leave no choice.
+    """(dL/dX, dL/dW) of D = X W from dL/dD.
 
     dL/dX = dL/dD W'     (n, in)            dL/dW = X' dL/dD     (in, out)
     """
@@ -215,7 +215,7 @@ def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax
 
 
 def fold_bias(layer: dict[str, jax.Array]) -> jax.Array:
-    """The bias as one more row of the weights, (in + 1, out), for inputs with a column of ones at the end (`with_ones`)."""
+    """The weights with the bias as last row, (in + 1, out), for inputs with a last column of ones (`with_ones`)."""
     return jnp.concatenate([layer["w"], layer["b"][None]])
 
 
@@ -262,7 +262,7 @@ def _fed_forward(params, x, y, activations, cost):
 
 
 def _real(name: str, value: Any, dtype: Any) -> jax.Array:
-    """As an array of floats: whole numbers and truth values take this dtype, others keep their own."""
+    """A floating array: integers and bools are converted to the dtype, other arrays keep their own."""
     value = jnp.asarray(value)
     if jnp.issubdtype(value.dtype, jnp.complexfloating):
         raise ValueError(f"backpropagate: {name} must be real, got {value.dtype}")
@@ -270,7 +270,7 @@ def _real(name: str, value: Any, dtype: Any) -> jax.Array:
 
 
 def _activation(name: Any) -> Activation:
-    """Of a name or a function; the derivative of what is not in `ACTIVATIONS` is that of JAX, entry by entry."""
+    """The Activation of a name or a function; outside `ACTIVATIONS`, its derivative is computed by JAX."""
     if isinstance(name, str) and name in ACTIVATIONS:
         return ACTIVATIONS[name]
     function: Any = name if callable(name) else models.ACTIVATIONS[name]
@@ -304,7 +304,7 @@ def _output_error(z, a, y, name: Any, cost: str) -> jax.Array:
 
 
 def _mean_cost(z, a, y, cost: str, name: Any) -> jax.Array:
-    """The cost, from z where the logarithm of a would overflow."""
+    """The mean cost, computed from z if the logarithm of a would overflow."""
     if (cost, name) == ("cross_entropy", "softmax"):
         return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(z[-1]), axis=-1))
     if (cost, name) == ("binary_cross_entropy", "sigmoid"):
@@ -313,7 +313,7 @@ def _mean_cost(z, a, y, cost: str, name: Any) -> jax.Array:
 
 
 def _first_entries(x: jax.Array) -> str:
-    """The first entries of a vector."""
+    """The first entries of a vector, as text."""
     entries = [f"{float(value):.4g}" for value in x[:3]]
     more = f" ... ({math.prod(x.shape)})" if x.size > 3 else ""
     return " ".join(entries) + more

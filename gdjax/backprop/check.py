@@ -1,15 +1,15 @@
-"""Is a gradient right? Differences of the loss along directions, each with an estimate of its own error.
+"""Gradient checking by differences of the loss along directions, each with an estimate of its error.
 
     central(h) = (f(p + h d) - f(p - h d)) / 2h         truncation error of order h², rounding error of order noise / h
 
-The loss is evaluated in float64 whatever the parameters' dtype, along a ladder of steps h that spans what the parameters'
-own sizes suggest, and its noise is measured from the high differences of closely spaced values. From the shortest step
-upwards the differences must agree within noise / h; the last that does is taken (the rule of Lepski). So no step has to be
-guessed, a loss that rounds inside to float32 is not accused of it, and what lies further away (a kink, another period of a
-fast sine) is not taken for the slope here. Where the slopes to both sides stay apart however small the step, the point is a
-kink and not an error; where the noise hides what the gradient says, the probe is undecided.
+The loss is evaluated in float64, whatever the parameters' dtype, for a geometric sequence of steps h over the range of the
+parameters' sizes. Its noise is measured from high-order differences of closely spaced values. From the shortest step upward
+the difference quotients must agree within noise / h, and the last that does is taken (Lepski's rule). So no step size has
+to be chosen, a loss that rounds to float32 internally is not reported as wrong, and distant features (a kink, another
+period of a fast sine) do not influence the slope. If the slopes on both sides differ for every step, the point is a kink
+and the gradient is not called wrong; if the noise is larger than the slope, the probe is undecided.
 
-In the parameters' own dtype the point may be another one: a gradient that is not finite there is wrong all the same.
+In addition, the gradient must be finite in the parameters' own dtype.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from gdjax.forms import Form, Loss, Stateful, explain_errors
 from gdjax.programs import retrace
 from gdjax.types import Params
 
-STEPS = 32  # of the ladder
-SHORTEST, LONGEST = 2.0**-44, 2.0**6  # of its steps, relative to the smallest and the largest of the parameters moved
-RANGE = 1e-30  # the smallest ratio of two parameters that is told from zero
-NOISE = 3.0  # times the noise, over h: what a difference may be wrong by
-LOCAL = 2.0**-3  # of the size of what is moved: longer steps count only where the loss is a straight line
-STRAIGHT = 1e-2  # of the slope: what those to both sides differ by on a straight line
-SAFETY = 3.0  # times that is forgiven
-BLIND = 0.1  # of the slope: a probe that may be wrong by more cannot tell
-FLAT = 1e-4  # of the slope further away: a probe that is sure of this much may call a slope zero
-JUMP = 1e3  # times the noise: the first change along a ladder is less where the loss is continuous
+STEPS = 32  # number of steps h
+SHORTEST, LONGEST = 2.0**-44, 2.0**6  # step range, relative to the smallest and the largest parameter that changes
+RANGE = 1e-30  # smallest ratio of two parameters that is distinguished from zero
+NOISE = 3.0  # error bound of a difference quotient, in units of noise / h
+LOCAL = 2.0**-3  # largest step, relative to the parameters, unless the loss is linear
+STRAIGHT = 1e-2  # largest relative difference of the slopes on both sides of a linear loss
+SAFETY = 3.0  # factor of the tolerated error
+BLIND = 0.1  # largest error, relative to the slope, of a probe that can decide
+FLAT = 1e-4  # error, relative to the slope further away, with which a slope may be called zero
+JUMP = 1e3  # largest first change of a continuous loss, in units of the noise
 RTOL = 1e-5
 
 
@@ -52,20 +52,22 @@ def check_gradients(
     rtol: float = RTOL,
     key: jax.Array | int = 0,
 ) -> Check:
-    """Hold the gradient of a loss against differences of its values.
+    """Compare the gradient of a loss with differences of its values.
 
     Args:
-        loss: (params, *args) -> () real, or a pair whose first is that. A single one of args is a batch: the loss may be of
-            any form that `make_step` takes.
-        params: any pytree; floating and complex leaves are probed, others left alone.
-        gradient: (params, *args) -> a tree like params, as jax.grad gives it; None is jax.grad(loss). Both are evaluated
-            at params in float64 (complex128); the gradient once more as params are, where it must be finite.
-        directions: random ones through all leaves, each moved by its own size; of several, each gets one of its own besides.
-        entries: single entries of each leaf, sampled.
-        rtol: relative error that is forgiven, beside three times what the difference itself may be wrong by.
-        key: a JAX key or an int seed.
+        loss: (params, *args) -> () real, or a pair whose first element is that. A single argument in args is a batch; then
+            the loss may have any form that `make_step` takes.
+        params: any pytree; floating and complex leaves are probed.
+        gradient: (params, *args) -> a tree like params, as returned by jax.grad (default: jax.grad(loss)). Both are
+            evaluated at params in float64 (complex128), and the gradient once more in the dtypes of params, where it must
+            be finite.
+        directions: number of random directions through all leaves, in each of which a leaf changes in proportion to its
+            size; if there are several leaves, each also has one direction of its own.
+        entries: number of sampled entries of each leaf that are probed alone.
+        rtol: tolerated relative error, in addition to three times the error estimate of the difference.
+        key: a JAX key or an integer seed.
 
-    Returns: a Check, whose `passed` needs at least one probe that could tell.
+    Returns: a Check; it has passed only if at least one probe was decided.
     Raises: ValueError if the loss is not scalar, or not finite at params in float64.
     Reference: Moré & Wild 2011, SIAM J. Sci. Comput. 33 (noise from difference tables); Lepski 1991 (the step).
     """
@@ -88,7 +90,7 @@ def check_gradients(
         found, moves, near = [], False, not paths
         for path in paths:
             values = np.asarray(along(path.direction, jnp.asarray(path.offsets())))
-            moves |= bool(np.any(values[:-1] != values[0]))  # the last is for NaN
+            moves |= bool(np.any(values[:-1] != values[0]))  # the last value is at NaN
             near |= _moves_near(values, noise)
             found.append(_probe(path, grads, values, noise, grain, rtol))
     if moves and not near:
@@ -109,7 +111,7 @@ def _widen(x: Any) -> Any:
 
 
 def _of_any_form(function: Callable[..., Any], args: tuple[Any, ...], is_loss: bool = True) -> Callable[..., Any]:
-    """The function of (params, *args), where a batch alone is handed over as its signature asks."""
+    """The function of (params, *args); a single batch is passed in the form of its signature."""
     if len(args) != 1 or isinstance(function, Stateful):
         return function
     form = Form.of("check_gradients", function)
@@ -123,7 +125,7 @@ def _value(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> j
 
 
 def _number(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> jax.Array:
-    """The loss in its own dtype."""
+    """The value of the loss in its own dtype."""
     with explain_errors("check_gradients"):
         answer = loss(params, *args)
     value = answer[0] if isinstance(answer, (tuple, list)) and len(answer) > 0 else answer
@@ -140,11 +142,11 @@ def _number(loss: Callable[..., Any], args: tuple[Any, ...], params: Params) -> 
 
 
 def _not_finite(loss: Any, gradient: Any, params: Params, args: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
-    """The leaves whose gradient is not finite in the dtypes that params and args have, each with words that say so."""
+    """A message for each leaf whose gradient is not finite in the dtypes of params and args."""
     dtypes = {(x if isinstance(x, jax.Array) else np.asarray(x)).dtype for x in jax.tree.leaves((params, args))}
     narrow = {dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)} - {np.dtype(float), np.dtype(complex)}
     if jax.config.jax_enable_x64 and not narrow:  # type: ignore[attr-defined]
-        return  # seen already
+        return  # reported already
     if gradient is None:
         grads = _gradient(jax.jit(retrace(functools.partial(_number, loss, args))), params)
     else:
@@ -162,7 +164,7 @@ def check_finite(value: jax.Array) -> None:
 
 
 def _gradient(f: Callable[..., Any], params: Params) -> Params:
-    """jax.grad with respect to the leaves that can move; None for others."""
+    """jax.grad with respect to the floating leaves; None for others."""
     leaves, structure = jax.tree.flatten(params)
     moving = [i for i, leaf in enumerate(leaves) if _moves(leaf)]
 
@@ -180,37 +182,37 @@ def _moves(leaf: Any) -> bool:
 
 
 class _Path(NamedTuple):
-    """A straight line through params, and the steps that are taken along it."""
+    """A straight line through params, and the steps along it."""
 
     leaf: str
     words: str
-    dtype: Any  # of the parameters that it moves
+    dtype: Any  # dtype of the parameters that change
     direction: Params
-    size: float  # of the largest parameter moved, in units of the direction
-    finest: float  # of the smallest
+    size: float  # size of the largest parameter that changes, in units of the direction
+    finest: float  # size of the smallest
 
     def steps(self) -> np.ndarray:
         return np.geomspace(SHORTEST * max(self.finest, RANGE * self.size), LONGEST * self.size, STEPS)
 
     def offsets(self) -> np.ndarray:
-        """0, both sides of every step, and NaN: whether the loss looks at what is moved at all."""
+        """0, both sides of every step, and NaN, which shows whether the loss depends on these parameters at all."""
         return np.concatenate([[0.0], self.steps(), -self.steps(), [np.nan]])
 
 
 def _along(params: Params, direction: Params, h: jax.Array) -> Params:
-    """params + h direction; what does not move is kept as it is, whatever h."""
+    """params + h direction; entries of direction 0 are unchanged, also for h = NaN."""
     return jax.tree.map(lambda p, d: jnp.where(d != 0, p + h * d, p) if _moves(p) else p, params, direction)
 
 
 def _sizes(leaf: Any) -> tuple[float, float]:
-    """The largest and the smallest size of a leaf's entries, zeros left out; 1 where all are zero."""
+    """The largest and the smallest absolute value of a leaf's nonzero entries; 1 if all are zero."""
     sizes = np.abs(np.asarray(leaf))
     sizes = sizes[(sizes > 0) & np.isfinite(sizes)]
     return (float(sizes.max()), float(sizes.min())) if sizes.size else (1.0, 1.0)
 
 
 def _paths(params: Params, wide: Params, rng: np.random.Generator, number: int, entries: int) -> Iterator[_Path]:
-    """Through all leaves, through each, and along single entries of each."""
+    """Paths through all leaves, through each leaf, and along single entries of each."""
     leaves, structure = jax.tree.flatten(wide)
     own = [jnp.result_type(leaf) for leaf in jax.tree.leaves(params)]
     names = [tree.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(wide)]
@@ -219,7 +221,7 @@ def _paths(params: Params, wide: Params, rng: np.random.Generator, number: int, 
     zeros = [np.zeros(np.shape(leaf), complex if jnp.iscomplexobj(leaf) else float) for leaf in leaves]
 
     def signs(i: int) -> np.ndarray:
-        """Every entry moves by as much, so that an error in one shows whichever it is."""
+        """Random signs: all entries change equally, so that an error in any of them is visible."""
         real, imaginary = (rng.choice([-1.0, 1.0], np.shape(leaves[i])) for _ in range(2))
         return (real + 1j * imaginary) / np.sqrt(2) if jnp.iscomplexobj(leaves[i]) else real
 
@@ -264,7 +266,7 @@ def _coarsest(f: Callable[..., Any], params: Params) -> float:
 
 
 def _noise(path: _Path, along: Callable[..., Any], here: float, coarsest: float) -> float:
-    """The standard deviation of the loss's own rounding near params, measured along a path."""
+    """The standard deviation of the rounding errors of the loss near params, measured along a path."""
     steps, points = path.steps(), np.arange(1.0, 9.0)
     spacings = np.geomspace(steps[0], 2.0**-14 * path.size, 4)
     spacings = np.append(spacings, min(8 * coarsest, 2.0**-5) * path.size)
@@ -278,7 +280,7 @@ def _noise(path: _Path, along: Callable[..., Any], here: float, coarsest: float)
 
 
 def _scatter(values: np.ndarray) -> float:
-    """The noise of equally spaced values (sides, points), by their high differences; 0 where most do not change."""
+    """The noise of equally spaced values (sides, points), by high-order differences; 0 if most values are equal."""
     if not np.isfinite(values).all() or np.mean(np.diff(values) != 0) < 0.5:
         return 0.0
 
@@ -292,13 +294,13 @@ def _scatter(values: np.ndarray) -> float:
 def _probe(
     path: _Path, grads: Params, values: np.ndarray, noise: float, grain: float, rtol: float
 ) -> tuple[Probe, float]:
-    """The verdict on one direction, and the error of the slope that it would have shown."""
+    """The verdict on one direction, and the smallest error of the slope that it would have detected."""
     pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(path.direction), strict=True)
     parts = [np.real(np.asarray(g)[d != 0] * d[d != 0]) for g, d in ((g, np.asarray(d)) for g, d in pairs)]
     slope, own = (float(sum(np.sum(f(part)) for part in parts)) for f in (np.asarray, np.abs))
     seen = _differences(path, values, noise)
     gap, scale = abs(slope - seen.difference), max(abs(slope), abs(seen.difference))
-    allowed = rtol * scale + SAFETY * seen.error + grain * own  # the gradient has rounded too
+    allowed = rtol * scale + SAFETY * seen.error + grain * own  # rounding of the gradient itself
     verdict, scale = _verdict(slope, gap, scale, allowed, seen)
     unit = float(np.exp2(np.floor(np.log2(max(scale, np.finfo(float).tiny))))) * float(jnp.finfo(path.dtype).eps)
     relative, ulp = (gap / scale, gap / unit) if gap else (0.0, 0.0)
@@ -307,21 +309,21 @@ def _probe(
 
 
 class _SlopeEstimate(NamedTuple):
-    """What the values along a path say of the slope."""
+    """The slope along a path, estimated from values, with further evidence."""
 
     difference: float
     error: float
-    low: float  # the slopes to both sides, where they are surely not the same
+    low: float  # the slopes on both sides, if they differ significantly
     high: float
     kink: bool
     beyond: float  # the largest slope within the parameters' own size, beyond noise
     beside: float  # the same, within a small part of their size
-    moved: bool  # whether the loss changes anywhere
-    read: bool  # whether it looks at what is moved
+    moves: bool  # whether the loss changes anywhere
+    read: bool  # whether it depends on the parameters that change
 
 
 def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _SlopeEstimate) -> tuple[str, float]:
-    """The verdict, and what the error is relative to."""
+    """The verdict, and the scale of the relative error."""
     if not math.isfinite(slope):
         return WRONG, scale
     if not math.isfinite(seen.error):
@@ -332,7 +334,7 @@ def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _Slop
     if gap > allowed:
         return WRONG, scale
     if scale == 0:
-        return (RIGHT if seen.moved or not seen.read else UNDECIDED), 1.0
+        return (RIGHT if seen.moves or not seen.read else UNDECIDED), 1.0
     doubt = SAFETY * seen.error
     if doubt <= BLIND * scale:
         return RIGHT, scale
@@ -343,7 +345,7 @@ def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _Slop
 
 
 def _differences(path: _Path, values: np.ndarray, noise: float) -> _SlopeEstimate:
-    """From the values at the path's offsets."""
+    """The slope estimate from the values at the path's offsets."""
     steps = path.steps()
     here, up, down, read = values[0], values[1 : 1 + STEPS], values[1 + STEPS : -1], values[-1] != values[0]
     rounding = np.maximum(noise, np.finfo(float).eps * np.maximum(np.abs(up), np.abs(down))) / steps
@@ -358,12 +360,12 @@ def _differences(path: _Path, values: np.ndarray, noise: float) -> _SlopeEstimat
     sides = np.maximum(np.abs(right), np.abs(left))
     sure = np.isfinite(sides) & (sides > 2 * NOISE * rounding)
     beyond, beside = (float(np.max(sides[sure & (steps <= reach * path.size)], initial=0)) for reach in (1, LOCAL))
-    moved = bool(np.any((up != here) | (down != here)))
-    return _SlopeEstimate(difference, error, low, high, kink, beyond, beside, moved, bool(read))
+    moves = bool(np.any((up != here) | (down != here)))
+    return _SlopeEstimate(difference, error, low, high, kink, beyond, beside, moves, bool(read))
 
 
 def _moves_near(values: np.ndarray, noise: float) -> bool:
-    """Whether the loss has changed at the shortest step already, or first by little beyond its noise."""
+    """Whether the loss changes at the shortest step, or by little more than its noise where it first changes."""
     with np.errstate(invalid="ignore"):
         changes = np.abs(np.stack([values[1 : 1 + STEPS], values[1 + STEPS : -1]]) - values[0]).max(0)
     first = int(np.argmax(changes != 0))
@@ -372,7 +374,7 @@ def _moves_near(values: np.ndarray, noise: float) -> bool:
 
 
 def _limit_slope(slopes: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """The slope in the limit of short steps, and its error: the last that agrees with all at shorter ones."""
+    """The slope in the limit of short steps, and its error: the last slope that agrees with all those of shorter steps."""
     low, high, last = -math.inf, math.inf, -1
     for k, (slope, error) in enumerate(zip(slopes, errors, strict=True)):
         low, high = max(low, slope - error), min(high, slope + error)
@@ -387,7 +389,7 @@ def _limit_slope(slopes: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
 
 
 def _visible(found: Sequence[tuple[Probe, float]], paths: Sequence[_Path], grads: Params) -> float:
-    """The largest error of one entry that might have stayed unseen, relative to its leaf's largest entry."""
+    """The largest error of one entry that might be undetected, relative to the largest entry of its leaf."""
     largest = [float(np.max(np.abs(np.asarray(g)), initial=0)) for g in jax.tree.leaves(grads)]
     names = [tree.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(grads)]
     of = dict(zip(names, largest, strict=True))

@@ -1,8 +1,8 @@
-"""The layers inside any loss: found from its operations, so that a model of any library shows its activations.
+"""The layers of any loss and their activations, found from the operations of its jaxpr, for models of any library.
 
-Once traced, every model is the same: parameters meet data, and a function is applied to every unit. A layer is the
-parameters that share a place in the tree; layers are in the order in which the data meet them, and an activation belongs to
-the layer met last. Inside loops and branches nothing is looked for.
+In a traced model, parameters are combined with data, and an activation is applied to every unit. A layer consists of the
+parameters that share a place in the tree. Layers are in the order in which they are combined with the data, and an
+activation belongs to the last layer before it. The insides of loops and branches are not searched.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gdjax.backprop.units import find_units
 BOUNDED = ("tanh", "sigmoid", "soft_sign", "hard_tanh")  # units that can saturate
 RECTIFIERS = ("relu", "relu6")  # units that can die
 OTHERS = ("leaky_relu", "elu", "selu", "celu", "silu", "mish", "softplus", "hard_sigmoid", "hard_silu")
-CLOSED = ("logaddexp", "log_softmax", "logsumexp", "softmax", "log_sigmoid")  # of a loss: not looked into
+CLOSED = ("logaddexp", "log_softmax", "logsumexp", "softmax", "log_sigmoid")  # not searched
 DATA: frozenset[str] = frozenset()
 CONSTANT = frozenset(["constant"])
 PRODUCTS = ("dot_general", "conv_general_dilated")
@@ -34,26 +34,26 @@ OPENED = (*INLINED, "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr
 class Tap(NamedTuple):
     """One activation of a computation, with the examples along one of its axes."""
 
-    index: int  # among all of it, in the order of evaluation
+    index: int  # among all activations, in the order of evaluation
     kind: str
-    rows: int  # that axis
+    rows: int  # the axis of the examples
 
 
 class Layer(NamedTuple):
     """Parameters that act together, and the function after them."""
 
     name: str
-    leaves: tuple[int, ...]  # of the parameters, by their place among all
-    tap: Tap | None  # its activation, None where there is none
+    leaves: tuple[int, ...]  # indices of its leaves among all parameters
+    tap: Tap | None  # its activation, if it has one
 
 
 def find_layers(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> tuple[Layer, ...]:
-    """The layers of f(params, batch), in the order in which the data meet them; nothing is computed.
+    """The layers of f(params, batch), in the order in which they are combined with the data; f is traced, not run.
 
     Args:
-        f: any JAX function of both; the rows of the batch are its leading axis. The axis of the examples in an activation is
+        f: any JAX function of both; the leading axis of the batch are its rows. The axis of the examples in an activation is
             the one that grows with the batch, wherever vmap has put it.
-        params: arrays that share all but the last step of their path are a layer; at the top of the tree, those that share
+        params: arrays whose paths differ only in the last step are a layer; at the top level of the tree, arrays that share
             the number in their name.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
@@ -82,7 +82,7 @@ def activations(f: Callable[..., Any], *args: Any) -> list[tuple[str, jax.Array]
 
 
 def _layer_name(path: tuple[Any, ...]) -> str:
-    """The place of a leaf without its last step; of a leaf at the top the number in its name, w1 and b1 being layer 1."""
+    """The path of a leaf without its last step; at the top level the number in its name (w1 and b1 are layer 1)."""
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):  # of a Variable of Flax NNX
         path = path[:-1]
     if len(path) > 1:
@@ -92,7 +92,7 @@ def _layer_name(path: tuple[Any, ...]) -> str:
 
 
 def _tap_of(name: str, is_last: bool, taps: list[tuple[str, str]], rows: list[int | None]) -> Tap | None:
-    """The last activation of a layer; of the last layer only one that is bounded: the rest belongs to the loss."""
+    """The last activation of a layer; for the last layer only a bounded one, since others belong to the loss."""
     for i in reversed(range(len(taps))):
         (kind, layer), axis = taps[i], rows[i]
         if layer == name and axis is not None and (kind in BOUNDED or not is_last):
@@ -101,11 +101,11 @@ def _tap_of(name: str, is_last: bool, taps: list[tuple[str, str]], rows: list[in
 
 
 def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int | None]:
-    """Of each activation the axis that grows with the batch, None where none does: it is of parameters alone."""
+    """For each activation the axis that grows with the batch; None if it is a function of parameters alone."""
     shapes = _shapes(f, params, batch)
     try:
         grown = _shapes(f, params, jax.tree.map(_double_rows, batch))
-    except Exception:  # a loss for one size of batch: the rows are what is as long as they
+    except Exception:  # a loss for one batch size: the rows are an axis of this length
         count = max(np.shape(x)[0] for x in jax.tree.leaves(batch) if np.ndim(x))
         grown = [tuple(0 if n == count else n for n in shape) for shape in shapes]
     differ = [np.not_equal(one, other) for one, other in zip(shapes, grown, strict=True)]
@@ -113,7 +113,7 @@ def _row_axes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[int
 
 
 def _double_rows(x: Any) -> Any:
-    """The shape of twice the rows."""
+    """The shape with twice the rows."""
     return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype) if np.ndim(x) else x
 
 
@@ -123,15 +123,15 @@ def _shapes(f: Callable[[Any, Any], Any], params: Any, batch: Any) -> list[tuple
 
 
 class _Survey:
-    """Walks a jaxpr for what meets what: the layers in order, and the activations with the layer before each.
+    """Traverses a jaxpr and collects the layers in order, and the activations with the layer before each.
 
-    The origin of a variable is the set of layers whose parameters alone it is made of, DATA (none), or CONSTANT.
+    The origin of a variable is the set of layers on whose parameters alone it depends, or DATA, or CONSTANT.
     """
 
     def __init__(self) -> None:
         self.met: list[str] = []
         self.latest = ""
-        self.size = 0  # of what the latest layer gave
+        self.size = 0  # number of outputs of the latest layer
         self.taps: list[tuple[str, str]] = []
 
     def walk(self, jaxpr: Any, inputs: list[frozenset[str]]) -> list[frozenset[str]]:
@@ -155,14 +155,14 @@ class _Survey:
         return [of(atom) for atom in jaxpr.outvars]
 
     def _is_full(self, equation: Any) -> bool:
-        """Whether a function is of every unit: a maximum with 0 in a normalization's variance is of fewer numbers."""
+        """Whether a function is applied to every unit (the maximum with 0 of a normalization's variance is not)."""
         return math.prod(equation.outvars[0].aval.shape) == self.size
 
     def _combine(self, equation: Any, taken: list[frozenset[str]]) -> frozenset[str]:
-        """The origin of an output: parameters that are cast, scaled or masked still are; where they meet data, layers do."""
+        """The origin of an output: parameters remain so if cast, scaled or masked; combined with data, they are a layer."""
         inputs = list(zip(equation.invars, taken, strict=True))
         if equation.primitive.name == "select_n":
-            del inputs[0]  # what chooses is in neither
+            del inputs[0]  # the predicate
         origins = [origin for _, origin in inputs]
         layers = frozenset().union(*origins) - CONSTANT
         if not layers:

@@ -1,4 +1,4 @@
-"""The nodes of a computational graph, and what can be read off them: costs, tangents, a table, Graphviz."""
+"""The nodes of a computational graph, with its costs, tangents, a table and Graphviz."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Node:
     """One variable of the computation."""
 
     index: int
-    name: str  # of an input that of the function's parameter and its path there, of others a letter
+    name: str  # an input has the name of its argument and its path there; others a letter
     op: str  # "input", "constant", or the operation
-    inputs: tuple[int, ...]  # indices of the nodes that it is made of
+    inputs: tuple[int, ...]  # indices of its input nodes
     value: Any
     adjoint: Any = None  # d output / d node, like value, 0 for an unused input; None where there is none (integers)
     local: tuple[Any, ...] = ()  # d node / d input, for each: a number, an array (out..., in...), None where large
@@ -48,14 +48,14 @@ class Graph:
         return tuple(node for node in self.nodes if node.op == "input")
 
     def __getitem__(self, name: str) -> Node:
-        """The node of a name."""
+        """The node with this name."""
         for node in self.nodes:
             if node.name == name:
                 return node
         raise KeyError(f"no node {name!r}: one of {', '.join(node.name for node in self.nodes if node.name)}")
 
     def tangents(self, name: str, direction: Any = 1.0) -> dict[str, Any]:
-        """Forward mode: the derivative of every node along a direction of one input, from the inputs on."""
+        """Forward mode: the derivative of every node along a direction of one input."""
         found: dict[int, Any] = {}
         for node in self.nodes:
             if node.name == name and node.op == "input":

@@ -65,7 +65,7 @@ class Job:
 
     def flow(self, result: Result) -> Flow | None:
         """What the run has seen of the gradient's way, if it was asked to look."""
-        return self.watch.seen(result.history) if self.watch and len(result.history["loss"]) else None
+        return self.watch.read(result.history) if self.watch and len(result.history["loss"]) else None
 
 
 def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:

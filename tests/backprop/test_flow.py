@@ -342,7 +342,7 @@ class TestWatch:
         without = gd.fit(loss, params, optimizer, (X, Y), **options)
         for a, b in zip(*(jax.tree.leaves(r.last.params) for r in (with_flow, without)), strict=True):
             np.testing.assert_array_equal(a, b)
-        seen = watching.seen(with_flow.history)
+        seen = watching.read(with_flow.history)
         assert seen.gradient_norm.shape == (3, 3) and np.isnan(seen.dead).all()
         first = flow(loss, params, (X[:4], Y[:4]), optimizer)
         np.testing.assert_allclose(seen.gradient_norm[0], first.gradient_norm, rtol=1e-5)
@@ -360,7 +360,7 @@ class TestWatch:
         state, metrics = epoch(state, (X, Y))
         assert np.isnan(metrics["flow_gradient_norm"]).all() and np.isfinite(metrics["loss"])
         history = {name: np.stack([np.asarray(value)] * 2) for name, value in metrics.items()}
-        assert np.isnan(watching.seen(history).last.gradient_norm).all()
+        assert np.isnan(watching.read(history).last.gradient_norm).all()
 
     def test_masked_rows_do_not_count(self):
         """12 rows in batches of 8: the second batch is half padding."""
@@ -390,7 +390,7 @@ class TestWatch:
         params = {"w1": jnp.ones((4, 5)), "w2": jnp.ones((5, 3))}
         watching = watch(loss, params, X, every=1, model_state={"seen": 0})
         result = gd.fit(make_step(loss, probes=watching), params, gd.sgd(0.1), X, epochs=2, model_state={"seen": 0})
-        assert np.isfinite(watching.seen(result.history).gradient_norm).all()
+        assert np.isfinite(watching.read(result.history).gradient_norm).all()
         assert flow(loss, params, X, model_state={"seen": 0}).layers == watching.layers
 
     @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ class TestWatch:
         _, metrics = stepping(state, (X, Y))
         norms = metrics["flow_gradient_norm"].value
         assert np.isnan(norms[0]) and np.isfinite(norms[1:]).all()
-        assert "gradients reach all layers" in watching.seen(metrics).diagnosis()[0]
+        assert "gradients reach all layers" in watching.read(metrics).diagnosis()[0]
 
         def products(state):
             return stepping.lower(state, (X, Y)).compile().as_text().count(" dot(")
@@ -437,7 +437,7 @@ class TestWatch:
         with pytest.raises(ValueError, match=r"watch: every must be at least 1, got 0"):
             watch(loss, params, (X, Y), every=0)
         with pytest.raises(ValueError, match=r"history must come from a step with this watch"):
-            watch(loss, params, (X, Y)).seen({"loss": np.zeros(2)})
+            watch(loss, params, (X, Y)).read({"loss": np.zeros(2)})
 
 
 SEARCHED = gd.line_search(gd.sgd(1.0), gd.backtracking())  # asks for value, gradient and loss
@@ -500,10 +500,10 @@ def test_pictures_of_a_look_and_of_a_run():
     assert labels == ["|gradient|", "activation", "saturated"]  # no optimizer, no relu
     watching = watch(loss, params, (X, Y), every=1)
     result = gd.fit(make_step(loss, probes=watching), params, gd.adam(0.01), (X, Y), epochs=4, order="sequence")
-    nothing = watching.seen({name: values[:0] for name, values in result.history.items()})
+    nothing = watching.read({name: values[:0] for name, values in result.history.items()})
     assert "no step was looked at" in nothing.diagnosis()[0]
     assert len(layer_flow(nothing).axes) == 1 and np.isnan(nothing.last.gradient_norm).all()
-    run = layer_flow(watching.seen(result.history), "a run", result.history["epoch"])
+    run = layer_flow(watching.read(result.history), "a run", result.history["epoch"])
     lines = run.axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["layer 1", "layer 2", "layer 3"]
     np.testing.assert_allclose(lines[2].get_ydata(), result.history["flow_gradient_norm"][:, 2])
