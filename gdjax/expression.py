@@ -68,7 +68,7 @@ class ExpressionError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """A function of named numbers, compared by its text: expression({"x": 2.0}) -> ()."""
+    """A function of named numbers, compared by its text: parse("x^2")({"x": 2.0}) -> ()."""
 
     text: str
     variables: tuple[str, ...]  # in alphabetical order
@@ -82,6 +82,11 @@ class Expression:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def tree(self) -> ast.expr:
+        """As Python's parser reads it."""
+        return _parse(self.text)
+
 
 @dataclasses.dataclass(frozen=True)
 class OfVector:
@@ -94,7 +99,7 @@ class OfVector:
         return self.expression({names[0]: x} if len(names) == 1 else {name: x[i] for i, name in enumerate(names)})
 
 
-def expression(text: str) -> Expression:
+def parse(text: str) -> Expression:
     """The function that a text stands for.
 
     Raises: ExpressionError, in one line, for anything outside the grammar.

@@ -1,8 +1,9 @@
-"""Text utilities: tables in columns, and suggestions for a misspelled name."""
+"""Text utilities: tables in columns and as HTML, and suggestions for a misspelled name."""
 
 from __future__ import annotations
 
 import difflib
+import html
 from collections.abc import Collection, Iterable, Sequence
 
 
@@ -43,6 +44,41 @@ def table(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join(map(line, rows))
+
+
+def html_table(rows: Iterable[Sequence[str]], right: Collection[int] = (), below: str = "") -> str:
+    """The same rows as a table of HTML, the first of them its head; what stands below, line by line, as paragraphs."""
+
+    def line(row: Sequence[str], tag: str) -> str:
+        style = (' style="text-align: right"' if i in right else "" for i in range(len(row)))
+        cells = (f"<{tag}{at}>{html.escape(cell)}</{tag}>" for at, cell in zip(style, row, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    head, *body = rows
+    lines = "".join(line(row, "td") for row in body)
+    said = "".join(f"<p>{html.escape(each)}</p>" for each in below.splitlines() if each)
+    return f"<table><thead>{line(head, 'th')}</thead><tbody>{lines}</tbody></table>{said}"
+
+
+class Rendered(str):
+    """A text for people: shown as it prints, and by a notebook as its HTML or SVG."""
+
+    _html: str | None
+    _svg: str | None
+
+    def __new__(cls, text: str, html: str | None = None, svg: str | None = None) -> Rendered:
+        rendered = super().__new__(cls, text)
+        rendered._html, rendered._svg = html, svg
+        return rendered
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str | None:
+        return self._html
+
+    def _repr_svg_(self) -> str | None:
+        return self._svg
 
 
 def short(text: str, most: int = 60) -> str:

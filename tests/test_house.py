@@ -75,3 +75,54 @@ def test_no_function_hides_a_module(package):
     modules = {each.name for each in pkgutil.iter_modules(room.__path__)}
     hiding = {name for name in modules if not isinstance(getattr(room, name, types), types.ModuleType)}
     assert hiding == OF_THE_TREE.get(package, set())
+
+
+def defined(text):
+    """The public functions and classes of a source, and what it calls by a name of its own."""
+    for node in ast.parse(text).body:
+        names = [node.name] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
+        if isinstance(node, ast.Assign):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def rooms(sources):
+    """What can be asked of gdjax by `gdjax.name`, and the packages within."""
+    parts = [name.removesuffix(".py").removesuffix("/__init__").split("/") for name in sources]
+    packages = [path.split("/")[-2] for path in sources if path.count("/") > 1 and path.endswith("/__init__.py")]
+    return {each[0] for each in parts if not each[0].startswith("_")} | set(packages)
+
+
+def as_rooms(sources):
+    """(file, name) of all that bears the name of a room, or that of its own file."""
+    known = rooms(sources)
+    each = {(file, name) for file, text in sources.items() for name in defined(text)}
+    return {(file, name) for file, name in each if name in known or name == Path(file).stem}
+
+
+METHODS = ("optimizers/", "certify/oracles/")  # a method and its oracle, each in a file that bears its name
+ALLOWED = {("cli/main.py", "main"), ("certify/_certificate.py", "certify")}
+
+
+def test_nothing_is_named_as_a_room():
+    """`gdjax.room.thing` and `from gdjax.room import thing` are read in one way only.
+
+    leafwise and treewise are methods' files too, though they stand beside the folders.
+    """
+    found = as_rooms(SOURCES)
+    lifts = {(f"optimizers/{name}.py", name) for name in OF_THE_TREE["gdjax.optimizers"]}
+    of_methods = {(file, name) for file, name in found if file.startswith(METHODS) and name not in rooms(SOURCES)}
+    assert lifts <= of_methods and found - of_methods <= ALLOWED
+
+
+def test_a_namesake_of_a_room_is_found():
+    sources = {
+        "__init__.py": "",
+        "tides/__init__.py": "",
+        "tides/high/__init__.py": "",
+        "moon.py": "def moon(): ...\ndef _tides(): ...\ndef full(): ...",
+        "tides/high/spring.py": "tides = partial(f)\nclass high: ...\ndef low(moon): ...",
+    }
+    assert rooms(sources) == {"tides", "high", "moon"}
+    found = {("moon.py", "moon"), ("tides/high/spring.py", "tides"), ("tides/high/spring.py", "high")}
+    assert as_rooms(sources) == found

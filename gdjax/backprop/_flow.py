@@ -10,7 +10,6 @@ It works for models of any library, since it reads the operations of the traced 
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -271,9 +270,7 @@ class Flow:
 
     def _repr_html_(self) -> str:
         """The table and the diagnosis, in a notebook."""
-        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._cells())
-        table = "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
-        return table + "".join(f"<p>{html.escape(line)}</p>" for line in self.diagnosis())
+        return text.html_table(self._cells(), below="\n".join(self.diagnosis()))
 
     def _cells(self) -> list[list[str]]:
         head = ["layer", "place", "units", *(name.replace("_", " ") for name in MEASURES)]

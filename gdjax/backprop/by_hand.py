@@ -203,7 +203,8 @@ def table(
                 names[i] if isinstance(names[i], str) else getattr(names[i], "__name__", ""),
             ]
         )
-    return f"{text.table(rows)}\ncost {float(found.cost):.6g} ({cost})"
+    said = f"cost {float(found.cost):.6g} ({cost})"
+    return text.Rendered(f"{text.table(rows)}\n{said}", text.html_table(rows, below=said))
 
 
 def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import html
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.text import table
+from gdjax.drawing import load_plots
+from gdjax.text import html_table, table
 
 SYMBOLS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-", "pow": "^", "dot_general": "·"}
 HEAD = ("node", "is", "shape", "value", "adjoint", "local derivatives")
@@ -145,10 +146,12 @@ class Graph:
         return "\n".join([*lines, "}"])
 
     def _repr_html_(self) -> str:
-        """The table, in a notebook."""
-        rows = [HEAD, *map(self._row, self._rows())]
-        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
-        return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+        """In a notebook: the picture, where one can be drawn, and the table below it."""
+        picture = ""
+        with contextlib.suppress(ImportError, ValueError):  # no matplotlib; more nodes than can be told apart
+            picture = load_plots().graph_svg(self)
+            picture = f"<div>{picture[picture.index('<svg') :]}</div>"
+        return picture + html_table([HEAD, *map(self._row, self._rows())])
 
 
 def format_value(x: Any) -> str:

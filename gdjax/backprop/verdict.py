@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import NamedTuple
 
-from gdjax.text import table
+from gdjax.text import html_table, table
 
 RIGHT, WRONG, KINK, UNDECIDED = "right", "WRONG", "kink", "undecided"
+HEAD = ("leaf", "direction", "gradient", "difference", "relative", "ULP", "verdict")
+NUMBERS = range(2, 6)  # columns of the table that hold numbers
 
 
 class Probe(NamedTuple):
@@ -63,12 +64,11 @@ class Check(NamedTuple):
         return list(dict.fromkeys(p.leaf for p in self.probes if p.leaf not in {*decided, "all"}))
 
     def __str__(self) -> str:
-        head = ("leaf", "direction", "gradient", "difference", "relative", "ULP", "verdict")
-        return f"{table([head, *map(_cells, self.probes)], right=range(2, 6))}\n{self.summary()}"
+        return f"{table([HEAD, *map(_cells, self.probes)], NUMBERS)}\n{self.summary()}"
 
     def _repr_html_(self) -> str:
         """As it prints, in a notebook."""
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return html_table([HEAD, *map(_cells, self.probes)], NUMBERS, self.summary())
 
     def summary(self) -> str:
         """The verdict, and what could have been seen, in two lines."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from gdjax.calls import Optimizer, as_optimizer
 from gdjax.certify import closed_loop, references, wrapper_certificate
-from gdjax.certify.examples import WRAPPER_EXAMPLES, examples
+from gdjax.certify.examples import WRAPPER_EXAMPLES, example_calls
 from gdjax.certify.measure import Difference, difference, lost_descent, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES, reasons
 from gdjax.certify.row import DESCENT, DTYPES, Row, below_double_limit
@@ -36,12 +36,12 @@ def certify(
     ours = as_optimizer(ours)
     found = {}
     for dtype in dtypes:
-        mine, theirs = (answers(x, dtype, steps, ours.arguments) for x in (ours, reference))
+        mine, theirs = (replay(x, dtype, steps, ours.arguments) for x in (ours, reference))
         found[dtype] = difference(mine, theirs, dtype, limit)
     return found
 
 
-def answers(x: Any, dtype: str, steps: int, arguments: dict[str, Any], name: str = "") -> Any:
+def replay(x: Any, dtype: str, steps: int, arguments: dict[str, Any], name: str = "") -> Any:
     """The updates of an optimizer, or of an oracle with these arguments, on the recording in a dtype, as fed to `name`."""
     kind = jnp.dtype(dtype)
     with jax.enable_x64(jnp.finfo(kind).bits == 64):
@@ -60,7 +60,7 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
         yield from wrapper_certificate.rows(name, steps)
     if name not in ORACLES:
         return
-    calls = examples(name)
+    calls = example_calls(name)
     for ours in calls:
         yield from _in_double(ours, steps, "float64")
     if name not in references.REAL_ONLY:
@@ -75,7 +75,7 @@ def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
 def _against_torch(twin: Twin, steps: int) -> Row:
     ours = twin.ours()
     without, why = references.exclusions(ours.recipe.name, "torch", "float64")
-    mine, its = answers(ours, "float64", steps, {}), updates_of_twin(twin, record(steps))
+    mine, its = replay(ours, "float64", steps, {}), updates_of_twin(twin, record(steps))
     found = difference(mine, its, "float64", twin.limit, without)
     note = f"torch.optim.{twin.torch}({', '.join(f'{k}={v}' for k, v in twin.arguments.items())})"
     note += f"; without {', '.join(without)}: {why}" if without else ""
@@ -88,7 +88,7 @@ def _in_double(
     """Equality: with Optax where it has the call, and with the oracle."""
     limit, why = references.limit_of(ours)
     own = ours.recipe.name
-    mine = answers(ours, dtype, steps, {}, own)
+    mine = replay(ours, dtype, steps, {}, own)
     for name in against:
         reference = references.optax_reference(ours) if name == "optax" else ORACLES[ours.recipe.name]
         if reference is None:
@@ -96,7 +96,7 @@ def _in_double(
         defect = references.defect_of(ours, dtype) if name == "optax" else None
         if defect in reasons.NOT_RUN:
             continue
-        found = _compare(ours, mine, answers(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit)
+        found = _compare(ours, mine, replay(reference, dtype, steps, ours.arguments, own), name, dtype, steps, limit)
         cases, reason = references.exclusions(ours.recipe.name, name, dtype)
         without = f"without {', '.join(cases)}: {reason}" if cases else ""
         yield Row(
@@ -121,11 +121,11 @@ def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
     oracle, twin, own = ORACLES[ours.recipe.name], references.optax_reference(ours), ours.recipe.name
     its = None
     if twin is not None and references.defect_of(ours, dtype) is None:
-        truth = answers(oracle, dtype, steps, ours.arguments, own)
-        its = difference(answers(twin, dtype, steps, {}, own), truth, dtype, 0.0).relative
+        truth = replay(oracle, dtype, steps, ours.arguments, own)
+        its = difference(replay(twin, dtype, steps, {}, own), truth, dtype, 0.0).relative
     limit, note = below_double_limit(its, dtype)
-    truth = answers(oracle, dtype, steps, _float32_arguments(ours), own)
-    mine = answers(ours, dtype, steps, {}, own)
+    truth = replay(oracle, dtype, steps, _float32_arguments(ours), own)
+    mine = replay(ours, dtype, steps, {}, own)
     yield Row(repr(ours), "oracle", dtype, *difference(mine, truth, dtype, limit or jnp.inf), limit, note)
     if limit is None:
         grads = references.fed_to(own, record(steps).cast(dtype)).grads

@@ -12,6 +12,6 @@ EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = gather("EXAMPLES")
 WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = wrappers.gather("EXAMPLES")
 
 
-def examples(name: str) -> list[Optimizer]:
+def example_calls(name: str) -> list[Optimizer]:
     """The calls of an optimizer that are certified, its plainest first; without an entry, its defaults at 0.01."""
     return EXAMPLES[name]() if name in EXAMPLES else [OPTIMIZERS[name](0.01)]

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from gdjax import expression
 from gdjax.backprop import graph
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.files import check_picture
-from gdjax.expression import expression
 from gdjax.files import write_whole
 from gdjax.plots import computation, graph_svg, save
 from gdjax.problems.reading import coordinates
@@ -34,7 +34,7 @@ class Backprop:
         jax.config.update("jax_enable_x64", True)
         check_picture("--plot", self.plot, (".svg", ".png", ".dot"))
         with user_mistakes():
-            read = expression(self.expression)
+            read = expression.parse(self.expression)
             if not read.variables:
                 raise UserError(f"{self.expression!r} has no variable to differentiate by")
             numbers = coordinates("the values", read.variables, self.values)

@@ -21,7 +21,8 @@ from gdjax.problems.reading import Target, of_function, read_problem
 from gdjax.search import METHODS
 from gdjax.solve import Minimum, minimize
 from gdjax.solve.by_text import read_condition, read_methods, without_gradient
-from gdjax.solve.table import compare, failure, has_failed, trace
+from gdjax.solve.known import with_known_minima
+from gdjax.solve.table import compare, failure, has_failed, step_by_step
 
 ROWS = 4000  # of a path that is only drawn
 NAMES = {"start", "optimizer", "stop"}
@@ -78,8 +79,9 @@ class Minimize:
         for name, error in refused.items():
             print(f"{name} did not run: {error}", file=sys.stderr)
         for name, (found, _) in runs.items() if self.trace else ():
-            print(f"{name}\n{trace(problem.f, problem.args, names, found)}\n")
-        print(compare(problem, runs))
+            print(f"{name}\n{step_by_step(problem.f, problem.args, names, found)}\n")
+        problem = with_known_minima(problem, [found.params for found, _ in runs.values()])
+        print(compare(problem, names, runs))
         with option_mistakes(NAMES):
             drawn = {f"{name}{failure(found)}": found for name, (found, _) in runs.items()}
             for path in draw_paths(problem, names, drawn, self.plot, self.animate):

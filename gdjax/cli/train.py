@@ -19,7 +19,7 @@ from gdjax.cli.options import Options
 from gdjax.data import load
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.plots import save
-from gdjax.runs.report import numbers, pictures, report
+from gdjax.runs.report import describe_run, numbers, pictures
 
 OPTIMIZER = "adamw(weight_decay=1.0)"  # if none is given; adam where the decay is
 NAMES = {field.name for field in dataclasses.fields(Options)}
@@ -49,7 +49,7 @@ class Train(Options):
             for name, picture in pictures(job, dataset, parts, result).items():
                 save(picture, place / name)
         if not self.quiet:
-            print(report(folder, job, dataset, parts, result, scores))
+            print(describe_run(folder, job, dataset, parts, result, scores))
         if runs.went_wrong(result):
             hint = "try a smaller --learning-rate or --clip 1"
             print(f"gdjax: the run ended {result.stop.name}: {hint}", file=sys.stderr)

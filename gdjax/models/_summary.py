@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
-from gdjax.text import table
+from gdjax.text import html_table, table
 from gdjax.tree import path_string
 from gdjax.types import Params
+
+NUMBERS = (3, 4)  # columns of the table that hold numbers
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,19 @@ class Summary:
         return sum(leaf.bytes for leaf in self.leaves)
 
     def __str__(self) -> str:
-        rows = [("path", "shape", "dtype", "count", "bytes")]
-        rows += [(x.path, str(x.shape), x.dtype, f"{x.count:,}", f"{x.bytes:,}") for x in self.leaves]
-        rows += [("total", "", "", f"{self.total:,}", f"{self.bytes:,}")]
-        totals = f"matrices {self.weights:,}, biases {self.biases:,}, total {self.total:,}"
-        return f"{table(rows, right=(3, 4))}\n{totals}"
+        return f"{table(self._rows(), right=NUMBERS)}\n{self._totals()}"
 
     def _repr_html_(self) -> str:
         """As it prints, in a notebook."""
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return html_table(self._rows(), NUMBERS, self._totals())
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [("path", "shape", "dtype", "count", "bytes")]
+        rows += [(x.path, str(x.shape), x.dtype, f"{x.count:,}", f"{x.bytes:,}") for x in self.leaves]
+        return [*rows, ("total", "", "", f"{self.total:,}", f"{self.bytes:,}")]
+
+    def _totals(self) -> str:
+        return f"matrices {self.weights:,}, biases {self.biases:,}, total {self.total:,}"
 
 
 def summary(params: Params) -> Summary:

@@ -2,20 +2,28 @@
 
 They are plain matplotlib figures, drawn by Agg, without pyplot and so without global state.
 
-    save(curves(result.history, best=result.best_evaluation, monitor=result.monitor), "curves.png")
+    save(curves(result), "curves.png")                       save(result.plot(), "curves.png")
+    contour("x^2 + 10*y^2", (-3, 3), minimize(...))         minimize(..., record=True).plot()
 
+Each takes what it draws in every form that means one thing (see `given` and `scene`).
 gdjax itself never imports this package, nor matplotlib (the extra `gdjax[lab]`): import it where a picture is
-wanted.
+wanted. In a notebook each shows itself.
 """
+
+try:
+    import matplotlib as matplotlib
+except ImportError as error:
+    raise ImportError("gdjax.plots: pictures need matplotlib; pip install 'gdjax[lab]'", name="matplotlib") from error
 
 from gdjax.plots._boundary import boundary
 from gdjax.plots._computation import computation, graph_svg
 from gdjax.plots._confusion import confusion
 from gdjax.plots._curves import curves
 from gdjax.plots._landscape import contour, curve, field, landscape, loss_surface, surface
+from gdjax.plots._picture import picture
 from gdjax.plots.animation import animate
 from gdjax.plots.flow import layer_flow
-from gdjax.plots.progress import descent, schedules
+from gdjax.plots.progress import descent, rates
 from gdjax.plots.style import PALETTE, palette, save
 
 __all__ = [
@@ -34,7 +42,8 @@ __all__ = [
     "layer_flow",
     "loss_surface",
     "palette",
+    "picture",
+    "rates",
     "save",
-    "schedules",
     "surface",
 ]

@@ -13,7 +13,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
+from gdjax.data import Dataset
 from gdjax.plots import style
+from gdjax.plots.given import names_of, read_classes, read_labels, read_predict
 from gdjax.plots.style import INK, MUTED, NORMAL, PAPER, SMALL
 
 SIDE = 300  # cells of the grid along each feature
@@ -31,11 +33,11 @@ class Points(NamedTuple):
 
 
 def boundary(
-    predict: Callable[[np.ndarray], ArrayLike],
-    x: ArrayLike,
-    y: ArrayLike,
-    target_names: Sequence[str],
-    feature_names: Sequence[str],
+    predict: Any,
+    x: Any,
+    y: ArrayLike | None = None,
+    target_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
     test: tuple[ArrayLike, ArrayLike] | None = None,
     title: str = "",
 ) -> Figure:
@@ -46,24 +48,30 @@ def boundary(
 
     Args:
         predict: (m, 2) -> (m, C) probabilities or scores, the largest wins; or, for two classes, (m,): the
-            probability of the second if all are in [0, 1], else a score that is positive for it. Called once.
-        x: (n, 2); rows that are not finite are left out, and counted in the legend.
-        y: (n,) int in [0, C).
-        target_names: C >= 2 names.
-        feature_names: 2 names, with their units: "petal length (cm)".
+            probability of the second if all are in [0, 1], else a score that is positive for it; or (m,) labels as in
+            y. Called once. A fitted classifier with `predict_proba`, `decision_function` or `predict` will do too.
+        x: (n, 2); rows that are not finite are left out, and counted in the legend. A `Dataset` is x, y and all names.
+        y: (n,) int in [0, C); without `target_names` any labels, (n,) or (n, 1), or rows that are one at their class.
+        target_names: C >= 2 names; None are the labels themselves.
+        feature_names: 2 names, with their units: "petal length (cm)"; None are the columns of a table, or x and y.
         test: more points, (x, y), drawn as triangles.
 
     Raises: ValueError for other shapes or labels, or if no point is finite.
     """
+    if isinstance(x, Dataset):
+        x, y, target_names, feature_names = x.x, x.y, target_names or x.target_names, feature_names or x.feature_names
+    feature_names = names_of(x) if feature_names is None else feature_names
+    classes = np.arange(len(target_names)) if target_names is not None else read_classes("boundary", y)
+    target_names = [str(each) for each in classes] if target_names is None else target_names
     if len(feature_names) != 2 or len(target_names) < 2:
         got = f"{len(feature_names)} and {len(target_names)}"
         raise ValueError(f"boundary: feature_names must be 2 and target_names at least 2, got {got}")
-    groups = {"training": _points("x", x, y, len(target_names))}
+    groups = {"training": _points("x", x, y, classes)}
     if test is not None:
-        groups["test"] = _points("test", *test, len(target_names))
+        groups["test"] = _points("test", *test, classes)
     places = np.concatenate([group.x for group in groups.values()])
     low, high = _frame(places)
-    scores = _scores(predict, np.concatenate([_grid(low, high), places]), len(target_names))
+    scores = _scores(read_predict("boundary", predict), np.concatenate([_grid(low, high), places]), classes)
 
     picture = style.figure(5.0, title)
     axes = picture.subplots()
@@ -75,14 +83,16 @@ def boundary(
     return picture
 
 
-def _points(name: str, x: ArrayLike, y: ArrayLike, classes: int) -> Points:
-    x, y = np.ma.filled(np.ma.asarray(x).astype(float), np.nan), np.asarray(y)
+def _points(name: str, x: Any, y: Any, classes: np.ndarray) -> Points:
+    x, y = np.ma.filled(np.ma.asarray(x).astype(float), np.nan), read_labels(y)
     if x.ndim != 2 or x.shape[1] != 2 or y.shape != x.shape[:1]:
         raise ValueError(f"boundary: {name} must be (n, 2) with labels (n,), got {x.shape} and {y.shape}")
-    if not np.isin(y, np.arange(classes)).all():
-        raise ValueError(f"boundary: labels of {name} must be in [0, {classes}), got {np.unique(y)}")
+    if not np.isin(y, classes).all():
+        numbered = np.array_equal(classes, np.arange(len(classes)))
+        wanted = f"in [0, {len(classes)})" if numbered else f"one of {', '.join(map(str, classes))}"
+        raise ValueError(f"boundary: labels of {name} must be {wanted}, got {np.unique(y)}")
     known = np.isfinite(x).all(axis=1)
-    return Points(x[known], y[known].astype(int), int((~known).sum()))
+    return Points(x[known], np.searchsorted(classes, y[known]), int((~known).sum()))
 
 
 def _frame(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,9 +111,13 @@ def _grid(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.stack([first.ravel(), second.ravel()], axis=1)
 
 
-def _scores(predict: Callable[[np.ndarray], ArrayLike], places: np.ndarray, classes: int) -> np.ndarray:
+def _scores(predict: Callable[[np.ndarray], ArrayLike], places: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(m, C), the largest wins; of one number s the pair (1 - s, s) if it is a probability, else (-s, s)."""
-    scores = np.asarray(predict(places), float)
+    given, classes = np.asarray(predict(places)), len(labels)
+    of_labels = classes > 2 or not np.array_equal(labels, (0, 1))
+    if given.size == len(places) and of_labels and np.isin(given, labels).all():
+        given = np.where(given.reshape(-1, 1) == labels, 1.0, -1.0)  # labels: no probabilities
+    scores = np.asarray(given, float)
     if scores.size == len(places) and classes == 2:
         s = scores.reshape(-1)
         known = s[np.isfinite(s)]

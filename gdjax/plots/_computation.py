@@ -16,7 +16,9 @@ from matplotlib.patheffects import withStroke
 
 from gdjax.backprop.nodes import Graph, Node, format_value
 from gdjax.plots import style
+from gdjax.plots.given import describe_kind
 from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
+from gdjax.text import Rendered
 
 WIDE, HIGH = 1.75, 1.25  # inches of a column and of a row
 BOX = (1.25, 0.78)
@@ -34,6 +36,8 @@ def computation(graph: Graph, title: str = "") -> Figure:
 
     Raises: ValueError for more than 120 nodes.
     """
+    if not isinstance(graph, Graph):
+        raise ValueError(f"computation: graph must be what gd.backprop.graph(f, ...) gives, got {describe_kind(graph)}")
     nodes = _worth_drawing(graph)
     if len(nodes) > MOST:
         raise ValueError(f"computation: at most {MOST} nodes can be drawn, got {len(nodes)}; print the graph instead")
@@ -59,10 +63,10 @@ def computation(graph: Graph, title: str = "") -> Figure:
 
 
 def graph_svg(graph: Graph) -> str:
-    """The picture as SVG, for notebooks."""
+    """The picture as SVG: a text, which a notebook shows as the picture."""
     text = io.StringIO()
     computation(graph).savefig(text, format="svg")
-    return text.getvalue()
+    return Rendered(text.getvalue(), svg=text.getvalue())
 
 
 def _worth_drawing(graph: Graph) -> list[Node]:

@@ -21,7 +21,7 @@ GAP, THICK = 0.02, 0.11  # of the strips at the margins, as shares of the table
 STRIP, BAR = "#f0f0f0", style.mix(BLUE, "white", 0.55)
 
 
-def confusion(counts: ArrayLike, target_names: Sequence[str], title: str = "") -> Figure:
+def confusion(counts: ArrayLike, target_names: Sequence[str] | None = None, title: str = "") -> Figure:
     """The confusion table: in cell (i, j) how many of class i were taken for class j.
 
         recall_i = counts_ii / sum_j counts_ij        precision_j = counts_jj / sum_i counts_ij
@@ -32,11 +32,15 @@ def confusion(counts: ArrayLike, target_names: Sequence[str], title: str = "") -
 
     Args:
         counts: (C, C), finite and >= 0; rows are the truth, columns the prediction.
-        target_names: C >= 1 names; long ones are shortened.
+        target_names: C >= 1 names; long ones are shortened; None are 0 to C - 1.
 
     Raises: ValueError for other shapes or values.
     """
     counts = np.asarray(counts, float)
+    if counts.ndim != 2:
+        words = "(C, C), as gd.metrics.confusion_counts counts labels"
+        raise ValueError(f"confusion: counts must be {words}, got {counts.shape}")
+    target_names = [str(i) for i in range(len(counts))] if target_names is None else target_names
     shape = len(target_names), len(target_names)
     if shape[0] < 1 or counts.shape != shape:
         raise ValueError(f"confusion: counts must be {shape} as there are target_names, got {counts.shape}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
+from gdjax.plots.given import read_histories
+from gdjax.plots.progress import descent
 from gdjax.plots.style import BLUE, INK, MUTED, NORMAL, PAPER, PURPLE, SMALL, VERMILLION
+from gdjax.training import Result
 
 BUCKETS = 1000  # columns of the picture that a long history is thinned to
 LARGEST = 1e100  # an axis must hold the values: beyond it they count as infinite, below its inverse as 0
@@ -37,8 +40,17 @@ class Panel(NamedTuple):
     log_from: float  # the scale is logarithmic where max / min is above
 
 
+class Line(NamedTuple):
+    """One line of a panel."""
+
+    text: str  # at its right end
+    colour: str
+    epoch: np.ndarray
+    values: np.ndarray
+
+
 def curves(
-    history: Mapping[str, ArrayLike],
+    history: Any,
     best: int | None = None,
     title: str = "",
     metric: str | None = "accuracy",
@@ -47,35 +59,76 @@ def curves(
 ) -> Figure:
     """Training and validation loss, one metric and the learning rate, stacked over a common axis of epochs.
 
+    Of several runs each panel holds a line of each, on validation data where it has such. Of a `Minimum` with a path its
+    values are drawn, as by `descent`.
+
     The loss is drawn on a logarithmic scale where it spans a factor above 20, the learning rate above 10.
     What is NaN or infinite interrupts its line and is marked by a cross at the upper edge. Long histories are
     thinned to the smallest and the largest of each of 1000 stretches.
 
     Args:
-        history: name -> (n,), n >= 0 evaluations: "epoch" (finite) and "loss"; where they are there,
+        history: a `Result`, which knows its best and what it monitored; or a list of such, or a dict by name; or the history
+            itself: name -> (n,), n >= 0 evaluations: "epoch" (finite) and "loss"; where they are there,
             "validation_loss", the metric, "validation_<metric>", "learning_rate", and "step", which tells how
             many updates make an epoch. NaN or masked where unknown. Columns of another rank are not drawn.
         best: index of the evaluation whose parameters are kept, in [0, n); None or -1: there is none.
-        metric: the name of the metric in the middle; None, or one that the history lacks: no such panel.
+        metric: the name of the metric in the middle; None, or one that the history lacks: no such panel. Of a Result the
+            one that it monitored, or its first, stands for one that it lacks.
         loss_label: words for the axis of the loss, with its unit if it has one: "cross-entropy (nats)".
         monitor: the curve that carries the mark of the best, "validation_accuracy" or as a Result says it,
             "validation accuracy"; None: the validation loss, or without one the loss.
 
     Raises: ValueError for a missing name, unequal lengths, an epoch that is not finite, or best out of range.
     """
-    columns = _columns(history)
-    best = _check_best(best, len(columns["epoch"]))
-    panels = _panels(columns, metric, loss_label)
+    runs = read_histories(history)
+    if not runs:
+        return descent(history, title=title, label="value" if loss_label == "loss" else loss_label)
+    first = next(iter(runs.values()))
+    if isinstance(first, Result):
+        metric = metric and _metric_of(first, metric)
+        best, monitor = first.best_evaluation if best is None else best, monitor or first.monitor
+    columns = {name: _columns(getattr(run, "history", run)) for name, run in runs.items()}
+    alone = columns[next(iter(columns))] if len(columns) == 1 else None
+    best = None if alone is None else _check_best(best, len(alone["epoch"]))
+    panels = _panels({name: x for each in columns.values() for name, x in each.items()}, metric, loss_label)
     picture = style.figure(0.9 + sum(panel.height for panel in panels), title)
     ratios = [panel.height for panel in panels]
     stack = picture.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     for axes, panel in zip(stack, panels, strict=True):
-        _draw_panel(axes, panel, columns)
-    _draw_epochs(stack[-1], columns)
-    if best is not None:
-        _mark_best(stack, panels, columns, best, monitor)
+        _draw_panel(axes, panel, _lines(panel, alone) if alone is not None else _lines_of_all(panel, columns))
+    epochs = np.concatenate([each["epoch"] for each in columns.values()])
+    _draw_epochs(stack[-1], {"epoch": epochs} if alone is None else alone)
+    if alone is not None and best is not None:
+        _mark_best(stack, panels, alone, best, monitor)
     picture.align_ylabels()
     return picture
+
+
+def _metric_of(result: Result, metric: str) -> str:
+    """A metric that the result has."""
+    monitored = result.monitor.partition(" ")[2]
+    own = [name.removeprefix("validation_") for name, x in result.history.items() if np.ndim(x) == 1]
+    own = [name for name in own if name not in ("epoch", "step", "loss", "learning_rate")]
+    return next((name for name in (metric, monitored, *own) if name in own), metric)
+
+
+def _lines(panel: Panel, columns: Mapping[str, np.ndarray]) -> list[Line]:
+    """Of one run: training and validation."""
+    styles = {panel.name: ("training", BLUE), f"validation_{panel.name}": ("validation", VERMILLION)}
+    if panel.name == "learning_rate":
+        styles = {panel.name: ("", PURPLE)}
+    return [Line(*look, columns["epoch"], columns[name]) for name, look in styles.items() if name in columns]
+
+
+def _lines_of_all(panel: Panel, runs: Mapping[str, Mapping[str, np.ndarray]]) -> list[Line]:
+    """Of each run one, on validation data where it has such."""
+    lines = []
+    for i, (name, columns) in enumerate(runs.items()):
+        kept = next((x for x in (f"validation_{panel.name}", panel.name) if x in columns), None)
+        if kept is not None:
+            colour = style.PALETTE[i % len(style.PALETTE)]
+            lines.append(Line(style.shorten(name, 24), colour, columns["epoch"], columns[kept]))
+    return lines
 
 
 def _columns(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
@@ -117,23 +170,18 @@ def _panels(columns: Mapping[str, np.ndarray], metric: str | None, loss_label: s
     return panels
 
 
-def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, np.ndarray]) -> None:
+def _draw_panel(axes: Axes, panel: Panel, lines: list[Line]) -> None:
     """The lines of a panel, each named at its right end, on a scale that suits them."""
     style.dress(axes)
     style.rule(axes)
     axes.set_ylabel(_wrap(panel), fontsize=NORMAL, color=INK, parse_math=False)
-    styles = {panel.name: ("training", BLUE), f"validation_{panel.name}": ("validation", VERMILLION)}
-    if panel.name == "learning_rate":
-        styles = {panel.name: ("", PURPLE)}
-    drawn = {name: columns[name] for name in styles if name in columns}
-    notes = _scale(axes, np.concatenate(list(drawn.values())), panel)
-    for name, values in drawn.items():
-        text, colour = styles[name]
-        _draw_line(axes, columns["epoch"], values, colour, steps=panel.name == "learning_rate")
+    notes = _scale(axes, np.concatenate([line.values for line in lines]), panel)
+    for text, colour, epoch, values in lines:
+        _draw_line(axes, epoch, values, colour, steps=panel.name == "learning_rate")
         known = values[np.isfinite(values)]
         if text and known.size:
             notes.append(Note(_height(axes, known[-1]), text, colour))
-    if any(np.isnan(values).any() for values in drawn.values()):
+    if any(np.isnan(line.values).any() for line in lines):
         notes.append(Note(0.96, "× not finite", MUTED))
     _write_notes(axes, notes, gap=0.19 / panel.height)
 

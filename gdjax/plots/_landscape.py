@@ -12,14 +12,16 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
+from gdjax.planes import Plane
 from gdjax.plots import style
+from gdjax.plots.given import describe_kind, read_params
+from gdjax.plots.scene import Scene, read_scene
 from gdjax.plots.style import BLUE, GREEN, INK, MUTED, NORMAL, ORANGE, PAPER, PURPLE, SKY, SMALL, VERMILLION
 from gdjax.programs import compile_once
 
 Bounds = Sequence[tuple[float, float]]
-Paths = Mapping[str, ArrayLike]  # name -> (n,) or (n, 2), the point at each step
+Paths = Mapping[str, np.ndarray]  # name -> (n, 2), the point at each step
 
 GROUND = LinearSegmentedColormap.from_list("ground", ["#f7fafc", "#d3dee8", "#a9bccd"])
 PATHS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, "#000000")
@@ -27,47 +29,59 @@ MARKERS = "osD^vP*"
 LEVELS = 22
 
 
-def landscape(f: Callable[..., Any], bounds: Bounds, *args: Any, **options: Any) -> Figure:
-    """The picture that fits: `curve` over one variable, `contour` over two."""
-    draw = {1: curve, 2: contour}.get(len(bounds))
-    if draw is None:
-        raise ValueError(f"landscape: bounds must be (low, high) of one or two variables, got {bounds}")
-    return draw(f, bounds, *args, **options)
+def landscape(
+    f: Any,
+    bounds: Any = None,
+    paths: Any = None,
+    minima: Any = None,
+    title: str = "",
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """The picture that fits: `curve` over one variable, `contour` over two; arguments as `contour`."""
+    scene = read_scene("landscape", f, bounds, paths, minima, names)
+    return (_draw_curve if len(scene.bounds) == 1 else _draw_contour)(scene, title)
 
 
 def contour(
-    f: Callable[..., Any],
-    bounds: Bounds,
-    paths: Paths | None = None,
-    minima: Sequence[ArrayLike] = (),
+    f: Any,
+    bounds: Any = None,
+    paths: Any = None,
+    minima: Any = None,
     title: str = "",
-    names: Sequence[str] = ("x", "y"),
+    names: Sequence[str] | None = None,
 ) -> Figure:
     """Lines of equal value over two variables, with the paths that led through them.
 
     Lines lie close where it is steep: their values grow by the same factor from one to the next, above the lowest.
 
     Args:
-        f: (2,) -> (), of JAX.
-        bounds: ((low, high), (low, high)).
-        paths: name -> (n, 2); each is drawn from a small dot to a large mark. Steps out of the picture leave it.
-        minima: points marked by a cross.
+        f: of JAX: f(point) of a point (2,), f(x, y), a `Problem`, its name, or an expression such as "x^2 + 10*y^2".
+        bounds: (low, high) for both axes or a pair for each; None is what the problem has, or what the paths need.
+        paths: points (n, 2), a `Minimum` (its path, or its point where it has none), or several in a list, or by name in a
+            dict; each is drawn from a small dot to a large mark. Steps out of the picture leave it.
+        minima: points marked by a cross; None are those of the problem.
         names: of the two variables.
+
+    Raises: ValueError that names what must hold and what came.
     """
+    return _draw_contour(read_scene("contour", f, bounds, paths, minima, names, 2), title)
+
+
+def _draw_contour(scene: Scene, title: str) -> Figure:
     picture = style.figure(6.2, title)
     axes = picture.subplots()
-    draw_ground(picture, axes, f, bounds, names)
-    _draw_paths(axes, paths or {}, bounds)
-    if len(minima):
-        x, y = np.reshape(np.asarray(minima, float), (-1, 2)).T
-        axes.plot(x, y, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
+    draw_ground(picture, axes, scene.f, scene.bounds, scene.names)
+    _draw_paths(axes, scene.paths, scene.bounds)
+    if len(scene.minima):
+        look = {"color": INK, "markersize": 10, "markeredgewidth": 2, "label": "minimum", "zorder": 6, "linestyle": ""}
+        axes.plot(*scene.minima.T, "x", **look)
     style.legend(axes)
     return picture
 
 
 def loss_surface(
     loss: Callable[..., Any],
-    plane: Any,
+    plane: Plane,
     path: Any = None,
     reach: float | None = None,
     title: str = "",
@@ -78,11 +92,18 @@ def loss_surface(
     Args:
         loss: params -> ().
         plane: a `Plane`.
-        path: parameters with a leading axis of steps, or None.
+        path: parameters with a leading axis of steps, a `Minimum`, a `Result` (its point), a list or dict of such, or None.
         reach: the picture goes from -reach to reach in both directions; None is 1, or what the path needs.
         three_d: a surface instead of contours.
     """
-    walked = {} if path is None else {"descent": np.asarray(plane.coordinates(path))}
+    if not isinstance(plane, Plane):
+        raise ValueError(
+            f"loss_surface: plane must be a Plane, as gd.random_plane(params) gives, got {describe_kind(plane)}"
+        )
+    walked = {
+        name: np.atleast_2d(plane.coordinates(params))
+        for name, params in read_params("loss_surface", path, plane.center).items()
+    }
     reach = reach or 1.25 * max((float(np.abs(points).max()) for points in walked.values()), default=0.8)
     draw = surface if three_d else contour
     names = ("along the first direction", "along the second direction")
@@ -90,24 +111,28 @@ def loss_surface(
 
 
 def curve(
-    f: Callable[..., Any],
-    bounds: Bounds,
-    paths: Paths | None = None,
-    minima: Sequence[ArrayLike] = (),
+    f: Any,
+    bounds: Any = None,
+    paths: Any = None,
+    minima: Any = None,
     title: str = "",
-    names: Sequence[str] = ("x",),
+    names: Sequence[str] | None = None,
 ) -> Figure:
-    """The graph of a function of one variable, with the points that each path stood on; arguments as `contour`."""
+    """The graph of a function of one variable, with the points that each path stood on, (n,); arguments as `contour`."""
+    return _draw_curve(read_scene("curve", f, bounds, paths, minima, names, 1), title)
+
+
+def _draw_curve(scene: Scene, title: str) -> Figure:
+    f, names = scene.f, scene.names
     picture = style.figure(4.2, title)
     axes = picture.subplots()
     style.dress(axes)
     style.rule(axes)
-    low, high = bounds[0]
+    ((low, high),) = scene.bounds
     x = np.linspace(low, high, 801)
     y = np.asarray(compile_once(jax.vmap(f))(jnp.asarray(x)))
     axes.plot(x, y, color=MUTED, linewidth=1.8, zorder=2)
-    for i, (name, path) in enumerate((paths or {}).items()):
-        points = np.ravel(np.asarray(path, float))
+    for i, (name, points) in enumerate(scene.paths.items()):
         seen = points[(points >= low) & (points <= high)]
         heights = np.asarray(jax.vmap(f)(jnp.asarray(seen)))
         colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
@@ -115,10 +140,8 @@ def curve(
         axes.scatter(seen, heights, s=14, color=colour, marker=marker, zorder=4, label=style.shorten(name, 40))
         if len(seen) and seen[-1] == points[-1]:
             axes.scatter(seen[-1:], heights[-1:], s=90, color=colour, marker=marker, edgecolor=PAPER, zorder=5)
-    for i, minimum in enumerate(minima):
-        axes.axvline(
-            float(np.asarray(minimum)), color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None
-        )
+    for i, minimum in enumerate(scene.minima[:, 0]):
+        axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None)
     axes.set_xlim(low, high)
     axes.set_xlabel(names[0], fontsize=NORMAL, color=INK)
     axes.set_ylabel(f"f({names[0]})", fontsize=NORMAL, color=INK)
@@ -126,12 +149,15 @@ def curve(
     return picture
 
 
-def field(
-    f: Callable[..., Any], bounds: Bounds, title: str = "", arrows: int = 17, names: Sequence[str] = ("x", "y")
-) -> Figure:
-    """The gradient, uphill, beside its negative, downhill: arrows of a length that grows with the root of the slope."""
+def field(f: Any, bounds: Any = None, title: str = "", arrows: int = 17, names: Sequence[str] | None = None) -> Figure:
+    """The gradient, uphill, beside its negative, downhill: arrows of a length that grows with the root of the slope.
+
+    Arguments as `contour`.
+    """
+    scene = read_scene("field", f, bounds, names=names, count=2)
+    f, bounds, names = scene.f, scene.bounds, scene.names
     picture = style.figure(4.2, title)
-    x, y = (np.linspace(*ends, arrows + 2)[1:-1] for ends in bounds)
+    x, y = (np.linspace(low, high, arrows + 2)[1:-1] for low, high in scene.bounds)
     points = np.stack(np.meshgrid(x, y), axis=-1)
     slopes = np.asarray(compile_once(jax.vmap(jax.vmap(jax.grad(f))))(jnp.asarray(points)), float)
     size = np.linalg.norm(slopes, axis=-1, keepdims=True)
@@ -148,16 +174,14 @@ def field(
 
 
 def surface(
-    f: Callable[..., Any],
-    bounds: Bounds,
-    paths: Paths | None = None,
-    title: str = "",
-    names: Sequence[str] = ("x", "y"),
+    f: Any, bounds: Any = None, paths: Any = None, title: str = "", names: Sequence[str] | None = None
 ) -> Figure:
     """The function as a surface in three dimensions, with paths on it; arguments as `contour`.
 
     Where values span a factor of more than 1000 above the lowest, the height is log10(1 + value - lowest), and says so.
     """
+    scene = read_scene("surface", f, bounds, paths, names=names, count=2)
+    f, bounds, names = scene.f, scene.bounds, scene.names
     x, y, z = grid(f, bounds, 120)
     lowest = np.nanmin(z)
     span = z - lowest
@@ -168,8 +192,8 @@ def surface(
     axes.plot_surface(
         *np.meshgrid(x, y), height(z), cmap=GROUND, rcount=80, ccount=80, linewidth=0, alpha=0.9, zorder=1
     )
-    for i, (name, path) in enumerate((paths or {}).items()):
-        points = inside(np.asarray(path, float), bounds)
+    for i, (name, path) in enumerate(scene.paths.items()):
+        points = inside(path, bounds)
         heights = height(np.asarray(jax.vmap(f)(jnp.asarray(np.nan_to_num(points)))))
         colour = PATHS[i % len(PATHS)]
         axes.plot(*points.T, heights, color=colour, linewidth=1.8, zorder=3, label=style.shorten(name, 40))
@@ -179,7 +203,7 @@ def surface(
     axes.set_zlabel("log₁₀(1 + value − lowest)" if logs else "value", fontsize=NORMAL)
     axes.tick_params(labelsize=SMALL)
     axes.view_init(32, -125)
-    if paths:
+    if scene.paths:
         axes.legend(fontsize=SMALL, loc="upper right", frameon=False)
     return picture
 
@@ -214,7 +238,7 @@ def draw_ground(
 def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
     halo = [patheffects.Stroke(linewidth=3.2, foreground=PAPER, alpha=0.9), patheffects.Normal()]
     for i, (name, path) in enumerate(paths.items()):
-        points = inside(np.asarray(path, float), bounds)
+        points = inside(path, bounds)
         colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
         line = {"color": colour, "linewidth": 1.6, "zorder": 4, "path_effects": halo}
         (shown,) = axes.plot(
@@ -228,8 +252,6 @@ def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
 
 def inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
     """A path cut where it leaves the neighbourhood of the picture, so that a divergent one does not fill it with lines."""
-    if path.ndim != 2 or path.shape[1] != 2:
-        raise ValueError(f"a path over two variables must be (n, 2), got {path.shape}")
     low, high = np.array(bounds, float).T
     margin = 3 * (high - low)
     inside = np.isfinite(path).all(axis=1) & (path >= low - margin).all(axis=1) & (path <= high + margin).all(axis=1)

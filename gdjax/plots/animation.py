@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,28 @@ from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
-from gdjax.plots._landscape import MARKERS, PATHS, Bounds, Paths, draw_ground, inside
+from gdjax.plots._landscape import MARKERS, PATHS, draw_ground, inside
+from gdjax.plots.scene import read_scene
 from gdjax.plots.style import INK, PAPER, SMALL
 
 
+class Animation(type(Path())):  # type: ignore[misc]
+    """The path of a GIF, which a notebook plays."""
+
+    def _repr_html_(self) -> str:
+        return f'<img src="data:image/gif;base64,{base64.b64encode(self.read_bytes()).decode()}">'
+
+
 def animate(
-    f: Callable[..., Any],
-    bounds: Bounds,
-    paths: Paths,
+    f: Any,
+    bounds: Any,
+    paths: Any,
     path: str | os.PathLike[str],
     title: str = "",
     frames: int = 60,
     seconds: float = 6.0,
-    names: Sequence[str] = ("x", "y"),
-    minima: Sequence[ArrayLike] = (),
+    names: Sequence[str] | None = None,
+    minima: Any = None,
     steps: Mapping[str, ArrayLike] | None = None,
 ) -> Path:
     """Write a GIF of paths growing over the contours of f; whole or not at all.
@@ -40,22 +49,26 @@ def animate(
         path: ends in .gif; its folder exists.
         frames: at most; the last one stays for two seconds.
         seconds: of the whole, without the wait.
-        steps: name -> (n,), the step of each point of its path where these do not follow one by one.
+        steps: name -> (n,), the step of each point of its path where these do not follow one by one and it is no `Minimum`.
+
+    Returns: the path, which a notebook shows as the animation.
     """
 
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"animate: path must end in .gif, got {str(path)!r}")
+    scene = read_scene("animate", f, bounds, paths, minima, names, 2)
     picture = style.figure(6.0, title)
     picture.set_dpi(100)
     canvas, axes = FigureCanvasAgg(picture), picture.subplots()
-    draw_ground(picture, axes, f, bounds, names)
-    tracks = {name: inside(np.asarray(points, float), bounds) for name, points in paths.items()}
-    walked = {name: np.asarray((steps or {}).get(name, np.arange(len(track)))) for name, track in tracks.items()}
+    draw_ground(picture, axes, scene.f, scene.bounds, scene.names)
+    tracks = {name: inside(points, scene.bounds) for name, points in scene.paths.items()}
+    walked = {name: np.asarray((steps or {}).get(name, track.steps)) for name, track in scene.tracks.items()}
     longest = max((int(numbers[-1]) + 1 for numbers in walked.values() if len(numbers)), default=1)
-    if len(minima):
-        x, y = np.reshape(np.asarray(minima, float), (-1, 2)).T
-        axes.plot(x, y, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
+    if len(scene.minima):
+        axes.plot(
+            *scene.minima.T, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle=""
+        )
     lines = []
     for i, name in enumerate(tracks):
         colour = PATHS[i % len(PATHS)]
@@ -85,13 +98,18 @@ def animate(
     shots = in_one_palette(shots, [*PATHS[: len(tracks)], INK, PAPER])
     waits = [round(1000 * seconds / len(shots))] * len(shots)
     waits[-1] += 2000
+    return _written(shots, waits, path)
+
+
+def _written(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:
+    """The pictures as a GIF, each shown for so many milliseconds."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         shots[0].save(draft, format="GIF", save_all=True, append_images=shots[1:], duration=waits, loop=0)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return path
+    return Animation(path)
 
 
 def shown_steps(longest: int, frames: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from gdjax.backprop import Flow
 from gdjax.plots import style
+from gdjax.plots.given import describe_kind
 from gdjax.plots.style import BLUE, INK, NORMAL, SMALL
 
 HEIGHT = 1.75  # inches of a panel
@@ -43,6 +44,9 @@ def layer_flow(flow: Flow, title: str = "", epoch: ArrayLike | None = None) -> F
         flow: of one look, drawn over the layers; or of a run, drawn over its evaluations with a line for each layer.
         epoch: (evaluations,) of a run, for the axis; None counts evaluations.
     """
+    if not isinstance(flow, Flow):
+        words = "a Flow, as gd.backprop.flow(...) gives, or gd.backprop.watch(...).seen(result.history)"
+        raise ValueError(f"layer_flow: flow must be {words}, got {describe_kind(flow)}")
     over_run = flow.gradient_norm.ndim == 2
     panels = [panel for panel in PANELS if panel is PANELS[0] or not np.isnan(getattr(flow, panel.name)).all()]
     picture = style.figure(0.6 + HEIGHT * len(panels), title)

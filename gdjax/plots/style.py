@@ -7,6 +7,7 @@ outside (names, titles) is set as it is: a `$` is a dollar, not mathematics.
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import textwrap
@@ -23,7 +24,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 RGB: TypeAlias = tuple[float, float, float]
 
 WIDTH = 8.0  # inches
-DPI = 200
+DPI, SCREEN = 200, 100  # dots per inch, of a file and of what a notebook shows
 SMALL, NORMAL, LARGE = 10.0, 11.0, 14.0  # points
 INK, MUTED, FAINT, RULE, PAPER = "#1b1b1b", "#5f5f5f", "#8a8a8a", "#e4e4e4", "#ffffff"
 
@@ -64,12 +65,21 @@ def ink_on(background: str | RGB) -> str:
     return "black" if luminance(background) > 0.179 else "white"
 
 
+class Picture(Figure):
+    """A figure that a notebook shows, 800 pixels wide, though pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.savefig(drawn, format="png", dpi=SCREEN, facecolor=self.get_facecolor())
+        return drawn.getvalue()
+
+
 def figure(height: float, title: str = "") -> Figure:
     """A figure of the common width that lays itself out: `height` inches, and above them the title, if any."""
     lines = textwrap.wrap(title, 68)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
     size = WIDTH, height + (0.1 + 0.24 * len(lines) if lines else 0)
-    empty = Figure(figsize=size, dpi=DPI, layout=layout, facecolor=PAPER)
+    empty = Picture(figsize=size, dpi=DPI, layout=layout, facecolor=PAPER)
     if lines:
         look = {"fontsize": LARGE, "fontweight": "bold", "color": INK, "parse_math": False}
         empty.suptitle("\n".join(lines), x=0.012, horizontalalignment="left", **look)
@@ -134,6 +144,8 @@ def save(picture: Figure, path: str | os.PathLike[str]) -> Path:
 
     Returns: the path.   Raises: ValueError for another ending.
     """
+    if not isinstance(picture, Figure):
+        raise ValueError(f"save: picture must be a figure, as plots.curves(...) gives, got {type(picture).__name__}")
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"save: path must end in .png, got {str(path)!r}")

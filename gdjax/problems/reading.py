@@ -15,8 +15,9 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax import expression
 from gdjax.calls import parse
-from gdjax.expression import FUNCTIONS, OfVector, expression
+from gdjax.expression import FUNCTIONS, OfVector
 from gdjax.problems import PROBLEMS, Problem
 from gdjax.text import did_you_mean, near, short
 
@@ -37,19 +38,29 @@ def read_problem(text: str, start: Sequence[str]) -> Target:
 
     Raises: ValueError, in one line.
     """
+    target = read_function(text)
+    problem, names = target.problem, target.names
+    if isinstance(problem.f, OfVector) and not start:
+        raise ValueError(f"{text!r}: say where to start, `start={' '.join(f'{name}=1' for name in names)}`")
+    return _with_start(problem, names, start)
+
+
+def read_function(text: str) -> Target:
+    """The problem that a text means, wherever it starts; an expression has no start of its own, and here that is 0.
+
+    Raises: ValueError, in one line.
+    """
     name = text.partition("(")[0].strip()
     if name in PROBLEMS:
         problem = parse(text, PROBLEMS)
-        return _with_start(problem, _names_of(problem.start), start)
+        return Target(problem, _names_of(problem.start))
     close = near(name, PROBLEMS)
     if name not in FUNCTIONS and (re.fullmatch(r"\w{2,}", text) or (close and re.fullmatch(r"\w+\([^()]*\)", text))):
         raise ValueError(f"no problem {name!r}: {did_you_mean(name, PROBLEMS, ', or an expression')}")
-    read = expression(text)
+    read = expression.parse(text)
     if not read.variables:
         raise ValueError(f"{text!r} has no variable to minimize over")
-    if not start:
-        raise ValueError(f"{text!r}: say where to start, `start={' '.join(f'{name}=1' for name in read.variables)}`")
-    return _with_start(Problem(read.text, OfVector(read), _zeros(len(read.variables))), read.variables, start)
+    return Target(Problem(read.text, OfVector(read), _zeros(len(read.variables))), read.variables)
 
 
 def of_function(name: str, function: Callable[..., Any], start: Sequence[str]) -> Target:

@@ -49,7 +49,7 @@ def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: in
     return textwrap.indent(table(lines, right=(1, 2, 3)), "  ")
 
 
-def report(folder: Path, job: Job, dataset: Dataset, parts: Parts, result: Result, scores: Scores) -> str:
+def describe_run(folder: Path, job: Job, dataset: Dataset, parts: Parts, result: Result, scores: Scores) -> str:
     """What a person wants to read at the end."""
     seen = job.flow(result)
     lines = [

@@ -107,6 +107,8 @@ def minimize(
     except LossError as error:
         raise error.with_traceback(None) from None  # the message names the user's line
     found = on_host("minimize", found, capacity, onto, f, args)
+    if isinstance(found, HostMinimum):
+        found.f = lambda params: f(params, *given)
     if isinstance(found, HostMinimum) and onto is None and not empty and isinstance(method, Optimizer):
         found.look = functools.partial(kind_of_point, f, given)
     return found

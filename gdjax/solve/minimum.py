@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gdjax.drawing import load_plots
+from gdjax.text import html_table
 from gdjax.types import Observation, Params, Stop
 
 NOTHING_DONE = (
     "the gradient is within the tolerance at the start (1e-05 by default), so that nothing was done: to go on, divide f by "
     "its size or give a smaller stop=gradient_norm(...)"
 )
+FEW = 6  # numbers that are printed, and arrays whose shapes are
 MAYBE_NONE = "it falls, no less steeply than at the start: there may be no minimum"
 
 
@@ -54,13 +56,35 @@ class Minimum(NamedTuple):
     first: Start | None = None
 
     def __str__(self) -> str:
-        if jnp.ndim(self.stop) or isinstance(self.stop, Tracer):
-            return repr(self)
-        return describe(self)
+        return describe(self) if _is_one(self) else repr(self)
 
-    def _repr_html_(self) -> str:
-        """As it prints, in a notebook."""
-        return f"<pre>{html.escape(str(self))}</pre>"
+    def __repr__(self) -> str:
+        fields = self._asdict()
+        if _is_one(self):
+            numbers = (f"{float(x):.6g}" for x in (self.value, self.grad_norm))
+            shown = (describe_point(self.params), *numbers, str(int(self.steps)), Stop(int(self.stop)).name)
+            fields = dict(zip(self._fields, shown, strict=False))
+        return f"Minimum({', '.join(f'{name}={value}' for name, value in fields.items())})"
+
+    def _repr_html_(self) -> str | None:
+        """In a notebook: its numbers as a table, and what there is to know of it."""
+        if not _is_one(self):
+            return None
+        size = f"{float(self.grad_norm):.2g}" if np.isfinite(self.grad_norm) else ""
+        stop, value = Stop(int(self.stop)).name, f"{float(self.value):.6g}"
+        row = [stop, str(int(self.steps)), value, describe_point(self.params), size]
+        return html_table([["stop", "steps", "value", "at", "|gradient|"], row], below=describe(self))
+
+    def plot(self, f: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """The picture: the path over the function of one or two variables, else the values, step by step.
+
+        Args:
+            f: the function, where it has been lost under a transformation.
+            options: of `gdjax.plots.landscape` (bounds, minima, title, names) or `descent` (minimum, title, label).
+
+        Raises: ImportError that says what to install, where matplotlib is missing; ValueError where there is no path.
+        """
+        return load_plots().picture(self, f=f, **options)
 
 
 class HostMinimum(Minimum):
@@ -68,14 +92,49 @@ class HostMinimum(Minimum):
 
     look: Callable[[Minimum], str] | None = None  # determines the kind of point; called only when it is printed
     within: bool | None = None  # whether the run was kept in a set
+    f: Callable[[Params], Any] | None = None  # what was minimized
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Minimum, tuple(self)
 
 
+def _is_one(found: Minimum) -> bool:
+    """Whether it holds the numbers of one run: not traced, of no vmap, no shapes in their places."""
+    numbers = (found.stop, found.steps, found.value, found.grad_norm)
+    known = (isinstance(x, (int, float, np.ndarray, np.generic, jax.Array)) for x in numbers)
+    return all(known) and not any(isinstance(x, Tracer) or np.ndim(x) for x in numbers)
+
+
+def describe_point(params: Params) -> str:
+    """A point in a few words: its numbers where there are few, else its shapes or how many there are, and its norm."""
+    leaves = [(path, np.asarray(x)) for path, x in jax.tree_util.tree_leaves_with_path(params)]
+    bare = len(leaves) == 1 and not leaves[0][0]
+    if sum(x.size for _, x in leaves) <= FEW:
+        parts = ", ".join(_numbers(x) if bare else f"{_name(path)}={_numbers(x)}" for path, x in leaves)
+        return parts if bare else f"({parts})"
+    sizes = np.concatenate([np.ravel(np.abs(x)).astype(float) for _, x in leaves])
+    norm = (largest := max(sizes.max(), 1e-300)) * np.linalg.norm(sizes / largest)
+    shapes = ", ".join(f"{'' if bare else _name(path)}{list(x.shape)}" for path, x in leaves)
+    many = f"{len(leaves)} arrays of {sum(x.size for _, x in leaves):,} numbers"
+    return f"{shapes if len(leaves) <= FEW else many} of norm {norm:.4g}"
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return ".".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
+
+
+def _numbers(x: np.ndarray) -> str:
+    """ "2", "(1, 1)"."""
+    kind = complex if np.iscomplexobj(x) else float
+    if x.ndim == 0:
+        return f"{kind(x[()]):.6g}"
+    return f"({', '.join(map(_numbers, x))}{',' * (len(x) == 1)})"
+
+
 def describe(found: Minimum) -> str:
     """A result in one line: the reason of the stop, the point, and a remark."""
-    stop, steps, end = Stop(int(found.stop)), int(found.steps), f"value {float(found.value):.6g}"
+    stop, steps = Stop(int(found.stop)), int(found.steps)
+    end = f"value {float(found.value):.6g} at {describe_point(found.params)}"
     if np.isfinite(found.grad_norm):
         end += f", gradient norm {float(found.grad_norm):.2g}"
     if found.last is not None and int(found.best_step) != steps:

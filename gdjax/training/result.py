@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 from typing import Any
 
 import numpy as np
 
 from gdjax import tree
+from gdjax.drawing import load_plots
+from gdjax.text import html_table
 from gdjax.training.run import Run
 from gdjax.types import Params, RunState, Stop, TrainState
 
@@ -74,8 +75,21 @@ class Result:
         )
 
     def _repr_html_(self) -> str:
-        """As it prints, in a notebook."""
-        return f"<pre>{html.escape(str(self))}</pre>"
+        """In a notebook: its numbers as a table, and the sentence."""
+        head = ["stop", "epochs", "steps", self.monitor, "seconds", "of compiling"]
+        row = [self.stop.name, f"{self.epochs:g}", str(self.steps), f"{self.best_value:.5g}"]
+        row += [f"{self.seconds:.2f}", f"{self.compile_seconds:.2f}"]
+        return html_table([head, row], below="\n".join((self._describe_params(), *self.remarks)))
+
+    def plot(self, **options: Any) -> Any:
+        """Loss, metric and learning rate over the epochs.
+
+        Args:
+            options: of `gdjax.plots.curves` (title, metric, loss_label).
+
+        Raises: ImportError that says what to install, where matplotlib is missing.
+        """
+        return load_plots().picture(self, **options)
 
 
 def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_seconds: float = 0.0) -> Result:

@@ -1,7 +1,7 @@
 """Where gradients go: measured against the same figures computed one by one, for models of three libraries."""
 
 import dataclasses
-import html
+import html.parser
 
 import equinox as eqx
 import flax.linen as nn
@@ -516,11 +516,45 @@ def test_parameters_of_a_foreign_library_stay_whole():
     assert [len(layer.leaves) for layer in layers] == [2, 2]
 
 
-def test_results_and_summaries_show_themselves_in_a_notebook():
+class Rendered(html.parser.HTMLParser):
+    """The cells of a table, row by row, and the lines below it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.lines, self.inside = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.inside = tag
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th"):
+            self.cells[-1].append("")
+
+    def handle_data(self, data):
+        if self.inside in ("td", "th"):
+            self.cells[-1][-1] += data
+        if self.inside == "p":
+            self.lines.append(data)
+
+
+def test_what_is_printed_as_a_table_is_one_in_a_notebook():
     loss, params = network()
     result = gd.fit(loss, params, gd.sgd(0.1), (X, Y), epochs=1, order="sequence")
     found = gd.minimize(lambda x: (x - 2) ** 2, 1.0, gd.sgd(0.1), max_steps=5)
     checked = gd.backprop.check_gradients(lambda x: jnp.sum(x**2), jnp.ones(2))
-    for shown in (result, found, checked, gd.summary(params)):
-        assert shown._repr_html_() == f"<pre>{html.escape(str(shown))}</pre>"
-    assert "total" in gd.summary(params)._repr_html_()
+    by_hand = gd.backprop.table(
+        [{"w": jnp.ones((2, 2)), "b": jnp.ones(2)}], jnp.ones((1, 2)), jnp.eye(2)[:1], ("softmax",)
+    )
+    drawn = gd.backprop.graph(lambda x, y: x * y + jnp.sin(x), 2.0, 3.0)
+    for shown in (result, found, checked, by_hand, drawn, flow(loss, params, (X, Y)), gd.summary(params)):
+        page = Rendered(shown._repr_html_())
+        assert "<pre>" not in shown._repr_html_() and len(page.cells) >= 2 and len(page.cells[0]) >= 4
+        assert len({len(row) for row in page.cells}) == 1
+        assert all(cell in str(shown) for row in page.cells[1:] for cell in row), "it says what is printed"
+        assert all(line in str(shown) for line in page.lines)
+    page = drawn._repr_html_()
+    assert 0 < page.index("<svg") < page.index("</svg>") < page.index("<table>"), "the picture above the table"
+    total = gd.summary(params)
+    assert Rendered(total._repr_html_()).cells[-1] == ["total", "", "", f"{total.total:,}", f"{total.bytes:,}"]
+    assert len(result.plot().axes) == 2, "loss and rate"

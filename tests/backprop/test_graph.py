@@ -13,7 +13,7 @@ from PIL import Image
 
 from gdjax import models
 from gdjax.backprop import graph
-from gdjax.expression import expression
+from gdjax.expression import parse
 from gdjax.plots import computation, graph_svg, save
 
 
@@ -40,8 +40,8 @@ def test_the_lectures_graph():
 )
 def test_adjoints_are_gradients_and_the_chain_rule_holds(text, x, y):
     values = {"x": x, "y": y}
-    found = graph(expression(text), values)
-    for name, slope in jax.grad(expression(text))(values).items():
+    found = graph(parse(text), values)
+    for name, slope in jax.grad(parse(text))(values).items():
         np.testing.assert_allclose(found[name].adjoint, slope, rtol=1e-5, atol=1e-6)
         forward = found.tangents(name)["f"]  # the other mode, the same number
         np.testing.assert_allclose(forward, slope, rtol=1e-4, atol=1e-5)

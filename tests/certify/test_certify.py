@@ -14,8 +14,8 @@ import pytest
 
 import gdjax as gd
 from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapper_certificate, wrapper_paths
-from gdjax.certify._certificate import Row, _against_torch, _below_double, _in_double, answers, certificate
-from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, examples
+from gdjax.certify._certificate import Row, _against_torch, _below_double, _in_double, certificate, replay
+from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, example_calls
 from gdjax.certify.measure import difference, lost_descent
 from gdjax.certify.oracles import draws, reasons
 from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
@@ -28,12 +28,12 @@ from gdjax.cli import main as entry
 STEPS = 40
 FEW = 15  # for the whole table: each comparison is mostly compilation
 RECORDED = [name for name in gd.OPTIMIZERS if name in ORACLES]
-OTHER_CALLS = {f"{name}: {i}": (name, i) for name in RECORDED for i in range(1, len(examples(name)))}
+OTHER_CALLS = {f"{name}: {i}": (name, i) for name in RECORDED for i in range(1, len(example_calls(name)))}
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_plainest_call_equals_its_oracle(name):
-    (row,) = _in_double(examples(name)[0], FEW, "float64", ("oracle",))
+    (row,) = _in_double(example_calls(name)[0], FEW, "float64", ("oracle",))
     assert row.passed and row.limit is not None, row
 
 
@@ -41,7 +41,7 @@ def test_the_plainest_call_equals_its_oracle(name):
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_plainest_call_equals_its_oracle_and_optax(name):
     """And Optax where it has the call, but for the exceptions said below: `gdjax certify` measures it too."""
-    ours = examples(name)[0]
+    ours = example_calls(name)[0]
     rows = {row.reference: row for row in _in_double(ours, FEW, "float64")}
     assert all(row.passed for row in rows.values()) and rows["oracle"].limit is not None, rows
     defect = references.defect_of(ours, "float64")
@@ -53,7 +53,7 @@ def test_the_plainest_call_equals_its_oracle_and_optax(name):
 
 def reaches_what_the_plainest_does_not(name, i):
     """Calls whose rule is another one, not only other numbers."""
-    arguments = examples(name)[i].arguments
+    arguments = example_calls(name)[i].arguments
     return name == "nonlinear_cg" or bool(np.max(arguments.get("eps_root") or 0))
 
 
@@ -63,14 +63,14 @@ REACHING = {call: place for call, place in OTHER_CALLS.items() if reaches_what_t
 @pytest.mark.parametrize("call", REACHING)
 def test_another_rule_of_the_same_name_equals_its_oracle(call):
     name, i = REACHING[call]
-    assert all(row.passed for row in _in_double(examples(name)[i], FEW, "float64", ("oracle",)))
+    assert all(row.passed for row in _in_double(example_calls(name)[i], FEW, "float64", ("oracle",)))
 
 
 @pytest.mark.skipif("CERTIFY_ALL" not in os.environ, reason="minutes: `gdjax certify` does it, or CERTIFY_ALL=1")
 @pytest.mark.parametrize("call", OTHER_CALLS)
 def test_every_other_call_equals_its_oracle_and_optax(call):
     name, i = OTHER_CALLS[call]
-    assert all(row.passed for row in _in_double(examples(name)[i], FEW, "float64"))
+    assert all(row.passed for row in _in_double(example_calls(name)[i], FEW, "float64"))
 
 
 @pytest.mark.parametrize("name", WRAPPER_EXAMPLES)
@@ -124,13 +124,13 @@ def test_chance_rounds_to_a_neighbor_and_is_right_on_average():
 def test_optax_parts_from_the_paper_as_it_is_said(key):
     """Each exception to parity: the oracle agrees with ours (above), and not with Optax."""
     start, dtype = (key, "float64") if isinstance(key, str) else key
-    ours = next(call for name in gd.OPTIMIZERS for call in examples(name) if repr(call).startswith(start))
+    ours = next(call for name in gd.OPTIMIZERS for call in example_calls(name) if repr(call).startswith(start))
     try:
-        theirs = answers(references.optax_reference(ours), dtype, FEW, {})
+        theirs = replay(references.optax_reference(ours), dtype, FEW, {})
     except Exception:
         assert references.PARTS_FROM_OPTAX[key] in reasons.NOT_RUN
         return
-    truth = answers(ORACLES[ours.recipe.name], dtype, FEW, ours.arguments)
+    truth = replay(ORACLES[ours.recipe.name], dtype, FEW, ours.arguments)
     assert difference(theirs, truth, dtype, 0.0).relative > references.limit_of(ours)[0]
 
 
@@ -146,7 +146,7 @@ def test_the_tables_of_certificates_name_optimizers():
     assert {*WRAPPER_EXAMPLES, *closed_loop.METHODS} >= {*gd.WRAPPERS, *gd.TRANSFORMS} and set(WRAPPER_ORACLES) == set(
         WRAPPER_EXAMPLES
     )
-    texts = [repr(call) for name in gd.OPTIMIZERS for call in examples(name)]
+    texts = [repr(call) for name in gd.OPTIMIZERS for call in example_calls(name)]
     defects = [key if isinstance(key, str) else key[0] for key in references.PARTS_FROM_OPTAX]
     assert all(any(text.startswith(start) for text in texts) for start in [*references.LIMITS, *defects])
 
@@ -305,7 +305,7 @@ def test_where_nothing_else_can_be_compared_both_are_finite_and_descend():
     assert lost.relative == np.inf and lost.parted == ("ravine", 3, "all leaves")
     assert lost_descent(broken, truth, grads, ("ravine",)).relative == pytest.approx(0, abs=1e-12)
     assert lost_descent(truth, broken, grads).relative == pytest.approx(0, abs=1e-12)  # where the truth is not finite
-    rows = list(_below_double(examples("prodigy")[0], FEW, "bfloat16"))
+    rows = list(_below_double(example_calls("prodigy")[0], FEW, "bfloat16"))
     assert [row.limit for row in rows] == [None, 0.5] and rows[1].passed
 
 

@@ -453,6 +453,21 @@ class TestMinimize:
         _, out, _ = gdjax("minimize", f, "--start", *start, "--optimizer", optimizer)
         assert any(line.startswith(f"{optimizer}: ") and said in line for line in out.splitlines()[2:])
 
+    @pytest.mark.parametrize(
+        "words, columns, found",
+        [
+            (["2*(x-2)^2 + (y+1)^2", "3", "0"], ["distance", "|gradient|", "x", "y"], [None, None, 2.0, -1.0]),
+            (["x^2 + 3*sin(2*x)", "-1"], ["|gradient|", "x"], [None, -0.6723755]),
+            (["bowl(3)", "1", "2"], ["distance", "|gradient|", "x", "y"], [None, None, 0.0, 0.0]),
+        ],
+    )
+    def test_the_table_says_at_which_point_and_has_no_empty_column(self, words, columns, found):
+        code, out, err = gdjax("minimize", words[0], "--start", *words[1:])
+        head, line = (each.split() for each in out.splitlines()[:2])
+        assert (code, err) == (0, "") and head == ["optimizer", "value", *columns, "steps", "us/step", "stop"]
+        for name, cell, right in zip(columns, line[2:], found, strict=False):
+            assert float(cell) < 1e-4 if right is None else float(cell) == pytest.approx(right, abs=1e-4), name
+
     def test_a_function_of_ones_own(self, place):
         (place / "two_variables.py").write_text("def f(p):\n    return (p[0] - 1) ** 2 + p[1] ** 4\n")
         for name in ("two_variables:f", "two_variables.py:f"):

@@ -18,7 +18,7 @@ from optax import contrib
 
 import gdjax as gd
 from gdjax import laws, optimizers
-from gdjax.certify.examples import examples
+from gdjax.certify.examples import example_calls
 from gdjax.certify.oracles.masks import matrices
 from gdjax.certify.references import REAL_ONLY
 from gdjax.laws.optimizer import LAWS
@@ -73,7 +73,7 @@ OTHERS = {
     "adam(mu_dtype)": lambda: gd.adam(0.01, mu_dtype=jnp.bfloat16),
     "from optax": lambda: gd.as_optimizer(optax.adam(0.01)),
 }
-PLAIN = {name: (lambda name=name: examples(name)[0]) for name in gd.OPTIMIZERS}
+PLAIN = {name: (lambda name=name: example_calls(name)[0]) for name in gd.OPTIMIZERS}
 ALL = {**PLAIN, **OTHERS, **WRAPPED, **TRANSFORMED}
 ALIKE = {  # lifted rules: what they owe to the lift, the others show
     name
@@ -82,9 +82,9 @@ ALIKE = {  # lifted rules: what they owe to the lift, the others show
     and isinstance(make().recipe.body(**make().arguments), LiftedRule)
 }
 VARIANTS = {
-    f"{name}: {i}": (lambda name=name, i=i: examples(name)[i])
+    f"{name}: {i}": (lambda name=name, i=i: example_calls(name)[i])
     for name in gd.OPTIMIZERS
-    for i in range(1, len(examples(name)))
+    for i in range(1, len(example_calls(name)))
 }
 
 # Law, or test, -> those it does not hold for, and why.
@@ -412,7 +412,7 @@ def required_arguments(name):
     """The arguments that an optimizer cannot be called without, from its example."""
     parameters = inspect.signature(gd.OPTIMIZERS[name]).parameters.values()
     names = [p.name for p in parameters if p.default is p.empty and p.name != "learning_rate"]
-    return {key: examples(name)[0].arguments[key] for key in names}
+    return {key: example_calls(name)[0].arguments[key] for key in names}
 
 
 @law("refused", PLAIN)
@@ -432,14 +432,14 @@ SHARDED = """
 import jax, jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import gdjax as gd
-from gdjax.certify.examples import examples
+from gdjax.certify.examples import example_calls
 
 mesh = jax.make_mesh((4,), ("x",), axis_types=(AxisType.Auto,))
 sharding = NamedSharding(mesh, PartitionSpec("x"))
 params = {"w": jax.device_put(jnp.ones((8, 3)), sharding)}
 step = jax.jit(lambda node, g, s, p: node.update(g, s, p, value=1.0))
 for name in NAMES:
-    node = examples(name)[0].settle()
+    node = example_calls(name)[0].settle()
     state = node.init(params)
     new = step(node, params, state, params)[1]
     for path, leaf in jax.tree_util.tree_leaves_with_path((state, new)):

@@ -16,7 +16,7 @@ import optax
 import pytest
 
 import gdjax as gd
-from gdjax.certify.examples import examples
+from gdjax.certify.examples import example_calls
 from gdjax.types import Evaluation
 
 DECAY, START, EVERY = {"average": 0.6, "average_from_start": 0.7}, 1, 2
@@ -462,9 +462,11 @@ def test_the_rate_is_the_product_along_the_path_and_none_where_there_is_no_one_r
 NO_ONE_RATE = ("rprop", "cocob", "momo", "momo_adam")
 
 
-@pytest.mark.parametrize("name", [name for name in gd.OPTIMIZERS if "learning_rate" in examples(name)[0].arguments])
+@pytest.mark.parametrize(
+    "name", [name for name in gd.OPTIMIZERS if "learning_rate" in example_calls(name)[0].arguments]
+)
 def test_the_rate_of_every_optimizer_is_its_schedule_at_its_own_count(name):
-    node = examples(name)[0].replace(learning_rate=gd.schedules.linear(0.1, 0.2, 10))
+    node = example_calls(name)[0].replace(learning_rate=gd.schedules.linear(0.1, 0.2, 10))
     params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
     put = lambda path, x: jnp.full_like(x, 3) if str(path[-1]) in (".count", ".step_count") else x  # noqa: E731
     state = jax.tree_util.tree_map_with_path(put, node.init(params))

@@ -9,7 +9,7 @@ from optax import contrib
 
 import gdjax as gd
 from gdjax.certify import suite
-from gdjax.certify.examples import examples
+from gdjax.certify.examples import example_calls
 from gdjax.certify.measure import difference, oracle_updates, updates_of
 from gdjax.certify.oracles import ORACLES
 from gdjax.certify.references import optax_reference
@@ -174,7 +174,7 @@ def per_example(recording, number=4):
 @pytest.mark.parametrize("index", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_dpsgd_is_that_of_optax_and_of_its_paper(index):
     """Noise included: the same seed gives the same numbers."""
-    node, recording = examples("dpsgd")[index], per_example(suite.record(12))
+    node, recording = example_calls("dpsgd")[index], per_example(suite.record(12))
     with jax.enable_x64(True):
         ours = updates_of(node, recording)
         for theirs in (

@@ -53,9 +53,9 @@ def has_line(figure: Figure, path: np.ndarray) -> bool:
         lambda: plots.field(bowl, BOWL, "A bowl"),
         lambda: plots.curve(tilted_well(), ((-4, 4),), {"a $path": PATH[:, 0]}, (2.56,), "A bowl"),
         lambda: plots.descent({"a $path": [4.0, 2.0, 1.0]}, 0.5, "A bowl"),
-        lambda: plots.schedules({"a $path": gd.schedules.cosine(0.1, 10)}, 10, "A bowl"),
+        lambda: plots.rates({"a $path": gd.schedules.cosine(0.1, 10)}, 10, "A bowl"),
     ],
-    ids=["contour", "landscape", "surface", "field", "curve", "descent", "schedules"],
+    ids=["contour", "landscape", "surface", "field", "curve", "descent", "rates"],
 )
 def test_every_picture_says_what_it_is_and_reaches_the_disk(draw, tmp_path):
     figure = draw()

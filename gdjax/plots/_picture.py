@@ -1,0 +1,63 @@
+"""The picture that fits what is to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from gdjax.backprop import Flow, Graph
+from gdjax.calls import Node
+from gdjax.plots._computation import computation
+from gdjax.plots._curves import curves
+from gdjax.plots._landscape import landscape
+from gdjax.plots.flow import layer_flow
+from gdjax.plots.given import describe_kind
+from gdjax.plots.progress import descent, rates
+from gdjax.solve import Minimum
+from gdjax.training import Result
+from gdjax.types import Stop
+
+FITTING: tuple[tuple[type, Callable[..., Figure]], ...] = (
+    (Result, curves),
+    (Graph, computation),
+    (Flow, layer_flow),
+    (Node, rates),
+)
+
+
+def picture(what: Any, **options: Any) -> Figure:
+    """Of a `Result` its curves, of a `Minimum` its path, of a graph, a flow or a schedule what is drawn of them.
+
+    A Minimum over one or two variables is shown on its function, any other by its values, step by step.
+
+    Args:
+        options: of the picture that it is; of a Minimum those of `landscape` or `descent`, and `f` where it has lost its
+            function under a transformation.
+    """
+    if isinstance(what, Minimum):
+        return _of_minimum(what, **options)
+    for known, draw in FITTING:
+        if isinstance(what, known):
+            return draw(what, **options)
+    raise ValueError(
+        f"picture: there must be a Result, Minimum, Graph, Flow, schedule or optimizer, got {describe_kind(what)}"
+    )
+
+
+def _of_minimum(found: Minimum, f: Any = None, **options: Any) -> Figure:
+    f = getattr(found, "f", None) if f is None else f
+    lanes = np.shape(found.stop)
+    size = sum(np.size(x) for x in jax.tree.leaves(found.params)) // int(np.prod(lanes) or 1)
+    if not lanes:
+        ended = f"{Stop(int(found.stop)).name} after {int(found.steps)} steps: value {float(found.value):.6g}"
+        options = {"title": ended, **options}
+    if f is not None and size <= 2:
+        return landscape(f, paths=found, **options)
+    if found.path is None:
+        words = f"a Minimum of {size} numbers needs a path to be drawn: minimize(..., record=True)"
+        raise ValueError(f"plot: {words}" if size > 2 else f"plot: {words}, or f=")
+    return descent(found, **options)
