@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -275,6 +276,11 @@ def leafmap(function: Callable[..., Any], tree: Any, *rest: Any) -> list[Any]:
     """A function mapped over the leaves of trees of one structure, as a list."""
     leaves, structure = jax.tree.flatten(tree)
     return [function(*args) for args in zip(leaves, *map(structure.flatten_up_to, rest), strict=True)]
+
+
+def all_equal(a: Any, b: Any) -> jax.Array:
+    """Whether two trees of one structure have the same entries, (); false where one is NaN."""
+    return functools.reduce(jnp.logical_and, leafmap(lambda x, y: jnp.all(x == y), a, b), jnp.ones((), bool))
 
 
 def spread_mask(mask: Any, tree: Any) -> Any:

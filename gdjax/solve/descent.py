@@ -28,12 +28,14 @@ from gdjax.types import Params, Stop
 STILL = 101  # steps after which the parameters must have changed; a prime, so that short cycles are seen too
 DEEP = 1e15  # times the first value: how far a run may fall without flattening out
 GENTLE, WATCH = stopping.converged(), stopping.divergence()  # the defaults
+_WATCHED = jax.tree.structure(stopping.any_of(WATCH, GENTLE), is_leaf=lambda x: x == GENTLE)
 
 
 def watch_divergence(condition: Condition) -> Condition:
     """The condition with a test for divergence, unless it has one."""
     watches = any(each.recipe.name == "divergence" for each in condition.walk())
-    return condition if watches else stopping.any_of(WATCH, condition)
+    # any_of(WATCH, condition), without checking arguments that are known to be conditions: this runs at every call.
+    return condition if watches else jax.tree.unflatten(_WATCHED, [*jax.tree.leaves(WATCH), condition])
 
 
 class Descent(NamedTuple):
@@ -48,7 +50,7 @@ class Descent(NamedTuple):
     first: Start
     verdict: jax.Array  # a stop found by `loop` over several steps; it ends the run at the next step
     steps: jax.Array
-    idle: jax.Array | None  # steps in a row that moved nothing
+    idle: jax.Array | None  # steps in a row that moved nothing; None if the optimizer does not search
     stop: jax.Array
     trace: Trace | None
 
@@ -100,7 +102,7 @@ class Minimizer:
         nowhere = Point(zero, params, *seen)
         trace = None if self.capacity is None else start_trace(nowhere, self.capacity, self.roomy)
         running = jnp.full((), Stop.RUNNING, jnp.int32)
-        step_norm = far if searches or asks_for_moves(condition, nowhere) else None
+        step_norm = far if asks_for_moves(condition, nowhere) else None
         idle, best = zero if searches else None, nowhere
         return Descent(
             params,
@@ -133,10 +135,14 @@ class Minimizer:
         going = judged.stop == Stop.RUNNING
         steps = judged.steps + going
         judged = judged._replace(params=params, opt_state=opt_state, steps=steps)
-        if last.step_norm is None:
-            return judged
-        step_norm = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, last.params)).astype(last.step_norm.dtype)
-        return judged._replace(step_norm=jnp.where(steps > 0, step_norm, jnp.inf))
+        if last.idle is not None:
+            stands = (steps > 0) & tree.all_equal(params, last.params)
+            judged = judged._replace(idle=jnp.where(stands, last.idle + 1, 0))
+        if last.step_norm is not None:
+            step_norm = tree.global_norm(jax.tree.map(lambda a, b: a - b, params, last.params))
+            step_norm = jnp.where(steps > 0, step_norm.astype(last.step_norm.dtype), jnp.inf)
+            judged = judged._replace(step_norm=step_norm)
+        return judged
 
     def _look(self, last: Descent, value, grad, onto) -> Point:
         """The present point with its value and gradient norm."""
@@ -150,12 +156,11 @@ class Minimizer:
             last.condition_state, observation(here, last.step_norm, last.opt_state)
         )
         finite = jnp.isfinite(here.value) & jnp.isfinite(here.grad_norm)
-        idle = None if last.idle is None else jnp.where(last.step_norm == 0, last.idle + 1, 0)
         gone = jnp.where(_deep(here.value, last.first.value), Stop.DIVERGED, Stop.NON_FINITE)
         stop = jnp.where(jnp.isfinite(here.value) | (stop == Stop.DIVERGED), stop, gone)  # whatever its slope
         for reason, holds in (
             (gone, ~finite),
-            (Stop.PATIENCE, idle is not None and idle >= 2),
+            (Stop.PATIENCE, last.idle is not None and last.idle >= 2),
             (last.verdict, last.verdict != Stop.RUNNING),
             (Stop.BUDGET, last.steps >= max_steps),
         ):
@@ -164,7 +169,7 @@ class Minimizer:
         best = tree.select(better, here, last.best)
         trace = None if last.trace is None else place(last.trace, here)
         stop = stop.astype(jnp.int32)
-        return last._replace(condition_state=condition_state, seen=here, best=best, idle=idle, stop=stop, trace=trace)
+        return last._replace(condition_state=condition_state, seen=here, best=best, stop=stop, trace=trace)
 
 
 def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
@@ -185,7 +190,7 @@ def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
         c = jax.lax.while_loop(lambda c: going(c) & (c.steps < until), body, c)
         first = tree.select(starts, Start(c.seen.value, c.seen.grad_norm), c.first)
         due = c.steps >= since + STILL
-        still = due & functools.reduce(jnp.logical_and, tree.leafmap(lambda a, b: jnp.all(a == b), c.params, anchor))
+        still = due & tree.all_equal(c.params, anchor)
         falls = _deep(c.seen.value, first.value) & (c.seen.grad_norm >= first.grad_norm)
         verdict = jnp.where(still, Stop.STALLED, jnp.where(falls, Stop.DIVERGED, Stop.RUNNING))
         c = c._replace(first=first, verdict=verdict.astype(jnp.int32))

@@ -17,13 +17,15 @@ from gdjax.types import Params
 
 
 def check_params(who: str, params: Params) -> Params:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            where = tree.leaf_name("params", path)
-            raise ValueError(f"{who}: {where} must be floating to descend, got {jnp.result_type(leaf)}")
-    if not jax.tree.leaves(params):
+    leaves, structure = jax.tree.flatten(params)
+    if not leaves:
         raise ValueError(f"{who}: params must have at least one array, got {params!r}")
-    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x)), params)
+    arrays = [x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x)) for x in leaves]
+    if not all(jnp.issubdtype(x.dtype, jnp.inexact) for x in arrays):
+        paths = jax.tree_util.tree_leaves_with_path(structure.unflatten(arrays))
+        path, dtype = next((path, x.dtype) for path, x in paths if not jnp.issubdtype(x.dtype, jnp.inexact))
+        raise ValueError(f"{who}: {tree.leaf_name('params', path)} must be floating to descend, got {dtype}")
+    return structure.unflatten(arrays)
 
 
 def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Params], jax.Array]:
