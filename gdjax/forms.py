@@ -18,7 +18,7 @@ import re
 import traceback
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.broadcasting import meets_crosswise
+from gdjax.measures import name_of
 
 KEYS = ("key", "rng", "rng_key", "prng_key")  # what an argument is called that is a random key
 FORMS = (
@@ -209,48 +210,12 @@ def check_value(who: str, value: Any, batch: Any) -> None:
         raise LossError(f"{who}: the loss must be a real number that can be differentiated, got {dtype}")
 
 
-def named_metrics(who: str, metrics: Any) -> dict[str, Any]:
-    """The dict of metrics, checked: each is one of `gdjax.metrics` or a function of one example, (prediction, y) -> number.
-
-    Raises: TypeError for a metric without a name, for a factory that has not been called, and for any other object.
-    """
-    if hasattr(metrics, "measure") or callable(metrics) or isinstance(metrics, str):
-        raise TypeError(f'{who}: metrics must be by name, write {{"name": metric}}, got {_name_of(metrics)} alone')
-    try:
-        named = dict(metrics)
-    except (TypeError, ValueError):
-        raise TypeError(f'{who}: metrics must be by name, write {{"name": metric}}, got {metrics!r}') from None
-    for name, metric in named.items():
-        if not hasattr(metric, "measure") and not callable(metric):
-            raise TypeError(
-                f"{who}: the metric {name!r} must be one of gdjax.metrics or a function (prediction, y) -> number, got "
-                f"{metric!r}"
-            )
-        if not hasattr(metric, "measure") and _returns_metric(metric):
-            raise TypeError(
-                f"{who}: the metric {name!r} must be called with its arguments, {_signature_of(metric)}, got it alone"
-            )
-    return named
-
-
-def _returns_metric(function: Any) -> bool:
-    return getattr(function, "__annotations__", {}).get("return") == "Metric"
-
-
-def _signature_of(factory: Any) -> str:
-    return f"metrics.{factory.__name__}({', '.join(inspect.signature(factory).parameters)})"
-
-
-def _name_of(metric: Any) -> str:
-    return getattr(metric, "__name__", None) or ("a metric" if hasattr(metric, "measure") else repr(metric))
-
-
 def check_numbers(who: str, metrics: dict[str, Any]) -> None:
     """Raise LossError if the dict of metrics that a loss returns has a metric object in place of a number."""
     for name, value in metrics.items():
         if hasattr(value, "measure") or (callable(value) and not hasattr(value, "dtype")):
             raise LossError(
-                f"{who}: the metrics that a loss returns must be numbers, got {_name_of(value)} for {name!r}; write "
+                f"{who}: the metrics that a loss returns must be numbers, got {name_of(value)} for {name!r}; write "
                 "metrics.accuracy(predictions, y), or hand the metric itself to supervised or make_evaluate"
             )
 
@@ -324,6 +289,23 @@ OTHERS = (
     os.path.dirname(__file__),
     contextlib.__file__,
 )
+
+
+class Called(contextlib.ContextDecorator):
+    """A context in which errors of the functions `inside` name `who` instead, the function that the user has called."""
+
+    def __init__(self, who: str, inside: Collection[str]):
+        self.who, self.inside = who, inside
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        words = error.args[0] if error is not None and error.args else None
+        if isinstance(words, str):
+            first, colon, rest = words.partition(":")
+            if colon and first in self.inside:
+                error.args = (self.who + colon + rest, *error.args[1:])  # type: ignore[union-attr]
 
 
 def hide_frames(error: Exception) -> Exception:

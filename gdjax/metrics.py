@@ -29,11 +29,11 @@ from jax.typing import ArrayLike
 
 from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
-from gdjax.losses import absolute_error, better_direction, softmax_cross_entropy_with_integer_labels, squared_error
-from gdjax.losses.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within
-from gdjax.losses.lifts import rescale
+from gdjax.domain import BINARY, SUMMABLE, WEIGHTS, classes, overhear, whole_numbers, within
+from gdjax.losses import absolute_error, softmax_cross_entropy_with_integer_labels, squared_error
+from gdjax.measures import better_direction, mean_result, measure_mean
 from gdjax.programs import bind
-from gdjax.tree import abs_sq, arithmetic_dtype, widen
+from gdjax.tree import abs_sq, arithmetic_dtype, rescale, widen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,24 +172,11 @@ def mean(function: Callable[[Any, Any], jax.Array], better: str | None = None) -
         better: "min" or "max"; None is the function's own direction, if it is one of ours or a loss of Optax's.
     """
     of_one = bind(function)
-    return Metric(bind(_measure_mean, of_one), _mean_result, better or better_direction(function), of_one)
-
-
-def _measure_mean(
-    function: Callable[..., Any], prediction: Any, target: Any, weight: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    values = jax.vmap(function)(*jax.tree.map(widen, (prediction, target)))
-    values = jnp.mean(values, axis=tuple(range(1, values.ndim)), dtype=arithmetic_dtype(values))
-    return jnp.sum(weight * values, where=weight != 0), jnp.sum(weight)
-
-
-def _mean_result(stats: tuple[jax.Array, jax.Array]) -> jax.Array:
-    total, weight = stats
-    return jnp.sum(total) / jnp.sum(weight)
+    return Metric(bind(measure_mean, of_one), mean_result, better or better_direction(function), of_one)
 
 
 def _perplexity_result(stats: tuple[jax.Array, jax.Array]) -> jax.Array:
-    return jnp.exp(_mean_result(stats))
+    return jnp.exp(mean_result(stats))
 
 
 def top_k_accuracy(k: int) -> Metric:
@@ -205,7 +192,7 @@ zero_one_error: Metric = mean(zero_one)
 mean_squared_error: Metric = mean(squared_error)
 mean_absolute_error: Metric = mean(absolute_error)
 perplexity: Metric = Metric(  # e^(nats per label)
-    bind(_measure_mean, softmax_cross_entropy_with_integer_labels), _perplexity_result, better="min"
+    bind(measure_mean, softmax_cross_entropy_with_integer_labels), _perplexity_result, better="min"
 )
 
 

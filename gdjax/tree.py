@@ -198,6 +198,13 @@ def widen(x: Any) -> Any:
     return jnp.asarray(x, jnp.float32) if narrow else x
 
 
+def rescale(weights: jax.Array) -> jax.Array:
+    """Weights of the same ratios whose sum neither overflows nor vanishes; those of usual size as they are."""
+    limit = 2.0 ** (jnp.finfo(weights.dtype).maxexp // 2)
+    most = jax.lax.stop_gradient(jnp.max(weights, initial=0))
+    return weights * jnp.where(most > limit, 1 / limit, jnp.where(most < 1 / limit, limit, 1))
+
+
 def cast_like(tree: Any, like: Any) -> Any:
     """Each leaf in the dtype of its counterpart."""
     return jax.tree.map(_cast, tree, like)

@@ -19,6 +19,7 @@ from jax.typing import DTypeLike as DTypeLike  # noqa: PLC0414 (exported)
 
 from gdjax.calls import Optimizer
 from gdjax.forms import as_loss  # noqa: F401 (beside its protocol)
+from gdjax.measures import as_metric  # noqa: F401 (likewise)
 
 Params: TypeAlias = Any  # any pytree
 ArrayLike: TypeAlias = float | jax.Array  # a number, of Python or as an array
@@ -51,6 +52,20 @@ class LossFn(Protocol):
     """
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Metrics]: ...
+
+
+class Measure(Protocol):
+    """A metric, as returned by `as_metric`; its result does not depend on how the rows are split into chunks."""
+
+    better: str | None  # "min" or "max"; None if unknown
+
+    def measure(self, prediction: Any, target: Any, weight: jax.Array) -> Any:
+        """The statistics of these rows that the result needs, a pytree of arrays."""
+        ...
+
+    def result(self, stats: Any) -> jax.Array:
+        """The value, from the statistics of all chunks stacked along a new first axis."""
+        ...
 
 
 class Probe(Protocol):

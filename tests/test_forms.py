@@ -11,6 +11,7 @@ import pytest
 import gdjax as gd
 from gdjax.backprop import check_gradients, flow, watch
 from gdjax.forms import as_loss
+from gdjax.types import as_metric
 
 RNG = np.random.default_rng(5)
 X, W = RNG.normal(size=(12, 3)).astype(np.float32), np.array([0.3, -0.5, 1.1], np.float32)
@@ -152,7 +153,7 @@ def test_what_is_no_loss_is_said_in_one_sentence(name):
         with pytest.raises(TypeError, match=message) as caught:
             door()
         words = str(caught.value)
-        assert words.startswith((who, "make_step")) and len(words) < 420, words
+        assert words.startswith(f"{who}: ") and len(words) < 420, words
 
 
 def test_per_example_says_the_same_of_one_example():
@@ -193,3 +194,15 @@ def test_rows_meet_crosswise_only_where_they_are_meant_to(name):
             continue
         with pytest.raises(TypeError, match=r"\(12, 1\) and \(12,\), whose difference is \(12, 12\); write y\[:, 0\]"):
             door()
+
+
+def test_a_metric_in_either_form_is_one_beside_its_protocol():
+    """Its mean over rows of any weight, however they are cut, in NumPy; what is a metric stays as it is."""
+    prediction, weight = X @ W, np.float32([1, 0, 2, 1, 1, 3, 0, 1, 1, 1, 2, 1])
+    expected = np.average(np.abs(np.float64(prediction) - Y), weights=weight)
+    for metric in (as_metric(lambda p, y: abs(p - y)), as_metric(gd.metrics.mean_absolute_error)):
+        parts = [metric.measure(prediction[i : i + 4], Y[i : i + 4], weight[i : i + 4]) for i in range(0, 12, 4)]
+        np.testing.assert_allclose(metric.result(jax.tree.map(lambda *x: jnp.stack(x), *parts)), expected, rtol=1e-6)
+    assert as_metric(gd.metrics.r2) is gd.metrics.r2
+    directions = [as_metric(f).better for f in (gd.losses.huber, functools.partial(gd.losses.huber, delta=2.0), abs)]
+    assert directions == ["min", "min", None]

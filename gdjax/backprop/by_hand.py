@@ -32,7 +32,7 @@ import jax.numpy as jnp
 
 from gdjax import models, text
 from gdjax.calls import Model
-from gdjax.losses.domain import SHARES, within
+from gdjax.domain import SHARES, within
 
 Layers = Sequence[dict[str, jax.Array]]
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import numbers
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
@@ -159,7 +160,7 @@ class Recipe:
             name: Static(value)
             if name in self.static
             else Precise.of(float(value))
-            if name in self.declared.precise and isinstance(value, float)
+            if name in self.declared.precise and isinstance(value, numbers.Real) and not isinstance(value, bool)
             else jax.tree.map(hide_leaf, value)
             for name, value in arguments.items()
         }

@@ -12,7 +12,7 @@ row.py           a row;  report.py  the rows as table, Markdown and JSON
 """
 
 from gdjax.certify._certificate import certificate as certificate
-from gdjax.certify._certificate import certify as certify
+from gdjax.certify._certificate import differences as differences
 from gdjax.certify.oracles import ORACLES as ORACLES
 from gdjax.certify.row import DTYPES as DTYPES
 from gdjax.certify.row import Row as Row

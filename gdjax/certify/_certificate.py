@@ -19,7 +19,7 @@ from gdjax.certify.suite import STEPS, record
 from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
 
 
-def certify(
+def differences(
     ours: Any, reference: Any, dtypes: tuple[str, ...] = DTYPES, steps: int = STEPS, limit: float = references.LIMIT
 ) -> dict[str, Difference]:
     """Feed two optimizers the same recorded gradients, parameters and values, and measure where they part.

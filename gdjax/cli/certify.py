@@ -13,7 +13,7 @@ from pathlib import Path
 import tyro
 
 from gdjax.calls import Optimizer, parse
-from gdjax.certify import DTYPES, Row, certificate, certify
+from gdjax.certify import DTYPES, Row, certificate, differences
 from gdjax.certify.own import as_candidate
 from gdjax.certify.report import ABOUT, HEAD, as_json, as_markdown, line
 from gdjax.cli.errors import UserError, user_mistakes
@@ -94,7 +94,7 @@ class Certify:
             if not isinstance(reference, Optimizer):
                 raise UserError(f"--against must be an optimizer, got {self.against!r}")
             judged = as_candidate(load_object(place), reference)
-            found = certify(judged, reference, DTYPES[:1], self.steps, OWN_LIMIT)["float64"]
+            found = differences(judged, reference, DTYPES[:1], self.steps, OWN_LIMIT)["float64"]
         return [Row(place, reference.recipe.name, "float64", *found, OWN_LIMIT, "")]
 
     def _write(self, rows: list[Row]) -> None:

@@ -54,8 +54,6 @@ from gdjax.losses.distributions import (
 from gdjax.losses.lifts import (
     PerExample,
     Supervised,
-    better_direction,
-    better_directions,
     per_example,
     stateful,
     supervised,
@@ -91,6 +89,7 @@ from gdjax.losses.regression import (
     log_cosh,
     squared_error,
 )
+from gdjax.measures import better_direction, better_directions
 from gdjax.programs import bind
 
 __all__ = [

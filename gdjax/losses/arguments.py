@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gdjax import domain
 from gdjax.data import as_arrays
-from gdjax.losses import domain
-from gdjax.losses.domain import within
+from gdjax.domain import within
 from gdjax.tree import widen
 
 P = ParamSpec("P")

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gdjax import domain
 from gdjax.calls import check_interval
-from gdjax.losses import domain
+from gdjax.domain import within
 from gdjax.losses.arguments import alike, finite, product, widen_arguments
-from gdjax.losses.domain import within
 
 
 @widen_arguments

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gdjax import domain
 from gdjax.calls import check_interval, is_concrete
-from gdjax.losses import domain
+from gdjax.domain import whole_numbers, within
 from gdjax.losses.arguments import (
     Axis,
     alike,
@@ -26,7 +27,6 @@ from gdjax.losses.arguments import (
     select,
     widen_arguments,
 )
-from gdjax.losses.domain import whole_numbers, within
 
 
 @widen_arguments

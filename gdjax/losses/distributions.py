@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gdjax.losses import domain
+from gdjax import domain
+from gdjax.domain import within
 from gdjax.losses.arguments import Axis, alike, distributions, last, mask_of, product, select, widen_arguments
-from gdjax.losses.domain import within
 
 
 @widen_arguments

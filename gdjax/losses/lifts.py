@@ -12,7 +12,6 @@ compares by value, a `functools.partial` inside included, so that a loop built a
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,26 +22,13 @@ from jax.typing import ArrayLike
 
 from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
-from gdjax.forms import Form, LossError, Stateful, check_numbers, explain_errors, named_metrics
-from gdjax.losses.domain import SUMMABLE, overhear, within
+from gdjax.domain import SUMMABLE, overhear, within
+from gdjax.forms import Form, LossError, Stateful, check_numbers, explain_errors
+from gdjax.measures import better_direction, better_directions, check_names, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
-from gdjax.programs import Bound, bind
-from gdjax.tree import arithmetic_dtype, widen
+from gdjax.programs import bind
+from gdjax.tree import arithmetic_dtype, rescale, widen
 from gdjax.types import Batch, Metrics, Params
-
-LIFTED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
-RESERVED = LIFTED | {"loss", "change", "step", "epoch", "learning_rate"}  # and those of the loop and its history
-_OF_LOSSES = {f"gdjax.losses.{kind}" for kind in ("regression", "binary", "classes", "distributions")}
-
-
-def check_names(who: str, names: Iterable[Any], allowed: frozenset[str] = frozenset()) -> None:
-    """Raise ValueError for a metric whose name another number has: one of the two would be lost."""
-    for name in names:
-        if name in RESERVED - allowed or str(name).startswith("validation_"):
-            taken = ", ".join(sorted(RESERVED - allowed))
-            raise ValueError(
-                f"{who}: metrics must not be named {taken} or validation_..., which are taken, got {name!r}"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,23 +182,6 @@ def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
     return metric.of_one
 
 
-def better_direction(metric: Any) -> str | None:
-    """ "min" or "max", of a metric or loss of ours or Optax's; None of any other function."""
-    while isinstance(metric, (Bound, functools.partial)):
-        metric = metric.function if isinstance(metric, Bound) else metric.func
-    if (told := getattr(metric, "better", None)) is not None:
-        return told
-    module = getattr(metric, "__module__", None) or ""
-    if module in _OF_LOSSES or module.startswith("optax.losses"):
-        return "max" if metric.__name__.endswith("similarity") else "min"
-    return None
-
-
-def better_directions(loss: Any) -> dict[str, str]:
-    """The better direction of the loss, and of those of its metrics that know one."""
-    return {**getattr(loss, "directions", {}), "loss": "min"}
-
-
 def stateful(function: Callable[..., Any]) -> Stateful:
     """Marks `(params, model_state, batch, key) -> (scalar, metrics, model_state)`, e.g. batch norm.
 
@@ -232,13 +201,6 @@ def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
 def _is_boolean(mask: ArrayLike | None) -> bool:
     """Whether a row counts or does not: there is nothing else to check, and the sum of the weights is of usual size."""
     return mask is None or jnp.asarray(mask).dtype == bool
-
-
-def rescale(weights: jax.Array) -> jax.Array:
-    """Weights of the same ratios whose sum neither overflows nor vanishes; those of usual size as they are."""
-    limit = 2.0 ** (jnp.finfo(weights.dtype).maxexp // 2)
-    most = jax.lax.stop_gradient(jnp.max(weights, initial=0))
-    return weights * jnp.where(most > limit, 1 / limit, jnp.where(most < 1 / limit, limit, 1))
 
 
 def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tuple[Params, Batch]:

@@ -99,9 +99,11 @@ from gdjax.optimizers.transforms.cautious_weight_decay import cautious_weight_de
 
 # Wrappers around an optimizer.
 from gdjax.optimizers.wrappers.chain import chain
-from gdjax.optimizers.wrappers.decay import decay_weights
-from gdjax.optimizers.wrappers.plateau import reduce_on_plateau
-from gdjax.optimizers.wrappers.average import average, tail_average, lookahead
+from gdjax.optimizers.wrappers.decay_weights import decay_weights
+from gdjax.optimizers.wrappers.reduce_on_plateau import reduce_on_plateau
+from gdjax.optimizers.wrappers.average import average
+from gdjax.optimizers.wrappers.tail_average import tail_average
+from gdjax.optimizers.wrappers.lookahead import lookahead
 from gdjax.optimizers.wrappers.mechanize import mechanize
 from gdjax.optimizers.wrappers.schedule_free import schedule_free, schedule_free_eval_params
 from gdjax.optimizers.wrappers.accumulate import accumulate
@@ -111,11 +113,15 @@ from gdjax.optimizers.wrappers.stochastic_rounding import stochastic_rounding
 from gdjax.optimizers.wrappers.stacked import stacked
 from gdjax.optimizers.wrappers.cautious import cautious
 from gdjax.optimizers.wrappers.stable import stable
-from gdjax.optimizers.wrappers.partition import freeze, by_path, partition
-from gdjax.optimizers.wrappers.sam import gsam, looksam, sam
+from gdjax.optimizers.wrappers.freeze import freeze
+from gdjax.optimizers.wrappers.by_path import by_path
+from gdjax.optimizers.wrappers.partition import partition
+from gdjax.optimizers.wrappers.gsam import gsam
+from gdjax.optimizers.wrappers.looksam import looksam
+from gdjax.optimizers.wrappers.sam import sam
 from gdjax.optimizers.wrappers.project import project
 from gdjax.optimizers.wrappers.hyperball import hyperball
-from gdjax.optimizers.wrappers.skip import skip_non_finite
+from gdjax.optimizers.wrappers.skip_non_finite import skip_non_finite
 
 # Optax's names for parts of optimizers, and for optimizers of gdjax.
 from gdjax.optimizers.inject import inject_hyperparams

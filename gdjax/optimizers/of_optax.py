@@ -8,9 +8,8 @@ arrays would otherwise promote 16-bit updates and states to float32.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
-from typing import Any, Final, ParamSpec
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +18,14 @@ from optax import contrib
 
 from gdjax import tree
 from gdjax.calls import Optimizer, WithRate, as_key, as_optimizer, is_number, optimizer
+from gdjax.optimizers.lifting import lift, with_dtypes
+from gdjax.optimizers.own_gradient import check_own_gradient
 from gdjax.optimizers.transforms.add_noise import key_of
-from gdjax.optimizers.wrappers.chain import Scaling, rate_of_parts
+from gdjax.optimizers.wrappers.chain import check_parts, rate_of_parts, unchanged
 from gdjax.optimizers.wrappers.partition import partition
-from gdjax.optimizers.wrappers.skip import skip_non_finite
+from gdjax.optimizers.wrappers.skip_non_finite import skip_non_finite
 from gdjax.optimizers.wrappers.two_forms import print_as
 from gdjax.types import ArrayLike, PRNGKey
-
-P = ParamSpec("P")
 
 __all__ = [
     "MultiSteps",
@@ -94,66 +93,6 @@ __all__ = [
 ]
 
 
-def lift(
-    factory: Callable[P, Any],
-    static: tuple[str, ...] = (),
-    around: tuple[str, ...] = (),
-    ints: tuple[str, ...] = (),
-    factor: Callable[..., Any] | None = None,
-) -> Callable[P, Optimizer]:
-    """A factory of Optax as a factory of call nodes.
-
-    Args:
-        factory: a function that returns a transformation.
-        static: names of its arguments that are never leaves, such as lengths and masks.
-        around: names of its arguments that are transformations of gdjax or Optax, or have a `gradient_transformation()`.
-        ints: names of its arguments that are whole numbers.
-        factor: (state, arguments) -> the factor of the updates, if they are only multiplied; see `Scaling`.
-    """
-    signature, widens = inspect.signature(factory), not around and "linesearch" not in factory.__name__
-
-    @functools.wraps(factory)
-    def body(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
-        for name in around:
-            if bound.arguments.get(name) is not None:
-                bound.arguments[name] = as_optimizer(bound.arguments[name])
-        pair = _with_dtypes(factory(*bound.args, **bound.kwargs), widens)
-        return pair if factor is None else Scaling(*pair, functools.partial(factor, **bound.arguments))
-
-    body.__module__, body.__qualname__ = __name__, factory.__name__
-    made = optimizer(static=static, ints=ints)(body)
-    made.recipe.reads_nothing = True  # type: ignore[attr-defined]  (but for Optax's function, which does not change)
-    return made
-
-
-def _with_dtypes(built: optax.GradientTransformation, widens: bool = True) -> optax.GradientTransformation:
-    """The transformation with outputs in the dtypes of its inputs; `widens`: computed in the default float."""
-    inner, widen = optax.with_extra_args_support(built), _wide if widens else lambda x: x
-
-    def init(params):
-        state = inner.init(params)
-        return tree.cast_like(state, state)  # not weakly typed, as the second state is not either
-
-    def update(updates, state, params=None, **extra_args):
-        changed, new = inner.update(widen(updates), widen(state), widen(params), **extra_args)
-        return _like(changed, updates), _like(new, state)
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _wide(x: Any) -> Any:
-    def widen(leaf: Any) -> Any:
-        dtype, number = jnp.result_type(leaf), jnp.result_type(float)
-        return leaf.astype(jnp.promote_types(dtype, number)) if jnp.issubdtype(dtype, jnp.inexact) else leaf
-
-    return jax.tree.map(widen, x)
-
-
-def _like(new: Any, old: Any) -> Any:
-    return tree.cast_like(new, old) if jax.tree.structure(new) == jax.tree.structure(old) else new
-
-
 def _at(number: Any, state: Any) -> Any:
     """A number, or a schedule at the count in the state of a `scale_by_schedule` (or at a step given as the state)."""
     if not callable(number):
@@ -164,6 +103,33 @@ def _at(number: Any, state: Any) -> Any:
 def _minus_rate(state: Any, learning_rate: Any = None, flip_sign: bool = True) -> Any:
     rate = 1.0 if learning_rate is None else _at(learning_rate, state)
     return -rate if flip_sign else rate
+
+
+@functools.wraps(contrib.scale_by_muon)
+def _of_matrices(*args, weight_dimension_numbers=None, **kwargs):
+    """As in Optax, but None, one specification or a prefix applies to all leaves below; a leaf without one is a matrix."""
+
+    def of_leaf(path, leaf, numbers):
+        if numbers is None and jnp.ndim(leaf) != 2:
+            where = tree.leaf_name("params", path)
+            raise ValueError(
+                f"scale_by_muon: a leaf without weight_dimension_numbers must be a matrix, got {where} of shape "
+                f"{jnp.shape(leaf)}; write masked(scale_by_muon(), mask), or muon(...), which gives the others to adamw"
+            )
+        return contrib.MuonDimensionNumbers() if numbers is None else numbers
+
+    def of_tree(updates):
+        given = weight_dimension_numbers(updates) if callable(weight_dimension_numbers) else weight_dimension_numbers
+        below = lambda numbers, part: jax.tree.map(lambda _: [numbers], part)  # noqa: E731  (a leaf of its own)
+        spread = jax.tree.map(below, given, updates, is_leaf=lambda x: x is None or _is_numbers(x))
+        of_path = lambda path, leaf, numbers: of_leaf(path, leaf, numbers[0])  # noqa: E731
+        return jax.tree_util.tree_map_with_path(of_path, updates, spread)
+
+    return contrib.scale_by_muon(*args, weight_dimension_numbers=of_tree, **kwargs)
+
+
+def _is_numbers(x: Any) -> bool:
+    return isinstance(x, contrib.MuonDimensionNumbers)
 
 
 # Parts of optimizers: directions.
@@ -190,7 +156,7 @@ scale_by_lbfgs: Final = lift(optax.scale_by_lbfgs, static=("memory_size",))
 scale_by_lion: Final = lift(optax.scale_by_lion)
 scale_by_madgrad: Final = lift(contrib.scale_by_madgrad)
 scale_by_muon: Final = lift(
-    contrib.scale_by_muon, static=("ns_coeffs", "ns_steps", "preconditioning", "weight_dimension_numbers")
+    _of_matrices, static=("ns_coeffs", "ns_steps", "preconditioning", "weight_dimension_numbers")
 )
 scale_by_novograd: Final = lift(optax.scale_by_novograd)
 scale_by_optimistic_gradient: Final = lift(optax.scale_by_optimistic_gradient)
@@ -207,10 +173,13 @@ scale_by_yogi: Final = lift(optax.scale_by_yogi)
 
 # Lengths and signs.
 apply_every: Final = lift(optax.apply_every, ints=("k",))
-identity: Final = lift(optax.identity)
+identity: Final = lift(optax.identity, factor=unchanged)
 normalize_by_update_norm: Final = lift(optax.normalize_by_update_norm)
 scale_by_backtracking_linesearch: Final = lift(
-    optax.scale_by_backtracking_linesearch, static=("store_grad", "verbose"), ints=("max_backtracking_steps",)
+    optax.scale_by_backtracking_linesearch,
+    static=("store_grad", "verbose"),
+    ints=("max_backtracking_steps",),
+    searches=True,
 )
 scale: Final = lift(optax.scale, factor=lambda state, step_size: step_size)
 scale_by_learning_rate: Final = lift(optax.scale_by_learning_rate, factor=_minus_rate)
@@ -219,7 +188,7 @@ scale_by_param_block_norm: Final = lift(optax.scale_by_param_block_norm)
 scale_by_param_block_rms: Final = lift(optax.scale_by_param_block_rms)
 scale_by_trust_ratio: Final = lift(optax.scale_by_trust_ratio)
 scale_by_zoom_linesearch: Final = lift(
-    optax.scale_by_zoom_linesearch, static=("max_linesearch_steps", "initial_guess_strategy", "verbose")
+    optax.scale_by_zoom_linesearch, static=("max_linesearch_steps", "initial_guess_strategy", "verbose"), searches=True
 )
 set_to_zero: Final = lift(optax.set_to_zero)
 zero_nans: Final = lift(optax.zero_nans)
@@ -229,8 +198,8 @@ add_decayed_weights: Final = lift(optax.add_decayed_weights, static=("mask",))
 keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative)
 
 # Transforms by any function, and of per-example gradients.
-monitor: Final = lift(optax.monitor, static=("measures",))
-snapshot: Final = lift(optax.snapshot, static=("measure",))
+monitor: Final = lift(optax.monitor, static=("measures",), factor=unchanged)
+snapshot: Final = lift(optax.snapshot, static=("measure",), factor=unchanged)
 stateless: Final = lift(optax.stateless, static=("f",))
 stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, static=("f",))
 
@@ -259,7 +228,7 @@ def differentially_private_aggregate(
         seed: Optax's older name for key.
     """
     given = as_key(key_of("differentially_private_aggregate", key, seed))
-    return _with_dtypes(contrib.differentially_private_aggregate(l2_norm_clip, noise_multiplier, key=given))
+    return with_dtypes(contrib.differentially_private_aggregate(l2_norm_clip, noise_multiplier, key=given))
 
 
 @optimizer(keys=("random_seed",))
@@ -269,7 +238,7 @@ def hutchinson_estimator_diag_hessian(random_seed: PRNGKey | None = None):
     Args:
         random_seed: a random key or a seed (default: 0).
     """
-    return _with_dtypes(contrib.hutchinson_estimator_diag_hessian(as_key(0 if random_seed is None else random_seed)))
+    return with_dtypes(contrib.hutchinson_estimator_diag_hessian(as_key(0 if random_seed is None else random_seed)))
 
 
 # Other names for optimizers of gdjax.
@@ -286,6 +255,7 @@ def named_chain(*args):
     Reference: optax.named_chain.
     """
     parts = {name: as_optimizer(part) for name, part in args}
+    check_parts("named_chain", list(parts.values()))
     init, update = optax.named_chain(*((name, as_optimizer(part)) for name, part in args))
 
     def rate_at(state: Any, evaluation: Any) -> Any:
@@ -321,9 +291,10 @@ def _multi_steps(
         should_skip_update_fn: which gradients are left out, as `skip_not_finite`.
         accumulator_dtype: of the mean.
     """
+    check_own_gradient("MultiSteps", as_optimizer(opt), "the mean of several batches")
     every = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
     steps = optax.MultiSteps(as_optimizer(opt), every, use_grad_mean, should_skip_update_fn, accumulator_dtype)
-    return _with_dtypes(steps.gradient_transformation(), widens=False)
+    return with_dtypes(steps.gradient_transformation(), widens=False)
 
 
 class MultiSteps:

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import WithRate, rate_of
 from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, refuse_integers
+from gdjax.optimizers.own_gradient import of_own_gradient
 
 
 @jax.tree_util.register_pytree_node_class
@@ -179,7 +180,11 @@ def treewise(
         scalars = {name: new.get(name, x) for name, x in state.scalars.items()}
         return updates, TreewiseState(count, tree.cast_like(kept, state.slots), tree.cast_like(scalars, state.scalars))
 
-    return WithRate(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
+    return WithRate(
+        init,
+        of_own_gradient(update, "value" in names),
+        lambda state, _: rate_of(numbers["learning_rate"], state),
+    )
 
 
 def _wide(x: Any) -> Vector:

@@ -96,7 +96,8 @@ class Minimizer:
     def _start(self, params: Params, optimizer: Optimizer, condition: Condition, onto: Any) -> Descent:
         zero, dtype = jnp.zeros((), jnp.int32), value_dtype(params)
         opt_state = optimizer.init(params)
-        searches = onto is None and value_and_grad_after(opt_state) is not None  # its first update only evaluates
+        known = None if onto is not None else value_and_grad_after(optimizer, opt_state)
+        searches = known is not None  # its first update only evaluates
         unknown, far = jnp.full((), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
         seen = Start(unknown, unknown)
         nowhere = Point(zero, params, *seen)
@@ -122,7 +123,7 @@ class Minimizer:
     def _turn(self, optimizer, condition, max_steps, onto, args, last: Descent) -> Descent:
         """One step: evaluate, test the condition, update."""
         f = scalar("minimize", self.f, args)
-        known = value_and_grad_after(last.opt_state) if onto is None else None
+        known = value_and_grad_after(optimizer, last.opt_state) if onto is None else None
         value, grad = jax.value_and_grad(f)(last.params) if known is None else known
         here = self._look(last, value, grad, onto)
         judged = self._judge(condition, max_steps, last, here, known is not None)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.losses.domain import overhear
+from gdjax.domain import overhear
 from gdjax.programs import retrace
 from gdjax.solve.minimum import HostMinimum, Minimum, Point, Start
 from gdjax.solve.path import trim

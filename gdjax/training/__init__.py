@@ -7,7 +7,7 @@
     for run_state in segments(run, run_state, data, validation, until=100): ...
     result = fit(loss, params, optimizer, data, validation)
 
-No optimizer, model or loss is imported here: the user's program combines them.
+No optimizer, model, loss or metric is imported here: the user's program combines them.
 """
 
 from gdjax.training._fit import Fitting, Length, fit

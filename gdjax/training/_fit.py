@@ -21,7 +21,7 @@ from gdjax.data import as_rows, num_rows
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
 from gdjax.training._segments import rings, segments
-from gdjax.training.arguments import check_arguments, check_validation, short
+from gdjax.training.arguments import check_arguments, check_validation, door, short
 from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
@@ -120,10 +120,12 @@ class Length:
     def __post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"fit: give epochs or steps, not both, got epochs={self.epochs} and steps={self.steps}")
-        for name in ("epochs", "steps"):
+        for name in ("epochs", "steps", "every"):
             length = getattr(self, name)
             if length is not None and not (isinstance(length, (int, float, np.number)) and length > 0):
                 raise ValueError(f"fit: {name} must be above 0, got {length!r}")
+            if length is not None and name != "epochs" and length != int(min(length, 2**62)):
+                raise ValueError(f"fit: {name} must be a whole number, got {length!r}")
 
     def batches(self, per_epoch: int) -> int:
         epochs = 100 if self.epochs is None else self.epochs
@@ -156,6 +158,7 @@ class Fitting:
     length: Length
     run_state: RunState
 
+    @door("fit")
     def __init__(
         self,
         loss: Any,
@@ -220,7 +223,8 @@ class Fitting:
         pieces = self.length.pieces(int(self.run_state.state.batches), self.per_epoch)
         if not pieces or int(self.run_state.stop) != Stop.RUNNING:
             return
-        self._compile()
+        with door("fit"):
+            self._compile()
         with listening() as heard:
             for count, size in pieces:
                 for run_state in self._segments(count, size):
@@ -234,7 +238,8 @@ class Fitting:
     def _segments(self, count: int, size: int) -> Iterator[RunState]:
         until, elapsed = int(self.run_state.evaluations) + count, time.perf_counter() - self.began
         rows = self.data, self.validation
-        return segments(self.run, self.run_state, *rows, until, size, keep=False, elapsed=elapsed)
+        with door("fit"):
+            yield from segments(self.run, self.run_state, *rows, until, size, keep=False, elapsed=elapsed)
 
     def _compile(self) -> None:
         """Compile the segments' program without running it."""
@@ -249,6 +254,7 @@ class Fitting:
         program = compile_once(self.run, donate=(0,))
         return program(run_state, self.data, self.validation, np.int32(until), np.float32(0), np.int32(steps))
 
+    @door("fit")
     def result(self) -> Result:
         """The result, after the last segment."""
         seconds = time.perf_counter() - self.began - self.compile_seconds

@@ -11,7 +11,25 @@ from jax.core import Tracer
 
 from gdjax import tree
 from gdjax.calls import Condition, Model, Optimizer
+from gdjax.forms import Called
 from gdjax.types import RunState, TrainState
+
+RUNGS = (
+    "make_state",
+    "make_step",
+    "make_epoch",
+    "make_evaluate",
+    "make_run",
+    "start_run",
+    "segments",
+    "fit",
+    "num_rows",
+)
+
+
+def door(who: str) -> Called:
+    """The context of a function that a user calls: errors of the functions that it calls name this one."""
+    return Called(who, RUNGS)
 
 
 def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, stop: Any, key: Any) -> None:

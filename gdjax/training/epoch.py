@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
-from gdjax.losses.lifts import rescale
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compile_once
+from gdjax.training.arguments import door
 from gdjax.training.step import ORDER, Step, lay_out_state
-from gdjax.tree import arithmetic_dtype
+from gdjax.tree import arithmetic_dtype, rescale
 from gdjax.types import Metrics, Sampled, TrainState
 
 ROWS = 2048  # row indices that are computed at once, for 8 to 64 batches, to amortize the cost of the call
@@ -84,9 +84,10 @@ class Epoch:
 
     def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
         """As a call, with a third result: the loss of the first of these batches before its step."""
-        data = as_rows("make_epoch", data)
         walk = self._scan_epoch if steps is None else self._loop_epoch
-        state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
+        with door("make_epoch"):
+            data = as_rows("make_epoch", data)
+            state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
         return state, metrics, first_loss
 
     def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
@@ -229,6 +230,7 @@ def iterate(
     data = as_rows("iterate", data)
     done = 0
     while epochs is None or done < epochs:
-        state, metrics = program(state, data)
+        with door("iterate"):
+            state, metrics = program(state, data)
         yield state, metrics
         done += 1

@@ -14,17 +14,15 @@ import numpy as np
 from gdjax import tree
 from gdjax.calls import is_concrete
 from gdjax.data import as_rows, num_rows
-from gdjax.forms import KEYS, Loss, Stateful, as_loss, named_metrics
-from gdjax.losses import better_directions
-from gdjax.losses.lifts import check_names
+from gdjax.forms import KEYS, Loss, Stateful, as_loss
+from gdjax.measures import better_directions, check_names, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
-from gdjax.metrics import Metric, mean
 from gdjax.programs import bind
-from gdjax.training.arguments import check_params
+from gdjax.training.arguments import check_params, door
 from gdjax.training.epoch import check_same_shapes, weighted_mean
 from gdjax.training.explain import raise_cause
 from gdjax.training.step import evaluate_loss
-from gdjax.types import Metrics, Params
+from gdjax.types import Measure, Metrics, Params, as_metric
 
 
 def make_evaluate(
@@ -53,7 +51,7 @@ def make_evaluate(
         raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
     if chunk_size < 1:
         raise ValueError(f"make_evaluate: chunk_size must be at least 1, got {chunk_size}")
-    lifted = tuple((name, each if isinstance(each, Metric) else mean(each)) for name, each in named.items())
+    lifted = tuple((name, as_metric(each if hasattr(each, "measure") else bind(each))) for name, each in named.items())
     predict = getattr(predict, "apply", predict)  # the function of a model
     return Evaluate(as_loss("make_evaluate", loss), lifted, None if predict is None else bind(predict), chunk_size)
 
@@ -63,7 +61,7 @@ class Evaluate:
     """What `make_evaluate` returns."""
 
     loss: Loss | Stateful
-    metrics: tuple[tuple[str, Metric], ...]
+    metrics: tuple[tuple[str, Measure], ...]
     predict: Callable[..., Any] | None
     chunk_size: int
 
@@ -74,12 +72,13 @@ class Evaluate:
         return {**better_directions(self.loss), **ours}
 
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
-        check_params("make_evaluate", params)
-        data = as_rows("make_evaluate", data)
-        found = on_automatic_axes(self._all, replicate, params, data, model_state)
-        if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
-            raise_cause(self.loss, params, data, model_state)
-        return found
+        with door("make_evaluate"):
+            check_params("make_evaluate", params)
+            data = as_rows("make_evaluate", data)
+            found = on_automatic_axes(self._all, replicate, params, data, model_state)
+            if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
+                raise_cause(self.loss, params, data, model_state)
+            return found
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
         chunks = Chunks.of(num_rows(data), self.chunk_size)

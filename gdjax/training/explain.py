@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.data import num_rows, take
-from gdjax.losses.domain import overhear
+from gdjax.domain import overhear
 from gdjax.training.epoch import Epoch
 from gdjax.training.step import Step, evaluate_loss
 from gdjax.types import Params, TrainState

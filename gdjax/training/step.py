@@ -16,7 +16,7 @@ from gdjax import answers, tree
 from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
 from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, explain_errors
-from gdjax.losses.lifts import LIFTED, check_names
+from gdjax.measures import LIFTED, check_names
 from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
 from gdjax.programs import compile_once
 from gdjax.training.arguments import check_params, short

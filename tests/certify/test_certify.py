@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import gdjax as gd
-from gdjax.certify import ORACLES, certify, closed_loop, references, rounding, wrapper_certificate, wrapper_paths
+from gdjax.certify import ORACLES, closed_loop, differences, references, rounding, wrapper_certificate, wrapper_paths
 from gdjax.certify._certificate import Row, _against_torch, _below_double, _in_double, certificate, replay
 from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, example_calls
 from gdjax.certify.measure import difference, lost_descent
@@ -220,15 +220,15 @@ WRONG = {
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_wrong_rule_is_seen(mistake):
     reference = gd.adam(0.01)
-    found = certify(as_candidate(WRONG[mistake], reference), reference, ("float64",), STEPS, 1e-9)["float64"]
+    found = differences(as_candidate(WRONG[mistake], reference), reference, ("float64",), STEPS, 1e-9)["float64"]
     assert found.relative > 1e-7 and found.parted is not None
 
 
 def test_a_right_rule_of_ones_own_is_right():
     reference = gd.adam(gd.schedules.cosine(0.01, STEPS), b1=0.7)
-    found = certify(as_candidate(adam_rule, reference), reference, ("float64",), STEPS)["float64"]
+    found = differences(as_candidate(adam_rule, reference), reference, ("float64",), STEPS)["float64"]
     assert found.relative < 1e-12
-    assert certify(as_candidate(gd.adamw, reference), reference, ("float64",), STEPS)["float64"].relative > 1e-6
+    assert differences(as_candidate(gd.adamw, reference), reference, ("float64",), STEPS)["float64"].relative > 1e-6
     with pytest.raises(TypeError, match="softness needs a default, since adam has no argument of that name"):
         as_candidate(lambda g, p, t, *, softness: (g, {}), reference)
     with pytest.raises(TypeError, match="expected an optimizer, a factory or a rule, got 3"):

@@ -439,7 +439,7 @@ sharding = NamedSharding(mesh, PartitionSpec("x"))
 params = {"w": jax.device_put(jnp.ones((8, 3)), sharding)}
 step = jax.jit(lambda node, g, s, p: node.update(g, s, p, value=1.0))
 for name in NAMES:
-    node = example_calls(name)[0].settle()
+    node = example_calls(name)[0].canonicalize()
     state = node.init(params)
     new = step(node, params, state, params)[1]
     for path, leaf in jax.tree_util.tree_leaves_with_path((state, new)):

@@ -240,3 +240,90 @@ def test_what_has_a_gradient_transformation_is_an_optimizer():
         second, state = node.update(params, state, params)
         assert not np.any(first) and np.all(second != 0) and bool(steps.has_updated(state[1]))
     assert len(jax.tree.leaves(gd.average(gd.MultiSteps(gd.adam(0.1), 2)))) == 7
+
+
+MEMORIES = {  # a transformation of Optax's, by its factory, at a factor whose 1 - b has few digits in float32
+    "scale_by_adam": {"b1": 0.97, "b2": 0.9973},
+    "scale_by_belief": {"b2": 0.9991},
+    "scale_by_radam": {"b2": 0.9977},
+    "scale_by_rms": {"decay": 0.9987},
+    "scale_by_adadelta": {"rho": 0.9983},
+    "scale_by_lion": {"b2": 0.9979},
+    "ema": {"decay": 0.9967},
+}
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+def test_a_number_that_is_a_leaf_keeps_the_digits_of_one_minus_it(name):
+    """In float32 moments are Optax's, made from Python's double; another number compiles nothing."""
+    factory, arguments = CALLED[name], MEMORIES[name]
+    ours, theirs = getattr(gd, name)(**arguments).canonicalize(), factory(**arguments)
+    params = jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), PARAMS)
+    mine = jax.jit(lambda node, grads, state: node.update(grads, state, params))
+    other = jax.jit(lambda grads, state: theirs.update(grads, state, params))
+    state, wanted = ours.init(params), theirs.init(params)
+    for i in range(3):
+        grads = jax.tree.map(lambda p, i=i: jnp.sinh(p) + 0.1 * i, params)
+        updates, state = mine(ours, grads, state)
+        expected, wanted = other(grads, wanted)
+        for found, right in zip(jax.tree.leaves((updates, state)), jax.tree.leaves((expected, wanted)), strict=True):
+            np.testing.assert_allclose(found, right, rtol=2e-6, atol=1e-30)
+    mine(ours.replace(**{min(arguments): 1.0 / 3}).canonicalize(), grads, state)
+    assert mine._cache_size() == 1
+    assert repr(ours) == repr(getattr(gd, name)(**arguments))
+
+
+def test_a_derivative_by_a_factor_is_that_of_the_whole():
+    """Of a mean from 0, (1 - decay) p."""
+    p = jnp.asarray(PARAMS["w"], jnp.float32)
+    slope = jax.grad(lambda node: jnp.sum(node.update(p, node.init(p))[0]))(gd.ema(0.97, debias=False).canonicalize())
+    np.testing.assert_allclose(slope.decay, -np.sum(PARAMS["w"]), rtol=1e-6)
+
+
+def test_muon_s_part_takes_matrices_without_being_told():
+    dims = optax.contrib.MuonDimensionNumbers
+    params = {"w": PARAMS["w"].astype(np.float32), "deep": [np.tan(np.arange(12.0)).reshape(3, 4).astype(np.float32)]}
+    for given in (None, dims(), {"w": None, "deep": dims()}, lambda p: jax.tree.map(lambda _: dims(), p)):
+        node = gd.chain(gd.scale_by_muon(ns_steps=1, beta=0.9, weight_dimension_numbers=given), gd.scale(-0.1))
+        updates, _ = node.update(params, node.init(params), params)
+        for found, leaf in zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True):
+            alone = optax.contrib.scale_by_muon(ns_steps=1, beta=0.9)
+            np.testing.assert_allclose(found, -0.1 * alone.update(leaf, alone.init(leaf))[0], rtol=1e-5, atol=1e-6)
+    turned = gd.scale_by_muon(ns_steps=1, weight_dimension_numbers=dims((0, 2), 1))
+    theirs = optax.contrib.scale_by_muon(ns_steps=1, weight_dimension_numbers=dims((0, 2), 1))
+    cube = jnp.sin(jnp.arange(24.0)).reshape(2, 3, 4)
+    np.testing.assert_allclose(
+        turned.update({"c": cube}, turned.init({"c": cube}))[0]["c"],
+        theirs.update(cube, theirs.init(cube))[0],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match=r"must be a matrix, got params\['b'\] of shape \(2,\); write masked\("):
+        gd.scale_by_muon().update(PARAMS, gd.scale_by_muon().init(PARAMS))
+
+
+@pytest.mark.parametrize("search", ["scale_by_backtracking_linesearch", "scale_by_zoom_linesearch"])
+def test_a_line_search_of_optax_s_takes_what_a_loop_hands_over(search):
+    """Alone it is Optax's own; in `make_step`, `fit` and `minimize`, and under what hands on more, it goes downhill."""
+    tx = gd.chain(gd.sgd(1.0), getattr(gd, search)(12))
+    theirs = optax.chain(optax.sgd(1.0), CALLED[search](12))
+    center = jnp.array([3.0, -1.0])
+
+    def loss(p, batch):
+        return jnp.mean(jnp.sum(jnp.cosh(p - center) - 1, -1) * batch)
+
+    params, batch = jnp.zeros(2), jnp.ones(8)
+    value, grad = jax.value_and_grad(loss)(params, batch)
+    expected, _ = theirs.update(
+        grad, theirs.init(params), params, value=value, grad=grad, value_fn=lambda p: loss(p, batch)
+    )
+    state, _ = gd.make_step(loss)(gd.make_state(params, tx), batch)
+    np.testing.assert_allclose(state.params, expected, rtol=1e-5)
+    around = gd.partition({"a": gd.skip_non_finite(gd.average(tx, 0.5))}, "a")
+    assert gd.fit(loss, params, around, batch, epochs=12).history["loss"][-1] < 0.05 * value
+    found = gd.minimize(lambda p: loss(p, batch), params, tx, max_steps=60)
+    np.testing.assert_allclose(found.params, center, atol=1e-2)
+    given = {"value": value, "grad": grad, "value_fn": lambda p: loss(p, batch), "evaluation": 1, "other": "x"}
+    np.testing.assert_allclose(tx.update(grad, tx.init(params), params, **given)[0], expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=f"{search}: update needs params and value_fn="):
+        tx.update(grad, tx.init(params), params)

@@ -383,7 +383,7 @@ def test_the_callers_arrays_survive_a_fit():
         (lambda: fit(batch_size=38), "batch_size must be between 1 and the 37 rows of the data, got 38"),
         (lambda: fit(steps=3), "give epochs or steps, not both"),
         (lambda: fit(epochs=0), "epochs must be above 0, got 0"),
-        (lambda: fit(every=0), "steps must be at least 1, got 0"),
+        (lambda: fit(every=0), "fit: every must be above 0, got 0"),
         (lambda: fit(monitor="acuracy"), "monitor must be a scalar metric, one of"),
         (lambda: fit(monitor=("loss", "up")), "the better direction in monitor must be 'min' or 'max', got 'up'"),
         (lambda: fit(order="random"), "order must be"),

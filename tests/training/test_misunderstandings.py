@@ -102,7 +102,7 @@ TOLD = {  # what is called, and what the sentence must say
     "a state": (lambda: fit(squares, fit().last), "got a TrainState; write state.params, result.params"),
     "a run state": (lambda: fit(squares, fit().run_state), r"got a RunState; write .*fit\(\.\.\., resume=result\)"),
     "a result": (lambda: fit(squares, fit()), r"got a Result; write result.params.*fit\(\.\.\., resume=result\)"),
-    "a minimum": (lambda: fit(squares, gd.minimize(jnp.sum, 1.0, gd.sgd(0.1))), "got a Found; write result.params"),
+    "a minimum": (lambda: fit(squares, gd.minimize(jnp.sum, 1.0, gd.sgd(0.1))), "got a HostMinimum; write result.params"),
     "in another order": (lambda: fit(squares, gd.sgd(0.1), W), r"write fit\(loss, params, optimizer, data\)"),
     "not called": (lambda: fit(squares, W, gd.adam), r"got adam; call it, adam\(\.\.\.\)"),
     "not called, Optax": (lambda: fit(squares, W, optax.adamw), r"got adamw; call it, adamw\(\.\.\.\)"),
@@ -209,3 +209,54 @@ def test_an_error_shows_the_users_own_lines():
         files = [(frame.path.name, frame.name) for frame in caught.traceback]
         assert files[-1] == ("test_misunderstandings.py", last) or files[-1][0] == "_fit.py", files
         assert len(files) <= 6, files
+
+
+DATA = X, Y
+FAULTS = {  # what is wrong with loss, batch size, monitor, data; and what the sentence must say
+    "a value per row": ({"loss": lambda w, x, y: (x @ w - y) ** 2}, r"the loss must return a scalar"),
+    "a name that is taken": ({"loss": lambda w, x, y: (squares(w, x, y), {"epoch": 1.0})}, "metrics must not be named"),
+    "a batch of more rows": ({"size": 21}, "batch_size must be between 1 and the 20 rows of the data, got 21"),
+    "columns of other lengths": ({"data": (X, Y[:-1])}, "all leaves must have as many rows, got 20"),
+    "rows one by one": ({"data": iter([X, Y])}, "data must be arrays with all rows"),
+    "no such metric": ({"monitor": "acuracy"}, "monitor must be a scalar metric, one of .* got 'acuracy'"),
+    "neither more nor less": (
+        {"loss": lambda w, x, y: (squares(w, x, y), {"size": jnp.sum(w)}), "monitor": "size"},
+        r"write monitor=\('size', 'max'\)",
+    ),
+}
+
+
+def called(loss=squares, size=5, monitor="loss", data=DATA):
+    """What a user may call with these, by its name; the run that `segments` goes on with was begun on what is right."""
+    epoch = gd.make_epoch(gd.make_step(loss), size)
+    run, state = gd.make_run(epoch, monitor=monitor), gd.make_state(W, gd.sgd(0.1))
+    right = gd.make_run(gd.make_epoch(gd.make_step(squares), 5))
+    begun = gd.start_run(right, state, stopping.never(), DATA, None)
+    doors = {
+        "fit": lambda: fit(loss, W, gd.sgd(0.1), data, batch_size=size, monitor=monitor),
+        "start_run": lambda: gd.start_run(run, state, stopping.never(), data, None),
+        "make_run": lambda: run(begun, data, None, 1),
+        "segments": lambda: next(gd.segments(run, begun, data, until=1)),
+    }
+    if monitor != "loss":
+        return doors
+    return doors | {
+        "make_epoch": lambda: epoch(state, data),
+        "iterate": lambda: next(gd.iterate(epoch, state, data)),
+    }
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_error_names_what_was_called(fault):
+    given, message = FAULTS[fault]
+    for who, door in called(**given).items():
+        with pytest.raises((TypeError, ValueError), match=rf"^{who}: .*{message}") as caught:
+            door()
+        assert "\n" not in str(caught.value)
+
+
+def test_the_length_of_a_run_is_told_by_its_own_name():
+    for given in ({"every": 0}, {"every": 2.5}, {"steps": 3.5}, {"steps": -1}, {"every": "2"}):
+        with pytest.raises(ValueError, match=rf"^fit: {min(given)} must be "):
+            fit(**given)
+    assert len(fit(steps=4.0, every=2).history["loss"]) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.rmsprop import rmsprop
 from gdjax.optimizers.first_order.schedule_free_sgd import warm_up, weight_rate
-from gdjax.optimizers.wrappers.decay import decay_weights
+from gdjax.optimizers.wrappers.decay_weights import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
 from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
 

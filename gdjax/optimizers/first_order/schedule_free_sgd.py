@@ -7,7 +7,7 @@ from typing import Any
 from gdjax import schedules
 from gdjax.calls import optimizer
 from gdjax.optimizers.first_order.sgd import sgd
-from gdjax.optimizers.wrappers.decay import decay_weights
+from gdjax.optimizers.wrappers.decay_weights import decay_weights
 from gdjax.optimizers.wrappers.schedule_free import schedule_free
 from gdjax.types import ArrayLike, DTypeLike, ScalarOrSchedule
 

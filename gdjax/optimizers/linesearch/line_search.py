@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gdjax.calls import WithRate, as_optimizer, inner_state, optimizer
-from gdjax.optimizers.linesearch.searcher import objective, searcher
+from gdjax.calls import as_optimizer, inner_state, optimizer
+from gdjax.optimizers.linesearch.searcher import Searching, objective, searcher
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.types import Transformation
 
@@ -43,4 +43,4 @@ def line_search(inner: Transformation, linesearch=zoom(initial_guess_strategy="k
     def rate_at(state: Any, evaluation: Any) -> Any:
         return inner.learning_rates_at(inner_state(state), evaluation)
 
-    return WithRate(init, update, rate_at, exact=linesearch is None)
+    return Searching(init, update, rate_at, exact=linesearch is None)

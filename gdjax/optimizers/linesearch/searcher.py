@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls import WithRate, as_optimizer, rate_of
+from gdjax.calls import Optimizer, WithRate, as_optimizer, rate_of
 from gdjax.optimizers.linesearch.search import LineSearch, scale_direction
 from gdjax.types import Params
 from gdjax.vector import flat_dtype
@@ -61,10 +61,14 @@ def searcher(linesearch: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return init, update
 
 
-def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rate: Any, linesearch: Any) -> WithRate:
+class Searching(WithRate):
+    """(init, update) whose step ends at a point where its line search, if any, has evaluated value and gradient."""
+
+
+def with_rate(init: Callable[..., Any], update: Callable[..., Any], learning_rate: Any, linesearch: Any) -> Searching:
     """(init, update) that reports a learning rate only if no search sets the length of the step."""
     rate = 1.0 if learning_rate is None and linesearch is None else learning_rate
-    return WithRate(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
+    return Searching(init, update, lambda state, _: rate_of(rate, state), exact=linesearch is None)
 
 
 def objective(
@@ -93,10 +97,11 @@ def objective(
     return {"value": value, "grad": grad, "value_fn": value_of}
 
 
-def value_and_grad_after(state: Any) -> tuple[jax.Array, Any] | None:
-    """(value, grad) at the parameters after the last update, if the outermost optimizer has a line search.
+def value_and_grad_after(optimizer: Optimizer, state: Any) -> tuple[jax.Array, Any] | None:
+    """(value, grad) at the parameters after the last update, if the optimizer has a line search.
 
-    Before the first update the value is infinite; see `SearchState`.
+    None for a wrapper of such an optimizer, even if its state is that of the inner one, since it may change the step. Before
+    the first update the value is infinite; see `SearchState`.
     """
-    found = getattr(state, "linesearch", None)
+    found = getattr(state, "linesearch", None) if isinstance(optimizer.build(), Searching) else None
     return (found.value, found.grad) if isinstance(found, SearchState) else None

@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import bowl_like, first_scale, prepare, rate_at
 from gdjax.types import ScalarOrSchedule
@@ -63,7 +64,7 @@ def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(c
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, BFGSState(tree.increment(state.count), p, g, inverse, pairs.astype(jnp.int32), found)
 
-    return with_rate(init, update, learning_rate, linesearch)
+    return with_rate(init, of_own_gradient(update, linesearch is not None), learning_rate, linesearch)
 
 
 def _correct(state: BFGSState, s: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:

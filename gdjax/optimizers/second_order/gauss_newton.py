@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.backtracking import backtracking
 from gdjax.optimizers.linesearch.searcher import objective, searcher, with_rate
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.least_squares import check, is_nothing, linearize
 from gdjax.optimizers.second_order.secant import rate_at
@@ -68,7 +69,7 @@ def gauss_newton(
         scale = jnp.linalg.norm(jacobian, axis=0)
         return updates, GaussNewtonState(tree.increment(state.count), found, is_nothing(scale * direction, scale * p))
 
-    return with_rate(init, update, learning_rate, linesearch)
+    return with_rate(init, of_own_gradient(update), learning_rate, linesearch)
 
 
 def _as_jax_gradient(vector: jax.Array, params: Any) -> Any:

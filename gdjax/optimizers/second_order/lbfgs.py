@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.secant import bowl_like, prepare, rate_at
 from gdjax.types import ScalarOrSchedule
 from gdjax.vector import combination, dot, flat_dtype, products, ravel, unravel
@@ -76,7 +77,7 @@ def lbfgs(
         count = tree.increment(state.count, period=state.products.shape[-1])
         return updates, state._replace(count=count, linesearch=found)
 
-    return with_rate(init, update, learning_rate, linesearch)
+    return with_rate(init, of_own_gradient(update, linesearch is not None), learning_rate, linesearch)
 
 
 def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState, jax.Array]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.least_squares import Model, check, is_nothing, linearize
 from gdjax.types import ArrayLike
 from gdjax.vector import dot, flat_dtype, ravel, unravel
@@ -87,4 +88,4 @@ def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
         )
         return jax.tree.map(lambda u: jnp.where(good, u, 0).astype(u.dtype), step), new_state
 
-    return init, update
+    return init, of_own_gradient(update)

@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import prepare, rate_at
 from gdjax.types import ScalarOrSchedule
@@ -84,7 +85,7 @@ def newton(
         updates, found = search(updates, state.linesearch, params, **given)
         return updates, NewtonState(tree.increment(state.count), found)
 
-    return with_rate(init, update, learning_rate, linesearch)
+    return with_rate(init, of_own_gradient(update), learning_rate, linesearch)
 
 
 def _newton_dense(hessian: jax.Array, g: jax.Array, damping: Any) -> jax.Array:

@@ -12,6 +12,7 @@ from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.linesearch.searcher import searcher, with_rate
 from gdjax.optimizers.linesearch.zoom import zoom
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import descending, first_scale, prepare, rate_at
 from gdjax.types import ArrayLike, ScalarOrSchedule
@@ -88,7 +89,7 @@ def nonlinear_cg(
         length = dot(ravel(updates, g.dtype), direction) / jnp.where(dd > 0, dd, 1)
         return updates, NonlinearCGState(tree.increment(state.count), g, direction, length.astype(g.dtype), found)
 
-    return with_rate(init, update, learning_rate, linesearch)
+    return with_rate(init, of_own_gradient(update, linesearch is not None), learning_rate, linesearch)
 
 
 def _cg_beta(method: str, g, gg, old, d) -> jax.Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.optimizers.own_gradient import check_own_gradient
 from gdjax.types import Transformation
 
 
@@ -37,12 +38,14 @@ def accumulate(inner: Transformation, every: Any):
         inner: the optimizer that takes the mean, also as `grad=`; other arguments are those of the last gradient.
         every: gradients per mean, at least 1; number, or schedule of the updates made.
 
-    Memory: 1 x params (float32 at least) + inner.   Raises: ValueError if every is below 1.
+    Memory: 1 x params (float32 at least) + inner.   Raises: ValueError if every is below 1, and for an
+        inner optimizer that evaluates the loss (`lbfgs`, `momo`, `sam`), which would be that of the last batch alone.
     Differs from: optax.MultiSteps, which rounds the mean to the dtype of the gradients and computes the inner update at
         every gradient.
     Reference: optax.MultiSteps (the usual practice; no paper).
     """
     inner = as_optimizer(inner)
+    check_own_gradient("accumulate", inner, "the mean of several batches")
 
     def init(params):
         zero = jnp.zeros((), jnp.int32)

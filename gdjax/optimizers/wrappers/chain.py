@@ -8,6 +8,7 @@ from typing import Any, Self
 import optax
 
 from gdjax.calls import Optimizer, WithRate, as_optimizer, is_number, optimizer, scale_rates
+from gdjax.optimizers.own_gradient import check_own_gradient
 from gdjax.types import Transformation
 
 
@@ -17,6 +18,9 @@ def chain(*args: Transformation):
 
     Like `optax.chain`, for ours and Optax's mixed, but a value: the numbers of ours stay leaves. Extra arguments go to each
     part as they came: `grad=` stays the gradient of the loss, which a line search behind a clipping needs for its slope.
+    Methods that combine their gradient with values of the loss (`lbfgs`, `newton`, `momo`, `sam` and others) need the
+    gradient of the loss itself; after a part that changes it they are an error. `sam(chain(clip(1.0), adam(1e-3)))` clips
+    inside.
 
     The rate shown is that of the part that has one, times the scales behind it; of a chain without such a part, what its
     last scales multiply the direction by, as in `chain(scale_by_adam(), scale(-1e-3))`. None where a part behind the rate
@@ -25,10 +29,12 @@ def chain(*args: Transformation):
     Args:
         args: optimizers and transforms, ours or Optax's.
 
-    Memory: the sum of its parts.
+    Memory: the sum of its parts.   Raises: ValueError for such a method after another part.
+    Differs from: Optax, where L-BFGS after a clipping receives clipped gradients and values of the unclipped loss.
     Reference: optax.chain.
     """
     parts = [as_optimizer(part) for part in args]
+    check_parts("chain", parts)
     init, update = optax.chain(*parts)
 
     def rate_at(state: Any, evaluation: Any) -> Any:
@@ -49,12 +55,31 @@ class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
         return pair
 
 
+def unchanged(state: Any, **arguments: Any) -> float:
+    """The factor of a part that changes nothing."""
+    del state, arguments
+    return 1.0
+
+
+def _changes_nothing(pair: Any) -> bool:
+    return isinstance(pair, Scaling) and getattr(pair.factor_at, "func", None) is unchanged
+
+
+def check_parts(who: str, parts: list[Optimizer]) -> None:
+    """Raise ValueError for a part that needs the gradient of the loss itself after one that changes it."""
+    changing = [i for i, part in enumerate(parts) if not _changes_nothing(part.build())]
+    for part in parts[changing[0] + 1 :] if changing else ():
+        check_own_gradient(who, part, f"what {parts[changing[0]]!r} makes of it")
+
+
 def rate_of_parts(parts: list[Optimizer], states: Any, evaluation: Any) -> Any:
     """The learning rate of chained parts; see `chain`."""
     rates: Any = None  # of the part that has one, and of the scales behind it
     factor: Any = None  # of the scales that come last, where no part has a rate
     for part, state in zip(parts, states, strict=True):
         pair = part.build()
+        if _changes_nothing(pair):
+            continue
         if isinstance(pair, Scaling):
             scale = pair.factor_at(state)
             rates = scale_rates(rates, scale)

@@ -1,32 +1,17 @@
-"""Sharpness-aware minimization: the gradient is evaluated at the point of the neighborhood where the loss is largest.
-
-    sam       the gradient at p + rho g / |g| in place of g
-    gsam      sam, less the component of g orthogonal to it: also reduces the difference of the two losses
-    looksam   sam every few steps; in between, its component that g lacks is added from memory
-
-All need `value_fn=`, which a step of gdjax passes: the loss of the same batch, as a function of the parameters. Here a
-gradient is the direction of ascent, which for complex parameters is the conjugate of that of `jax.grad`.
-
-The perturbed point is in at least float32: rho is often less than the spacing of 16-bit numbers, so that most parameters
-would not change. A loss that rejects float32 parameters (as `lax.conv` does with 16-bit data) receives the rounded point,
-with a warning.
-"""
+"""Sharpness-aware minimization: the gradient at the point of the neighborhood where the loss is largest."""
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import jax
-import jax.numpy as jnp
 from optax import contrib
 
 from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
+from gdjax.optimizers.own_gradient import check_own_gradient, of_own_gradient
 from gdjax.optimizers.wrappers.two_forms import is_optimizer, print_as, two_forms
-from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
+from gdjax.optimizers.wrappers.uphill import gradient_at, uphill
+from gdjax.types import ScalarOrSchedule, Transformation
 
 
 @optimizer(static=("sync_period", "batch_axis_name"), bounds={"sync_period": "[1, inf)"}, ints=("sync_period",))
@@ -41,6 +26,7 @@ def _sam_in_turns(
 ):
     """Optax's transformation of the name: ascent and descent in turns, each an update."""
     descent, ascent = as_optimizer(optimizer), as_optimizer(adv_optimizer)
+    check_own_gradient("sam", descent, "that uphill")
     theirs = contrib.sam(descent, ascent, sync_period, reset_state, opaque_mode, batch_axis_name)
 
     def update(grads, state, params=None, *, grad_fn=None, **extra_args):
@@ -84,17 +70,18 @@ def _sam_at_once(
         arXiv:2102.11600 (adaptive).
     """
     inner = as_optimizer(inner)
+    check_own_gradient("sam", inner, "that uphill")
     if steps < 1:
         raise ValueError(f"sam: steps must be at least 1, got {steps}")
 
     def update(grads, state, params=None, **extra_args):
-        gradient, point = _gradient("sam", params, **extra_args), params
+        gradient, point = gradient_at("sam", params, **extra_args), params
         for _ in range(steps):
-            point = _uphill(point, grads, rho, eta if adaptive else None)
+            point = uphill(point, grads, rho, eta if adaptive else None)
             grads = tree.cast_like(gradient(point), grads)
         return inner.update(grads, state, params, **extra_args)
 
-    return inner.init, update
+    return inner.init, of_own_gradient(update)
 
 
 def _is_at_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -102,118 +89,3 @@ def _is_at_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 sam: Final = two_forms(_sam_at_once, _sam_in_turns, _is_at_once)
-
-
-@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)"})
-def gsam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike = 0.4):
-    """GSAM: SAM that also lowers the surrogate gap, the loss uphill less the loss here.
-
-        h = grad of the loss at p + rho g / |g|
-        g <- h - alpha (g - h <g, h> / |h|²)                        over all leaves together
-
-    Args:
-        inner: the optimizer to feed.
-        rho: >= 0, parameter units; how far uphill.
-        alpha: >= 0; weight of the gap, 0 gives `sam`.
-
-    Memory: 0 + inner, and one gradient more a step.   Raises: ValueError if update is called without `value_fn=`.
-    Differs from: the paper in that rho does not follow the learning rate.
-    Reference: Zhuang et al. 2022, Algorithm 1, arXiv:2203.08065.
-    """
-    inner = as_optimizer(inner)
-
-    def update(grads, state, params=None, **extra_args):
-        above = _gradient("gsam", params, **extra_args)(_uphill(params, grads, rho))
-        fed = jax.tree.map(lambda h, across: h - alpha * across, above, _across(grads, above))
-        return inner.update(tree.cast_like(fed, grads), state, params, **extra_args)
-
-    return inner.init, update
-
-
-class LookSamState(NamedTuple):
-    count: jax.Array  # updates so far, () int32
-    across: Any  # what of the last gradient uphill was orthogonal to the gradient, like the parameters
-    inner: Any
-
-
-@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)", "period": "[1, inf)"}, ints=("period",))
-def looksam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike = 0.7, period: int = 5):
-    """LookSAM: SAM at every `period`-th step, its effect remembered in between.
-
-        every period steps:    h = grad of the loss at p + rho g / |g|,   v <- h - g <h, g> / |g|²,   g <- h
-        else:                  g <- g + alpha |g| / |v| v                  over all leaves together
-
-    Args:
-        inner: the optimizer to feed.
-        rho: >= 0, parameter units; how far uphill.
-        alpha: >= 0; weight of the remembered direction.
-        period: steps, at least 1; 1 gives `sam`. Under vmap the gradient uphill is computed at every step.
-
-    Memory: 1 x params + inner, and one gradient more every period steps.
-        Raises: ValueError if update is called without `value_fn=`.
-    Reference: Liu et al. 2022, Algorithm 1, arXiv:2203.02714.
-    """
-    inner = as_optimizer(inner)
-
-    def init(params):
-        return LookSamState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params), inner.init(params))
-
-    def update(grads, state, params=None, **extra_args):
-        gradient = _gradient("looksam", params, **extra_args)
-
-        def look(grads, across):
-            above = gradient(_uphill(params, grads, rho))
-            return tree.cast_like(above, grads), tree.cast_like(_across(above, grads), across)
-
-        def recall(grads, across):
-            length = alpha * tree.global_norm(grads)
-            fed = jax.tree.map(lambda g, v: g + length * v, grads, tree.direction(across))
-            return tree.cast_like(fed, grads), across
-
-        fed, across = jax.lax.cond(state.count % period == 0, look, recall, grads, state.across)
-        updates, inner_state = inner.update(fed, state.inner, params, **extra_args)
-        return updates, LookSamState(tree.increment(state.count, period=period), across, inner_state)
-
-    return init, update
-
-
-def _gradient(
-    who: str, params: Any, value_fn: Callable[..., Any] | None = None, **extra_args: Any
-) -> Callable[[Any], Any]:
-    """params -> direction of ascent. Arguments that value_fn has besides the parameters are passed on to it."""
-    if params is None or value_fn is None:
-        raise ValueError(f"{who}: update needs params and value_fn=, a function params -> value, to look uphill")
-    loss: Any = getattr(value_fn, "fine", value_fn)  # that of the parameters as they come, not of their rounding
-    named = inspect.signature(loss).parameters
-    given = {name: x for name, x in extra_args.items() if name in named}
-    gradient = jax.grad(lambda params: loss(params, **given))
-
-    def at(point: Any) -> Any:
-        try:
-            jax.eval_shape(gradient, point)
-        except TypeError:
-            rounded = tree.cast_like(point, params)
-            if jax.tree.map(jnp.result_type, rounded) == jax.tree.map(jnp.result_type, point):
-                raise
-            warnings.warn(f"{who}: the loss refuses float32 parameters, the point uphill is rounded", stacklevel=2)
-            point = rounded
-        return jax.tree.map(jnp.conj, gradient(point))
-
-    return at
-
-
-def _uphill(params: Any, grads: Any, rho: Any, eta: Any = None) -> Any:
-    """p + rho g / |g|, in at least float32; p itself at a zero gradient. With eta, adaptive."""
-    scales = jax.tree.map(lambda p: 1 if eta is None else tree.absolute(p) + eta, params)
-    unit = tree.direction(jax.tree.map(lambda s, g: s * g, scales, grads))
-    return jax.tree.map(lambda p, s, u: p + rho * (s * u), params, scales, unit)
-
-
-def _across(x: Any, along: Any) -> Any:
-    """The component of x that is orthogonal to another tree, in at least float32."""
-    wide = lambda t: jax.tree.map(lambda x: jnp.asarray(x, tree.arithmetic_dtype(x)), t)  # noqa: E731
-    x, along = wide(x), wide(along)
-    unit = tree.direction(along)
-    products = tree.leafmap(lambda a, b: jnp.sum(jnp.real(jnp.conj(a) * b)), unit, x)
-    length = sum(products, start=jnp.zeros((), jnp.float32))
-    return jax.tree.map(lambda x, a: x - length * a, x, unit)

@@ -1,4 +1,4 @@
-"""Oracles of `gdjax.optimizers.wrappers.partition`, for the leaves of the recording, whose paths are their names."""
+"""Oracle of `gdjax.optimizers.wrappers.partition`, for the leaves of the recording, whose paths are their names."""
 
 from __future__ import annotations
 
@@ -8,27 +8,11 @@ from typing import Any
 import numpy as np
 
 from gdjax import optimizers as o
-from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy
+from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped
 from gdjax.certify.suite import SHAPES
 
 
-def freeze(params: list[np.ndarray], inner: Inner, frozen: Any) -> Wrapped:
-    trained = [i for i, name in enumerate(SHAPES) if not re.search(frozen, name)]
-    yield from _parts(params, [(inner, trained)])
-
-
-def partition(
-    params: list[np.ndarray], transforms: dict[str, Inner], param_labels: Any, mask_compatible_extra_args: bool
-) -> Wrapped:
-    """With labels=None: the names are patterns."""
-    assert param_labels is None
-    parts = [
-        (inner, [i for i, leaf in enumerate(SHAPES) if re.search(name, leaf)]) for name, inner in transforms.items()
-    ]
-    yield from _parts(params, [part for part in parts if part[0] is not None])
-
-
-def _parts(params, parts):
+def of_parts(params, parts):
     steps = [(inner.of_leaves(which).answering([params[i] for i in which]), which) for inner, which in parts]
     answer = None
     while True:
@@ -46,7 +30,17 @@ def _parts(params, parts):
         )
 
 
+def partition(
+    params: list[np.ndarray], transforms: dict[str, Inner], param_labels: Any, mask_compatible_extra_args: bool
+) -> Wrapped:
+    """With labels=None: the names are patterns."""
+    assert param_labels is None
+    parts = [
+        (inner, [i for i, leaf in enumerate(SHAPES) if re.search(name, leaf)]) for name, inner in transforms.items()
+    ]
+    yield from of_parts(params, [part for part in parts if part[0] is not None])
+
+
 EXAMPLES = {
-    "freeze": lambda: [o.freeze(heavy(), r"^(matrix|scalar)$"), o.freeze(o.average(o.sgd(0.1), 0.6), "r$")],
     "partition": lambda: [o.partition({"^m|^l": o.adam(0.01), "r$": o.average(o.sgd(0.1), 0.7), "^e": None})],
 }

@@ -1,4 +1,4 @@
-"""Oracle of `gdjax.optimizers.wrappers.decay`."""
+"""Oracle of `gdjax.optimizers.wrappers.decay_weights`."""
 
 from __future__ import annotations
 

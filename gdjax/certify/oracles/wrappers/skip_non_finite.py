@@ -1,4 +1,4 @@
-"""Oracle of `gdjax.optimizers.wrappers.skip`."""
+"""Oracle of `gdjax.optimizers.wrappers.skip_non_finite`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Oracle of `gdjax.optimizers.wrappers.plateau`."""
+"""Oracle of `gdjax.optimizers.wrappers.reduce_on_plateau`."""
 
 from __future__ import annotations
 
