@@ -1,4 +1,4 @@
-"""The certificate of an optimizer: rows of measured differences, each with the limit it was held to."""
+"""The certificate of an optimizer: rows of measured differences, each with its limit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gdjax.certify.torch_twins import TWINS, Twin, updates_of_twin
 def differences(
     ours: Any, reference: Any, dtypes: tuple[str, ...] = DTYPES, steps: int = STEPS, limit: float = references.LIMIT
 ) -> dict[str, Difference]:
-    """Feed two optimizers the same recorded gradients, parameters and values, and measure where they part.
+    """Feed two optimizers the same recorded gradients, parameters and values, and measure their differences.
 
     Args:
         ours: an optimizer of gdjax or of Optax.
         reference: another, or an oracle (see `gdjax.certify.oracles`), which is called with the arguments of ours.
-        dtypes: of parameters and gradients; "complex64" and "complex128" are possible too.
-        steps: of each recorded case.
-        limit: relative; `parted` tells where it is first passed.
+        dtypes: dtypes of parameters and gradients; "complex64" and "complex128" are possible too.
+        steps: number of steps of each recorded case.
+        limit: relative limit; `parted` is the first place where it is exceeded.
 
     Returns: dtype -> `Difference`, the largest over all cases, steps and leaves.
     """
@@ -53,7 +53,7 @@ def replay(x: Any, dtype: str, steps: int, arguments: dict[str, Any], name: str 
 
 
 def certificate(name: str, steps: int = STEPS) -> Iterator[Row]:
-    """All rows of an optimizer or a wrapper: every example in double precision, the first also in the others."""
+    """All rows of an optimizer or a wrapper: every example in double precision, the first also in other dtypes."""
     for call, reference, distance, note in closed_loop.rows(name):
         yield Row(call, reference, "float64", distance, float("nan"), None, closed_loop.LIMIT, note)
     if name in WRAPPER_EXAMPLES:
@@ -85,7 +85,7 @@ def _against_torch(twin: Twin, steps: int) -> Row:
 def _in_double(
     ours: Optimizer, steps: int, dtype: str, against: tuple[Any, ...] = ("optax", "oracle")
 ) -> Iterator[Row]:
-    """Equality: with Optax where it has the call, and with the oracle."""
+    """Rows of equality with Optax, if it has the call, and with the oracle."""
     limit, why = references.limit_of(ours)
     own = ours.recipe.name
     mine = replay(ours, dtype, steps, {}, own)
@@ -113,10 +113,11 @@ def _compare(ours: Optimizer, mine: Any, theirs: Any, name: str, dtype: str, ste
 
 
 def _below_double(ours: Optimizer, steps: int, dtype: str) -> Iterator[Row]:
-    """Nearness to the oracle, which computes in float64 from the same rounded gradients: as near as Optax comes.
+    """Rows of the distance to the oracle, which computes in float64 from the same rounded gradients; compared with Optax's.
 
-    Each has its own truth: our hyperparameters are numbers of the dtype's width, Optax's are Python's. Where Optax gives
-    no measure, or none below 1, the distance is shown and not judged: there both must stay finite and descend alike.
+    Each is compared with its own oracle, since our hyperparameters have the width of the dtype, and Optax's are Python's. If
+    Optax gives no distance, or none below 1, the distance is shown without limit; then both must stay finite and descend
+    alike.
     """
     oracle, twin, own = ORACLES[ours.recipe.name], references.optax_reference(ours), ours.recipe.name
     its = None

@@ -1,7 +1,7 @@
-"""Methods that search: what counts is the minimum they reach, from one start, in double precision.
+"""Certificates of methods with a line search, by the minimum that they reach in double precision.
 
-A recorded gradient cannot feed a line search, which asks for values of its own. So each method runs on functions whose
-minimum is known, and must come to within 1e-8 of it; L-BFGS beside Optax's.
+A line search evaluates the function itself and cannot use recorded gradients. So each method runs on functions whose minimum
+is known, and must come within 1e-8 of it; L-BFGS is also compared with that of Optax.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SEEN = 2.0 * np.exp(-1.5 * _TIMES) + 0.3
 
 
 def decay_residuals(p: Any) -> jax.Array:
-    """An exponential decay and its floor, seen without noise: the least value is 0."""
+    """Residuals of an exponential decay with a floor, without noise, so that the minimum is 0."""
     return p["height"] * jnp.exp(-p["speed"] * _TIMES) + p["floor"] - _SEEN
 
 
@@ -48,7 +48,7 @@ _SIDES = np.sign(_ROWS @ np.arange(1, 6) + np.random.default_rng(1).normal(size=
 
 
 def logistic(p: Any) -> jax.Array:
-    """Regularised logistic regression on 60 fixed rows."""
+    """Regularized logistic regression on 60 fixed rows."""
     return jnp.mean(jax.nn.softplus(-_SIDES * (_ROWS @ p["w"]))) + 0.005 * jnp.sum(p["w"] ** 2)
 
 
@@ -111,7 +111,7 @@ def minimum(name: str) -> float:
 
 
 def rows(name: str) -> Iterator[tuple[str, str, float, str]]:
-    """(call, reference, figure, what it is) of a method, every figure to be at most `LIMIT`."""
+    """(call, reference, figure, description) of a method; every figure must be at most `LIMIT`."""
     for call, reference, distance in minima(name) if name in METHODS else ():
         note = "how far above the least value it ends" if reference == "minimum" else "between the values reached"
         yield call, reference, distance, note
@@ -120,7 +120,7 @@ def rows(name: str) -> Iterator[tuple[str, str, float, str]]:
 
 
 def lengths(optimizer: Any, steps: int = 30) -> list[tuple[float, np.ndarray, np.ndarray]]:
-    """(length taken, x before, direction) of a line search behind steepest descent on Rosenbrock's function."""
+    """(length, x before, direction) of a line search along steepest descent on Rosenbrock's function."""
     optimizer, params, seen = as_optimizer(optimizer).canonicalize(), jnp.asarray([-1.2, 1.0]), []
     step = jax.jit(lambda g, s, p, v: optimizer.update(g, s, p, value=v, grad=g, value_fn=banana))
     state = optimizer.init(params)
@@ -142,7 +142,7 @@ def _slope(x: np.ndarray, d: np.ndarray) -> float:
 
 
 def conditions() -> Iterator[tuple[str, str, float, str]]:
-    """Nocedal & Wright 2006, equations 3.7 and Algorithm 3.1, of each length taken, in plain NumPy."""
+    """The conditions of Nocedal & Wright 2006, equations 3.7 and Algorithm 3.1, for each length, in plain NumPy."""
     with jax.enable_x64(True):
         decrease, curvature, longest = 0.0, 0.0, 0.0
         for t, x, d in lengths(o.line_search(o.sgd(1.0))):

@@ -1,4 +1,4 @@
-"""The calls that are certified and put under the laws: of each optimizer, wrapper and transform, its plainest first."""
+"""The calls of each optimizer, wrapper and transform that are certified and tested by the laws, the simplest first."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ WRAPPER_EXAMPLES: dict[str, Callable[[], list[Optimizer]]] = wrappers.gather("EX
 
 
 def example_calls(name: str) -> list[Optimizer]:
-    """The calls of an optimizer that are certified, its plainest first; without an entry, its defaults at 0.01."""
+    """The certified calls of an optimizer, the simplest first; without an entry, its defaults with rate 0.01."""
     return EXAMPLES[name]() if name in EXAMPLES else [OPTIMIZERS[name](0.01)]

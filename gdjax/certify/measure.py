@@ -1,4 +1,4 @@
-"""Two optimizers fed the same recording, and where they part."""
+"""Differences between two optimizers on the same recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gdjax.certify.suite import CASES, SHAPES, Recording
 QUICKLY = {
     "xla_backend_optimization_level": 0
 }  # a program that runs once: compiled in half the time, the same arithmetic
-RECENT = 10  # steps; an update that passes through zero is compared on the scale of those before it
+RECENT = 10  # steps whose updates give the scale, so that an update near zero is not compared with itself
 
 
 class Difference(NamedTuple):
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def updates_of(optimizer: Any, recording: Recording) -> Any:
-    """What an optimizer answers to a recording, (cases, steps, ...) NumPy; one program for all cases."""
+    """The updates of an optimizer on a recording, (cases, steps, ...) NumPy; one program for all cases."""
     return jax.tree.map(np.asarray, _updates_of(as_optimizer(optimizer).canonicalize(), recording))
 
 
@@ -50,7 +50,7 @@ def _updates_of(optimizer: Optimizer, recording: Recording) -> Any:
 
 
 def oracle_updates(oracle: Callable[..., Any], arguments: dict[str, Any], recording: Recording) -> Any:
-    """What an oracle answers to the same recording, computed in float64 or complex128 from the recorded bits."""
+    """The updates of an oracle on the same recording, computed in float64 or complex128 from the recorded bits."""
     structure = jax.tree.structure(recording.params)
     wide = [np.asarray(x, np.result_type(x.dtype, np.float64)) for x in jax.tree.leaves(recording.params)]
     grads = [np.asarray(x, np.result_type(x.dtype, np.float64)) for x in jax.tree.leaves(recording.grads)]
@@ -70,7 +70,7 @@ def oracle_updates(oracle: Callable[..., Any], arguments: dict[str, Any], record
 
 
 def plain(name: str, x: Any, structure: Any, steps: int) -> Any:
-    """An argument of ours as an oracle takes it: schedules as tables, masks leaf by leaf, arrays as NumPy."""
+    """An argument in the form of the oracles: schedules as tables, masks leaf by leaf, arrays as NumPy."""
     if isinstance(x, Schedule):
         table = np.asarray(jax.vmap(x)(jnp.arange(steps)), np.float64)
         return lambda step: table[step]
@@ -85,9 +85,9 @@ def plain(name: str, x: Any, structure: Any, steps: int) -> Any:
 
 
 def difference(ours: Any, theirs: Any, dtype: Any, limit: float, without: tuple[str, ...] = ()) -> Difference:
-    """How far one tree of answers is from another, in the ULP of a dtype; what is not finite equals what is not.
+    """The difference of two trees of updates, also in ULP of a dtype; entries that are not finite count as equal.
 
-    `without` names cases and leaves that are left out.
+    `without` names cases and leaves that are not compared.
     """
     worst, ulps, parted = 0.0, 0.0, []
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
@@ -123,10 +123,10 @@ def _differences(a: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, 
 
 
 def lost_descent(ours: Any, truth: Any, grads: Any, without: tuple[str, ...] = ()) -> Difference:
-    """The largest share, over the cases, of the truth's descent that ours lacks; infinite where ours alone is not finite.
+    """The largest share, over the cases, of the oracle's descent that ours lacks; infinite if only ours is not finite.
 
-    Descent is the mean over the steps of -cos(u, g), all leaves together, as long as the truth's squares are numbers of
-    32 bits; cases whose truth hardly descends count not.
+    Descent is the mean over the steps of -cos(u, g), for all leaves together, as long as the squares of the oracle's updates
+    are finite in float32; cases in which the oracle hardly descends do not count.
     """
     (mine, fine), (right, known) = (_slopes(updates, grads) for updates in (ours, truth))
     known &= _within_reach(truth)

@@ -1,4 +1,4 @@
-"""A rule of the user's own, or of a student's, made ready to be judged against an optimizer of the table."""
+"""Rules of a user's own, prepared for a comparison with an optimizer of the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_candidate(thing: Any, reference: Optimizer) -> Optimizer:
     A bare rule is (g, p, t, slots..., *, hyperparameters...) -> (direction, {slot: new}); its slots start at 0.
     One that names learning_rate returns the whole step.
 
-    Raises: TypeError for anything else, or an argument without default that the reference has not.
+    Raises: TypeError for anything else, or for an argument without default that the reference does not have.
     """
     if isinstance(thing, tuple):
         return as_optimizer(thing)
@@ -38,7 +38,7 @@ def as_candidate(thing: Any, reference: Optimizer) -> Optimizer:
 
 
 def _common_arguments(thing: Any, wanted: list[inspect.Parameter], reference: Optimizer) -> dict[str, Any]:
-    """The arguments of the reference that the thing takes too."""
+    """The arguments of the reference that the candidate takes too."""
     theirs = reference.arguments
     lacking = [p.name for p in wanted if p.default is p.empty and p.name not in theirs and p.kind is not p.VAR_KEYWORD]
     if lacking:

@@ -1,4 +1,4 @@
-"""What each optimizer is held against, and how near it must come; each table is described in `gdjax.certify.oracles`."""
+"""The references of each optimizer, and the limits; the tables are described in `gdjax.certify.oracles`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FED: dict[str, Callable[[Recording], Recording]] = gather("FED")
 
 
 def fed_to(name: str, recording: Recording) -> Recording:
-    """The recording as an optimizer of this name is given it."""
+    """The recording in the form that an optimizer of this name needs."""
     return FED[name](recording) if name in FED else recording
 
 
@@ -36,7 +36,7 @@ def limit_of(ours: Optimizer) -> tuple[float, str]:
 
 
 def exclusions(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
-    """Cases and leaves that are not compared, and why; of an optimizer against a reference."""
+    """The cases and leaves that are not compared with a reference, and the reason."""
     cases, why = LEFT_OUT.get((name, reference)) or LEFT_OUT.get(name, ((), ""))
     if dtype.startswith("complex"):
         return (*cases, "non_finite"), "; ".join(filter(None, (why, NO_INFINITY)))
@@ -44,7 +44,7 @@ def exclusions(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], 
 
 
 def defect_of(ours: Optimizer, dtype: str) -> str | None:
-    """What is wrong with Optax's twin of a call, in a dtype; None if nothing."""
+    """The defect of Optax's version of a call in a dtype; None if there is none."""
     text = repr(ours)
     for key, defect in PARTS_FROM_OPTAX.items():
         start, where = (key, dtype) if isinstance(key, str) else key
@@ -54,9 +54,9 @@ def defect_of(ours: Optimizer, dtype: str) -> str | None:
 
 
 def optax_reference(ours: Optimizer) -> optax.GradientTransformation | None:
-    """The same call of Optax's function of the same name; None where it has none.
+    """The same call of Optax's function of the same name; None if there is none.
 
-    Of Optax's arguments only the learning rate may be a schedule.
+    Only the learning rate may be a schedule in Optax.
     """
     name = ours.recipe.name
     factory = getattr(contrib, name, None) or getattr(optax, name, None)
@@ -65,7 +65,7 @@ def optax_reference(ours: Optimizer) -> optax.GradientTransformation | None:
     known = inspect.signature(factory).parameters
     defaults = {key: p.default for key, p in ours.recipe.signature.parameters.items() if key not in known}
     if any(ours.arguments[key] != default for key, default in defaults.items()):
-        return None  # a way that Optax's has not
+        return None  # an option that Optax does not have
     arguments = {key: value for key, value in ours.arguments.items() if key in known}
     scheduled = {key for key, value in arguments.items() if isinstance(value, Schedule)}
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Certificates as a table for the eye, as Markdown and as JSON."""
+"""Certificates as a printed table, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("", "optimizer", "reference", "dtype", "relative", "ULP", "limit", "n
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row in words; a red one says where the two part."""
+    """The cells of a row; a failed row shows the first difference."""
     verdict = "--" if row.limit is None else "ok" if row.passed else "RED"
     place = "" if row.passed or row.parted is None else "parts in {} at step {}, leaf {}. ".format(*row.parted)
     limit = "" if row.limit is None else f"{row.limit:.0e}"

@@ -1,4 +1,4 @@
-"""Stochastic rounding, judged by its statistics: it lands on a neighbor, and on average where it should."""
+"""Statistical tests of stochastic rounding: results are neighboring numbers, and their mean is right."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def draws(optimizer: Optimizer) -> tuple[np.ndarray, np.ndarray]:
 
 
 def biases(target: np.ndarray, landed: np.ndarray) -> list[float]:
-    """The mean rounding error in its standard errors: of all, weighted by the sign, and by the part rounded less 1/2."""
+    """Mean rounding errors in standard errors: of all draws, weighted by the sign, and by the rounded part less 1/2."""
     down, up = _neighbors(target)
     part = (target - down) / (up - down)
     error = (landed - target) / (up - down)

@@ -1,4 +1,4 @@
-"""A row of a certificate, and the limits that are the same for all of them."""
+"""A row of a certificate, and the limits that all certificates share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 DTYPES = ("float64", "float32", "bfloat16")
-TIMES_OPTAX = 4.0  # below double precision ours may be this much further from the truth than Optax is, by luck
-DESCENT = 0.5  # of the oracle's descent, what may be lost where rounding leaves nothing else to compare
+TIMES_OPTAX = 4.0  # tolerated ratio of our rounding error and Optax's, below double precision
+DESCENT = 0.5  # tolerated loss of the oracle's descent, if rounding leaves nothing else to compare
 
 
 class Row(NamedTuple):
-    """One comparison. `limit` is on `relative`; None where the figure is shown and not judged, and the note says why."""
+    """One comparison. `limit` applies to `relative`; without a limit the figure is only shown, and the note says why."""
 
     optimizer: str
     reference: str
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 def below_double_limit(its: float | None, dtype: str) -> tuple[float | None, str]:
-    """(limit, note) from Optax's own distance from the truth; no limit where that is no measure."""
+    """(limit, note) from Optax's distance to its oracle; no limit if that distance is meaningless."""
     if its is None:
         return None, "not judged: Optax has no counterpart to say how near one can come; see descent"
     limit = max(TIMES_OPTAX * its, 64 * float(jnp.finfo(dtype).eps))

@@ -1,8 +1,7 @@
-"""The stress suite: recorded sequences of parameters, gradients and values that any two optimizers can be fed.
+"""The stress suite: recorded sequences of parameters, gradients and values on which any two optimizers can be compared.
 
-Every case lives on the same tree, so that one compiled program runs them all. A recording follows a path of its own
-(small bounded steps along the gradient), never that of an optimizer under test: rounding then cannot feed back
-into the data, and a difference seen is a difference made.
+All cases have the same tree, so that one compiled program runs them all. A recording follows its own path (small bounded
+steps along the gradient), not that of an optimizer under test, so that rounding does not feed back into the data.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ class Recording(NamedTuple):
     values: np.ndarray
 
     def cast(self, dtype: Any) -> Recording:
-        """Rounded to a dtype; a real part is enough for the values."""
+        """The recording rounded to a dtype; the values stay real."""
         real = jnp.finfo(dtype).dtype
         params, grads = (jax.tree.map(lambda x: x.astype(dtype), t) for t in self[:2])
         return Recording(params, grads, self.values.astype(real))
 
     def few(self, number: int) -> Recording:
-        """Of each leaf so many entries along each axis."""
+        """The recording with at most so many entries of each leaf along each axis."""
         cut = lambda x: x[(..., *[slice(number)] * (x.ndim - 2))]  # noqa: E731
         return self._replace(params=jax.tree.map(cut, self.params), grads=jax.tree.map(cut, self.grads))
 
     def per_example(self, number: int) -> Recording:
-        """Gradients of so many examples at each step, (cases, steps, number, ...): its own and those of the steps before."""
+        """Gradients of several examples at each step, (cases, steps, number, ...): those of this and of earlier steps."""
         lags = range(number)
         return self._replace(
             grads=jax.tree.map(lambda g: np.stack([np.roll(g, k, axis=1) for k in lags], axis=2), self.grads)
@@ -52,7 +51,7 @@ class Recording(NamedTuple):
 
 
 def _spectrum(x: Any) -> Any:
-    """Curvatures from 1 to 1e4, in an order of no meaning."""
+    """Curvatures from 1 to 1e4, in arbitrary order."""
     return 10.0 ** (4 * jnp.asarray(np.random.default_rng(3).permutation(x.size) / max(x.size - 1, 1)).reshape(x.shape))
 
 
@@ -70,7 +69,7 @@ def rosenbrock(p: dict[Any, Any]) -> Any:
 
 
 def network(p: dict[Any, Any]) -> Any:
-    """A small tanh network on fixed data: matrix, vector and scalar are its layers, `large` a decayed passenger."""
+    """A small tanh network on fixed data: matrix, vector and scalar are its layers; `large` only decays."""
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(16, 6)), rng.normal(size=16)
     out = jnp.tanh(x @ p["matrix"]) @ p["vector"][:4] + p["vector"][4] * p["scalar"]
@@ -90,7 +89,7 @@ def _scale(factor: float) -> Change:
 
 
 def _zeros(rng, grads):
-    """All zero at the first step and at every fifth, half the entries zero at the others."""
+    """Gradients that are zero at the first and every fifth step, and half zero at the others."""
 
     def thin(g):
         kept = rng.random(g.shape) < 0.5
@@ -105,7 +104,7 @@ def _noisy(rng, grads):
 
 
 def _non_finite(rng, grads):
-    """One leaf is not finite, once, at two thirds of the way."""
+    """Gradients of which one leaf is not finite at one step, two thirds of the way."""
     vector = grads["vector"].copy()
     vector[2 * len(vector) // 3] = np.inf
     return {**grads, "vector": vector}
@@ -126,7 +125,7 @@ CASES: dict[str, tuple[Callable[..., Any], Change]] = {
 
 @functools.lru_cache(maxsize=4)
 def record(steps: int = STEPS, is_complex: bool = False) -> Recording:
-    """All cases, recorded once. Complex ones have as imaginary part the case before, where that is finite."""
+    """All cases, recorded once. The imaginary part of complex ones is the case before, where that is finite."""
     with jax.enable_x64(True):
         runs = [_run(function, change, seed, steps) for seed, (function, change) in enumerate(CASES.values())]
     real = jax.tree.map(lambda *x: np.stack(x), *runs)

@@ -1,4 +1,4 @@
-"""The arguments with which an optimizer of torch and one of ours are the same, each pair measured where torch is installed.
+"""The arguments with which an optimizer of torch equals one of gdjax; each pair is measured if torch is installed.
 
 | torch                  | ours                                                                   |
 |------------------------|------------------------------------------------------------------------|
@@ -13,7 +13,7 @@
 | Rprop                  | `rprop(delayed=False)`, the rate being the first step size             |
 | ASGD                   | `asgd`, same arguments; its rate is held in single precision           |
 
-NAdam has no twin: torch schedules b1 (momentum_decay), even at 0.
+NAdam has no counterpart: torch schedules b1 (momentum_decay), even at 0.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def _twins() -> dict[str, list[Twin]]:
 
 
 def updates_of_twin(twin: Twin, recording: Recording) -> Any:
-    """What the torch optimizer does on a recording, in float64, (cases, steps, ...) NumPy.
+    """The updates of the torch optimizer on a recording, in float64, (cases, steps, ...) NumPy.
 
-    torch changes parameters in place, so an update is a difference; where the parameters play no part they are set to
-    zero first, and nothing is lost in it.
+    torch changes parameters in place, so an update is a difference. If the update does not depend on the parameters, they
+    are set to zero first, so that the difference is exact.
     """
     import torch  # pyright: ignore[reportMissingImports]
 

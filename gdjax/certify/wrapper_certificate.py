@@ -17,8 +17,8 @@ from gdjax.certify.row import Row, below_double_limit
 from gdjax.certify.suite import Recording, record
 
 COMPARED = ("updates", "params", "evaluated", "shown")
-ROUNDINGS = 64.0  # of float32, in a step of a wrapper that Optax has not
-PRECISE = {"master_weights": 2.0**-24, "kahan": 2.0**-17}  # what a step may lose of bfloat16 parameters, relative
+ROUNDINGS = 64.0  # tolerated float32 roundings in a step of a wrapper that Optax does not have
+PRECISE = {"master_weights": 2.0**-24, "kahan": 2.0**-17}  # tolerated relative error of a step of bfloat16 parameters
 
 
 def rows(name: str, steps: int) -> Iterator[Row]:
@@ -34,7 +34,7 @@ def rows(name: str, steps: int) -> Iterator[Row]:
 
 
 def in_double(ours: Optimizer, steps: int, dtype: str, against: tuple[Any, ...] = ("optax", "oracle")) -> Iterator[Row]:
-    """Equality: with Optax where it has the same wrapper, and with the oracle."""
+    """Rows of equality with Optax, if it has the same wrapper, and with the oracle."""
     recording = fed_to(ours, steps, dtype)
     with jax.enable_x64(True):
         mine = wrapper_paths.path_of(ours, recording)
@@ -57,7 +57,7 @@ def _row(ours: Optimizer, mine: Any, theirs: Any, reference: str, dtype: str) ->
 
 
 def compare(name: str, mine: Any, theirs: Any, dtype: str, limit: float, without: tuple[str, ...]) -> Difference:
-    """Updates, parameters, what is evaluated and the counters that the oracle counts too."""
+    """The difference in updates, parameters, evaluated parameters, and counters that the oracle has too."""
     kinds = [kind for kind in COMPARED if kind != "updates" or name not in wrapper_references.BY_PARAMETERS]
     mine, theirs = ({kind: path[kind] for kind in kinds} for path in (mine, theirs))
     both = mine["shown"].keys() & theirs["shown"].keys()
@@ -67,7 +67,7 @@ def compare(name: str, mine: Any, theirs: Any, dtype: str, limit: float, without
 
 
 def below_double(ours: Optimizer, steps: int, dtype: str = "float32") -> Row:
-    """In float32, as near to the oracle as Optax comes, else as so many roundings in each step can be."""
+    """Rows in float32: the distance to the oracle is limited by Optax's or, without Optax, by a number of roundings."""
     name, recording = ours.recipe.name, fed_to(ours, steps, dtype)
     cases, _ = wrapper_references.exclusions(name, "optax", dtype)
     with jax.enable_x64(False):
@@ -87,7 +87,7 @@ def below_double(ours: Optimizer, steps: int, dtype: str = "float32") -> Row:
 
 
 def _in_sixteen_bits(ours: Optimizer, steps: int, name: str = "") -> Row:
-    """bfloat16 parameters beside the path without rounding: half a last place, and what the steps may have lost."""
+    """Rows of bfloat16 parameters: they differ from the path without rounding by half an ULP and the tolerated error."""
     recording = fed_to(ours, steps, "bfloat16")
     limit = 2.0**-8 + steps * PRECISE[name or ours.recipe.name]
     with jax.enable_x64(False):

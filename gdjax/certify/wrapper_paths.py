@@ -1,8 +1,7 @@
 """A wrapper and its oracle on the same recorded gradients, each following its own updates.
 
-The parameters of a wrapper are part of what it does: averages are of its own path, slow weights pull it back. So each
-starts where the recording starts, moves by its own updates, and is compared in them, in where it is, in what it evaluates
-and in the counters it shows.
+A wrapper depends on its own path: averages are taken over it, and slow weights change it. So each starts at the recorded
+start and follows its own updates. Compared are the updates, the parameters, the evaluated parameters, and the counters.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ BURST = 7  # steps between two bursts of gradients that are not finite, as `skip
 
 
 def smooth(params: Any) -> jax.Array:
-    """The `value_fn` of wrappers that ask for one: sum sqrt(1 + |p|²), whose slope is nowhere above 1."""
+    """The `value_fn` for wrappers that need one: sum sqrt(1 + |p|²), whose slope is at most 1."""
     return sum(jnp.sum(jnp.sqrt(1 + tree.abs_sq(p))) for p in jax.tree.leaves(params))  # type: ignore[return-value]
 
 
@@ -37,7 +36,7 @@ def ascent_of_smooth(params: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def with_bursts(recording: Recording) -> Recording:
-    """In case i, 1 + i % 4 gradients in a row that are not finite, every so many steps."""
+    """The recording with bursts of gradients that are not finite: 1 + i % 4 in a row in case i."""
     grads = dict(recording.grads)
     vector = grads["vector"].copy()
     for case in range(vector.shape[0]):
@@ -57,7 +56,7 @@ def evaluations(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
 
 
 def path_of(optimizer: Any, recording: Recording) -> dict[str, Any]:
-    """What a wrapper does with recorded gradients: trees of (cases, steps, ...) NumPy, by what they are."""
+    """The path of a wrapper on recorded gradients: name -> trees of (cases, steps, ...) NumPy."""
     found = _path_of(as_optimizer(optimizer).canonicalize(), recording, *evaluations(recording))
     return jax.tree.map(np.asarray, found)
 
@@ -95,7 +94,7 @@ def _counters(state: Any) -> dict[str, jax.Array]:
 
 
 def oracle_path(node: Optimizer, recording: Recording) -> dict[str, Any]:
-    """The same of the oracle of a wrapper, computed in float64 or complex128 from the recorded bits."""
+    """The path of the oracle of a wrapper, computed in float64 or complex128 from the recorded bits."""
     structure = jax.tree.structure(recording.params)
     wide = lambda x: np.asarray(x, np.result_type(x.dtype, np.float64))  # noqa: E731
     starts = [wide(x[:, 0]) for x in jax.tree.leaves(recording.params)]
@@ -126,7 +125,7 @@ def oracle_path(node: Optimizer, recording: Recording) -> dict[str, Any]:
 
 
 def as_oracle(node: Any, structure: Any, steps: int) -> Any:
-    """An argument of a wrapper as its oracle takes it: optimizers as oracles, all else as the oracles of optimizers do."""
+    """An argument of a wrapper in the form of its oracle: optimizers as oracles, others as in the oracles of optimizers."""
     if isinstance(node, Optimizer):
         name = node.recipe.name
         arguments = {

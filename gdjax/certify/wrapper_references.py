@@ -1,4 +1,4 @@
-"""What each wrapper is held against beside its oracle: Optax's own, where it has one that means the same; and how near.
+"""The references of each wrapper besides its oracle: Optax's equivalent, if there is one; and the limits.
 
 Each table is described in `gdjax.certify.oracles.wrappers`.
 """
@@ -26,7 +26,7 @@ BY_PARAMETERS: dict[str, str] = gather("BY_PARAMETERS")
 
 
 def exclusions(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], str]:
-    """Cases that are not compared, and why."""
+    """The cases that are not compared, and the reason."""
     cases, why = next(
         (LEFT_OUT[k] for k in (f"{name}: {dtype}", f"{name}: {reference}", name) if k in LEFT_OUT), ((), "")
     )
@@ -36,7 +36,7 @@ def exclusions(name: str, reference: str, dtype: str) -> tuple[tuple[str, ...], 
 
 
 class Beside(NamedTuple):
-    """A state of Optax's, and what is to be evaluated."""
+    """A state of Optax, and the parameters to evaluate."""
 
     state: Any
     evaluated: Any
@@ -46,7 +46,7 @@ class Beside(NamedTuple):
 
 
 def optax_twin(ours: Optimizer) -> Any:
-    """Optax's wrapper around the same inner optimizer; None where it has none."""
+    """Optax's wrapper around the same inner optimizer; None if it has none."""
     make = TWINS.get(ours.recipe.name)
     return None if make is None else make(**ours.arguments)
 
@@ -126,7 +126,7 @@ def _freeze(inner: Any, frozen: str) -> Any:
 
 
 def _decay_weights(inner: Any, weight_decay: Any, mask: Any) -> Any:
-    """For a rate that is a number: the decay added to the updates."""
+    """Decoupled decay added to the updates, for a constant learning rate."""
     if callable(weight_decay):
         return None
     share, inner = -inner.arguments["learning_rate"] * weight_decay, as_optimizer(inner)

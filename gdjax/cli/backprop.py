@@ -36,7 +36,7 @@ class Backprop:
         with user_mistakes():
             read = expression.parse(self.expression)
             if not read.variables:
-                raise UserError(f"{self.expression!r} has no variable to differentiate by")
+                raise UserError(f"{self.expression!r} has no variable to differentiate with respect to")
             numbers = coordinates("the values", read.variables, self.values)
             found = graph(read, dict(zip(read.variables, map(jnp.asarray, numbers), strict=True)))
             print(found)

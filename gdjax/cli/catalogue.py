@@ -1,4 +1,4 @@
-"""`gdjax schedules`, `losses`, `metrics`, `models`, `problems`: what there is to choose from, or one of it in full."""
+"""`gdjax schedules`, `losses`, `metrics`, `models`, `problems`: lists of what exists, or the full help of one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Names = tyro.conf.Positional[tuple[str, ...]]
 @dataclasses.dataclass(frozen=True)
 class _Listing:
     names: Names = ()
-    """Those to show in full; all in short if not given."""
+    """Names to show in full; without names, all are listed."""
 
     def run(self, argv: list[str]) -> int:
         table, kind = self.table()
@@ -38,7 +38,7 @@ class _Listing:
         return _doc(thing).partition("\n")[0]
 
     def table(self) -> tuple[Mapping[str, Any], str]:
-        """The things by their names, and what one of them is called."""
+        """Name -> object, and the word for one of them."""
         raise NotImplementedError
 
 
@@ -52,7 +52,7 @@ class Schedules(_Listing):
 
 @dataclasses.dataclass(frozen=True)
 class Losses(_Listing):
-    """List the losses: of one example, its prediction and its label."""
+    """List the losses of one example, functions of its prediction and its label."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:
         return {name: loss.function for name, loss in LOSSES.items()}, "loss"
@@ -60,7 +60,7 @@ class Losses(_Listing):
 
 @dataclasses.dataclass(frozen=True)
 class Metrics(_Listing):
-    """List the metrics: of all predictions and targets."""
+    """List the metrics, functions of all predictions and targets."""
 
     def table(self) -> tuple[Mapping[str, Any], str]:
         return {name: metric.metric for name, metric in METRICS.items()}, "metric"
@@ -99,7 +99,7 @@ def show_each(names: tuple[str, ...], table: Mapping[str, Any], kind: str) -> in
 
 
 def _signature(thing: Any) -> str:
-    """The arguments, without their types."""
+    """The signature without types."""
     parameters = inspect.signature(thing).parameters.values()
     return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
 

@@ -1,4 +1,4 @@
-"""`gdjax certify [NAME...]`: proof, printed, that each optimizer and wrapper is what it says."""
+"""`gdjax certify [NAME...]`: each optimizer and wrapper, compared with its references."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.request import catalogue_at
 
 CERTIFIED = {**OPTIMIZERS, **WRAPPERS, **TRANSFORMS}
-RATE = 0.01  # of an optimizer named without one
-OWN_LIMIT = 1e-9  # relative, in float64: a rule written in another order rounds otherwise
+RATE = 0.01  # learning rate of an optimizer named without one
+OWN_LIMIT = 1e-9  # relative, in float64: a rule with another order of operations rounds differently
 
 
 @dataclasses.dataclass(frozen=True)
 class Certify:
-    """Hold optimizers and wrappers against Optax, their papers' oracles and torch, on the same recorded gradients.
+    """Compare optimizers and wrappers with Optax, oracles from their papers, and torch, on the same recorded gradients.
 
-    Prints one row per comparison and writes them all as JSON and Markdown. A red row exits with 1.
-    `gdjax certify FILE.py:my_rule --against adam` judges a rule of your own in float64.
+    Prints one row per comparison and writes all as JSON and Markdown. The exit code is 1 if a row fails.
+    `gdjax certify FILE.py:my_rule --against adam` tests a rule of your own in float64.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -70,19 +70,19 @@ class Certify:
             for row in itertools.chain(judged, self._certificates(others)):
                 rows.append(row)
                 print(line(row), flush=True)
-        finally:  # what was measured before an interrupt is kept
+        finally:  # also after an interrupt
             self._write(rows)
         red = sum(not row.passed for row in rows)
         print(f"\n{len(rows)} rows, {red} red")
         return 1 if red else 0
 
     def _certificates(self, names: list[str]) -> Iterator[Row]:
-        """The rows of names in their order, from as many processes as are worth it."""
+        """The rows of the names in their order, computed in several processes."""
         if min(self.jobs, len(names)) < 2:
             for name in names:
                 yield from certificate(name, self.steps)
             return
-        spawn = multiprocessing.get_context("spawn")  # JAX has threads: a fork would hang
+        spawn = multiprocessing.get_context("spawn")  # JAX has threads, with which a fork would hang
         with concurrent.futures.ProcessPoolExecutor(min(self.jobs, len(names)), spawn) as pool:
             for rows in pool.map(_rows, names, [self.steps] * len(names)):
                 yield from rows

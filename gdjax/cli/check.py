@@ -1,4 +1,4 @@
-"""`gdjax check`: a gradient held against differences."""
+"""`gdjax check`: a gradient compared with differences of the loss."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gdjax.cli.objects import load_module, load_object, object_of, own_mistakes
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Hold the gradient of your own loss against differences of its values; exit code 1 if it is wrong, or nothing is known.
+    """Compare the gradient of your own loss with differences of its values; exit code 1 if it is wrong or undecided.
 
     `gdjax check FILE.py:loss` takes the parameters from `params` of the same file, and further arguments of the loss by
-    their names; each may be a value, or a function without arguments that gives it. Arguments with a default keep it.
+    their names; each may be a value, or a function without arguments that returns it. Arguments with a default keep it.
     """
 
     loss: tyro.conf.Positional[str]
@@ -58,7 +58,7 @@ class Check:
             return check_gradients(function, *args, directions=self.directions, entries=self.entries, key=self.seed)
 
     def _arguments(self, loss: Any, module: ModuleType, origin: str) -> tuple[list[Any], dict[str, Any]]:
-        """Values for the arguments that have none: the first is `params`, any other is found by its name."""
+        """Values for the arguments without default: the first is `params`, any other is found by its name."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for parameter in inspect.signature(loss).parameters.values():

@@ -1,4 +1,4 @@
-"""The device and the dtype that a command works with."""
+"""The device and the dtype of a command."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from gdjax.cli.errors import UserError
 
 
 def use_device(device: str | None, dtype: str) -> None:
-    """Which device to compute on (None: the best there is), and whether float64 exists."""
+    """Set the device (None: JAX's default) and whether float64 is enabled."""
     jax.config.update("jax_enable_x64", dtype == "float64")
     if device is None:
         return
     try:
         jax.config.update("jax_default_device", jax.devices(device)[0])
     except RuntimeError as error:
-        raise UserError(f"--device {device} is not to be had here; leave it out for the best there is") from error
+        raise UserError(f"--device {device} is not available here; leave it out for the default device") from error

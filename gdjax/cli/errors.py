@@ -1,4 +1,4 @@
-"""A user's mistake is one line on stderr and exit code 2; anything else is a bug and keeps its traceback."""
+"""Errors of the command line: a user's mistake is one line on stderr and exit code 2; a bug keeps its traceback."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ LONGEST = 1000  # characters of a message
 
 
 class UserError(Exception):
-    """What was asked cannot be done; the message is one line that says what would be right."""
+    """A mistake of the user; the message is one line with a correction."""
 
 
 @contextlib.contextmanager
 def user_mistakes(prefix: str = "") -> Iterator[None]:
-    """Around code that reads what the user gave: its errors are the user's."""
+    """A context for code that reads the user's input: its errors become a UserError."""
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError, OverflowError) as error:
@@ -24,7 +24,7 @@ def user_mistakes(prefix: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def option_mistakes(names: set[str]) -> Iterator[None]:
-    """As `user_mistakes`, where these are options: `batch_size` is told as --batch-size, `loss=hinge` as --loss hinge."""
+    """As `user_mistakes`, but `batch_size` in a message becomes --batch-size, and `loss=hinge` becomes --loss hinge."""
 
     def spell(found: re.Match) -> str:
         name, value = found[1], found[2] or ""
@@ -38,6 +38,6 @@ def option_mistakes(names: set[str]) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line and not for ever."""
+    """The message of an error on one line, of limited length."""
     said = " ".join(str(error).split()) or type(error).__name__
     return said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}..."

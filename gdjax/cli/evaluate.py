@@ -1,4 +1,4 @@
-"""`gdjax evaluate RUN`: the scores of a run folder, again."""
+"""`gdjax evaluate RUN`: the scores of a run folder, recomputed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gdjax.runs.report import score_table
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Load a run, deal its data again from its seed, and print the scores of each part."""
+    """Load a run, split its data again by its seed, and print the scores of each part."""
 
     folder: tyro.conf.Positional[Path]
     """A run folder, written by `gdjax train`."""
@@ -37,7 +37,7 @@ class Evaluate:
 
 
 def open_run(folder: Path) -> LoadedRun:
-    """The run, JAX set up for its dtype."""
+    """The run, after setting up JAX for its dtype."""
     with user_mistakes():
         use_device(None, read_config(folder).dtype)
         return load_run(folder)

@@ -1,4 +1,4 @@
-"""Where a command may write, asked before it works."""
+"""Checks of output files, made before a command runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gdjax.cli.errors import UserError
 
 
 def check_picture(option: str, path: Path | None, endings: tuple[str, ...]) -> None:
-    """Raise a UserError where a picture could not be written to path in the end; None is none asked for."""
+    """Raise UserError if a picture cannot be written to path; None means no picture."""
     if path is None:
         return
     if path.suffix.lower() not in endings:

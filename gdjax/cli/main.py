@@ -1,4 +1,4 @@
-"""The entry point `gdjax`: parse, dispatch, and keep errors to one line."""
+"""The entry point `gdjax`: parses, dispatches, and prints errors on one line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         print(f"gdjax: this machine cannot do it: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except KeyboardInterrupt:
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parse(argv: list[str]) -> Any:
-    """The command that the words ask for; tyro's boxed complaints as one line."""
+    """The command of the given words; error messages of tyro become one line."""
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise UserError(f"no command {argv[0]!r}: {did_you_mean(argv[0], COMMANDS)}")
     said = io.StringIO()
@@ -92,14 +92,14 @@ def _parse(argv: list[str]) -> Any:
 
 
 def _one_line(box: str) -> str:
-    """The sentences of a boxed message, without its frame, title and pointer to --help."""
+    """The sentences of a boxed message, without its frame and title."""
     lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
     told = [line for line in lines[1:] if line.strip("-") and not line.startswith(("For full helptext", "gdjax "))]
     return re.sub(r"([:,]);", r"\1", "; ".join(told)) + " (see --help)"
 
 
 def _use_compilation_cache() -> None:
-    """Programs compiled by earlier commands are found again in the user's own cache folder."""
+    """Keep compiled programs in the user's cache folder, for later commands."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -1,4 +1,4 @@
-"""`gdjax minimize`: one function, several optimizers, and what became of each."""
+"""`gdjax minimize`: one function, minimized by several optimizers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gdjax.solve.by_text import read_condition, read_methods, without_gradient
 from gdjax.solve.known import with_known_minima
 from gdjax.solve.table import compare, failure, has_failed, step_by_step
 
-ROWS = 4000  # of a path that is only drawn
+ROWS = 4000  # rows of a path that is only drawn
 NAMES = {"start", "optimizer", "stop"}
 
 
@@ -106,7 +106,7 @@ class Minimize:
             raise UserError(f"--animate is for two variables, {target.problem.name} has {len(target.names)}")
 
     def _run(self, target: Target, method: Any, stop: Condition | None) -> tuple[Minimum, float]:
-        """The result, and the seconds of each step once compiled."""
+        """The result, and the seconds per step without compilation."""
         problem = target.problem
         options: dict[str, Any] = {"stop": stop, "max_steps": self.max_steps, "args": problem.args}
         options["record"] = True if self.trace else ROWS

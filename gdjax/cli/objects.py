@@ -1,4 +1,4 @@
-"""What a user names in a file or a module of their own: `FILE.py:name` or `package.module:name`."""
+"""Objects in a user's own file or module: `FILE.py:name` or `package.module:name`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def is_place(text: str) -> bool:
 
 
 def load_object(place: str) -> Any:
-    """The object of that name.
+    """The object of a place FILE.py:name or module:name.
 
-    Raises: ValueError if there is no such file, module or name, or the file itself fails.
+    Raises: ValueError if there is no such file, module or name, or if the file itself fails.
     """
     origin, _, name = place.strip().rpartition(":")
     if not origin or not name:
@@ -37,7 +37,7 @@ def load_object(place: str) -> Any:
 
 @contextlib.contextmanager
 def own_mistakes(place: str, function: Any) -> Iterator[None]:
-    """Around calls of a user's function: what goes wrong inside it is told with the line where it did."""
+    """A context for calls of a user's function: its errors become a UserError that names the line."""
     try:
         yield
     except (UserError, MemoryError, jax.errors.JaxRuntimeError):
@@ -53,19 +53,19 @@ def own_mistakes(place: str, function: Any) -> Iterator[None]:
 
 
 def object_of(module: ModuleType, origin: str, name: str) -> Any:
-    """The object of a module by its name.   Raises: ValueError if there is none."""
+    """The object with this name in a module.   Raises: ValueError if there is none."""
     if not hasattr(module, name):
         raise ValueError(f"{origin}:{name}: {origin} has no {name!r}")
     return getattr(module, name)
 
 
 def load_module(origin: str) -> ModuleType:
-    """The module of a FILE.py, or of that name.   Raises: ValueError if there is none, or it fails."""
+    """The module of a FILE.py, or with a module name.   Raises: ValueError if there is none, or if it fails."""
     return _from_file(Path(origin)) if origin.endswith(".py") else _from_module(origin)
 
 
 def _from_file(path: Path) -> ModuleType:
-    """The file run as a module, found by its own name while it runs; its neighbors can be imported, as in a script."""
+    """Run a file as a module, registered under its name; it can import files of the same folder, as a script can."""
     if not path.is_file():
         raise ValueError(f"no file {path}")
     taken = getattr(sys.modules.get(path.stem), "__file__", "") if path.stem in sys.modules else str(path)

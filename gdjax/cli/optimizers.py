@@ -1,4 +1,4 @@
-"""`gdjax optimizers`: what there is to choose from, or one of it in full."""
+"""`gdjax optimizers`: the list of optimizers, or the full help of one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import tyro
 from gdjax.models import ACTIVATIONS
 from gdjax.tasks import FITTING_LOSSES, TRAINABLE
 
-# Here, since tyro takes a comment beside a field for its help.
+# Defined here, since tyro would take a comment beside a field as its help text.
 if TYPE_CHECKING:
     ModelName: TypeAlias = str
     Activation: TypeAlias = str
@@ -24,7 +24,7 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What can be asked of a training run."""
+    """The options of a training run."""
 
     data: tyro.conf.Positional[str]
     """A name listed by `gdjax data`, or a .csv or .npz file."""

@@ -1,4 +1,4 @@
-"""`gdjax predict RUN FILE`: a run folder put to use."""
+"""`gdjax predict RUN FILE`: predictions of a trained model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gdjax.runs import predictions
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """Predict the target of every row of a file; CSV to the screen or to --out."""
+    """Predict the target of every row of a file, and print CSV or write it to --out."""
 
     folder: tyro.conf.Positional[Path]
     """A run folder, written by `gdjax train`."""
@@ -43,7 +43,7 @@ class Predict:
         return 0
 
     def _check_out(self) -> None:
-        """Raise a UserError where --out would replace what it must not."""
+        """Raise UserError if --out would replace a file that it must not."""
         if self.out is None or not self.out.exists():
             return
         if any(kept.exists() and self.out.samefile(kept) for kept in (*self.folder.glob("*"), self.file)):

@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does: what is half written is taken back."""
+"""SIGTERM ends a command as Ctrl-C does, so that half-written files are removed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 class Termination(BaseException):
-    """SIGTERM, as an exception: what is half written is taken back on its way."""
+    """SIGTERM as an exception, on which half-written files are removed."""
 
 
 @contextlib.contextmanager
 def terminating() -> Iterator[None]:
-    """Around a command, which a SIGTERM ends like Ctrl-C."""
+    """A context in which SIGTERM ends a command as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""`gdjax train`: from a table to a trained model and a folder that says how it came about."""
+"""`gdjax train`: trains a model on a table and writes a run folder."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gdjax.optimizers.request import OptimizerRequest
 from gdjax.plots import save
 from gdjax.runs.report import describe_run, numbers, pictures
 
-OPTIMIZER = "adamw(weight_decay=1.0)"  # if none is given; adam where the decay is
+OPTIMIZER = "adamw(weight_decay=1.0)"  # the default; adam if a decay is given
 NAMES = {field.name for field in dataclasses.fields(Options)}
-INTERRUPTED = 130  # what a shell gives to Ctrl-C
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Train(Options):
 
 
 def next_folder(data: str) -> Path:
-    """runs/<data>-<n>, the first that is free."""
+    """The first folder runs/<data>-<n> that does not exist."""
     return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
 
 
 def execute(job: runs.Job, parts: tasks.Parts, quiet: bool) -> Any:
-    """The run, under a progress bar."""
+    """Run the job with a progress bar."""
     prepared = runs.prepare(job, parts)
     total = job.evaluations(len(parts.train[0]))
     off = True if quiet else None  # None: where stderr is no terminal

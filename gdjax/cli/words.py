@@ -1,4 +1,4 @@
-"""The words of a command line, where a leading minus may be the sign of an expression: "-exp(-x^2)" is no option."""
+"""The words of a command line, in which a leading minus may be the sign of an expression: "-exp(-x^2)" is no option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from gdjax.cli.errors import UserError
 from gdjax.text import short
 
-MARK = "\ufeff"  # before a word that begins with a minus and is no option; no one types it
+MARK = "\ufeff"  # put before a word that begins with a minus and is no option
 OPTION = re.compile(r"-h|--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def mark(words: Sequence[str]) -> list[str]:
-    """The words, each that begins with a minus and is neither an option nor a number behind a mark."""
+    """The words, with a mark before each that begins with a minus and is neither an option nor a number."""
 
     def is_text(word: str) -> bool:
         return word.startswith("-") and word != "--" and not OPTION.fullmatch(word) and not NUMBER.fullmatch(word)
@@ -29,7 +29,7 @@ def mark(words: Sequence[str]) -> list[str]:
 
 
 def unmark(command: T) -> T:
-    """The command whose texts are as they were typed.   Raises: UserError for a whole number that no counter holds."""
+    """The command with the marks removed.   Raises: UserError for a whole number that is too large for a counter."""
 
     def unmark_value(value):
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The walk over classes."""
+"""Reading of classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What code says of itself: its value, and the names in it."""
+"""Facts about code objects: their value, and the names in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walk over functions, and the modules that they name."""
+"""Reading of functions, and of the modules that they name."""
 
 from __future__ import annotations
 

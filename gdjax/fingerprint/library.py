@@ -1,4 +1,4 @@
-"""What was installed, and so does not change while a program runs."""
+"""Detection of installed libraries, which do not change while a program runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the place of a function and compares by what that reads."""
+"""Stand-ins for functions, which compare by what the function reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walk over values: numbers, arrays, containers, objects."""
+"""Reading of values: numbers, arrays, containers and objects."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Laws: what is true of every optimizer, schedule, loss, model and metric, as checks of anyone's.
+"""Laws that hold for every optimizer, schedule, loss, model or metric, as checks of a user's own object.
 
     from gdjax import laws
 
     def test_my_optimizer():
         laws.check_optimizer(my_optimizer(0.1), with_rate=my_optimizer)
 
-Each check asks a list of named laws; the first that does not hold raises `LawBroken`, which names it, says in one
-sentence what must hold, and shows the smallest case found. With `all=True` nothing raises and the report tells what
-is broken. What a law need not hold for is said with its reason: `exceptions={"linear": "eps is added to the rate"}`.
+Each check tests a list of named laws. The first that does not hold raises `LawBroken` with its name, the statement of the
+law, and the smallest case found. With `all=True` nothing raises, and the report lists the broken laws. A law that need not
+hold is excepted with a reason: `exceptions={"linear": "eps is added to the rate"}`.
 
 `trees`, `gradients` and `dtypes` are Hypothesis strategies for tests of your own.
 
-It needs chex and hypothesis, the extra `gdjax[laws]`.
+The package needs chex and hypothesis, the extra `gdjax[laws]`.
 """
 
 try:

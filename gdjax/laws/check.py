@@ -1,4 +1,4 @@
-"""What a law is, how one is broken, and how a list of them is run on one object."""
+"""Laws, their violations, and the run of a list of laws on one object."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-_LINES = 12  # of what an assertion says, as many are shown
+_LINES = 12  # number of lines shown of an assertion's message
 
 
 class LawBroken(AssertionError):
@@ -32,12 +32,12 @@ class LawBroken(AssertionError):
 
 
 class Needs(Exception):
-    """Raised by a law that cannot be asked of this object, with what it would need."""
+    """Raised by a law that cannot be tested on this object; the message says what it needs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-    """A named statement about one kind of object, and the function that raises where it does not hold."""
+    """A named statement about one kind of object, and the function that raises if it does not hold."""
 
     name: str
     sentence: str
@@ -45,10 +45,10 @@ class Law:
 
 
 class Laws(dict[str, Law]):
-    """The laws of one kind of object by their names, in the order in which they are asked."""
+    """The laws of one kind of object by name, in the order of testing."""
 
     def law(self, name: str, sentence: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-        """Enters the decorated function, which takes the object under test and raises where the law does not hold."""
+        """Register the decorated function, which takes the object under test and raises if the law does not hold."""
 
         def enter(check: Callable[[Any], None]) -> Callable[[Any], None]:
             self[name] = Law(name, sentence, check)
@@ -57,7 +57,7 @@ class Laws(dict[str, Law]):
         return enter
 
     def pick(self, only: Collection[str] | None, exceptions: Mapping[str, str]) -> list[Law]:
-        """Those asked for; ValueError for a name that is no law."""
+        """The laws to test. Raises: ValueError for a name that is no law."""
         unknown = {*(only or ()), *exceptions} - set(self)
         if unknown:
             raise ValueError(f"there is no law named {', '.join(sorted(unknown))}; the laws are {', '.join(self)}")
@@ -66,7 +66,7 @@ class Laws(dict[str, Law]):
 
 @dataclasses.dataclass
 class Report:
-    """What became of each law. True where none is broken; printed, a line for each."""
+    """The outcome of each law; true if none is broken. It prints as a line for each law."""
 
     subject: str
     held: list[str] = dataclasses.field(default_factory=list)
@@ -94,12 +94,12 @@ def run(
     exceptions: Mapping[str, str],
     all: bool,
 ) -> Report:
-    """Asks each law of the last case, and of one that breaks it there the smaller ones too.
+    """Test each law on the last case and, if it is broken there, on the smaller cases too.
 
     Args:
-        cases: gives (the case in words, the object under test in that case), the smallest first.
-        exceptions: law -> why it need not hold; one that holds all the same is broken by its exception.
-        all: gather what is broken in the report instead of raising the first.
+        cases: yields (the case in words, the object under test in that case), the smallest first.
+        exceptions: law -> the reason why it need not hold; an exception for a law that holds is an error.
+        all: collect all broken laws in the report instead of raising the first.
 
     Raises: LawBroken.
     """
@@ -134,7 +134,7 @@ def _violation(law: Law, trial: Any) -> Exception | None:
         law.check(trial)
     except Needs:
         raise
-    except Exception as error:  # what raises where an answer is due breaks the law too
+    except Exception as error:  # an error breaks the law too
         return error
     return None
 
@@ -151,7 +151,7 @@ def _smallest(law: Law, smaller: list[tuple[str, Any]], last: tuple[str, Excepti
 
 
 class Case(AssertionError):
-    """Raised by a law that has cases of its own: the case in words, and what was found there."""
+    """Raised by a law with its own cases: the case in words, and the error found there."""
 
     def __init__(self, case: str, found: Any):
         super().__init__(f"{case}: {found}")

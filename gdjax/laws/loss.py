@@ -1,4 +1,4 @@
-"""The laws of losses; `check_loss` asks them of anyone's."""
+"""The laws of losses, checked by `check_loss`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class _Trial:
     key: jax.Array | None
 
     def result(self, params: Any, batch: Any, **mask: Any) -> Any:
-        """What it gives, called as its signature wants."""
+        """The result of the loss, called according to its signature."""
         return self.form.call("check_loss", self.loss, params, batch, self.key, **mask)
 
     def value(self, params: Any, batch: Any, **mask: Any) -> Any:
-        """That without its metrics."""
+        """The value of the loss, without metrics."""
         found = self.result(params, batch, **mask)
         return found[0] if isinstance(found, tuple) else found
 
@@ -41,11 +41,11 @@ class _Trial:
 
     @property
     def by_row(self) -> bool:
-        """Whether it gives a value for each row, as a loss of predictions and labels does."""
+        """Whether it returns a value for each row, as a loss of predictions and labels does."""
         return jnp.shape(jax.eval_shape(self.value, self.params, self.batch)) == (self.rows,)
 
     def take(self, rows: Any) -> tuple[Any, Any]:
-        """(params, batch) of some rows; predictions are taken as the labels are."""
+        """(params, batch) restricted to some rows; predictions are restricted like labels."""
         params = jax.tree.map(lambda x: x[rows], self.params) if self.by_row else self.params
         return params, jax.tree.map(lambda x: x[rows], self.batch)
 
@@ -60,14 +60,14 @@ def check_loss(
     only: Collection[str] | None = None,
     all: bool = False,
 ) -> Report:
-    """Asks the laws of losses of one, at the parameters and the batch given.
+    """Test the laws of losses on a loss, with given parameters and batch.
 
     Args:
-        loss: (params, batch) or (params, batch, key) -> a scalar, or (scalar, dict of metrics), its batch spread or not,
-            as `fit` takes it; or (predictions, labels) -> a value for each row.
+        loss: (params, batch) or (params, batch, key) -> a scalar, or (scalar, dict of metrics), in any form that `fit`
+            takes; or (predictions, labels) -> a value for each row.
         params: a tree with floating leaves; or predictions, rows first.
         batch: a tree whose leaves share their first axis, of at least 2 rows.
-        key: for a loss that takes one (default: `jax.random.key(0)` where it must be given, else none).
+        key: key for a loss that takes one (default: `jax.random.key(0)` if it is required, else none).
         exceptions, only, all: as in `check_optimizer`.
 
     Raises: LawBroken.
@@ -93,7 +93,7 @@ def check_loss(
                 continue
             try:
                 fewer = whole.take(slice(n))
-            except Exception:  # a loss that raises is seen with all rows
+            except Exception:  # an error is reported by the laws that use all rows
                 continue
             yield f"the first {n} rows", _Trial(loss, form, *fewer, n, key)
 

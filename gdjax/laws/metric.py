@@ -1,4 +1,4 @@
-"""The laws of metrics; `check_metric` asks them of anyone's."""
+"""The laws of metrics, checked by `check_metric`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Trial:
 
     @property
     def weight(self) -> np.ndarray:
-        """Of every kind; at least one row of each class weighs something where there are ten rows or more."""
+        """Weights of every kind; with ten rows or more, at least one row of each class has a positive weight."""
         return np.resize(np.array([1.0, 0.5, 0.0, 2.0, 1.0], np.float32), self.rows)
 
     def value(self, prediction: Any, target: Any, weight: Any) -> np.ndarray:
@@ -61,12 +61,12 @@ def check_metric(
     examples: int = 10,
     all: bool = False,
 ) -> Report:
-    """Asks the laws of metrics of one, on the rows given.
+    """Test the laws of metrics on a metric, with given rows.
 
     Args:
         metric: a `gdjax.metrics.Metric`.
-        prediction, target: as it takes them, rows first; ten rows or more, on which it has a value.
-        examples: >= 0, how many splits into chunks Hypothesis draws.
+        prediction, target: arguments of the metric, rows first; at least ten rows, for which it is defined.
+        examples: >= 0, number of splits into chunks that Hypothesis draws.
         exceptions, only, all: as in `check_optimizer`.
 
     Raises: LawBroken.
@@ -138,7 +138,7 @@ def _mask(trial: _Trial) -> None:
 
 
 def _poison(tree: Any, dead: np.ndarray) -> Any:
-    """NaN, or for integers a class that is none, in the dead rows."""
+    """The tree with NaN, or for integers an invalid class, in the rows of weight 0."""
 
     def poison(x: np.ndarray) -> np.ndarray:
         filler = np.nan if np.issubdtype(x.dtype, np.floating) else 10**6

@@ -1,4 +1,4 @@
-"""The laws of models; `check_model` asks them of anyone's."""
+"""The laws of models, checked by `check_model`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Trial:
 
     @functools.cached_property
     def params(self) -> Any:
-        """Like the model's, drawn here: weights of zero would hide much."""
+        """Random parameters like the model's, since weights that are initialized to zero would hide errors."""
         return _draw(jax.eval_shape(self.model.init, self.key), 1)
 
     @functools.cached_property
@@ -48,7 +48,7 @@ class _Trial:
 
 
 def _draw(tree: Any, seed: int, like: Any = None) -> Any:
-    """A tree of these shapes, normal numbers; integers are those of `like`, repeated."""
+    """A tree of these shapes with normal numbers; integers are those of `like`, repeated."""
     rng = np.random.default_rng(seed)
     like = tree if like is None else like
 
@@ -69,11 +69,11 @@ def check_model(
     only: Collection[str] | None = None,
     all: bool = False,
 ) -> Report:
-    """Asks the laws of models of one: `init(key) -> params`, `apply(params, x, key=None) -> y`.
+    """Test the laws of models on a model: `init(key) -> params`, `apply(params, x, key=None) -> y`.
 
     Args:
-        x: one example, without a batch's axis; real entries are drawn anew.
-        key: that parameters are drawn with (default: `jax.random.key(0)`).
+        x: one example, without a batch axis; only its shape and dtype are used for floating entries.
+        key: the key of `init` (default: `jax.random.key(0)`).
         exceptions, only, all: as in `check_optimizer`.
 
     Raises: LawBroken.

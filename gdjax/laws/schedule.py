@@ -1,4 +1,4 @@
-"""The laws of schedules; `check_schedule` asks them of anyone's."""
+"""The laws of schedules, checked by `check_schedule`."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def check_schedule(
     only: Collection[str] | None = None,
     all: bool = False,
 ) -> Report:
-    """Asks the laws of schedules of one: ours, Optax's, or any function of the step.
+    """Test the laws of schedules on a schedule of gdjax or Optax, or any function of the step.
 
     Args:
         schedule: step -> value.
-        steps: >= 0, at which it is tried.
-        with_numbers, numbers: the factory, and its numbers by name, for the law that each may be traced. A schedule of
-            gdjax needs neither.
+        steps: steps >= 0 at which it is evaluated.
+        with_numbers, numbers: the factory, and its numbers by name, for the law that each may be traced. A schedule of gdjax
+            needs neither.
         exceptions, only, all: as in `check_optimizer`.
 
     Raises: LawBroken.

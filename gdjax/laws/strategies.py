@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-DRAWS = hypothesis.settings(  # of the laws: the same examples each time, and no more work than it takes to shrink one
+DRAWS = hypothesis.settings(  # settings of the laws: the same examples each time, with limited shrinking
     derandomize=True,
     database=None,
     deadline=None,
@@ -24,7 +24,7 @@ _KEYS = ("b", "a", "w")
 
 
 def dtypes(complex: bool = False) -> st.SearchStrategy[Any]:
-    """Dtypes of parameters: float32 first, then those of 16 bits; with `complex`, complex64 too.
+    """Dtypes of parameters: float32, then the 16-bit floats; with `complex`, complex64 too.
 
     >>> hypothesis.find(dtypes(), lambda dtype: dtype.itemsize == 2)
     dtype(bfloat16)
@@ -40,13 +40,13 @@ def trees(
 ) -> st.SearchStrategy[Any]:
     """Trees of parameters: bare arrays, dicts, lists and tuples of them, with None, empty leaves and empty nodes.
 
-    They shrink toward a bare scalar. Entries are between -2 and 2, drawn from the shape, so that an example is small.
+    They shrink toward a bare scalar. Entries are between -2 and 2 and determined by the shape, so that examples are small.
 
     Args:
-        dtypes: of the leaves, each drawn by itself (default: float32 only).
-        shapes: of the leaves, the simplest first.
-        max_leaves: > 0, about how many leaves there are at most.
-        empty: whether None, and nodes without leaves, stand among them.
+        dtypes: dtypes of the leaves, drawn for each leaf (default: float32 only).
+        shapes: shapes of the leaves, the simplest first.
+        max_leaves: > 0, approximate maximal number of leaves.
+        empty: whether None and nodes without leaves occur.
 
     >>> hypothesis.find(trees(), lambda tree: isinstance(tree, dict))
     {}
@@ -65,12 +65,12 @@ def trees(
 def gradients(tree: Any, largest: float = 1e3, dtypes: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[Any]:
     """Gradients for a tree of parameters: finite numbers of every size, and exact zeros.
 
-    They shrink toward zero. Each leaf is zero, or of one size times entries between -1 and 1.
+    They shrink toward zero. Each leaf is zero, or a scale times entries between -1 and 1.
 
     Args:
         tree: the parameters.
-        largest: > 0, the largest entry in size.
-        dtypes: of the gradients (default: those of the parameters).
+        largest: > 0, the largest absolute value of an entry.
+        dtypes: dtypes of the gradients (default: those of the parameters).
 
     >>> hypothesis.find(gradients({"b": jnp.ones(2)}), lambda grads: True)
     {'b': Array([0., 0.], dtype=float32)}
@@ -95,7 +95,7 @@ def _leaf(shape: tuple[int, ...], dtype: Any) -> jax.Array:
 
 
 def _entries(shape: tuple[int, ...], dtype: Any, size: float, seed: int) -> jax.Array:
-    """Entries of at most a size, the first of them of exactly that size; those of seed 0 are all of it."""
+    """Entries of at most a given size, the first of exactly this size; with seed 0 all are of this size."""
     dtype, rng = jnp.dtype(dtype), np.random.default_rng(seed)
     values = rng.uniform(-1, 1, shape) if seed else np.ones(shape)
     if jnp.issubdtype(dtype, jnp.complexfloating):

@@ -1,4 +1,4 @@
-"""Runs that are kept: what identifies one (config), what it does (job), its folder, what is read of it (report)."""
+"""Saved runs: their configuration (config), their execution (job), their folder and their report."""
 
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
 from gdjax.runs.folder import LoadedRun, RecordError, load_run, new_folder, read_config, write_run

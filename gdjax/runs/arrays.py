@@ -1,4 +1,4 @@
-"""params.npz: the arrays of a run, written with the hashes of all its files, and read back only as what they must be."""
+"""params.npz: the arrays of a run, with the hashes of its files; arrays are checked when they are read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DTYPES: dict[str, Any] = {
     "float64": np.float64,
 }  # of parameters, and how they are stored
 NAME = "params.npz"
-FILES = ("config.json", "metrics.jsonl", "result.json")  # whose hashes stand with the arrays
-LARGEST = 2**28  # bytes of a text file, or of a scaling, that are read
+FILES = ("config.json", "metrics.jsonl", "result.json")  # files whose hashes are stored with the arrays
+LARGEST = 2**28  # maximal size in bytes of a text file or a scaling
 
 
 def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling]) -> None:
-    """Parameters by their paths, scalings by name; bfloat16 as float32, which holds it exactly. Written last of the run."""
+    """Write parameters by path and scalings by name, as the last file of a run; bfloat16 is stored exactly as float32."""
     arrays = {f"params{path_string(place)}": x for place, x in jax.tree_util.tree_leaves_with_path(params)}
     for name, scaling in scalings.items():
         arrays |= {f"{name}.mean": scaling.mean, f"{name}.scale": scaling.scale}
@@ -51,7 +51,7 @@ def _hash(*parts: bytes) -> np.ndarray:
 
 
 def _describe(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
-    """Each array with its name, in the order of the names."""
+    """The bytes of each array with its name, in the order of the names."""
     for name, x in sorted(arrays.items()):
         yield f"{name} {x.dtype} {x.shape} ".encode()
         yield x.tobytes()
@@ -60,7 +60,7 @@ def _describe(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
 def read_arrays(folder: Path, model: Model, task: str, dtype: str) -> tuple[Any, dict[str, Scaling]]:
     """The parameters of a model and the scalings of a run folder.
 
-    Raises: ValueError where they are not what this model, task and dtype need, or not what was written.
+    Raises: ValueError if they do not fit this model, task and dtype, or differ from what was written.
     """
     template = jax.eval_shape(model.init, jax.random.key(0))
     with zipfile.ZipFile(folder / NAME) as archive:
@@ -72,7 +72,7 @@ def read_arrays(folder: Path, model: Model, task: str, dtype: str) -> tuple[Any,
 
 
 class _Members:
-    """The arrays of an .npz as np.savez writes it, each read only if it is as large as it must be."""
+    """The arrays of an .npz file as written by np.savez; an array is read only if it has the expected size."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.archive = archive
@@ -85,7 +85,7 @@ class _Members:
         return name in self.infos
 
     def __call__(self, name: str, shape: tuple[int, ...] | None, dtypes: tuple[Any, ...]) -> np.ndarray:
-        """The array of a name, of this shape (None: any with one axis or none) and one of these dtypes."""
+        """The array of a name, with this shape (None: any of at most one axis) and one of these dtypes."""
         if name not in self.infos:
             raise ValueError(f"params.npz must hold {name}, got {', '.join(self.infos)}")
         info = self.infos[name]
@@ -108,7 +108,7 @@ class _Members:
 
 
 def _restore(template: Any, read: _Members, dtype: str) -> Any:
-    """The parameters in the model's own structure, each checked against the shape and the dtype it must have."""
+    """The parameters in the model's structure, with checked shapes and dtypes."""
 
     def restore(path, like):
         return jnp.asarray(read(f"params{path_string(path)}", like.shape, (np.dtype(DTYPES[dtype]),)), dtype)
@@ -117,7 +117,7 @@ def _restore(template: Any, read: _Members, dtype: str) -> Any:
 
 
 def _scalings(read: _Members, model: Model, template: Any, task: Any, dtype: str) -> dict[str, Scaling]:
-    """Of the inputs, and of the target where the task is a regression; they must fit what the model takes and gives."""
+    """The scalings of the inputs and, for a regression, of the target; they must fit the model's inputs and outputs."""
     found = {name: _scaling(read, name) for name in ("inputs", *["target"] * (task == "regression"))}
     if task == "classification" and "target.mean" in read:
         raise ValueError("a classification must have no scaling of its target")
@@ -139,7 +139,7 @@ def _scaling(read: _Members, name: str) -> Scaling:
 
 
 def _check_hashes(read: _Members, folder: Path) -> None:
-    """The arrays and the other files are those that were written; runs of earlier versions do not say."""
+    """Raise ValueError if a file differs from what was written; runs of earlier versions have no hashes."""
     for name in ("arrays", *FILES):
         if f"sha256.{name}" in read:
             written = read(f"sha256.{name}", (32,), (np.dtype(np.uint8),))

@@ -1,4 +1,4 @@
-"""What identifies a run, as a value: RunConfig, to JSON and back.
+"""RunConfig, the configuration of a run, and its JSON form.
 
 config.to_json()            a dict of JSON's types
 RunConfig.from_json(dict)   the same config, or a ConfigError that says which field is wrong and how
@@ -19,7 +19,7 @@ LOSSES_BEFORE = {
     "softmax_cross_entropy": "softmax_cross_entropy_with_integer_labels",
     "softmax_cross_entropy_one_hot": "softmax_cross_entropy",
 }  # of runs without a version, and what they are called since
-EPOCHS_BEFORE = 200  # of runs without a version whose options name no length
+EPOCHS_BEFORE = 200  # length of runs without a version whose options name none
 
 
 class ConfigError(ValueError):
@@ -28,10 +28,10 @@ class ConfigError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """The table, and how its rows were dealt out."""
+    """The table, and how its rows were split."""
 
-    source: str  # what `gdjax.data.load` takes
-    given: dict[str, str]  # and its other arguments: target, task
+    source: str  # the first argument of `gdjax.data.load`
+    given: dict[str, str]  # its other arguments: target, task
     name: str
     hash: str
     task: Literal["classification", "regression"]
@@ -43,7 +43,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that identifies a run; models, optimizers and conditions as the calls that make them."""
+    """Everything that identifies a run; models, optimizers and conditions are the texts of their calls."""
 
     command: str
     data: DataConfig
@@ -52,12 +52,12 @@ class RunConfig:
     optimizer: str
     stop: str
     batch_size: int
-    epochs: float | None  # the longest run, in epochs or in steps
+    epochs: float | None  # maximal length of the run, in epochs or in steps
     steps: int | None
     every: int | None  # steps between evaluations; None is one epoch
     seed: int
     dtype: Literal["float32", "bfloat16", "float64"]
-    flow: bool  # whether the flow of the gradient was looked at
+    flow: bool  # whether the flow of the gradient was measured
     started: str
     versions: dict[str, str | None]
     platform: str
@@ -66,14 +66,14 @@ class RunConfig:
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """In the types of JSON, the version first."""
+        """The config in the types of JSON, with the version first."""
         return {"version": self.version, **dataclasses.asdict(self)}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> RunConfig:
-        """The config that `to_json` wrote, or a run folder from before configs had a version.
+        """The config that `to_json` wrote, or that of a run folder without a version.
 
-        Raises: ConfigError for another version, an unknown or a missing field, a value of another type.
+        Raises: ConfigError for another version, an unknown or missing field, or a value of another type.
         """
         if "version" not in fields and "options" in fields:
             fields = _from_options(fields)
@@ -93,7 +93,7 @@ def _writer(fields: Mapping[str, Any]) -> str:
 
 
 def _from_options(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without a version, which kept the options of the command line, in the form of version 1."""
+    """Convert a config without a version, which held the options of the command line, to version 1."""
     options, data = fields["options"], fields.get("data")
     if not isinstance(options, Mapping) or not isinstance(data, Mapping):
         raise ConfigError("config.json: options and data must be objects")
@@ -108,7 +108,7 @@ def _from_options(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(kind: type, value: Any, place: str) -> Any:
-    """A dataclass of its fields, every one of its type."""
+    """A dataclass from its fields, with checked types."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"config.json: {place or 'it'} must be an object, got {_brief(value)}")
     hints = typing.get_type_hints(kind)
@@ -126,7 +126,7 @@ def _read(kind: type, value: Any, place: str) -> Any:
 
 
 def _value(hint: Any, value: Any, place: str) -> Any:
-    """A value of JSON as the type says, or a ConfigError."""
+    """A value of JSON, converted to the type. Raises: ConfigError if it is of another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return _read(typing.cast(type, hint), value, place)

@@ -1,9 +1,9 @@
-"""The run folder: all that a run was and found, written whole or not at all, and read back.
+"""The run folder: the configuration and the results of a run, written atomically, and read back.
 
-config.json     the RunConfig: enough to repeat the run
+config.json     the RunConfig, which is enough to repeat the run
 metrics.jsonl   one line per evaluation
-result.json     why it stopped, how long it took, the scores on each part of the data
-params.npz      the best parameters by path, the scaling of inputs and targets, and the hashes of the three files above
+result.json     the reason of the stop, the duration, the scores on each part of the data
+params.npz      the best parameters by path, the scalings of inputs and targets, and the hashes of the three files above
 *.png           pictures
 
     with new_folder(path) as place:
@@ -36,14 +36,14 @@ from gdjax.runs.config import ConfigError, RunConfig
 
 
 class RecordError(ValueError):
-    """A folder that is no run, or cannot become one; the message is one line."""
+    """A folder that is no run folder, or cannot be written as one; the message is one line."""
 
 
 @contextlib.contextmanager
 def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write into that appears at `path` when the block ends well, and leaves nothing behind when it fails.
+    """A folder to write into, which appears at `path` when the block succeeds and is removed when it fails.
 
-    Raises: RecordError before the block if the place is taken or cannot be written.
+    Raises: RecordError before the block if the path exists or cannot be written.
     """
     if path.exists() and not overwrite and (not path.is_dir() or any(path.iterdir())):
         raise RecordError(f"{path} exists: choose another --out, or --overwrite it")
@@ -68,7 +68,7 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _move(draft: Path, path: Path) -> None:
-    """draft becomes path; what was at path goes once the new folder is in place."""
+    """Move draft to path; a folder that was at path is removed afterwards."""
     if not path.exists():
         draft.rename(path)
         return
@@ -86,7 +86,7 @@ def write_run(
     params: Any,
     scalings: Mapping[str, Scaling],
 ) -> None:
-    """The files of a run, in a folder that is there."""
+    """Write the files of a run into an existing folder."""
     write_json(place / "config.json", config.to_json())
     write_history(place / "metrics.jsonl", history)
     write_json(place / "result.json", result)
@@ -119,7 +119,7 @@ def _plain(x: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRun:
-    """A run read back: `predict(x)` takes rows in the units of the original table."""
+    """A run that was read back: `predict(x)` takes rows in the units of the original table."""
 
     folder: Path
     config: RunConfig
@@ -139,7 +139,7 @@ class LoadedRun:
 
 
 def read_config(folder: str | Path) -> RunConfig:
-    """The config of a run folder.   Raises: RecordError, in one line."""
+    """The config of a run folder.   Raises: RecordError with a message of one line."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise RecordError(f"{folder} must be the folder of a run (with a config.json)")
@@ -150,9 +150,9 @@ def read_config(folder: str | Path) -> RunConfig:
 
 
 def load_run(folder: str | Path) -> LoadedRun:
-    """A run folder read back.
+    """Read a run folder.
 
-    Raises: RecordError, in one line, where it is missing or damaged, or needs float64 and JAX is not set up for it.
+    Raises: RecordError with a message of one line, if it is missing or damaged, or needs float64 without jax_enable_x64.
     """
     folder, config = Path(folder), read_config(folder)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ def load_run(folder: str | Path) -> LoadedRun:
 
 @contextlib.contextmanager
 def _damage(place: Path) -> Iterator[None]:
-    """Whatever goes wrong inside is a RecordError: the files of others can hold anything."""
+    """A context that turns any error into a RecordError, since the files may contain anything."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a run is going to do, chosen and checked before its first step, and the run itself."""
+"""A training run of the command line: planned and checked before its first step, then run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gdjax.types import RunState, Stop
 
 DEFAULT_EPOCHS = 200
 BATCH_SIZE = 64
-LARGEST = 10**11  # parameters: more than any machine holds
+LARGEST = 10**11  # maximal number of parameters
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How an objective is to be reached: what the options of `gdjax train` say beside the data and the model."""
+    """The options of `gdjax train` besides those of the data and the model."""
 
     optimizer: OptimizerRequest
     batch_size: int | None = None  # 64, or all rows where there are fewer
@@ -42,7 +42,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is trained, by what, for how long, and how it is judged."""
+    """An objective with its optimizer, length, stopping condition and metric."""
 
     objective: Objective
     optimizer: Optimizer
@@ -56,7 +56,7 @@ class Job:
     watch: Watch | None = None
 
     def evaluations(self, rows: int) -> int:
-        """How many there are if nothing stops the run."""
+        """The number of evaluations if no condition stops the run."""
         return sum(number for number, _ in self.length.pieces(0, -(-rows // self.batch_size)))
 
     @property
@@ -64,14 +64,14 @@ class Job:
         return Length(self.epochs, self.steps, self.every)
 
     def flow(self, result: Result) -> Flow | None:
-        """What the run has seen of the gradient's way, if it was asked to look."""
+        """The flow of the gradient along the run, if it was measured."""
         return self.watch.read(result.history) if self.watch and len(result.history["loss"]) else None
 
 
 def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     """Choose and check everything before the first step.
 
-    Raises: ValueError, in one line, that names an argument in backquotes.
+    Raises: ValueError with a message of one line that names an argument in backquotes.
     """
     rows = len(parts.train[0])
     batch_size = min(BATCH_SIZE, rows) if settings.batch_size is None else settings.batch_size
@@ -89,7 +89,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     params = _parameters(objective.model, settings.dtype)
     if (total := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))) > LARGEST:
         raise ValueError(f"the model must have at most {LARGEST:.0e} parameters, got {total:.1e}")
-    jax.eval_shape(optimizer.init, params)  # refuses a pattern that matches no parameter
+    jax.eval_shape(optimizer.init, params)  # raises for a pattern that matches no parameter
     return Job(
         objective=objective,
         optimizer=optimizer,
@@ -105,13 +105,13 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
 
 
 def _watch(objective: Objective, parts: Parts, params: Any, batch_size: int, every: int | None) -> Watch:
-    """A look at the first step of each period between two evaluations."""
+    """A probe of the first step in each period between two evaluations."""
     batch = jax.tree.map(lambda x: x[:batch_size], parts.train)
     return watch(objective.loss, params, batch, every=every or -(-len(parts.train[0]) // batch_size))
 
 
 def _parameters(model: Model, dtype: str) -> Any:
-    """Their shapes and dtypes."""
+    """The shapes and dtypes of the parameters."""
     return jax.eval_shape(lambda key: _first(model, key, dtype), jax.random.key(0))
 
 
@@ -120,7 +120,7 @@ def _first(model: Model, key: jax.Array, dtype: str) -> Any:
 
 
 def prepare(job: Job, parts: Parts) -> Fitting:
-    """The run, before its first step: its `segments()` are the loop, `result()` is what it found."""
+    """The run before its first step; its `segments()` are the loop, and `result()` is the result."""
     base, loss = jax.random.key(job.seed), job.objective.loss
     return Fitting(
         loss if job.watch is None else make_step(loss, probes=job.watch),
@@ -137,7 +137,7 @@ def prepare(job: Job, parts: Parts) -> Fitting:
 
 
 def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
-    """How many evaluations are done, and the latest numbers worth a look."""
+    """The number of evaluations done, and the latest loss and metric."""
     done = int(run_state.evaluations)
     last = {name: float(values[done - 1]) for name, values in run_state.history.items() if values.ndim == 1}
     shown = {"loss": "loss", "validation": "validation_loss", metric: f"validation_{metric}"}
@@ -145,14 +145,14 @@ def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
 
 
 def went_wrong(result: Result) -> bool:
-    """Whether the run ended without being finite, or far above where it began."""
+    """Whether the run ended as NON_FINITE or DIVERGED."""
     return result.stop in (Stop.NON_FINITE, Stop.DIVERGED)
 
 
 def config_of(
     job: Job, dataset: Dataset, parts: Parts, split: tuple[float, ...], source: str, given: dict[str, str], command: str
 ) -> RunConfig:
-    """What identifies the run, of a data set that was loaded as load(source, **given) and dealt out by split."""
+    """The RunConfig, for a data set that was loaded by load(source, **given) and split by split."""
     data = DataConfig(
         source=source,
         given=given,

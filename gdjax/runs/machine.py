@@ -1,4 +1,4 @@
-"""What else a result depends on: versions, machine, device, revision of the code at hand."""
+"""The environment of a run: versions, machine, device, and revision of the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 
 def environment() -> dict[str, Any]:
-    """What else a result depends on: versions, machine, device, revision of the code at hand."""
+    """Versions, machine, device, and revision of the code, on which a result also depends."""
     (device,) = jnp.zeros(()).devices()
     packages = ("gdjax", "jax", "jaxlib", "optax", "numpy")
     return {
@@ -32,7 +32,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """The commit of the working folder, marked where it has changes; None outside a checkout."""
+    """The commit of the working folder, marked if there are changes; None outside a checkout."""
     try:
         command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -1,4 +1,4 @@
-"""What is left of a run to look at: the numbers of its result.json, its pictures, and what a person reads at the end."""
+"""The report of a run: the numbers of result.json, the pictures, and the text printed at the end."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gdjax.tasks import Parts
 from gdjax.text import table
 from gdjax.training import Result
 
-Scores = Mapping[str, Mapping[str, float]]  # of each part of the data
+Scores = Mapping[str, Mapping[str, float]]  # part of the data -> metric -> value
 
 
 def numbers(result: Result, scores: Scores) -> dict[str, Any]:
-    """What result.json holds."""
+    """The content of result.json."""
     best = result.best_evaluation
     return {
         "stop": result.stop.name,
@@ -42,7 +42,7 @@ def numbers(result: Result, scores: Scores) -> dict[str, Any]:
 
 
 def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: int = 4) -> str:
-    """A line for each part of the data: how many rows, the loss, the metric."""
+    """A line for each part of the data: the number of rows, the loss, the metric."""
     lines: list[tuple[str, ...]] = [("", "rows", "loss", metric)]
     for name, values in scores.items():
         lines.append((name, str(rows[name]), *(f"{values[each]:.{digits}f}" for each in ("loss", metric))))
@@ -50,7 +50,7 @@ def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: in
 
 
 def describe_run(folder: Path, job: Job, dataset: Dataset, parts: Parts, result: Result, scores: Scores) -> str:
-    """What a person wants to read at the end."""
+    """The text printed at the end."""
     seen = job.flow(result)
     lines = [
         f"{dataset.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
@@ -65,7 +65,7 @@ def describe_run(folder: Path, job: Job, dataset: Dataset, parts: Parts, result:
 
 
 def pictures(job: Job, dataset: Dataset, parts: Parts, result: Result) -> dict[str, Any]:
-    """Curves always; for classes the confusion matrix of the test rows, and the boundary where there are two features."""
+    """The learning curves; for a classification the confusion matrix of the test rows; with two features the boundary."""
     loss_name, metric, model = job.objective.loss_name, job.objective.metric, job.objective.model
     unit = "nats" if "cross_entropy" in loss_name else "standardized units" if metric == "r2" else ""
     label = loss_name.replace("_", " ") + (f" ({unit})" if unit else "")

@@ -1,4 +1,4 @@
-"""The predictions of a run as a table: CSV, a row for each row that came in."""
+"""The predictions of a run as CSV, a line for each input row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gdjax.runs.folder import LoadedRun
 
 
 def predictions(run: LoadedRun, x: np.ndarray) -> str:
-    """One line per row of x: the prediction, and for classes the probability of each where the loss gives one."""
+    """One line per row of x: the prediction and, for classes, their probabilities if the loss defines them."""
     outputs, names = np.asarray(run.predict(x)), run.config.data.target_names
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -32,7 +32,7 @@ def predictions(run: LoadedRun, x: np.ndarray) -> str:
 
 
 def _digits(run: LoadedRun, outputs: np.ndarray) -> int:
-    """As many as show 7 digits of what varies: a small spread about a large mean takes more."""
+    """The number of digits that shows 7 digits of the variation: a small spread about a large mean needs more."""
     spread = float(run.scalings["target"].scale) if "target" in run.scalings else 1.0
     largest = float(np.abs(outputs).max(initial=spread))
     return min(17, 7 + max(0, math.ceil(math.log10(largest / spread)))) if math.isfinite(largest) else 7

@@ -247,7 +247,7 @@ MISTAKES = [
     (["train", "wine", "--learning-rate", "fast"], "could not convert string to float: 'fast'"),
     (["train", "wine", "--batch-size", "0"], "--batch-size must be between 1 and the 124 training rows, got 0"),
     (["train", "wine", "--batch-size", "10000"], "--batch-size must be between 1 and the 124 training rows, got 10000"),
-    (["train", "wine", "--device", "tpu"], "--device tpu is not to be had here"),
+    (["train", "wine", "--device", "tpu"], "--device tpu is not available here"),
     (["train", "wine", "--epochs", "0"], "--epochs must be above 0, got 0"),
     (["train", "wine", "--steps", "-3"], "--steps must be above 0, got -3"),
     (["train", "wine", "--epochs", "3", "--steps", "3"], "give --epochs or --steps, not both"),

@@ -95,7 +95,7 @@ def test_a_rule_that_would_be_multiplied_twice_by_the_rate_is_refused(lift):
     def half_rule(g, *, learning_rate):
         return learning_rate * g / 2, {}
 
-    with pytest.raises(ValueError, match="halved_rule: it names learning_rate, so it must return the whole step"):
+    with pytest.raises(ValueError, match="half_rule: it names learning_rate, so it must return the whole step"):
         lift(half_rule, 0.1)
     with pytest.raises(ValueError, match="returns must be 'direction' or 'step', got 'steps'"):
         lift(half_rule, 0.1, returns="steps")

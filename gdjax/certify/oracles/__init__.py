@@ -1,9 +1,9 @@
-"""NumPy float64 oracles, written from the papers: what each optimizer must equal, in the plainest words there are.
+"""NumPy float64 oracles: simple reference implementations of the optimizers, written from the papers.
 
-The oracle of an optimizer stands in the file named as the optimizer's own (`gdjax.optimizers.first_order.adam`,
-`gdjax.certify.oracles.first_order.adam`) under the optimizer's name: the tables build themselves. Beside it stand
+The oracle of an optimizer has the optimizer's name and is in a file of the same name (`gdjax.optimizers.first_order.adam`,
+`gdjax.certify.oracles.first_order.adam`); the tables are collected from all files. A file may also have
 
-    EXAMPLES           name -> the calls that are certified, the plainest first; without an entry, the defaults at 0.01
+    EXAMPLES           name -> the certified calls, the simplest first; without an entry, the defaults with rate 0.01
     LIMITS             the beginning of a call -> its own limit in double precision, and why it cannot be nearer
     PARTS_FROM_OPTAX   the beginning of a call, alone or with a dtype, whose twin in Optax 0.2.8 is wrong -> how
     LEFT_OUT           name, alone or with a reference -> cases and leaves not defined to the last digits, and why
@@ -12,8 +12,8 @@ The oracle of an optimizer stands in the file named as the optimizer's own (`gdj
     REAL_ONLY          name -> why it has real parameters only
     FED                name -> a function of the recording, to what the optimizer is fed
 
-each only where there is something to say. Methods that choose their points themselves (newton and those after it) follow
-no recording; `gdjax.certify.closed_loop` runs them to their end.
+Methods that choose their points themselves (newton and those after it) cannot follow a recording;
+`gdjax.certify.closed_loop` runs them to their end.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ ORACLES: dict[str, Oracle] = {
 
 
 def gather(table: str) -> dict[Any, Any]:
-    """The entries that the tables of this name hold in all files."""
+    """The entries of the tables of this name in all files."""
     return {key: value for file in FILES.values() for key, value in getattr(file, table, {}).items()}

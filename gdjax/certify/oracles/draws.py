@@ -1,6 +1,6 @@
-"""Normal numbers that an optimizer and its oracle both draw from one key. Nine cases ask for the same ones: they are kept.
+"""Normal numbers that an optimizer and its oracle both draw from one key; cached, since nine cases use the same ones.
 
-They have the width of the optimizer's arithmetic: in float32 and bfloat16 they are float32 numbers, as there.
+They have the dtype of the optimizer's arithmetic, which is float32 for bfloat16 parameters too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Leaves = tuple[tuple[tuple[int, ...], str], ...]  # (shape, dtype) of each
 
 
 def split_normals(key: Any, leaves: Leaves, twice: bool) -> tuple[Any, list[np.ndarray]]:
-    """(next key, one array a leaf): keys of the leaves split off the key, or (twice) off a second one that is."""
+    """(next key, one array per leaf): the leaves' keys are split from the key or, with `twice`, from a second split key."""
     data, *normals = _split(_bits(key), str(jax.random.key_impl(key)), _canonical(leaves), twice)
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)), normals
 
 
 def leaf_normal(key: Any, step: int, i: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """For leaf i of a step: of the key folded with the step, then with i."""
+    """The numbers for leaf i of a step, drawn with the key folded with the step, then with i."""
     return _leaf_normal(
         _bits(key), str(jax.random.key_impl(key)), step, i, shape, str(jax.dtypes.canonicalize_dtype(dtype))
     )

@@ -1,4 +1,4 @@
-"""The oracle of a per-leaf method is written for one array, and run beside itself for each leaf.
+"""The oracle of a per-leaf method is written for one array, and run once for each leaf.
 
 An *oracle* is a generator in plain NumPy float64, written from the paper with the arguments of our factory:
 
@@ -8,7 +8,7 @@ An *oracle* is a generator in plain NumPy float64, written from the paper with t
             g, p, value = yield u           what this step sees, for the update that the last one made
             u = -at(learning_rate, t) * g
 
-`per_leaf` makes of it a generator over lists of leaves, which is what methods that see all leaves write directly.
+`per_leaf` converts it to a generator over lists of leaves, the form of the oracles of methods that combine all leaves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 
 class StepInput(NamedTuple):
-    """What one step is given: a gradient, a parameter (an array each, or a list of them) and the value."""
+    """The input of one step: a gradient, a parameter (an array each, or a list of them) and the value."""
 
     grads: Any
     params: Any
@@ -29,7 +29,7 @@ class StepInput(NamedTuple):
 
 
 class PerLeaf(list[Any]):
-    """An argument that differs from leaf to leaf: a mask, spread."""
+    """An argument that differs between leaves, such as a mask."""
 
 
 Path: TypeAlias = Generator[Any, StepInput, None]
@@ -37,7 +37,7 @@ Oracle: TypeAlias = Callable[..., Path]
 
 
 def per_leaf(oracle: Oracle) -> Oracle:
-    """An oracle over lists of leaves from one for a single leaf."""
+    """An oracle over lists of leaves, from an oracle for a single leaf."""
 
     @functools.wraps(oracle)
     def tree_path(params: list[np.ndarray], **arguments: Any) -> Path:

@@ -1,4 +1,4 @@
-"""Which leaves decay, or are projected, in the examples of all oracles."""
+"""Masks of the leaves that decay or are projected, in the examples of all oracles."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import jax
 
 
 def matrices(params: Any) -> Any:
-    """A mask: what has two dimensions or more."""
+    """The mask of the leaves with two axes or more."""
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
 def small(params: Any) -> Any:
-    """A mask: the small leaves."""
+    """The mask of the small leaves."""
     return {name: p.size < 100 for name, p in params.items()}

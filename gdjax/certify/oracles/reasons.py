@@ -1,4 +1,4 @@
-"""Why something is not compared, where more than one oracle has the same reason."""
+"""Reasons why a comparison is left out, shared by several oracles."""
 
 NO_COMPLEX = "Optax has no complex parameters"
 NO_SCALARS = "Optax fails on scalars"

@@ -1,4 +1,4 @@
-"""The laws of optimizers; `check_optimizer` asks them of anyone's."""
+"""The laws of optimizers, checked by `check_optimizer`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def check_optimizer(
     examples: int = 10,
     all: bool = False,
 ) -> Report:
-    """Asks the laws of optimizers of one: ours, Optax's, or your own.
+    """Test the laws of optimizers on an optimizer of gdjax or Optax, or your own.
 
     Args:
-        optimizer: a pair `(init, update)` as Optax's.
-        with_rate: rate -> the same method with that learning rate, a number or a schedule (`optax.sgd`, say); for
-            the laws about the rate. An optimizer of gdjax with a `learning_rate` needs none.
-        params: the tree that the laws about numbers use, without complex or integer leaves (default: a small one).
+        optimizer: a pair `(init, update)`, as in Optax.
+        with_rate: learning rate (a number or a schedule) -> the same method with it, such as `optax.sgd`, for the laws about
+            the learning rate. An optimizer of gdjax with a `learning_rate` does not need it.
+        params: the tree for the laws about numbers, without complex or integer leaves (default: a small tree).
         per_example: whether its gradients are those of single examples, with a leading axis.
-        exceptions: law -> the reason why it need not hold. One that holds all the same is broken by its exception.
-        only: names of laws; the others are not asked.
-        examples: >= 0, how many trees and gradients Hypothesis draws for each law about any of them.
-        all: gather what is broken in the report instead of raising the first.
+        exceptions: law -> the reason why it need not hold; an exception for a law that holds is an error.
+        only: names of the laws to test (default: all).
+        examples: >= 0, number of trees and gradients that Hypothesis draws for each law about arbitrary ones.
+        all: collect all broken laws in the report instead of raising the first.
 
     Raises: LawBroken, an AssertionError, with the law's name, what must hold, and the smallest case found.
 
@@ -57,7 +57,7 @@ def check_optimizer(
 
 
 def _name(optimizer: Any, with_rate: Any) -> str:
-    """A node as its call; else the factory's name, or that of what made the pair of functions."""
+    """The call of a node; for any other optimizer, the name of its factory."""
     if isinstance(optimizer, Node):
         return repr(optimizer)
     maker = with_rate if hasattr(with_rate, "__qualname__") else optimizer.update

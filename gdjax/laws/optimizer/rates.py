@@ -1,4 +1,4 @@
-"""Laws about the learning rate: asked where it is known how to give the method another one."""
+"""Laws about the learning rate, for optimizers whose learning rate can be set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws about structure, shapes and dtypes: most are seen without computing a number."""
+"""Laws about structure, shapes and dtypes, most of which are checked without computing a number."""
 
 from __future__ import annotations
 

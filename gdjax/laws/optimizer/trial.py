@@ -16,17 +16,17 @@ from gdjax.calls.node import Node
 from gdjax.tree import ascent
 from gdjax.types import Evaluation
 
-REFUSED = (TypeError, ValueError, NotImplementedError)  # what says that a dtype is not for it
-TRACES = [0]  # of the program below, so that what is compiled anew can be counted
+REFUSED = (TypeError, ValueError, NotImplementedError)  # errors of an optimizer that does not support a dtype
+TRACES = [0]  # number of traces of the program below, to count compilations
 
 
 @dataclasses.dataclass
 class Trial:
-    """The optimizer, the parameters that it is tried on, and what the laws ask of both.
+    """An optimizer with parameters, and the computations that the laws share.
 
-    with_rate: rate -> the same method with that learning rate, a number or a schedule; None where there is none.
+    with_rate: learning rate (a number or a schedule) -> the same method with it; None if there is no rate.
     per_example: whether its gradients are those of single examples, (n, ...) for each leaf.
-    examples: how many random trees and gradients the laws draw.
+    examples: number of random trees and gradients that the laws draw.
     """
 
     optimizer: Any
@@ -36,14 +36,14 @@ class Trial:
     examples: int = 10
 
     def update(self, grads: Any, state: Any, params: Any, i: Any = 0, height: Any = 1.0, optimizer: Any = None) -> Any:
-        """(updates, state) as Python runs it: step i on an objective of some height."""
+        """(updates, state) of step i without compilation, on the objective multiplied by `height`."""
         optimizer = self.optimizer if optimizer is None else optimizer
         return advance(optimizer, grads, state, params, i, height, self.per_example)[::2]
 
     def compiled_update(
         self, grads: Any, state: Any, params: Any, i: Any = 0, height: Any = 1.0, optimizer: Any = None
     ) -> Any:
-        """(updates, state) by the one compiled program; the numbers of a node are its arguments."""
+        """(updates, state) by one compiled program, whose arguments are the numbers of a node."""
         updates, _, state = self._program(grads, state, params, i, height, optimizer)
         return updates, state
 
@@ -64,7 +64,7 @@ class Trial:
 
     @functools.cached_property
     def eager(self) -> Any:
-        """(what the second update gives uncompiled, its arguments before, and after it)."""
+        """(the result of the second update without compilation, its arguments before, and after it)."""
         params, state, grads = (copy_containers(x) for x in self.first)
         before = copy_containers((grads, state, params))
         given = self.update(grads, state, params, 1)
@@ -81,7 +81,7 @@ def canonicalize(optimizer: Any) -> Any:
 
 
 def advance(optimizer: Any, grads: Any, state: Any, params: Any, i: Any, height: Any, per_example: bool = False) -> Any:
-    """(updates, new parameters, new state) of one step; whatever an optimizer may ask for is handed to it."""
+    """(updates, new parameters, new state) of one step, with all extra arguments that an optimizer may need."""
 
     def value_fn(params: Any, evaluation: Any = None, weight: Any = None) -> Any:
         return height * objective(params, i)
@@ -107,12 +107,12 @@ def objective(params: Any, i: Any = 0) -> Any:
 
 
 def gradients(params: Any, i: Any = 0) -> Any:
-    """Those of the objective."""
+    """The gradients of the objective."""
     return jax.tree.map(lambda p: jnp.sin(3 * p + i) + jnp.asarray(0.1, p.dtype), params)
 
 
 def parameters() -> dict[str, Any]:
-    """What optimizers are tried on, by its name, the smallest first."""
+    """Name -> tree of parameters for the tests, the smallest first."""
     x = jnp.arange(1.0, 7.0)
     matrix = x.reshape(3, 2) / 3
     return {
@@ -130,7 +130,7 @@ def copy_containers(tree: Any) -> Any:
 
 
 def comparable(tree: Any) -> Any:
-    """Random keys as their data, so that they can be compared."""
+    """The tree with random keys replaced by their data, so that it can be compared."""
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
 
 

@@ -1,4 +1,4 @@
-"""What the oracle of a wrapper is given and gives: it is a generator like any other, around the oracle of what it wraps.
+"""The interface of wrapper oracles: generators like those of optimizers, around the oracle of the inner optimizer.
 
     def average(params, inner, decay, debias):     params: the leaves at the start; the other names are the factory's
         step, answer = inner.start(params), None
@@ -23,7 +23,7 @@ from gdjax.certify.oracles.lift import PerLeaf, StepInput, at
 
 
 class WrapperInput(NamedTuple):
-    """One step of a wrapper: the recorded gradient, its own parameters, and what only some of them ask for."""
+    """The input of one step: the recorded gradient, the wrapper's own parameters, and values that only some need."""
 
     grads: list[np.ndarray]
     params: list[np.ndarray]
@@ -42,7 +42,7 @@ Wrapped: TypeAlias = Generator[Any, WrapperInput, None]
 
 
 class Inner(NamedTuple):
-    """What is wrapped: an oracle and its arguments; `names` are those of the leaves."""
+    """The inner optimizer: an oracle and its arguments; `names` are those of the leaves."""
 
     oracle: Callable[..., Any]
     arguments: dict[str, Any]
@@ -54,7 +54,7 @@ class Inner(NamedTuple):
         return lambda seen, grads=None, params=None: answer(seen, grads, params).updates
 
     def answering(self, params: list[np.ndarray]) -> Callable[..., Answer]:
-        """The same, with what is evaluated."""
+        """As `start`, but steps return an Answer with the parameters to evaluate."""
         generator = self.oracle(params, **self.arguments)
         next(generator)
 
@@ -68,7 +68,7 @@ class Inner(NamedTuple):
         return step
 
     def of_leaves(self, which: list[int]) -> Inner:
-        """The same for some of the leaves: masks are cut down alike."""
+        """The inner optimizer for some of the leaves, with masks restricted to them."""
         cut = {
             name: PerLeaf(x[i] for i in which) if isinstance(x, PerLeaf) else x for name, x in self.arguments.items()
         }
@@ -96,5 +96,5 @@ def over(x: Any, divisor: Any) -> Any:
 
 
 def heavy() -> Optimizer:
-    """Descent with momentum, for examples: it has a state that can be kept, lost or begun anew."""
+    """Descent with momentum, an inner optimizer with a state for the examples."""
     return o.sgd(0.01, 0.9)
