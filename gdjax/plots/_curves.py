@@ -82,7 +82,7 @@ def curves(
     """
     runs = read_histories(history)
     if not runs:
-        return descent(history, title=title, label="value" if loss_label == "loss" else loss_label)
+        return descent(history, title=title, label=None if loss_label == "loss" else loss_label)
     first = next(iter(runs.values()))
     if isinstance(first, Result):
         metric = metric and _metric_of(first, metric)
@@ -95,7 +95,12 @@ def curves(
     ratios = [panel.height for panel in panels]
     stack = picture.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     for axes, panel in zip(stack, panels, strict=True):
-        _draw_panel(axes, panel, _lines(panel, alone) if alone is not None else _lines_of_all(panel, columns))
+        if alone is not None:
+            _draw_panel(axes, panel, _lines(panel, alone))
+            continue
+        on_validation = all(f"validation_{panel.name}" in each for each in columns.values())
+        of_all = panel._replace(label=f"validation {panel.label}") if on_validation else panel
+        _draw_panel(axes, of_all, _lines_of_all(panel, columns))
     epochs = np.concatenate([each["epoch"] for each in columns.values()])
     _draw_epochs(stack[-1], {"epoch": epochs} if alone is None else alone)
     if alone is not None and best is not None:

@@ -104,7 +104,7 @@ def loss_surface(
         name: np.atleast_2d(plane.coordinates(params))
         for name, params in read_params("loss_surface", path, plane.center).items()
     }
-    reach = reach or 1.25 * max((float(np.abs(points).max()) for points in walked.values()), default=0.8)
+    reach = reach or 1.25 * max((float(np.abs(points).max()) for points in walked.values()), default=0.0) or 1.0
     draw = surface if three_d else contour
     names = ("along the first direction", "along the second direction")
     return draw(lambda at: loss(plane(at)), ((-reach, reach),) * 2, walked, title=title, names=names)

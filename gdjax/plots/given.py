@@ -154,8 +154,13 @@ def read_histories(given: Any) -> dict[str, Any]:
     """Each Result or history by its name; {} where runs or values of another kind were given."""
     if isinstance(given, Mapping) and not any(map(_is_run, given.values())):
         return {"": given}  # a history, or what is to be told why it is none
-    found = split_runs(given)
-    return found if all(isinstance(run, Result) or _is_history(run) for run in found.values()) else {}
+    return split_runs(given) if are_fits(given) else {}
+
+
+def are_fits(given: Any) -> bool:
+    """Whether all runs are Results or histories."""
+    found = split_runs(given).values()
+    return bool(found) and all(isinstance(run, Result) or _is_history(run) for run in found)
 
 
 class Series(NamedTuple):

@@ -19,7 +19,7 @@ def descent(
     values: Any,
     minimum: float | None = None,
     title: str = "",
-    label: str = "value",
+    label: str | None = None,
     steps: str = "step",
 ) -> Figure:
     """Value against step, on a logarithmic scale: a straight line is descent by the same factor at each step.
@@ -28,8 +28,9 @@ def descent(
         values: (n,) values at steps 0, 1, 2, ..., or (steps, values), a `Minimum` with a path, a `Result` or its history
             (the loss); a list of such, or a dict by name.
         minimum: subtracted from the values if given; what is level with it is not drawn.
-        label, steps: words for the axes.
+        label, steps: words for the axes; None is "loss" of fits, "value" of anything else.
     """
+    label = label or ("loss" if given.are_fits(values) else "value")
     picture = style.figure(4.4, title)
     axes = picture.subplots()
     style.dress(axes)

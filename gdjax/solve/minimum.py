@@ -64,7 +64,7 @@ class Minimum(NamedTuple):
             numbers = (f"{float(x):.6g}" for x in (self.value, self.grad_norm))
             shown = (describe_point(self.params), *numbers, str(int(self.steps)), Stop(int(self.stop)).name)
             fields = dict(zip(self._fields, shown, strict=False))
-        return f"Minimum({', '.join(f'{name}={value}' for name, value in fields.items())})"
+        return f"Minimum({', '.join(f'{name}={_one_line(value)}' for name, value in fields.items())})"
 
     def _repr_html_(self) -> str | None:
         """In a notebook: its numbers as a table, and what there is to know of it."""
@@ -119,6 +119,10 @@ def describe_point(params: Params) -> str:
     return f"{shapes if len(leaves) <= FEW else many} of norm {norm:.4g}"
 
 
+def _one_line(value: Any) -> str:
+    return " ".join(str(value).split())
+
+
 def _name(path: tuple[Any, ...]) -> str:
     return ".".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
 
@@ -127,7 +131,7 @@ def _numbers(x: np.ndarray) -> str:
     """ "2", "(1, 1)"."""
     kind = complex if np.iscomplexobj(x) else float
     if x.ndim == 0:
-        return f"{kind(x[()]):.6g}"
+        return f"{kind(x[()]) + 0:.6g}"
     return f"({', '.join(map(_numbers, x))}{',' * (len(x) == 1)})"
 
 

@@ -47,7 +47,7 @@ def compare(problem: Problem, names: Sequence[str], runs: Mapping[str, tuple[Min
 def _coordinates(params: Any, columns: int) -> list[str]:
     """The numbers of a point, or the point in words where there is one column for more of them."""
     flat = [x for leaf in jax.tree.leaves(params) for x in np.ravel(np.asarray(leaf, float))]
-    return [f"{x:.6g}" for x in flat] if len(flat) == columns else [describe_point(params)]
+    return [f"{x + 0:.6g}" for x in flat] if len(flat) == columns else [describe_point(params)]
 
 
 def step_by_step(f: Callable[..., Any], args: tuple[Any, ...], names: Sequence[str], found: Minimum) -> str:

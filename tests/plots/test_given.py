@@ -192,7 +192,11 @@ def test_curves_of_one_result_and_of_many():
         one
     )
     found = plots.curves({"a": result(), "b": result(3.0, 0.2)})
-    assert len(found.axes) == 3 and "a" in words(found) and "best" not in words(found)
+    assert [axes.get_ylabel() for axes in found.axes] == ["validation loss", "validation hits", "learning\nrate"]
+    assert "a" in words(found) and "best" not in words(found)
+    assert (
+        plots.descent(result()).axes[0].get_ylabel() == "loss" and plots.descent(ends()).axes[0].get_ylabel() == "value"
+    )
     drawn = [line.get_ydata() for line in found.axes[0].lines if len(line.get_ydata()) == 4]
     for scale in (1.0, 3.0):
         assert any(np.allclose(y, 2 * scale / np.arange(1, 5)) for y in drawn), "on validation data"
