@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -158,6 +159,8 @@ def format_value(x: Any) -> str:
     """A number as it is, a small array in brackets, a large one by its norm."""
     if x is None:
         return ""
+    if jnp.issubdtype(getattr(x, "dtype", float), jax.dtypes.prng_key):
+        return "a random key"
     array = np.asarray(x)
     if array.ndim == 0:
         return f"{float(array):.6g}" if array.dtype.kind not in "bc" else str(array)

@@ -191,15 +191,24 @@ def _formula(graph: Graph, node: Node) -> str:
     return text if len(text) <= 12 else node.op
 
 
+def _magnitudes(array: Any) -> np.ndarray | None:
+    """(rows, rest) of the sizes of the entries; None where there are none, or they are no numbers, as of a random key."""
+    if array is None or not np.size(array):
+        return None
+    try:
+        sizes = np.abs(np.asarray(array)).astype(float)
+    except TypeError:
+        return None
+    return sizes.reshape(len(sizes) if sizes.ndim > 1 else 1, -1)
+
+
 def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:
     """Small maps of an array and of its adjoint, each on its own scale, with shape and norms."""
     x, y = spot
     for side, (array, colours, ink) in enumerate(((node.value, "Blues", BLUE), (node.adjoint, "Reds", VERMILLION))):
-        if array is None:
+        flat = _magnitudes(array)
+        if flat is None:
             continue
-        flat = np.abs(
-            np.atleast_2d(np.asarray(array).reshape(np.shape(array)[0] if np.ndim(array) > 1 else 1, -1)).astype(float)
-        )
         left = x + (-0.56 if side == 0 else 0.04)
         axes.imshow(
             flat,

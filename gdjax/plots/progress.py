@@ -17,7 +17,7 @@ LARGEST = 1e100
 
 def descent(
     values: Any,
-    minimum: float | None = None,
+    minimum: Any = None,
     title: str = "",
     label: str | None = None,
     steps: str = "step",
@@ -27,22 +27,25 @@ def descent(
     Args:
         values: (n,) values at steps 0, 1, 2, ..., or (steps, values), a `Minimum` with a path, a `Result` or its history
             (the loss); a list of such, or a dict by name.
-        minimum: subtracted from the values if given; what is level with it is not drawn.
+        minimum: subtracted from the values if given, a number, or a `Minimum` or a `Problem`, which know it; what is level
+            with it is not drawn.
         label, steps: words for the axes; None is "loss" of fits, "value" of anything else.
     """
+    minimum = getattr(minimum, "value", minimum)
+    lowest = 0.0 if minimum is None else float(minimum)
     label = label or ("loss" if given.are_fits(values) else "value")
     picture = style.figure(4.4, title)
     axes = picture.subplots()
     style.dress(axes)
     style.rule(axes)
     for i, (name, (x, y)) in enumerate(given.read_series("descent", values).items()):
-        y = y - (minimum or 0.0)
+        y = y - lowest
         y = np.where((y > 0) & (y < LARGEST), y, np.nan)
         look = {"color": PATHS[i % len(PATHS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 6}
         axes.plot(x, y, linewidth=1.6, markevery=0.12, label=style.shorten(name, 48), **look)
     axes.set_yscale("log")
     axes.set_xlabel(steps, fontsize=NORMAL, color=INK)
-    axes.set_ylabel(f"{label} − minimum" if minimum else label, fontsize=NORMAL, color=INK)
+    axes.set_ylabel(f"{label} − minimum" if lowest else label, fontsize=NORMAL, color=INK)
     style.legend(axes)
     return picture
 

@@ -555,6 +555,14 @@ def test_what_is_printed_as_a_table_is_one_in_a_notebook():
         assert all(line in str(shown) for line in page.lines)
     page = drawn._repr_html_()
     assert 0 < page.index("<svg") < page.index("</svg>") < page.index("<table>"), "the picture above the table"
+    with_key = gd.backprop.graph(lambda x: x * jax.random.normal(jax.random.key(0)), 2.0)
+    for odd in (
+        with_key,
+        gd.backprop.graph(jnp.sum, jnp.zeros(0)),
+        gd.backprop.graph(jnp.sum, jnp.full((2, 3), jnp.inf)),
+    ):
+        assert "<svg" in odd._repr_html_() and "<td>" in odd._repr_html_()
+    assert "a random key" in str(with_key)
     total = gd.summary(params)
     assert Rendered(total._repr_html_()).cells[-1] == ["total", "", "", f"{total.total:,}", f"{total.bytes:,}"]
     assert len(result.plot().axes) == 2, "loss and rate"

@@ -193,6 +193,9 @@ def test_curves_of_one_result_and_of_many():
     )
     found = plots.curves({"a": result(), "b": result(3.0, 0.2)})
     assert [axes.get_ylabel() for axes in found.axes] == ["validation loss", "validation hits", "learning\nrate"]
+    assert plots.descent(ends(), minimum=ends()).axes[0].lines[0].get_ydata()[0] == pytest.approx(
+        HEIGHTS[0] - HEIGHTS[-1]
+    )
     assert "a" in words(found) and "best" not in words(found)
     assert (
         plots.descent(result()).axes[0].get_ylabel() == "loss" and plots.descent(ends()).axes[0].get_ylabel() == "value"
