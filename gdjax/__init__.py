@@ -2,6 +2,8 @@
 
 The public names, in reading order. Losses, metrics, models, schedules and stopping conditions are accessed through their
 modules (`gdjax.losses.huber`). `plots`, `certify` and `runs` are imported on first use.
+
+The examples in docstrings have `gd`, `jax` and `jnp` at hand: `import jax, jax.numpy as jnp, gdjax as gd`.
 """
 
 import importlib

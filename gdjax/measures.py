@@ -105,7 +105,11 @@ def mean_result(stats: tuple[jax.Array, jax.Array]) -> jax.Array:
 
 
 def better_direction(metric: Any) -> str | None:
-    """ "min" or "max", of a metric or loss of ours or Optax's; None of any other function."""
+    """ "min" or "max", the direction in which a metric or a loss, ours or Optax's, is better; None of any other function.
+
+    >>> print(gd.losses.better_direction(gd.metrics.accuracy), gd.losses.better_direction(gd.losses.huber))
+    max min
+    """
     while hasattr(metric, "keywords"):  # a partial, of functools or one that compares by value
         metric = getattr(metric, "func", None) or getattr(metric, "function", None)
     if (told := getattr(metric, "better", None)) is not None:
@@ -117,5 +121,10 @@ def better_direction(metric: Any) -> str | None:
 
 
 def better_directions(loss: Any) -> dict[str, str]:
-    """The better direction of the loss, and of those of its metrics that know one."""
+    """Name -> "min" or "max": the better direction of the loss, and of those of its metrics that know one.
+
+    >>> loss = gd.losses.supervised(gd.models.linear_regression(1), gd.squared_error)
+    >>> print(gd.losses.better_directions(gd.per_example(loss)))
+    {'loss': 'min'}
+    """
     return {**getattr(loss, "directions", {}), "loss": "min"}

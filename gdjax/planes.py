@@ -41,7 +41,19 @@ class Plane(NamedTuple):
 
 
 def plane_through(center: Params, first: Params, second: Params) -> Plane:
-    """The plane through three points: (1, 0) is `first`, (0, 1) `second`."""
+    """The plane through three points: (1, 0) is `first`, (0, 1) is `second`.
+
+        plane((a, b)) = center + a (first - center) + b (second - center)
+
+    Args:
+        center, first, second: parameters of one structure.
+
+    Raises: ValueError where they are not alike.
+
+    >>> plane = gd.plane_through(jnp.zeros(2), jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0]))
+    >>> print(plane((0.5, 0.5)), plane.coordinates(jnp.array([1.0, 1.0])))
+    [0.5 1.] [1. 0.5]
+    """
     for name, point in (("first", first), ("second", second)):
         tree.check_like("plane_through", name, point, "center", center)
     return Plane(center, *(jax.tree.map(lambda p, c: p - c, point, center) for point in (first, second)))
@@ -55,6 +67,10 @@ def random_plane(params: Params, key: jax.Array | int = 0) -> Plane:
 
     Raises: ValueError if every matrix is zero or there is none, since both directions would be 0.
     Reference: Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section 4, arXiv:1712.09913.
+
+    >>> plane = gd.random_plane(jnp.array([[3.0], [4.0]]))
+    >>> print(jnp.linalg.norm(plane.u), jnp.linalg.norm(plane.v))
+    5.0 5.0
     """
     matrices = [leaf for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) >= 2]
     if all(is_concrete(leaf) and not np.any(leaf) for leaf in matrices):
@@ -86,6 +102,10 @@ def pca_plane(path: Params) -> Plane:
     """The plane through the last point of a path, (n, ...) each leaf with n >= 3, along which the path varies most.
 
     The directions are the first two principal components of the path relative to its last point, of unit length.
+
+    >>> plane = gd.pca_plane(jnp.array([[4.0, 0.0], [2.0, 1.0], [0.0, 0.0]]))
+    >>> print(plane((0.0, 0.0)), jnp.linalg.norm(plane.u))
+    [0. 0.] 1.0
     """
     last = jax.tree.map(lambda x: x[-1], path)
     dtype = flat_dtype(last)

@@ -60,7 +60,10 @@ def retrace(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def clear_programs() -> None:
-    """Forget every compiled program that gdjax keeps, and what they hold."""
+    """Forget every compiled program that gdjax keeps, and what they hold.
+
+    >>> gd.clear_programs()
+    """
     while _programs:
         _drop()
 
@@ -231,6 +234,9 @@ def bind(function: Any, *args: Any, **keywords: Any) -> Any:
     """`functools.partial` that compares by value: `bind(huber, delta=0.5)`.
 
     A partial or a bound method given alone comes back comparing by value; any other function as it is.
+
+    >>> print(gd.losses.bind(gd.losses.huber, delta=0.5)(2.0, 5.0))
+    1.375
     """
     if isinstance(function, types.MethodType):
         function, args = function.__func__, (function.__self__, *args)

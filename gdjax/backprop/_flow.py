@@ -90,6 +90,18 @@ def watch(
         model_state: model state of a `stateful` loss.
 
     Raises: ValueError if every is below 1.
+
+    >>> loss = lambda params, x: jnp.mean((x @ params[0]["w"] @ params[1]["w"]) ** 2)
+    >>> params = [{"w": jnp.ones((2, 2))}, {"w": jnp.ones((2, 1))}]
+    >>> watch = gd.backprop.watch(loss, params, jnp.ones((3, 2)), every=1)
+    >>> state, metrics = gd.make_step(loss, probes=watch)(gd.make_state(params, gd.sgd(0.1)), jnp.ones((3, 2)))
+    >>> print(watch.seen(metrics))
+    layer  place  gradient norm  update ratio
+    1      [0]    16             0.8
+    2      [1]    23             1.6
+    <BLANKLINE>
+    layer 1: one step moves it by 80 % of its size; try a smaller learning rate
+    layer 2: one step moves it by 160 % of its size; try a smaller learning rate
     """
     if every < 1:
         raise ValueError(f"watch: every must be at least 1, got {every}")
@@ -121,6 +133,15 @@ def flow(
 
     Returns: a Flow of (layers,) each, which prints as a table with a diagnosis.
     Reference: Glorot & Bengio 2010, AISTATS (activations and gradients by layer).
+
+    >>> loss = lambda params, x: jnp.mean((x @ params[0]["w"] @ params[1]["w"]) ** 2)
+    >>> params = [{"w": jnp.ones((2, 2))}, {"w": jnp.ones((2, 1))}]
+    >>> print(gd.backprop.flow(loss, params, jnp.ones((3, 2))))
+    layer  place  gradient norm
+    1      [0]    16
+    2      [1]    23
+    <BLANKLINE>
+    gradients reach all layers: their norms lie within a factor of 1.4
     """
     params, batch, any_loss = tree.part(params), _arrays(batch), as_loss("flow", loss)
     layers = find_layers(retrace(lambda p, b: _value("flow", any_loss, p, b, key, model_state)), params, batch)

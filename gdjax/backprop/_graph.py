@@ -44,6 +44,14 @@ def graph(f: Callable[..., jax.Array], *args: Any, fold: bool = False) -> Graph:
         fold: whether each jitted function (such as jax.nn.log_softmax) is one node with its name, instead of its operations.
 
     Raises: ValueError if f does not return one real number.
+
+    >>> print(gd.backprop.graph(lambda x, y, z: (x + y) * z, -2.0, 5.0, -4.0))
+    node  is     shape  value  adjoint  local derivatives
+    x     input         -2     -4
+    y     input         5      -4
+    z     input         -4     3
+    q     x + y         3      -4       dq/dx = 1, dq/dy = 1
+    f     q * z         -12    1        df/dq = -4, df/dz = 3
     """
     closed, answer = jax.make_jaxpr(retrace(f), return_shape=True)(*args)
     leaves = jax.tree.leaves(answer)

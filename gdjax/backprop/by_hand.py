@@ -135,7 +135,13 @@ def _activations_and_cost(model: Any, cost: str | None) -> tuple[list[Any], str]
 def cost_of(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> jax.Array:
-    """C, the mean over the examples, (): the function whose gradient `backpropagate` computes."""
+    """C, the mean over the examples, (): the function whose gradient `backpropagate` computes.
+
+    >>> params = ({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])},)
+    >>> x, y = jnp.array([3.0, 4.0]), jnp.array([10.0])
+    >>> print(gd.backprop.cost_of(params, x, y, activations=("identity",), cost="quadratic"))
+    1.125
+    """
     z, a, y, _ = _fed_forward(params, x, y, activations, cost)
     return _mean_cost(z, a, y, cost, _names(activations, len(params))[-1])
 
@@ -162,6 +168,12 @@ def backpropagate(
     Raises: ValueError for unknown names, shapes that do not fit, a softmax of one output, a cross-entropy of y outside
         [0, 1], or a model that is no mlp.
     Reference: Rumelhart, Hinton & Williams 1986; Nielsen 2015, Neural Networks and Deep Learning, chapter 2 (BP1 to BP4).
+
+    >>> params = ({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])},)
+    >>> x, y = jnp.array([3.0, 4.0]), jnp.array([10.0])
+    >>> print(gd.backprop.backpropagate(params, x, y, activations=("identity",), cost="quadratic").gradients)
+    ({'w': Array([[4.5],
+           [6.]], dtype=float32), 'b': Array([1.5], dtype=float32)},)
     """
     z, a, y, names = _fed_forward(params, x, y, activations, cost)
     n, last = a[0].shape[0], len(params) - 1
@@ -184,7 +196,16 @@ def backpropagate(
 def table(
     params: Layers, x: jax.Array, y: jax.Array, activations: Any = ("tanh", "softmax"), cost: str = "cross_entropy"
 ) -> str:
-    """The pass of one example as a table, layer by layer, with forward and backward values side by side."""
+    """The pass of one example as a table, layer by layer, with forward and backward values side by side.
+
+    >>> params = ({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])},)
+    >>> x, y = jnp.array([3.0, 4.0]), jnp.array([10.0])
+    >>> print(gd.backprop.table(params, x, y, activations=("identity",), cost="quadratic"))
+    layer  z     a     dC/dz  |dC/dw|  |dC/db|
+    input        3 4
+    1      11.5  11.5  1.5    7.5      1.5      identity
+    cost 1.125 (quadratic)
+    """
     found = backpropagate(params, x, y, activations, cost)
     names = _names(activations, len(params))
     if found.a[0].shape[0] != 1:
@@ -211,17 +232,31 @@ def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax
     """(dL/dX, dL/dW) of D = X W from dL/dD.
 
     dL/dX = dL/dD W'     (n, in)            dL/dW = X' dL/dD     (in, out)
+
+    >>> print(gd.backprop.product_gradients(jnp.array([[1.0, 2.0]]), jnp.array([[3.0], [4.0]]), jnp.array([[1.0]])))
+    (Array([[3., 4.]], dtype=float32), Array([[1.],
+           [2.]], dtype=float32))
     """
     return d_out @ w.T, x.T @ d_out
 
 
 def fold_bias(layer: dict[str, jax.Array]) -> jax.Array:
-    """The weights with the bias as last row, (in + 1, out), for inputs with a last column of ones (`with_ones`)."""
+    """The weights with the bias as last row, (in + 1, out), for inputs with a last column of ones (`with_ones`).
+
+    >>> print(gd.backprop.fold_bias({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])}))
+    [[1.]
+     [2.]
+     [0.5]]
+    """
     return jnp.concatenate([layer["w"], layer["b"][None]])
 
 
 def with_ones(x: jax.Array) -> jax.Array:
-    """(n, in) with a last column of ones."""
+    """(n, in) with a last column of ones.
+
+    >>> print(gd.backprop.with_ones(jnp.array([[2.0, 3.0]])))
+    [[2. 3. 1.]]
+    """
     return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
 
 

@@ -18,6 +18,10 @@ def difference_quotients(f: Callable[..., Any], x: Any, steps: Any = None) -> di
 
     Returns: "step", "one-sided" (f(x + h) - f(x)) / h, "central" (f(x + h) - f(x - h)) / 2h, and "derivative", by jax.grad.
         Their errors fall as h and h², until rounding, eps |f| / h, takes over near sqrt(eps) and eps^(1/3).
+
+    >>> found = gd.backprop.difference_quotients(lambda x: x**2, 3.0, steps=[1.0, 0.5])
+    >>> print(found["one-sided"], found["central"], found["derivative"])
+    [7. 6.5] [6. 6.] [6. 6.]
     """
     x, h = jnp.asarray(x, float), jnp.asarray(10.0 ** -np.arange(0.0, 16.5, 0.5) if steps is None else steps, float)
     each = jax.vmap(f)

@@ -267,14 +267,36 @@ class Decorator(Protocol[N_co]):
     ) -> Callable[[Callable[P, Any]], Callable[P, N_co]]: ...
 
 
-def decorator(kind: type[N], doc: str) -> Decorator[N]:
-    """The decorator that makes factories of a kind of node out of bodies; its keywords are the fields of `Declaration`, and
-    `like`, another factory, in whose docstring the arguments are told that are not in the body's."""
+ARGUMENTS = """
+Args:
+    body: the function whose signature and docstring the factory has.
+    static: names of the arguments that are never leaves, whatever they are.
+    bounds: name -> the interval of a number, "[0, 1)"; of several numbers, "[0, 1), ..."; "[0, 1) or None".
+    ints: names of whole numbers, int32 as arrays.
+    keys: names of random keys, or of the integers that they are made from.
+    precise: names of numbers kept in double precision, also where arrays are float32.
+    reads: name -> a function from what is given to what is kept, so that its numbers are leaves.
+    like: another factory, whose docstring describes the arguments that the body's does not.
+
+Raises: TypeError for a name that is no argument of the body.
+"""
+
+
+def decorator(kind: type[N], summary: str, example: str = "") -> Decorator[N]:
+    """The decorator that makes factories of a kind of node out of bodies.
+
+    Args:
+        kind: the class of the nodes.
+        summary: the first line of the decorator's docstring.
+        example: the last lines.
+
+    Its keywords are the fields of `Declaration`, and `like`, another factory.
+    """
 
     def decorate(body: Any = None, /, *, like: Any = None, **declared: Any) -> Any:
         if body is None:
             return functools.partial(decorate, like=like, **declared)
         return _factory(kind, body, Declaration(**declared), like)
 
-    decorate.__doc__ = doc
+    decorate.__doc__ = "\n".join([summary, ARGUMENTS, inspect.cleandoc(example)])
     return cast(Any, decorate)

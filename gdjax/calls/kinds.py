@@ -107,21 +107,55 @@ for _kind in (Optimizer, Schedule, Condition, Model):
 
 
 optimizer: Decorator[Optimizer] = decorator(
-    Optimizer, "A factory of optimizers from a body that returns (init, update)."
+    Optimizer,
+    "A factory of optimizers from a body that returns (init, update).",
+    """
+    >>> @gd.optimizer(bounds={"learning_rate": "[0, inf)"})
+    ... def descent(learning_rate):
+    ...     return lambda params: (), lambda grads, state, params=None: (-learning_rate * grads, state)
+    >>> print(descent(0.1), descent(0.1).update(jnp.array([1.0, -2.0]), ())[0])
+    descent(0.1) [-0.1 0.2]
+    """,
 )
 
 
 schedule: Decorator[Schedule] = decorator(
-    Schedule, "A factory of schedules from a body that returns a function of the step."
+    Schedule,
+    "A factory of schedules from a body that returns a function of the step.",
+    """
+    >>> @gd.schedule
+    ... def halving(init_value):
+    ...     return lambda step: init_value * 0.5**step
+    >>> print(halving(8.0), halving(8.0)(2))
+    halving(8) 2.0
+    """,
 )
 
 
 condition: Decorator[Condition] = decorator(
-    Condition, "A factory of stopping conditions from a body that returns (init, update)."
+    Condition,
+    "A factory of stopping conditions from a body that returns (init, update).",
+    """
+    >>> @gd.condition
+    ... def below(value):
+    ...     return lambda: (), lambda state, seen: (state, jnp.where(seen.value < value, gd.Stop.TARGET, gd.Stop.RUNNING))
+    >>> print(gd.minimize(lambda x: x**2, 1.0, gd.sgd(0.1), stop=below(0.5)))
+    TARGET after 2 steps: value 0.4096, gradient norm 1.3
+    """,
 )
 
 
-model: Decorator[Model] = decorator(Model, "A factory of models from a body that returns (init, apply).")
+model: Decorator[Model] = decorator(
+    Model,
+    "A factory of models from a body that returns (init, apply).",
+    """
+    >>> @gd.model
+    ... def line(slope):
+    ...     return lambda key: jnp.zeros(()), lambda params, x, key=None: slope * x + params
+    >>> print(line(2.0), line(2.0).apply(jnp.float32(1.0), 3.0))
+    line(2) 7.0
+    """,
+)
 
 
 @optimizer
@@ -137,6 +171,9 @@ def as_optimizer(x: Any) -> Optimizer:
     """An optimizer of gdjax as it is, or a transformation of Optax as a node (also from `gradient_transformation()`).
 
     Raises: TypeError for anything else.
+
+    >>> print(gd.as_optimizer(gd.sgd(0.1)))
+    sgd(0.1)
     """
     if isinstance(x, Optimizer):
         return x

@@ -66,6 +66,9 @@ def num_rows(data: Batch) -> int:
     """The length of the leading axis that all leaves share; also under `jit`.
 
     Raises: ValueError for no leaf, a scalar, lengths that differ, zero rows; it names the path.
+
+    >>> print(gd.data.num_rows((jnp.zeros((3, 2)), jnp.zeros(3))))
+    3
     """
     shapes = {path_string(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(data)}
     if not shapes:
@@ -85,7 +88,12 @@ def num_rows(data: Batch) -> int:
 
 
 def take(data: Batch, indices: Any) -> Batch:
-    """The rows at the indices, of every leaf: `x[indices]`."""
+    """The rows at the indices, of every leaf: `x[indices]`.
+
+    >>> print(gd.data.take((jnp.arange(3.0), jnp.arange(6).reshape(3, 2)), jnp.array([2, 0])))
+    (Array([2., 0.], dtype=float32), Array([[4, 5],
+           [0, 1]], dtype=int32))
+    """
     return on_automatic_axes(_take, replicate, data, indices)
 
 
@@ -106,6 +114,10 @@ def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any
             parts; among five or more, some may be a row off.
 
     Raises: ValueError for other fractions, labels of another length, and for a part left without rows.
+
+    >>> train, test = gd.data.split(jnp.arange(10), (0.8, 0.2), jax.random.key(0))
+    >>> print(len(train), len(test), sorted([*train.tolist(), *test.tolist()]))
+    8 2 [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     rows = num_rows(data)
     shares = _check_fractions(fractions)
@@ -135,6 +147,9 @@ def fit_scaling(x: Any) -> Scaling:
         x: (n, ...), numbers. Traced ones are taken in their own dtype, the default float for integers.
 
     Returns: a `Scaling` of float64 NumPy arrays (...), or of traced ones, to be stored with the parameters.
+
+    >>> print(gd.data.fit_scaling(jnp.array([[1.0], [3.0]])))
+    Scaling(mean=array([2.]), scale=array([1.]))
     """
     num_rows(x)
     x = _floats(x)
@@ -158,13 +173,24 @@ def standardize(scaling: Scaling, x: Any) -> jax.Array:
     """(x - mean) / scale: training rows, held-out rows and rows to come in one unit. x (n, ...) -> same, default float.
 
     Of concrete numbers mean and scale are taken off in float64, before the rounding to the default float.
+
+    >>> scaling = gd.data.fit_scaling(jnp.array([[1.0], [3.0]]))
+    >>> print(gd.data.standardize(scaling, jnp.array([[1.0], [5.0]])))
+    [[-1.]
+     [3.]]
     """
     mean, scale = (_floats(part) for part in scaling)
     return jnp.asarray((_floats(x) - mean) / scale, jnp.result_type(float))
 
 
 def unstandardize(scaling: Scaling, z: Any) -> Any:
-    """z scale + mean, the inverse of `standardize`: float64 on the host, so that a large mean takes nothing away."""
+    """z scale + mean, the inverse of `standardize`: float64 on the host, so that a large mean takes nothing away.
+
+    >>> scaling = gd.data.fit_scaling(jnp.array([[1.0], [3.0]]))
+    >>> print(gd.data.unstandardize(scaling, jnp.array([[-1.0], [3.0]])))
+    [[1.]
+     [5.]]
+    """
     mean, scale = (_floats(part) for part in scaling)
     return _floats(z) * scale + mean
 
@@ -175,6 +201,9 @@ def to_device(data: Any) -> Any:
     NumPy arrays are copied: writing to one later changes nothing here.
 
     Raises: ValueError for a number beyond the dtype, TypeError for text and objects; both name the path.
+
+    >>> print(gd.data.to_device({"x": np.array([0.5, 1.5]), "y": np.array([0, 1])}))
+    {'x': Array([0.5, 1.5], dtype=float32), 'y': Array([0, 1], dtype=int32)}
     """
     return jax.tree_util.tree_map_with_path(_to_device, data)
 
@@ -199,6 +228,9 @@ def as_arrays(who: str, data: Any) -> Any:
 
     Raises: ValueError for a number beyond that dtype (2^31 where integers are int32), TypeError for text, dates and objects;
         both name `who` and the path.
+
+    >>> print(gd.data.as_arrays("my_function", {"x": np.array([1.0, 2.0])}))
+    {'x': Array([1., 2.], dtype=float32)}
     """
     return jax.tree_util.tree_map_with_path(lambda path, leaf: _as_array(who, path, leaf), data)
 

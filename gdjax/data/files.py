@@ -63,6 +63,12 @@ def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.nd
         columns: `feature_names` of the training data; for an NPZ file only their number counts.
 
     Raises: DataError, in one line.
+
+    >>> with open("flat.csv", "w") as file:
+    ...     _ = file.write("rooms,area,price\\n2,50,900\\n3,80,1400\\n")
+    >>> print(gd.data.read_features("flat.csv", ["area", "rooms"]))
+    [[50. 2.]
+     [80. 3.]]
     """
     file, columns = _File(Path(path)), tuple(columns)
     if file.is_npz:
@@ -80,7 +86,11 @@ def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.nd
 
 
 def hash_of(dataset: Dataset) -> str:
-    """16 hex digits that stand for the contents: numbers, task, names of columns and classes."""
+    """16 hex digits that stand for the contents: numbers, task, names of columns and classes.
+
+    >>> print(len(gd.data.hash_of(gd.data.load("wine"))))
+    16
+    """
     names = repr((dataset.task, dataset.x.shape, dataset.feature_names, dataset.target_names))
     digest = hashlib.sha256(names.encode())
     for numbers in (dataset.x, dataset.y):  # as they are: float64 from files, of which float32 would be a part

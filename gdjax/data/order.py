@@ -24,7 +24,11 @@ ROUNDS = 24  # a row escapes all of them with probability 2^-24
 
 
 def batches_per_epoch(num_rows: int, batch_size: int) -> int:
-    """ceil(num_rows / batch_size): the last batch may be ragged."""
+    """ceil(num_rows / batch_size): the last batch may be ragged.
+
+    >>> print(gd.data.batches_per_epoch(100, 32))
+    4
+    """
     return -(-num_rows // batch_size)
 
 
@@ -46,6 +50,9 @@ def batch_indices(
     Returns: indices (B,) int32 in [0, n), mask (B,) bool. In an epoch's last batch the positions past the end
         hold some valid row and are masked False; with replacement every row counts.
     Raises: ValueError for another order, no rows or an empty batch.
+
+    >>> print(gd.data.batch_indices("sequence", None, 1, num_rows=5, batch_size=3))
+    (Array([3, 4, 4], dtype=int32), Array([True,  True, False], dtype=bool))
     """
     _check(order, num_rows, batch_size)
     batch = jnp.asarray(batch, jnp.int32)
@@ -75,6 +82,9 @@ def permute(key: jax.Array, index: jax.Array, num_rows: int) -> jax.Array:
 
     Returns: int32 in [0, n), the shape of index.
     Reference: Hoang, Morris & Rogaway 2012, "An enciphering scheme based on a card shuffle", arXiv:1208.1176.
+
+    >>> print(gd.data.permute(jax.random.key(0), jnp.arange(5), 5))
+    [2 0 4 3 1]
     """
     check_interval("permute", "num_rows", num_rows, "[1, inf)")
     return _permute(_words(key, 2 * ROUNDS), index, num_rows)

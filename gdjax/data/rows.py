@@ -20,6 +20,10 @@ def as_rows(who: str, data: Any) -> Any:
 
     Raises: TypeError for what gives its rows one by one (a generator, a loader), for text, for a number in place of data;
         ValueError for a number beyond its dtype; all name `who` and what to write.
+
+    >>> print(gd.data.as_rows("my_function", [[1.0, 2.0], [3.0, 4.0]]))
+    [[1. 2.]
+     [3. 4.]]
     """
     if data is None or isinstance(data, jax.Array):
         return data

@@ -31,6 +31,10 @@ def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
 
     Raises: ValueError for a name or an option that does not exist, DataError for a bad file, ImportError if
         scikit-learn is missing; all in one line.
+
+    >>> wine = gd.data.load("wine")
+    >>> print(wine.x.shape, wine.target_names)
+    (178, 13) ('class_0', 'class_1', 'class_2')
     """
     name = os.fspath(name)
     is_file = name.lower().endswith((".npz", ".csv"))
@@ -45,7 +49,11 @@ def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
 
 
 def describe(name: str) -> str:
-    """What a data set of `SOURCES` is, in one line."""
+    """What a data set of `SOURCES` is, in one line.
+
+    >>> print(gd.data.describe("digits"))
+    Handwritten digits: 1,797 images of 8 x 8 pixels in [0, 1], 10 classes (Alpaydin & Kaynak 1998).
+    """
     return (inspect.getdoc(SOURCES[name]) or "").partition("\n")[0]
 
 

@@ -72,8 +72,8 @@ def check_loss(
 
     Raises: LawBroken.
 
-    >>> from gdjax import losses
-    >>> bool(check_loss(losses.squared_error, jnp.arange(3.0), jnp.ones(3)))
+    >>> from gdjax import laws
+    >>> bool(laws.check_loss(gd.squared_error, jnp.arange(3.0), jnp.ones(3)))
     True
     """
     exceptions, form = exceptions or {}, Form.of("check_loss", loss)

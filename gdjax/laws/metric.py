@@ -71,8 +71,8 @@ def check_metric(
 
     Raises: LawBroken.
 
-    >>> from gdjax import metrics
-    >>> bool(check_metric(metrics.mean_squared_error, jnp.arange(12.0), jnp.ones(12), examples=2))
+    >>> from gdjax import laws
+    >>> bool(laws.check_metric(gd.metrics.mean_squared_error, jnp.arange(12.0), jnp.ones(12), only=["value", "order"]))
     True
     """
     if not isinstance(metric, Metric):

@@ -78,8 +78,8 @@ def check_model(
 
     Raises: LawBroken.
 
-    >>> from gdjax import models
-    >>> bool(check_model(models.mlp((3, 4, 2)), jnp.ones(3)))
+    >>> from gdjax import laws
+    >>> bool(laws.check_model(gd.models.dense(3, 2), jnp.ones(3), only=["params", "batch"]))
     True
     """
     if not (hasattr(model, "init") and hasattr(model, "apply")):

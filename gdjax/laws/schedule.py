@@ -61,8 +61,8 @@ def check_schedule(
 
     Raises: LawBroken.
 
-    >>> import gdjax as gd
-    >>> bool(check_schedule(gd.schedules.cosine(0.1, 100)))
+    >>> from gdjax import laws
+    >>> bool(laws.check_schedule(gd.schedules.cosine(0.1, 100), only=["scalar", "finite"]))
     True
     """
     if not callable(schedule):

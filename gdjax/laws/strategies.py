@@ -26,7 +26,9 @@ _KEYS = ("b", "a", "w")
 def dtypes(complex: bool = False) -> st.SearchStrategy[Any]:
     """Dtypes of parameters: float32, then the 16-bit floats; with `complex`, complex64 too.
 
-    >>> hypothesis.find(dtypes(), lambda dtype: dtype.itemsize == 2)
+    >>> import hypothesis
+    >>> from gdjax import laws
+    >>> hypothesis.find(laws.dtypes(), lambda dtype: dtype.itemsize == 2)
     dtype(bfloat16)
     """
     return st.sampled_from([*_DTYPES, *([jnp.complex64] if complex else [])]).map(jnp.dtype)
@@ -48,7 +50,9 @@ def trees(
         max_leaves: > 0, approximate maximal number of leaves.
         empty: whether None and nodes without leaves occur.
 
-    >>> hypothesis.find(trees(), lambda tree: isinstance(tree, dict))
+    >>> import hypothesis
+    >>> from gdjax import laws
+    >>> hypothesis.find(laws.trees(), lambda tree: isinstance(tree, dict))
     {}
     """
     leaves = st.builds(_leaf, st.sampled_from(shapes), st.just(jnp.dtype(jnp.float32)) if dtypes is None else dtypes)
@@ -72,7 +76,9 @@ def gradients(tree: Any, largest: float = 1e3, dtypes: st.SearchStrategy[Any] | 
         largest: > 0, the largest absolute value of an entry.
         dtypes: dtypes of the gradients (default: those of the parameters).
 
-    >>> hypothesis.find(gradients({"b": jnp.ones(2)}), lambda grads: True)
+    >>> import hypothesis
+    >>> from gdjax import laws
+    >>> hypothesis.find(laws.gradients({"b": jnp.ones(2)}), lambda grads: True)
     {'b': Array([0., 0.], dtype=float32)}
     """
     sizes = [0.0, 1.0, *(x for x in (1e-3, 1e-8, 1e-20, 1e-38, 1e3, 1e8, largest) if x <= largest)]

@@ -17,6 +17,9 @@ def binary_cross_entropy_from_logits(logits: ArrayLike, labels: ArrayLike) -> ja
     """-y log s(z) - (1 - y) log(1 - s(z)), s the logistic function; accurate for any z, 0 or inf at the infinite ones.
 
     Shapes: logits (...), labels (...) in {0, 1} or probabilities in [0, 1] -> (...) nats.
+
+    >>> print(gd.losses.binary_cross_entropy_from_logits(0.0, 1))
+    0.69315
     """
     return _from_logits("binary_cross_entropy_from_logits", logits, labels)
 
@@ -26,6 +29,9 @@ def sigmoid_binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Ar
     """`binary_cross_entropy_from_logits` by its name in Optax.
 
     Shapes: logits (...), labels (...) in {0, 1} or probabilities in [0, 1] -> (...) nats.
+
+    >>> print(gd.sigmoid_binary_cross_entropy(0.0, 1))
+    0.69315
     """
     return _from_logits("sigmoid_binary_cross_entropy", logits, labels)
 
@@ -47,6 +53,9 @@ def binary_cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> jax.Arr
     train, prefer logits. A p beyond 0 or 1 by rounding is taken as 0 or 1; farther away there is no loss (NaN).
 
     Shapes: probabilities (...) in [0, 1], labels (...) in {0, 1} or in [0, 1] -> (...) nats.
+
+    >>> print(gd.losses.binary_cross_entropy(0.25, 1))
+    1.3863
     """
     p, y, valid = _binary("binary_cross_entropy", "probabilities", probabilities, labels)
     valid *= within("binary_cross_entropy", "probabilities", p, domain.PROBABILITIES)
@@ -72,6 +81,9 @@ def focal(
 
     Shapes: logits (...), labels (...) in {0, 1} or probabilities in [0, 1], as in Optax and Keras -> (...) nats.
     Reference: Lin et al., arXiv:1708.02002.
+
+    >>> print(gd.losses.focal(0.0, 1, gamma=2.0))
+    0.17329
     """
     return _focal("focal", logits, labels, gamma, alpha)
 
@@ -84,7 +96,11 @@ def sigmoid_focal_loss(
     alpha: float | jax.Array | None = None,
     gamma: float | jax.Array = 2.0,
 ) -> jax.Array:
-    """`focal` by its name in Optax.   Shapes: logits (...), labels (...) in [0, 1] -> (...) nats."""
+    """`focal` by its name in Optax.   Shapes: logits (...), labels (...) in [0, 1] -> (...) nats.
+
+    >>> print(gd.sigmoid_focal_loss(0.0, 1, gamma=2.0))
+    0.17329
+    """
     return _focal("sigmoid_focal_loss", logits, labels, gamma, alpha)
 
 
@@ -112,13 +128,20 @@ def hinge(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     """max(0, 1 - y s), with subgradient 0 at y s = 1; an upper bound on the zero-one loss.
 
     Shapes: scores (...), labels (...) in {-1, +1} -> (...).   Reference: Cortes & Vapnik 1995.
+
+    >>> print(gd.losses.hinge(0.5, 1))
+    0.5
     """
     return _hinge(*_margin("hinge", "scores", scores, "labels", labels))
 
 
 @widen_arguments
 def hinge_loss(predictor_outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
-    """`hinge` by its name in Optax.   Shapes: predictor_outputs (...), targets (...) in {-1, +1} -> (...)."""
+    """`hinge` by its name in Optax.   Shapes: predictor_outputs (...), targets (...) in {-1, +1} -> (...).
+
+    >>> print(gd.hinge_loss(0.5, 1))
+    0.5
+    """
     return _hinge(*_margin("hinge_loss", "predictor_outputs", predictor_outputs, "targets", targets))
 
 
@@ -128,7 +151,11 @@ def _hinge(margin: jax.Array, valid: jax.Array) -> jax.Array:
 
 @widen_arguments
 def squared_hinge(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
-    """max(0, 1 - y s)².   Shapes: scores (...), labels (...) in {-1, +1} -> (...)."""
+    """max(0, 1 - y s)².   Shapes: scores (...), labels (...) in {-1, +1} -> (...).
+
+    >>> print(gd.losses.squared_hinge(0.5, 1))
+    0.25
+    """
     margin, valid = _margin("squared_hinge", "scores", scores, "labels", labels)
     return valid * jnp.square(jnp.where(margin >= 1, 0, 1 - margin))
 
@@ -138,13 +165,20 @@ def perceptron(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     """max(0, -y s), with subgradient -y at s = 0, so that zero weights learn.
 
     Shapes: scores (...), labels (...) in {-1, +1} -> (...).   Reference: Rosenblatt 1958.
+
+    >>> print(gd.losses.perceptron(-2.0, 1))
+    2.0
     """
     return _perceptron(*_margin("perceptron", "scores", scores, "labels", labels))
 
 
 @widen_arguments
 def perceptron_loss(predictor_outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
-    """`perceptron` by its name in Optax.   Shapes: predictor_outputs (...), targets (...) in {-1, +1} -> (...)."""
+    """`perceptron` by its name in Optax.   Shapes: predictor_outputs (...), targets (...) in {-1, +1} -> (...).
+
+    >>> print(gd.losses.perceptron_loss(-2.0, 1))
+    2.0
+    """
     return _perceptron(*_margin("perceptron_loss", "predictor_outputs", predictor_outputs, "targets", targets))
 
 

@@ -41,11 +41,16 @@ def softmax_cross_entropy(
     """-sum_c ((1 - a) t_c + a / C) log p_c, p = softmax(logits), t = labels, a = label_smoothing; 0 log 0 = 0.
 
     Args:
-        axis, where: of the classes, see the module. Shares of classes that are left out add nothing, as in Optax.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, in the shape of the scores or of their rows; which classes there are (default: all). Shares of classes
+            that are left out add nothing, as in Optax.
         label_smoothing: in [0, 1]; the share of the label spread evenly over the C classes.
 
     Shapes: logits (..., C), labels (..., C) >= 0 of sum 1 (to 0.01) -> (...) nats.   For labels that are the numbers of the
     classes: `softmax_cross_entropy_with_integer_labels`.
+
+    >>> print(gd.softmax_cross_entropy(jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.array([1.0, 0.0, 0.0])))
+    0.69315
     """
     return _cross_entropy("softmax_cross_entropy", logits, labels, axis, where, label_smoothing)
 
@@ -57,6 +62,9 @@ def safe_softmax_cross_entropy(
     """`softmax_cross_entropy`, in which 0 log 0 is 0 already, by another of its names in Optax.
 
     Shapes: logits (..., C), labels (..., C) >= 0 of sum 1 (to 0.01) -> (...) nats.
+
+    >>> print(gd.safe_softmax_cross_entropy(jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.array([1.0, 0.0, 0.0])))
+    0.69315
     """
     return _cross_entropy("safe_softmax_cross_entropy", logits, labels, axis, where)
 
@@ -74,10 +82,14 @@ def poly_loss_cross_entropy(
 
     Args:
         epsilon: weight of the second term; 0 is the cross-entropy.
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, in the shape of the scores or of their rows; which classes there are (default: all).
 
     Shapes: logits (..., C), labels (..., C) >= 0 of sum 1 (to 0.01) -> (...) nats.
     Reference: Leng et al. 2022, arXiv:2204.12511.
+
+    >>> print(gd.poly_loss_cross_entropy(jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.array([1.0, 0.0, 0.0]), epsilon=2.0))
+    1.6931
     """
     who = "poly_loss_cross_entropy"
     logits, labels, valid, _ = _shares(who, logits, labels, axis, where)
@@ -106,10 +118,15 @@ def softmax_cross_entropy_with_integer_labels(
     """-(1 - a) log p_y - a mean_c log p_c, p = softmax(logits), y = labels, a = label_smoothing.
 
     Args:
-        axis, where: of the classes, see the module; of several axes, a label numbers the classes in row-major order.
+        axis: along which the classes lie; several, or all if None, are one, whose classes a label numbers in row-major
+            order.
+        where: bool, in the shape of the scores or of their rows; which classes there are (default: all).
         label_smoothing: in [0, 1]; the share of the label spread evenly over the classes.
 
     Shapes: logits (..., C), labels (...) int in [0, C) -> (...) nats; inf for a label that is left out.
+
+    >>> print(gd.softmax_cross_entropy_with_integer_labels(jnp.log(jnp.array([0.5, 0.25, 0.25])), 1))
+    1.3863
     """
     who, a = "softmax_cross_entropy_with_integer_labels", label_smoothing
     check_interval(who, "label_smoothing", a, "[0, 1]")
@@ -130,9 +147,13 @@ def negative_log_likelihood(
     """-log p_y, for a model that ends in log_softmax.
 
     Args:
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, in the shape of the scores or of their rows; which classes there are (default: all).
 
     Shapes: log_probs (..., C) <= 0, labels (...) int in [0, C) -> (...) nats.
+
+    >>> print(gd.losses.negative_log_likelihood(jnp.log(jnp.array([0.5, 0.25, 0.25])), 1))
+    1.3863
     """
     who = "negative_log_likelihood"
     log_probs, labels, valid, _ = _classes(who, "log_probs", log_probs, labels, axis, where)
@@ -147,9 +168,13 @@ def multiclass_hinge(
     """max(0, 1 + max_{c != y} s_c - s_y): the true class must lead by 1.
 
     Args:
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, in the shape of the scores or of their rows; which classes there are (default: all).
 
     Shapes: scores (..., C), labels (...) int in [0, C) -> (...).   Reference: Crammer & Singer 2001, JMLR 2.
+
+    >>> print(gd.losses.multiclass_hinge(jnp.array([1.0, 0.5, 2.0]), 0))
+    2.0
     """
     return _lead("multiclass_hinge", scores, labels, axis, where, 1)
 
@@ -158,7 +183,11 @@ def multiclass_hinge(
 def multiclass_hinge_loss(
     scores: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
-    """`multiclass_hinge` by its name in Optax.   Shapes: scores (..., C), labels (...) int in [0, C) -> (...)."""
+    """`multiclass_hinge` by its name in Optax.   Shapes: scores (..., C), labels (...) int in [0, C) -> (...).
+
+    >>> print(gd.losses.multiclass_hinge_loss(jnp.array([1.0, 0.5, 2.0]), 0))
+    2.0
+    """
     return _lead("multiclass_hinge_loss", scores, labels, axis, where, 1)
 
 
@@ -169,9 +198,13 @@ def multiclass_perceptron_loss(
     """max_c s_c - s_y: how far the true class is behind.
 
     Args:
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, in the shape of the scores or of their rows; which classes there are (default: all).
 
     Shapes: scores (..., C), labels (...) int in [0, C) -> (...).   Reference: Collins 2002, EMNLP.
+
+    >>> print(gd.losses.multiclass_perceptron_loss(jnp.array([1.0, 0.5, 2.0]), 0))
+    1.0
     """
     return _lead("multiclass_perceptron_loss", scores, labels, axis, where, 0)
 
@@ -195,6 +228,9 @@ def smooth_labels(
         where: bool, broadcast to the shape of labels; only what it keeps is counted in C.
 
     Shapes: (..., C) -> (..., C).
+
+    >>> print(gd.smooth_labels(jnp.array([1.0, 0.0, 0.0]), 0.3))
+    [0.8 0.1 0.1]
     """
     check_interval("smooth_labels", "alpha", alpha, "[0, 1]")
     labels = floating("smooth_labels", labels)

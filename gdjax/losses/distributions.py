@@ -24,9 +24,13 @@ def kl_divergence(
     The derivative by a p_c of 0, which is -inf, is that at the smallest positive number instead.
 
     Args:
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, broadcast to the shape of the predictions; what it leaves out adds nothing (default: nothing).
 
     Shapes: log_predictions = log q (..., C) <= 0, targets = p (..., C) >= 0 of sum 1 (to 0.01) -> (...) nats.
+
+    >>> print(gd.kl_divergence(jnp.log(jnp.array([0.25, 0.75])), jnp.array([0.5, 0.5])))
+    0.14384
     """
     who = "kl_divergence"
     log_q, p, mask = _pair(who, log_predictions, "targets", targets, axis, where)
@@ -43,9 +47,13 @@ def kl_divergence_with_log_targets(
     """`kl_divergence` of targets that are logarithms too: sum_c p_c (log p_c - log q_c).
 
     Args:
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, broadcast to the shape of the predictions; what it leaves out adds nothing (default: nothing).
 
     Shapes: log_predictions = log q (..., C) <= 0, log_targets = log p (..., C) with sum_c p_c = 1 (to 0.01) -> (...) nats.
+
+    >>> print(gd.losses.kl_divergence_with_log_targets(jnp.log(jnp.array([0.25, 0.75])), jnp.log(jnp.array([0.5, 0.5]))))
+    0.14384
     """
     who = "kl_divergence_with_log_targets"
     log_q, log_p, mask = _pair(who, log_predictions, "log_targets", log_targets, axis, where)
@@ -64,9 +72,13 @@ def generalized_kl_divergence(
     """sum_c p_c (log p_c - log q_c) - p_c + q_c, of measures whose sums need not be 1; 0 where p = q, else positive.
 
     Args:
-        axis, where: of the classes, see the module.
+        axis: along which the classes lie; several, or all if None, are one.
+        where: bool, broadcast to the shape of the predictions; what it leaves out adds nothing (default: nothing).
 
     Shapes: log_predictions = log q (..., C), targets = p (..., C) >= 0 -> (...) nats.
+
+    >>> print(gd.generalized_kl_divergence(jnp.log(jnp.array([1.0, 2.0])), jnp.array([1.0, 1.0])))
+    0.30685
     """
     return _generalized("generalized_kl_divergence", log_predictions, targets, axis, where)
 
@@ -75,7 +87,11 @@ def generalized_kl_divergence(
 def convex_kl_divergence(
     log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
 ) -> jax.Array:
-    """`generalized_kl_divergence` by its former name in Optax.   Shapes: (..., C), (..., C) -> (...) nats."""
+    """`generalized_kl_divergence` by its former name in Optax.   Shapes: (..., C), (..., C) -> (...) nats.
+
+    >>> print(gd.convex_kl_divergence(jnp.log(jnp.array([1.0, 2.0])), jnp.array([1.0, 1.0])))
+    0.30685
+    """
     return _generalized("convex_kl_divergence", log_predictions, targets, axis, where)
 
 

@@ -123,6 +123,10 @@ def per_example(
     Shapes: leaves of batch (B, ...), mask (B,) bool or float >= 0.   Raises: ValueError if a loss, metric or
     weight of one example is no scalar, a metric takes a reserved name, or batch and mask differ in their
     leading axes.
+
+    >>> loss = gd.per_example(lambda w, x, y: (w * x - y) ** 2)
+    >>> print(loss(2.0, (jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0])), mask=jnp.array([True, False]))[0])
+    1.0
     """
     return PerExample(bind(loss), weight and bind(weight), penalty and bind(penalty))
 
@@ -163,6 +167,10 @@ def supervised(
         metrics: name -> (prediction, y) -> (...), of the same prediction and averaged alike.
 
     Raises: ValueError for a metric of a name that is taken ("loss", "weight", "epoch", ...).
+
+    >>> loss = gd.supervised(gd.models.linear_regression(2), gd.squared_error)
+    >>> print(loss({"w": jnp.ones((2, 1)), "b": jnp.zeros(1)}, (jnp.array([1.0, 2.0]), 5.0), None))
+    (Array(4., dtype=float32), {})
     """
     metrics = named_metrics("supervised", metrics)
     check_names("supervised", metrics)
@@ -183,9 +191,15 @@ def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
 
 
 def stateful(function: Callable[..., Any]) -> Stateful:
-    """Marks `(params, model_state, batch, key) -> (scalar, metrics, model_state)`, e.g. batch norm.
+    """Mark a loss whose model has a state, such as the running means of batch norm.
 
-    It may also take `mask=`; then it reports a metric "weight", as `per_example` does.
+    Args:
+        function: (params, model_state, batch, key) -> (scalar, metrics, model_state). It may also take `mask=`; then it
+            reports a metric "weight", as `per_example` does.
+
+    >>> loss = gd.stateful(lambda params, seen, batch, key: (params * batch.mean(), {}, seen + 1))
+    >>> print(loss(2.0, 0, jnp.array([1.0, 3.0]), None))
+    (Array(4., dtype=float32), {}, 1)
     """
     return Stateful(bind(function))
 

@@ -17,7 +17,15 @@ from gdjax.types import Params
 
 
 def is_weight(path: str, leaf: Any) -> bool:
-    """Matrices and kernels, not biases: ndim >= 2."""
+    """Whether a leaf is a matrix or a kernel and no bias: ndim >= 2.
+
+    Args:
+        path: the path of the leaf, which is not looked at.
+        leaf: an array.
+
+    >>> print(gd.losses.is_weight("['w']", jnp.ones((2, 2))), gd.losses.is_weight("['b']", jnp.ones(2)))
+    True False
+    """
     return np.ndim(leaf) >= 2
 
 
@@ -43,30 +51,54 @@ class Penalty:
 
 
 def l1(strength: float, where: Callable[[str, Any], bool] = is_weight) -> Penalty:
-    """strength sum |w|, with subgradient 0 at 0. Arguments and errors as for `l2`."""
+    """The penalty strength sum |w|, with subgradient 0 at 0, which makes weights sparse.
+
+    Args:
+        strength: >= 0, loss units per parameter unit.
+        where: (path, leaf) -> bool, the path as in "['w']": which leaves (default: those of ndim >= 2).
+
+    Raises: ValueError outside this range or, when called, if no leaf is chosen: a linear model whose weights are a
+        vector needs a `where` of its own.
+
+    >>> print(gd.losses.l1(0.1)({"w": jnp.array([[1.0, -2.0]]), "b": jnp.ones(2)}))
+    0.3
+    """
     check_interval("l1", "strength", strength, "[0, inf)")
     return Penalty(strength, 1.0, where)
 
 
 def l2(strength: float, where: Callable[[str, Any], bool] = is_weight) -> Penalty:
-    """strength sum |w|², by gradient a weight decay of 2 strength.
+    """The penalty strength sum |w|², by gradient a weight decay of 2 strength.
 
     Args:
-        strength: >= 0, loss units.
-        where: (path, leaf) -> bool, the path as in "['w']": which leaves; by default those of ndim >= 2.
+        strength: >= 0, loss units per parameter unit squared.
+        where: (path, leaf) -> bool, the path as in "['w']": which leaves (default: those of ndim >= 2).
 
-    Raises: ValueError if strength < 0 or, when called, if no leaf is chosen: a linear model whose weights are
-    a vector needs a `where` of its own.
+    Raises: ValueError outside this range or, when called, if no leaf is chosen: a linear model whose weights are a
+        vector needs a `where` of its own.
+
+    >>> print(gd.losses.l2(0.1)({"w": jnp.array([[1.0, -2.0]]), "b": jnp.ones(2)}))
+    0.5
     """
     check_interval("l2", "strength", strength, "[0, inf)")
     return Penalty(strength, 0.0, where)
 
 
 def elastic(strength: float, l1_ratio: float, where: Callable[[str, Any], bool] = is_weight) -> Penalty:
-    """strength sum (l1_ratio |w| + (1 - l1_ratio) |w|²): `l1` at l1_ratio = 1, `l2` at 0, in [0, 1].
+    """The penalty strength sum (l1_ratio |w| + (1 - l1_ratio) |w|²), between `l1` and `l2`.
 
+    Args:
+        strength: >= 0, loss units.
+        l1_ratio: in [0, 1]; 1 is `l1`, 0 is `l2`.
+        where: (path, leaf) -> bool, the path as in "['w']": which leaves (default: those of ndim >= 2).
+
+    Raises: ValueError outside these ranges or, when called, if no leaf is chosen: a linear model whose weights are a
+        vector needs a `where` of its own.
     Differs from: sklearn.linear_model.ElasticNet, which halves |w|².
     Reference: Zou & Hastie 2005, J. R. Statist. Soc. B 67.
+
+    >>> print(gd.losses.elastic(0.1, 0.5)({"w": jnp.array([[1.0, -2.0]]), "b": jnp.ones(2)}))
+    0.4
     """
     check_interval("elastic", "strength", strength, "[0, inf)")
     check_interval("elastic", "l1_ratio", l1_ratio, "[0, 1]")

@@ -47,6 +47,11 @@ def mlp(
 
     Raises: ValueError if a size is not a positive int, there is no such activation, or x has another width.
     Reference: Rumelhart, Hinton & Williams 1986.
+
+    >>> model = gd.models.mlp((2, 3, 1))
+    >>> params = model.init(jax.random.key(0))
+    >>> print(model, gd.summary(params).total, model.apply(params, jnp.zeros(2)))
+    mlp((2, 3, 1)) 13 [0.]
     """
     _check_sizes(sizes)
     hidden = [activation_function("mlp", activation)] * (len(sizes) - 2)

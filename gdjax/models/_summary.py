@@ -72,6 +72,13 @@ def summary(params: Params) -> Summary:
     Args:
         params: a pytree of arrays or of shapes, ours or another library's. `jax.eval_shape(model.init, key)`
             gives the shapes and draws nothing.
+
+    >>> print(gd.summary({"w": jnp.ones((2, 3)), "b": jnp.ones(3)}))
+    path   shape   dtype    count  bytes
+    ['b']  (3,)    float32 3 12
+    ['w']  (2, 3)  float32 6 24
+    total                       9 36
+    matrices 6, biases 3, total 9
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return Summary(tuple(_leaf(path, x) for path, x in leaves if hasattr(x, "shape") and hasattr(x, "dtype")))

@@ -46,7 +46,15 @@ class Initializer(Node):
 
 register(Initializer)
 initializer: Decorator[Initializer] = decorator(
-    Initializer, "A factory of initializers from a body that returns noise -> weights."
+    Initializer,
+    "A factory of initializers from a body that returns noise -> weights.",
+    """
+    >>> @gd.models.initializer
+    ... def halves():
+    ...     return lambda noise: noise / 2
+    >>> print(halves(), halves()(jnp.ones(2)))
+    halves() [0.5 0.5]
+    """,
 )
 
 
@@ -116,6 +124,9 @@ def zeros():
         w = 0
 
     A hidden layer of zeros never learns to tell its units apart: all see the same gradient.
+
+    >>> print(gd.models.zeros()(jnp.array([1.0, -2.0])))
+    [0. 0.]
     """
     return jnp.zeros_like
 
@@ -130,6 +141,9 @@ def normal(stddev=0.01):
         stddev: >= 0, parameter units.
 
     Raises: ValueError if stddev is negative.
+
+    >>> print(gd.models.normal(0.1)(jnp.array([1.0, -2.0])))
+    [0.1 -0.2]
     """
     return lambda noise: stddev * noise
 
@@ -144,6 +158,9 @@ def uniform(limit=0.05):
         limit: >= 0, parameter units.
 
     Raises: ValueError if limit is negative.
+
+    >>> print(gd.models.uniform(0.1)(jnp.array([1.0, -2.0])))
+    [0.068269 -0.09545]
     """
     return lambda noise: limit * _flat(noise)
 
@@ -160,6 +177,10 @@ def lecun_normal(gain=1.0):
     Raises: ValueError if gain is negative.
     Reference: LeCun et al. 1998, "Efficient backprop", section 4.6; for SELU, Klambauer et al. 2017,
         arXiv:1706.02515.
+
+    >>> print(gd.models.lecun_normal()(jnp.array([[1.0, -1.0], [2.0, 0.0]])))
+    [[0.70711 -0.70711]
+     [1.4142 0.]]
     """
     return lambda noise: gain * _bell(noise, 1 / fans(noise.shape)[0])
 
@@ -175,6 +196,10 @@ def lecun_uniform(gain=1.0):
 
     Raises: ValueError if gain is negative.
     Reference: LeCun et al. 1998, "Efficient backprop", section 4.6.
+
+    >>> print(gd.models.lecun_uniform()(jnp.array([[1.0, -1.0], [2.0, 0.0]])))
+    [[0.83612 -0.83612]
+     [1.169 0.]]
     """
     return lambda noise: gain * _box(noise, 1 / fans(noise.shape)[0])
 
@@ -190,6 +215,10 @@ def he_normal(gain=1.0):
 
     Raises: ValueError if gain is negative.
     Reference: He et al. 2015, section 2.2, arXiv:1502.01852; also called Kaiming normal.
+
+    >>> print(gd.models.he_normal()(jnp.array([[1.0, -1.0], [2.0, 0.0]])))
+    [[1. -1.]
+     [2. 0.]]
     """
     return lambda noise: gain * _bell(noise, 2 / fans(noise.shape)[0])
 
@@ -205,6 +234,10 @@ def he_uniform(gain=1.0):
 
     Raises: ValueError if gain is negative.
     Reference: He et al. 2015, section 2.2, arXiv:1502.01852; also called Kaiming uniform.
+
+    >>> print(gd.models.he_uniform()(jnp.array([[1.0, -1.0], [2.0, 0.0]])))
+    [[1.1825 -1.1825]
+     [1.6532 0.]]
     """
     return lambda noise: gain * _box(noise, 2 / fans(noise.shape)[0])
 
@@ -220,6 +253,10 @@ def xavier_normal(gain=1.0):
 
     Raises: ValueError if gain is negative.
     Reference: Glorot & Bengio 2010, equation 12; also called Glorot normal.
+
+    >>> print(gd.models.xavier_normal()(jnp.array([[1.0, -1.0], [2.0, 0.0]])))
+    [[0.70711 -0.70711]
+     [1.4142 0.]]
     """
     return lambda noise: gain * _bell(noise, 2 / sum(fans(noise.shape)))
 
@@ -235,6 +272,10 @@ def xavier_uniform(gain=1.0):
 
     Raises: ValueError if gain is negative.
     Reference: Glorot & Bengio 2010, equation 16; also called Glorot uniform.
+
+    >>> print(gd.models.xavier_uniform()(jnp.array([[1.0, -1.0], [2.0, 0.0]])))
+    [[0.83612 -0.83612]
+     [1.169 0.]]
     """
     return lambda noise: gain * _box(noise, 2 / sum(fans(noise.shape)))
 
@@ -252,6 +293,10 @@ def orthogonal(gain=1.0):
 
     Raises: ValueError if gain is negative.
     Reference: Saxe et al. 2014, arXiv:1312.6120; the signs, Mezzadri 2007, arXiv:math-ph/0609050.
+
+    >>> print(gd.models.orthogonal()(jnp.array([[3.0, 0.0], [4.0, 5.0]])))
+    [[0.6 -0.8]
+     [0.8 0.6]]
     """
 
     def rotate(noise):

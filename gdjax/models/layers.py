@@ -47,6 +47,9 @@ def dense(in_size: int, out_size: int | None, weights: Initializer | None = None
         bias: whether there is a b.
 
     Raises: ValueError if a size is not a positive int, or x has another width.
+
+    >>> print(gd.models.dense(2, 1).apply({"w": jnp.ones((2, 1)), "b": jnp.ones(1)}, jnp.array([2.0, 3.0])))
+    [6.]
     """
     return affine("dense", in_size, out_size, lecun_normal() if weights is None else weights, bias)
 
@@ -86,6 +89,9 @@ def activation(function: str | Activation):
             reads back, compares and pickles; a function does as far as it can (two lambdas are never equal).
 
     Raises: ValueError if there is no such name.
+
+    >>> print(gd.models.activation("relu").apply((), jnp.array([-1.0, 2.0])))
+    [0. 2.]
     """
     f = activation_function("activation", function)
     return _leafless(lambda x, key: f(x))
@@ -103,6 +109,9 @@ def dropout(rate):
 
     Raises: ValueError if rate is outside [0, 1).
     Reference: Srivastava et al. 2014, JMLR 15, section 10 (scaled while training, not while testing).
+
+    >>> print(gd.models.dropout(0.5).apply((), jnp.ones(4), jax.random.key(0)))
+    [0. 0. 2. 2.]
     """
     return _leafless(lambda x, key: drop(x, rate, key))
 
@@ -125,6 +134,9 @@ def flatten(shape: tuple[int, ...]):
         shape: of one example, e.g. (28, 28).
 
     Raises: ValueError if a size is not a positive int, or x does not end in shape.
+
+    >>> print(gd.models.flatten((2, 2)).apply((), jnp.array([[1.0, 2.0], [3.0, 4.0]])))
+    [1. 2. 3. 4.]
     """
     if not isinstance(shape, Sequence):
         raise ValueError(f"flatten: shape must be a tuple of positive ints, got {shape!r}")
@@ -152,6 +164,10 @@ def serial(*models: Model):
         models: in the order in which x meets them.
 
     Raises: TypeError if one is not a model.
+
+    >>> model = gd.models.serial(gd.models.flatten((2, 2)), gd.models.activation("relu"))
+    >>> print(model.apply(((), ()), jnp.array([[1.0, -2.0], [3.0, -4.0]])))
+    [1. 0. 3. 0.]
     """
     for i, each in enumerate(models):
         if not isinstance(each, Model):

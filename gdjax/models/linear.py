@@ -32,6 +32,9 @@ def linear_regression(in_size: int, out_size: int | None = None):
         out_size: None for one number per example; k, at least 1, for y (..., k), w (in, k), b (k,).
 
     Raises: ValueError if a size is not a positive int, or x has another width.
+
+    >>> print(gd.models.linear_regression(2).apply({"w": jnp.ones((2, 1)), "b": jnp.ones(1)}, jnp.array([2.0, 3.0])))
+    6.0
     """
     return affine("linear_regression", in_size, out_size, zeros())
 
@@ -49,6 +52,9 @@ def logistic_regression(in_size: int):
         in_size: features of x, at least 1.
 
     Raises: ValueError if in_size is not a positive int, or x has another width.
+
+    >>> print(gd.models.logistic_regression(2).apply({"w": jnp.ones((2, 1)), "b": jnp.ones(1)}, jnp.array([2.0, 3.0])))
+    6.0
     """
     return affine("logistic_regression", in_size, None, zeros())
 
@@ -67,6 +73,9 @@ def softmax_regression(in_size: int, num_classes: int):
         num_classes: C, at least 1.
 
     Raises: ValueError if a size is not a positive int, or x has another width.
+
+    >>> print(gd.models.softmax_regression(2, 3).apply({"w": jnp.ones((2, 3)), "b": jnp.arange(3.0)}, jnp.array([2.0, 3.0])))
+    [5. 6. 7.]
     """
     check_size("softmax_regression", "num_classes", num_classes)
     return affine("softmax_regression", in_size, num_classes, zeros())
@@ -86,6 +95,9 @@ def linear_svm(in_size: int):
 
     Raises: ValueError if in_size is not a positive int, or x has another width.
     Reference: Cortes & Vapnik 1995.
+
+    >>> print(gd.models.linear_svm(2).apply({"w": jnp.ones((2, 1)), "b": jnp.ones(1)}, jnp.array([2.0, 3.0])))
+    6.0
     """
     return affine("linear_svm", in_size, None, zeros())
 
@@ -104,5 +116,8 @@ def perceptron(in_size: int):
 
     Raises: ValueError if in_size is not a positive int, or x has another width.
     Reference: Rosenblatt 1958.
+
+    >>> print(gd.models.perceptron(2).apply({"w": jnp.ones((2, 1)), "b": jnp.ones(1)}, jnp.array([2.0, 3.0])))
+    6.0
     """
     return affine("perceptron", in_size, None, zeros())

@@ -23,7 +23,7 @@ def entry(factory: Callable[..., Any]) -> Entry:
     """
     name, doc = getattr(factory, "__name__", repr(factory)), inspect.getdoc(factory) or ""
     memory = re.search(r"^Memory:\s*(.+?)\.(?:\s{2,}|$)", doc, re.MULTILINE)
-    reference = re.search(r"^Reference:\s*(.+?)\.?$(?=\n\S|\Z)", doc, re.MULTILINE | re.DOTALL)
+    reference = re.search(r"^Reference:\s*(.+?)\.?$(?=\n\n|\n\S|\Z)", doc, re.MULTILINE | re.DOTALL)
     if memory is None or reference is None:
         raise ValueError(f"{name}: the docstring must have lines 'Memory: ...' and 'Reference: ...'")
     parameters = inspect.signature(factory).parameters.values()

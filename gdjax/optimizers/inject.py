@@ -90,6 +90,10 @@ def inject_hyperparams(
         hyperparam_dtype: of the numbers (default: the widest of the parameters).
 
     Reference: optax.inject_hyperparams.
+
+    >>> opt = gd.inject_hyperparams(gd.sgd)(learning_rate=0.1)
+    >>> print(opt.init(jnp.ones(2)).hyperparams["learning_rate"])
+    0.1
     """
     named = (static_args,) if isinstance(static_args, str) else tuple(sorted(static_args))
     unknown = set(named) - set(inspect.signature(inner_factory).parameters)

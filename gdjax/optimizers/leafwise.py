@@ -69,19 +69,33 @@ def leafwise(
     static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> LiftedRule:
-    """The (init, update) of a rule; see the module's docstring.
+    """The (init, update) of a rule that sees one leaf at one step.
+
+        rule(g, p, t, <slots>, *, <hyperparameters>) -> (direction, {slot: new value})
+        p <- p - learning_rate (direction + weight_decay p)                         weight_decay if there is one
+
+    with g the gradient, p the parameters and t = step + 1; the rule names those that it needs, and the slots by the
+    symbols of its equation. A rule that names `weight_decay` applies it itself; one that returns the whole step may name
+    `learning_rate`.
 
     Args:
         rule: a module-level function, which is the key of the trace cache.
-        learning_rate: parameter units per step; None means 1.
-        slots: name -> `Slot`.
+        learning_rate: parameter units per step; number, array or schedule; None means 1.
+        slots: name -> `Slot`, an array of state for each leaf.
         returns: "direction", which is multiplied by the learning rate, or "step", the whole step to subtract.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree; None means all.
         masks: hyperparameter -> a mask like `mask`; the hyperparameter is 0 on the leaves that are masked out.
         static: arguments of the rule that are no numbers (iteration counts, functions); hashable and compared by value.
-        hyperparameters: numbers, arrays or schedules; a bool is static. `weight_decay` is special, see the module.
+        hyperparameters: numbers, arrays or schedules; a bool is static.
 
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path.
+
+    >>> @gd.optimizer
+    ... def sign_descent(learning_rate):
+    ...     return gd.leafwise(lambda g: (jnp.sign(g), {}), learning_rate)
+    >>> opt, x = sign_descent(0.1), jnp.ones(2)
+    >>> print(opt.update(jnp.array([1.0, -2.0]), opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     slots = dict(slots or {})
     check_returns(rule, returns)

@@ -54,24 +54,28 @@ for _name in ("add", "sub", "mul", "truediv", "pow", "neg", "lt", "le", "gt", "g
 
 def lift(
     factory: Callable[P, Any],
+    example: str,
     static: tuple[str, ...] = (),
     around: tuple[str, ...] = (),
     ints: tuple[str, ...] = (),
     factor: Callable[..., Any] | None = None,
     searches: bool = False,
+    at: tuple[str, str] = ("jnp.ones(2)", "jnp.array([3.0, -4.0])"),
 ) -> Callable[P, Optimizer]:
-    """A factory of Optax as a factory of call nodes.
+    """A factory of Optax as a factory of call nodes, with its docstring and an example.
 
     Optax computes 1 - b2 from a Python float, in double precision. Here b2 is a leaf, usually in float32, where 1 - 0.999
     has four digits. Therefore the decay rates FACTORS are stored as two floats each, and 1 - b2 is as accurate as in Optax.
 
     Args:
         factory: a function that returns a transformation.
+        example: "arguments -> update", of the gradient `at` some parameters; arguments of the update stand behind a "|".
         static: names of its arguments that are never leaves, such as lengths and masks.
         around: names of its arguments that are transformations of gdjax or Optax, or have a `gradient_transformation()`.
         ints: names of its arguments that are whole numbers.
         factor: (state, arguments) -> the factor of the updates, if they are only multiplied; see `Scaling`.
         searches: whether it is a line search; `value_fn=` then receives only the extra arguments that it names.
+        at: parameters and gradient of the example.
     """
     signature = inspect.signature(factory)
     factors = tuple(name for name in FACTORS if name in signature.parameters and name not in static)
@@ -90,9 +94,22 @@ def lift(
         return pair if factor is None else Scaling(*pair, functools.partial(factor, **bound.arguments))
 
     body.__module__, body.__qualname__ = "gdjax.optimizers.of_optax", factory.__name__
+    body.__doc__ = "\n".join([inspect.getdoc(factory) or "", *_example_lines(factory.__name__, example, *at)])
     made = optimizer(static=static, ints=ints, precise=factors)(body)
     made.recipe.reads_nothing = True  # type: ignore[attr-defined]  (but for Optax's function, which does not change)
     return made
+
+
+def _example_lines(name: str, example: str, params: str, grads: str) -> list[str]:
+    """An example as the lines of a docstring."""
+    call, _, update = example.partition(" -> ")
+    arguments, _, extra = map(str.strip, call.partition("|"))
+    return [
+        "",
+        f">>> opt, x, g = gd.{name}({arguments}), {params}, {grads}",
+        f">>> print(opt.update(g, opt.init(x), x{', ' * bool(extra)}{extra})[0])",
+        update,
+    ]
 
 
 def with_dtypes(built: optax.GradientTransformation, widens: bool = True) -> optax.GradientTransformation:

@@ -132,84 +132,125 @@ def _is_numbers(x: Any) -> bool:
     return isinstance(x, contrib.MuonDimensionNumbers)
 
 
+MATRICES = ("jnp.ones((2, 2))", "jnp.array([[3.0, 0.0], [0.0, 4.0]])")
+
 # Parts of optimizers: directions.
-ema: Final = lift(optax.ema)
-trace: Final = lift(optax.trace)
-scale_by_acprop: Final = lift(contrib.scale_by_acprop)
-scale_by_adadelta: Final = lift(optax.scale_by_adadelta)
-scale_by_adam: Final = lift(optax.scale_by_adam)
-scale_by_adamax: Final = lift(optax.scale_by_adamax)
-scale_by_adan: Final = lift(optax.scale_by_adan)
-scale_by_ademamix: Final = lift(contrib.scale_by_ademamix)
-scale_by_adopt: Final = lift(contrib.scale_by_adopt)
-scale_by_amsgrad: Final = lift(optax.scale_by_amsgrad)
-scale_by_belief: Final = lift(optax.scale_by_belief)
-scale_by_cocob: Final = lift(contrib.scale_by_cocob)
-scale_by_distance_over_gradients: Final = lift(optax.scale_by_distance_over_gradients)
-scale_by_factored_rms: Final = lift(optax.scale_by_factored_rms, static=("min_dim_size_to_factor", "decay_rate_fn"))
+ema: Final = lift(optax.ema, "0.9 -> [3. -4.]")
+trace: Final = lift(optax.trace, "0.9 -> [3. -4.]")
+scale_by_acprop: Final = lift(contrib.scale_by_acprop, " -> [3. -4.]")
+scale_by_adadelta: Final = lift(optax.scale_by_adadelta, " -> [0.0031623 -0.0031623]")
+scale_by_adam: Final = lift(optax.scale_by_adam, " -> [0.99999 -0.99999]")
+scale_by_adamax: Final = lift(optax.scale_by_adamax, " -> [1. -1.]")
+scale_by_adan: Final = lift(optax.scale_by_adan, " -> [1. -1.]")
+scale_by_ademamix: Final = lift(contrib.scale_by_ademamix, " -> [1.0006 -1.0006]")
+scale_by_adopt: Final = lift(contrib.scale_by_adopt, " -> [0. 0.]")
+scale_by_amsgrad: Final = lift(optax.scale_by_amsgrad, " -> [0.99999 -0.99999]")
+scale_by_belief: Final = lift(optax.scale_by_belief, " -> [1.1111 -1.1111]")
+scale_by_cocob: Final = lift(contrib.scale_by_cocob, " -> [-0.01 0.01]")
+scale_by_distance_over_gradients: Final = lift(
+    optax.scale_by_distance_over_gradients, "reps_rel=0.1 -> [0.14485 -0.19314]"
+)
+scale_by_factored_rms: Final = lift(
+    optax.scale_by_factored_rms, "factored=False -> [1. -1.]", static=("min_dim_size_to_factor", "decay_rate_fn")
+)
 scale_by_galore: Final = lift(
     contrib.scale_by_galore,
+    "rank=1 -> [[0. 0.] [0. 0.99999]]",
     static=("rank", "update_proj_gap", "weight_dimension_numbers"),
     around=("base_optimizer",),
+    at=MATRICES,
 )
-scale_by_lbfgs: Final = lift(optax.scale_by_lbfgs, static=("memory_size",))
-scale_by_lion: Final = lift(optax.scale_by_lion)
-scale_by_madgrad: Final = lift(contrib.scale_by_madgrad)
+scale_by_lbfgs: Final = lift(optax.scale_by_lbfgs, " -> [0.6 -0.8]", static=("memory_size",))
+scale_by_lion: Final = lift(optax.scale_by_lion, " -> [1. -1.]")
+scale_by_madgrad: Final = lift(contrib.scale_by_madgrad, "0.1 -> [-0.031072 0.0342]")
 scale_by_muon: Final = lift(
-    _of_matrices, static=("ns_coeffs", "ns_steps", "preconditioning", "weight_dimension_numbers")
+    _of_matrices,
+    " -> [[0.72288 0.] [0. 1.1192]]",
+    static=("ns_coeffs", "ns_steps", "preconditioning", "weight_dimension_numbers"),
+    at=MATRICES,
 )
-scale_by_novograd: Final = lift(optax.scale_by_novograd)
-scale_by_optimistic_gradient: Final = lift(optax.scale_by_optimistic_gradient)
-scale_by_polyak: Final = lift(optax.scale_by_polyak)
-scale_by_radam: Final = lift(optax.scale_by_radam)
-scale_by_rms: Final = lift(optax.scale_by_rms)
-scale_by_rprop: Final = lift(optax.scale_by_rprop)
-scale_by_rss: Final = lift(optax.scale_by_rss)
-scale_by_sign: Final = lift(optax.scale_by_sign)
-scale_by_simplified_ademamix: Final = lift(contrib.scale_by_simplified_ademamix)
-scale_by_sm3: Final = lift(optax.scale_by_sm3, static=("b2",))
-scale_by_stddev: Final = lift(optax.scale_by_stddev)
-scale_by_yogi: Final = lift(optax.scale_by_yogi)
+scale_by_novograd: Final = lift(optax.scale_by_novograd, " -> [0.6 -0.8]")
+scale_by_optimistic_gradient: Final = lift(optax.scale_by_optimistic_gradient, " -> [3. -4.]")
+scale_by_polyak: Final = lift(optax.scale_by_polyak, " | value=5.0 -> [0.6 -0.8]")
+scale_by_radam: Final = lift(optax.scale_by_radam, " -> [3. -4.]")
+scale_by_rms: Final = lift(optax.scale_by_rms, " -> [3.1623 -3.1623]")
+scale_by_rprop: Final = lift(optax.scale_by_rprop, "0.1 -> [0. 0.]")
+scale_by_rss: Final = lift(optax.scale_by_rss, " -> [0.99449 -0.99689]")
+scale_by_sign: Final = lift(optax.scale_by_sign, " -> [1. -1.]")
+scale_by_simplified_ademamix: Final = lift(contrib.scale_by_simplified_ademamix, "alpha=1.0 -> [2. -2.]")
+scale_by_sm3: Final = lift(optax.scale_by_sm3, " -> [0.1 -0.1]", static=("b2",))
+scale_by_stddev: Final = lift(optax.scale_by_stddev, " -> [3.3333 -3.3333]")
+scale_by_yogi: Final = lift(optax.scale_by_yogi, " -> [0.99961 -0.99971]")
 
 # Lengths and signs.
-apply_every: Final = lift(optax.apply_every, ints=("k",))
-identity: Final = lift(optax.identity, factor=unchanged)
-normalize_by_update_norm: Final = lift(optax.normalize_by_update_norm)
+apply_every: Final = lift(optax.apply_every, "k=1 -> [3. -4.]", ints=("k",))
+identity: Final = lift(optax.identity, " -> [3. -4.]", factor=unchanged)
+normalize_by_update_norm: Final = lift(optax.normalize_by_update_norm, "scale_factor=10.0 -> [6. -8.]")
 scale_by_backtracking_linesearch: Final = lift(
     optax.scale_by_backtracking_linesearch,
+    "20 | value=5.0, grad=-g, value_fn=lambda x: x @ x -> [-3.2 -1.6]",
     static=("store_grad", "verbose"),
     ints=("max_backtracking_steps",),
     searches=True,
+    at=("jnp.array([2.0, 1.0])", "jnp.array([-4.0, -2.0])"),
 )
-scale: Final = lift(optax.scale, factor=lambda state, step_size: step_size)
-scale_by_learning_rate: Final = lift(optax.scale_by_learning_rate, factor=_minus_rate)
-scale_by_schedule: Final = lift(optax.scale_by_schedule, factor=lambda state, step_size_fn: _at(step_size_fn, state))
-scale_by_param_block_norm: Final = lift(optax.scale_by_param_block_norm)
-scale_by_param_block_rms: Final = lift(optax.scale_by_param_block_rms)
-scale_by_trust_ratio: Final = lift(optax.scale_by_trust_ratio)
+scale: Final = lift(optax.scale, "-0.1 -> [-0.3 0.4]", factor=lambda state, step_size: step_size)
+scale_by_learning_rate: Final = lift(optax.scale_by_learning_rate, "0.1 -> [-0.3 0.4]", factor=_minus_rate)
+scale_by_schedule: Final = lift(
+    optax.scale_by_schedule,
+    "gd.schedules.linear(1.0, 0.0, 10) -> [3. -4.]",
+    factor=lambda state, step_size_fn: _at(step_size_fn, state),
+)
+scale_by_param_block_norm: Final = lift(optax.scale_by_param_block_norm, " -> [4.2426 -5.6569]")
+scale_by_param_block_rms: Final = lift(optax.scale_by_param_block_rms, " -> [3. -4.]")
+scale_by_trust_ratio: Final = lift(optax.scale_by_trust_ratio, " -> [0.84853 -1.1314]")
 scale_by_zoom_linesearch: Final = lift(
-    optax.scale_by_zoom_linesearch, static=("max_linesearch_steps", "initial_guess_strategy", "verbose"), searches=True
+    optax.scale_by_zoom_linesearch,
+    "20 | value=5.0, grad=-g, value_fn=lambda x: x @ x -> [-2. -1.]",
+    static=("max_linesearch_steps", "initial_guess_strategy", "verbose"),
+    searches=True,
+    at=("jnp.array([2.0, 1.0])", "jnp.array([-4.0, -2.0])"),
 )
-set_to_zero: Final = lift(optax.set_to_zero)
-zero_nans: Final = lift(optax.zero_nans)
+set_to_zero: Final = lift(optax.set_to_zero, " -> [0. 0.]")
+zero_nans: Final = lift(optax.zero_nans, " -> [0. -4.]", at=("jnp.ones(2)", "jnp.array([jnp.nan, -4.0])"))
 
 # Transforms that read the parameters.
-add_decayed_weights: Final = lift(optax.add_decayed_weights, static=("mask",))
-keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative)
+add_decayed_weights: Final = lift(optax.add_decayed_weights, "0.1 -> [3.1 -3.9]", static=("mask",))
+keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative, " -> [3. -1.]")
 
 # Transforms by any function, and of per-example gradients.
-monitor: Final = lift(optax.monitor, static=("measures",), factor=unchanged)
-snapshot: Final = lift(optax.snapshot, static=("measure",), factor=unchanged)
-stateless: Final = lift(optax.stateless, static=("f",))
-stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, static=("f",))
+monitor: Final = lift(optax.monitor, '{"norm": jnp.linalg.norm} -> [3. -4.]', static=("measures",), factor=unchanged)
+snapshot: Final = lift(optax.snapshot, '"norm", gd.global_norm -> [3. -4.]', static=("measure",), factor=unchanged)
+stateless: Final = lift(optax.stateless, "lambda g, x: jax.tree.map(jnp.sign, g) -> [1. -1.]", static=("f",))
+stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, "lambda g, x: g + x -> [4. -3.]", static=("f",))
 
 # Wrappers.
-conditionally_mask: Final = lift(optax.conditionally_mask, static=("should_transform_fn",), around=("inner",))
-conditionally_transform: Final = lift(optax.conditionally_transform, static=("should_transform_fn",), around=("inner",))
-flatten: Final = lift(optax.flatten, around=("inner",))
-masked: Final = lift(optax.masked, static=("mask",), around=("inner",))
-selective_transform: Final = lift(optax.selective_transform, static=("freeze_mask",), around=("optimizer",))
-split_real_and_imaginary: Final = lift(contrib.split_real_and_imaginary, around=("inner",))
+conditionally_mask: Final = lift(
+    optax.conditionally_mask,
+    "gd.scale(-0.1), lambda step: step > 0 -> [0. 0.]",
+    static=("should_transform_fn",),
+    around=("inner",),
+)
+conditionally_transform: Final = lift(
+    optax.conditionally_transform,
+    "gd.scale(-0.1), lambda step: step > 0 -> [3. -4.]",
+    static=("should_transform_fn",),
+    around=("inner",),
+)
+flatten: Final = lift(optax.flatten, "gd.normalize() -> [0.6 -0.8]", around=("inner",))
+masked: Final = lift(optax.masked, "gd.scale(-0.1), mask=False -> [3. -4.]", static=("mask",), around=("inner",))
+selective_transform: Final = lift(
+    optax.selective_transform,
+    "gd.scale(-0.1), freeze_mask=True -> [0. 0.]",
+    static=("freeze_mask",),
+    around=("optimizer",),
+)
+split_real_and_imaginary: Final = lift(
+    contrib.split_real_and_imaginary,
+    "gd.scale(-0.1) -> [-0.3-0.1j 0.4+0.j]",
+    around=("inner",),
+    at=("jnp.ones(2, complex)", "jnp.array([3.0 + 1.0j, -4.0])"),
+)
 
 
 # Transforms with random keys.
@@ -226,6 +267,10 @@ def differentially_private_aggregate(
         noise_multiplier: >= 0, standard deviation of the noise over the clipping norm.
         key: a random key or a seed (default: 0).
         seed: Optax's older name for key.
+
+    >>> opt, x, g = gd.differentially_private_aggregate(1.0, 0.0), jnp.ones(2), jnp.array([[3.0, -4.0], [0.3, 0.4]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0.45 -0.2]
     """
     given = as_key(key_of("differentially_private_aggregate", key, seed))
     return with_dtypes(contrib.differentially_private_aggregate(l2_norm_clip, noise_multiplier, key=given))
@@ -237,6 +282,10 @@ def hutchinson_estimator_diag_hessian(random_seed: PRNGKey | None = None):
 
     Args:
         random_seed: a random key or a seed (default: 0).
+
+    >>> f, estimate, x = lambda x: x[0] ** 2 + 5 * x[1] ** 2, gd.hutchinson_estimator_diag_hessian(), jnp.ones(2)
+    >>> print(estimate.update(jax.grad(f)(x), estimate.init(x), x, obj_fn=f)[0])
+    [2. 10.]
     """
     return with_dtypes(contrib.hutchinson_estimator_diag_hessian(as_key(0 if random_seed is None else random_seed)))
 
@@ -253,6 +302,10 @@ def named_chain(*args):
 
     Memory: the sum of its parts.   Raises: ValueError for a name that is there twice.
     Reference: optax.named_chain.
+
+    >>> opt, x, g = gd.named_chain(("clip", gd.clip(1.0)), ("descend", gd.sgd(0.1))), jnp.ones(2), jnp.array([0.5, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.05 0.1]
     """
     parts = {name: as_optimizer(part) for name, part in args}
     check_parts("named_chain", list(parts.values()))
@@ -266,14 +319,24 @@ def named_chain(*args):
 
 
 def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Optimizer:
-    """Optax's name for `skip_non_finite(inner, max_consecutive_errors)`."""
+    """Optax's name for `skip_non_finite(inner, max_consecutive_errors)`.
+
+    >>> opt, x, g = gd.apply_if_finite(gd.sgd(0.1), 5), jnp.ones(2), jnp.array([jnp.nan, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0. 0.]
+    """
     return skip_non_finite(inner, max_consecutive_errors)
 
 
 def multi_transform(
     transforms: dict[Any, Any], param_labels: Any, *, mask_compatible_extra_args: bool = False
 ) -> Optimizer:
-    """Optax's older name for `partition`."""
+    """Optax's older name for `partition`.
+
+    >>> opt, x = gd.multi_transform({"slow": gd.sgd(0.1), "fast": gd.sgd(1.0)}, ("slow", "fast")), (jnp.ones(1), jnp.ones(1))
+    >>> print(opt.update((jnp.ones(1), jnp.ones(1)), opt.init(x), x)[0])
+    (Array([-0.1], dtype=float32), Array([-1.], dtype=float32))
+    """
     return partition(transforms, param_labels, mask_compatible_extra_args=mask_compatible_extra_args)
 
 

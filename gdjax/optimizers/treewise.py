@@ -122,11 +122,17 @@ def treewise(
     static: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> WithRate:
-    """The (init, update) of a rule; see the module's docstring.
+    """The (init, update) of a rule that sees all leaves together, as one vector.
+
+        rule(g, p, t, value, <slots>, *, <hyperparameters>) -> (direction, {slot: new value})
+        p <- p - learning_rate direction
+
+    with g the gradient, p the parameters, t = step + 1 and value the loss at p; the rule names those that it needs. Vectors
+    add, scale and multiply entry by entry; `g.norm()`, `g.dot(p)` and `g.l1_norm()` are numbers.
 
     Args:
         rule: a module-level function.
-        learning_rate: parameter units per step; None means 1.
+        learning_rate: parameter units per step; number, array or schedule; None means 1.
         slots: name -> `Slot` (a vector) or `Scalar`; a rule need not return those that it does not change.
         returns: "direction", which is multiplied by the learning rate, or "step", the whole step to subtract; then the rule
             may name `learning_rate`.
@@ -137,6 +143,13 @@ def treewise(
 
     Raises: TypeError for an integer leaf, ValueError for trees that differ, both naming the path, and for an update
         without the value that the rule names.
+
+    >>> @gd.optimizer
+    ... def unit_descent(learning_rate):
+    ...     return gd.treewise(lambda g: (g / g.norm(), {}), learning_rate)
+    >>> opt, x = unit_descent(0.1), jnp.ones(2)
+    >>> print(opt.update(jnp.array([3.0, -4.0]), opt.init(x), x)[0])
+    [-0.06 0.08]
     """
     slots, static = slots or {}, static or {}
     check_returns(rule, returns)

@@ -28,6 +28,9 @@ def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> d
 
     Returns: {"w": (d,), "b": ()}; NaN where penalty is 0 and columns depend, but for rounding, on each other or the bias.
     Raises: ValueError for other shapes.
+
+    >>> print(gd.problems.normal_equations(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0])))
+    {'w': Array([2.], dtype=float32), 'b': Array(1.0, dtype=float32)}
     """
     if np.ndim(x) != 2 or np.shape(y) != np.shape(x)[:1]:
         raise ValueError(f"normal_equations: x must be (n, d) and y (n,), got {np.shape(x)} and {np.shape(y)}")

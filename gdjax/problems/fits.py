@@ -21,7 +21,12 @@ def _mean_square(params, x, y, penalty):
 
 
 def least_squares(x: Any = None, y: Any = None) -> Problem:
-    """Linear regression: the mean of (w·x + b - y)², y (n,)."""
+    """Linear regression: the mean of (w·x + b - y)², y (n,).
+
+    >>> problem = gd.problems.least_squares(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0]))
+    >>> print(problem.minima[0])
+    {'w': array([2.]), 'b': np.float64(1.0)}
+    """
     return _ridge("least_squares", x, y, 0.0)
 
 
@@ -30,6 +35,10 @@ def ridge(x: Any = None, y: Any = None, penalty: float = 0.1) -> Problem:
 
     Args:
         penalty: >= 0; scikit-learn's Ridge takes n times as much.
+
+    >>> problem = gd.problems.ridge(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0]), penalty=1.0)
+    >>> print(problem({"w": jnp.array([2.0]), "b": jnp.array(1.0)}))
+    4.0
     """
     return _ridge("ridge", x, y, penalty)
 
@@ -72,6 +81,10 @@ def logistic(x: Any = None, y: Any = None, c: float = 1.0) -> Problem:
 
     Args:
         c: > 0; scikit-learn's C. Its LogisticRegression has the same minimum.
+
+    >>> problem = gd.problems.logistic(jnp.array([[0.0], [1.0]]), jnp.array([-1, 1]))
+    >>> print(problem({"w": jnp.zeros(1), "b": jnp.zeros(())}))
+    0.69315
     """
     x, y = _two_classes("logistic", x, y)
     design = np.column_stack([x, np.ones(len(x))])
@@ -94,6 +107,10 @@ def hinge(x: Any = None, y: Any = None, c: float = 10.0, form: str = "half") -> 
     Args:
         c: > 0; C, or the penalty of the mean form.
         form: "half", "whole" or "mean".
+
+    >>> problem = gd.problems.hinge(jnp.array([[0.0], [1.0]]), jnp.array([-1, 1]), c=10.0)
+    >>> print(problem({"w": jnp.ones(1), "b": jnp.zeros(())}))
+    5.5
     """
     if form not in HINGES:
         raise ValueError(f"hinge: form must be one of {', '.join(HINGES)}, got {form!r}")
@@ -113,6 +130,10 @@ def softmax(x: Any = None, y: Any = None, penalty: float = 1e-3) -> Problem:
 
     Args:
         penalty: >= 0.
+
+    >>> problem = gd.problems.softmax(jnp.array([[0.0], [1.0]]), jnp.array([0, 1]))
+    >>> print(problem({"w": jnp.zeros((1, 2)), "b": jnp.zeros(2)}))
+    0.69315
     """
     if x is None:
         rng = np.random.default_rng(2)
@@ -137,7 +158,12 @@ def _decay(params, x, y):
 
 def exponential_decay(x: Any = None, y: Any = None) -> Problem:
     """Nonlinear least squares: 1/2 sum (a exp(-rate x) + floor - y)², x and y (n,). Without data, made by a = 5, rate = 1.3,
-    floor = 0.5 and free of noise, so that the minimum is known."""
+    floor = 0.5 and free of noise, so that the minimum is known.
+
+    >>> problem = gd.problems.exponential_decay()
+    >>> print(problem.minima[0])
+    {'a': array(5.), 'rate': array(1.3), 'floor': array(0.5)}
+    """
     minima: tuple = ()
     if x is None:
         x = np.linspace(0, 4, 40)

@@ -15,7 +15,13 @@ def _double_well(x):
 
 
 def double_well() -> Problem:
-    """(x² - 4)² / 16: two minima alike, at -2 and 2, and a maximum between them."""
+    """Two minima alike, at -2 and 2, and a maximum between them.
+
+    f(x) = (x² - 4)² / 16
+
+    >>> print(gd.problems.double_well()(0.0))
+    1.0
+    """
     return Problem("double_well", _double_well, 0.5, (), (-2.0, 2.0), 0.0, (0.0,), ((-4, 4),))
 
 
@@ -24,7 +30,13 @@ def _tilted_well(x):
 
 
 def tilted_well() -> Problem:
-    """x⁴/4 - x³/3 - 2x²: a minimum at (1 + √17)/2, and one that is not so low at (1 - √17)/2."""
+    """A well of two minima, at (1 + √17)/2 the lower, at (1 - √17)/2 one that is not so low.
+
+    f(x) = x⁴/4 - x³/3 - 2x²
+
+    >>> print(gd.problems.tilted_well()(1.0))
+    -2.0833
+    """
     low, high = (1 + math.sqrt(17)) / 2, (1 - math.sqrt(17)) / 2
     return Problem("tilted_well", _tilted_well, -3.5, (), (low,), _tilted_well(low), (high, 0.0), ((-4, 4),))
 
@@ -34,7 +46,13 @@ def _waves(x):
 
 
 def waves() -> Problem:
-    """x²/20 - cos 2x: the lowest valley at 0, a higher one on either side."""
+    """Waves on a bowl: the lowest valley at 0, a higher one on either side.
+
+    f(x) = x²/20 - cos 2x
+
+    >>> print(gd.problems.waves()(0.0))
+    -1.0
+    """
     side = 3.064672786647796
     return Problem("waves", _waves, 3.5, (), (0.0,), -1.0, (side, -side), ((-4, 4),), 4.1)
 
@@ -44,7 +62,13 @@ def _quartic(x):
 
 
 def quartic() -> Problem:
-    """x⁴: flat at its minimum, steep far from it, so that the largest rate depends on the start."""
+    """Flat at its minimum, steep far from it, so that the largest rate depends on the start.
+
+    f(x) = x⁴
+
+    >>> print(gd.problems.quartic()(2.0))
+    16.0
+    """
     return Problem("quartic", _quartic, 2.0, (), (0.0,), 0.0, (), ((-3, 3),))
 
 
@@ -53,7 +77,16 @@ def _sum_of_squares(x):
 
 
 def sum_of_squares(n: int = 2) -> Problem:
-    """x_1² + ... + x_n²: the same curvature in every direction."""
+    """The round bowl: the same curvature in every direction.
+
+        f(x) = x_1² + ... + x_n²
+
+    Args:
+        n: number of variables, at least 1.
+
+    >>> print(gd.problems.sum_of_squares()(jnp.ones(2)))
+    2.0
+    """
     zero = np.zeros(n)
     return Problem("sum_of_squares", _sum_of_squares, zero + 2.5, (), (zero,), 0.0, (), ((-3, 3),) * 2, 2.0, 1.0)
 
@@ -63,10 +96,17 @@ def _bowl(x, steepness):
 
 
 def bowl(steepness: float = 10.0) -> Problem:
-    """a x² + y², the lectures' bowls at a = 1, 10, 100: the steeper one way, the slower the other.
+    """The lectures' bowls, at a = 1, 10, 100: the steeper one way, the slower the other.
+
+        f(x, y) = a x² + y²
 
     Args:
         steepness: a > 0.
+
+    Raises: ValueError outside this range.
+
+    >>> print(gd.problems.bowl()(jnp.ones(2)))
+    11.0
     """
     _above("bowl", "steepness", steepness)
     ends = (steepness, 1.0)
@@ -89,7 +129,18 @@ def _rosenbrock(x):
 
 
 def rosenbrock(n: int = 2) -> Problem:
-    """Rosenbrock's curved valley: sum 100 (x_{i+1} - x_i²)² + (1 - x_i)². Rosenbrock 1960, The Computer Journal 3(3)."""
+    """Rosenbrock's curved valley, whose floor is flat and whose minimum 0 is at ones.
+
+        f(x) = sum_i 100 (x_{i+1} - x_i²)² + (1 - x_i)²
+
+    Args:
+        n: number of variables, at least 2.
+
+    Reference: Rosenbrock 1960, The Computer Journal 3(3).
+
+    >>> print(gd.problems.rosenbrock()(jnp.zeros(2)))
+    1.0
+    """
     start = np.where(np.arange(n) % 2 == 0, -1.2, 1.0)
     return Problem("rosenbrock", _rosenbrock, start, (), (np.ones(n),), 0.0, (), ((-2, 2), (-1, 3)))
 
@@ -100,7 +151,15 @@ def _beale(p):
 
 
 def beale() -> Problem:
-    """Beale's flat valley with steep corners. Beale 1958; Moré, Garbow & Hillstrom 1981, ACM TOMS 7(1), problem 5."""
+    """Beale's flat valley with steep corners; its minimum 0 is at (3, 1/2).
+
+        f(x, y) = (1.5 - x + x y)² + (2.25 - x + x y²)² + (2.625 - x + x y³)²
+
+    Reference: Beale 1958; Moré, Garbow & Hillstrom 1981, ACM TOMS 7(1), problem 5.
+
+    >>> print(gd.problems.beale()(jnp.zeros(2)))
+    14.203
+    """
     bounds, best = ((-4.5, 4.5), (-4.5, 4.5)), np.array([3.0, 0.5])
     return Problem("beale", _beale, np.array([1.0, 1.0]), (), (best,), 0.0, (np.array([0.0, 1.0]),), bounds)
 
@@ -111,7 +170,13 @@ def _booth(p):
 
 
 def booth() -> Problem:
-    """Booth's quadratic, a bowl turned by 45 degrees: curvatures 2 and 18."""
+    """Booth's quadratic, a bowl turned by 45 degrees, of curvatures 2 and 18; its minimum 0 is at (1, 3).
+
+    f(x, y) = (x + 2y - 7)² + (2x + y - 5)²
+
+    >>> print(gd.problems.booth()(jnp.zeros(2)))
+    74.0
+    """
     bounds = ((-10, 10), (-10, 10))
     return Problem("booth", _booth, np.array([-8.0, 6.0]), (), (np.array([1.0, 3.0]),), 0.0, (), bounds, 18.0, 9.0)
 
@@ -122,7 +187,15 @@ def _himmelblau(p):
 
 
 def himmelblau() -> Problem:
-    """Himmelblau's four minima, all of value 0. Himmelblau 1972, Applied Nonlinear Programming."""
+    """Himmelblau's four minima, all of value 0; one is (3, 2).
+
+        f(x, y) = (x² + y - 11)² + (x + y² - 7)²
+
+    Reference: Himmelblau 1972, Applied Nonlinear Programming.
+
+    >>> print(gd.problems.himmelblau()(jnp.zeros(2)))
+    170.0
+    """
     minima = (
         (3.0, 2.0),
         (-2.805118086952745, 3.131312518250573),
@@ -138,7 +211,18 @@ def _rastrigin(x):
 
 
 def rastrigin(n: int = 2) -> Problem:
-    """Rastrigin's egg box: a minimum near every whole number, the lowest at 0. Rastrigin 1974."""
+    """Rastrigin's egg box: a minimum near every whole number, the lowest at 0.
+
+        f(x) = sum_i x_i² - 10 cos(2 pi x_i) + 10
+
+    Args:
+        n: number of variables, at least 1.
+
+    Reference: Rastrigin 1974.
+
+    >>> print(gd.problems.rastrigin()(jnp.ones(2)))
+    2.0
+    """
     bounds, zero, steepest = ((-5.12, 5.12),) * 2, np.zeros(n), 2 + 40 * math.pi**2
     return Problem("rastrigin", _rastrigin, zero + 2.2, (), (zero,), 0.0, (), bounds, steepest)
 
@@ -152,7 +236,18 @@ def _ackley(x):
 
 
 def ackley(n: int = 2) -> Problem:
-    """Ackley's funnel in a field of dimples; its minimum 0 is the tip of a cone. Ackley 1987."""
+    """Ackley's funnel in a field of dimples; its minimum 0 is the tip of a cone.
+
+        f(x) = 20 + e - 20 exp(-sqrt(mean(x²)) / 5) - exp(mean(cos 2 pi x))
+
+    Args:
+        n: number of variables, at least 1.
+
+    Reference: Ackley 1987.
+
+    >>> print(gd.problems.ackley()(jnp.ones(2)))
+    3.6254
+    """
     zero = np.zeros(n)
     return Problem("ackley", _ackley, zero + 3.3, (), (zero,), 0.0, (), ((-5, 5),) * 2)
 
@@ -163,7 +258,15 @@ def _three_hump_camel(p):
 
 
 def three_hump_camel() -> Problem:
-    """The three-hump camel: its lowest valley at 0, one on either side. Branin 1972."""
+    """The three-hump camel: its lowest valley at 0, one on either side.
+
+        f(x, y) = 2x² - 1.05x⁴ + x⁶/6 + x y + y²
+
+    Reference: Branin 1972.
+
+    >>> print(gd.problems.three_hump_camel()(jnp.ones(2)))
+    3.1167
+    """
     side = np.array([1.7475523458302888, -0.8737761729151444])
     start, zero, bounds = np.array([-2.0, 2.0]), np.zeros(2), ((-2.5, 2.5), (-2.5, 2.5))
     return Problem("three_hump_camel", _three_hump_camel, start, (), (zero,), 0.0, (side, -side), bounds)
@@ -175,7 +278,13 @@ def _saddle(p):
 
 
 def saddle() -> Problem:
-    """x² - y²: down without end to two sides; from y = 0 descent stops at the saddle."""
+    """Down without end to two sides; from y = 0 descent stops at the saddle.
+
+    f(x, y) = x² - y²
+
+    >>> print(gd.problems.saddle()(jnp.array([2.0, 1.0])))
+    3.0
+    """
     bounds, start = ((-2, 2), (-2, 2)), np.array([1.5, 1e-6])
     return Problem("saddle", _saddle, start, (), (), None, (np.zeros(2),), bounds, 2.0)
 
@@ -186,7 +295,13 @@ def _monkey_saddle(p):
 
 
 def monkey_saddle() -> Problem:
-    """x³ - 3xy²: three ways down; at 0 the curvature too is 0, so that Newton's method has nothing to go by."""
+    """Three ways down; at 0 the curvature too is 0, so that Newton's method has nothing to go by.
+
+    f(x, y) = x³ - 3x y²
+
+    >>> print(gd.problems.monkey_saddle()(jnp.array([2.0, 1.0])))
+    2.0
+    """
     start, bounds = np.array([1.0, 1e-6]), ((-2, 2), (-2, 2))
     return Problem("monkey_saddle", _monkey_saddle, start, (), (), None, (np.zeros(2),), bounds)
 
@@ -196,7 +311,16 @@ def _plateau(x):
 
 
 def plateau(n: int = 2) -> Problem:
-    """1 - exp(-|x|²): a hole in a plain, where far from it the gradient tells next to nothing."""
+    """A hole in a plain, where far from it the gradient tells next to nothing.
+
+        f(x) = 1 - exp(-|x|²)
+
+    Args:
+        n: number of variables, at least 1.
+
+    >>> print(gd.problems.plateau()(jnp.ones(2)))
+    0.86466
+    """
     zero = np.zeros(n)
     return Problem("plateau", _plateau, zero + 1.5, (), (zero,), 0.0, (), ((-3, 3),) * 2, 2.0)
 
@@ -206,10 +330,19 @@ def _quadratic(x, hessian, center):
 
 
 def quadratic(spectrum: tuple[float, ...] = (1.0, 100.0), seed: int = 0) -> Problem:
-    """1/2 (x - c)' Q diag(spectrum) Q' (x - c), Q a random rotation and c a random center.
+    """A quadratic of given curvatures along directions drawn at random.
+
+        f(x) = 1/2 (x - c)' Q diag(spectrum) Q' (x - c),      Q a random rotation, c a random center
 
     Args:
         spectrum: the curvatures, all > 0.
+        seed: of the rotation and the center.
+
+    Raises: ValueError outside this range.
+
+    >>> problem = gd.problems.quadratic((1.0, 100.0))
+    >>> print(problem.condition, jnp.linalg.eigvalsh(jax.hessian(problem)(problem.start)))
+    100.0 [1. 100.]
     """
     for curvature in spectrum:
         _above("quadratic", "every curvature", curvature)

@@ -24,9 +24,6 @@ along a normal that does not vanish there the limit is no point, and gives NaN.
 
 from __future__ import annotations
 
-import functools
-import itertools
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +33,17 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls import Decorator, Node, decorator, is_concrete, is_number, register
+from gdjax.projections.nearest import (
+    along,
+    apply_to_vector,
+    excess,
+    finite,
+    limit,
+    onto_l1_sphere,
+    onto_simplex,
+    refuse_complex,
+    refuse_integers,
+)
 
 
 class Set(Node):
@@ -54,21 +62,37 @@ class Set(Node):
 
 register(Set)
 projection: Decorator[Set] = decorator(
-    Set, "A factory of sets from a body that returns the function x -> nearest point."
+    Set,
+    "A factory of sets from a body that returns the function x -> nearest point.",
+    """
+    >>> @gd.projections.projection
+    ... def at_least(lower):
+    ...     return lambda x: jax.tree.map(lambda leaf: jnp.maximum(leaf, lower), x)
+    >>> print(at_least(1.0), at_least(1.0)(jnp.array([0.0, 2.0])))
+    at_least(1) [1. 2.]
+    """,
 )
 
 
 @projection
 def box(lower: Any = None, upper: Any = None):
-    """lower <= x <= upper, entry by entry. Each a number, an array, a tree of them like x or a prefix; None: unbounded.
+    """The box: lower <= x <= upper, entry by entry.
 
-    Raises: ValueError if a lower number exceeds the upper one.
+        P(x) = min(max(x, lower), upper)
+
+    Args:
+        lower, upper: each a number, an array, a tree of them like x or a prefix of one; None means unbounded.
+
+    Raises: ValueError if a lower number exceeds the upper one, TypeError for complex x.
+
+    >>> print(gd.projections.box(0.0, 1.0)(jnp.array([3.0, -4.0])))
+    [1. 0.]
     """
     if is_number(lower) and is_number(upper) and 0 in (np.ndim(lower), np.ndim(upper)):
         _check_order(lower, upper)
 
     def nearest(x: Any) -> Any:
-        _refuse_complex("box", x)
+        refuse_complex("box", x)
         if lower is None:
             return x if upper is None else _map_bounds(jnp.minimum, "upper", upper, x)
         x = _map_bounds(jnp.maximum, "lower", lower, x)
@@ -83,10 +107,18 @@ def box(lower: Any = None, upper: Any = None):
 
 @projection
 def non_negative():
-    """x >= 0, entry by entry."""
+    """The orthant of numbers that are not negative: x >= 0, entry by entry.
+
+        P(x) = max(x, 0)
+
+    Raises: TypeError for complex x.
+
+    >>> print(gd.projections.non_negative()(jnp.array([3.0, -4.0])))
+    [3. 0.]
+    """
 
     def nearest(x: Any) -> Any:
-        _refuse_complex("non_negative", x)
+        refuse_complex("non_negative", x)
         return jax.tree.map(lambda leaf: jnp.maximum(leaf, 0), x)
 
     return nearest
@@ -94,22 +126,42 @@ def non_negative():
 
 @projection(bounds={"scale": "[0, inf)"})
 def simplex(scale=1.0):
-    """x >= 0 with sum scale; 1 gives the probabilities.
+    """The simplex: x >= 0 with a given sum; of sum 1 these are the probabilities.
 
-    theta is the largest of the (x_1 + ... + x_k - scale) / k over the k largest entries: Held, Wolfe & Crowder 1974;
-    Duchi et al. 2008, figure 1.
+        P(x) = max(x - theta, 0),      theta the largest of (x_1 + ... + x_k - scale) / k over the k largest entries
+
+    Args:
+        scale: >= 0, the sum of all entries of all leaves.
+
+    Raises: ValueError outside this range, TypeError for complex x.
+    Reference: Held, Wolfe & Crowder 1974; Duchi et al. 2008, figure 1.
+
+    >>> print(gd.projections.simplex()(jnp.array([0.6, 0.8, -1.0])))
+    [0.4 0.6 0.]
     """
 
     def nearest(x: Any) -> Any:
-        _refuse_complex("simplex", x)
-        return apply_to_vector(lambda flat: _onto_simplex(flat, scale), x)
+        refuse_complex("simplex", x)
+        return apply_to_vector(lambda flat: onto_simplex(flat, scale), x)
 
     return nearest
 
 
 @projection(bounds={"radius": "[0, inf)"})
 def l1_ball(radius=1.0):
-    """sum |x| <= radius: the set of sparse solutions. Duchi et al. 2008, section 4."""
+    """The ball sum |x| <= radius: its nearest points are sparse.
+
+        P(x) = sign(x) simplex(radius)(|x|)      outside the ball
+
+    Args:
+        radius: >= 0, parameter units; the sum is over all leaves together.
+
+    Raises: ValueError outside this range.
+    Reference: Duchi et al. 2008, section 4.
+
+    >>> print(gd.projections.l1_ball(1.0)(jnp.array([0.6, -0.8])))
+    [0.4 -0.6]
+    """
 
     def nearest(flat: jax.Array) -> jax.Array:
         return jnp.where(jnp.sum(tree.absolute(flat)) > radius, onto_l1_sphere(flat, radius), flat)
@@ -119,18 +171,40 @@ def l1_ball(radius=1.0):
 
 @projection(bounds={"radius": "[0, inf)"})
 def l2_ball(radius=1.0):
-    """|x| <= radius, the Euclidean norm of all leaves together."""
+    """The ball |x| <= radius in the Euclidean norm of all leaves together.
 
-    return lambda x: tree.shorten(_limit(x), radius)
+        P(x) = x min(1, radius / |x|)
+
+    Args:
+        radius: >= 0, parameter units.
+
+    Raises: ValueError outside this range.
+
+    >>> print(gd.projections.l2_ball(1.0)(jnp.array([3.0, -4.0])))
+    [0.6 -0.8]
+    """
+
+    return lambda x: tree.shorten(limit(x), radius)
 
 
 @projection(bounds={"radius": "[0, inf)"})
 def linf_ball(radius=1.0):
-    """|x| <= radius, entry by entry."""
+    """The cube |x| <= radius, entry by entry.
+
+        P(x) = min(max(x, -radius), radius)      each entry; of a complex one the modulus is shortened
+
+    Args:
+        radius: >= 0, parameter units.
+
+    Raises: ValueError outside this range.
+
+    >>> print(gd.projections.linf_ball(1.0)(jnp.array([0.5, -4.0])))
+    [0.5 -1.]
+    """
 
     def nearest(leaf: jax.Array) -> jax.Array:
         if jnp.iscomplexobj(leaf):
-            return tree.shorten_entries(_finite(leaf), radius)
+            return tree.shorten_entries(finite(leaf), radius)
         return jnp.clip(leaf, -radius, radius)
 
     return lambda x: jax.tree.map(nearest, x)
@@ -138,44 +212,85 @@ def linf_ball(radius=1.0):
 
 @projection
 def hyperplane(normal: Any, offset=0.0):
-    """<normal, x> = offset, with normal a tree like x; one of zeros leaves x as it is."""
+    """The hyperplane <normal, x> = offset.
+
+        P(x) = x - normal (<normal, x> - offset) / |normal|²
+
+    Args:
+        normal: a tree like x, of any length; one of zeros leaves x as it is.
+        offset: a number, in the units of <normal, x>.
+
+    Raises: ValueError, when called, where normal and x are not alike.
+
+    >>> print(gd.projections.hyperplane(jnp.array([1.0, 1.0]), 1.0)(jnp.array([3.0, -4.0])))
+    [4. -3.]
+    """
 
     def nearest(x: Any) -> Any:
         beyond, unit = excess("hyperplane", normal, x, offset)
-        return _along(unit, x, beyond)
+        return along(unit, x, beyond)
 
     return nearest
 
 
 @projection
 def halfspace(normal: Any, offset=0.0):
-    """<normal, x> <= offset, with normal a tree like x; one of zeros leaves x as it is."""
+    """The half-space <normal, x> <= offset.
+
+        P(x) = x - normal max(<normal, x> - offset, 0) / |normal|²
+
+    Args:
+        normal: a tree like x, of any length; one of zeros leaves x as it is.
+        offset: a number, in the units of <normal, x>.
+
+    Raises: ValueError, when called, where normal and x are not alike.
+
+    >>> print(gd.projections.halfspace(jnp.array([1.0, 0.0]), 1.0)(jnp.array([3.0, -4.0])))
+    [1. -4.]
+    """
 
     def nearest(x: Any) -> Any:
         beyond, unit = excess("halfspace", normal, x, offset)
-        return _along(unit, x, jnp.maximum(beyond, 0))
+        return along(unit, x, jnp.maximum(beyond, 0))
 
     return nearest
 
 
 @projection
 def each_leaf(onto):
-    """Every leaf in the set by itself, e.g. `each_leaf(l2_ball(3.0))`, a largest norm of each layer's weights.
+    """Every leaf in the set by itself, where the sets take all leaves together as one vector.
 
     Args:
-        onto: a set, or any function array -> array.
+        onto: a set, or any function array -> array; `each_leaf(l2_ball(3.0))` is a largest norm of each layer's weights.
+
+    >>> print(gd.projections.each_leaf(gd.projections.l2_ball(1.0))({"a": jnp.array([3.0, -4.0]), "b": jnp.array([0.5])}))
+    {'a': Array([0.6, -0.8], dtype=float32), 'b': Array([0.5], dtype=float32)}
     """
     return lambda x: jax.tree.map(onto, x)
 
 
 @projection
 def from_function(function):
-    """What a function params -> params makes of them, whatever that is."""
+    """A set given by its projection, any function params -> params.
+
+    Args:
+        function: params -> the nearest params of the set, in the same shapes.
+
+    >>> print(gd.projections.from_function(jnp.round)(jnp.array([0.4, 1.6])))
+    [0. 2.]
+    """
     return function
 
 
 def as_set(onto: Any) -> Set:
-    """A set as it is, a bare function as one."""
+    """A set as it is, and a bare function as one, by `from_function`.
+
+    Args:
+        onto: a set, or a function params -> params.
+
+    >>> print(gd.projections.as_set(jnp.round)(jnp.array([0.4, 1.6])))
+    [0. 2.]
+    """
     return onto if isinstance(onto, Set) else from_function(onto)
 
 
@@ -183,31 +298,6 @@ PROJECTIONS: dict[str, Callable[..., Set]] = {
     factory.__name__: factory
     for factory in (box, non_negative, simplex, l1_ball, l2_ball, linf_ball, hyperplane, halfspace, each_leaf)
 }
-
-
-def _onto_simplex(x: jax.Array, scale: Any) -> jax.Array:
-    x = jnp.where(x == jnp.max(x), 0, x - jnp.max(x))  # moves theta alone, and keeps large entries exact
-    sums = jnp.cumsum(jnp.sort(x, descending=True))
-    theta = jnp.max((sums - scale) / jnp.arange(1, x.size + 1, dtype=x.dtype))
-    return jnp.maximum(x - theta, 0)
-
-
-def onto_l1_sphere(x: jax.Array, radius: Any) -> jax.Array:
-    """The nearest point with sum |x| = radius in the orthant of x."""
-    return _sign(x) * _onto_simplex(tree.absolute(x), radius)
-
-
-def _refuse_complex(who: str, x: Any) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(x):
-        if jnp.iscomplexobj(leaf):
-            raise TypeError(f"{who}: {tree.leaf_name('x', path)} must be real to be ordered, got {leaf.dtype}")
-
-
-def refuse_integers(who: str, x: Any) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(x):
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            where = tree.leaf_name("x", path)
-            raise TypeError(f"{who}: {where} must be floating or complex, got {jnp.result_type(leaf)}")
 
 
 def _wide(x: Any) -> Any:
@@ -238,50 +328,6 @@ def _next_float(x: jax.Array, gap: jax.Array) -> jax.Array:
     return jnp.where(gap == 0, x, jnp.nextafter(x, jnp.where(gap > 0, jnp.inf, -jnp.inf).astype(x.dtype)))
 
 
-def _limit(x: Any) -> Any:
-    """x, or where an entry is infinite its direction: a large number in place of each such entry, 0 for the others."""
-
-    def of_part(part, some):
-        large = jnp.sign(part) * (jnp.finfo(part.dtype).max / 4)
-        return jnp.where(some & ~jnp.isnan(part), jnp.where(jnp.isinf(part), large, 0), part)
-
-    def of_leaf(leaf, some):
-        return (
-            jax.lax.complex(of_part(leaf.real, some), of_part(leaf.imag, some))
-            if jnp.iscomplexobj(leaf)
-            else of_part(leaf, some)
-        )
-
-    some = functools.reduce(jnp.logical_or, (jnp.any(jnp.isinf(leaf)) for leaf in jax.tree.leaves(x)))
-    return jax.tree.map(lambda leaf: of_leaf(leaf, some), x)
-
-
-def _sign(x: jax.Array) -> jax.Array:
-    """x / |x| of each entry; that of an infinite one is its direction."""
-    return jnp.sign(_finite(x)) if jnp.iscomplexobj(x) else jnp.sign(x)
-
-
-def _finite(x: jax.Array) -> jax.Array:
-    """A large number in the direction of each infinite entry."""
-    return jnp.where(jnp.isinf(x), _limit(x), x)
-
-
-def excess(who: str, normal: Any, x: Any, offset: Any, name: str = "normal") -> tuple[jax.Array, Any]:
-    """How far x is beyond the plane, in units of a normal of length 1, and that normal; 0 for a normal of zeros."""
-    tree.check_like(who, name, normal, "x", x)
-    size, scale = tree.norm(normal)
-    unit = jax.tree.map(lambda a: tree.ratio(a * scale, size), normal)
-
-    def product(a, leaf):
-        return jnp.sum(jnp.where(a == 0, 0, jnp.real(jnp.conj(a) * jnp.where(a == 0, 0, leaf))))
-
-    return sum(tree.leafmap(product, unit, x)) - tree.ratio(offset * scale, size), unit
-
-
-def _along(unit: Any, x: Any, length: jax.Array) -> Any:
-    return jax.tree.map(lambda a, leaf: jnp.where(a == 0, leaf, leaf - length * a), unit, x)
-
-
 def _check_order(lower: Any, upper: Any) -> None:
     if is_concrete(lower) and is_concrete(upper) and not np.all(np.asarray(lower) <= np.asarray(upper)):
         raise ValueError(f"box: lower must be at most upper, got {lower} > {upper}")
@@ -303,17 +349,6 @@ def _map_bounds(function: Callable[..., Any], name: str, bound: Any, x: Any) -> 
         return function(leaf, b)
 
     return jax.tree_util.tree_map_with_path(apply, x, bounds)
-
-
-def apply_to_vector(function: Callable[[jax.Array], jax.Array], x: Any) -> Any:
-    """A function of one vector on all leaves together."""
-    leaves, structure = jax.tree.flatten(x)
-    if not any(leaf.size for leaf in leaves):
-        return x
-    flat = function(jnp.concatenate([jnp.ravel(leaf) for leaf in leaves]))
-    ends = itertools.accumulate((leaf.size for leaf in leaves), operator.add)
-    parts = [flat[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
-    return structure.unflatten(parts)
 
 
 def project_params(who: str, onto: Any, params: Any) -> Any:

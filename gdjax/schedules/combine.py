@@ -42,6 +42,9 @@ def warmup(inner: Any, warmup_steps: float, init_value: float = 0.0):
 
     Raises: ValueError outside these ranges; TypeError if inner is none of these.
     Reference: Goyal et al. 2017, section 2.2 ("gradual warmup"), arXiv:1706.02677.
+
+    >>> print(gd.schedules.warmup(gd.schedules.cosine(1.0, 90), 10)(5))
+    0.5
     """
     after = as_function("warmup", inner)
 
@@ -87,6 +90,9 @@ def warmup_stable_decay(
     Raises: ValueError outside these ranges or on another decay.
     Reference: Zhai et al. 2022, arXiv:2106.04560; Hu et al. 2024 (WSD), arXiv:2404.06395;
         Hägele et al. 2024 ("sqrt"), arXiv:2405.18392.
+
+    >>> print(gd.schedules.warmup_stable_decay(1.0, 10, 80, 10)(95))
+    0.5
     """
     fall = choose("warmup_stable_decay", "decay", decay, {**FALLS, "sqrt": lambda x: 1 - raise_to(x, 0.5)})
 
@@ -110,6 +116,9 @@ def join(schedules: Sequence[Any], boundaries: Sequence[float]):
 
     Raises: ValueError on other lengths or an order that does not increase; TypeError if an item is none of
         these.
+
+    >>> print(gd.schedules.join([1.0, gd.schedules.linear(1.0, 0.0, 100)], [10])(35))
+    0.75
     """
     pieces = [as_function("join", item) for item in schedules]
     check_pieces("join", boundaries, schedules, "schedules")
@@ -137,6 +146,9 @@ def in_epochs(inner: Any, steps_per_epoch: float):
         steps_per_epoch: > 0.
 
     Raises: ValueError outside this range; TypeError if inner is none of these.
+
+    >>> print(gd.schedules.in_epochs(gd.schedules.linear(1.0, 0.0, 10), 50)(250))
+    0.5
     """
     of_epoch = as_function("in_epochs", inner)
 

@@ -40,6 +40,9 @@ def cosine_restarts(init_value: float, cycle_steps: float, growth: float = 1.0, 
 
     Raises: ValueError outside these ranges.
     Reference: Loshchilov & Hutter 2017, equation 5, arXiv:1608.03983.
+
+    >>> print(gd.schedules.cosine_restarts(0.1, 100, decay=0.5)(150))
+    0.025
     """
 
     def value(step):
@@ -91,6 +94,9 @@ def cyclic(
 
     Raises: ValueError outside these ranges, on another mode, or on a gamma that the mode does not read.
     Reference: Smith 2015, section 3, arXiv:1506.01186; the last three arguments are the lectures' variants.
+
+    >>> print(gd.schedules.cyclic(0.1, 0.5, 10)(5))
+    0.3
     """
     height = choose("cyclic", "mode", mode, _HEIGHTS)
     if mode != "exp_range" and is_concrete(gamma) and np.any(np.asarray(gamma) != 1):
@@ -143,6 +149,9 @@ def one_cycle(
         the final one (peak_value / final_div_factor by its page, as here by its code, see
         google-deepmind/optax#1781); torch's OneCycleLR, whose phases end one step earlier.
     Reference: Smith & Topin 2017, arXiv:1708.07120 (three phases); two phases after fastai.
+
+    >>> print(gd.schedules.one_cycle(1.0, 100)(30))
+    1.0
     """
     fall = choose("one_cycle", "anneal", anneal, FALLS)
 

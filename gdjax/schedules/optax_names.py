@@ -73,6 +73,9 @@ def linear_schedule(init_value: float, end_value: float, transition_steps: float
         transition_begin: >= 0, the last step at init_value.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.linear_schedule(1.0, 0.0, 100)(25))
+    0.75
     """
     return lambda step: blend(init_value, end_value, remaining(step, transition_steps, transition_begin))
 
@@ -100,6 +103,9 @@ def polynomial_schedule(
         transition_begin: >= 0, the last step at init_value.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.polynomial_schedule(1.0, 0.0, 2, 100)(50))
+    0.25
     """
 
     def value(step):
@@ -128,6 +134,9 @@ def piecewise_constant_schedule(init_value: float, boundaries_and_scales: Scales
 
     Raises: ValueError outside these ranges.
     See also: `piecewise_constant`, which takes the values themselves.
+
+    >>> print(gd.piecewise_constant_schedule(1.0, {10: 0.1, 20: 0.5})(20))
+    0.05
     """
     boundaries, values = _boundaries_and_values("piecewise_constant_schedule", init_value, boundaries_and_scales)
     return lambda step: as_float(values)[jnp.sum(is_past(as_float(step), as_float(boundaries)))]
@@ -150,6 +159,9 @@ def piecewise_interpolate_schedule(
 
     Raises: ValueError outside these ranges, or for another interpolation.
     See also: `piecewise_interpolate`, which takes the values themselves.
+
+    >>> print(gd.piecewise_interpolate_schedule("linear", 1.0, {10: 0.5})(5))
+    0.75
     """
     fall = choose("piecewise_interpolate_schedule", "interpolate_type", interpolate_type, FALLS)
     boundaries, values = _boundaries_and_values("piecewise_interpolate_schedule", init_value, boundaries_and_scales)
@@ -188,6 +200,9 @@ def exponential_decay(
         end_value: bound that f does not cross, from below if decay_rate >= 1, else from above; or None.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.exponential_decay(1.0, 10, 0.5)(20))
+    0.25
     """
     return lambda step: decay_after(
         as_float(step) - transition_begin, init_value, transition_steps, decay_rate, staircase, end_value

@@ -40,6 +40,9 @@ def warmup_constant_schedule(init_value: float, peak_value: float, warmup_steps:
         warmup_steps: >= 0, length of the ramp; at 0 the value is init_value for ever, as in Optax.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.warmup_constant_schedule(0.0, 1.0, 10)(5))
+    0.5
     """
     return lambda step: blend(init_value, peak_value, remaining(step, warmup_steps, 0))
 
@@ -76,6 +79,9 @@ def warmup_cosine_decay_schedule(
 
     Raises: ValueError outside these ranges.
     See also: `warmup(cosine(peak, total - W), W)`, the same in two parts.
+
+    >>> print(gd.warmup_cosine_decay_schedule(0.0, 1.0, 10, 110)(60))
+    0.5
     """
     if _holds(operator.le, decay_steps, warmup_steps):
         must = "decay_steps must be above warmup_steps, which it includes"
@@ -124,6 +130,9 @@ def warmup_exponential_decay_schedule(
         transition_steps, decay_rate, transition_begin, staircase, end_value: as in `exponential_decay`.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.warmup_exponential_decay_schedule(0.0, 1.0, 10, 100, 0.5)(210))
+    0.25
     """
 
     def value(step):
@@ -168,6 +177,9 @@ def linear_onecycle_schedule(
 
     Raises: ValueError outside these ranges.
     Reference: Smith & Topin 2017, arXiv:1708.07120.
+
+    >>> print(gd.linear_onecycle_schedule(100, 1.0)(85))
+    0.04
     """
     if _holds(operator.gt, pct_start, pct_final):
         must = "pct_final must be at least pct_start"
@@ -208,6 +220,9 @@ def cosine_onecycle_schedule(
         final_div_factor: > 0, the initial value over the final one.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.cosine_onecycle_schedule(100, 1.0)(30))
+    1.0
     """
 
     def value(step):
@@ -240,6 +255,9 @@ def join_schedules(schedules: Sequence[Any], boundaries: Sequence[float]):
         boundaries: n steps >= 0 that do not decrease; a boundary is the first step of its new schedule.
 
     Raises: ValueError on other lengths or an order that decreases; TypeError if an item is none of these.
+
+    >>> print(gd.join_schedules([gd.constant_schedule(1.0), gd.exponential_decay(1.0, 1, 0.5)], [10])(12))
+    0.25
     """
     pieces = [as_function("join_schedules", item) for item in schedules]
     check_pieces("join_schedules", boundaries, schedules, "schedules", strictly=False)
@@ -274,6 +292,10 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, float]]):
     Raises: ValueError if there is no cycle; whatever `warmup_cosine_decay_schedule` raises.
     See also: `cosine_restarts`, whose cycles follow from the first by two factors.
     Reference: Loshchilov & Hutter 2017, arXiv:1608.03983.
+
+    >>> cycle = {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 10, "decay_steps": 50}
+    >>> print(gd.sgdr_schedule([cycle, cycle])(80))
+    0.5
     """
     pieces = [warmup_cosine_decay_schedule(**cycle) for cycle in cosine_kwargs]
     if not pieces:

@@ -37,6 +37,9 @@ def constant(value: float):
 
     Args:
         value: number or scalar array.
+
+    >>> print(gd.constant_schedule(0.1)(50))
+    0.1
     """
     return lambda step: as_float(value)
 
@@ -61,6 +64,9 @@ def linear(init_value: float, end_value: float, transition_steps: float, transit
 
     Raises: ValueError outside these ranges.
     Differs from: optax.linear_schedule, where a length of 0 or less means init_value for ever.
+
+    >>> print(gd.schedules.linear(1.0, 0.0, 100)(25))
+    0.75
     """
 
     def value(step):
@@ -92,6 +98,9 @@ def polynomial(init_value: float, end_value: float, power: float, transition_ste
     Raises: ValueError outside these ranges.
     Differs from: optax.polynomial_schedule as `linear` does; and that one, compiled, is NaN after the end for
         half of all lengths if power is no integer: it takes the root of a rounded 0.
+
+    >>> print(gd.schedules.polynomial(1.0, 0.0, 2, 100)(50))
+    0.25
     """
 
     def value(step):
@@ -113,6 +122,9 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]):
 
     Raises: ValueError on other lengths or an order that does not increase.
     Differs from: optax.piecewise_constant_schedule, whose boundaries carry factors on the value before.
+
+    >>> print(gd.schedules.piecewise_constant([10, 20], [1.0, 0.1, 0.01])(10))
+    0.1
     """
     check_pieces("piecewise_constant", boundaries, values, "values")
 
@@ -135,6 +147,9 @@ def piecewise_interpolate(boundaries: Sequence[float], values: Sequence[float], 
 
     Raises: ValueError on other lengths, an order that does not increase, or another interpolation.
     Differs from: optax.piecewise_interpolate_schedule, whose boundaries carry factors on the value before.
+
+    >>> print(gd.schedules.piecewise_interpolate([10, 20], [0.0, 1.0, 0.5])(15))
+    0.75
     """
     fall = choose("piecewise_interpolate", "interpolation", interpolation, FALLS)
     check_pieces("piecewise_interpolate", boundaries, values, "values")
@@ -162,6 +177,9 @@ def step_decay(init_value: float, factor: float, every: float):
         every: > 0, steps between two drops.
 
     Raises: ValueError outside these ranges.
+
+    >>> print(gd.schedules.step_decay(1.0, 0.5, 30)(60))
+    0.25
     """
     return lambda step: geometric(init_value, factor, count(as_float(step), every))
 
@@ -204,6 +222,9 @@ def exponential(
     Raises: ValueError outside these ranges.
     Differs from: optax.exponential_decay, whose options are positional (in another order) and to which a
         decay_rate of 0 means a constant.
+
+    >>> print(gd.schedules.exponential(1.0, 10, 0.5)(20))
+    0.25
     """
 
     def value(step):
@@ -239,6 +260,9 @@ def inverse_time(init_value: float, transition_steps: float, decay_rate: float, 
 
     Raises: ValueError outside these ranges.
     Reference: Robbins & Monro 1951, "A stochastic approximation method", doi:10.1214/aoms/1177729586.
+
+    >>> print(gd.schedules.inverse_time(0.1, 10, 1.0)(30))
+    0.025
     """
     return lambda step: init_value / (1 + decay_rate * periods_in(as_float(step), transition_steps, staircase))
 
@@ -259,6 +283,9 @@ def inverse_sqrt(peak_value: float, warmup_steps: float, init_value: float = 0.0
         f(s + 1).
     Reference: Vaswani et al. 2017, equation 3, arXiv:1706.03762; Raffel et al. 2020, section 3.1.2,
         arXiv:1910.10683.
+
+    >>> print(gd.schedules.inverse_sqrt(0.1, 100)(400))
+    0.05
     """
 
     def value(step):
@@ -283,6 +310,9 @@ def cosine(init_value: float, decay_steps: float, alpha: float = 0.0, exponent: 
 
     Raises: ValueError outside these ranges.
     Reference: Loshchilov & Hutter 2017, arXiv:1608.03983.
+
+    >>> print(gd.schedules.cosine(0.1, 100)(50))
+    0.05
     """
 
     def value(step):

@@ -38,6 +38,10 @@ def ant_colony(sigma=1.0, archive: int = 50, ants: int = 10, q=0.1, xi=0.85):
         xi: > 0; the larger, the slower it converges.
 
     Reference: Socha & Dorigo 2008, European Journal of Operational Research 185(3), section 3.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(jnp.round(gd.minimize(f, jnp.zeros(2), gd.search.ant_colony(), max_steps=100).params, 1))
+    [1. 1.]
     """
 
     def init(params, value, key, value_fn):

@@ -30,7 +30,26 @@ class Method(Node):
 
 
 register(Method)
-method: Decorator[Method] = decorator(Method, "A factory of search methods from a body that returns (init, ask, tell).")
+method: Decorator[Method] = decorator(
+    Method,
+    "A factory of search methods from a body that returns (init, ask, tell).",
+    """
+    >>> import collections
+    >>> State = collections.namedtuple("State", "params value done")
+    >>> @gd.search.method
+    ... def downhill(step=1.0):
+    ...     def ask(state, key, value_fn):
+    ...         return jnp.stack([state.params - step, state.params + step]), state
+    ...     def tell(state, candidates, values):
+    ...         best = jnp.argmin(values)
+    ...         better = values[best] < state.value
+    ...         params = jnp.where(better, candidates[best], state.params)
+    ...         return State(params, jnp.minimum(values[best], state.value), ~better)
+    ...     return lambda params, value, key, value_fn: State(params, value, jnp.array(False)), ask, tell
+    >>> print(gd.minimize(lambda x: (x - 3.0) ** 2, 0.0, downhill(1.0)))
+    CONVERGED after 3 steps: value 0
+    """,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,10 @@ def random_guessing(lower=-1.0, upper=1.0, guesses: int = 1):
         guesses: drawn in each step, at least 1.
 
     The chance that n guesses all miss a region of a share s of the box is (1 - s)^n: it takes about 1/s of them.
+
+    >>> method = gd.search.random_guessing(0.0, 2.0, guesses=1000)
+    >>> print(jnp.round(gd.minimize(lambda x: jnp.sum((x - 1.0) ** 2), jnp.zeros(2), method, max_steps=10).params, 1))
+    [1. 1.]
     """
 
     def init(params, value, key, value_fn):

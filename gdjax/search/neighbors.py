@@ -31,6 +31,10 @@ def fixed_step(step=0.01):
 
     Args:
         step: > 0, parameter units.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(gd.minimize(f, jnp.zeros(2), gd.search.fixed_step(0.25)))
+    CONVERGED after 8 steps: value 0
     """
 
     def init(params, value, key, value_fn):
@@ -55,6 +59,10 @@ def sign_step(step=0.01):
 
     Args:
         step: > 0, parameter units, along every axis at once.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(gd.minimize(f, jnp.zeros(2), gd.search.sign_step(0.25)))
+    CONVERGED after 4 steps: value 0
     """
 
     def init(params, value, key, value_fn):
@@ -95,6 +103,10 @@ def coordinate(step=1.0, shrink=0.5, grow=2.0, tolerance=1e-6):
         tolerance: > 0; the step below which it is done.
 
     Reference: Hooke & Jeeves 1961; Kolda, Lewis & Torczon 2003, SIAM Review 45(3), section 3.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(gd.minimize(f, jnp.zeros(2), gd.search.coordinate()))
+    CONVERGED after 45 steps: value 0
     """
 
     def init(params, value, key, value_fn):

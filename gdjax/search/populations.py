@@ -81,10 +81,14 @@ def genetic(population: int = 64, sigma=0.5, decay=0.98, crossover_rate=0.5):
     Args:
         population: at least 2.
         sigma: > 0, parameter units; the spread of the first population around the start, and of the first changes.
-        decay: in (0, 1]; of the changes, per step.
+        decay: in (0, 1], factor of the spread of the changes, per step.
         crossover_rate: in [0, 1]; the chance of a coordinate to come from the other parent.
 
     Reference: Such et al. 2017, arXiv:1712.06567; evosax's SimpleGA.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(jnp.round(gd.minimize(f, jnp.zeros(2), gd.search.genetic(), max_steps=100).params, 1))
+    [1. 1.]
     """
     settings = {"crossover_rate": crossover_rate}
     return _population("SimpleGA", population, sigma, settings, std_schedule=lambda step: sigma * decay**step)
@@ -101,6 +105,10 @@ def particle_swarm(population: int = 64, sigma=0.5, inertia=0.75, cognitive=1.5,
         sigma: > 0, parameter units; the spread of the first positions around the start.
 
     Reference: Kennedy & Eberhart 1995; evosax's PSO.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(jnp.round(gd.minimize(f, jnp.zeros(2), gd.search.particle_swarm(), max_steps=100).params, 1))
+    [1. 1.]
     """
     settings = {"inertia_coeff": inertia, "cognitive_coeff": cognitive, "social_coeff": social}
     return _population("PSO", population, sigma, settings)
@@ -116,5 +124,9 @@ def cma_es(population: int = 16, sigma=0.5):
 
     Memory: n² for n parameters.
     Reference: Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772; evosax's CMA_ES.
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(jnp.round(gd.minimize(f, jnp.zeros(2), gd.search.cma_es(), max_steps=100).params, 1))
+    [1. 1.]
     """
     return _population("CMA_ES", population, sigma, {"std_init": sigma}, by_mean=True)

@@ -47,6 +47,10 @@ def nelder_mead(step=0.05, xtol=1e-6, ftol=1e-6):
 
     It is for few parameters; up to about ten. Coefficients adapt to their number n: 1, 1 + 2/n, 0.75 - 1/(2n), 1 - 1/n.
     Reference: Nelder & Mead 1965, The Computer Journal 7(4); Gao & Han 2012, Comput. Optim. Appl. 51(1) (coefficients).
+
+    >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
+    >>> print(jnp.round(gd.minimize(f, jnp.zeros(2), gd.search.nelder_mead()).params, 1))
+    [1. 1.]
     """
 
     def init(params, value, key, value_fn):

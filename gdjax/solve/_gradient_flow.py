@@ -34,6 +34,9 @@ def gradient_flow(
     Returns: the parameters at those times, leaves (n, ...).
     Raises: ValueError for times that are not finite or do not increase.
     Reference: Dormand & Prince 1980 (by `jax.experimental.ode.odeint`, adaptive).
+
+    >>> print(gd.gradient_flow(lambda x: x**2 / 2, 1.0, jnp.array([0.0, 1.0, 2.0])))
+    [1. 0.36788 0.13534]
     """
     times = _increasing(times)
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float, x)), params)

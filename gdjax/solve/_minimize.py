@@ -77,7 +77,9 @@ def minimize(
         the leaf); if a run ends NON_FINITE because a loss of gdjax left its domain; and for an implicit derivative if the
         run has not reached a fixed point (under a transformation the derivative is NaN).
 
-    >>> minimize(lambda x: (x - 2.0) ** 2, 16.5, sgd(0.1)).params         # 2.0
+    >>> found = gd.minimize(lambda x: (x - 2.0) ** 2, 16.5, gd.sgd(0.1))
+    >>> print(found.params, found.stop.name)
+    2.0 CONVERGED
     """
     method, params, f = _as_method(method), check_params("minimize", params), bind(f)
     if derivative not in ("implicit", "unrolled"):

@@ -84,6 +84,11 @@ def fit(
     A second call with other numbers (learning rate, decay, schedule values, patience, key, length) compiles nothing. Ctrl-C
     ends the run at the next segment with stop INTERRUPTED and all that it has found; a second Ctrl-C raises. For work
     between evaluations (a progress bar, a checkpoint), write a loop over `segments`.
+
+    >>> data = jnp.array([1.0, 3.0])
+    >>> result = gd.fit(lambda w, rows: jnp.mean((w - rows) ** 2), 0.0, gd.sgd(0.25), data, epochs=2, batch_size=2)
+    >>> print(result.params, result.history["loss"])
+    1.5 [5. 2.]
     """
     try:
         fitting = Fitting(

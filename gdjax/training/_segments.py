@@ -52,6 +52,15 @@ def segments(
 
     Yields: a RunState after every segment, with the history of all evaluations so far as NumPy, name -> (evaluations, ...).
         Nothing is yielded if the run has already ended.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
+    >>> state, data = gd.make_state(0.0, gd.sgd(0.25)), jnp.array([1.0, 3.0])
+    >>> run_state = gd.start_run(run, state, gd.stopping.never(), data, None)
+    >>> for run_state in gd.segments(run, run_state, data, until=2, seconds=0):
+    ...     print(run_state.evaluations, run_state.history["loss"])
+    1 [3.625]
+    2 [3.625 1.6016]
     """
     if not isinstance(run_state, RunState):
         raise TypeError(

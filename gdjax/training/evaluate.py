@@ -44,6 +44,10 @@ def make_evaluate(
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", compared by value. It raises
         ValueError if the loss is not finite because of an argument outside its domain (compiled, the loss is NaN), and if a
         metric has a name that the loss reports too.
+
+    >>> evaluate = gd.make_evaluate(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> print(evaluate(2.0, jnp.array([1.0, 3.0]))["loss"])
+    1.0
     """
     named = named_metrics("make_evaluate", metrics)
     check_names("make_evaluate", named)

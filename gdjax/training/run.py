@@ -42,6 +42,13 @@ def make_run(
         the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that segments of any
         length are one program with equal results. `steps`, () int32, replaces the epoch's own number of steps and is traced
         too. `start_run` makes the first run_state. A run can be jitted, vmapped, or driven from the host by `segments`.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
+    >>> state, data = gd.make_state(0.0, gd.sgd(0.25)), jnp.array([1.0, 3.0])
+    >>> run_state = gd.start_run(run, state, gd.stopping.never(), data, None)
+    >>> print(jax.jit(run)(run_state, data, None, 2).state.params)
+    2.1875
     """
     name, told = monitor if isinstance(monitor, (tuple, list)) and len(monitor) == 2 else (monitor, None)
     if not isinstance(name, str):
@@ -188,11 +195,23 @@ def start_run(
     """The RunState before the first period, with every leaf in its own buffer.
 
     Args:
+        run: a run of `make_run`.
+        state: a TrainState, as `make_state` returns.
         condition: a stopping condition of `gdjax.stopping`; its numbers become arrays, so that another patience compiles
             nothing.
+        data, validation: the data of the later calls of `run`; validation may be None.
         capacity: rows of the history, at least 1; it keeps the last evaluations, evaluation i in row i % capacity. It is a
             shape, so another capacity compiles; `segments` copies the rows to the host in time.
         steps: the argument `steps` of the later calls of `run`.
+
+    Raises: ValueError if capacity is below 1.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
+    >>> state, data = gd.make_state(0.0, gd.sgd(0.25)), jnp.array([1.0, 3.0])
+    >>> run_state = gd.start_run(run, state, gd.stopping.never(), data, None)
+    >>> print(run_state.evaluations, run_state.state.params)
+    0 0.0
     """
     if capacity < 1:
         raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")

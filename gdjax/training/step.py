@@ -34,6 +34,10 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
             every value of a hyperparameter runs in the same program.
         key: a JAX key or an integer seed, from which all randomness of the run follows.
         model_state: initial model state of a `stateful` loss.
+
+    >>> state = gd.make_state(jnp.array([1.0, 2.0]), gd.sgd(0.1))
+    >>> print(state.step, state.params, state.optimizer)
+    0 [1. 2.] sgd(0.1)
     """
     check_params("make_state", params)
     optimizer = as_optimizer(optimizer).canonicalize()
@@ -63,6 +67,9 @@ def learning_rate(state: TrainState) -> jax.Array | None:
     """The learning rate of the next update, () float: each schedule at its own count, times the scales of all wrappers.
 
     None if the optimizer has no rate, or if the rates of leaves differ (NaN where this is not known while tracing).
+
+    >>> print(gd.learning_rate(gd.make_state(0.0, gd.sgd(gd.schedules.linear(0.1, 0.0, 10)))))
+    0.1
     """
     rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
     if rate is None or (not isinstance(rate, Tracer) and np.isnan(rate).all()):
@@ -87,6 +94,11 @@ def make_step(loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe
             of gradients at every k-th step.
 
     Returns: step(state, batch, mask=None) -> (state, metrics), compared by value; metrics are "loss" and those of the loss.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> state, metrics = step(gd.make_state(0.0, gd.sgd(0.25)), jnp.array([1.0, 3.0]))
+    >>> print(state.params, metrics["loss"])
+    1.0 5.0
     """
     return Step(as_loss("make_step", loss), batch_change, (probes,) if callable(probes) else tuple(probes))
 

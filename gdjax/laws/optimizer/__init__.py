@@ -39,8 +39,8 @@ def check_optimizer(
 
     Raises: LawBroken, an AssertionError, with the law's name, what must hold, and the smallest case found.
 
-    >>> import optax
-    >>> print(check_optimizer(optax.sgd(0.1), only=["descends", "zero"]))
+    >>> from gdjax import laws
+    >>> print(laws.check_optimizer(optax.sgd(0.1), only=["descends", "zero"]))
     optax: chain: 2 laws hold, 0 are broken
     """
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):

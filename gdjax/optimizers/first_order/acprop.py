@@ -45,6 +45,10 @@ def acprop(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Zhuang et al. 2021, Algorithm 2, arXiv:2110.05454.
+
+    >>> opt, x, g = gd.acprop(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.2]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}

@@ -46,6 +46,10 @@ def adabelief(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Zhuang et al. 2020, Algorithm 2, arXiv:2010.07468.
+
+    >>> opt, x, g = gd.adabelief(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.11111 0.11111]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "nesterov": nesterov}

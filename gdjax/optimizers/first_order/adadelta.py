@@ -44,6 +44,10 @@ def adadelta(
     Differs from: Optax, where learning_rate=None climbs (the sign is not turned) and complex parameters are silently
         wrong (it averages g² instead of |g|²).
     Reference: Zeiler 2012, Algorithm 1, arXiv:1212.5701.
+
+    >>> opt, x, g = gd.adadelta(1.0), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.0031623 0.0031623]
     """
     slots: dict[str, Any] = {"e_g": Slot(real=True), "e_x": Slot(real=True)}
     return leafwise(

@@ -66,6 +66,10 @@ def adafactor(
     Raises: ValueError outside these ranges.
     Differs from: Optax, which gives NaN for decay_offset > 0; here the memory starts anew after that many steps.
     Reference: Shazeer & Stern 2018, Algorithms 4 and 5, arXiv:1804.04235.
+
+    >>> opt, x, g = gd.adafactor(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
 
     def axes(p):

@@ -32,6 +32,10 @@ def adagrad(
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Differs from: torch.optim.Adagrad, whose sum starts at 0 with eps outside the root.
     Reference: Duchi, Hazan & Singer 2011, section 1.2, jmlr.org/papers/v12/duchi11a.html.
+
+    >>> opt, x, g = gd.adagrad(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.095346 0.098773]
     """
     slots: dict[str, Any] = {"sum_of_squares": Slot(initial_accumulator_value, real=True)}
     return leafwise(adagrad_rule, learning_rate, slots=slots, eps=eps)

@@ -58,12 +58,16 @@ def adam(
         b2: in [0, 1); the same for the squares.
         eps: >= 0, gradient units; bounds the step where nu_hat is near 0.
         eps_root: >= 0, gradient units squared; keeps the root differentiable at 0 (for hypergradients).
-        mu_dtype: of the first moment; None is the parameter's.
+        mu_dtype: dtype of the first moment (default: that of the parameter).
         nesterov: look one step ahead, mu_hat = b1 mu/(1 - b1^(t+1)) + (1 - b1) g/(1 - b1^t).
 
     Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
     Differs from: Tensorflow's, which puts eps before the bias correction.
     Reference: Kingma & Ba 2015, Algorithm 1, arXiv:1412.6980.
+
+    >>> opt, x, g = gd.adam(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
 
@@ -90,6 +94,10 @@ def nadam(
     Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
     Differs from: torch.optim.NAdam, which also schedules b1 (momentum_decay).
     Reference: Dozat 2016, Algorithm 2, openreview.net/pdf?id=OM0jvwB8jIp57ZJjtNEZ.
+
+    >>> opt, x, g = gd.nadam(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.14737 0.14737]
     """
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
 
@@ -118,6 +126,10 @@ def adamw(
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Differs from: torch.optim.AdamW in its default decay, 1e-2.
     Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
+
+    >>> opt, x, g = gd.adamw(0.1, weight_decay=0.01), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.101 0.099]
     """
     decay = {"weight_decay": weight_decay, "mask": mask}
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)
@@ -144,6 +156,10 @@ def nadamw(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Dozat 2016; Loshchilov & Hutter 2019, arXiv:1711.05101.
+
+    >>> opt, x, g = gd.nadamw(0.1, weight_decay=0.01), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.14837 0.14637]
     """
     decay = {"weight_decay": weight_decay, "mask": mask}
     return _adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov, **decay)

@@ -42,6 +42,10 @@ def adam_atan2(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Everett et al. 2024, section 5, arXiv:2407.05872.
+
+    >>> opt, x, g = gd.adam_atan2(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.099746 0.099746]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "a": a, "b": b, "weight_decay": weight_decay, "mask": mask}

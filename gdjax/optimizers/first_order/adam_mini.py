@@ -42,6 +42,10 @@ def adam_mini(
     Memory: 1 x params + one number a block.   Raises: ValueError outside these ranges, or if by is another word.
     Differs from: the paper, which also keeps the heads of attention apart and the embedding as in Adam.
     Reference: Zhang et al. 2024, Algorithm 1, arXiv:2406.16793.
+
+    >>> opt, x, g = gd.adam_mini(0.1), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.084853 0.11314]
     """
     if by not in ("column", "leaf"):
         raise ValueError(f"adam_mini: by must be 'column' or 'leaf', got {by!r}")

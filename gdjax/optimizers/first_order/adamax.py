@@ -32,6 +32,10 @@ def adamax(
 
     Memory: 2 x params.   Raises: ValueError if b1 or b2 is outside [0, 1).
     Reference: Kingma & Ba 2015, Algorithm 2, arXiv:1412.6980.
+
+    >>> opt, x, g = gd.adamax(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     return _adamax(learning_rate, b1, b2, eps)
 
@@ -53,6 +57,10 @@ def adamaxw(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Kingma & Ba 2015, Algorithm 2, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
+
+    >>> opt, x, g = gd.adamaxw(0.1, weight_decay=0.01), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.101 0.099]
     """
     return _adamax(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
 

@@ -43,13 +43,17 @@ def adan(
         u = -learning_rate ((m_hat + (1 - b2) v_hat) / (sqrt(n_hat + eps_root) + eps) + weight_decay p)
 
     Args: `learning_rate`, `eps`, `eps_root`, `weight_decay` and `mask` as `adamw`, and
-        b1: in [0, 1), of the mean m of gradients.
-        b2: in [0, 1), of the mean v of differences.
-        b3: in [0, 1), of the squares n. All are corrected for their start as Adam's.
+        b1: in [0, 1), decay rate of the mean m of gradients.
+        b2: in [0, 1), decay rate of the mean v of differences.
+        b3: in [0, 1), decay rate of the mean n of squares. The three means are corrected for their start as Adam's are.
 
     Memory: 4 x params.   Raises: ValueError outside these ranges.
     Differs from: the paper, which writes 1 - b for b and decays by division.
     Reference: Xie et al. 2022, Algorithm 1, arXiv:2208.06677.
+
+    >>> opt, x, g = gd.adan(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     slots: dict[str, Any] = {"m": Slot(), "v": Slot(), "n": Slot(real=True), "g_before": Slot()}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "b3": b3, "eps": eps, "eps_root": eps_root}

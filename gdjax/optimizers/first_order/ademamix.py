@@ -46,11 +46,15 @@ def ademamix(
     m1_hat and nu_hat are without bias as Adam's; m2 is left to fill slowly.
 
     Args: as `adamw`, and
-        b3: in [0, 1), of the slow mean; number or schedule.
+        b3: in [0, 1), decay rate of the slow mean; number or schedule.
         alpha: the weight of the slow mean; number or schedule.
 
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Reference: Pagliardini, Ablin & Grangier 2024, Algorithm 1, arXiv:2409.03137.
+
+    >>> opt, x, g = gd.ademamix(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.10005 0.10005]
     """
     slots: dict[str, Any] = {
         "m1": Slot(dtype=mu_dtype),

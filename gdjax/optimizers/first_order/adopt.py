@@ -45,10 +45,10 @@ def adopt(
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
-        b1: in [0, 1), of the mean of the directions.
-        b2: in [0, 1), of the squares.
+        b1: in [0, 1), decay rate of the mean of the directions.
+        b2: in [0, 1), decay rate of the mean of the squares.
         eps: > 0, gradient units.
-        mu_dtype: of mu; None is the parameter's.
+        mu_dtype: dtype of mu (default: that of the parameter).
         nesterov: look one step ahead.
         use_clipping: clip the direction's entries.
         clip_value_fn: step (from 0) -> the largest entry let through.
@@ -56,6 +56,11 @@ def adopt(
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Differs from: Optax, which has no complex parameters; here their modulus is clipped.
     Reference: Taniguchi et al. 2024, Algorithm 2, arXiv:2411.02853.
+
+    >>> opt, x, g = gd.adopt(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(updates, opt.update(g, state, x + updates)[0])
+    [-0. -0.] [-0.01 0.01]
     """
     slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True)}
     static = {"clip_value_fn": clip_value_fn}

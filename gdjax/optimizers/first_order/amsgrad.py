@@ -42,6 +42,10 @@ def amsgrad(
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Differs from: torch.optim.Adam(amsgrad=True), which corrects the maximum of the raw moments.
     Reference: Reddi, Kale & Kumar 2018, Algorithm 2, arXiv:1904.09237.
+
+    >>> opt, x, g = gd.amsgrad(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True), "nu_max": Slot(real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}

@@ -61,6 +61,10 @@ def asgd(
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Polyak & Juditsky 1992, doi:10.1137/0330046; Bottou 2012; the arguments are those of torch.optim.ASGD.
+
+    >>> opt, x, g = gd.asgd(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.10001 0.19999]
     """
     slots: dict[str, Any] = {"ax": Slot(lambda p: p, wide=True)}
     numbers: dict[str, Any] = {"lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}

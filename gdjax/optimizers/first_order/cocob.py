@@ -39,6 +39,10 @@ def cocob(
     Memory: 5 x params.   Raises: ValueError outside these ranges.
     Differs from: Optax at complex parameters, which it has not, and in float16, where a first gradient of 0 is NaN there.
     Reference: Orabona & Tommasi 2017, Algorithm 2 (COCOB-Backprop), arXiv:1705.07795.
+
+    >>> opt, x, g = gd.cocob(), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.01 0.01]
     """
     slots = {
         "init_particles": Slot(lambda p: p),

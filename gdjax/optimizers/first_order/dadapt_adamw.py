@@ -46,6 +46,10 @@ def dadapt_adamw(
     Differs from: Optax at complex parameters, where it averages g² instead of |g|², and at a first gradient of 0, which
         is NaN there.
     Reference: Defazio & Mishchenko 2023, Algorithm 5, arXiv:2301.07733.
+
+    >>> opt, x, g = gd.dadapt_adamw(estim_lr0=0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.099999 0.099999]
     """
     (b1, b2), vectors = betas, {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True), "grad_sum": Slot()}
     slots = {**vectors, "estim_lr": Scalar(estim_lr0), "numerator_weighted": Scalar()}

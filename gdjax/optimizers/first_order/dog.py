@@ -42,6 +42,10 @@ def dog(
     Memory: 1 x params.   Raises: ValueError outside these ranges, or for another kind of init_step.
     Differs from: Optax in bfloat16, where its sum of squares stops growing, as it has the parameters' dtype.
     Reference: Ivgi, Hinder & Carmon 2023, equation 1, arXiv:2302.12022.
+
+    >>> opt, x, g = gd.dog(init_step=("distance", 0.1)), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.06 0.08]
     """
     kind, first = init_step
     if kind not in ("distance", "heuristic", "learning_rate"):

@@ -39,6 +39,10 @@ def dowg(
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Khaled, Mishchenko & Jin 2023, Algorithm 1, arXiv:2305.16284.
+
+    >>> opt, x, g = gd.dowg(init_estim_sq_dist=0.01), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.059988 0.079984]
     """
     first = tree.root(eps if init_estim_sq_dist is None else init_estim_sq_dist)
     slots = {"init_params": Slot(lambda p: p), "weighted_norm_grads": Scalar(), "estim_dist": Scalar(first)}

@@ -55,6 +55,11 @@ def dpsgd(
 
     Memory: 0 x params (+1 momentum) + the gradients of all examples.   Raises: ValueError outside these ranges.
     Reference: Abadi et al. 2016, Algorithm 1, arXiv:1607.00133.
+
+    >>> opt, x = gd.dpsgd(0.1, l2_norm_clip=1.0, noise_multiplier=0.0, seed=0), jnp.ones(2)
+    >>> g = jnp.array([[3.0, -4.0], [0.3, 0.4]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.045 0.02]
     """
     descent = sgd(learning_rate, momentum, nesterov)
 

@@ -56,6 +56,11 @@ def galore(
     Memory: (2 + 1) rank / smaller side x params.   Raises: ValueError outside these ranges or if rank is below 1.
     Differs from: Optax at complex parameters, which it has not.
     Reference: Zhao et al. 2024, Algorithm 2, arXiv:2403.03507.
+
+    >>> opt, x, g = gd.galore(0.1, rank=1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-0. -0.]
+     [-0. -0.1]]
     """
     if not isinstance(rank, int) or rank < 1:
         raise ValueError(f"galore: rank must be an integer of at least 1, got {rank!r}")

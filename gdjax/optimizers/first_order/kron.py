@@ -50,18 +50,23 @@ def kron(
 
     Args:
         learning_rate: parameter units per step; number, array or schedule. About a third of Adam's.
-        b1: in [0, 1), of the averaged gradient.
-        precond_lr: in (0, 1], of the factors; relative.
+        b1: in [0, 1), decay rate of the mean of the gradients.
+        precond_lr: in (0, 1], relative learning rate of the factors.
         update_interval: steps between two updates of the factors.
         max_rms: the root mean square of a leaf's direction is cut to it.
         max_dim: longer axes have a diagonal factor.
         weight_decay: >= 0, decoupled, per step and unit of learning rate.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
-        key: a random key or a seed; of v.
+        key: a random key or a seed, from which v is drawn.
 
     Memory: 1 x params + d² for each axis of length d.   Raises: ValueError outside these ranges.
     Differs from: the authors' program in the bound |M|, and in updating the factors at fixed steps, not at random ones.
     Reference: Li 2018, arXiv:1512.04202; Li 2024, section 4, arXiv:2402.11858.
+
+    >>> opt, x, g = gd.kron(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-0.14165 -0.00061628]
+     [-0.00019537 -0.16833]]
     """
 
     def is_dense(p, axis):

@@ -38,6 +38,10 @@ def lamb(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: You et al. 2020, Algorithm 2, arXiv:1904.00962.
+
+    >>> opt, x, g = gd.lamb(0.1), jnp.array([6.0, 8.0]), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.70711 0.70711]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}

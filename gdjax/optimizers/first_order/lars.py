@@ -56,6 +56,10 @@ def lars(
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Differs from: the paper in nothing but that momentum comes after the rate, as there, and not before it as in torch.
     Reference: You, Gitman & Ginsburg 2017, Algorithm 1, arXiv:1708.03888.
+
+    >>> opt, x, g = gd.lars(0.1, trust_coefficient=0.01), jnp.array([6.0, 8.0]), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.006 0.008]
     """
     return leafwise(
         lars_rule,

@@ -32,14 +32,18 @@ def lion(
 
     Args:
         learning_rate: the step, in parameter units; number, array or schedule.
-        b1: in [0, 1), of the mean whose sign is taken.
-        b2: in [0, 1), of the memory.
-        mu_dtype: of the memory; None is the parameter's.
+        b1: in [0, 1), the weight of the memory in the mean whose sign is taken.
+        b2: in [0, 1), decay rate of the memory.
+        mu_dtype: dtype of the memory (default: that of the parameter).
         weight_decay: >= 0, decoupled, per step and unit of learning rate; number, array or schedule.
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Chen et al. 2023, Algorithm 2, arXiv:2302.06675.
+
+    >>> opt, x, g = gd.lion(0.1, weight_decay=0.01), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.101 0.099]
     """
     decay = {"weight_decay": weight_decay, "mask": mask}
     return leafwise(lion_rule, learning_rate, slots={"mu": Slot(dtype=mu_dtype)}, b1=b1, b2=b2, **decay)

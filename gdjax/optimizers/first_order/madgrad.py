@@ -40,6 +40,10 @@ def madgrad(
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Differs from: Optax, which has no complex parameters and takes sqrt(t) in float32 even in double precision.
     Reference: Defazio & Jelassi 2021, Algorithm 1, arXiv:2101.11075.
+
+    >>> opt, x, g = gd.madgrad(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.021544 0.027144]
     """
     slots: dict[str, Any] = {"grad_sum_sq": Slot(real=True), "s": Slot(), "x0": Slot(lambda p: p)}
     options: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay, "eps": eps}

@@ -47,6 +47,10 @@ def mars(
 
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Reference: Yuan et al. 2024, Algorithm 2 (MARS-AdamW), arXiv:2411.10438.
+
+    >>> opt, x, g = gd.mars(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True), "previous_gradient": Slot()}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "gamma": gamma, "max_norm": max_norm}

@@ -27,6 +27,11 @@ def momentum(learning_rate: ScalarOrSchedule, decay: ScalarOrSchedule = 0.9, nes
 
     Memory: 1 x params.   Raises: ValueError if decay is outside [0, 1).
     Reference: Polyak 1964; Sutskever et al. 2013, equations 1-4.
+
+    >>> opt, x, g = gd.momentum(0.1, decay=0.9), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(updates, opt.update(g, state, x + updates)[0])
+    [-0.1 0.2] [-0.19 0.38]
     """
     return leafwise(
         momentum_rule, learning_rate, slots={"velocity": Slot()}, returns="step", decay=decay, nesterov=nesterov

@@ -41,6 +41,10 @@ def momo(
     Memory: 1 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
     Differs from: Optax at complex parameters, where its step turns complex as soon as weight decay moves them too.
     Reference: Schaipp et al. 2024, Algorithms 1 and 3, arXiv:2305.07583.
+
+    >>> opt, x, g = gd.momo(), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x, value=2.5)[0])
+    [-0.5 1.]
     """
     slots = {"exp_avg": Slot(), "barf": Scalar(), "gamma": Scalar(), "lb": Scalar(lower_bound)}
     numbers = {"beta": beta, "lower_bound": lower_bound, "weight_decay": weight_decay}

@@ -37,13 +37,17 @@ def momo_adam(
         u = -tau m/D - learning_rate weight_decay/q p,                          q = 1 + learning_rate weight_decay
 
     Args: as `momo`, and
-        b1: in [0, 1), of the first moment, the value and <g, p>.
-        b2: in [0, 1), of the second moment.
+        b1: in [0, 1), decay rate of the means of the gradient, the value and <g, p>.
+        b2: in [0, 1), decay rate of the second moment.
         eps: >= 0, gradient units.
 
     Memory: 2 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
     Differs from: Optax at complex parameters, where it averages g² instead of |g|².
     Reference: Schaipp et al. 2024, Algorithm 2, arXiv:2305.07583.
+
+    >>> opt, x, g = gd.momo_adam(1.0), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x, value=1.5)[0])
+    [-0.5 0.5]
     """
     vectors = {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True)}
     slots = {**vectors, "barf": Scalar(), "gamma": Scalar(), "lb": Scalar(lower_bound)}

@@ -135,10 +135,10 @@ def muon(
         ns_coeffs: of the Newton-Schulz polynomial, (a, b, c) or one row for each step, or "standard" or "dion".
         ns_steps: its repetitions.
         beta: in [0, 1); memory of about 1/(1 - beta) steps.
-        eps: >= 0, of the norm that divides m, and Adam's.
-        weight_decay: >= 0, decoupled, of the matrices.
+        eps: >= 0, added to the norm that divides m; also Adam's.
+        weight_decay: >= 0, decoupled decay of the matrices, per step and unit of learning rate.
         weight_decay_mask: which of them decay: a tree of bools (or a prefix of one), or params -> such a tree.
-        mu_dtype: of the first moments; None is the parameter's.
+        mu_dtype: dtype of the first moments (default: that of the parameter).
         nesterov: look one step ahead.
         adaptive: also multiply by <m, O>, the dual norm of m.
         preconditioning: "frobenius", "spectral", "aol" or "schatten", see `newton_schulz`.
@@ -150,6 +150,11 @@ def muon(
 
     Memory: 1 x matrices + 2 x the rest.   Raises: ValueError outside these ranges.
     Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Bernstein & Newhouse 2024, arXiv:2409.20325.
+
+    >>> opt, x, g = gd.muon(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-0.072288 -0.]
+     [-0. -0.11192]]
     """
     if preconditioning not in PRECONDITIONINGS:
         raise ValueError(f"muon: preconditioning must be one of {', '.join(PRECONDITIONINGS)}, got {preconditioning!r}")

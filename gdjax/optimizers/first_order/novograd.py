@@ -37,13 +37,17 @@ def novograd(
     Args:
         learning_rate: parameter units per step; number, array or schedule.
         b1: in [0, 1); memory of about 1/(1 - b1) steps. mu is a sum: steps are up to 1/(1 - b1) long.
-        b2: in [0, 1), of the squared norms.
+        b2: in [0, 1), decay rate of the mean of the squared norms.
         eps: >= 0, gradient units.
         eps_root: >= 0, gradient units squared.
         weight_decay: >= 0; inside the momentum.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Ginsburg et al. 2019, Algorithm 1, arXiv:1905.11286.
+
+    >>> opt, x, g = gd.novograd(0.1), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.06 0.08]
     """
     slots: dict[str, Any] = {"mu": Slot(), "root_nu": Slot(lambda p: jnp.zeros(()), real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay}

@@ -45,6 +45,10 @@ def optimistic_adam_v2(
 
     Memory: 3 x params.   Raises: ValueError outside these ranges.
     Reference: Daskalakis et al. 2018, Algorithm 1, arXiv:1711.00141.
+
+    >>> opt, x, g = gd.optimistic_adam_v2(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.14737 0.14737]
     """
     slots: dict[str, Any] = {"mu": Slot(dtype=mu_dtype), "nu": Slot(real=True), "previous_gradient": Slot()}
     options: dict[str, Any] = {"alpha": alpha, "beta": beta, "b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}

@@ -29,6 +29,11 @@ def optimistic_gradient_descent(
 
     Memory: 1 x params.   Raises: ValueError if learning_rate is negative.
     Reference: Mokhtari, Ozdaglar & Pattathil 2020, section 3, arXiv:1901.08511.
+
+    >>> opt, x, g = gd.optimistic_gradient_descent(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(opt.update(2 * g, state, x + updates)[0])
+    [-0.3 0.6]
     """
     slots: dict[str, Any] = {"previous_gradient": Slot()}
     return leafwise(optimistic_gradient_descent_rule, learning_rate, slots=slots, alpha=alpha, beta=beta)

@@ -40,6 +40,10 @@ def polyak_sgd(
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if update is called without `value=`.
     Differs from: Optax, which scales the gradient before it takes |g|²: there half the scaling doubles the step.
     Reference: Loizou et al. 2021, equation 2 (SPS_max), arXiv:2002.10542; Polyak 1969.
+
+    >>> opt, x, g = gd.polyak_sgd(), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x, value=2.5)[0])
+    [-0.5 1.]
     """
     if variant not in ("sps", "sps+"):
         raise ValueError(f"polyak_sgd: variant must be 'sps' or 'sps+', got {variant!r}")

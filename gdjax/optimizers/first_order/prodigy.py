@@ -41,7 +41,7 @@ def prodigy(
     Args:
         learning_rate: factor of d, 1 or a schedule that starts there.
         betas: (b1, b2), each in [0, 1).
-        beta3: in [0, 1), of r and s; None is sqrt(b2).
+        beta3: in [0, 1), decay rate of r and s (default: sqrt(b2)).
         eps: >= 0, gradient units.
         estim_lr0: > 0, the first d, d0.
         estim_lr_coef: > 0, factor of the estimate.
@@ -52,6 +52,10 @@ def prodigy(
     Differs from: Optax at complex parameters, where it is silently wrong (g² instead of |g|², a complex distance), and
         at a first gradient of 0, which is NaN there.
     Reference: Mishchenko & Defazio 2024, Algorithm 4, arXiv:2306.06101.
+
+    >>> opt, x, g = gd.prodigy(estim_lr0=0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.099999 0.099999]
     """
     (b1, b2), keep = betas, betas[1] ** 0.5 if beta3 is None else beta3
     vectors = {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True), "grad_sum": Slot(), "params0": Slot(lambda p: p)}

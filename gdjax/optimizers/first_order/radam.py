@@ -44,6 +44,10 @@ def radam(
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Reference: Liu et al. 2020, Algorithm 2, arXiv:1908.03265.
+
+    >>> opt, x, g = gd.radam(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.2]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}
     options: dict[str, Any] = {

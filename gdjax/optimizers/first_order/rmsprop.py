@@ -49,9 +49,13 @@ def rmsprop(
         bias_correction: divide nu (and mu) by 1 - decay^t.
 
     Memory: 1 x params (+1 centered, +1 momentum).   Raises: ValueError outside these ranges.
-    Differs from: Optax where centred rounding makes nu < |mu|²: the variance is taken as 0 there, not as NaN. The
+    Differs from: Optax where centered rounding makes nu < |mu|²: the variance is taken as 0 there, not as NaN. The
         lectures' RMSProp has no eps and divides 0 by 0 at a zero gradient.
     Reference: Tieleman & Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, equations 38-45 (centered, momentum).
+
+    >>> opt, x, g = gd.rmsprop(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.31623 0.31623]
     """
     slots: dict[str, Any] = {"nu": Slot(initial_scale, real=True)}
     slots |= {"mu": Slot()} if centered else {}

@@ -50,6 +50,11 @@ def rprop(
     Memory: 2 x params.   Raises: ValueError outside these ranges, TypeError for complex parameters.
     Differs from: torch.optim.Rprop and the paper in the delay, which is Optax's.
     Reference: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623; without weight-backtracking, Igel & Hüsken 2000.
+
+    >>> opt, x, g = gd.rprop(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(updates, opt.update(g, state, x + updates)[0])
+    [-0. -0.] [-0.1 0.1]
     """
     first: Any = learning_rate(0) if callable(learning_rate) else learning_rate
     slots: dict[str, Any] = {"step_sizes": Slot(lambda p: full_like_real(p, first), real=True), "prev_updates": Slot()}

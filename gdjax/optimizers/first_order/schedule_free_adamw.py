@@ -42,6 +42,10 @@ def schedule_free_adamw(
     Differs from: the paper in that the weights of the average see a warm-up one step on, as in Optax; and from Optax, which
         divides the count of its warm-up in float32.
     Reference: Defazio et al. 2024, Algorithm 1 and section 4, arXiv:2405.15682.
+
+    >>> opt, x, g = gd.schedule_free_adamw(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     rate = warm_up(learning_rate, warmup_steps)
     scaled = rmsprop(rate, decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True)

@@ -29,10 +29,15 @@ def sgd(
         learning_rate: parameter units per gradient unit; number, array or schedule.
         momentum: in [0, 1); memory of about 1/(1 - momentum) steps. None keeps no memory.
         nesterov: look ahead along the trace.
-        accumulator_dtype: of the trace; None is the parameter's.
+        accumulator_dtype: dtype of the trace (default: that of the parameter).
 
     Memory: 1 x params (0 without momentum).   Raises: ValueError if momentum is outside [0, 1).
     Reference: Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013, section 2 (Nesterov).
+
+    >>> opt, x, g = gd.sgd(0.1, momentum=0.9), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(updates, opt.update(g, state, x + updates)[0])
+    [-0.1 0.2] [-0.19 0.38]
     """
     if momentum is None:
         return leafwise(sgd_rule, learning_rate)

@@ -40,7 +40,7 @@ def shampoo(
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
-        momentum: in [0, 1); of the preconditioned gradients.
+        momentum: in [0, 1), decay rate of the sum of the preconditioned gradients.
         eps: > 0, gradient units squared; the preconditioners' start.
         update_interval: steps between two computations of the roots, each an eigendecomposition per axis.
         max_dim: longer axes are left alone.
@@ -49,6 +49,11 @@ def shampoo(
 
     Memory: 1 x params + 2 d² for each axis of length d.   Raises: ValueError outside these ranges.
     Reference: Gupta, Koren & Singer 2018, Algorithms 1 and 2, arXiv:1802.09568.
+
+    >>> opt, x, g = gd.shampoo(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-0.099999 -0.]
+     [-0. -0.1]]
     """
 
     def axes(p):

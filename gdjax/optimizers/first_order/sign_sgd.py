@@ -23,6 +23,10 @@ def sign_sgd(learning_rate: ScalarOrSchedule):
 
     Memory: 0 x params.   Raises: ValueError if learning_rate is negative.
     Reference: Bernstein et al. 2018, Algorithm 1, arXiv:1802.04434.
+
+    >>> opt, x, g = gd.sign_sgd(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     return leafwise(sign_sgd_rule, learning_rate)
 

@@ -19,10 +19,14 @@ def signum(learning_rate: ScalarOrSchedule, beta: ScalarOrSchedule = 0.9, accumu
     Args:
         learning_rate: the step, in parameter units; number, array or schedule.
         beta: in [0, 1); memory of about 1/(1 - beta) steps.
-        accumulator_dtype: of the mean; None is the parameter's.
+        accumulator_dtype: dtype of the mean (default: that of the parameter).
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Bernstein et al. 2018, Algorithm 2, arXiv:1802.04434.
+
+    >>> opt, x, g = gd.signum(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     return leafwise(signum_rule, learning_rate, slots={"ema": Slot(dtype=accumulator_dtype)}, beta=beta)
 

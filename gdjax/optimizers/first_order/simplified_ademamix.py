@@ -45,13 +45,17 @@ def simplified_ademamix(
 
     Args: `eps`, `eps_root`, `weight_decay` and `mask` as `adamw`, and
         learning_rate: parameter units per step; number, array or schedule.
-        b1: in [0, 1), of the sum m.
-        b2: in [0, 1), of the squares n.
+        b1: in [0, 1), decay rate of the sum m.
+        b2: in [0, 1), decay rate of the mean of the squares, n.
         alpha: the weight of the present gradient; number or schedule.
 
     Memory: 2 x params.   Raises: ValueError outside these ranges.
     Differs from: Optax at complex parameters, where it averages g² instead of |g|² and is silently wrong.
     Reference: Morwani et al. 2025, section 4, arXiv:2502.02431.
+
+    >>> opt, x, g = gd.simplified_ademamix(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     slots: dict[str, Any] = {"m": Slot(), "n": Slot(real=True)}
     options: dict[str, Any] = {"b1": b1, "b2": b2, "alpha": alpha, "eps": eps, "eps_root": eps_root}

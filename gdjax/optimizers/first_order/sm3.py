@@ -27,11 +27,15 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule = 0.9):
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
-        momentum: in [0, 1), of the direction.
+        momentum: in [0, 1), decay rate of the mean of the directions.
 
     Memory: 1 x params + the lengths of all axes.   Raises: ValueError outside these ranges.
     Differs from: Optax, which has no schedules here and fails on scalars.
     Reference: Anil et al. 2019, Algorithm SM3-II, arXiv:1901.11150.
+
+    >>> opt, x, g = gd.sm3(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.01 0.01]
     """
     slots: dict[str, Any] = {"mu": Slot(lambda p: jnp.zeros(max(sum(p.shape), 1)), real=True), "nu": Slot()}
     return leafwise(sm3_rule, learning_rate, slots=slots, momentum=momentum)

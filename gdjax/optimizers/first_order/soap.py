@@ -50,8 +50,8 @@ def soap(
 
     Args:
         learning_rate: parameter units per step; number, array or schedule.
-        b1: in [0, 1), of the first moment.
-        b2: in [0, 1), of the second moment and the preconditioners.
+        b1: in [0, 1), decay rate of the first moment.
+        b2: in [0, 1), decay rate of the second moment and of the preconditioners.
         eps: >= 0, gradient units.
         precondition_frequency: steps between two refreshes of the bases.
         max_dim: longer axes have no basis.
@@ -60,6 +60,12 @@ def soap(
 
     Memory: 2 x params + 2 d² for each axis of length d.   Raises: ValueError outside these ranges.
     Reference: Vyas et al. 2024, Algorithms 3 and 4, arXiv:2409.11321.
+
+    >>> opt, x, g = gd.soap(0.1, weight_decay=0.0), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(opt.update(g, state, x + updates)[0])
+    [[-0.1 -0.]
+     [-0. -0.1]]
     """
 
     def axes(p):

@@ -28,6 +28,11 @@ def sparse_adagrad(
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Reference: Duchi, Hazan & Singer 2011, section 1.2, jmlr.org/papers/v12/duchi11a.html.
+
+    >>> opt, x, g = gd.sparse_adagrad(0.1), jnp.ones((2, 2)), jnp.array([[0.0, 0.0], [1.0, -2.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-0. -0.]
+     [-0.095346 0.098773]]
     """
     slots = {"sum_of_squares": Slot(initial_accumulator_value, real=True)}
     return by_rows("sparse_adagrad", *leafwise(adagrad_rule, learning_rate, slots=slots, eps=eps))

@@ -39,6 +39,11 @@ def sparse_adam(
     Differs from: torch.optim.SparseAdam, which adds eps before the correction (its eps is ours times sqrt(1 - b2^t)) and
         touches a row that is listed with a zero gradient.
     Reference: Kingma & Ba 2015, arXiv:1412.6980; torch.optim.SparseAdam (the lazy variant; no paper).
+
+    >>> opt, x, g = gd.sparse_adam(0.1), jnp.ones((2, 2)), jnp.array([[0.0, 0.0], [1.0, -2.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-0. -0.]
+     [-0.1 0.1]]
     """
     slots = {"mu": Slot(), "nu": Slot(real=True)}
     return by_rows("sparse_adam", *leafwise(sparse_adam_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps))

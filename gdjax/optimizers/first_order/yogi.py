@@ -36,6 +36,10 @@ def yogi(
     Differs from: the paper, whose moments are not corrected (Optax's are); at a zero first gradient the first moment's
         start moves the parameters by 0.9e-3 of the rate.
     Reference: Zaheer et al. 2018, Algorithm 2, papers.nips.cc/paper/8186.
+
+    >>> opt, x, g = gd.yogi(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.099851 0.099937]
     """
     slots: dict[str, Any] = {"mu": Slot(YOGI_START), "nu": Slot(YOGI_START, real=True)}
     return leafwise(yogi_rule, learning_rate, slots=slots, b1=b1, b2=b2, eps=eps)

@@ -110,6 +110,10 @@ def backtracking(
     Differs from: optax.scale_by_backtracking_linesearch, which shortens to 0 where the decrease is lost in rounding, and
         steps up by the last trial if all have failed.
     Reference: Armijo 1966; Nocedal & Wright 2006, Algorithm 3.1.
+
+    >>> opt, x = gd.line_search(gd.sgd(1.0), gd.backtracking()), jnp.array(2.0)
+    >>> print(opt.update(2 * x, opt.init(x), x, value_fn=lambda x: x**2)[0])
+    -3.2
     """
 
     def first(previous):

@@ -27,6 +27,10 @@ def line_search(inner: Transformation, linesearch=zoom(initial_guess_strategy="k
 
     Memory: 1 + inner.   Raises: ValueError if update is called without `value_fn=`.
     Reference: Nocedal & Wright 2006, chapter 3.
+
+    >>> opt, x = gd.line_search(gd.sgd(1.0), gd.backtracking(decrease_factor=0.5)), jnp.array(2.0)
+    >>> print(opt.update(2 * x, opt.init(x), x, value_fn=lambda x: x**2)[0])
+    -2.0
     """
     inner = as_optimizer(inner)
     init_search, search = searcher(linesearch)

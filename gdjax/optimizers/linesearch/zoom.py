@@ -145,6 +145,10 @@ def zoom(
         initial_guess_strategy: "one" starts at 1 (Newton-like directions), "keep" at the length found last.
 
     Reference: Nocedal & Wright 2006, Algorithms 3.5 and 3.6; Hager & Zhang 2005, section 4 (approximate Wolfe).
+
+    >>> opt, x = gd.line_search(gd.sgd(1.0), gd.zoom()), jnp.array(2.0)
+    >>> print(opt.update(2 * x, opt.init(x), x, value_fn=lambda x: x**2)[0])
+    -2.0
     """
     if initial_guess_strategy not in ("one", "keep"):
         raise ValueError(f"zoom: initial_guess_strategy must be 'one' or 'keep', got {initial_guess_strategy!r}")

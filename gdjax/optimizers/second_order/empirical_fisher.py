@@ -17,6 +17,10 @@ def empirical_fisher():
 
     Memory: 0 x params.
     Reference: Liu et al. 2023, section 3.3 (as a baseline), arXiv:2305.14342.
+
+    >>> estimate, x, g = gd.empirical_fisher(), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(estimate.update(g, estimate.init(x), x)[0])
+    [1. 4.]
     """
 
     def update(grads, state, params=None, **extra_args):

@@ -47,6 +47,10 @@ def gauss_newton(
 
     Memory: 0 (k x params while it steps, k the number of residuals).
     Reference: Nocedal & Wright 2006, section 10.3.
+
+    >>> opt, x = gd.gauss_newton(lambda x: 2.0 * x - jnp.array([2.0, 8.0]), linesearch=None), jnp.zeros(2)
+    >>> print(opt.update(x, opt.init(x), x)[0])
+    [1. 4.]
     """
     init_search, search = searcher(linesearch)
 

@@ -26,6 +26,11 @@ def gauss_newton_bartlett(batch_size, random_seed: PRNGKey = 0):
 
     Memory: 0 x params.   Raises: ValueError if update does not get that function.
     Reference: Liu et al. 2023, Algorithm 2, arXiv:2305.14342.
+
+    >>> estimate, x = gd.gauss_newton_bartlett(batch_size=8), jnp.ones(2)
+    >>> sampled = lambda x, key: jax.random.rademacher(key, (2,)) @ x
+    >>> print(estimate.update(x, estimate.init(x), x, sampled_value_fn=sampled)[0])
+    [8. 8.]
     """
 
     def square(g):

@@ -29,6 +29,10 @@ def hutchinson(random_seed: PRNGKey = 0):
 
     Memory: 0 x params.   Raises: ValueError if update gets neither function.
     Reference: Hutchinson 1990; Liu et al. 2023, Algorithm 1, arXiv:2305.14342.
+
+    >>> f, estimate, x = lambda x: x[0] ** 2 + 5 * x[1] ** 2, gd.hutchinson(), jnp.ones(2)
+    >>> print(estimate.update(jax.grad(f)(x), estimate.init(x), x, value_fn=f)[0])
+    [2. 10.]
     """
 
     def update(grads, state, params=None, *, value_fn=None, obj_fn=None, **extra_args):

@@ -49,6 +49,10 @@ def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
     Memory: n (k + n x params while it steps, k residuals of n parameters).   Raises: ValueError if initial_damping <= 0.
     Reference: Marquardt 1963; More 1978 (D; Springer LNM 630); Madsen, Nielsen & Tingleff 2004, Algorithm 3.16 (IMM,
         Technical University of Denmark).
+
+    >>> opt, x = gd.levenberg_marquardt(lambda x: 2.0 * x - jnp.array([2.0, 8.0])), jnp.zeros(2)
+    >>> print(opt.update(x, opt.init(x), x)[0])
+    [0.999 3.996]
     """
 
     def init(params):

@@ -56,6 +56,10 @@ def newton(
     Memory: 0 (n x params while it steps if dense, n the number of parameters).   Raises: ValueError for another solver, or
         if update is called without `value_fn=`.
     Reference: Nocedal & Wright 2006, section 3.4 and Algorithm 7.1; Dauphin et al. 2014, arXiv:1406.2572 (|H|).
+
+    >>> f, opt, x = lambda x: x[0] ** 2 + 5 * x[1] ** 2, gd.newton(linesearch=None), jnp.ones(2)
+    >>> print(opt.update(jax.grad(f)(x), opt.init(x), x, value_fn=f)[0])
+    [-1. -1.]
     """
     if solver not in ("dense", "cg", "auto"):
         raise ValueError(f"newton: solver must be 'dense', 'cg' or 'auto', got {solver!r}")

@@ -59,6 +59,11 @@ def nonlinear_cg(
     Memory: 3 x params (in float32 at least).   Raises: ValueError for another method, or if update is called without a
         `value_fn=` to search.
     Reference: Nocedal & Wright 2006, section 5.2; Hager & Zhang 2005, SIAM J. Optim. 16(1).
+
+    >>> opt, x, grad = gd.nonlinear_cg(0.05, linesearch=None), jnp.ones(2), jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2)
+    >>> updates, state = opt.update(grad(x), opt.init(x), x)
+    >>> print(updates, opt.update(grad(x + updates), state, x + updates)[0])
+    [-0.1 -0.5] [-0.09 -0.25]
     """
     if method not in CG_METHODS:
         raise ValueError(f"nonlinear_cg: method must be one of {', '.join(CG_METHODS)}, got {method!r}")

@@ -72,7 +72,7 @@ def sophia(
         update_interval: steps from one estimate to the next, at least 1.
         hessian_diagonal_fn: an estimator such as `hutchinson()`, ours or Optax's; None is that one, which
             needs value_fn= (what a loop passes) or obj_fn=.
-        mu_dtype: of mu; None is the parameter's.
+        mu_dtype: dtype of mu (default: that of the parameter).
         verbose: print the win rate, the share of coordinates that are not clipped; the authors want 0.1 to 0.5 and raise
             gamma if it is less. Printing calls the host from the compiled step.
         print_win_rate_every_n_steps: how often; 0 never.
@@ -81,6 +81,10 @@ def sophia(
     Differs from: Optax in that value_fn= serves as obj_fn=, that the default estimator is equal by value, and that complex
         parameters are clipped by their modulus. As there, the signs are Rademacher's, where the paper's are normal.
     Reference: Liu et al. 2023, Algorithm 3, arXiv:2305.14342.
+
+    >>> opt, x, g = gd.sophia(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x, value_fn=lambda x: x @ x)[0])
+    [-0.10001 0.09999]
     """
     estimate = as_optimizer(hutchinson() if hessian_diagonal_fn is None else hessian_diagonal_fn)
     clip = jnp.inf if clip_threshold is None else clip_threshold

@@ -28,6 +28,10 @@ def add_noise(eta: ArrayLike, gamma: ArrayLike, key: PRNGKey | None = None, *, s
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if both key and seed are given.
     Differs from: the paper in that t starts at 1, as in Optax.
     Reference: Neelakantan et al. 2015, equation 1, arXiv:1511.06807.
+
+    >>> opt, x, g = gd.add_noise(0.01, 0.55, key=0), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [1.0199 -2.077]
     """
     start = key_of("add_noise", key, seed)
 

@@ -27,6 +27,10 @@ def cautious_weight_decay(weight_decay: ScalarOrSchedule, mask: Any = None):
 
     Memory: 0 x params.   Raises: ValueError outside this range, or if update is called without params.
     Reference: Chen et al. 2025, Algorithm 1, arXiv:2510.12402.
+
+    >>> opt, x, g = gd.cautious_weight_decay(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [1.1 -2.]
     """
     init, update = leafwise(cautious_weight_decay_rule, None, returns="step", mask=mask, weight_decay=weight_decay)
     return init, update  # there is no rate here

@@ -24,6 +24,11 @@ def centralize(*, axis: int | tuple[int, ...] | None = None):
     Memory: 0 x params.
     Differs from: Optax, where a kernel (inputs, 1) never moves: each mean is over the one entry.
     Reference: Yong, Huang, Hua & Zhang 2020, equation 1, arXiv:2004.01461.
+
+    >>> opt, x, g = gd.centralize(), jnp.ones((2, 2)), jnp.array([[1.0, 3.0], [2.0, 8.0]])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [[-1. 1.]
+     [-3. 3.]]
     """
 
     def center(g: jax.Array, p: Any) -> jax.Array:

@@ -25,6 +25,10 @@ def clip(max_delta: ArrayLike):
     Memory: 0 x params.
     Differs from: Optax, which refuses complex gradients.
     Reference: Mikolov 2012, Statistical Language Models Based on Neural Networks (thesis), section 3.2.2.
+
+    >>> opt, x, g = gd.clip(1.0), jnp.ones(2), jnp.array([0.5, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0.5 -1.]
     """
 
     def clip_leaf(g: jax.Array, p: Any) -> jax.Array:

@@ -22,6 +22,10 @@ def clip_by_block_rms(threshold: ScalarOrSchedule):
     Memory: 0 x params.
     Differs from: Optax, which gives NaN for threshold = 0 at a zero gradient.
     Reference: Shazeer & Stern 2018, section 6, arXiv:1804.04235.
+
+    >>> opt, x, g = gd.clip_by_block_rms(1.0), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0.84853 -1.1314]
     """
     return each_leaf(lambda g, p: tree.shorten_leaf(g, rms(g), threshold))
 

@@ -21,5 +21,9 @@ def clip_by_global_norm(max_norm: ScalarOrSchedule):
     Differs from: Optax, which gives NaN for max_norm = 0 at a zero gradient, and for an infinite one. Here both are a
         zero gradient for the finite leaves; entries that are not finite stay so, to be seen.
     Reference: Pascanu, Mikolov & Bengio 2013, Algorithm 1, arXiv:1211.5063.
+
+    >>> opt, x, g = gd.clip_by_global_norm(1.0), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0.6 -0.8]
     """
     return all_leaves(lambda grads: tree.shorten(grads, max_norm))

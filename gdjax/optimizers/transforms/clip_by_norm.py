@@ -19,5 +19,9 @@ def clip_by_norm(max_norm: ScalarOrSchedule):
 
     Memory: 0 x params.
     Reference: Pascanu, Mikolov & Bengio 2013, Algorithm 1 (there for all leaves together), arXiv:1211.5063.
+
+    >>> opt, x, g = gd.clip_by_norm(1.0), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0.6 -0.8]
     """
     return each_leaf(lambda g, p: tree.shorten(g, max_norm))

@@ -16,5 +16,9 @@ def normalize():
     Memory: 0 x params.
     Differs from: Optax's contrib.normalize, which gives NaN at a zero gradient.
     Reference: Hazan, Levy & Shalev-Shwartz 2015, Algorithm 1, arXiv:1507.02030.
+
+    >>> opt, x, g = gd.normalize(), jnp.ones(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0.6 -0.8]
     """
     return all_leaves(tree.direction)

@@ -43,6 +43,11 @@ def accumulate(inner: Transformation, every: Any):
     Differs from: optax.MultiSteps, which rounds the mean to the dtype of the gradients and computes the inner update at
         every gradient.
     Reference: optax.MultiSteps (the usual practice; no paper).
+
+    >>> opt, x, g = gd.accumulate(gd.sgd(0.1), every=2), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(updates, opt.update(g, state, x + updates)[0])
+    [0. 0.] [-0.1 0.2]
     """
     inner = as_optimizer(inner)
     check_own_gradient("accumulate", inner, "the mean of several batches")

@@ -46,6 +46,11 @@ def average(inner: Transformation, decay: ScalarOrSchedule = 0.999, debias: bool
 
     Memory: 1 x params (at least float32) + inner.   Raises: ValueError if decay is outside [0, 1).
     Reference: Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv:1703.01780.
+
+    >>> opt, x, g = gd.average(gd.sgd(0.1), decay=0.5, debias=False), jnp.zeros(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(x + updates, state.evaluation_params(x + updates))
+    [-0.1 0.2] [-0.05 0.1]
     """
     inner = as_optimizer(inner)
 

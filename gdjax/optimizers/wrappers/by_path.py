@@ -54,6 +54,9 @@ def by_path(rule: str | dict[str, Any] | Callable[[str], Any]) -> ByPath:
 
     Raises: ValueError, when called, for a path that no pattern of a dict matches, and for a pattern that is found in none;
         not where leaves are None, as those are of which another optimizer has charge: the rule may be one for all.
+
+    >>> print(gd.by_path("w$")({"layer": {"w": jnp.ones(2), "b": jnp.ones(1)}}))
+    {'layer': {'b': False, 'w': True}}
     """
     return ByPath(rule)
 

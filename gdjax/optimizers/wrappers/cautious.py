@@ -24,6 +24,11 @@ def cautious(inner: Transformation, floor: ArrayLike = 1e-3):
     Memory: 0 + inner.
     Differs from: the paper's Algorithm 1, which divides by (kept + 1) / size; this is the authors' program.
     Reference: Liang, Chen, Liu & Liu 2024, Algorithm 1, arXiv:2411.16085.
+
+    >>> opt, x, g = gd.cautious(gd.momentum(0.1)), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(opt.update(jnp.array([-0.5, -2.0]), state, x + updates)[0])
+    [0. 0.76]
     """
     inner = as_optimizer(inner)
 

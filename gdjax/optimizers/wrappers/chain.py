@@ -32,6 +32,10 @@ def chain(*args: Transformation):
     Memory: the sum of its parts.   Raises: ValueError for such a method after another part.
     Differs from: Optax, where L-BFGS after a clipping receives clipped gradients and values of the unclipped loss.
     Reference: optax.chain.
+
+    >>> opt, x, g = gd.chain(gd.clip(1.0), gd.sgd(0.1)), jnp.ones(2), jnp.array([0.5, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.05 0.1]
     """
     parts = [as_optimizer(part) for part in args]
     check_parts("chain", parts)

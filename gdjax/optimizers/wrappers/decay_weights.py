@@ -31,6 +31,10 @@ def decay_weights(inner: Transformation, weight_decay: ScalarOrSchedule, mask: A
 
     Memory: 0 + inner.   Raises: ValueError if inner has no learning rate.
     Reference: Loshchilov & Hutter 2019, Algorithm 2, arXiv:1711.05101.
+
+    >>> opt, x, g = gd.decay_weights(gd.sgd(0.1), 0.01), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.101 0.199]
     """
     inner = as_optimizer(inner)
     if inner.learning_rates_at(0) is None:

@@ -67,6 +67,10 @@ def _freeze_around(inner: Transformation, frozen: Any):
 
     Memory: 0 + inner, on the trained leaves only.   Raises: ValueError for a pattern that is found in no path, or in all.
     Reference: optax.freeze and optax.selective_transform.
+
+    >>> opt, x = gd.freeze(gd.sgd(0.1), "b"), {"b": jnp.ones(1), "w": jnp.ones(2)}
+    >>> print(opt.update({"b": jnp.ones(1), "w": jnp.array([1.0, -2.0])}, opt.init(x), x)[0])
+    {'b': Array([0.], dtype=float32), 'w': Array([-0.1,  0.2], dtype=float32)}
     """
     inner = as_optimizer(inner)
 

@@ -26,6 +26,10 @@ def gsam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike =
     Memory: 0 + inner, and one gradient more a step.   Raises: ValueError if update is called without `value_fn=`.
     Differs from: the paper in that rho does not follow the learning rate.
     Reference: Zhuang et al. 2022, Algorithm 1, arXiv:2203.08065.
+
+    >>> f, opt, x = lambda x: x[0] ** 2 + 2 * x[1] ** 2, gd.gsam(gd.sgd(0.1), rho=0.5), jnp.array([3.0, 4.0])
+    >>> print(opt.update(jax.grad(f)(x), opt.init(x), x, value_fn=f)[0])
+    [-0.62395 -1.7912]
     """
     inner = as_optimizer(inner)
     check_own_gradient("gsam", inner, "that uphill")

@@ -33,6 +33,11 @@ def kahan(inner: Transformation):
 
     Memory: 1 x params + inner.
     Reference: Zamirai et al. 2020, Algorithm 3, arXiv:2010.06192; Kahan 1965.
+
+    >>> opt, x = gd.kahan(gd.sgd(0.001)), jnp.ones(2, jnp.bfloat16)
+    >>> updates, state = opt.update(jnp.array([1.0, -2.0], jnp.bfloat16), opt.init(x), x)
+    >>> print(x + updates, state.compensation)
+    [1 1] [0.00099945 -0.0019989]
     """
     inner = as_optimizer(inner)
 

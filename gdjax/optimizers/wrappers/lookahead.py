@@ -53,6 +53,10 @@ def lookahead(
     Memory: 1 x params (at least float32) + inner.   Raises: ValueError outside these ranges.
     Differs from: optax.lookahead, which takes pairs only, and starts afresh from the fast weights of one step before.
     Reference: Zhang et al. 2019, Algorithm 1, arXiv:1907.08610.
+
+    >>> opt, x, g = gd.lookahead(gd.sgd(0.1), sync_period=1, slow_step_size=0.5), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.05 0.1]
     """
     inner = as_optimizer(fast_optimizer)
 

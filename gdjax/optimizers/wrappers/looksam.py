@@ -36,6 +36,10 @@ def looksam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLik
     Memory: 1 x params + inner, and one gradient more every period steps.
         Raises: ValueError if update is called without `value_fn=`.
     Reference: Liu et al. 2022, Algorithm 1, arXiv:2203.02714.
+
+    >>> f, opt, x = lambda x: x[0] ** 2 + 2 * x[1] ** 2, gd.looksam(gd.sgd(0.1), rho=0.5), jnp.array([3.0, 4.0])
+    >>> print(opt.update(jax.grad(f)(x), opt.init(x), x, value_fn=f)[0])
+    [-0.63511 -1.7873]
     """
     inner = as_optimizer(inner)
     check_own_gradient("looksam", inner, "that uphill")

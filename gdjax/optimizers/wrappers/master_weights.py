@@ -41,6 +41,11 @@ def master_weights(inner: Transformation):
     Differs from: our other wrappers in that updates of 16-bit leaves are float32 (see `sixteen_bits`). Where a step brings
         an entry below 2^-15 of its last size the difference is not exact: the entry is then within 2^-24 of that size.
     Reference: Micikevicius et al. 2018, section 3.1, arXiv:1710.03740.
+
+    >>> opt, x = gd.master_weights(gd.sgd(0.001)), jnp.ones(2, jnp.bfloat16)
+    >>> updates, state = opt.update(jnp.array([1.0, -2.0], jnp.bfloat16), opt.init(x), x)
+    >>> print(x + updates, state.master)
+    [1. 1.] [0.999 1.002]
     """
     inner = as_optimizer(inner)
 

@@ -51,6 +51,10 @@ def mechanize(
 
     Memory: 1 x params + base.   Raises: ValueError outside these ranges.
     Reference: Cutkosky, Defazio & Mehta 2023, Algorithm 1, arXiv:2306.00144.
+
+    >>> opt, x, g = gd.mechanize(gd.sgd(1.0), s_init=0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.2]
     """
     base = as_optimizer(base_optimizer)
 

@@ -62,6 +62,10 @@ def partition(transforms: dict[Any, Any], param_labels: Any = None, *, mask_comp
         pattern without a leaf, with the paths.
     Differs from: Optax's partition, which says which labels are unknown but not where, and shows value_fn all leaves.
     Reference: optax.partition.
+
+    >>> opt, x = gd.partition({"b": gd.sgd(1.0), "w": gd.sgd(0.1)}), {"b": jnp.ones(1), "w": jnp.ones(2)}
+    >>> print(opt.update({"b": jnp.ones(1), "w": jnp.array([1.0, -2.0])}, opt.init(x), x)[0])
+    {'b': Array([-1.], dtype=float32), 'w': Array([-0.1,  0.2], dtype=float32)}
     """
     inner = {name: None if part is None else as_optimizer(part) for name, part in transforms.items()}
     if not inner:

@@ -46,6 +46,10 @@ def project(inner: Transformation, onto, mask: Any = None):
 
     Memory: 0 + inner.   Raises: ValueError if update is called without params.
     Reference: Goldstein 1964, Bulletin of the AMS 70, page 709; Bertsekas 2016, Nonlinear Programming, section 3.3.
+
+    >>> opt, x, g = gd.project(gd.sgd(1.0), gd.projections.l2_ball(1.0)), jnp.zeros(2), jnp.array([3.0, -4.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.6 0.8]
     """
     inner = as_optimizer(inner)
     kept = jax.tree.map(lambda x: x if is_number(x) else Static(x), onto)  # its numbers stay leaves

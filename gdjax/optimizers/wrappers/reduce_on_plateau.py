@@ -117,6 +117,11 @@ def _drop_on_plateau(
         value (its relative tolerance turns sign; not that of the transform here) and counts NaN as a plateau; here NaN
         counts as nothing.
     Reference: torch.optim.lr_scheduler.ReduceLROnPlateau (the usual practice; no paper).
+
+    >>> opt, x, g = gd.reduce_on_plateau(gd.sgd(0.1), factor=0.5, patience=1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x, evaluation=(jnp.float32(3.0), jnp.int32(1)))
+    >>> print(opt.update(g, state, x, evaluation=(jnp.float32(4.0), jnp.int32(2)))[0])
+    [-0.05 0.1]
     """
     inner = as_optimizer(inner)
 

@@ -68,6 +68,10 @@ def _sam_at_once(
         its normalize as ascent a zero gradient gives NaN, here it stays zero.
     Reference: Foret, Kleiner, Mobahi & Neyshabur 2021, Algorithm 1, arXiv:2010.01412; Kwon et al. 2021,
         arXiv:2102.11600 (adaptive).
+
+    >>> f, opt, x = lambda x: x @ x, gd.sam(gd.sgd(0.1), rho=0.5), jnp.array([3.0, 4.0])
+    >>> print(opt.update(jax.grad(f)(x), opt.init(x), x, value_fn=f)[0])
+    [-0.66 -0.88]
     """
     inner = as_optimizer(inner)
     check_own_gradient("sam", inner, "that uphill")

@@ -33,7 +33,13 @@ class ScheduleFreeState(NamedTuple):
 
 
 def schedule_free_eval_params(state: ScheduleFreeState, params: Any) -> Any:
-    """The parameters to evaluate; Optax's name for `state.evaluation_params(params)`."""
+    """The parameters to evaluate; Optax's name for `state.evaluation_params(params)`.
+
+    >>> opt, x, g = gd.schedule_free_sgd(0.1), jnp.zeros(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> print(gd.schedule_free_eval_params(state, x + updates))
+    [-0.1 0.2]
+    """
     return state.evaluation_params(params)
 
 
@@ -58,11 +64,15 @@ def schedule_free(
         learning_rate: the rate that the base optimizer uses; number, array or schedule (a warm-up, then constant).
         b1: in (0, 1]; how near the average gradients are taken.
         weight_lr_power: >= 0; how little the warm-up counts in the average.
-        state_dtype: of z; None is the parameter's.
+        state_dtype: dtype of z (default: that of the parameter).
 
     Memory: 1 x params + base.   Raises: ValueError outside these ranges.
     Differs from: Optax, which never reads schedule(0) for the weights.
     Reference: Defazio et al. 2024, Algorithm 1, arXiv:2405.15682.
+
+    >>> opt, x, g = gd.schedule_free(gd.sgd(0.1), 0.1), jnp.ones(2), jnp.array([1.0, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.2]
     """
     base = as_optimizer(base_optimizer)
 

@@ -43,6 +43,10 @@ def skip_non_finite(inner: Transformation, max_consecutive: int | None = None):
 
     Memory: 0 + inner.
     Reference: Micikevicius et al. 2018, section 3.2 (steps skipped in mixed precision), arXiv:1710.03740.
+
+    >>> opt, x, g = gd.skip_non_finite(gd.sgd(0.1)), jnp.ones(2), jnp.array([jnp.nan, -2.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [0. 0.]
     """
     inner = as_optimizer(inner)
 

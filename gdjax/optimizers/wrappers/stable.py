@@ -27,6 +27,10 @@ def stable(inner: Transformation, threshold: ScalarOrSchedule = 1.0):
     Differs from: StableAdamW, which divides the rate by max(1, RMS(g / sqrt(nu))); that ratio is Adam's own, the RMS of
         the update itself is what any optimizer has. They agree for b1 = 0 without decay.
     Reference: Wortsman et al. 2023, Algorithm 2, arXiv:2304.13013; Shazeer & Stern 2018, section 6, arXiv:1804.04235.
+
+    >>> opt, x, g = gd.stable(gd.sgd(0.1)), jnp.ones(2), jnp.array([3.0, -3.0])
+    >>> print(opt.update(g, opt.init(x), x)[0])
+    [-0.1 0.1]
     """
     inner = as_optimizer(inner)
     if inner.learning_rates_at(0) is None:

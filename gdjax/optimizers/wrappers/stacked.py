@@ -37,6 +37,10 @@ def stacked(inner: Transformation):
 
     Memory: 0 + inner.   Raises: TypeError if inner is a wrapper or sees all leaves at once; wrap this one instead.
     Reference: none; torch.optim calls it foreach.
+
+    >>> opt, x = gd.stacked(gd.sgd(0.1)), {"a": jnp.ones(2), "b": jnp.zeros(2)}
+    >>> print(opt.update({"a": jnp.array([1.0, -2.0]), "b": jnp.array([3.0, 4.0])}, opt.init(x), x)[0])
+    {'a': Array([-0.1,  0.2], dtype=float32), 'b': Array([-0.3, -0.4], dtype=float32)}
     """
     pair = as_optimizer(inner).build()
     if not isinstance(pair, LiftedRule):

@@ -39,6 +39,12 @@ def tail_average(inner: Transformation, start: int = 0, every: int = 1):
 
     Memory: 1 x params (at least float32) + inner.   Raises: ValueError outside these ranges.
     Reference: Polyak & Juditsky 1992; Izmailov et al. 2018, Algorithm 1, arXiv:1803.05407.
+
+    >>> opt, x, g = gd.tail_average(gd.sgd(0.1)), jnp.zeros(2), jnp.array([1.0, -2.0])
+    >>> updates, state = opt.update(g, opt.init(x), x)
+    >>> updates, state = opt.update(g, state, x + updates)
+    >>> print(state.evaluation_params(2 * updates))
+    [-0.15 0.3]
     """
     inner = as_optimizer(inner)
 
