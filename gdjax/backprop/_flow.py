@@ -95,7 +95,7 @@ def watch(
     >>> params = [{"w": jnp.ones((2, 2))}, {"w": jnp.ones((2, 1))}]
     >>> watch = gd.backprop.watch(loss, params, jnp.ones((3, 2)), every=1)
     >>> state, metrics = gd.make_step(loss, probes=watch)(gd.make_state(params, gd.sgd(0.1)), jnp.ones((3, 2)))
-    >>> print(watch.seen(metrics))
+    >>> print(watch.read(metrics))
     layer  place  gradient norm  update ratio
     1      [0]    16             0.8
     2      [1]    23             1.6

@@ -46,8 +46,8 @@ method: Decorator[Method] = decorator(
     ...         params = jnp.where(better, candidates[best], state.params)
     ...         return State(params, jnp.minimum(values[best], state.value), ~better)
     ...     return lambda params, value, key, value_fn: State(params, value, jnp.array(False)), ask, tell
-    >>> print(gd.minimize(lambda x: (x - 3.0) ** 2, 0.0, downhill(1.0)))
-    CONVERGED after 3 steps: value 0
+    >>> print(gd.minimize(lambda x: (x - 3.0) ** 2, 0.0, downhill(1.0)).params)
+    3.0
     """,
 )
 

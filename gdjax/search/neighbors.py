@@ -33,8 +33,9 @@ def fixed_step(step=0.01):
         step: > 0, parameter units.
 
     >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
-    >>> print(gd.minimize(f, jnp.zeros(2), gd.search.fixed_step(0.25)))
-    CONVERGED after 8 steps: value 0
+    >>> found = gd.minimize(f, jnp.zeros(2), gd.search.fixed_step(0.25))
+    >>> print(found.params, found.steps)
+    [1. 1.] 8
     """
 
     def init(params, value, key, value_fn):
@@ -61,8 +62,9 @@ def sign_step(step=0.01):
         step: > 0, parameter units, along every axis at once.
 
     >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
-    >>> print(gd.minimize(f, jnp.zeros(2), gd.search.sign_step(0.25)))
-    CONVERGED after 4 steps: value 0
+    >>> found = gd.minimize(f, jnp.zeros(2), gd.search.sign_step(0.25))
+    >>> print(found.params, found.steps)
+    [1. 1.] 4
     """
 
     def init(params, value, key, value_fn):
@@ -105,8 +107,9 @@ def coordinate(step=1.0, shrink=0.5, grow=2.0, tolerance=1e-6):
     Reference: Hooke & Jeeves 1961; Kolda, Lewis & Torczon 2003, SIAM Review 45(3), section 3.
 
     >>> f = lambda x: jnp.sum((x - 1.0) ** 2)
-    >>> print(gd.minimize(f, jnp.zeros(2), gd.search.coordinate()))
-    CONVERGED after 45 steps: value 0
+    >>> found = gd.minimize(f, jnp.zeros(2), gd.search.coordinate())
+    >>> print(found.params, found.steps)
+    [1. 1.] 45
     """
 
     def init(params, value, key, value_fn):
