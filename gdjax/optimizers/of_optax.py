@@ -220,7 +220,7 @@ keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative, " -> [3. -1
 
 # Transforms by any function, and of per-example gradients.
 monitor: Final = lift(optax.monitor, '{"norm": jnp.linalg.norm} -> [3. -4.]', static=("measures",), factor=unchanged)
-snapshot: Final = lift(optax.snapshot, '"norm", gd.global_norm -> [3. -4.]', static=("measure",), factor=unchanged)
+snapshot: Final = lift(optax.snapshot, '"norm", jnp.linalg.norm -> [3. -4.]', static=("measure",), factor=unchanged)
 stateless: Final = lift(optax.stateless, "lambda g, x: jax.tree.map(jnp.sign, g) -> [1. -1.]", static=("f",))
 stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, "lambda g, x: g + x -> [4. -3.]", static=("f",))
 
