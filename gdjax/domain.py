@@ -1,11 +1,11 @@
-"""What a loss or a metric is defined for: said in words where the numbers can be seen, NaN where they cannot.
+"""Domains of the arguments of losses and metrics: concrete numbers outside raise ValueError, traced ones give NaN.
 
-A label of another kind (-1/+1 where 0/1 are meant, classes counted from 1) gives a number like any other, and a model
-that learns the wrong thing. So every loss multiplies its value by `within(...)`: 1 inside its domain, NaN outside, in
-value and gradient, under `jit`, `vmap` and `grad` too. Concrete numbers outside raise a ValueError instead.
+A label of another kind (-1/+1 in place of 0/1, classes counted from 1) would give a finite value, and a model that learns
+something else. So every loss multiplies its value by `within(...)`: 1 inside its domain, NaN outside, in value and gradient,
+also under `jit`, `vmap` and `grad`. Concrete numbers outside raise ValueError instead.
 
-Inside a traced function nothing can be raised. `overhear` runs one so that what its losses were given is seen
-nevertheless; the loop does so when a run turns out not to be finite.
+A traced function cannot raise. `overhear` runs one such that the arguments of its losses are checked nevertheless; the
+training loop uses it when a run is not finite.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gdjax.calls import is_concrete
 
 
 class Domain(NamedTuple):
-    """A set of numbers: its name, its test (elementwise, or over the last axis), and what to write for what is not in it."""
+    """A set of numbers: its name, its test (elementwise, or over the last axis), and advice for numbers outside."""
 
     text: str
     holds: Callable[[Any], Any]
@@ -31,7 +31,7 @@ class Domain(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """The names of the arguments that were looked at, and how to look at what came."""
+    """The names of the checked arguments, and the function that checks their values."""
 
     names: set[str]
     checks: list[Callable[[], None]]
@@ -44,7 +44,7 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
     """1 where x is in the domain, else NaN.
 
     Args:
-        counted: where x matters at all; elsewhere the answer is 1.
+        counted: where x matters; elsewhere the result is 1.
 
     Raises: ValueError for concrete numbers outside.
     """
@@ -67,16 +67,16 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
 
 
 def whole_numbers(x: Any) -> jax.Array:
-    """Integers in at least 32 bits, where they can be compared with any number of classes; all else as it is."""
+    """Integers widened to at least 32 bits, so that they can be compared with any number of classes; others unchanged."""
     x = jnp.asarray(x)
     return x.astype(jnp.int32) if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.itemsize < 4 else x
 
 
 @contextlib.contextmanager
 def overhear() -> Iterator[Heard]:
-    """Around calls of functions not yet traced: what losses are given there, inside of traced code too.
+    """A context for calls of functions that are not traced yet, which checks the arguments of losses in traced code too.
 
-    Raises: at the end, ValueError for the first loss that was given numbers outside its domain.
+    Raises: at the end, ValueError for the first loss with an argument outside its domain.
     """
     heard = Heard(set(), [])
     token = _listener.set(heard)
@@ -144,7 +144,7 @@ def classes(count: int) -> Domain:
 
 
 def _beyond(x: Any, low: float, high: float) -> Any:
-    """Whether x lies outside by more than rounding; NaN does not: it shows anyway."""
+    """Whether x is outside by more than rounding; false for NaN, which shows in the value anyway."""
     rounding = 4 * float(jnp.finfo(x.dtype).eps)
     return (x < low - rounding) | (x > high + rounding)
 
@@ -160,7 +160,7 @@ def _is_distribution(p: Any) -> Any:
 
 
 def _are_summable(w: Any) -> Any:
-    """Of (..., n): whether w >= 0 is known to the machine, which takes what is below its normal numbers for 0."""
+    """Whether weights (..., n) are >= 0 and not all subnormal, since compiled code treats subnormal numbers as 0."""
     if not jnp.issubdtype(w.dtype, jnp.floating):
         return w >= 0
     info = jnp.finfo(w.dtype)

@@ -1,10 +1,10 @@
-"""Write the pages that docstrings can say: `python -m experiments.book.generate`.
+"""Write the pages that are generated from docstrings: `python -m experiments.book.generate`.
 
-    pages/optimizers.md    every optimizer, transform and wrapper: what it does, its memory, where it comes from
-    pages/house.md         every file of gdjax, in the words of its own first line
-    pages/experiments.md   every experiment, in the words of its own first line
+    pages/optimizers.md    every optimizer, transform and wrapper: what it does, its memory, its reference
+    pages/house.md         every file of gdjax, with the first line of its docstring
+    pages/experiments.md   every experiment, with the first line of its docstring
 
-The other pages are written by hand. A test generates these anew and compares.
+The other pages are written by hand. A test generates these pages again and compares them with the files.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def optimizers() -> str:
 
 
 def file_map() -> str:
-    """A line for each file, room by room."""
-    text = f"# The house, file by file\n\n{NOTE}"
+    """A line for each file, package by package."""
+    text = f"# The files of gdjax\n\n{NOTE}"
     folders = sorted({path.parent for path in (ROOT / "gdjax").rglob("*.py")}, key=lambda path: path.parts)
     for folder in folders:
         text += f"\n## {folder.relative_to(ROOT)}/\n\n"

@@ -1,4 +1,4 @@
-"""Data: where rows come from (sources, files), what is done to them (arrays), which make batch i (order)."""
+"""Data: sources and files, splitting and scaling (arrays), and the rows of each batch (order)."""
 
 from gdjax.data.arrays import Dataset as Dataset
 from gdjax.data.arrays import Scaling as Scaling

@@ -1,7 +1,7 @@
-"""What data in memory needs, whatever its pytree: rows counted, taken, split, scaled, put on the device.
+"""Operations on data in memory: counting, taking, splitting and scaling rows, and transfer to the device.
 
-Data is any pytree of arrays that share their leading axis: `(x, y)`, a dict, one array. Row i of the data is
-row i of every leaf.
+Data is any pytree of arrays that share their leading axis: `(x, y)`, a dict, one array. Row i of the data is row i of every
+leaf.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ TASKS = ("classification", "regression")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Named arrays on the host: what to predict (`y`) from what (`x`).
+    """Named arrays on the host: inputs `x` and targets `y`.
 
         classification: y (n,) int32 in [0, C), C = len(target_names)        regression: y (n,) float64 or float32
 
-    Tables are kept in float64 until they are scaled: the seconds of an epoch, an identifier or a column around 1e-20 would
-    be rounded away in float32.
+    Tables are kept in float64 until they are scaled: timestamps, identifiers or columns around 1e-20 would lose their digits
+    in float32.
 
-    Raises: ValueError where x is not (n, d) float64 or float32, or y not as said.
+    Raises: ValueError if x is not (n, d) float64 or float32, or y not as above.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Dataset:
 
 
 class Scaling(NamedTuple):
-    """Mean and standard deviation of every column, 1 for a constant one; see `fit_scaling`."""
+    """Mean and scale of every column: its standard deviation, or 1 if it is constant; see `fit_scaling`."""
 
     mean: Any
     scale: Any
@@ -102,7 +102,7 @@ def _take(data: Batch, indices: Any) -> Batch:
 
 
 def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any = None) -> tuple[Batch, ...]:
-    """The rows dealt out at random: disjoint parts that together are the data, each in random order.
+    """A random split of the rows: disjoint parts that together are the data, each in random order.
 
     Args:
         data: concrete arrays; NumPy arrays stay such.
@@ -139,12 +139,12 @@ def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any
 def fit_scaling(x: Any) -> Scaling:
     """Mean and standard deviation over the rows; fit it to the training rows alone.
 
-        mean = sum_i x_i / n        scale = sqrt(sum_i (x_i - mean)² / n), and 1 where all x_i are equal
+        mean = sum_i x_i / n        scale = sqrt(sum_i (x_i - mean)² / n), and 1 if all x_i are equal
 
-    It is computed on the host in float64, whatever the offset and the unit of a column.
+    It is computed on the host in float64, for columns of any offset and unit.
 
     Args:
-        x: (n, ...), numbers. Traced ones are taken in their own dtype, the default float for integers.
+        x: (n, ...), numbers. Traced arrays are used in their own dtype, integers in the default float.
 
     Returns: a `Scaling` of float64 NumPy arrays (...), or of traced ones, to be stored with the parameters.
 
@@ -155,7 +155,7 @@ def fit_scaling(x: Any) -> Scaling:
     x = _floats(x)
     moved = x - x[0]  # exactly 0 in a constant column
     size = abs(moved).max(axis=0)
-    unit = size + (size == 0)  # so that no square overflows or vanishes
+    unit = size + (size == 0)  # so that no square overflows or underflows
     moved = moved / unit
     shift = moved.mean(axis=0)
     deviation = unit * ((moved - shift) ** 2).mean(axis=0) ** 0.5
@@ -170,7 +170,7 @@ def _floats(x: Any) -> Any:
 
 
 def standardize(scaling: Scaling, x: Any) -> jax.Array:
-    """(x - mean) / scale: training rows, held-out rows and rows to come in one unit. x (n, ...) -> same, default float.
+    """(x - mean) / scale, for training rows and all others. x (n, ...) -> same shape, default float.
 
     Of concrete numbers mean and scale are taken off in float64, before the rounding to the default float.
 
@@ -280,10 +280,10 @@ def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
 
 
 def _apportion(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Rows of each class for each part, (classes, parts) int: counts x shares rounded up or down.
+    """The number of rows of each class in each part, (classes, parts) int: counts x shares, rounded up or down.
 
-    What rounding down leaves of a class goes, a row each, to the parts that lack most. This is Gale's and
-    Ryser's construction of a 0-1 matrix with given margins.
+    The rows of a class that remain after rounding down go, one each, to the parts that lack most. This is Gale's and Ryser's
+    construction of a 0-1 matrix with given margins.
     """
     exact = np.outer(counts, shares)
     table = np.floor(exact).astype(int)

@@ -1,11 +1,11 @@
 """Tables from files: `.npz` with arrays x and y, `.csv` with a header line.
 
-Whatever is wrong with a file is said in one line that names the file and the place, by a `DataError`. Nothing
-is guessed: a hole, a NaN or a word among numbers stops the reading.
+Any error in a file raises a `DataError`, whose message of one line names the file and the place. Nothing is guessed: an
+empty cell, a NaN or a word among numbers is an error.
 
-The targets decide the task, unless the caller does. It is classification if they are words, or whole numbers
-with two distinct values, or with up to 20 and at least twice as many rows as values; else it is regression.
-Classes are the sorted distinct values: 3, 5, 9 become labels 0, 1, 2 and stay their names.
+The task follows from the targets, unless the caller gives it. It is classification if the targets are words, or whole
+numbers with two distinct values, or with up to 20 distinct values and at least twice as many rows; else it is regression.
+Classes are the sorted distinct values: 3, 5, 9 become the labels 0, 1, 2 and keep their names.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from gdjax.text import near
 
 MAX_CLASSES = 20
 
-# What NumPy and zipfile raise on broken archives.
+# Errors of NumPy and zipfile for broken archives.
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 class DataError(ValueError):
-    """A file that does not hold what it should; the message is one line."""
+    """A file with wrong content; the message is one line."""
 
 
 def read(path: str | os.PathLike[str], target: str | None = None, task: str | None = None) -> Dataset:
     """A table for training from a file.
 
     Args:
-        path: ends in `.npz` or `.csv`.
-        target: what is to be predicted: a column of a CSV file (default the last), an array of an NPZ file
-            (default "y"). All other columns are features; in an NPZ file the features are the array "x".
-        task: "classification" or "regression"; None follows the rule at the top of this module.
+        path: a file that ends in `.npz` or `.csv`.
+        target: the column of a CSV file to predict (default: the last), or the array of an NPZ file (default: "y"). All
+            other columns are features; in an NPZ file the features are the array "x".
+        task: "classification" or "regression" (default: by the rule at the top of this module).
 
-    Raises: DataError, in one line.
+    Raises: DataError with a message of one line.
     """
     file = _File(Path(path))
     if task not in (None, *TASKS):
@@ -59,8 +59,8 @@ def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.nd
     """Rows to predict from: the given columns, in the given order, (n, len(columns)) float64.
 
     Args:
-        path: ends in `.npz` or `.csv`; the target may be absent, other columns of a CSV file hold anything.
-        columns: `feature_names` of the training data; for an NPZ file only their number counts.
+        path: a file that ends in `.npz` or `.csv`; the target may be absent, and other columns of a CSV file are ignored.
+        columns: `feature_names` of the training data; for an NPZ file only their number is used.
 
     Raises: DataError, in one line.
 
@@ -93,13 +93,13 @@ def hash_of(dataset: Dataset) -> str:
     """
     names = repr((dataset.task, dataset.x.shape, dataset.feature_names, dataset.target_names))
     digest = hashlib.sha256(names.encode())
-    for numbers in (dataset.x, dataset.y):  # as they are: float64 from files, of which float32 would be a part
+    for numbers in (dataset.x, dataset.y):  # in their own dtypes, float64 from files
         digest.update(np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()[:16]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What to say where a name is unknown: "did you mean 'age'? there are age, sex"."""
+    """A hint for an unknown name: "did you mean 'age'? there are age, sex"."""
     names = list(names)
     close = near(name, names)
     hint = f"did you mean {close!r}? " if close else ""
@@ -118,7 +118,7 @@ class _File(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """What both formats come to: features checked, targets as they are, and where row i is for a message."""
+    """The content of either format: checked features, raw targets, and the place of row i for messages."""
 
     file: _File
     x: np.ndarray  # (n, d) float64
@@ -194,7 +194,7 @@ def _npz_features(file: _File, x: np.ndarray) -> np.ndarray:
 
 
 def _read_csv(file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ...], str | None]]) -> _Table:
-    """The columns that `pick(header)` names, features and target; no other cell is looked at."""
+    """The columns that `pick(header)` names, features and target; other cells are ignored."""
     records = _records(file)
     header = _header(file, records)
     columns, target = pick(header)
@@ -220,7 +220,7 @@ def _read_csv(file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ..
 
 
 def _records(file: _File) -> Iterator[tuple[int, list[str]]]:
-    """Lines that are not blank, with their numbers from 1."""
+    """The lines that are not blank, with their numbers from 1."""
     _check_exists(file)
     try:
         with open(file.path, encoding="utf-8-sig", newline="") as stream:
@@ -257,7 +257,7 @@ def _blame(file: _File, line: int, cells: list[tuple[str, str]]) -> NoReturn:
 
 
 def _encode(table: _Table, task: str | None) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    """Targets as int32 labels or float64 numbers, the task, and the names of the classes."""
+    """(targets as int32 labels or float64 numbers, the task, the names of the classes)."""
     targets = _numbers_or_words(table, task) if table.targets.dtype.kind == "U" else table.targets
     words = targets.dtype.kind == "U"
     if words and task == "regression":
@@ -270,7 +270,7 @@ def _encode(table: _Table, task: str | None) -> tuple[np.ndarray, str, tuple[str
 
 
 def _numbers_or_words(table: _Table, task: str | None) -> np.ndarray:
-    """Numbers if all cells are such, else words; a mixture only if the caller says that these are classes."""
+    """The targets as numbers if all cells are numbers, else as words; a mixture is allowed only for classification."""
     cells = table.targets.tolist()
     if "" in cells:
         table.file.fail(f"{table.place(cells.index(''))}: a value is missing")
@@ -294,7 +294,7 @@ def _class_name(value: Any) -> str:
 
 
 def _finite(file: _File, numbers: np.ndarray, place: Callable[[int, int], str]) -> np.ndarray:
-    """As float64; an error at the first number that is not finite."""
+    """The numbers as float64. Raises: DataError at the first one that is not finite."""
     result = np.asarray(numbers, np.float64)
     if not np.all(np.isfinite(result)):
         i, j = np.argwhere(~np.isfinite(result))[0]

@@ -1,14 +1,14 @@
-"""Which rows make batch i: a pure function of (key, i).
+"""The rows of batch i, a pure function of (key, i).
 
-A shuffle is usually an array that somebody keeps. Here it is a formula: a keyed bijection of {0, ..., n-1},
-evaluated at the positions of one batch. Nothing is stored, any batch can be had without those before it, and
-a run that is stopped in mid-epoch goes on from its key and the number of batches it has consumed.
+A shuffle is usually a stored permutation. Here it is a formula: a keyed bijection of {0, ..., n-1}, evaluated at the
+positions of one batch. Nothing is stored, any batch can be computed without those before it, and a run that is stopped
+within an epoch continues from its key and the number of batches read.
 
     "shuffle"       every epoch visits every row once, in the order of its own permutation
-    "replacement"   rows drawn independently and uniformly: the textbook's stochastic gradient
-    "sequence"      consecutive windows, in the order of the data
+    "replacement"   rows drawn independently and uniformly, as in textbook stochastic gradient descent
+    "sequence"      consecutive rows, in the order of the data
 
-The draws depend on the words of the key alone: not on `vmap`, nor on jax's kind of random numbers.
+The draws depend only on the bits of the key, and neither on `vmap` nor on JAX's random number implementation.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def batches_per_epoch(num_rows: int, batch_size: int) -> int:
 def batch_indices(
     order: str, key: jax.Array | None, batch: jax.Array | int, num_rows: int, batch_size: int
 ) -> tuple[jax.Array, jax.Array]:
-    """The rows of one batch, and which of them count.
+    """The rows of one batch, and the mask of those that exist.
 
         epoch, i = divmod(batch, batches_per_epoch)        positions i B, ..., i B + B - 1
         shuffle: permute(fold_in(key, epoch), position)    replacement: n-sided dice of fold_in(key, batch)
 
     Args:
         order: "shuffle", "replacement" or "sequence"; static.
-        key: of any kind, the same for the whole run; a sequence needs none.
-        batch: batches consumed so far, () int32 >= 0; may be traced or mapped over.
+        key: a random key of any kind, the same for the whole run; a sequence needs none.
+        batch: batches read so far, () int32 >= 0; may be traced or vmapped.
         num_rows: n, rows in the data, from 1 to 2^31 - batch_size.
         batch_size: B >= 1; static.
 
-    Returns: indices (B,) int32 in [0, n), mask (B,) bool. In an epoch's last batch the positions past the end
-        hold some valid row and are masked False; with replacement every row counts.
+    Returns: indices (B,) int32 in [0, n), mask (B,) bool. In an epoch's last batch the positions past the end have some
+        valid row and mask False; with replacement the mask is always True.
     Raises: ValueError for another order, no rows or an empty batch.
 
     >>> print(gd.data.batch_indices("sequence", None, 1, num_rows=5, batch_size=3))
@@ -68,17 +68,17 @@ def batch_indices(
 
 
 def permute(key: jax.Array, index: jax.Array, num_rows: int) -> jax.Array:
-    """The swap-or-not shuffle: a bijection of {0, ..., n-1}, chosen by the key, evaluated where it is needed.
+    """The swap-or-not shuffle: a bijection of {0, ..., n-1} that depends on the key, evaluated at given positions.
 
         x' = (K_r - x) mod n        x <- x' if the hash bit h_r(max(x, x')) is 1, else x        r = 1, ..., 24
 
-    x and x' are each other's partner in round r and see the same bit: both swap or both stay. So each round
-    is a bijection, and so are all together.
+    x and x' are partners in round r and have the same bit, so they are either swapped or both kept. So each round is a
+    bijection, and so is their composition.
 
     Args:
-        key: of any kind.
+        key: a random key of any kind.
         index: in [0, n), int32, any shape.
-        num_rows: n, from 1 to 2^31 - 1; no step of the arithmetic leaves 32 bits.
+        num_rows: n, from 1 to 2^31 - 1; the arithmetic does not overflow 32 bits.
 
     Returns: int32 in [0, n), the shape of index.
     Reference: Hoang, Morris & Rogaway 2012, "An enciphering scheme based on a card shuffle", arXiv:1208.1176.
@@ -105,9 +105,9 @@ def _permute(words: jax.Array, index: jax.Array, num_rows: jax.Array) -> jax.Arr
 
 
 def _words(key: jax.Array, count: int) -> jax.Array:
-    """Random words, (count,) uint32: hashes of 1, ..., count with the words of the key.
+    """Random numbers, (count,) uint32: hashes of 1, ..., count with the words of the key.
 
-    `jax.random.bits` would do, but takes several times as long to compile.
+    `jax.random.bits` takes several times as long to compile.
     """
     data = jax.random.key_data(_threefry(key))
     counter = jnp.arange(1, count + 1, dtype=jnp.uint32) * np.uint32(0x9E3779B9)
@@ -115,7 +115,7 @@ def _words(key: jax.Array, count: int) -> jax.Array:
 
 
 def _remainder(words: jax.Array, num_rows: jax.Array | int) -> jax.Array:
-    """words mod n, int32; no value is likelier than another by more than the factor 1 + 1/q, q = floor(2^32 / n)."""
+    """words mod n, int32; the probabilities of two values differ by at most a factor 1 + 1/q, q = floor(2^32 / n)."""
     return (words % jnp.asarray(num_rows, jnp.uint32)).astype(jnp.int32)
 
 
@@ -140,7 +140,7 @@ def _fold(key: jax.Array | None, number: jax.Array) -> jax.Array:
 
 
 def _threefry(key: jax.Array) -> jax.Array:
-    """The key's first two words as a threefry key: the draws of other kinds change under vmap."""
+    """The key's first two words as a threefry key, since the draws of other kinds change under vmap."""
     return jax.random.wrap_key_data(jax.random.key_data(key)[:2], impl="threefry2x32")
 
 

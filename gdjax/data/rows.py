@@ -1,4 +1,4 @@
-"""Data as a user hands them in: arrays of any library, tables, lists of rows, a `Dataset`; for all else what to write."""
+"""Conversion of a user's data: arrays of any library, tables, lists of rows, a `Dataset`; errors say what to write."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from gdjax.tree import path_string
 def as_rows(who: str, data: Any) -> Any:
     """A pytree of arrays whose leading axes are the rows.
 
-    A `Dataset` is its (x, y), a list of numbers or of lists of them an array, a tensor what it holds; what NumPy can read
-    (a frame of numbers) is read.
+    A `Dataset` becomes its (x, y); lists of numbers, tensors and data frames of numbers become arrays.
 
     Raises: TypeError for what gives its rows one by one (a generator, a loader), for text, for a number in place of data;
         ValueError for a number beyond its dtype; all name `who` and what to write.
@@ -40,7 +39,7 @@ def as_rows(who: str, data: Any) -> Any:
 
 
 def _stack(part: Any, others: list[Any]) -> Any:
-    """A list of rows, each an array, as one; only where what stands beside it has as many rows as the list."""
+    """A list of rows, each an array, stacked into one array; only if the other parts have as many rows as the list."""
     if not isinstance(part, list) or len({np.shape(x) if hasattr(x, "shape") else None for x in part}) != 1:
         return part
     shape, lengths = (
@@ -53,7 +52,7 @@ def _stack(part: Any, others: list[Any]) -> Any:
 
 
 def _is_array_in_a_list(x: Any) -> bool:
-    """A list of numbers or text, or of lists or tuples that hold nothing else."""
+    """Whether x is a list of numbers or strings, or of lists or tuples of these."""
     if not isinstance(x, list) or not x:
         return False
     first = x[0]
@@ -68,7 +67,7 @@ def _leaf(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
         raise TypeError(f"{who}: data must be arrays, got a Dataset{where}: give the Dataset alone, or its .x and .y")
     if isinstance(leaf, list):
         return _array_of_list(who, where, leaf)
-    if hasattr(leaf, "detach"):  # of torch, on whatever device
+    if hasattr(leaf, "detach"):  # a tensor of torch, on any device
         return np.asarray(leaf.detach().cpu())
     if isinstance(leaf, (int, float)) and not path:
         raise TypeError(
@@ -96,8 +95,8 @@ def _array_of_list(who: str, where: str, rows: list[Any]) -> np.ndarray:
 
 
 def _without_text(who: str, where: str, leaf: Any) -> Any:
-    """The array, unless it holds text."""
-    columns = getattr(leaf, "columns", ())  # of a frame
+    """The array. Raises: TypeError if it contains text."""
+    columns = getattr(leaf, "columns", ())  # columns of a data frame
     text = [str(name) for name in columns if getattr(getattr(leaf[name], "dtype", None), "kind", "O") in "OSU"]
     if text:
         raise TypeError(

@@ -1,10 +1,10 @@
 """Data sets by name: `load("digits")`, `load("moons", n=500)`, `load("table.csv", target="price")`.
 
     bundled     real data that come with scikit-learn; nothing is downloaded
-    made        a formula, noise and a seed of NumPy's generator
+    synthetic   a formula, noise and a seed of NumPy's generator
     files       any name that ends in .npz or .csv, see `gdjax.data.files`
 
-`SOURCES` is the whole list; `describe(name)` says in a line what an entry is.
+`SOURCES` is the whole list; `describe(name)` describes an entry in one line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
 
     Args:
         name: e.g. "digits", "moons", "table.csv".
-        **options: the arguments of that source, e.g. `n`, `noise`, `seed`; of a file, `target` and `task`.
+        **options: arguments of the source, e.g. `n`, `noise`, `seed`; for a file, `target` and `task`.
 
     Raises: ValueError for a name or an option that does not exist, DataError for a bad file, ImportError if
         scikit-learn is missing; all in one line.
@@ -66,7 +66,7 @@ def digits() -> Dataset:
 
 
 def breast_cancer() -> Dataset:
-    """Breast cancer: 569 tumours, 30 measures of cell nuclei, malignant or benign (Wolberg et al. 1995)."""
+    """Breast cancer: 569 tumors, 30 measures of cell nuclei, malignant or benign (Wolberg et al. 1995)."""
     return _sklearn_dataset("breast_cancer")
 
 
@@ -103,11 +103,11 @@ def _sklearn_dataset(name: str, unit: float = 1) -> Dataset:
     )
 
 
-# Made here.
+# Synthetic data.
 
 
 def moons(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
-    """Two half circles in the plane, each reaching into the other.
+    """Two interleaving half circles in the plane.
 
         class 0: (cos t, sin t)        class 1: (1 - cos t, 1/2 - sin t)        t uniform in [0, pi]
 
@@ -123,7 +123,7 @@ def moons(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
 
 
 def circles(n: int = 1000, noise: float = 0.05, factor: float = 0.5, seed: int = 0) -> Dataset:
-    """Two circles about the origin, one inside the other: no straight line parts them.
+    """Two concentric circles, which no straight line separates.
 
         class 0: (cos t, sin t)        class 1: factor (cos t, sin t)        t uniform in [0, 2 pi)
 
@@ -192,7 +192,7 @@ def linear_regression(n: int = 1000, features: int = 5, noise: float = 0.1, seed
 
 
 def _begin(who: str, n: int, classes: int, noise: float, seed: int) -> tuple[np.random.Generator, np.ndarray]:
-    """A generator, and labels that take turns: 0, 1, ..., C-1, 0, 1, ..."""
+    """A random generator, and alternating labels: 0, 1, ..., C-1, 0, 1, ..."""
     check_interval(who, "classes", classes, "[1, inf)")
     check_interval(who, "n", n, f"[{classes}, inf)")
     check_interval(who, "noise", noise, "[0, inf)")

@@ -1,4 +1,4 @@
-"""What the losses share: their arguments looked at, several axes taken as one, products and logarithms at their limits."""
+"""Functions that the losses share: checks of arguments, joined axes, products and logarithms with their limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 
 
 def widen_arguments(loss: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
-    """The loss computed in float32 at least, so that no square overflows; its value in the dtype of the first two."""
+    """The loss computed in at least float32, so that no square overflows; its value has the dtype of the arguments."""
     pair = tuple(inspect.signature(loss).parameters)[:2]
 
     @functools.wraps(loss)
@@ -43,7 +43,7 @@ def widen_arguments(loss: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
 def alike(
     who: str, a_name: str, a: ArrayLike, b_name: str, b: ArrayLike, real: bool = False
 ) -> tuple[jax.Array, jax.Array]:
-    """Both as floating arrays of one shape."""
+    """Both arguments as floating arrays of one shape."""
     a, b = floating(who, a), floating(who, b)
     if a.shape != b.shape:
         raise ValueError(f"{who}: {a_name} and {b_name} must have one shape, got {a.shape} and {b.shape}")
@@ -64,7 +64,7 @@ def check_real(who: str, name: str, x: jax.Array) -> None:
 
 
 def last(who: str, x: jax.Array, axis: Axis) -> jax.Array:
-    """x with its axis last; several, or all if None, as one."""
+    """x with the given axis last; several axes (all if None) are joined into one."""
     if axis == -1 and x.ndim:
         return x
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -97,19 +97,19 @@ def mask_of(who: str, name: str, x: jax.Array, axis: Axis, where: ArrayLike | No
 
 
 def select(x: jax.Array, mask: jax.Array | None, other: Any = 0) -> jax.Array:
-    """x where the mask says so; other in the rest of a row, and 0 in a row that is left out as a whole."""
+    """x where the mask is true; else `other`, or 0 in a row that is masked out completely."""
     if mask is None:
         return x
     return jnp.where(mask, x, jnp.where(jnp.any(mask, axis=-1, keepdims=True), other, 0))
 
 
 def nonempty_rows(mask: jax.Array | None) -> Any:
-    """Which rows have something in them at all."""
+    """Which rows are not masked out completely."""
     return True if mask is None else jnp.any(mask, axis=-1)
 
 
 def distributions(who: str, name: str, p: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """1 where the rows of p are distributions, either as a whole or in what the mask keeps of them; else NaN."""
+    """1 where the rows of p are distributions, either as a whole or in their unmasked part; else NaN."""
     if mask is None:
         return within(who, name, p, domain.DISTRIBUTIONS)
     whole = domain.DISTRIBUTIONS.holds(p)
@@ -117,18 +117,18 @@ def distributions(who: str, name: str, p: jax.Array, mask: jax.Array | None) -> 
 
 
 def finite(x: jax.Array) -> jax.Array:
-    """Infinities as the largest number; no derivative leads there."""
+    """x with infinities replaced by the largest finite number, with derivative 0."""
     return jnp.where(jnp.isinf(x), jnp.sign(x) * jnp.finfo(x.dtype).max, x)
 
 
 def product(p: float | jax.Array, x: jax.Array) -> jax.Array:
-    """p x, where 0 times infinity is 0; its derivative by p is x at p = 0 too, by x it is p."""
+    """p x, where 0 times infinity is 0; its derivative with respect to p is x, also at p = 0."""
     return p * jnp.where(p == 0, finite(x), x)
 
 
 @jax.custom_jvp
 def log_softmax(logits: jax.Array) -> jax.Array:
-    """log softmax over the last axis, and its limit at infinite logits: one +inf takes all; several have none (NaN)."""
+    """log softmax over the last axis, with its limit at infinite logits: 0 for a single +inf, NaN for several."""
     most = jnp.max(logits, axis=-1, keepdims=True)
     shifted = jnp.where(logits == most, 0, logits - most)
     total = jnp.sum(jnp.exp(shifted), axis=-1, keepdims=True)  # where most is infinite: how many are

@@ -1,4 +1,4 @@
-"""The losses that a command line can be given by name, and what it must know of each."""
+"""The losses by name, with the facts that the command line needs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from gdjax.losses.regression import absolute_error, half_squared_error, huber, l
 
 
 def _two_classes(logits: jax.Array) -> jax.Array:
-    """Logits (...) to the probabilities of both classes, (..., 2)."""
+    """The probabilities of both classes, (..., 2), from logits (...)."""
     return jnp.stack([jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits)], axis=-1)
 
 
 class LossEntry(NamedTuple):
-    """A loss, and what a command line must know of it.
+    """A loss, with the facts that the command line needs.
 
     labels: "real", "binary" {0, 1} or "sign" {-1, +1} (...), "class" int (...) or "distribution" (..., C).
-    prediction: "score" (any real number, what models give), "probability" or "log_probability".
-    probabilities: scores -> the probabilities (..., C) that the loss takes them for; None if it does not.
+    prediction: "score" (any real number, as models return), "probability" or "log_probability".
+    probabilities: scores -> the corresponding probabilities (..., C); None if the loss defines none.
     """
 
     function: Callable[..., jax.Array]

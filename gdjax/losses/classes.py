@@ -1,7 +1,8 @@
-"""Losses of many classes: C numbers per example, with the number of the right class or a share for each.
+"""Losses of many classes: C numbers per example, with the index of the true class or a probability for each class.
 
-The classes lie along `axis`; several axes, or all if None, are one. `where` says which there are: bool, in the shape of
-the scores or of their rows. A class that is left out has probability 0, and a row of which nothing is left a loss of 0.
+The classes are along `axis`; several axes (all if None) are joined into one. `where` masks classes: bool, in the shape of
+the scores or of their rows. A class that is masked out has probability 0, and a row that is masked out completely has loss
+0.
 """
 
 from __future__ import annotations
@@ -243,7 +244,7 @@ def smooth_labels(
 
 
 def _shares(who, logits, labels, axis, where) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
-    """Logits and labels with the classes last, 1 where the labels are distributions (else NaN), and the mask."""
+    """(logits, labels) with the classes last, a factor 1 (NaN where labels are no distributions), and the mask."""
     numbers = hasattr(labels, "dtype") and jnp.issubdtype(labels.dtype, jnp.integer)
     if numbers and jnp.ndim(labels) < jnp.ndim(logits):
         got = f"got integers of shape {jnp.shape(labels)} beside logits of shape {jnp.shape(logits)}"
@@ -257,7 +258,7 @@ def _shares(who, logits, labels, axis, where) -> tuple[jax.Array, jax.Array, jax
 
 
 def _classes(who, name, scores, labels, axis, where) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
-    """Scores with the classes last, labels in the range, 1 where they were in it (else NaN), and the mask."""
+    """Scores with the classes last, labels clipped to the range, a factor 1 (NaN for invalid labels), and the mask."""
     scores, classes = floating(who, scores), whole_numbers(labels)
     check_real(who, name, scores)
     if not jnp.issubdtype(classes.dtype, jnp.integer):
@@ -269,7 +270,7 @@ def _classes(who, name, scores, labels, axis, where) -> tuple[jax.Array, jax.Arr
         expected = f"labels (...) and {name} (..., C) must agree"
         raise ValueError(f"{who}: {expected}, got {classes.shape} and {shape}")
     size = rows.shape[-1]
-    given = labels if is_concrete(labels) else classes  # before an int64 wraps
+    given = labels if is_concrete(labels) else classes  # before an int64 overflows
     valid = within(who, "labels", given, domain.classes(size), nonempty_rows(mask))
     return select(rows, mask, -jnp.inf), jnp.clip(classes, 0, size - 1), valid, mask
 
@@ -280,10 +281,10 @@ def _pick(scores: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def _number(mask: jax.Array) -> jax.Array:
-    """How many classes there are in each row, 1 where none."""
+    """The number of unmasked classes in each row, at least 1."""
     return jnp.maximum(jnp.sum(mask, axis=-1), 1)
 
 
 def _of_some(value: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """The value of a row, 0 where nothing is left of it."""
+    """The value of a row, 0 if it is masked out completely."""
     return value if mask is None else jnp.where(nonempty_rows(mask), value, 0)

@@ -1,7 +1,7 @@
-"""Divergences between two distributions: the prediction comes as logarithms, the target as probabilities or as logarithms.
+"""Divergences between two distributions: predictions are logarithms, targets are probabilities or logarithms.
 
-The classes lie along `axis`; several axes, or all if None, are one. `where` is bool, broadcast to the shape of the
-predictions; what it leaves out adds nothing.
+The classes are along `axis`; several axes (all if None) are joined into one. `where` is bool, broadcast to the shape of the
+predictions; entries that are masked out contribute nothing.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _generalized(who, log_predictions, targets, axis, where) -> jax.Array:
 
 
 def _relative(p: jax.Array, log_q: jax.Array) -> jax.Array:
-    """p (log p - log q), 0 where p is 0."""
+    """p (log p - log q), and 0 where p is 0."""
     return product(p, jnp.log(jnp.where(p > 0, p, jnp.finfo(p.dtype).tiny)) - log_q)
 
 

@@ -1,4 +1,4 @@
-"""Losses that are Optax's own, under its names: gdjax has no method of its own here, and adds neither checks nor limits."""
+"""Losses of Optax under its names, for which gdjax has no own implementation, without further checks or limits."""
 
 from optax.losses import (
     binary_dice_loss,

@@ -3,13 +3,12 @@
     init(key) -> params                   any pytree of arrays
     apply(params, x, key=None) -> y       random only if a key is given
 
-A model is a call node, a value: `mlp((64, 128, 10), dropout=0.1)` prints, compares and pickles as that call,
-and its numbers are leaves. Parameters live outside it, in plain tuples and dicts, so whatever takes a pytree
-takes them. Leading axes of x are free: apply works on one example and on a batch alike.
+A model is a call node: `mlp((64, 128, 10), dropout=0.1)` prints, compares and pickles as that call, and its numbers are
+leaves. Parameters are separate, in plain tuples and dicts, so that every function of a pytree takes them. Leading axes of x
+are free: `apply` works on one example and on a batch.
 
-To write a model, write its `init` and its `apply` and return both from a function under `@model`; an `Init`
-draws all parameters of a tree at once. Models of other libraries need none of this: the loop asks for params
-and a loss.
+To write a model, return its `init` and its `apply` from a function decorated with `@model`; an `Init` draws all parameters
+of a tree at once. Models of other libraries can be used without this, since training needs only parameters and a loss.
 
 In reading order: initializers, layers, linear, mlp, summary.
 """

@@ -72,7 +72,7 @@ def mlp(
 
 
 def default_weights(function: Activation) -> Initializer:
-    """The initializer that suits a layer followed by this activation."""
+    """The default initializer of a layer that is followed by this activation."""
     if any(function is ACTIVATIONS[name] for name in RECTIFIERS):
         return he_normal()
     return lecun_normal() if function is ACTIVATIONS["selu"] else xavier_normal()

@@ -28,18 +28,18 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Summary:
-    """The leaves of a parameter tree, in its order. Printed, a table."""
+    """The leaves of a parameter tree, in order. It prints as a table."""
 
     leaves: tuple[Leaf, ...]
 
     @property
     def weights(self) -> int:
-        """Numbers in leaves of two axes or more, matrices: the edges of the network."""
+        """The number of entries in leaves of two axes or more: the edges of the network."""
         return sum(leaf.count for leaf in self.leaves if len(leaf.shape) >= 2)
 
     @property
     def biases(self) -> int:
-        """All other numbers: biases, and the scales of normalizing layers."""
+        """The number of all other entries: biases, and the scales of normalization layers."""
         return self.total - self.weights
 
     @property
@@ -67,7 +67,7 @@ class Summary:
 
 
 def summary(params: Params) -> Summary:
-    """The arrays of any parameter tree, counted. Leaves that are no arrays are left out.
+    """A table of the arrays of any parameter tree, with their sizes. Other leaves are omitted.
 
     Args:
         params: a pytree of arrays or of shapes, ours or another library's. `jax.eval_shape(model.init, key)`

@@ -1,20 +1,19 @@
 """Initializers: functions of noise.
 
-An initializer maps unit normal noise, of the shape the weights shall have, to the weights. It draws nothing
-itself, so a model of any depth draws once: `Init` holds the declared parameters, makes one flat draw for all
-and hands each its part. (A draw is most of what compiling an `init` costs; one for each leaf would make it
-the slowest part of starting up.)
+An initializer maps unit normal noise of the shape of the weights to the weights. It draws nothing itself, so that a model
+of any depth draws once: `Init` holds the declared parameters and makes one draw, of which each parameter gets a part.
+(Draws dominate the compile time of an `init`.)
 
-The known schemes differ in one number, the variance, and in the shape of the distribution:
+The common schemes differ in the variance, and in the shape of the distribution:
 
     variance of w            normal          uniform on [-l, l], l = sqrt(3 variance)
     1 / fan_in               lecun_normal    lecun_uniform     keeps E[x²] through linear layers and SELU
     2 / fan_in               he_normal       he_uniform        keeps E[x²] through ReLU, which halves it
     2 / (fan_in + fan_out)   xavier_normal   xavier_uniform    between keeping activations and gradients
 
-Normal noise z is uniform on [-1, 1] as erf(z / sqrt 2), which is 2 Phi(z) - 1. An initializer is a call node:
-its numbers are leaves, so a sweep over `stddev` or `gain` is a `vmap`. A new one is a function of its numbers
-that returns a function of the noise, under `@initializer`.
+For normal noise z, erf(z / sqrt 2) = 2 Phi(z) - 1 is uniform on [-1, 1]. An initializer is a call node: its numbers are
+leaves, so a sweep over `stddev` or `gain` is a `vmap`. To write one, decorate with `@initializer` a function of its numbers
+that returns a function of the noise.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from gdjax.types import Params
 
 
 class Initializer(Node):
-    """A node called with unit normal noise that gives weights of the same shape."""
+    """A node that is called with unit normal noise and returns weights of the same shape."""
 
     def __call__(self, noise: jax.Array) -> jax.Array:
         weights = self.build()(noise)
@@ -61,7 +60,7 @@ initializer: Decorator[Initializer] = decorator(
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Parameter:
-    """An array that a model declares: its shape, and what makes it from noise of that shape."""
+    """An array that a model declares: its shape, and its initializer."""
 
     shape: tuple[int, ...] = field(metadata={"static": True})
     initializer: Initializer
@@ -73,7 +72,7 @@ class Init:
 
         z ~ N(0, 1)^n,   params_i = initializer_i(z[o_i : o_i + n_i]),   n = sum n_i
 
-    Compiled once for trees alike; the initializers' numbers are arguments of the program.
+    Compiled once for trees of equal structure; the initializers' numbers are arguments of the program.
 
     Args:
         parameters: any pytree of `Parameter`.
@@ -86,7 +85,7 @@ class Init:
 
 
 def _draw(parameters: Any, key: jax.Array) -> Params:
-    parameters = jax.lax.optimization_barrier(parameters)  # folded as constants they would change last bits
+    parameters = jax.lax.optimization_barrier(parameters)  # constant folding would change last bits
     leaves, structure = jax.tree.flatten(parameters, is_leaf=lambda x: isinstance(x, Parameter))
     sizes = [math.prod(leaf.shape) for leaf in leaves]
     noise = jax.random.normal(key, (sum(sizes),))
@@ -96,7 +95,7 @@ def _draw(parameters: Any, key: jax.Array) -> Params:
 
 
 def jointly(inits: Sequence[Callable[[jax.Array], Params]]) -> Callable[[jax.Array], tuple[Params, ...]]:
-    """One init of a model's parts: a single draw if all declare their parameters, else a key for each."""
+    """The init of a model from those of its parts: a single draw if all are `Init`, else a key for each part."""
     declared = [init.parameters for init in inits if isinstance(init, Init)]
     if len(declared) == len(inits):
         return Init(tuple(declared))
@@ -109,9 +108,9 @@ def jointly(inits: Sequence[Callable[[jax.Array], Params]]) -> Callable[[jax.Arr
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(fan_in, fan_out) of weights (..., inputs, outputs): terms a unit sums, units an input feeds.
+    """(fan_in, fan_out) of weights (..., inputs, outputs): the number of inputs of a unit, and of units of an input.
 
-    Axes before the last two are a convolution's window and multiply both. A vector (inputs,) has one output.
+    Axes before the last two are the window of a convolution and multiply both. A vector (inputs,) has one output.
     """
     *window, inputs, outputs = shape if len(shape) > 1 else (math.prod(shape), 1)
     return math.prod(window) * inputs, math.prod(window) * outputs
@@ -302,7 +301,7 @@ def orthogonal(gain=1.0):
     def rotate(noise):
         matrix = noise.reshape(-1, noise.shape[-1] if noise.ndim > 1 else 1)
         is_wide = matrix.shape[0] < matrix.shape[1]
-        matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # in 16 bits there is no decomposition
+        matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # JAX has no 16-bit decompositions
         q, r = jnp.linalg.qr(matrix.T if is_wide else matrix)
         q = q * jnp.where(jnp.diagonal(r) < 0, -1, 1)
         return (gain * (q.T if is_wide else q)).reshape(noise.shape).astype(noise.dtype)

@@ -1,14 +1,14 @@
 """Layers: the smallest models, pairs (init, apply), and `serial`, which makes one model of many.
 
-    init(key) -> params                   a pytree of arrays; () where there is nothing to learn
+    init(key) -> params                   a pytree of arrays; () for a layer without parameters
     apply(params, x, key=None) -> y       random only if a key is given
 
-Leading axes of x are free: one example (in,) and a batch (n, in) go through the same code, and so does
-(n, time, in). Sizes are static; numbers such as a dropout rate are leaves of the model, so they can be swept.
+Leading axes of x are free: x may be one example (in,), a batch (n, in), or (n, time, in). Sizes are static; numbers such as
+a dropout rate are leaves of the model, so they can be swept.
 
-How `serial` draws once: the `init` of a layer is an `Init`, which shows the parameters it will draw. `serial`
-gathers these declarations into an `Init` of its own. Where a layer's `init` is any other function, each layer
-is called with a key of its own instead.
+`serial` draws all parameters at once: the `init` of a layer is an `Init`, which declares its parameters, and `serial`
+combines these declarations into one `Init`. If the `init` of a layer is any other function, each layer gets its own key
+instead.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def dense(in_size: int, out_size: int | None, weights: Initializer | None = None
 def affine(
     who: str, in_size: int, out_size: int | None, weights: Initializer, bias: bool = True
 ) -> tuple[Callable[[jax.Array], Params], Callable[..., jax.Array]]:
-    """(init, apply) of y = x w + b, in the name of `who`; see `dense`."""
+    """(init, apply) of y = x w + b, with errors that name `who`; see `dense`."""
     check_size(who, "in_size", in_size)
     if out_size is not None:
         check_size(who, "out_size", out_size)

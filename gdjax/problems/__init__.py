@@ -1,10 +1,10 @@
-"""Functions worth minimizing, each with what is known of its minimum: `rosenbrock()` is a `Problem`.
+"""Test functions for minimization, with the known facts about their minima: `rosenbrock()` is a `Problem`.
 
 one variable      double_well, tilted_well, waves, quartic
 bowls             sum_of_squares, bowl, booth, quadratic (of a given spectrum)
 valleys           rosenbrock, beale
 many minima       himmelblau, rastrigin, ackley, three_hump_camel
-no minimum        saddle, monkey_saddle           next to no gradient     plateau
+no minimum        saddle, monkey_saddle           small gradients         plateau
 of data           least_squares, ridge, logistic, hinge, softmax, exponential_decay
 """
 

@@ -47,7 +47,7 @@ def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> d
 
 
 def _center(v: Any) -> tuple[Any, Any]:
-    """v less its mean, and the mean; a constant column becomes exactly 0."""
+    """(v less its mean, the mean); a constant column becomes exactly 0."""
     moved = v - v[0]
     shift = moved.mean(axis=0)
     return moved - shift, v[0] + shift
@@ -66,9 +66,9 @@ def _factor(a: jax.Array, ridge: jax.Array) -> tuple[jax.Array, jax.Array, jax.A
 
 @jax.custom_jvp
 def _solve(a: jax.Array, y: jax.Array, ridge: jax.Array, noise: jax.Array) -> jax.Array:
-    """w of (A'A + ridge I) w = A'y; NaN where a column of A is the sum of others, but for noise of this length."""
+    """The solution w of (A'A + ridge I) w = A'y; NaN if a column of A depends on others, up to noise of this length."""
     q, r, length = _factor(a, ridge)
-    own = jnp.abs(jnp.diagonal(r))  # of each column, what those before it do not explain
+    own = jnp.abs(jnp.diagonal(r))  # the part of each column that is orthogonal to those before it
     dependent = own <= 4 * (a.shape[1] * jnp.finfo(a.dtype).eps + noise / length)
     w = jax.scipy.linalg.solve_triangular(r, q.T @ y) / length
     return jnp.where(jnp.any(dependent), jnp.nan, w)
@@ -76,7 +76,7 @@ def _solve(a: jax.Array, y: jax.Array, ridge: jax.Array, noise: jax.Array) -> ja
 
 @_solve.defjvp
 def _solve_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
-    """Of the normal equations: (A'A + ridge I) dw = dA'(y - A w) + A'(dy - dA w) - dridge w."""
+    """The derivative of the normal equations: (A'A + ridge I) dw = dA'(y - A w) + A'(dy - dA w) - dridge w."""
     (a, y, ridge, _), (da, dy, dridge, _) = primals, tangents
     w = _solve(*primals)
     right = da.T @ (y - a @ w) + a.T @ (dy - da @ w) - dridge * w

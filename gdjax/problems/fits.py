@@ -1,6 +1,6 @@
-"""Fits: problems made of data, with parameters {"w": (d,) or (d, k), "b": () or (k,)}.
+"""Fits: problems of data, with parameters {"w": (d,) or (d, k), "b": () or (k,)}.
 
-x is (n, d), y what each says. Without data each makes its own, so that the name alone is a problem.
+x is (n, d); for y see each problem. Without data, each problem generates its own, so that a name alone is a problem.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Projections: sets with a nearest point (`sets`), and functions by the names of Optax (`optax_names`)."""
+"""Projections onto convex sets (`sets`), and functions under the names of Optax (`optax_names`)."""
 
 from gdjax.projections.optax_names import (
     projection_box,

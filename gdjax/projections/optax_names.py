@@ -1,8 +1,8 @@
-"""Projections by the names of Optax: functions of a tree, over the sets of gdjax where there is one.
+"""Projections under the names of Optax: functions of a tree, which use the sets of gdjax.
 
-What a set promises holds here too: bounds are checked, nothing overflows half way, 16 bits are rounded into the set.
-Differs from: Optax, in which integers are projected to what is no nearest point, lower may exceed upper, and the norm of a
-finite tree may be inf or 0. Spheres are no convex sets, and have no node of their own.
+As for the sets, bounds are checked, intermediate results do not overflow, and 16-bit results are rounded into the set.
+Differs from: Optax, in which integers are projected to points that are not nearest, lower may exceed upper, and the norm of
+a finite tree may be inf or 0. Spheres are not convex, and are functions only.
 """
 
 from __future__ import annotations

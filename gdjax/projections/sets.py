@@ -13,13 +13,13 @@
     halfspace(normal, offset)  the same if <a, x> > b
     each_leaf(onto)            every leaf a point of its own
 
-The numbers are leaves, so a sweep over a radius is a `vmap` and a bound can be learned. Leaves that are None are not
-there. The wrapper `project(inner, onto)` keeps descent inside a set.
+The numbers are leaves, so a sweep over a radius is a `vmap` and a bound can be learned. Leaves that are None are ignored.
+The wrapper `project(inner, onto)` keeps the iterates of an optimizer in a set.
 
-The nearest point is computed in at least float32; in 16 bits it is rounded into the set, not out of it (a simplex or a
-hyperplane, of which most 16-bit numbers are no points, is met to rounding). An infinite entry counts as one that grows
-beyond all others: the nearest point is the limit, in a ball and the simplex with nothing left for the finite entries;
-along a normal that does not vanish there the limit is no point, and gives NaN.
+The nearest point is computed in at least float32; in 16 bits it is rounded into the set and not out of it (onto a simplex
+or a hyperplane, which contain few 16-bit points, up to rounding). For an infinite entry the nearest point is the limit for
+a growing entry: in a ball and the simplex the finite entries become 0; for a hyperplane whose normal is not 0 there, it is
+NaN.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from gdjax.projections.nearest import (
 
 
 class Set(Node):
-    """A closed convex set as a node: called with a tree it gives the nearest tree of the set, in the same dtypes.
+    """A closed convex set as a node; a call with a tree returns the nearest tree of the set, in the same dtypes.
 
-    Raises: TypeError for integers, most of whose nearest points are none.
+    Raises: TypeError for integers, since nearest points are usually not integers.
     """
 
     def __call__(self, params: Any) -> Any:
@@ -305,9 +305,9 @@ def _wide(x: Any) -> Any:
 
 
 def _round_inside(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
-    """A point in the dtypes of like; where rounding has thrown it out of the set, each entry goes one float back.
+    """A point in the dtypes of like; if rounding has moved it out of the set, each entry is moved back by one float.
 
-    Only if that brings it nearer: in a set without an inside, such as the simplex, it need not.
+    This is done only if it brings the point nearer; for a set without interior, such as the simplex, it may not.
     """
     first = tree.cast_like(point, like)
     if all(a.dtype == jnp.result_type(b) for a, b in zip(*map(jax.tree.leaves, (point, like)), strict=True)):
@@ -322,7 +322,7 @@ def _round_inside(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
 
 
 def _next_float(x: jax.Array, gap: jax.Array) -> jax.Array:
-    """The next float of x's dtype in the direction of a gap, in each part; x itself where there is none."""
+    """The next float of x's dtype in the direction of a gap, for real and imaginary part; x itself where the gap is 0."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(_next_float(x.real, gap.real), _next_float(x.imag, gap.imag))
     return jnp.where(gap == 0, x, jnp.nextafter(x, jnp.where(gap > 0, jnp.inf, -jnp.inf).astype(x.dtype)))
@@ -334,7 +334,7 @@ def _check_order(lower: Any, upper: Any) -> None:
 
 
 def _map_bounds(function: Callable[..., Any], name: str, bound: Any, x: Any) -> Any:
-    """function(leaf, its bound) over a tree, the bound a prefix of it; ValueError where they do not fit."""
+    """function(leaf, its bound) mapped over a tree; the bound is a prefix of it. Raises: ValueError if it does not fit."""
     try:
         bounds = jax.tree.broadcast(bound, x)
     except ValueError as error:

@@ -1,20 +1,19 @@
-"""Schedules: a number that depends on the step.
+"""Schedules: numbers that depend on the step.
 
-A schedule is a call node, `step () int32 -> value () float`; step counts the updates already applied, from 0.
-Three ideas carry the room. A *transition* is a weight that falls from 1 to 0 while its length passes; what it
-blends makes it linear, polynomial, cosine, one-cycle or warm-up-stable-decay. A *cycle* is an index and a
-phase. And lengths are plain numbers, leaves like all others: a sweep over `decay_steps` is a `vmap`, and
-`in_epochs` reads every length of a schedule in epochs.
+A schedule is a call node, `step () int32 -> value () float`, where step is the number of updates already applied. A
+*transition* is a weight that decreases from 1 to 0 over a length; linear, polynomial, cosine, one-cycle and
+warm-up-stable-decay schedules blend values with it. A *cycle* is an index and a phase. Lengths are numbers, and leaves like
+all others: a sweep over `decay_steps` is a `vmap`, and `in_epochs` reads every length of a schedule in epochs.
 
-Schedules of schedules (`warmup`, `join`, `in_epochs`) take a node, any function of the step, or a number; and
-what they hold sees float steps, from 0.
+Schedules of schedules (`warmup`, `join`, `in_epochs`) take a node, any function of the step, or a number; their inner
+schedules receive float steps, from 0.
 
-Steps are computed with in the default float. In float32 they are exact up to 2**24 (16.8 million); above, a
-step is rounded to its nearest float: at most one step off up to 2**25, two up to 2**26 and so on. Up to there
-a jump after a whole length is met to the step, and one after any other length (0.7, which no float is) within
-the rounding of its decimal. With `jax_enable_x64` every int32 step is exact.
+Steps are converted to the default float. In float32 they are exact up to 2**24 (16.8 million); beyond, a step is rounded,
+by at most one step up to 2**25, two up to 2**26 and so on. Within that range a jump after a whole length happens at the
+exact step, and one after any other length (such as 0.7) within the rounding of its decimal. With `jax_enable_x64` every
+int32 step is exact.
 
-Optax's names answer with Optax's arguments (`warmup_cosine_decay_schedule(...)`: `optax_names`, `optax_phases`).
+Schedules under Optax's names have Optax's arguments (`warmup_cosine_decay_schedule(...)`: `optax_names`, `optax_phases`).
 """
 
 from __future__ import annotations

@@ -126,10 +126,10 @@ def join(schedules: Sequence[Any], boundaries: Sequence[float]):
 
 
 def in_turn(pieces: Sequence[Callable[..., Any]], boundaries: Sequence[Any], step: jax.Array) -> jax.Array:
-    """The piece whose time it is, of the steps since that began."""
+    """The value of the present piece at the number of steps since it began."""
     begins, ends = [0.0, *boundaries], [*boundaries, jnp.inf]
     values = [
-        piece(jnp.clip(step - begin, 0, end - begin))  # outside its time a piece may be infinite
+        piece(jnp.clip(step - begin, 0, end - begin))  # outside its interval a piece may be infinite
         for piece, begin, end in zip(pieces, begins, ends, strict=True)
     ]
     return jnp.stack(values)[jnp.sum(is_past(step, as_float(boundaries)))]
@@ -153,7 +153,7 @@ def in_epochs(inner: Any, steps_per_epoch: float):
     of_epoch = as_function("in_epochs", inner)
 
     def value(step):
-        epochs, steps = jnp.divmod(as_float(step), steps_per_epoch)  # whole epochs are exact, as no quotient is
+        epochs, steps = jnp.divmod(as_float(step), steps_per_epoch)  # whole epochs are exact; a quotient is rounded
         return of_epoch(epochs + steps / steps_per_epoch)
 
     return value

@@ -173,10 +173,10 @@ _HEIGHTS = {
 
 @jax.jit
 def _cycle(step: jax.Array, length: jax.Array, growth: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The cycle that step is in, and the part of it that has passed, if cycle i is length * growth**i long.
+    """The index of the cycle at a step, and the elapsed share of it, if cycle i has length * growth**i steps.
 
-    The logarithm that inverts the geometric sum misses edges by rounding, so it only proposes a cycle: the
-    sum itself decides between that one and its neighbors. Jitted, so that a call outside jit is not forty.
+    The logarithm that inverts the geometric sum may miss an edge by rounding, so the sum itself decides between that cycle
+    and its neighbors. Jitted, so that a call outside jit is one program.
     """
     excess, periods = growth - 1, step / length
     safe = jnp.where(excess > 0, excess, 1)
@@ -189,7 +189,7 @@ def _cycle(step: jax.Array, length: jax.Array, growth: jax.Array) -> tuple[jax.A
 
 
 def _geometric_sum(growth: jax.Array, n: jax.Array) -> jax.Array:
-    """1 + growth + ... + growth**(n-1) for growth >= 1, without cancellation; right at 1 too."""
+    """1 + growth + ... + growth**(n-1) for growth >= 1, without cancellation, also at 1."""
     excess = growth - 1
     safe = jnp.where(excess > 0, excess, jnp.finfo(growth.dtype).eps)
     near = jnp.expm1(n * jnp.log1p(safe)) / safe

@@ -37,7 +37,7 @@ cosine_decay_schedule = cosine
 
 
 def _pairs(scales: Any) -> tuple[Any, ...]:
-    """{boundary: factor} as pairs ordered by boundary, so that boundaries are leaves too; pairs as they are."""
+    """The pairs (boundary, factor) of a dict in order, so that boundaries are leaves too; pairs are returned as they are."""
     return tuple(sorted(scales.items())) if isinstance(scales, Mapping) else tuple(scales or ())
 
 
@@ -116,7 +116,7 @@ def polynomial_schedule(
 
 
 def remaining(step: Any, steps: Any, begin: Any) -> jax.Array:
-    """The part of a length that is left; of none, all."""
+    """The remaining share of a length; 1 for a length of 0."""
     return jnp.where(as_float(steps) > 0, 1 - progress(as_float(step) - begin, steps), 1)
 
 

@@ -234,12 +234,12 @@ def cosine_onecycle_schedule(
 
 
 def _holds(relation: Callable[..., Any], a: Any, b: Any) -> bool:
-    """Whether two numbers are in a relation where both are concrete."""
+    """Whether two numbers are concrete and satisfy a relation."""
     return is_concrete(a) and is_concrete(b) and bool(np.any(relation(np.asarray(a), np.asarray(b))))
 
 
 def _floor_steps(share: Any, steps: Any) -> jax.Array:
-    """The whole steps in a share of all, as in double precision: 0.7 in float32 is less than seven tenths."""
+    """The number of whole steps in a share of all, as in double precision: 0.7 in float32 is less than seven tenths."""
     product = as_float(share) * as_float(steps)
     return jnp.floor(step_for_edges(product, jnp.asarray(product.dtype == jnp.float64)))
 

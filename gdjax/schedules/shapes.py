@@ -158,7 +158,7 @@ def piecewise_interpolate(boundaries: Sequence[float], values: Sequence[float], 
 
 
 def curve(step: jax.Array, boundaries: jax.Array, heights: jax.Array, fall: Callable[..., Any]) -> jax.Array:
-    """Through the first height at step 0 and the others at the boundaries, one behind the other or at one step."""
+    """The value of a curve through the first height at step 0 and the others at the boundaries."""
     knots = jnp.concatenate([jnp.zeros(1), boundaries])
     i = jnp.sum(step >= knots[1:-1])
     end = jnp.minimum(i + 1, len(knots) - 1)
@@ -235,7 +235,7 @@ def exponential(
 
 
 def decay_value(init_value: Any, decay_rate: Any, periods: jax.Array, end_value: Any) -> jax.Array:
-    """init_value decay_rate^periods, up to the end value if there is one."""
+    """init_value decay_rate^periods, clipped at the end value if there is one."""
     free = geometric(init_value, decay_rate, periods)
     if end_value is None:
         return free

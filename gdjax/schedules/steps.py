@@ -19,19 +19,19 @@ def as_float(x: Any) -> jax.Array:
 
 
 def as_function(who: str, inner: Any) -> Callable[[jax.Array], jax.Array]:
-    """A schedule, a bare function or a number, as a function of the step."""
+    """A function of the step, from a schedule, a function or a number."""
     if not (callable(inner) or is_number(inner)):
         raise TypeError(f"{who}: a schedule must be a node, a function or a number, got {inner!r}")
     return lambda step: as_float(inner(step) if callable(inner) else inner)
 
 
 def blend(start: Any, end: Any, weight: jax.Array) -> jax.Array:
-    """From start (weight 1) to end (weight 0), exact at both."""
+    """The blend of start (weight 1) and end (weight 0), exact at both."""
     return weight * start + (1 - weight) * end
 
 
 def progress(step: jax.Array, length: Any) -> jax.Array:
-    """The part of length that has passed, in [0, 1]; a length of 0 has passed at step 0."""
+    """The elapsed share of a length, in [0, 1]; a length of 0 has elapsed at step 0."""
     safe = jnp.where(length > 0, length, 1)
     return jnp.where(step < length, jnp.maximum(step, 0) / safe, 1)
 
@@ -45,7 +45,7 @@ FALLS: dict[str, Callable[[jax.Array], jax.Array]] = {"linear": lambda x: 1 - x,
 
 
 def above_one(factor: Any, origin: float = 1.0) -> Any:
-    """factor - 1, with the digits that float32 does not hold where there are any; or factor less another origin."""
+    """factor - origin (default 1), with the digits of a double-precision factor that float32 would lose."""
     if isinstance(factor, Precise):
         low = as_float(factor.low)
         return (jnp.asarray(factor.high, jnp.float32).astype(low.dtype) - origin) + low
@@ -53,12 +53,12 @@ def above_one(factor: Any, origin: float = 1.0) -> Any:
 
 
 def geometric(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
-    """start factor^periods. The power alone may be no float where the product is one; then half of it comes twice.
+    """start factor^periods. If the power alone overflows or underflows, its square root is multiplied twice.
 
-    Of a factor near 1 the logarithm is taken before it is rounded: a thousand periods would multiply the rounding.
+    The logarithm of a factor near 1 is computed before rounding, since a thousand periods would multiply the rounding error.
     """
     excess = above_one(factor)
-    near = jnp.abs(excess) < 0.4  # beyond, a factor's own power has more digits than that of its logarithm
+    near = jnp.abs(excess) < 0.4  # beyond, the power of the factor itself is more accurate
     log = as_float(np.log1p(excess)) if is_concrete(excess) else jnp.log1p(jnp.where(near, excess, 0))
     base = jnp.where(near, 1, as_float(above_one(factor, 0)))
 
@@ -72,7 +72,7 @@ def geometric(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
 
 
 def raise_to(x: jax.Array, exponent: Any) -> jax.Array:
-    """x**exponent for x in [0, 1]; the gradient at 0 is taken as 0, where a root's is infinite."""
+    """x**exponent for x in [0, 1], with gradient 0 at 0, where that of a root is infinite."""
     return jnp.where(x > 0, jnp.where(x > 0, x, 1) ** exponent, 0)
 
 
@@ -82,10 +82,10 @@ def is_whole(length: Any) -> jax.Array:
 
 
 def step_for_edges(step: jax.Array, exact: jax.Array) -> jax.Array:
-    """The step as compared with edges: as it is with exact ones, else raised by the rounding of both.
+    """The step to compare with an edge: unchanged if the edge is exact, else increased by the rounding of both.
 
-    Twice the float's eps covers a decimal length, its multiples, and steps given in epochs: 0.1 in float32 is
-    more than a tenth, yet step 7 is past 70 of them.
+    Twice the float's eps covers a decimal length, its multiples, and steps given in epochs: 0.1 in float32 is more than a
+    tenth, but 70 lengths of 0.1 have elapsed at step 7.
     """
     return step + jnp.where(exact, 0, 2 * jnp.finfo(step.dtype).eps * step)
 
@@ -95,7 +95,7 @@ def is_past(step: jax.Array, boundary: Any) -> jax.Array:
 
 
 def count(step: jax.Array, length: Any) -> jax.Array:
-    """How many whole lengths have passed. By remainder: the floor of a rounded quotient misses edges."""
+    """The number of whole lengths that have elapsed, by remainder, since the floor of a rounded quotient misses edges."""
     return jax.lax.stop_gradient(jnp.floor_divide(step_for_edges(step, is_whole(length)), length))
 
 
