@@ -1,21 +1,22 @@
-"""The value of a function: what it reads.
+"""The value of a function: a key of everything that its results can depend on.
 
-Python compares functions by identity, and JAX keeps what it has traced under the function object. Both are wrong as soon as
-somebody edits what a function reads, a global number, an attribute, an entry of a list, and both are wasteful when somebody
-runs the same cell again. Here a function is what its answers can depend on:
+Python compares functions by identity, and JAX stores traces under the function object. This is wrong if something that the
+function reads is edited (a global number, an attribute, an entry of a list), and wasteful if the same notebook cell is run
+again. Here the key of a function consists of
 
-    its code (wherever its lines stand), the globals that it names, its cells, its defaults, its attributes,
+    its code (without line numbers), the globals that it names, its cells, its defaults, its attributes,
 
-and so on down through functions, methods, partials, classes, containers and objects, with cycles. Libraries do not change
-while a program runs: their functions, classes and modules are themselves, and only what their closures hold is read.
-Arrays that can be arguments of the function are *captured*: the key has their shapes and dtypes, not their entries.
+and recursively of the functions, methods, partials, classes, containers and objects among these, with cycles. Libraries do
+not change while a program runs: their functions, classes and modules are compared by identity, and only the values in their
+closures are read. Arrays that can become arguments of the function are *captured*: the key has their shapes and dtypes, not
+their entries.
 
-The environment, what a thread or a context has of its own, and the states of random number generators are read as values.
-A function that asks for what cannot be read (a clock, a file, a name that is made at run time, as by `eval`, `globals()` or
-`getattr(module, text)`, an object that cannot be taken apart) is *unknown*, and its programs are not shared between calls.
+The environment, thread-local and context variables, and the states of random number generators are read as values. A
+function that reads something else (a clock, a file, a name made at run time by `eval`, `globals()` or `getattr(module,
+text)`, an object that cannot be decomposed) is *unknown*, and its programs are not shared between calls.
 
-Not seen are what a C object hides behind its own way to be copied, a file that a library's function opens under a name that
-`gdjax.fingerprint.changing` does not list, and edits of an installed package. A lock is itself.
+Not detected are the internal state of C objects with their own copy method, files that a library's function opens under a
+name that `gdjax.fingerprint.changing` does not list, and edits of an installed package. A lock is compared by identity.
 """
 
 from gdjax.fingerprint.code import facts_of as facts_of

@@ -1,8 +1,8 @@
-"""What changes although nobody edits it: clocks, random numbers, files, the environment, names looked up as text.
+"""Names whose values change without an edit: clocks, random numbers, files, the environment, names looked up as text.
 
-A function that asks for such a thing cannot be known by what it reads; a program of it is not shared between calls. Of
-what a library's module holds, only what a function names is looked at, and only once: `np.random.normal` is found through
-`np`, `jax.random.normal` beside it is not taken for it.
+A function that uses one cannot be identified by what it reads, and its programs are not shared between calls. Of a library's
+module only the attributes that a function names are examined, and only once: `np.random.normal` is found through `np`, and
+not confused with `jax.random.normal`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gdjax.fingerprint.library import is_library
 
 NONE: frozenset[str] = frozenset()
 ALL = None
-CHANGING: dict[str, frozenset[str] | None] = {  # of a module: the names that answer otherwise each time
+CHANGING: dict[str, frozenset[str] | None] = {  # module -> names whose results change
     "builtins": frozenset({"eval", "exec", "globals", "open", "input", "breakpoint", "__import__", "__builtins__"}),
     "os": frozenset({"getenv", "getenvb", "popen", "walk", "fwalk", "fdopen", "get_exec_path"}),
     "sys": frozenset({"modules", "stdin", "exc_info", "_getframe", "_getframemodulename", "_current_frames"}),
@@ -50,29 +50,31 @@ FILES = frozenset(
     {"open", "read_text", "read_bytes", "exists", "is_file", "is_dir", "stat", "lstat", "glob", "rglob", "iterdir"}
     | {"cwd", "home", "resolve", "absolute", "expanduser", "samefile", "owner", "group", "readlink", "walk"}
 )
-ASKED: dict[str, frozenset[str]] = {  # of the classes of a module: the methods that answer otherwise each time
+ASKED: dict[str, frozenset[str]] = {  # module -> methods of its classes whose results change
     **dict.fromkeys(("datetime", "_pydatetime"), CLOCKS),
     **dict.fromkeys(("pathlib", "pathlib._local", "pathlib._abc"), FILES),
 }
-PLAIN = frozenset({int, bool, str, bytes, type(None), type(...), type(NotImplemented), range})  # equal by value
+PLAIN = frozenset(
+    {int, bool, str, bytes, type(None), type(...), type(NotImplemented), range}
+)  # types compared by value
 GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
-MOVING = (*GENERATORS, io.IOBase, Iterator)  # that go on when they are asked
+MOVING = (*GENERATORS, io.IOBase, Iterator)  # types whose state advances with use
 STATES = (MutableMapping, list, set, bytearray, collections.deque, contextvars.ContextVar, threading.local, *GENERATORS)
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
 def changes(module: Any, name: str) -> bool:
-    """Whether what a module calls so answers otherwise each time."""
+    """Whether the results of this name of a module change."""
     names = CHANGING.get(module, NONE)
     return names is None or name in names or (name.startswith("read_") and str(module).partition(".")[0] == "pandas")
 
 
 class Verdict(NamedTuple):
-    """What the names that a function takes from a library's module mean for what is known of the function."""
+    """The consequences of the names that a function uses of a library's module."""
 
-    reads: tuple[tuple[types.ModuleType, str], ...] = ()  # what has to be read there each time
-    ends: tuple[types.ModuleType, ...] = ()  # modules that are taken as they are
-    reason: str | None = None  # why the function cannot be known
+    reads: tuple[tuple[types.ModuleType, str], ...] = ()  # attributes that must be read each time
+    ends: tuple[types.ModuleType, ...] = ()  # modules that are passed on as objects
+    reason: str | None = None  # why the function is unknown
 
 
 NOTHING = Verdict()
@@ -80,7 +82,7 @@ NOTHING = Verdict()
 
 @functools.lru_cache(4096)
 def verdict(module: types.ModuleType, chains: tuple[tuple[str, ...], ...], attributes: tuple[str, ...]) -> Verdict:
-    """The verdict on chains of attributes of a module; one that ends at a module may go on with any of the attributes."""
+    """The verdict on chains of attributes of a module; a chain that ends at a module may continue with any attribute."""
     reads, reasons, opened, ends = set(), set(), set(), set()
     waiting = [(module, chain, True) for chain in chains]
     while waiting:
@@ -107,12 +109,12 @@ def verdict(module: types.ModuleType, chains: tuple[tuple[str, ...], ...], attri
 def _attribute(module: types.ModuleType, name: str) -> Any:
     try:
         return getattr(module, name, None)
-    except Exception:  # a module that makes its attributes when they are asked for may raise anything
+    except Exception:  # a module with lazy attributes may raise anything
         return None
 
 
 def is_changing(x: Any) -> bool:
-    """Whether a library's function or class answers otherwise each time."""
+    """Whether the results of a library's function or class change."""
     is_named = isinstance(x, (types.FunctionType, types.BuiltinFunctionType, type))
     return is_named and changes(x.__module__, x.__name__)
 

@@ -10,7 +10,7 @@ from gdjax.fingerprint.library import is_library
 if TYPE_CHECKING:
     from gdjax.fingerprint.reader import Reader
 
-UNREAD = {  # of a class: what no answer depends on
+UNREAD = {  # attributes of a class that influence no result
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__"),
     *(
         "__annotations__",
@@ -33,13 +33,13 @@ UNREAD = {  # of a class: what no answer depends on
 
 
 def named_class(reader: Reader, x: type) -> None:
-    """A class that is read itself, and not as that of an object."""
+    """Read a class that is itself a value, and not the class of an object."""
     reader.note_changing(x)
     a_class(reader, x)
 
 
 def a_class(reader: Reader, x: type) -> None:
-    """A class of the user's own is what it and its bases define."""
+    """Read a class: a user's class by the definitions of it and its bases."""
     if is_library(x.__module__):
         if x.__module__ in ASKED:
             reader.asked += (x.__module__,)

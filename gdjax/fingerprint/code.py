@@ -12,7 +12,7 @@ from gdjax.fingerprint.changing import BY_TEXT, FRAMES, Verdict
 
 
 class Code:
-    """A code object, equal to another that does the same on other lines."""
+    """A code object, compared without line numbers."""
 
     __slots__ = ("code", "hash")
     code: types.CodeType
@@ -36,17 +36,17 @@ def _without_lines(code: types.CodeType) -> types.CodeType:
 
 
 class Facts(NamedTuple):
-    """What a code object says of itself, the code inside it included."""
+    """Facts about a code object, including the code nested in it."""
 
     value: Code
     globals: tuple[str, ...]
     imports: tuple[str, ...]
     attributes: tuple[str, ...]
-    chains: dict[str, tuple[tuple[str, ...], ...]]  # of a name: the attributes of attributes that are taken from it
-    reason: str | None  # why what the code reads cannot be known
-    by_text: bool  # whether it looks attributes up by names that are made at run time
+    chains: dict[str, tuple[tuple[str, ...], ...]]  # name -> chains of attributes taken from it
+    reason: str | None  # why the code is unknown
+    by_text: bool  # whether it looks up attributes by names made at run time
     writes: bool  # whether it writes globals
-    verdicts: dict[str, tuple[types.ModuleType, Verdict]]  # on the library modules that were found under its names
+    verdicts: dict[str, tuple[types.ModuleType, Verdict]]  # name -> the library module found under it, and the verdict
 
 
 _facts: dict[int, tuple[weakref.ref[Any], Facts]] = {}
@@ -60,7 +60,7 @@ def facts_of(code: types.CodeType) -> Facts:
 
 
 def forgetful(x: Any, table: dict[Any, Any]) -> weakref.ref[Any]:
-    """A reference that takes x out of the table when it dies."""
+    """A weak reference that removes x from the table when x dies."""
     key = id(x)
     return weakref.ref(x, lambda _: table.pop(key, None))
 
@@ -73,7 +73,11 @@ NAMES = {
     "STORE_GLOBAL": "written",
     "DELETE_GLOBAL": "written",
 }
-BETWEEN = {"EXTENDED_ARG", "CACHE", "PUSH_NULL"}  # what may stand between a name and its attributes, or its call
+BETWEEN = {
+    "EXTENDED_ARG",
+    "CACHE",
+    "PUSH_NULL",
+}  # instructions that may be between a name and its attributes or its call
 
 
 def _look_up(code: types.CodeType) -> Facts:
@@ -98,7 +102,7 @@ def _look_up(code: types.CodeType) -> Facts:
 
 
 def _chains(code: types.CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each name with the attributes that are taken from it, one from the other, and "()" where it is called bare."""
+    """(name, attribute, ...) for each chain of attributes in the code, with "()" for a direct call of a name."""
     root, chain = None, []
     for instruction in dis.get_instructions(code):
         kind = NAMES.get(instruction.opname)

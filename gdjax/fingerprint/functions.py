@@ -20,7 +20,7 @@ BUILTINS = CHANGING["builtins"] or frozenset()
 
 
 def _modules_by_name(name: str, namespace: dict[str, Any]) -> Iterator[types.ModuleType]:
-    """What an import of the name inside a function may find: by itself, or seen from a package that the function is in."""
+    """The modules that an import of this name inside a function may find, absolutely or relative to its packages."""
     package = namespace.get("__package__") or ""
     while package:
         relative = sys.modules.get(f"{package}.{name}".rstrip("."))
@@ -44,7 +44,7 @@ def a_function(reader: Reader, x: types.FunctionType) -> None:
     for index, cell in enumerate(x.__closure__ or ()):
         try:
             value = cell.cell_contents
-        except ValueError:  # not filled yet
+        except ValueError:  # an empty cell
             reader.key.append(types.CellType)
             continue
         if is_own and type(value) is types.ModuleType:
@@ -64,7 +64,7 @@ def a_function(reader: Reader, x: types.FunctionType) -> None:
 
 
 def _names(reader: Reader, x: types.FunctionType, facts: Facts) -> None:
-    """Its globals; they stay in place where the function writes some, for a copy of it would write them elsewhere."""
+    """Read the globals; arrays are not captured if the function writes globals, since a copy would write them elsewhere."""
     namespace = x.__globals__
     reader.attributes.add(facts.attributes)
     reader.by_text |= facts.by_text
@@ -89,7 +89,7 @@ def _names(reader: Reader, x: types.FunctionType, facts: Facts) -> None:
 
 
 def _read_module(reader: Reader, name: str, module: types.ModuleType, facts: Facts) -> None:
-    """A module that a function finds under a name; where it hands it on, whoever was read may ask it."""
+    """Read a module that a function finds under a name; if it is passed on, any function read may use its attributes."""
     known = facts.verdicts.get(name)
     if known is not None and known[0] is module:
         reader.key.append(module)
@@ -113,13 +113,13 @@ def _note_verdict(reader: Reader, found: Verdict) -> None:
 
 
 def read_unnamed_module(reader: Reader, x: types.ModuleType) -> None:
-    """A module that the function does not find by name: whoever was read may ask it for an attribute."""
+    """Read a module that is not found by name: any function read may use its attributes."""
     reader.key.append(x)
     reader.handed.append(x)
 
 
 def read_modules(reader: Reader) -> None:
-    """Of the modules that were handed on, what any function that was read names as an attribute."""
+    """Read the attributes of passed-on modules that any of the functions names."""
     done: set = set()
     while todo := [pair for pair in itertools.product(reader.handed, reader.attributes) if pair not in done]:
         done.update(todo)
@@ -133,13 +133,13 @@ def read_modules(reader: Reader) -> None:
 
 
 def _changing_class(reader: Reader) -> str | None:
-    """Which of the classes that were read are asked for what answers otherwise each time."""
+    """A class among those read of which a method with changing results is used; None if there is none."""
     names = set().union(*reader.attributes)
     return min((root for root in reader.asked if not names.isdisjoint(ASKED[root])), default=None)
 
 
 def a_module(reader: Reader, x: types.ModuleType, attributes: tuple[str, ...]) -> None:
-    """A module: what the function that names it also names as attributes; of a library's, what can change."""
+    """Read the named attributes of a module; of a library's module, those that can change."""
     reader.key.append(x)
     if not attributes or (x, attributes) in reader.modules:
         return
@@ -156,7 +156,7 @@ def a_module(reader: Reader, x: types.ModuleType, attributes: tuple[str, ...]) -
 
 
 def wrapping(reader: Reader, x: Any) -> None:
-    """A function that was jitted, or has a cache, is that function."""
+    """Read the function that a jitted or cached function wraps."""
     function = x.__wrapped__
     if is_itself(function):
         return reader.key.append(x)
@@ -165,7 +165,7 @@ def wrapping(reader: Reader, x: Any) -> None:
 
 
 def with_rule(reader: Reader, x: Any) -> None:
-    """A function with a derivative of its own: a library's is itself."""
+    """Read a function with a custom derivative; a library's is compared by identity."""
     if is_library(getattr(x, "__module__", None)):
         reader.key.append(x)
     else:

@@ -15,7 +15,7 @@ _known_modules: dict[str, bool] = {}
 
 
 def is_library(module: str | None) -> bool:
-    """Whether a module was installed, and so does not change while the program runs."""
+    """Whether a module is installed, so that it does not change while the program runs."""
     known = _known_modules.get(module or "")
     if known is None:
         if module is None or module not in sys.modules:
@@ -45,10 +45,10 @@ def is_library_function(function: types.FunctionType) -> bool:
 
 
 def is_itself(function: Any) -> bool:
-    """Whether nothing has to be read: a function that stands in a library's module."""
+    """Whether a function is compared by identity: a module-level function of a library."""
     return (
         isinstance(function, types.FunctionType)
         and function.__closure__ is None
         and is_library_function(function)
-        and "<locals>" not in function.__qualname__  # made anew by each call of what it stands in
+        and "<locals>" not in function.__qualname__  # a new object at each call of the outer function
     )

@@ -1,4 +1,4 @@
-"""The table of kinds, and the reader that goes through all that is read."""
+"""The reader, which traverses everything that a function reads, and the table of types."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ VALUES: tuple[type[Any], ...] = (
     jax.sharding.Mesh,
 )
 JIT: Any = type(jax.jit(abs))
-SERIALS = {"flax.ids.FlaxId"}  # numbers that a library gives to its objects, and that no answer depends on
+SERIALS = {"flax.ids.FlaxId"}  # serial numbers of objects, on which no result depends
 CACHED: Any = type(functools.cache(abs))
 
 
 class Reading(NamedTuple):
-    """What was read. Equal keys: the same program, given the captured arrays."""
+    """The result of reading. Functions with equal keys have the same program, with the captured arrays as arguments."""
 
-    key: tuple[Any, ...] | None  # None: a tracer stands where it cannot be replaced
+    key: tuple[Any, ...] | None  # None if a tracer cannot be replaced
     arrays: tuple[Any, ...]  # captured, in the order in which they were met
     moving: tuple[Any, ...] = ()  # the states of random number generators, iterators and streams
-    unknown: str | None = None  # what was met whose answers depend on more than can be read
+    unknown: str | None = None  # the name of something whose results cannot be read
 
 
 def read(x: Any, capture: bool = True) -> Reading:
-    """What a function, or anything else, is by value; with capture=False the entries of its arrays are part of it."""
+    """The value of a function or any other object; with capture=False it includes the entries of arrays."""
     reader = Reader(capture)
     try:
         reader.read(x)
         functions.read_modules(reader)
-    except RecursionError:  # a list of a thousand lists in one another: like all that cannot be read
+    except RecursionError:  # too deeply nested to be read
         return Reading((values.Same(x),), (), unknown="what is nested too deep")
     key = None if reader.stuck else tuple(reader.key)
     return Reading(key, tuple(reader.arrays), reader.moving, reader.unknown)
 
 
 class Reader:
-    """Goes through all that is read, once, writing the key down."""
+    """Traverses everything that is read, once, and builds the key."""
 
     __slots__ = (
         *("arrays", "asked", "attributes", "by_text", "fixed", "fixed_met", "handed", "kept", "key", "met", "modules"),
@@ -62,16 +62,16 @@ class Reader:
     def __init__(self, capture: bool):
         self.key: list[Any] = []
         self.arrays: list[Any] = []
-        self.met: dict[int, int] = {}  # where an object that may stand in a cycle was met first
-        self.fixed: bool = not capture  # whether arrays stay where they are
-        self.fixed_met: dict[int, int] = {}  # like `met`, for what is reached by a way on which arrays stay
-        self.kept: list[Any] = []  # what was made while reading, so that no `id` is used twice
-        self.modules: set[Any] = set()  # that were met, each with the attributes that were read
-        self.handed: list[Any] = []  # modules that were met under no name: in a cell, a list, an attribute
-        self.attributes: set[Any] = set()  # what the functions that were read name as such, each as a tuple
-        self.by_text: bool = False  # whether one of them looks attributes up by names that are made at run time
-        self.asked: tuple[Any, ...] = ()  # modules with a class that was read and answers otherwise each time
-        self.moving: tuple[Any, ...] = ()  # what goes on when it is asked
+        self.met: dict[int, int] = {}  # id -> first position of an object that may be part of a cycle
+        self.fixed: bool = not capture  # whether arrays are not captured at present
+        self.fixed_met: dict[int, int] = {}  # like `met`, for objects read while `fixed`
+        self.kept: list[Any] = []  # temporary objects, kept alive so that no `id` is used twice
+        self.modules: set[Any] = set()  # (module, attributes) read so far
+        self.handed: list[Any] = []  # modules found without a name: in a cell, a list, an attribute
+        self.attributes: set[Any] = set()  # attribute names in the functions read, as tuples
+        self.by_text: bool = False  # whether one of them looks up attributes by names made at run time
+        self.asked: tuple[Any, ...] = ()  # modules with a class whose results change
+        self.moving: tuple[Any, ...] = ()  # states that advance with use
         self.stuck: bool = False
         self.unknown: str | None = None
 
@@ -83,12 +83,12 @@ class Reader:
             (_readers.get(kind) or _reader_of(x))(self, x)
 
     def note_changing(self, x: Any) -> None:
-        """Note where a library's function answers otherwise each time."""
+        """Record a library's function whose results change."""
         if is_changing(x):
             self.unknown = self.unknown or f"{x.__module__}.{x.__name__}"
 
     def separate_key(self, x: Any) -> tuple[Any, ...] | None:
-        """The key of x alone, its arrays in place."""
+        """The key of x alone, with the entries of its arrays."""
         reading = read(x, capture=False)
         self.stuck |= reading.key is None
         self.moving += reading.moving
@@ -96,7 +96,7 @@ class Reader:
         return reading.key
 
     def again(self, x: Any) -> bool:
-        """Whether x was met before, which is then all that has to be said of it."""
+        """Whether x was met before; if so, a reference to its first position is added to the key."""
         number = self.met.get(id(x))
         if number is None:
             self.met[id(x)] = len(self.met)
@@ -105,7 +105,7 @@ class Reader:
         return True
 
     def in_place(self, *parts: Any) -> None:
-        """Read what cannot be taken apart and put together with other arrays in it."""
+        """Read objects that cannot be rebuilt with other arrays, so that none is captured."""
         fixed, met = self.fixed, self.met
         self.fixed, self.met = True, met if fixed else self.fixed_met
         for part in parts:
@@ -142,7 +142,7 @@ _readers_of_own: weakref.WeakKeyDictionary[type, Callable[[Reader, Any], None]] 
 
 
 def _reader_of(x: Any) -> Callable[[Reader, Any], None]:
-    """How objects of this kind are read, found out once for each class."""
+    """The function that reads objects of this class, determined once per class."""
     kind = type(x)
     reader = _readers_of_own.get(kind)
     if reader is None:

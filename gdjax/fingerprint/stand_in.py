@@ -18,10 +18,10 @@ from gdjax.fingerprint.values import Same, is_named_tuple
 
 
 class ByValue:
-    """A function that is equal to others, and hashed, by what it reads at this moment; it stands in the function's place.
+    """A stand-in for a function that is compared and hashed by what the function reads at this moment.
 
-    In the structure of a pytree, say, which JAX compares to find its programs. Of a function that cannot be known, each is
-    equal to itself alone.
+    It is used in the structure of pytrees, for example, which JAX compares to find programs. A stand-in for an unknown
+    function equals only itself.
     """
 
     function: Callable[..., Any]
@@ -53,20 +53,20 @@ class ByValue:
         return (self.function,)
 
 
-_unknown: weakref.WeakValueDictionary[Same, ByValue] = weakref.WeakValueDictionary()  # the last of each function
+_unknown: weakref.WeakValueDictionary[Same, ByValue] = weakref.WeakValueDictionary()  # function -> its latest stand-in
 
 
 def _stand_in(function: Callable[..., Any]) -> ByValue:
     made = ByValue(function)
     if made.key is None:
-        if isinstance(jnp.zeros(()), Tracer):  # within a program it is what it was outside
+        if isinstance(jnp.zeros(()), Tracer):  # inside a program use the stand-in made outside
             return _unknown.get(Same(function), made)
         _unknown[Same(function)] = made
     return made
 
 
 def by_value(x: Any) -> Any:
-    """A function, or a tuple of them, made to compare by value; a library's function, and all else, as it is."""
+    """A function, or a tuple of functions, that compares by value; library functions and other objects are unchanged."""
     if type(x) in PLAIN:
         return x
     if is_named_tuple(x):
@@ -79,5 +79,5 @@ def by_value(x: Any) -> Any:
 
 
 def itself(x: Any) -> Any:
-    """What `by_value` was given."""
+    """The inverse of `by_value`."""
     return x.function if isinstance(x, ByValue) else x

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Same:
-    """An object of which no more is known than that it is this one."""
+    """An object that is compared by identity."""
 
     __slots__ = ("it",)
 
@@ -44,7 +44,7 @@ _digests: dict[int, tuple[weakref.ref[Any], bytes]] = {}
 
 
 def _digest(array: Any) -> bytes:
-    """Sixteen bytes for the entries of an array; those of a JAX array, which nobody can change, are computed once."""
+    """A hash of 16 bytes of an array's entries; for a JAX array, which is immutable, it is computed once."""
     if not isinstance(array, jax.Array):
         return hashlib.blake2b(array.tobytes(), digest_size=16).digest()
     known = _digests.get(id(array))
@@ -56,14 +56,14 @@ def _digest(array: Any) -> bytes:
 
 
 def can_be_argument(array: np.ndarray) -> bool:
-    """Whether a NumPy array keeps its meaning as an argument: integers that JAX would cut off do not."""
+    """Whether a NumPy array can become an argument: integers that JAX would truncate cannot."""
     if array.dtype.kind in "iu":
         return jax.dtypes.canonicalize_dtype(array.dtype) == array.dtype
     return array.dtype.kind in "bfc"
 
 
 def number(reader: Reader, x: Any) -> None:
-    reader.key += (type(x), repr(x))  # of which 0.0 and -0.0 differ, and nan is nan
+    reader.key += (type(x), repr(x))  # by repr 0.0 and -0.0 differ, and nan equals nan
 
 
 def numpy_scalar(reader: Reader, x: np.generic) -> None:
@@ -171,7 +171,7 @@ def a_memoryview(reader: Reader, x: memoryview) -> None:
 
 
 def of_thread(reader: Reader, x: threading.local) -> None:
-    """What the present thread has there."""
+    """Read the values of the present thread."""
     if not reader.again(x):
         a_class(reader, type(x))
         reader.in_place(x.__dict__)
@@ -182,7 +182,7 @@ def serial(reader: Reader, x: Any) -> None:
 
 
 def self_described(reader: Reader, x: Any) -> None:
-    """An object that says itself what it is: `__reads__()`."""
+    """Read an object by its method `__reads__()`."""
     if not reader.again(x):
         parts = x.__reads__()
         reader.kept.append(parts)
@@ -205,12 +205,12 @@ def context(reader: Reader, x: contextvars.ContextVar[Any]) -> None:
 
 
 def copyable(reader: Reader, x: Any) -> None:
-    """An object of a kind that has its own way to be copied: what a copy would be made from."""
+    """Read an object with its own copy method by the parts from which a copy would be made."""
     if reader.again(x):
         return
     start = len(reader.key)
     is_own = not is_library(type(x).__module__)
-    if is_own:  # what its copy would be made from may leave something out
+    if is_own:  # the parts of a copy may omit attributes
         reader.kept.append(dict(getattr(x, "__dict__", {})))
         reader.in_place(reader.kept[-1])
     made = _parts(x)
@@ -229,22 +229,22 @@ def copyable(reader: Reader, x: Any) -> None:
 
 
 def _parts(x: Any) -> tuple[Any, ...] | str | None:
-    """What a copy of x would be made from; None where it cannot be taken apart."""
-    if type(x).__module__ == "itertools":  # Python is about to forbid it
+    """The parts from which a copy of x would be made; None if there are none."""
+    if type(x).__module__ == "itertools":  # copying is deprecated in Python
         return None
     try:
         return x.__reduce_ex__(4)
-    except Exception:  # whatever a foreign class raises
+    except Exception:  # a foreign class may raise anything
         return None
 
 
 def slots_of(kind: type) -> tuple[str, ...]:
-    """The names of what objects of a class keep outside their `__dict__`."""
+    """The names of the slots of a class."""
     return tuple(copyreg._slotnames(kind) or ())  # type: ignore[attr-defined]
 
 
 def plain(reader: Reader, x: Any) -> None:
-    """An object that is its class and its attributes."""
+    """Read an object by its class and its attributes."""
     if reader.again(x):
         return
     a_class(reader, type(x))
@@ -274,7 +274,7 @@ def is_named_tuple(x: Any) -> bool:
 
 
 def is_plain(x: Any) -> bool:
-    """Whether an object is no more than its attributes: nothing from C, no way of its own to be copied."""
+    """Whether an object consists of its attributes: no C state, no own copy method."""
     kind = type(x)
     ways = ("__reduce_ex__", "__reduce__", "__getstate__")
     if any(getattr(kind, way) is not getattr(object, way) for way in ways):

@@ -1,18 +1,18 @@
-"""Metrics that reduce rightly, over masked rows and over chunks.
+"""Metrics that are correct over masked rows and over chunks.
 
-A mean of chunk means is no mean, and no average of chunk areas is the area under a curve. So a metric is a
-pair: `measure` keeps of one chunk what the answer needs (sums, moments, counts or the scores themselves), and
-`result` makes the answer of the stacked stats of all. However the rows are split, it is that of the whole:
+The mean of chunk means is not the mean, and the average of chunk areas is not the area under the curve. So a metric is a
+pair: `measure` reduces one chunk to statistics (sums, moments, counts or the scores themselves), and `result` computes the
+value from the stacked statistics of all chunks. The value does not depend on the chunks:
 
     result(stack(measure(chunk) for chunk in chunks)) = metric(prediction, target, weight)
 
-Called, a metric does both for one array. A row of weight 0 has no influence, not even if it holds NaN; what
-has no value (the mean of no rows, the area under the curve of one class) is NaN. Weights are at least 0 (a negative one is
-NaN, and a ValueError where it is concrete); to all but counts only their ratios matter, whatever their size.
+A call of a metric does both for one array. A row of weight 0 has no influence, even if it contains NaN; an undefined value
+(the mean of no rows, the area under the curve of one class) is NaN. Weights must be at least 0 (a negative one gives NaN,
+and a ValueError if it is concrete); except for counts, only their ratios matter.
 
-Predictions are scores: (n, C) of them with (n,) int classes, where the highest wins and the first of equals;
-or (n,) with labels (n,) in {0, 1} or {-1, +1}, where a score > 0 means the positive class. A label that is none of these
-makes the value NaN; called with concrete arrays, a metric raises a ValueError that says so. Further axes are averaged.
+Predictions are scores: (n, C) with (n,) int classes, of which the highest is predicted, and the first of equal ones; or (n,)
+with labels (n,) in {0, 1} or {-1, +1}, where a score > 0 predicts the positive class. Any other label makes the value NaN
+and, if the arrays are concrete, raises ValueError. Further axes are averaged.
 """
 
 from collections.abc import Callable

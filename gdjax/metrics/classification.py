@@ -16,7 +16,7 @@ from gdjax.measures import mean_result, measure_mean
 from gdjax.metrics.metric import Metric, mean, or_one
 from gdjax.programs import bind
 
-# Of one example, for `mean` and for the metrics of `supervised`.
+# Functions of one example, for `mean` and for the metrics of `supervised`.
 
 
 def correct(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -66,16 +66,16 @@ def in_top_k(prediction: ArrayLike, target: ArrayLike, k: int) -> jax.Array:
 
 
 def _where_valid(valid: jax.Array, value: jax.Array) -> jax.Array:
-    """The value as a float, NaN where it is not valid; a product would not do: XLA takes NaN times a bool for a choice."""
+    """The value as a float, NaN where it is not valid. (XLA rewrites a product of NaN and a bool as a selection.)"""
     return jnp.where(jnp.isnan(valid), jnp.nan, value.astype(float))
 
 
 def _classes(
     who: str, prediction: ArrayLike, target: ArrayLike, counted: Any = True
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """The predicted class, the true one, whether the scores are numbers, a factor that is NaN for no label: each (...)."""
+    """(predicted class, true class, whether the scores are not NaN, a factor that is NaN for invalid labels), each (...)."""
     scores, label = jnp.asarray(prediction), whole_numbers(target)
-    given = target if is_concrete(target) else label  # before an int64 wraps
+    given = target if is_concrete(target) else label  # before an int64 overflows
     known = ~jnp.isnan(scores)
     if scores.shape == label.shape:
         valid = within(who, "labels", given, BINARY, counted)
@@ -177,7 +177,7 @@ def _measure_confusion(num_classes: int, prediction: Any, target: Any, weight: j
 
 @functools.partial(jax.jit, static_argnums=0)
 def _tally(num_classes: int, label: jax.Array, predicted: jax.Array, weight: jax.Array) -> jax.Array:
-    """The sum of the weights in each cell, (C, C): row i goes into lane i mod L, whose cells are added pairwise."""
+    """The sum of the weights in each cell, (C, C): row i is added to lane i mod L, and lanes are added pairwise."""
     rows = len(weight)
     lanes = max(1, min(-(-rows // 64), 16 * rows // num_classes**2))
     lane = jnp.arange(rows) % lanes
@@ -186,7 +186,7 @@ def _tally(num_classes: int, label: jax.Array, predicted: jax.Array, weight: jax
 
 
 def _pairwise_sum(x: jax.Array) -> jax.Array:
-    """The sum over the first axis, halves upon halves."""
+    """The sum over the first axis, by pairwise summation."""
     while len(x) > 1:
         half = len(x) // 2
         x = jnp.concatenate([x[:half] + x[half : 2 * half], x[2 * half :]])

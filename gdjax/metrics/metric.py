@@ -21,7 +21,7 @@ from gdjax.tree import rescale, widen
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A metric as (measure, result); equal by value.
+    """A metric as (measure, result); compared by value.
 
     measure: (prediction (n, ...), target (n, ...), weight (n,) float) -> a chunk's stats, a pytree of arrays.
     result: stats stacked along a new first axis, that of the chunks -> the value.
@@ -78,7 +78,7 @@ class Metric:
 
 
 def _weights(weight: ArrayLike | None, n: int, counts: bool) -> jax.Array:
-    """(n,) float, of usual size unless they are to be counted."""
+    """The weights, (n,) float, rescaled unless they are counted."""
     if weight is None:
         return jnp.ones(n)
     within("metric", "weight", weight, WEIGHTS)

@@ -15,14 +15,14 @@ mean_absolute_error: Metric = mean(absolute_error)
 
 
 def _squares(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """sum w |v|² over the first axis, as (s, u): s in units of u², u the largest |v|, so that no square overflows."""
+    """sum w |v|² over the first axis as (s, u): s in units of u² with u the largest |v|, so that no square overflows."""
     unit = jnp.max(jnp.where(weight != 0, jnp.abs(values), 0), axis=0, initial=0)
     unit = jnp.minimum(unit, jnp.finfo(unit.dtype).max / 16)  # whose reciprocal is a normal number
     return jnp.sum(weight * abs_sq(values / or_one(unit)), axis=0, where=weight != 0), unit
 
 
 def _spread(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean, and sum w |v - mean|² as `_squares`, about the first row that counts (constants: exact)."""
+    """The mean, and sum w |v - mean|² as in `_squares`, computed relative to the first row, so that constants are exact."""
     first = values[jnp.argmax(jnp.ravel(weight) != 0)]
     moved = jnp.where(weight != 0, values - first, 0)
     total = jnp.sum(weight)
@@ -32,7 +32,7 @@ def _spread(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array,
 
 
 def _merge(squares: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The sum over chunks of what `_squares` gave, likewise."""
+    """The sum over chunks of results of `_squares`, in the same form."""
     unit = jnp.max(units, axis=0)
     return jnp.sum(squares * jnp.square(units / or_one(unit)), axis=0), unit
 
