@@ -291,7 +291,7 @@ OTHERS = (
 )
 
 
-class Called(contextlib.ContextDecorator):
+class NamedErrors(contextlib.ContextDecorator):
     """A context in which errors of the functions `inside` name `who` instead, the function that the user has called."""
 
     def __init__(self, who: str, inside: Collection[str]):

@@ -1,9 +1,9 @@
-"""The forms in which a user may hand in a metric, brought to one; their names, and which way each is better.
+"""The two forms of a metric, converted to one; names of metrics, and their better directions.
 
-    a metric of `gdjax.metrics`, or whatever has its `measure` and `result`
-    metric(prediction, y)        -> a number, of one example, whose mean over rows is taken
+    a metric of `gdjax.metrics`, or any object with `measure` and `result`
+    metric(prediction, y)        -> a number for one example, whose mean over rows is taken
 
-Sums are kept of each chunk of rows and divided once.
+Sums over chunks of rows are divided once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OF_LOSSES = {f"gdjax.losses.{kind}" for kind in ("regression", "binary", "class
 
 
 def check_names(who: str, names: Iterable[Any], allowed: frozenset[str] = frozenset()) -> None:
-    """Raise ValueError for a metric whose name another number has: one of the two would be lost."""
+    """Raise ValueError for a metric with a reserved name."""
     for name in names:
         if name in RESERVED - allowed or str(name).startswith("validation_"):
             taken = ", ".join(sorted(RESERVED - allowed))

@@ -21,7 +21,7 @@ from gdjax.problems.reading import Target, of_function, read_problem
 from gdjax.search import METHODS
 from gdjax.solve import Minimum, minimize
 from gdjax.solve.by_text import read_condition, read_methods, without_gradient
-from gdjax.solve.known import with_known_minima
+from gdjax.solve.known_minima import with_known_minima
 from gdjax.solve.table import compare, failure, has_failed, step_by_step
 
 ROWS = 4000  # rows of a path that is only drawn

@@ -21,7 +21,7 @@ from gdjax.calls import Optimizer, WithRate, as_key, as_optimizer, is_number, op
 from gdjax.optimizers.lifting import lift, with_dtypes
 from gdjax.optimizers.own_gradient import check_own_gradient
 from gdjax.optimizers.transforms.add_noise import key_of
-from gdjax.optimizers.wrappers.chain import check_parts, rate_of_parts, unchanged
+from gdjax.optimizers.wrappers.chain import check_parts, rate_of_parts, unit_factor
 from gdjax.optimizers.wrappers.partition import partition
 from gdjax.optimizers.wrappers.skip_non_finite import skip_non_finite
 from gdjax.optimizers.wrappers.two_forms import print_as
@@ -184,7 +184,7 @@ scale_by_yogi: Final = lift(optax.scale_by_yogi, " -> [0.99961 -0.99971]")
 
 # Lengths and signs.
 apply_every: Final = lift(optax.apply_every, "k=1 -> [3. -4.]", ints=("k",))
-identity: Final = lift(optax.identity, " -> [3. -4.]", factor=unchanged)
+identity: Final = lift(optax.identity, " -> [3. -4.]", factor=unit_factor)
 normalize_by_update_norm: Final = lift(optax.normalize_by_update_norm, "scale_factor=10.0 -> [6. -8.]")
 scale_by_backtracking_linesearch: Final = lift(
     optax.scale_by_backtracking_linesearch,
@@ -219,8 +219,8 @@ add_decayed_weights: Final = lift(optax.add_decayed_weights, "0.1 -> [3.1 -3.9]"
 keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative, " -> [3. -1.]")
 
 # Transforms by any function, and of per-example gradients.
-monitor: Final = lift(optax.monitor, '{"norm": jnp.linalg.norm} -> [3. -4.]', static=("measures",), factor=unchanged)
-snapshot: Final = lift(optax.snapshot, '"norm", jnp.linalg.norm -> [3. -4.]', static=("measure",), factor=unchanged)
+monitor: Final = lift(optax.monitor, '{"norm": jnp.linalg.norm} -> [3. -4.]', static=("measures",), factor=unit_factor)
+snapshot: Final = lift(optax.snapshot, '"norm", jnp.linalg.norm -> [3. -4.]', static=("measure",), factor=unit_factor)
 stateless: Final = lift(optax.stateless, "lambda g, x: jax.tree.map(jnp.sign, g) -> [1. -1.]", static=("f",))
 stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, "lambda g, x: g + x -> [4. -3.]", static=("f",))
 

@@ -1,8 +1,8 @@
-"""What an expression's form says of its values: bounds, and whether it curves one way only.
+"""Bounds and convexity of an expression, derived from its form.
 
-Bounds are those of interval arithmetic, with every variable anywhere; curvature follows from rules of composition: a sum
-of convex functions is convex, a nondecreasing convex function of a convex one, and so on (Grant, Boyd & Ye 2006,
-"Disciplined Convex Programming"). Both may say less than holds, never more.
+Bounds are those of interval arithmetic over all values of the variables. Convexity follows from rules of composition: sums
+of convex functions are convex, nondecreasing convex functions of convex functions, and so on (Grant, Boyd & Ye 2006,
+"Disciplined Convex Programming"). Both are conservative.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(node: ast.expr, constants: dict[str, float]) -> Shape:
-    """The shape of what a parsed expression stands for."""
+    """The shape of a parsed expression."""
     if isinstance(node, ast.Constant):
         return _number(float(node.value))  # type: ignore[arg-type]
     if isinstance(node, ast.Name):
@@ -42,7 +42,7 @@ def shape_of(node: ast.expr, constants: dict[str, float]) -> Shape:
     if isinstance(node, ast.BinOp):
         return _operation(node, constants)
     assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    return _called(node.func.id, [shape_of(argument, constants) for argument in node.args])
+    return _shape_of_call(node.func.id, [shape_of(argument, constants) for argument in node.args])
 
 
 def _number(x: float) -> Shape:
@@ -62,12 +62,12 @@ def _operation(node: ast.BinOp, constants: dict[str, float]) -> Shape:
     if isinstance(node.op, ast.Pow):
         return _power(a, b)
     if isinstance(node.op, ast.Div):
-        return _scaled(a, 1 / b.low) if b.constant else _product(a, _reciprocal(b))
+        return _scale(a, 1 / b.low) if b.constant else _product(a, _reciprocal(b))
     if ast.dump(node.left) == ast.dump(node.right):
         return _power(a, _number(2.0))
     for one, other in ((a, b), (b, a)):
         if one.constant is not None:
-            return _scaled(other, one.low)
+            return _scale(other, one.low)
     return _product(a, b)
 
 
@@ -75,7 +75,7 @@ def _sum(a: Shape, b: Shape) -> Shape:
     return Shape(a.low + b.low, a.high + b.high, a.convex and b.convex, a.concave and b.concave)
 
 
-def _scaled(a: Shape, c: float) -> Shape:
+def _scale(a: Shape, c: float) -> Shape:
     low, high = sorted(_times(c, end) for end in (a.low, a.high))
     convex, concave = (a.convex, a.concave) if c >= 0 else (a.concave, a.convex)
     return Shape(low, high, convex or c == 0, concave or c == 0)
@@ -97,36 +97,36 @@ def _reciprocal(a: Shape) -> Shape:
 
 
 def _power(a: Shape, b: Shape) -> Shape:
-    """a^b of a constant b, or of a constant a."""
+    """The shape of a^b, for a constant b or a constant a."""
     k, affine = b.constant, a.convex and a.concave
     if k is None:
         positive = a.constant is not None and a.low > 0
-        return _called("exp", [_scaled(b, math.log(a.low))]) if positive else Shape()
+        return _shape_of_call("exp", [_scale(b, math.log(a.low))]) if positive else Shape()
     if k < 0:
         return _reciprocal(_power(a, _number(-k)))
     if k in (0, 1):
         return a if k else _number(1.0)
     if k % 2 == 0:
-        ends = [_raised(end, k) for end in (a.low, a.high)]
+        ends = [_power_of(end, k) for end in (a.low, a.high)]
         low = 0.0 if a.low <= 0 <= a.high else min(ends)
         return Shape(low, max(ends), affine or (a.convex and a.low >= 0) or (a.concave and a.high <= 0))
     if k % 1 == 0:
         bent = a.convex and a.low >= 0, a.concave and a.high <= 0
-        return Shape(_raised(a.low, k), _raised(a.high, k), *bent)
-    low, high = (_raised(max(end, 0.0), k) for end in (a.low, a.high))  # where a >= 0
+        return Shape(_power_of(a.low, k), _power_of(a.high, k), *bent)
+    low, high = (_power_of(max(end, 0.0), k) for end in (a.low, a.high))  # where a >= 0
     if k > 1:
         return Shape(low, high, affine or (a.convex and a.low >= 0))
     return Shape(low, high, concave=a.concave)
 
 
-def _raised(x: float, k: float) -> float:
+def _power_of(x: float, k: float) -> float:
     try:
         return x**k
     except OverflowError:
         return math.copysign(INF, x) if k % 2 else INF
 
 
-RISING: dict[str, tuple[Callable[[float], float], str]] = {  # nondecreasing, and how each curves
+RISING: dict[str, tuple[Callable[[float], float], str]] = {  # nondecreasing functions, with their curvature
     "exp": (np.exp, "convex"),
     "softplus": (lambda x: np.logaddexp(x, 0.0), "convex"),
     "relu": (lambda x: max(x, 0.0), "convex"),
@@ -146,7 +146,7 @@ RISING: dict[str, tuple[Callable[[float], float], str]] = {  # nondecreasing, an
 EVEN: dict[str, Callable[[float], float]] = {"abs": abs, "cosh": np.cosh}  # convex, least at 0
 
 
-def _called(name: str, arguments: list[Shape]) -> Shape:
+def _shape_of_call(name: str, arguments: list[Shape]) -> Shape:
     a = arguments[0]
     with np.errstate(all="ignore"):
         if name in RISING:

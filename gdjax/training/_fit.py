@@ -21,7 +21,7 @@ from gdjax.data import as_rows, num_rows
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
 from gdjax.training._segments import rings, segments
-from gdjax.training.arguments import check_arguments, check_validation, door, short
+from gdjax.training.arguments import check_arguments, check_validation, error_context, short
 from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
@@ -163,7 +163,7 @@ class Fitting:
     length: Length
     run_state: RunState
 
-    @door("fit")
+    @error_context("fit")
     def __init__(
         self,
         loss: Any,
@@ -228,7 +228,7 @@ class Fitting:
         pieces = self.length.pieces(int(self.run_state.state.batches), self.per_epoch)
         if not pieces or int(self.run_state.stop) != Stop.RUNNING:
             return
-        with door("fit"):
+        with error_context("fit"):
             self._compile()
         with listening() as heard:
             for count, size in pieces:
@@ -243,7 +243,7 @@ class Fitting:
     def _segments(self, count: int, size: int) -> Iterator[RunState]:
         until, elapsed = int(self.run_state.evaluations) + count, time.perf_counter() - self.began
         rows = self.data, self.validation
-        with door("fit"):
+        with error_context("fit"):
             yield from segments(self.run, self.run_state, *rows, until, size, keep=False, elapsed=elapsed)
 
     def _compile(self) -> None:
@@ -259,7 +259,7 @@ class Fitting:
         program = compile_once(self.run, donate=(0,))
         return program(run_state, self.data, self.validation, np.int32(until), np.float32(0), np.int32(steps))
 
-    @door("fit")
+    @error_context("fit")
     def result(self) -> Result:
         """The result, after the last segment."""
         seconds = time.perf_counter() - self.began - self.compile_seconds

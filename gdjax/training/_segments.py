@@ -12,7 +12,7 @@ import numpy as np
 
 from gdjax.data import as_rows
 from gdjax.programs import compile_once
-from gdjax.training.arguments import door
+from gdjax.training.arguments import error_context
 from gdjax.training.run import RING, Run
 from gdjax.types import RunState, Stop
 
@@ -71,7 +71,7 @@ def segments(
         raise ValueError(f"segments: every must be at least 1, got {every}")
     data, validation = as_rows("segments", data), as_rows("segments", validation)
     epoch = run.period.epoch
-    with door("segments"):
+    with error_context("segments"):
         steps = every or epoch.steps or epoch.batches_per_epoch(data)
     period = np.int32(steps) if epoch.scan is jax.lax.scan else None  # the length of a Python loop cannot be traced
     return _segments(run, run_state, (data, validation), until, period, keep, seconds, time.perf_counter() - elapsed)
@@ -86,7 +86,7 @@ def _segments(run, run_state, rows, until, period, keep, seconds, began) -> Iter
     while True:
         before = time.perf_counter()
         target = min(history.done + min(length, RING), until)
-        with door("segments"):
+        with error_context("segments"):
             run_state = program(run_state, *rows, np.int32(target), np.float32(before - began), period)
         history.take(run_state)
         ended = history.done >= until or int(run_state.stop) != Stop.RUNNING

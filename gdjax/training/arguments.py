@@ -11,10 +11,10 @@ from jax.core import Tracer
 
 from gdjax import tree
 from gdjax.calls import Condition, Model, Optimizer
-from gdjax.forms import Called
+from gdjax.forms import NamedErrors
 from gdjax.types import RunState, TrainState
 
-RUNGS = (
+ENTRIES = (
     "make_state",
     "make_step",
     "make_epoch",
@@ -27,9 +27,9 @@ RUNGS = (
 )
 
 
-def door(who: str) -> Called:
-    """The context of a function that a user calls: errors of the functions that it calls name this one."""
-    return Called(who, RUNGS)
+def error_context(who: str) -> NamedErrors:
+    """A context in which errors of inner functions name `who`, the function that the user has called."""
+    return NamedErrors(who, ENTRIES)
 
 
 def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, stop: Any, key: Any) -> None:

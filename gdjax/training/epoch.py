@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compile_once
-from gdjax.training.arguments import door
+from gdjax.training.arguments import error_context
 from gdjax.training.step import ORDER, Step, lay_out_state
 from gdjax.tree import arithmetic_dtype, rescale
 from gdjax.types import Metrics, Sampled, TrainState
@@ -91,7 +91,7 @@ class Epoch:
     def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
         """As a call, with a third result: the loss of the first of these batches before its step."""
         walk = self._scan_epoch if steps is None else self._loop_epoch
-        with door("make_epoch"):
+        with error_context("make_epoch"):
             data = as_rows("make_epoch", data)
             state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
         return state, metrics, first_loss
@@ -248,7 +248,7 @@ def iterate(
     data = as_rows("iterate", data)
     done = 0
     while epochs is None or done < epochs:
-        with door("iterate"):
+        with error_context("iterate"):
             state, metrics = program(state, data)
         yield state, metrics
         done += 1

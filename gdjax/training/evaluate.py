@@ -18,7 +18,7 @@ from gdjax.forms import KEYS, Loss, Stateful, as_loss
 from gdjax.measures import better_directions, check_names, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind
-from gdjax.training.arguments import check_params, door
+from gdjax.training.arguments import check_params, error_context
 from gdjax.training.epoch import check_same_shapes, weighted_mean
 from gdjax.training.explain import raise_cause
 from gdjax.training.step import evaluate_loss
@@ -76,7 +76,7 @@ class Evaluate:
         return {**better_directions(self.loss), **ours}
 
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
-        with door("make_evaluate"):
+        with error_context("make_evaluate"):
             check_params("make_evaluate", params)
             data = as_rows("make_evaluate", data)
             found = on_automatic_axes(self._all, replicate, params, data, model_state)

@@ -15,7 +15,7 @@ from gdjax.data import as_rows
 from gdjax.measures import better_directions
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compile_once
-from gdjax.training.arguments import door
+from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
 from gdjax.training.step import evaluation_params, lay_out_state, state_alone
@@ -105,7 +105,7 @@ class Run:
     def __call__(
         self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0, steps: Any = None
     ) -> RunState:
-        with door("make_run"):
+        with error_context("make_run"):
             data, validation = as_rows("make_run", data), as_rows("make_run", validation)
             return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps)
 
@@ -216,7 +216,7 @@ def start_run(
     if capacity < 1:
         raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
     condition = condition.canonicalize()
-    with door("start_run"):
+    with error_context("start_run"):
         data, validation = as_rows("start_run", data), as_rows("start_run", validation)
         _, row, _ = compile_once(run.period).eval_shape(state, data, validation, steps)
         run.monitor_name(row)  # raises for an unknown monitor

@@ -59,14 +59,14 @@ class Scaling(tuple[Callable[..., Any], Callable[..., Any]]):
         return pair
 
 
-def unchanged(state: Any, **arguments: Any) -> float:
+def unit_factor(state: Any, **arguments: Any) -> float:
     """The factor of a part that changes nothing."""
     del state, arguments
     return 1.0
 
 
 def _changes_nothing(pair: Any) -> bool:
-    return isinstance(pair, Scaling) and getattr(pair.factor_at, "func", None) is unchanged
+    return isinstance(pair, Scaling) and getattr(pair.factor_at, "func", None) is unit_factor
 
 
 def check_parts(who: str, parts: list[Optimizer]) -> None:

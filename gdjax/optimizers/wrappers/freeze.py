@@ -10,7 +10,7 @@ import optax
 from gdjax import answers
 from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer
 from gdjax.optimizers.wrappers.by_path import ByPath, by_path, list_paths, paths_of
-from gdjax.optimizers.wrappers.parts import Labels, check_leaves, merged, part_of, spread_labels, update_part
+from gdjax.optimizers.wrappers.parts import Labels, check_leaves, merge, part_of, spread_labels, update_part
 from gdjax.optimizers.wrappers.two_forms import print_as, two_forms
 from gdjax.types import Transformation
 
@@ -42,7 +42,7 @@ def _freeze_mask(mask: Any):
     def update(grads, state, params=None, **extra_args):
         del extra_args
         flags = spread_labels("freeze", frozen, grads if params is None else params)
-        return merged([(tuple(not flag for flag in flags), grads)], grads), state
+        return merge([(tuple(not flag for flag in flags), grads)], grads), state
 
     return init, update
 
@@ -89,9 +89,7 @@ def _freeze_around(inner: Transformation, frozen: Any):
         trained = state.trained.value
         check_leaves("freeze", grads, params, len(trained))
         updates, inner_state = update_part(inner, grads, state.inner, params, trained, extra_args)
-        return merged([(trained, updates)], grads if params is None else params), FreezeState(
-            state.trained, inner_state
-        )
+        return merge([(trained, updates)], grads if params is None else params), FreezeState(state.trained, inner_state)
 
     def rate_at(state: Any, evaluation: Any) -> Any:
         rates = inner.learning_rates_at(inner_state(state), evaluation)

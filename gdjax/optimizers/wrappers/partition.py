@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gdjax import answers
 from gdjax.calls import Optimizer, Static, WithRate, as_optimizer, is_number, optimizer
 from gdjax.optimizers.wrappers.by_path import ByPath, by_path, paths_of
-from gdjax.optimizers.wrappers.parts import Labels, alike_to, check_leaves, merged, part_of, spread_labels, update_part
+from gdjax.optimizers.wrappers.parts import Labels, alike_to, check_leaves, merge, part_of, spread_labels, update_part
 
 
 class PartitionState(NamedTuple):
@@ -101,7 +101,7 @@ def partition(transforms: dict[Any, Any], param_labels: Any = None, *, mask_comp
                 mine = [label == name for label in names]
                 updates, states[name] = update_part(part, grads, states[name], params, mine, extra_args, alike)
                 parts.append((mine, updates))
-        return merged(parts, grads if params is None else params), PartitionState(state.labels, states)
+        return merge(parts, grads if params is None else params), PartitionState(state.labels, states)
 
     def rate_at(state: Any, evaluation: Any) -> Any:
         names = list(inner) if is_number(state) else state.labels.value

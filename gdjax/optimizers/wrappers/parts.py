@@ -54,7 +54,7 @@ def part_of(whole: Any, mine: Sequence[bool]) -> Any:
     return structure.unflatten([x if keep else None for x, keep in zip(leaves, mine, strict=True)])
 
 
-def merged(parts: list[tuple[Sequence[bool], Any]], like: Any) -> Any:
+def merge(parts: list[tuple[Sequence[bool], Any]], like: Any) -> Any:
     """The updates of all parts in one tree; zeros, in the dtype of `like`, for leaves of no part."""
     merged = jax.tree.map(jnp.zeros_like, like)
     for mine, part in parts:

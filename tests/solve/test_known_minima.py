@@ -8,7 +8,7 @@ import pytest
 import gdjax as gd
 from gdjax.expression import CONSTANTS, parse
 from gdjax.problems.reading import read_function
-from gdjax.solve.known import with_known_minima
+from gdjax.solve.known_minima import with_known_minima
 from gdjax.solve.minimum import describe_point
 from gdjax.solve.shape import shape_of
 

@@ -1,9 +1,9 @@
-"""The minimum of an expression, where it can be known.
+"""The minimum of an expression, if it can be determined.
 
-A polynomial is taken apart into sums over variables that do not meet: the minimum of each part in one variable is among
-the roots of its derivative, that of a quadratic part solves a linear system. Of any other expression a point where a run
-ended, followed by Newton's method until it rests, is a minimum if the expression is convex, or if no value of it can be
-lower (see `shape`). Where nothing can be known nothing is said.
+A polynomial is decomposed into a sum over groups of variables that share no term: the minimum of a part in one variable is
+among the roots of its derivative, and that of a quadratic part solves a linear system. For any other expression, Newton's
+method is started where a run ended; its limit is a minimum if the expression is convex, or if no value can be lower (see
+`shape`). Otherwise the minimum is unknown.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from gdjax.expression import CONSTANTS, OfVector
 from gdjax.problems import Problem
 from gdjax.solve.shape import shape_of
 
-Terms = dict[tuple[int, ...], float]  # of a polynomial: the exponents of each variable -> coefficient
+Terms = dict[tuple[int, ...], float]  # a polynomial: exponents of the variables -> coefficient
 LARGEST_DEGREE, MOST_TERMS, MOST_MINIMA = 40, 500, 64
 
 
 def with_known_minima(problem: Problem, ends: Iterable[Any]) -> Problem:
-    """The problem, with its minima and their value where it is an expression of which they can be known.
+    """The problem with its minima and their value, if it is an expression for which they can be determined.
 
     Args:
-        ends: where runs have ended.
+        ends: the points where runs have ended.
     """
     if problem.minima or not isinstance(problem.f, OfVector):
         return problem
@@ -43,7 +43,7 @@ def with_known_minima(problem: Problem, ends: Iterable[Any]) -> Problem:
 
 
 def _of_polynomial(f: OfVector) -> list[np.ndarray] | None:
-    """All minima; none where there is none, or where they cannot be told; None of what is no polynomial."""
+    """All minima of a polynomial, [] if there is none or they cannot be determined; None for any other expression."""
     names = f.expression.variables
     terms = _terms(f.expression.tree, names)
     if terms is None:
@@ -61,7 +61,7 @@ def _of_polynomial(f: OfVector) -> list[np.ndarray] | None:
 
 
 def _terms(node: ast.expr, names: tuple[str, ...]) -> Terms | None:
-    """A polynomial written out; None of anything else."""
+    """The terms of a polynomial; None for any other expression."""
     if isinstance(node, ast.Constant):
         return {(0,) * len(names): float(node.value)}  # type: ignore[arg-type]
     if isinstance(node, ast.Name):
@@ -78,16 +78,16 @@ def _terms(node: ast.expr, names: tuple[str, ...]) -> Terms | None:
         return None
     number = next(iter(right.values())) if not any(map(any, right)) else None
     if isinstance(node.op, ast.Add | ast.Sub):
-        return _added(left, _times(right, 1.0 if isinstance(node.op, ast.Add) else -1.0))
+        return _add(left, _times(right, 1.0 if isinstance(node.op, ast.Add) else -1.0))
     if isinstance(node.op, ast.Mult):
-        return _multiplied(left, right)
+        return _multiply(left, right)
     if isinstance(node.op, ast.Div):
         return _times(left, 1 / number) if number else None
     if number is None or number % 1 or not 0 <= number <= LARGEST_DEGREE:
         return None
     power: Terms | None = {(0,) * len(names): 1.0}
     for _ in range(int(number)):
-        power = _multiplied(power, left)
+        power = _multiply(power, left)
     return power
 
 
@@ -95,7 +95,7 @@ def _times(terms: Terms | None, factor: float) -> Terms | None:
     return None if terms is None else {k: c * factor for k, c in terms.items()}
 
 
-def _added(left: Terms | None, right: Terms | None) -> Terms | None:
+def _add(left: Terms | None, right: Terms | None) -> Terms | None:
     if left is None or right is None:
         return None
     total = dict(left)
@@ -104,7 +104,7 @@ def _added(left: Terms | None, right: Terms | None) -> Terms | None:
     return total
 
 
-def _multiplied(left: Terms | None, right: Terms | None) -> Terms | None:
+def _multiply(left: Terms | None, right: Terms | None) -> Terms | None:
     if left is None or right is None or len(left) * len(right) > MOST_TERMS:
         return None
     product: Terms = {}
@@ -115,7 +115,7 @@ def _multiplied(left: Terms | None, right: Terms | None) -> Terms | None:
 
 
 def _groups(terms: Mapping[tuple[int, ...], float], count: int) -> list[list[int]]:
-    """The variables, together where a term holds several of them."""
+    """The groups of variables that share terms."""
     groups = [{i} for i in range(count)]
     for exponents, coefficient in terms.items():
         held = {i for i, k in enumerate(exponents) if k and coefficient}
@@ -126,7 +126,7 @@ def _groups(terms: Mapping[tuple[int, ...], float], count: int) -> list[list[int
 
 
 def _of_one_variable(terms: Terms, i: int) -> list[np.ndarray]:
-    """Every minimum of a polynomial, to the roots' rounding; none where it falls without end or is level."""
+    """All minima of a polynomial in one variable, up to rounding; [] if it is unbounded below or constant."""
     coefficients = np.zeros(1 + max((k[i] for k in terms), default=0))
     for k, c in terms.items():
         coefficients[k[i]] += c
@@ -135,13 +135,13 @@ def _of_one_variable(terms: Terms, i: int) -> list[np.ndarray]:
         return []
     roots = sorted(p.deriv().roots(), key=lambda r: r.real)
     near = lambda a, b: abs(a - b) <= 1e-3 * max(abs(a), abs(b), 1e-300)  # noqa: E731
-    clusters: list[list[Any]] = []  # a multiple root comes as several near one
+    clusters: list[list[Any]] = []  # a multiple root is computed as several nearby roots
     for root in roots:
         joined = next((each for each in clusters if near(np.mean(each), root)), None)
         clusters.append([root]) if joined is None else joined.append(root)
     means = np.array([np.mean(each) for each in clusters])
     real = means.real[np.abs(means.imag) <= 1e-9 * np.maximum(np.abs(means), 1e-300)]
-    real = np.array([_polished(p, x) for x in real])
+    real = np.array([_polish(p, x) for x in real])
     if not real.size:
         return []
     values = p(real)
@@ -149,8 +149,8 @@ def _of_one_variable(terms: Terms, i: int) -> list[np.ndarray]:
     return [np.array([x]) for x in real[values <= values.min() + 1e-12 * scale.max()]]
 
 
-def _polished(p: np.polynomial.Polynomial, x: float) -> float:
-    """A root of the derivative, by Newton's method where it is a simple one."""
+def _polish(p: np.polynomial.Polynomial, x: float) -> float:
+    """A root of the derivative, refined by Newton's method if it is simple."""
     slope, bend = p.deriv(), p.deriv(2)
     for _ in range(3):
         x = x - slope(x) / bend(x) if abs(bend(x)) > 1e-6 * np.abs(p.coef).max() else x
@@ -158,7 +158,7 @@ def _polished(p: np.polynomial.Polynomial, x: float) -> float:
 
 
 def _of_quadratic(terms: Terms, group: list[int]) -> list[np.ndarray]:
-    """The one minimum; none where it is level along a direction or falls without end."""
+    """The minimum of a quadratic part; none if it is constant along a direction or unbounded below."""
     hessian, slope = np.zeros((len(group),) * 2), np.zeros(len(group))
     for k, c in terms.items():
         held = [group.index(i) for i in group for _ in range(k[i])]
@@ -173,7 +173,7 @@ def _of_quadratic(terms: Terms, group: list[int]) -> list[np.ndarray]:
 
 
 def _of_ends(f: OfVector, ends: list[np.ndarray]) -> list[np.ndarray]:
-    """Ends from which Newton's method comes to rest at a minimum that is certain, each once."""
+    """The limits of Newton's method, started at the ends, that are certainly minima; each once."""
     shape = shape_of(f.expression.tree, CONSTANTS)
     if not (shape.convex or np.isfinite(shape.low)):
         return []
@@ -189,7 +189,7 @@ def _of_ends(f: OfVector, ends: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _rest(grad: Callable[..., Any], hessian: Callable[..., Any], start: np.ndarray) -> np.ndarray | None:
-    """Where Newton's method comes to rest from here, if f curves upwards there in every direction."""
+    """The limit of Newton's method from a start, if the Hessian is positive definite there."""
     shape, n = start.shape, start.size
     x = np.ravel(start)
     for _ in range(20):
