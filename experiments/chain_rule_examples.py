@@ -2,15 +2,16 @@
 
     python -m experiments.chain_rule_examples [--out pictures]
 
-One lecture derives (x²)' = 2x and (x⁴)' = 4x³ from the difference quotient, where h and 6hx² + 4h²x + h³ are left over, and
-x⁴ again as (x²)²; another has (2x² + 1)² = f(g(x)) and leaves 8x(2x² + 1) to be found. Of x² + xy + y² it takes 2x + y and
-x + 2y. For vectors the Jacobians are multiplied, dz/dx = J' dz/dy; for D = X W all dD_ij/dW_uv but those with j = v are 0,
-and dL/dW = X' dL/dD is left. Without points; here x = 1.5, y = -0.5, its layer W x + b = (-1, 24), and five iris flowers.
+One lecture derives (x²)' = 2x and (x⁴)' = 4x³ from the difference quotient, which leaves h and 6hx² + 4h²x + h³, and x⁴
+again as (x²)²; another has (2x² + 1)² = f(g(x)) and leaves 8x(2x² + 1) as an exercise. For x² + xy + y² it derives 2x + y
+and x + 2y. For vectors it multiplies Jacobians, dz/dx = J' dz/dy; for D = X W all dD_ij/dW_uv are 0 except those with j =
+v, so that dL/dW = X' dL/dD. It gives no points; here x = 1.5, y = -0.5, its layer W x + b = (-1, 24), and five iris
+flowers.
 
-Expected: by hand, jax.grad and the graph agree to 1e-14, central differences to 1e-9. The quotient misses by what the
-lecture lets go to 0, and by rounding, ε f / h: best near h = 1e-8; a central one misses x⁴ by 4xh², best near 1e-5.
-Jacobians multiply to the chain's, in either order, to 1e-14; of the 180 entries of dD/dW 60 are not 0, the 20 features of
-the five flowers, each three times. About 8 s.
+Expected: derivatives by hand, by jax.grad and by the graph agree to 1e-14, central differences to 1e-9. The error of the
+quotient is the term that the lecture lets go to 0, plus rounding ε f / h: it is smallest near h = 1e-8. That of a central
+quotient of x⁴ is 4xh², smallest near 1e-5. The product of Jacobians, in either order, is the Jacobian of the chain to
+1e-14. Of the 180 entries of dD/dW, 60 are not 0: the 20 features of the five flowers, each three times. About 8 s.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""What does the graph of a computation tell: the derivative by every node, what each direction costs, what sharing saves?
+"""What does the graph of a computation show: the derivative at every node, the cost of each direction, the value of sharing?
 
     python -m experiments.computational_graph [--out pictures]
 
-The lecture walks (x + y) z at (-2, 5, -4): forward q = 3, f = -12, back the adjoints -4, -4, 3, with -4 for q and 1 for f.
-Another says that backpropagation is efficient because it avoids repeated subexpressions. A third writes a two-layer network
-as a table of forward and backward formulas, without numbers (its J and g_y lack the minus): here they meet six iris flowers,
-four measurements of versicolor or virginica, through three sigmoid units.
+The lecture evaluates (x + y) z at (-2, 5, -4): forward q = 3, f = -12, and backward the adjoints -4, -4, 3, with -4 for q
+and 1 for f. Another lecture says that backpropagation is efficient because it avoids repeated subexpressions. A third
+writes a two-layer network as a table of forward and backward formulas, without numbers (its J and g_y lack the minus sign);
+here they are evaluated for six iris flowers, four measurements of versicolor or virginica, and three sigmoid units.
 
-Expected: the lecture's adjoints exactly; the table's to 1e-12. Counted by the compiler, two layers with 16 units between:
-for 4 to 256 inputs and one output the reverse mode costs 2 to 2.4 values, the forward mode one for each input and more;
-for one input and many outputs it is the other way round. Of x -> 4x(1 - x), k times over, 3k operations are left when
-shared, 3 (2^k - 1) when written out. About 9 s.
+Expected: the lecture's adjoints exactly; those of the table to 1e-12. By the compiler's count, for two layers with 16 units
+between them, 4 to 256 inputs and one output, reverse mode costs 2 to 2.4 evaluations, and forward mode at least one for
+each input; for one input and many outputs it is the other way round. The k-fold iteration of x -> 4x(1 - x) takes 3k
+operations if shared, and 3 (2^k - 1) if written out. About 9 s.
 """
 
 from __future__ import annotations

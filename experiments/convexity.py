@@ -1,15 +1,16 @@
-"""When does descent find the one lowest point, wherever it starts?
+"""When does descent find the one global minimum from every start?
 
     python -m experiments.convexity [--out pictures]
 
-The lecture's first property: descent reaches the global optimum only if the function is convex and the step small enough; in
-general a local minimum or a saddle. Convex means that no chord runs below the graph, f(sa + (1-s)b) <= s f(a) + (1-s) f(b),
-or that the gradient is monotone, (∇f(a) - ∇f(b))·(a - b) >= 0, or that no curvature is negative. All three are measured on
-4,000 random pairs, and descent is let go from 500 random starts.
+The lecture's first property: descent reaches the global optimum only if the function is convex and the step small enough;
+in general it ends in a local minimum or a saddle. Convex means that no chord is below the graph, f(sa + (1-s)b) <= s f(a) +
+(1-s) f(b), or that the gradient is monotone, (∇f(a) - ∇f(b))·(a - b) >= 0, or that no curvature is negative. All three are
+tested on 4,000 random pairs, and descent is run from 500 random starts.
 
-Expected: on the three convex functions not one counterexample, and one end for all starts, to 1e-5; on Himmelblau's and
-Rastrigin's 60 and 40 % of the chords below the graph, and 4 and 80 ends; 1 % of the starts find Rastrigin's lowest. The
-step: at 0.95 of 2 / (largest curvature at the minimum) all starts of the convex ones arrive, at 1.05 of it none. About 20 s.
+Expected: on the three convex functions there is no counterexample, and all starts end at one point, to 1e-5. For
+Himmelblau's and Rastrigin's functions 60 and 40 % of the chords are below the graph, and there are 4 and 80 end points; 1 %
+of the starts find Rastrigin's global minimum. At 0.95 of the rate 2 / (largest curvature at the minimum) all starts of the
+convex functions converge, at 1.05 of it none. About 20 s.
 """
 
 from __future__ import annotations

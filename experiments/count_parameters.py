@@ -1,16 +1,17 @@
-"""How many numbers does a network learn, and how many more must be kept while it learns?
+"""How many numbers does a network learn, and how many more must be stored for training?
 
     python -m experiments.count_parameters [--out pictures]
 
-The lecture draws a network of 3 inputs, 4 hidden units and 2 outputs and counts: 4 + 2 = 6 neurons (inputs are none),
-3·4 + 4·2 = 20 weights, one for each edge, and 20 + 4 + 2 = 26 learnable parameters, one bias for each neuron. In general
-layer l has (n_{l-1} + 1) n_l: products, so that nearly all parameters are where two wide layers meet. They are counted four
-times, in ways that share no code: by that formula, from the arrays of `gd.models.mlp`, as inputs of the computational graph,
-and in the matrices with the bias folded in as one more row.
-A parameter at float32 is 4 bytes; training adds its gradient and what the optimizer remembers of it.
-Expected: 6, 20, 26, all four ways; 23,860 for 784-30-10; of 784-512-256-128-10, 71 % sit in the first of four layers;
-memory while training, in multiples of the parameters': 2 by descent, 3 with momentum, 4 by Adam, 25 by L-BFGS with its ten
-pairs, and 2.01 by Adafactor, which keeps sums of rows and columns instead of entries. About 8 s.
+The lecture draws a network of 3 inputs, 4 hidden units and 2 outputs and counts 4 + 2 = 6 neurons (inputs are none), 3·4 +
+4·2 = 20 weights, one for each edge, and 20 + 4 + 2 = 26 learnable parameters, with one bias for each neuron. In general
+layer l has (n_{l-1} + 1) n_l parameters, so that nearly all of them are between wide layers. They are counted in four
+independent ways: by this formula, from the arrays of `gd.models.mlp`, as inputs of the computational graph, and in the
+matrices with the bias folded in as one more row. A parameter in float32 has 4 bytes; training also stores its gradient and
+the optimizer's state.
+
+Expected: 6, 20, 26 in all four ways; 23,860 for 784-30-10; in 784-512-256-128-10 the first of four layers has 71 % of the
+parameters. Memory in training, in multiples of that of the parameters: 2 for descent, 3 with momentum, 4 for Adam, 25 for
+L-BFGS with its ten pairs, and 2.01 for Adafactor, which stores sums of rows and columns instead of entries. About 8 s.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python -m experiments.find_the_minimum [--out pictures]
 
-The lecture starts at 16.5, steps by 0.01 and finds the minimum 2 after 1450 steps with either of the first two. It names
-neither the function nor the gradient's rate; here it is (x - 2)², rate 0.01, and the stop |f'| <= 1e-4. Two more starts and
-steps show what the count is made of: distance / step for the first two, ln(|f'| / 1e-4) / rate' for the gradient.
-In double precision, where the fixed steps end within 1e-9 of 2. Expected: 1450, 1450, 623. About 5 s.
+The lecture starts at 16.5, takes steps of 0.01 and finds the minimum 2 after 1450 steps with either of the first two
+searches. It names neither the function nor the learning rate; here they are (x - 2)² and 0.01, and the stop is |f'| <=
+1e-4. Two more starts and steps show how the count arises: distance / step for the first two searches, and ln(|f'| / 1e-4) /
+rate' for the gradient. Computed in double precision, in which the fixed steps end within 1e-9 of 2. Expected: 1450, 1450,
+623 steps. About 5 s.
 """
 
 from __future__ import annotations

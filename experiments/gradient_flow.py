@@ -1,14 +1,16 @@
-"""Where does descent go when its steps become ever shorter, and does the gradient point at the minimum?
+"""Where does descent go for ever smaller steps, and does the gradient point to the minimum?
 
     python -m experiments.gradient_flow [--out pictures]
 
-The lecture calls the negative gradient the direction of locally steepest decrease, and notes that it points at no minimum,
-local or global. Following it without a pause is gradient flow, dp/dt = -∇f(p), integrated here to a relative 1e-10. Descent
-at rate r after t / r steps is Euler's method for it, so its distance from the flow at the same time must halve with the
-rate: order 1. Expected: on Himmelblau's function and in Rosenbrock's valley an order within 0.02 of 1 at the shortest steps;
-along the flow f falls by the integral of |∇f|², to 1e-5; of 3600 directions around a point none falls faster than the
-negative gradient, within 0.1 degree; which is 28 degrees off the nearest minimum of Himmelblau's function, on average over
-500 points, and 0 off on a round bowl. About 12 s.
+The lecture calls the negative gradient the direction of locally steepest decrease, and notes that it does not point to a
+minimum, local or global. The limit of infinitesimal steps is gradient flow, dp/dt = -∇f(p), integrated here to a relative
+1e-10. Descent at rate r is Euler's method for it, so that its distance from the flow at the same time t, after t / r steps,
+must halve with the rate: order 1.
+
+Expected: on Himmelblau's function and in Rosenbrock's valley the order is within 0.02 of 1 for the smallest steps. Along
+the flow f decreases by the integral of |∇f|², to 1e-5. Of 3600 directions around a point none decreases f faster than the
+negative gradient, within 0.1 degree. The angle between it and the nearest minimum of Himmelblau's function is 28 degrees on
+average over 500 points, and 0 for a round bowl. About 12 s.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
-"""Are the lecture's three forms of the linear support vector machine one, and does the hinge bound the errors?
+"""Are the lecture's three forms of the linear support vector machine equivalent, and does the hinge bound the errors?
 
     python -m experiments.hinge_loss [--out pictures]
 
-The lecture writes C/n sum hinge + 1/2 |w|², the same with |w|², and 1/n sum hinge + λ |w|², and says that it does not matter
-which term is weighted. True, if the constants follow: 1/2 |w|² at C is the second at 2C, and the third at λ = 1/(2C); taken
-over unchanged they give other lines. scikit-learn's SVC(kernel="linear", C=C/n) has the first objective; its LinearSVC
-penalises the intercept too and ends elsewhere.
+The lecture writes C/n sum hinge + 1/2 |w|², the same with |w|², and 1/n sum hinge + λ |w|², and says that it does not
+matter which term is weighted. This is true if the constants are converted: the form with 1/2 |w|² at C is the second form
+at 2C, and the third at λ = 1/(2C); with equal constants they give different lines. scikit-learn's SVC(kernel="linear",
+C=C/n) has the first objective; its LinearSVC penalizes the intercept too and has another solution.
 
-It says that the hinge max(0, 1 - m) lies above the zero-one loss 1[m < 0], m = y (w·x + b) being the margin. So its mean
-bounds the share of errors all along the way; not the other way round: w and b divided by 1000 classify alike, at a mean
-hinge of 1.
+It says that the hinge max(0, 1 - m) is above the zero-one loss 1[m < 0], where m = y (w·x + b) is the margin. So its mean
+bounds the share of errors at every step, but not conversely: w and b divided by 1000 classify equally, at a mean hinge of
+1.
 
-Subgradient descent, rate 1/(1 + t) over twice the weight of |w|², 20,000 steps from another start for each form, on two
-standardized features of breast_cancer. Expected: minima equal to SVC's to 1e-6 relative, 9.1 % errors. About 5 s.
+Method: subgradient descent with rate 1/(1 + t) over twice the weight of |w|², 20,000 steps from another start for each
+form, on two standardized features of breast_cancer. Expected: minima equal to SVC's to 1e-6 relative, 9.1 % errors. About 5
+s.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""What does a bowl that is steep one way and flat the other do to descent, and what helps?
+"""How does descent behave on a bowl that is steep in one direction and flat in the other, and what helps?
 
     python -m experiments.ill_conditioning [--out pictures]
 
-The lecture's three bowls are a x² + y² with a = 1, 10, 100. On the third plain descent diverges; RMSProp and Adam, which
-give each direction its own step, are said to survive it. Its rates are lost with its figures; here each method has rate 0.05
-and begins at (2, 2). Expected on the third bowl: plain descent and momentum 0.9 diverge at step 2, RMSProp passes the
-minimum and ends 0.025 to either side of it on both axes (a fixed rate moves it to and fro by rate / 2), Adam converges.
+The lecture's three bowls are a x² + y² with a = 1, 10, 100. On the third, plain descent diverges; RMSProp and Adam, whose
+step depends on the direction, are said to work. The lecture's rates are not known; here each method has rate 0.05 and
+starts at (2, 2). Expected on the third bowl: plain descent and momentum 0.9 diverge at step 2; RMSProp oscillates around
+the minimum with amplitude 0.025 = rate / 2 on both axes; Adam converges.
 
-Why plain descent diverges: its rate must be below 2 / L, L the largest curvature; momentum b allows 2 (1 + b) / L. Both are
-measured by bisection: 0.01 and 0.019 on the third bowl. Why it is slow below: at its best rate 2 / (L + mu), mu the least
-curvature, the steps grow like the condition number L / mu, with momentum at its best like the root of it. About 8 s.
+Plain descent diverges because its rate must be below 2 / L, where L is the largest curvature; momentum b allows 2 (1 + b) /
+L. Both limits are measured by bisection: 0.01 and 0.019 on the third bowl. Below the limit it is slow: at its best rate 2 /
+(L + mu), where mu is the smallest curvature, the number of steps grows like the condition number L / mu; with the best
+momentum, like its square root. About 8 s.
 """
 
 from __future__ import annotations

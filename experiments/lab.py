@@ -1,4 +1,4 @@
-"""What every experiment shares: its command line, its table, its claims, its picture, its exit code.
+"""The parts that all experiments share: command line, table, claims, picture, exit code.
 
     with Lab(__doc__) as lab:
         lab.table(("method", "steps", "lecture"), rows)
@@ -24,7 +24,7 @@ from gdjax.plots import save
 
 
 class Lab:
-    """One run of an experiment; computes in float64, so that what is claimed is about the method and not its rounding."""
+    """One run of an experiment. It computes in float64, so that claims concern the method and not its rounding."""
 
     def __init__(self, doc: str | None) -> None:
         parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,7 +48,7 @@ class Lab:
         sys.exit(1 if self.failed else 0)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Columns as wide as they need be; numbers to the right."""
+        """Print a table with aligned columns, numbers to the right."""
         cells = [[_format(value) for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         numeric = [all(_is_number(cell) for cell in column) for column in zip(*cells, strict=True)] or [False] * len(
@@ -60,7 +60,7 @@ class Lab:
         print()
 
     def claim(self, words: str, holds: Any) -> None:
-        """One sentence that the experiment stands for."""
+        """Print a claim of the experiment, and whether it holds."""
         print(f"  {'holds ' if holds else 'FAILED'}  {words}")
         if not holds:
             self.failed.append(words)

@@ -1,18 +1,18 @@
-"""Linear regression: solve for it, or descend to it, with all rows, one, or twenty at a time?
+"""Linear regression: solve it directly, or by descent with all rows, one row, or twenty rows at a time?
 
     python -m experiments.linear_regression [--out pictures]
 
-The lecture says that with a bias no explicit solution is known: a column of ones, or taking the means away, gives one. It
+The lecture says that no explicit solution with a bias is known; a column of ones, or subtracting the means, gives one. It
 asks that the rows of a mini-batch be drawn independently, and finds that solving, O(d³), can be too slow.
 
 Part 1 solves for disease progression by age, sex, BMI and blood pressure (diabetes, 440 patients) with a bias. Part 2
-descends to that solution. At a fixed rate r, rows drawn independently leave the loss r σ² (d + 1) / k above its minimum,
-where it hovers: 0.03 and 0.0015 for k = 1 and 20. A shuffle, not independent within a pass, leaves a fiftieth of that when a
-pass ends; windows are as good as the order of the rows: sorted by target, they leave 400 times what a shuffle does. A
-falling rate ends the hovering. Part 3 counts operations on made data of condition κ: 2 n d² + d³/3 for solving, 4 n d for
-each of the steps that divide the excess of the loss by a million, at most ln(10^6) / (-2 ln(1 - 1/κ)) of them, whatever d.
-They cross near d = 2 · steps: about 90 at κ = 10, 750 at κ = 100. As long as d < n, d³ is the smaller part of solving.
-Expected: these figures, by claims; times are shown, not claimed. About 20 s.
+descends to that solution. At a fixed rate r, with rows drawn independently, the loss remains r σ² (d + 1) / k above its
+minimum: 0.03 and 0.0015 for k = 1 and 20. With a shuffle, whose rows are not independent within a pass, it is a fiftieth of
+that at the end of a pass. Consecutive rows are as good as their order: sorted by target, they leave 400 times as much as a
+shuffle. A decreasing rate removes the remainder. Part 3 counts operations on synthetic data of condition number κ: 2 n d² +
+d³/3 for solving, 4 n d for each step of descent. Reducing the excess loss by a factor of a million takes at most ln(10^6) /
+(-2 ln(1 - 1/κ)) steps, for any d, so that the costs are equal near d = 2 · steps: about 90 at κ = 10, 750 at κ = 100. For d
+< n, d³ is the smaller term of solving. Expected: these figures, as claims; times are shown, not claimed. About 20 s.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
     python -m experiments.logistic_regression [--out pictures]
 
 The lecture's exercise: implement logistic regression and descent, draw the line that separates the two classes, and compare
-with scikit-learn's class. It gives no figures. Both minimize the mean of log(1 + exp(-y (w·x + b))) + |w|² / (2 C n), C = 1;
-scikit-learn by Newton's method to 1e-10, since its defaults leave a difference of their own.
+with scikit-learn's class. It gives no figures. Both minimize the mean of log(1 + exp(-y (w·x + b))) + |w|² / (2 C n), C =
+1; scikit-learn by Newton's method to 1e-10, since its default tolerance would cause a difference.
 
-Two features are made (120 points of each class), and descent goes at the rate 1/L that the problem knows: 987 steps. The 30
-features of breast_cancer, standardized, take descent 20 thousand steps and L-BFGS 50. Expected: coefficients alike to 1e-5.
-Without a penalty, on classes that a line parts, there is no minimum to compare: the weights grow by 0.5 or more with every
-tenfold of the steps, and the line hardly turns. About 12 s.
+With two synthetic features (120 points of each class), descent at the rate 1/L of the problem takes 987 steps. With the 30
+standardized features of breast_cancer, descent takes 20 thousand steps and L-BFGS 50. Expected: equal coefficients to 1e-5.
+Without a penalty, on classes that a line separates, there is no minimum: the weights grow by 0.5 or more with every tenfold
+number of steps, while the line hardly changes. About 12 s.
 """
 
 from __future__ import annotations

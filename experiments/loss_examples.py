@@ -1,16 +1,18 @@
-"""What do the lectures' losses cost, example by example, and how hard does each pull on a prediction?
+"""What are the values of the lectures' losses, example by example, and how strong is their gradient?
 
     python -m experiments.loss_examples [--out pictures]
 
 One lecture gives the cross-entropy -(y log p + (1 - y) log(1 - p)), four pairs (y, p) to think about, and log(0.9) = -0.04,
-log(0.5) = -0.3, log(0.001) = -3: base 10, cut after two decimals (-0.0458 would round to -0.05). gdjax, like all that
-differentiate, counts in nats, 2.303 times as much: only then is the derivative through a sigmoid p - y, without a factor.
-Its example with classes (0.3, 0.2, 0.5), the third being right, is log 2. Another lecture derives 1/2 (p - y)² and the
-cross-entropy, and draws the second above the first; its table of the backward pass has lost the minus of J, so that its g_y
-is minus the loss's derivative. A third counts errors by the zero-one loss and bounds them by the hinge.
+log(0.5) = -0.3, log(0.001) = -3: these are in base 10 and truncated after two decimals (-0.0458 would be rounded to -0.05).
+gdjax, like all libraries that differentiate, uses nats, which are 2.303 times as large; only then is the derivative through
+a sigmoid p - y, without a factor. The lecture's example with classes (0.3, 0.2, 0.5), the third being right, is log 2.
+Another lecture derives 1/2 (p - y)² and the cross-entropy, and draws the second above the first; its table of the backward
+pass lacks the minus sign of J, so that its g_y is minus the derivative. A third counts errors by the zero-one loss and
+bounds them by the hinge.
 
-Expected: 0.0458, 0.301, 3 in base 10 and 0.105, 0.693, 6.908 in nats; every derivative as derived, to 1e-12. A sigmoid that
-is surely wrong (p = 0.001 where y = 1) is pulled by 0.999 by the cross-entropy, by the quadratic loss by 0.001. About 8 s.
+Expected: 0.0458, 0.301, 3 in base 10 and 0.105, 0.693, 6.908 in nats; every derivative as derived, to 1e-12. For a
+confidently wrong sigmoid (p = 0.001 where y = 1) the derivative of the cross-entropy is 0.999, that of the quadratic loss
+0.001. About 8 s.
 """
 
 from __future__ import annotations

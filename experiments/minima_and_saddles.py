@@ -1,15 +1,17 @@
-"""What leaves a poor minimum or a saddle: noise, momentum, a cyclic rate? And does it keep the best minimum?
+"""What escapes a poor minimum or a saddle: noise, momentum, a cyclic rate? And does it stay in the best minimum?
 
     python -m experiments.minima_and_saddles [--out pictures]
 
-The lectures say that descent cannot pass local minima and saddle points, that noise helps to jump out of bad minima, and
-that a cyclic rate explores a new minimum in each cycle; they give no numbers. Here 300 runs of 2000 steps start in the
-valley of the poorer minimum of two functions, 300 in that of the best, and 300 at (1.5, 0), uphill from the saddle of
-x² - y² + y⁴/4 with a slope along y of exactly 0; 300 more at (1.5, 1e-6), where y grows by 1 + 2 rate a step.
-Expected: plain descent leaves nothing. Little noise leaves the saddle only. Much noise ends in the best of the waves in 55 %
-from either valley, as it forgets the start, and in that of the tilted well in 61 %, losing 3 %. Momentum rolls over one hill
-of two (27 %) and off no saddle. A cyclic rate does nothing below 2 / curvature; above, it ends in the best of the waves in
-80 %, but in the tilted well leaves the best minimum, which is sharp, for the flat one or for infinity (89 %). About 20 s.
+The lectures say that descent cannot pass local minima and saddle points, that noise helps to escape bad minima, and that a
+cyclic rate explores a new minimum in each cycle; they give no numbers. Here 300 runs of 2000 steps start in the valley of
+the poorer minimum of two functions, 300 in that of the best, and 300 at (1.5, 0), uphill from the saddle of x² - y² + y⁴/4,
+where the slope along y is exactly 0; 300 more start at (1.5, 1e-6), where y grows by a factor 1 + 2 rate per step.
+
+Expected: plain descent escapes nothing. Little noise escapes only the saddle. With much noise 55 % of the runs end in the
+best of the waves from either valley, independently of the start, and 61 % in that of the tilted well; 3 % are lost.
+Momentum passes one of two hills (27 %) and no saddle. A cyclic rate has no effect below 2 / curvature; above, 80 % end in
+the best of the waves, but in the tilted well 89 % leave the best minimum, which is sharp, for the flat one or for infinity.
+About 20 s.
 """
 
 from __future__ import annotations

@@ -2,17 +2,20 @@
 
     python -m experiments.one_neuron [--out pictures]
 
-The lecture's perceptron is f(w·x) with f the sigmoid: logistic regression. Rosenblatt's has a step for f and adds y x to w
-at every mistake (descent at rate 1 on max(0, -y w·x), an example at a time); on classes that a plane parts by a margin γ,
-with |x| <= R, it makes at most (R/γ)² mistakes, ever (Novikoff 1962). Orthogonal examples reach the bound, made sets do not.
-On versicolor and virginica, which no line parts, it never ends; the sigmoid's descent does, as its loss has a minimum.
+The lecture's perceptron is f(w·x) with the sigmoid f, which is logistic regression. Rosenblatt's has a step function f and
+adds y x to w at every mistake (descent at rate 1 on max(0, -y w·x), one example at a time). On classes that a plane
+separates by a margin γ, with |x| <= R, it makes at most (R/γ)² mistakes in all (Novikoff 1962). Orthogonal examples reach
+the bound, synthetic sets do not. On versicolor and virginica, which no line separates, it never ends; descent with the
+sigmoid converges, since its loss has a minimum.
 
-Another lecture's layer is σ(W x + b), W = (1 2 -1 -2; 3 4 -3 4), x = (1, 2, 3, 4), b = (5, 6): W x + b = (-1, 24). It states
-tanh(x) = 2 sigm(2x) - 1. So a tanh network is a sigmoid network of other weights: before an activation w and b doubled,
-behind one w doubled and b less the sum of w's rows. The functions are equal, their descents not: a step takes them apart.
+Another lecture's layer is σ(W x + b), W = (1 2 -1 -2; 3 4 -3 4), x = (1, 2, 3, 4), b = (5, 6): W x + b = (-1, 24). It
+states tanh(x) = 2 sigm(2x) - 1. So a tanh network equals a sigmoid network with other weights: before an activation w and b
+are doubled, after one w is doubled and the sum of w's rows is subtracted from b. The functions are equal, but differ after
+a step of descent.
 
-Expected: 40 orthogonal examples, 40 mistakes; 240 made sets, at most half of their bounds; of 100 irises 94 right, 83 by the
-rule; networks alike to 1e-12, and by 0.09 apart after a step at rate 0.1. About 10 s.
+Expected: 40 mistakes for 40 orthogonal examples; for 240 synthetic sets at most half of their bounds; of 100 irises 94 are
+classified correctly, 83 by the perceptron rule; the networks agree to 1e-12, and differ by 0.09 after a step at rate 0.1.
+About 10 s.
 """
 
 from __future__ import annotations

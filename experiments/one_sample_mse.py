@@ -2,16 +2,17 @@
 
     python -m experiments.one_sample_mse [--out pictures]
 
-The lecture derives dL/dw = 2x(wx + b - y) of L = (y - (wx + b))² twice: multiplied out, term by term, and as the product of
-the derivatives of its layers, -2(y - l) times x. It gives no numbers, and says that rate 1e-8 is too small and 1e-1 too big.
-Here x = 2, y = 5, w = 0.5, b = 1, by hand: l = 2, L = 9, dL/dw = -12, dL/db = -6; rate 0.05 leads to w = 1.1, b = 1.3,
-l = 3.5, L = 2.25. An update multiplies the error y - l by 1 - 2 rate (x² + 1), so that 0.1 is here neither too big nor too
-small: it ends at L = 0 at once, and rates above 0.2 go up. In general 1 / (x² + 1) is the rate that goes too far: it is 0.1
-for x = 3. The same for another lecture's layer W x + b = (-1, 24), where x² is |x|² = 30, with a target (1, 20) of ours, and
-for a hidden layer of tanh between two linear ones, with weights of ours.
+The lecture derives dL/dw = 2x(wx + b - y) of L = (y - (wx + b))² twice: by expanding the square, and as the product of the
+derivatives of its layers, -2(y - l) times x. It gives no numbers, and says that rate 1e-8 is too small and 1e-1 too large.
+Here x = 2, y = 5, w = 0.5, b = 1, so that by hand l = 2, L = 9, dL/dw = -12, dL/db = -6; rate 0.05 leads to w = 1.1, b =
+1.3, l = 3.5, L = 2.25. An update multiplies the error y - l by 1 - 2 rate (x² + 1), so that here 0.1 is neither too large
+nor too small: it reaches L = 0 at once, and rates above 0.2 increase L. In general rates above 1 / (x² + 1) increase it,
+which is 0.1 for x = 3. The same is done for another lecture's layer W x + b = (-1, 24), for which x² becomes |x|² = 30,
+with a target (1, 20) of ours, and for a hidden layer of tanh between two linear ones, with weights of ours.
 
-Expected: all ways agree to 1e-12; L goes 9 -> 2.25, 20 -> 2.888 (a factor 0.38²), and 11 -> 1.2 with the hidden layer; 0.1
-lowers L for x <= 2, leaves it as it is for x = 3, multiplies it by 2.4² at each update for x = 4. About 8 s.
+Expected: all ways agree to 1e-12; L decreases from 9 to 2.25, from 20 to 2.888 (a factor 0.38²), and from 11 to 1.2 with
+the hidden layer; rate 0.1 lowers L for x <= 2, leaves it unchanged for x = 3, and multiplies it by 2.4² at each update for
+x = 4. About 8 s.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Why cross-entropy for outputs that are probabilities: is the quadratic cost flat just where it is wrong?
+"""Why cross-entropy for outputs that are probabilities: is the quadratic cost flat where the output is wrong?
 
     python -m experiments.quadratic_or_cross_entropy [--out pictures]
 
 The lecture gives both costs with dJ/dy and shows a figure (Glorot & Bengio 2010, their figure 5) without numbers: both as
-surfaces over one weight of each layer of a two-layer network, cross-entropy on top. Here 2 inputs, 3 tanh units, a sigmoid,
-40 random points with random targets; all other weights fixed. The sigmoid is the difference: dJ/dz = (y - t) σ'(z) for the
-quadratic cost, y - t for cross-entropy, and σ' is at most 1/4, and next to nothing where the output is surely wrong.
-The lecture has no case of one neuron; the classical one is Nielsen's (2015, chapter 3): input 1, target 0, rate 0.15,
-outputs 0.82 and 0.98 at the start, 0.09 and 0.20 after 300 steps of the quadratic cost.
-Expected: the slope is below 0.01 on 50 % of the plane by the quadratic cost, on 0.5 % by cross-entropy (45 to 53 %, 0.3 to
-1.2 % in nine draws); four times the quadratic cost, at z = 0 as steep as the other, is still flat on 23 %. The neuron needs
-273 and 469 steps to an output of 0.1, by cross-entropy 41 and 50; its first gradients are in the ratio σ'(z), 0.149 and
-0.0177. About 10 s.
+surfaces over one weight of each layer of a two-layer network, with cross-entropy on top. Here the network has 2 inputs, 3
+tanh units and a sigmoid, 40 random points with random targets, and fixed other weights. The difference is the sigmoid:
+dJ/dz = (y - t) σ'(z) for the quadratic cost and y - t for cross-entropy, and σ' is at most 1/4, and almost 0 where the
+output is confidently wrong. The lecture has no example of one neuron; the classical one is Nielsen's (2015, chapter 3):
+input 1, target 0, rate 0.15, outputs 0.82 and 0.98 at the start, and 0.09 and 0.20 after 300 steps with the quadratic cost.
+
+Expected: the slope is below 0.01 on 50 % of the plane with the quadratic cost, and on 0.5 % with cross-entropy (45 to 53 %,
+0.3 to 1.2 % in nine draws); four times the quadratic cost, which is as steep as cross-entropy at z = 0, is still flat on 23
+%. The neuron needs 273 and 469 steps to an output of 0.1, with cross-entropy 41 and 50; the ratio of its first gradients is
+σ'(z), 0.149 and 0.0177. About 10 s.
 """
 
 from __future__ import annotations

@@ -2,15 +2,16 @@
 
     python -m experiments.random_guessing [--out pictures]
 
-The lecture fits y = θ1 x1 + θ2 x2 twice: by drawing θ at random and keeping the best, and by descent. Its four guesses cost
-10.4, 7.2, 1.0 and 16.2, its four points of descent 25.2, 8.7, 1.5 and 0.2. No quadratic has all eight values where it puts
-them, so they illustrate and cannot be computed again; what can is their shape: guesses go up and down, descent only down.
+The lecture fits y = θ1 x1 + θ2 x2 in two ways: by drawing θ at random and keeping the best, and by descent. Its four
+guesses have losses 10.4, 7.2, 1.0 and 16.2, its four points of descent 25.2, 8.7, 1.5 and 0.2. No quadratic has all eight
+values at the points drawn, so they are illustrations that cannot be reproduced; their shape can: the losses of guesses
+vary, those of descent decrease.
 
-Here the data lie on a plane, so that the least loss is 0; its largest curvature is four times the smallest, the rate is 1/L,
-and guesses are drawn evenly from [0, 1] for each parameter. They must hit an ellipse whose share of the box is known, and
-take one over that share. Expected: 1,200 guesses for ten steps of descent, 10^13 for fifty; the best of N falls as N^(-2/d)
-with d parameters, so that a loss of 0.05 takes 200 guesses for 2 of them and 10^17 for 16, but 7 steps either way; a step
-costs about three guesses. About 20 s.
+Here the data are on a plane, so that the minimal loss is 0; its largest curvature is four times the smallest, the rate is
+1/L, and guesses are uniform in [0, 1] for each parameter. They must hit an ellipse whose share of the box is known, and
+need the inverse of that share. Expected: 1,200 guesses for ten steps of descent, 10^13 for fifty; the best of N decreases
+like N^(-2/d) with d parameters, so that a loss of 0.05 takes 200 guesses for 2 parameters and 10^17 for 16, but 7 steps in
+both cases; a step costs about as much as three guesses. About 20 s.
 """
 
 from __future__ import annotations

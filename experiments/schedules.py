@@ -1,16 +1,17 @@
-"""What do schedules of the learning rate look like, and what happens if one decreases it very fast?
+"""What do schedules of the learning rate look like, and what happens if one decreases very fast?
 
     python -m experiments.schedules [--out pictures]
 
-The lectures draw linear, piecewise and exponential decay and cycles. In practice, they say, one lets the rate fall by a
-power or by a factor every N steps: it makes descent converge, but perhaps to no good point; and they ask what happens if it
-falls very fast. The steps end before the way does: on a quadratic an axis of curvature c keeps prod(1 - rate_t c) of its
-distance, which is not 0 where the rates have a finite sum. On 10 x² + y² from (2, 2), rate 0.04 q^t, runs stop as if they
-had converged, 1.70 from the minimum for q = 0.5, 0.034 for q = 0.98, as the product says to 1e-9; a constant rate arrives.
+The lectures draw linear, piecewise and exponential decay and cycles. They say that in practice the rate decreases by a
+power or by a factor every N steps, which makes descent converge, but perhaps to a poor point; and they ask what happens if
+it decreases very fast. Then the steps vanish before the minimum is reached: on a quadratic, an axis of curvature c keeps
+prod(1 - rate_t c) of its distance, which is not 0 if the sum of the rates is finite. On 10 x² + y² from (2, 2), with rate
+0.04 q^t, runs stop as if they had converged, at distance 1.70 from the minimum for q = 0.5 and 0.034 for q = 0.98, equal to
+the product to 1e-9; with a constant rate they reach it.
 
-Why then let it fall? Gradients of mini-batches are noisy. On x² / 2 with noise of deviation 1, in 2000 runs, a constant rate
-r hovers at sqrt(r / (2 - r)) for ever, 0.229 at 0.1; rate 1 / t is a running mean and goes on as 1 / sqrt(t).
-Expected: these figures, to a tenth. About 12 s.
+A decreasing rate is needed because gradients of mini-batches are noisy. On x² / 2 with noise of standard deviation 1, in
+2000 runs, a constant rate r keeps the deviation sqrt(r / (2 - r)), 0.229 at 0.1; with rate 1 / t the iterate is a running
+mean, whose deviation decreases like 1 / sqrt(t). Expected: these figures, to a tenth. About 12 s.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
-"""What do methods that know the curvature save, and what does the curvature cost?
+"""What do methods that use curvature save, and what does the curvature cost?
 
     python -m experiments.second_order [--out pictures]
 
-Lecture S3: second-order methods may be better, but need the Hessian, which many variables make impractical. Newton's
-method, BFGS, L-BFGS and conjugate gradients as they come, against descent, momentum 0.9 and Adam at the best rate of a
-grid, from the same start down to a gradient of 1e-8: on Rosenbrock's valley, a quadratic in 20 variables of condition
-1000, and logistic regression on the breast cancer data (569 x 30, standardized, C = 1). An evaluation is a call of f with
-its derivatives, those of the loop's last turn included, whose step is not taken; Newton's count holds its Hessians. Then
-time and work of a gradient, of a product of the Hessian with a vector and of the Hessian, for a tanh network on 200 digits.
-Expected: Newton 22, 1 and 9 steps; L-BFGS 47, 273 and 56 evaluations, the best first-order method 1218, 479 and 323,
-plain descent about 22,000, 9,300 and 10,200. A product costs 1.3 gradients, the Hessian n products: "impractical" holds
-for the matrix, not for L-BFGS, which never asks for it. About 30 s, most of it compilation.
+Lecture S3: second-order methods may be better, but need the Hessian, which is impractical for many variables. Newton's
+method, BFGS, L-BFGS and conjugate gradients with their defaults are compared with descent, momentum 0.9 and Adam at the
+best rate of a grid, from the same start to a gradient of 1e-8: on Rosenbrock's valley, a quadratic in 20 variables with
+condition number 1000, and logistic regression on the breast cancer data (569 x 30, standardized, C = 1). An evaluation is a
+call of f with its derivatives, including the loop's last one, after which no step is taken; Newton's count includes its
+Hessians. Then time and operations of a gradient, of a Hessian-vector product and of the Hessian are measured for a tanh
+network on 200 digits.
+
+Expected: Newton's method takes 22, 1 and 9 steps; L-BFGS 47, 273 and 56 evaluations, the best first-order method 1218, 479
+and 323, and plain descent about 22,000, 9,300 and 10,200. A Hessian-vector product costs 1.3 gradients, the Hessian n such
+products: "impractical" is true of the matrix, not of L-BFGS, which never computes it. About 30 s, most of it compilation.
 """
 
 from __future__ import annotations

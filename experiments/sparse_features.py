@@ -1,16 +1,17 @@
-"""Why is one rate for all inefficient on sparse data, and does a rate of its own for each feature help?
+"""Why is one rate for all inefficient on sparse data, and does a rate per feature help?
 
     python -m experiments.sparse_features [--out pictures]
 
-Lecture S3 lists "inefficient for sparse data" among the problems of descent and does not show it. Made here: a logistic
-regression on bags of ten words out of 1000; word i comes with a chance ~ 1/i^1.2 (69,000 times to 17 times in the data), and
-the rarer it is, the more it says: its weight ~ 1/sqrt(chance). 3000 batches of ten, each seen once; the loss on 5000 more
-bags above that of the true weights, the mean of the last 500 steps. Descent, descent with a rate that falls as
-1/sqrt(1 + t/100), and Adagrad, each at its own best rate of twelve. The control has words that are all alike.
-Expected: 0.112, 0.097 and 0.042 nats above the best with rare words, 0.023, 0.020 and 0.019 with words alike: it is the
-rates of their own that help, and only where the words differ. Of the 700 rarest words' weights descent learns a
-twentieth, Adagrad two fifths. `sparse_adagrad` on rows takes the same steps, far cheaper where the table is large.
-About 8 s.
+Lecture S3 lists "inefficient for sparse data" among the problems of descent without an example. Here it is a logistic
+regression on bags of ten words out of 1000. Word i occurs with probability ~ 1/i^1.2 (from 69,000 times to 17 times in the
+data), and rarer words are more informative: their weight is ~ 1/sqrt(probability). There are 3000 batches of ten, each used
+once; the loss is measured on 5000 more bags, relative to that of the true weights, as the mean of the last 500 steps.
+Compared are descent, descent with a rate that decreases like 1/sqrt(1 + t/100), and Adagrad, each at its best of twelve
+rates. In the control all words have one frequency.
+
+Expected: losses 0.112, 0.097 and 0.042 nats above the best with rare words, and 0.023, 0.020 and 0.019 in the control: the
+rates per feature help, and only if frequencies differ. Of the weights of the 700 rarest words descent learns a twentieth,
+Adagrad two fifths. `sparse_adagrad` on rows takes the same steps, at much lower cost if the table is large. About 8 s.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""Which minimum does descent end in, at a constant rate, for each place to start from?
+"""Which minimum does descent end in, at a constant rate, for each starting point?
 
     python -m experiments.starting_points [--out pictures]
 
-The lecture has this tried on one function of one variable, from starts in [-4, 4] and at one rate; it gives neither the
-function nor an answer. Here are three functions from 801 starts each, and Himmelblau's with its four minima from 200 x 200.
-At a small rate a run ends in the valley where it starts: the border is the maximum between two minima, or the line that
-gradient flow does not cross (integrated apart, as a check). At a larger rate, still one that every minimum allows, a first
-step from a steep flank can lead over the hill, and on the plane neighbors part ways. A start on the very top stays there.
-Expected: 148, 73 and 0 of 801 starts end elsewhere at the larger rate, just those whose first step led over a hill; on the
-plane 27 % of 40,000 do; with the small rates 0, and 0.02 % off the flow's borders. About 12 s.
+The lecture's exercise tries this on one function of one variable, for starts in [-4, 4] and one rate; it gives neither the
+function nor an answer. Here three functions are minimized from 801 starts each, and Himmelblau's function with its four
+minima from 200 x 200. At a small rate a run ends in the valley where it starts; the border is the maximum between two
+minima, or the line that gradient flow does not cross (integrated independently, as a check). At a larger rate, with which
+every minimum is still stable, a first step from a steep slope can pass the hill, and on the plane neighboring starts end
+differently. A start exactly at a maximum stays there.
+
+Expected: at the larger rate 148, 73 and 0 of 801 starts end in another valley, exactly those whose first step passes a
+hill; on the plane 27 % of 40,000 do. At the small rates none does, and 0.02 % differ from the flow's borders. About 12 s.
 """
 
 from __future__ import annotations

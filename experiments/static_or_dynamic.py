@@ -1,17 +1,18 @@
-"""What does a computational graph cost that is rebuilt at each step, and what does one forbid that is built once?
+"""What does it cost to rebuild a computational graph at each step, and what is impossible if it is built once?
 
     python -m experiments.static_or_dynamic [--out pictures]
 
-The lecture: a static graph is built once and then executed, which leaves more room to optimize; a dynamic one is rebuilt at
-each iteration, more flexible and easier to debug. It gives no numbers. In JAX the same gradient is dynamic when called as it
-is and static under jax.jit: here that of 4-8-3 on 16 instances (67 parameters) and of 256-512-512-10 on 256 (399,370).
-What the static one cannot do: a Python `if` or `while` on a value, for there are no values yet when it is built. `lax.cond`
-and `lax.while_loop` put both branches and the loop into the graph, but a loop of unknown length has no reverse mode, as it
-cannot know how much to keep; a scan of fixed length has. And each new shape is another graph.
-Expected: equal to 1e-12; one graph in 22 calls; the small network's 59 operations become 13, and a call is 50 to 85 times
-quicker (12 ms to 0.2 ms); the large one's, where the arithmetic takes the time, some 2 times. The 0.4 s of building are
-paid back after 10 to 45 calls, the dynamic first call's 2 s, in which each operation is compiled by itself, not counted.
-Eight batch sizes are eight programs, padded to one size and masked they are one. About 15 s.
+The lecture: a static graph is built once and then executed, which allows more optimization; a dynamic one is rebuilt at
+each iteration, is more flexible and easier to debug. It gives no numbers. In JAX the same gradient is dynamic if called
+directly and static under jax.jit: here that of 4-8-3 on 16 examples (67 parameters) and of 256-512-512-10 on 256 (399,370).
+A static graph cannot contain a Python `if` or `while` on a value, since there are no values when it is built. `lax.cond`
+and `lax.while_loop` put both branches and the loop into the graph, but a loop of unknown length has no reverse mode, since
+the memory that it needs is unknown; a scan of fixed length has one. And each new shape needs another graph.
+
+Expected: equal to 1e-12; one graph in 22 calls. The small network's 59 operations become 13, and a call is 50 to 85 times
+faster (12 ms to 0.2 ms); the large one's, dominated by arithmetic, about 2 times. Building takes 0.4 s, which pays after 10
+to 45 calls, not counting the 2 s of the first dynamic call, which compiles each operation. Eight batch sizes are eight
+programs; padded to one size and masked they are one. About 15 s.
 """
 
 from __future__ import annotations

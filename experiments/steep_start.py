@@ -1,15 +1,16 @@
-"""How does the largest rate that converges depend on the start, where a function grows steeper the farther out one begins?
+"""How does the largest rate that converges depend on the start, if a function is steeper far from its minimum?
 
     python -m experiments.steep_start [--out pictures]
 
-The lecture says that a step depends on the gradient's norm too, so that in a steep region even a small rate brings trouble,
-and gives no numbers. On x⁴ a step is x <- x - 4 rate x³ = x (1 - 4 rate x²): nearer to 0 if and only if rate x² < 1/2, and
-then the more so the next time. In general the limit on |x|^p is 2 / (p |x0|^(p-2)): 1 for x² from any start, 1/(2 x0²) for
-x⁴, 1/(3 x0⁴) for x⁶. The rule 2/L knows none of it: at the minimum of x⁴ the curvature is 0 and 2/L infinite; with L the
-curvature at the start, 12 x0², it is 1/(6 x0²), safe but a third of what converges.
-Expected: fifteen limits by halving within 1e-12 of the theory; 0.1 % below them CONVERGED, 0.1 % above DIVERGED; at the
-limit itself x⁴ goes from x0 to -x0 and back for ever. Rate 0.01 converges from 2 in 306 steps, from 5 in a single one, as
-4 rate x0² happens to be 1, and diverges from 10 in 2. About 8 s.
+The lecture says that a step depends on the norm of the gradient too, so that in a steep region even a small rate causes
+trouble, and gives no numbers. On x⁴ a step is x <- x - 4 rate x³ = x (1 - 4 rate x²): it decreases |x| if and only if rate
+x² < 1/2, and then all later steps do. In general the limit on |x|^p is 2 / (p |x0|^(p-2)): 1 for x² from any start, 1/(2
+x0²) for x⁴, 1/(3 x0⁴) for x⁶. The rule 2/L does not give it: at the minimum of x⁴ the curvature is 0 and 2/L infinite; with
+the curvature at the start, L = 12 x0², it is 1/(6 x0²), which is safe but a third of the limit.
+
+Expected: fifteen limits, measured by bisection, within 1e-12 of the theory; 0.1 % below them runs are CONVERGED, 0.1 %
+above DIVERGED; at the limit itself x⁴ alternates between x0 and -x0. Rate 0.01 converges from 2 in 306 steps, from 5 in one
+step, since 4 rate x0² happens to be 1, and diverges from 10 in 2. About 8 s.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""What does a rate do: 1e-8, 1e-1, a good one, one that is too large? And where does too large begin?
+"""What does the rate do: 1e-8, 1e-1, a good one, one that is too large? And where does too large begin?
 
     python -m experiments.step_size [--out pictures]
 
-The lectures call 1e-8 too small (slow) and 1e-1 too big (overshooting), and say that too large a step ends in numeric
-overflow. But a rate is large only beside 2/L, L the largest curvature: 1e-1 is 5 times the limit of a quadratic with
-curvatures 1 and 100, 0.4 of that of a linear regression on made data, and 7,359 times that of one on the diabetes table as
-it was measured, where no constant rate is done in 10,000 steps. All are quadratics: arithmetic names every step.
-Expected: of seven quadratics the largest rate that converges and the smallest that diverges lie within 0.2 % of 2/L; 1 %
-above it they are DIVERGED after 175 to 245 steps. At 1e-1 the diabetes table overflows at step 37, in float32 at step 4.
+The lectures call 1e-8 too small (slow) and 1e-1 too large (overshooting), and say that too large a step ends in numeric
+overflow. But a rate is large only relative to 2/L, where L is the largest curvature: 1e-1 is 5 times this limit for a
+quadratic with curvatures 1 and 100, 0.4 of it for a linear regression on synthetic data, and 7,359 times for one on the
+diabetes table in its original units, for which no constant rate converges within 10,000 steps. All are quadratics, for
+which every step can be computed.
+
+Expected: for seven quadratics the largest rate that converges and the smallest that diverges are within 0.2 % of 2/L; 1 %
+above it runs are DIVERGED after 175 to 245 steps. At 1e-1 the diabetes table overflows at step 37, in float32 at step 4.
 About 20 s.
 """
 

@@ -3,15 +3,16 @@
     python -m experiments.without_gradients [--out pictures]
 
 Lecture S1: genetic algorithms walk at random where a gradient would guide; swarms and ants, shown in 2-D, suffer from the
-explosion of volume and from bad coverage in many dimensions. It gives no numbers. Here each searches for a value of 0.1:
-on the bowl x_1² + ... + x_n² from (2.5, ..., 2.5), n = 2 to 40, and on Rosenbrock's valley from 0, within
-200,000 evaluations, median of five seeds. Guesses are even in [-3, 3]^n, so that their mean, here of 64 seeds, should be
-box / ball. Nelder-Mead counts two evaluations a step, as if it asked one by one; L-BFGS counts values with gradients, each
-the price of about three values.
-Expected on the bowl: guessing 103, 1500, 33,000 at n = 2, 3, 4, then no more (2.4e12 at n = 10); a swarm of 64 stands
-still at n = 20; at n = 40 the genetic algorithm 10,200, ants 9,000, Nelder-Mead 5,900, CMA-ES 1,800, L-BFGS 5. The explosion
-is that of guessing, the bad coverage that of the swarm; who learns from values pays a power of n, who has slopes hardly
-anything. Needs the extra `populations` (evosax). About 35 s, most of it compilation.
+explosion of volume and from poor coverage in many dimensions. It gives no numbers. Here each method searches for a value of
+0.1, on the bowl x_1² + ... + x_n² from (2.5, ..., 2.5), n = 2 to 40, and on Rosenbrock's valley from 0, within 200,000
+evaluations; the figures are medians of five seeds. Guesses are uniform in [-3, 3]^n, so that their mean, here of 64 seeds,
+should be box / ball. Nelder-Mead counts two evaluations per step, as if they were sequential; L-BFGS counts values with
+gradients, each at the cost of about three values.
+
+Expected on the bowl: guessing takes 103, 1500, 33,000 at n = 2, 3, 4, and then too many (2.4e12 at n = 10); a swarm of 64
+stagnates at n = 20; at n = 40 the genetic algorithm takes 10,200, ants 9,000, Nelder-Mead 5,900, CMA-ES 1,800, L-BFGS 5. So
+the explosion of volume concerns guessing, and poor coverage the swarm; methods that use values need a power of n, those
+with gradients hardly more as n grows. Needs the extra `populations` (evosax). About 35 s, most of it compilation.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Speed, measured: every claim is a ratio of medians taken interleaved in one run. Each file takes `--json FILE`."""
+"""Speed, measured: every claim is a ratio of medians of interleaved runs. Each file takes `--json FILE`."""

@@ -1,11 +1,11 @@
-"""What does it cost to find a compiled program by what a function reads? `python -m experiments.bench.call_cost`.
+"""What does it cost to look up a compiled program by what a function reads? `python -m experiments.bench.call_cost`.
 
-    reading    the value of a run on 1,500 digits as in the README, and of a loss in two lines; microseconds
-    fit        the same call again: what passes beside its steps (here 3 steps, once compiled); milliseconds
-    minimize   the same call again, a fresh function with other captured arrays, and an edited global; milliseconds
+    reading    computing the key of a run on 1,500 digits as in the README, and of a loss of two lines; microseconds
+    fit        the same call again: the time besides its steps (here 3 compiled steps); milliseconds
+    minimize   the same call again, a new function with other captured arrays, and an edited global; milliseconds
 
-Medians of rounds in which all take turns. Expected: at most 50 us of reading, 5 ms around a fit, and a fresh function at the
-price of the same one. About 20 seconds on 2 cores.
+Medians of interleaved rounds. Expected: at most 50 us for reading, 5 ms besides the steps of a fit, and the same time for a
+new function as for the same one. About 20 seconds on 2 cores.
 """
 
 from __future__ import annotations

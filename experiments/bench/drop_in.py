@@ -1,15 +1,15 @@
 """Do programs written in Optax's grammar run with gdjax's names? `python -m experiments.bench.drop_in`.
 
-Twenty programs in the forms of Optax's README, documentation and gallery, each a function of the module that stands for
-`optax` and of one number, which returns a transformation. Each trains the same small network on the same rows twice, once
-with Optax and once with `gdjax` in its place, for 200 steps in float64 and in float32; the distance is that of the
-parameters at the end, relative to their norm. Then gdjax's runs once more with another number: the programs compiled by
-it are counted by `jax.monitoring`, which hears of every compilation.
+Twenty programs in the forms of Optax's README, documentation and gallery, each a function of the module named `optax` and
+of one number, which returns a transformation. Each trains the same small network on the same rows twice, once with Optax
+and once with `gdjax` in its place, for 200 steps in float64 and in float32; the distance is that of the final parameters,
+relative to their norm. Then each runs in gdjax with another number, and compilations are counted by `jax.monitoring`.
 
-Optax divides the counts of its schedules in float32, whatever the parameters: in float64 they are given to it as such.
+Optax divides the counts of its schedules in float32, whatever the parameters' dtype; in float64 it is given float64 counts.
 
-Expected: distances of at most 1e-10 (float64) and 1e-4 (float32), and nothing compiled by the second number. Where Optax
-in float32 is further than that from itself in float64, this is the bound, and is printed. About two minutes on 2 cores.
+Expected: distances of at most 1e-10 (float64) and 1e-4 (float32), and no compilation for the second number. If Optax in
+float32 is further than that from itself in float64, this distance is the bound, and is printed. About two minutes on 2
+cores.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
 """What does a minimization cost, beside a Python loop, SciPy and Optimistix? `python -m experiments.bench.minimize_cost`.
 
-Two questions, on Rosenbrock's function and on the sum of 500 of it, 2 and 1,000 parameters, in double precision:
+Two questions, on Rosenbrock's function and on the sum of 500 of it, with 2 and 1,000 parameters, in double precision:
 
-    steps a second   plain descent at a fixed rate for a fixed number of steps: ours, and a Python loop over a jitted step of
-                     Optax, each with everything compiled before
+    steps a second   plain descent at a fixed rate for a fixed number of steps: ours, and a Python loop over a jitted step
+                     of
+                     Optax, both compiled before
     to a solution    from the start to a gradient of at most 1e-6: ours (L-BFGS, BFGS, nonlinear CG, Nelder-Mead), SciPy's
-                     with jitted value and gradient, and Optimistix's, whose own tolerances (on steps and values) are set
-                     so that they come as far; first call (compilation and all) and second call apart
+                     with
+                     jitted value and gradient, and Optimistix's, whose tolerances (on steps and values) are set to reach
+                     the
+                     same gradient; first call, with compilation, and second call
 
-Where Optimistix is not installed its rows are left out. Ratios are ours / theirs of the second call, medians of rounds in
-which all take turns, with the quarter of rounds on either side. Expected: at least 100 times the Python loop on two
-parameters, no slower than Optimistix, L-BFGS no slower than SciPy's. About 3 minutes on 2 cores.
+Without Optimistix its rows are omitted. Ratios are ours / theirs of the second call, medians of interleaved rounds with
+quartiles. Expected: at least 100 times as fast as the Python loop for two parameters, no slower than Optimistix, and L-BFGS
+no slower than SciPy's. About 3 minutes on 2 cores.
 """
 
 from __future__ import annotations

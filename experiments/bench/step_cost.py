@@ -1,18 +1,18 @@
-"""What does a step cost in a compiled run, against Optax in loops written by hand?
+"""What does a step cost in a compiled run, compared with loops over Optax written by hand?
 
     python -m experiments.bench.step_cost [--json FILE] [--repeats 15]
 
-The 64-128-128-10 network on the digits (1,437 training rows, batch 64, the ragged tail used, Adam), 30 epochs with
-validation after each and the best parameters kept, in three ways that do the same work:
+The 64-128-128-10 network on the digits (1,437 training rows, batch size 64 with the ragged last batch, Adam), 30 epochs
+with validation after each and the best parameters kept, in three ways that do the same work:
 
     run     gdjax: one compiled while-loop, called once
-    (a)     Optax in a Python loop over a jitted step, a jitted evaluation after each epoch
+    (a)     Optax in a Python loop over a jitted step, with a jitted evaluation after each epoch
     (b)     Optax in a scan over epochs of scans over batches, compiled once
 
-and beside them the floor: the same matrix products and nothing else. Then the wall time of a first `fit`, compilation
-included, and of a second one with another rate, with what each compiled.
+and, as a lower bound, the same matrix products and nothing else. Then the wall time of a first `fit`, compilation included,
+and of a second one with another rate, with the number of programs that each compiles.
 
-Expected: run at most 0.75 of (a) and 1.05 of (b) per step; a second fit compiles nothing. About a minute on 2 cores.
+Expected: per step, run takes at most 0.75 of (a) and 1.05 of (b); a second fit compiles nothing. About a minute on 2 cores.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: candidates take turns, medians are compared, the spread is shown."""
+"""Timing of the benchmarks: candidates are interleaved, medians are compared, and the spread is shown."""
 
 from __future__ import annotations
 
