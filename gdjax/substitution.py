@@ -14,9 +14,9 @@ from typing import Any, cast
 import jax
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import jaxprs_in_params
 
 from gdjax.fingerprint import JIT, facts_of, is_library_function, is_named_tuple, is_plain, slots_of
+from gdjax.jaxprs import inner_jaxprs
 
 MOVES = frozenset({"convert_element_type", "copy", "device_put"})  # a NumPy array is converted before it is traced
 
@@ -227,5 +227,5 @@ def _operations(function: Callable[..., Any], args: tuple[Any, ...]) -> list[str
     while waiting:
         for equation in waiting.pop().eqns:
             found.append(equation.primitive.name)
-            waiting += jaxprs_in_params(equation.params)
+            waiting += inner_jaxprs(equation.params)
     return [name for name in found if name not in MOVES]

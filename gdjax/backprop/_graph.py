@@ -23,10 +23,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 
 from gdjax import tree
 from gdjax.backprop.nodes import Graph, Node, format_value
+from gdjax.jaxprs import is_literal
 from gdjax.programs import retrace
 
 INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2")
@@ -116,7 +116,7 @@ class _Builder:
         place: dict[Any, int] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *inputs], strict=True))
 
         def read(atom: Any) -> int:
-            if isinstance(atom, core.Literal):
+            if is_literal(atom):
                 return self.add("", "constant", (), atom.val)
             return place[atom]
 

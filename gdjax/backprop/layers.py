@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 
 from gdjax import tree
 from gdjax.backprop._graph import INLINED, name_of
 from gdjax.backprop.units import find_units
+from gdjax.jaxprs import is_literal
 
 BOUNDED = ("tanh", "sigmoid", "soft_sign", "hard_tanh")  # units that can saturate
 RECTIFIERS = ("relu", "relu6")  # units that can die
@@ -140,7 +140,7 @@ class _Survey:
         origins.update(zip(jaxpr.invars, inputs, strict=True))
 
         def of(atom: Any) -> frozenset[str]:
-            return CONSTANT if isinstance(atom, core.Literal) else origins[atom]
+            return CONSTANT if is_literal(atom) else origins[atom]
 
         for equation, kind, inner in _equations(jaxpr):
             taken = [of(atom) for atom in equation.invars]
@@ -199,7 +199,7 @@ def _kind_by_name(equation: Any) -> str | None:
     name = name_of(equation, equation.params.get("jaxpr", equation.params.get("call_jaxpr")))
     if primitive == "logistic":
         return "sigmoid"
-    if primitive == "max" and any(isinstance(x, core.Literal) and np.all(x.val == 0) for x in equation.invars):
+    if primitive == "max" and any(is_literal(x) and np.all(x.val == 0) for x in equation.invars):
         return "relu"
     known = name in (*BOUNDED, *RECTIFIERS, *OTHERS)
     return name if known and (primitive == "tanh" or primitive in OPENED) else None
@@ -209,7 +209,7 @@ def _evaluate(jaxpr: Any, consts: Any, args: list[Any], found: list[tuple[str, j
     values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
     def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else values[atom]
+        return atom.val if is_literal(atom) else values[atom]
 
     for equation, kind, inner in _equations(jaxpr):
         taken = [read(atom) for atom in equation.invars]

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 
 from gdjax.backprop._graph import INLINED
+from gdjax.jaxprs import is_literal
 
 ARITHMETIC = ("add", "sub", "mul", "div", "neg", "pow", "integer_pow", "square", "sqrt", "rsqrt", "sign", "abs")
 COMPARISONS = ("max", "min", "clamp", "select_n", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not")
@@ -90,7 +90,7 @@ class _Regions:
 
     def inputs(self, equation: Any) -> list[Any]:
         """The variables that it is made of, numbers left out."""
-        return [v for v in equation.invars if not isinstance(v, core.Literal) and v not in self.constants]
+        return [v for v in equation.invars if not is_literal(v) and v not in self.constants]
 
     def _take(self, equation: Any) -> None:
         inputs = self.inputs(equation)
@@ -136,7 +136,7 @@ class _Regions:
         return run
 
     def _read(self, atom: Any, values: dict[Any, Any]) -> Any:
-        if isinstance(atom, core.Literal):
+        if is_literal(atom):
             return atom.val
         return values[atom] if atom in values else self._number(atom)
 
@@ -236,7 +236,7 @@ def _run(jaxpr: Any, given: list[Any]) -> list[Any]:
     values = dict(zip(jaxpr.invars, given, strict=True))
 
     def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else values[atom]
+        return atom.val if is_literal(atom) else values[atom]
 
     for equation in jaxpr.eqns:
         values.update(zip(equation.outvars, _apply(equation, [read(x) for x in equation.invars]), strict=True))

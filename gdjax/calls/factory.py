@@ -8,7 +8,7 @@ import inspect
 import itertools
 import numbers
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 
 import jax
@@ -47,20 +47,25 @@ class Recipe:
     static: frozenset[str]
     name: str
     reads_nothing: bool
-    signature: inspect.Signature
-    intervals: dict[str, str]
 
     def __init__(self, kind: type[Node], body: Callable[..., Any], declared: Declaration):
         self.kind, self.body, self.declared, self.static = kind, body, declared, frozenset(declared.static)
         self.name, self.reads_nothing = body.__name__, is_itself(body)
-        self.signature = inspect.signature(body)
+        names = _argument_names(body)
         for name in itertools.chain(*declared):
-            if name not in self.signature.parameters:
-                raise TypeError(mistakes.unknown(self.name, name, self.signature.parameters))
-        self.intervals = {**_numbers(self.signature, declared), **declared.bounds}
-        for name in self.signature.parameters:
+            if name not in names:
+                raise TypeError(mistakes.unknown(self.name, name, names))
+        for name in names:
             if hasattr(kind, name) or name in Node.__annotations__:
                 raise TypeError(f"{self.name}: an argument must not be called {name!r}, which is {kind.__name__}'s own")
+
+    @functools.cached_property  # most factories of a program are imported and never called
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.body)
+
+    @functools.cached_property
+    def intervals(self) -> dict[str, str]:
+        return {**_numbers(self.signature, self.declared), **self.declared.bounds}
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Recipe) and self._identity() == other._identity())
@@ -199,6 +204,15 @@ class Recipe:
         return jax.dtypes.canonicalize_dtype(np.int32 if name in self.declared.ints else float)
 
 
+def _argument_names(body: Callable[..., Any]) -> Sequence[str]:
+    """The names of a function's arguments, for a plain function without the cost of its signature."""
+    if not inspect.isfunction(body) or hasattr(body, "__wrapped__") or hasattr(body, "__signature__"):
+        return tuple(inspect.signature(body).parameters)
+    code = body.__code__
+    stars = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + stars]
+
+
 def _numbers(signature: inspect.Signature, declared: Declaration) -> dict[str, str]:
     """An unbounded interval for each argument that must be a number: the whole ones, and those with a numeric default."""
     free = {name for name, p in signature.parameters.items() if is_number(p.default)} - {
@@ -244,7 +258,7 @@ def _factory(kind: type[Node], body: Callable[..., Any], declared: Declaration, 
         return recipe.make(recipe.bind(args, kwargs))
 
     make.recipe = recipe  # type: ignore[attr-defined]
-    make.__doc__ = docstrings.whole(body.__doc__, recipe.signature.parameters, like and like.__doc__)
+    make.__doc__ = docstrings.whole(body.__doc__, _argument_names(body), like and like.__doc__)
     return make
 
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental.ode import odeint
 
 from gdjax import tree
 from gdjax.types import Params
@@ -49,6 +48,8 @@ def gradient_flow(
     def scaled_downhill(scaled, time):
         slope = downhill(jax.tree.map(jnp.multiply, scaled, scale))
         return jax.tree.map(jnp.divide, slope, scale)
+
+    from jax.experimental.ode import odeint  # rarely used, and 1 ms of the import
 
     path = odeint(scaled_downhill, jax.tree.map(jnp.divide, params, scale), times, rtol=rtol, atol=1e-2 * rtol)
     return jax.tree.map(jnp.multiply, path, scale)
