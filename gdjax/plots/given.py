@@ -213,17 +213,24 @@ def _of_values(who: str, given: Any) -> Iterator[Series]:
 def read_rates(who: str, given: Any, steps: int | None) -> dict[str, Series]:
     """Each schedule by its name, or by its call, over the steps; of a Result or a history the rates that were taken."""
     alone = _is_run(given) or isinstance(given, (str, Node)) or callable(given) or not (_ndim(given) or _many(given))
-    if not alone and (not _many(given) or all(isinstance(x, numbers.Number) for x in given)):
+    if not alone and (not _many(given) or _is_numbers(given)):
         return read_series(who, given)  # the rates themselves
-    many: Any = [given] if alone else given
-    parts = many.items() if isinstance(many, Mapping) else [(None, part) for part in many]
-    read = [(name, _schedule(who, part)) for name, part in parts]
+    read = [(name, _schedule(who, part)) for name, part in _parts([given] if alone else given)]
     longest = steps or max([_longest(part) for _, part in read], default=0) or 100
     found: dict[str, list[Series]] = {}
     for name, part in read:
         called = name or (repr(part) if isinstance(part, (Node, numbers.Number)) else getattr(part, "__name__", ""))
         found.setdefault(str(called), []).append(_rates(who, part, longest))
     return _name_parts(found, "schedule")
+
+
+def _parts(given: Any) -> list[tuple[Any, Any]]:
+    """(name, part), None for what has no name."""
+    return list(given.items()) if isinstance(given, Mapping) else [(None, part) for part in given]
+
+
+def _is_numbers(given: Any) -> bool:
+    return isinstance(given, (list, tuple)) and all(isinstance(x, numbers.Number) for x in given)
 
 
 def _many(given: Any) -> bool:
