@@ -41,7 +41,7 @@ def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def network(sizes, seed: int):
-    """Weights and biases, all drawn."""
+    """Random weights and biases."""
     rng = np.random.default_rng(seed)
     return tuple(
         {"w": rng.normal(size=(a, b)) / np.sqrt(a), "b": rng.normal(size=b) / 4} for a, b in itertools.pairwise(sizes)
@@ -55,7 +55,7 @@ def difference(found, told) -> float:
 
 
 def compare() -> list[tuple]:
-    """(activation, cost, hidden layers, width, difference for one instance, for a batch) of each network."""
+    """(activation, cost, hidden layers, width, difference for one example, for a batch) of each network."""
     x, y = digits(32)
     rows = []
     for cost, activation, depth, width in itertools.product(HEADS, ACTIVATIONS, DEPTHS, WIDTHS):
@@ -72,7 +72,7 @@ def compare() -> list[tuple]:
 
 
 def forms() -> dict[str, float]:
-    """How far other forms of the same are from it, on one network and batch."""
+    """The differences of equivalent forms, on one network and batch."""
     x, y = digits(32)
     params = network((64, 20, 10), 0)
     found = backpropagate(params, x, y)
@@ -98,13 +98,13 @@ def forms() -> dict[str, float]:
 
 
 def products(n: int) -> tuple[int, int]:
-    """Multiplications of a forward pass, and of one with its way back, in matrix products."""
+    """Multiplications in the matrix products of a forward pass, and of a forward and backward pass."""
     sizes = [n * a * b for a, b in itertools.pairwise(LARGE)]
     return sum(sizes), 3 * sum(sizes) - sizes[0]
 
 
 def costs(n: int = 32, repeats: int = 60) -> dict[str, tuple[float, float]]:
-    """Operations by the compiler's count, and milliseconds, the best of 60 taken in turns."""
+    """Operations by the compiler's count, and milliseconds, the best of 60 interleaved rounds."""
     x, y = digits(n)
     params = network(LARGE, 0)
     passes = {

@@ -46,7 +46,7 @@ EXAMPLES = {  # of x alone: the function, its derivative at X by hand
 
 
 def examples() -> list[tuple]:
-    """Each by hand, by jax.grad, by its graph, by a central difference."""
+    """Each derivative by hand, by jax.grad, by the graph, by a central difference."""
     rows = []
     for name, (f, by_hand) in EXAMPLES.items():
         central = difference_quotients(f, X, [1e-5])["central"][0]
@@ -60,7 +60,7 @@ def layers() -> list:
 
 
 def jacobians() -> dict[str, np.ndarray]:
-    """The Jacobian of the chain, (1, 4), by each way."""
+    """The Jacobian of the chain, (1, 4), computed in each way."""
     chain, point, each = layers(), jnp.asarray(INPUT), []
     for f in chain:
         each.append(np.asarray(jax.jacfwd(f)(point)))
@@ -103,13 +103,13 @@ def weights() -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
 
 
 def differences(ways: dict[str, np.ndarray]) -> dict[str, float]:
-    """The largest difference of each way from the last, relative to the largest entry."""
+    """The largest difference of each result from the last, relative to the largest entry."""
     last = list(ways.values())[-1]
     return {name: float(np.max(np.abs(found - last)) / np.max(np.abs(last))) for name, found in ways.items()}
 
 
 def quotients() -> dict[str, tuple[dict, dict]]:
-    """Of x² and x⁴, the quotients at all steps, and what the lecture says that they miss by."""
+    """The difference quotients of x² and x⁴ at all steps, and their errors according to the lecture."""
     h = 10.0 ** -np.arange(0, 13.01, 0.25)
     left = {
         "x²": {"one-sided": h, "central": 0 * h},

@@ -58,7 +58,7 @@ def flops(f, *args) -> float:
 
 
 def costs() -> dict[str, np.ndarray]:
-    """Operations of a Jacobian to those of a value, (sizes, 2): reverse, forward."""
+    """Operations of a Jacobian relative to those of a value, (sizes, 2): reverse mode, forward mode."""
     rng = np.random.default_rng(0)
     first, last = rng.normal(size=(max(SIZES), UNITS)) / 16, rng.normal(size=(UNITS, max(SIZES))) / 4
     found: dict[str, list] = {"inputs": [], "outputs": []}
@@ -81,7 +81,7 @@ def logistic_map(x, depth):
 
 
 def expand(x, depth):
-    """The same, every x computed anew."""
+    """The same function, with every x computed again."""
     if depth == 0:
         return x
     return 4 * expand(x, depth - 1) * (1 - expand(x, depth - 1))

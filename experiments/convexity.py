@@ -56,7 +56,7 @@ def percent(these) -> float:
 
 
 def counterexamples(it: Case) -> list[float]:
-    """Chords below the graph, falling gradients, points of negative curvature: % each."""
+    """Percentages of chords below the graph, of decreasing gradients, and of points of negative curvature."""
     shares = jnp.asarray(np.random.default_rng(1).uniform(0, 1, PAIRS))
 
     @jax.jit

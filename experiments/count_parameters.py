@@ -42,7 +42,7 @@ def name(sizes) -> str:
 
 
 def shapes(sizes):
-    """The parameters as shapes at float32; nothing is drawn."""
+    """The shapes of the parameters in float32, without computing them."""
     drawn = jax.eval_shape(gd.models.mlp(sizes, activation="tanh").init, jax.random.key(0))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float32), drawn)
 
@@ -53,7 +53,7 @@ def by_formula(sizes) -> tuple[int, int]:
 
 
 def by_graph(sizes) -> tuple[int, int]:
-    """Numbers that the cost depends on, from the nodes of its graph."""
+    """The count of numbers on which the cost depends, from the nodes of its graph."""
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes(sizes))
     x, y = jnp.ones(sizes[0]), jnp.eye(sizes[-1])[0]
     graph = gd.backprop.graph(lambda params: gd.backprop.cost_of(params, x, y), params)
@@ -66,7 +66,7 @@ def by_folding(sizes) -> int:
 
 
 def training_bytes(optimizer, params) -> int:
-    """Parameters, their gradient, and the optimizer's state."""
+    """The bytes of parameters, gradient and optimizer state."""
     kept = params, params, jax.eval_shape(optimizer.init, params)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 

@@ -36,7 +36,7 @@ def searches(start: float, step: float) -> dict[str, gd.Minimum]:
 
 
 def predict_steps(method: str, start: float, step: float) -> int:
-    """Steps by arithmetic: each of the first two goes one step, descent shrinks the slope by 1 - 2 step."""
+    """The expected number of steps: the first two move by one step each, descent multiplies the slope by 1 - 2 step."""
     if method == "gradient":
         return math.ceil(math.log(1e-4 / abs(2 * (start - 2))) / math.log(1 - 2 * step))
     return round(abs(start - 2) / step)

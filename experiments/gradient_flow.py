@@ -36,19 +36,19 @@ def flow(problem: gd.problems.Problem, times):
 
 
 def walk(problem: gd.problems.Problem, time: float, rate: float, rows: int | bool = ROWS + 1):
-    """The points of descent at the same times as the flow's."""
+    """The points of descent at the times of the flow."""
     steps, optimizer = round(time / rate), gd.sgd(rate)
     return gd.minimize(problem.f, problem.start, optimizer, stop=never(), max_steps=steps, record=rows).path.params
 
 
 def distances(problem: gd.problems.Problem, time: float, longest: float):
-    """(rates, farthest of descent from the flow at the same time)."""
+    """(rates, largest distance of descent from the flow at the same time)."""
     rates, there = longest / 2.0 ** np.arange(7), flow(problem, np.linspace(0, time, ROWS + 1))
     return rates, np.array([np.linalg.norm(walk(problem, time, r) - there, axis=1).max() for r in rates])
 
 
 def fall_by_integral(problem: gd.problems.Problem, time: float) -> float:
-    """The integral of |∇f|² along the flow over the fall of f: 1."""
+    """The integral of |∇f|² along the flow, divided by the decrease of f, which should be 1."""
     times = time * np.linspace(0, 1, 10_001) ** 3  # most of them at the beginning, where it is steep
     path = flow(problem, times)
     slopes = jax.vmap(jax.grad(problem.f))(path)
@@ -62,7 +62,7 @@ def degrees(a, b):
 
 
 def steepest(problem: gd.problems.Problem, point):
-    """Degrees between the negative gradient and the one of 3600 directions in which f falls the most within 1e-6."""
+    """Degrees between the negative gradient and the direction, of 3600, in which f decreases most within 1e-6."""
     angles = jnp.linspace(0, 2 * math.pi, 3600, endpoint=False)
     around = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
     best = around[jnp.argmin(jax.vmap(problem.f)(point + 1e-6 * around))]

@@ -53,7 +53,7 @@ def hinge(margin: np.ndarray) -> np.ndarray:
 
 
 def descend(problem, seed: int):
-    """A rate of 1/t, in units of the curvature that |w|² has."""
+    """Descent with a rate of 1/t, in units of the inverse curvature of |w|²."""
     rng = np.random.default_rng(seed)
     start = {"w": rng.normal(size=2), "b": rng.normal()}
     rate = inverse_time(0.5 / problem.args[3], 1.0, 1.0)

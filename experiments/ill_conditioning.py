@@ -42,13 +42,13 @@ def run(steepness: float, optimizer, steps: int = 1000):
 
 
 def hovering(found: gd.Minimum) -> float:
-    """The farthest from the minimum on either axis in the last 200 steps."""
+    """The largest distance from the minimum along each axis in the last 200 steps."""
     return float(np.abs(found.path.params[-200:]).max())
 
 
 @partial(jax.vmap, in_axes=(0, 0))
 def largest_rate(steepness, decay):
-    """By bisection: the rate above which 4000 steps end no lower than they began."""
+    """The rate, found by bisection, above which the value after 4000 steps is no lower than at the start."""
     bowl, start = gd.problems.bowl().f, jnp.array([2.0, 2.0])
 
     def bisect(_, ends):

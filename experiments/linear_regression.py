@@ -60,7 +60,7 @@ def solutions(x, y) -> dict:
 
 
 def down(problem, stop):
-    """All rows at each step."""
+    """Descent with all rows at each step."""
     return gd.minimize(problem.f, problem.start, gd.sgd(1 / problem.lipschitz), args=problem.args, stop=stop)
 
 
@@ -100,7 +100,7 @@ def of_condition(d: int, condition: float):
 
 
 def seconds(call) -> float:
-    """The median of five, after one that compiles."""
+    """The median time of five calls, after one that compiles."""
     times = []
     for _ in range(6):
         began = time.perf_counter()

@@ -28,7 +28,7 @@ MILESTONES = (1, 10, 100, 1000, 10_000)
 
 
 def make_clouds(apart: float) -> tuple[np.ndarray, np.ndarray]:
-    """Two clouds, their centers apart by 2 · apart · (1, 0.7)."""
+    """Two clouds, whose centers differ by 2 · apart · (1, 0.7)."""
     rng = np.random.default_rng(0)
     y = np.repeat([-1.0, 1.0], 120)
     return rng.normal(size=(240, 2)) * [1.0, 1.4] + apart * y[:, None] * [1.0, 0.7] + [1.5, -1.0], y
@@ -53,7 +53,7 @@ def sides(params, x) -> np.ndarray:
 
 
 def by_hand(params, x, y, c):
-    """The gradient as one derives it on paper: the mean of -y σ(-y (w·x + b)) x, and w / (C n)."""
+    """The gradient derived by hand: the mean of -y σ(-y (w·x + b)) x, plus w / (C n)."""
     pull = -y / (1 + np.exp(y * (x @ params["w"] + params["b"]))) / len(y)
     return {"w": pull @ x + params["w"] / (c * len(y)), "b": pull.sum()}
 
@@ -66,7 +66,7 @@ def gradients(sets):
 
 
 def without_penalty(x, y, steps: int):
-    """The path of descent on classes that a line parts; a penalty of 1 / (2 C n) is none for C = 1e12."""
+    """The path of descent on separable classes; for C = 1e12 the penalty 1 / (2 C n) is negligible."""
     problem = gd.problems.logistic(x, y, 1e12)
     rate = 1 / problem.lipschitz
     return gd.minimize(

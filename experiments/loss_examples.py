@@ -57,7 +57,7 @@ def slopes(loss, at, y) -> np.ndarray:
 
 
 def derivatives() -> dict[str, np.ndarray]:
-    """Name -> (labels, 2, points): by formula and by autodiff."""
+    """Name -> (labels, 2, points), derivatives by formula and by autodiff."""
     return {
         name: np.array([(formula(y), slopes(loss, at, y)) for y in labels])
         for name, (loss, _, at, labels, formula) in DERIVED.items()
@@ -65,7 +65,7 @@ def derivatives() -> dict[str, np.ndarray]:
 
 
 def three_ways(y: int, p: float) -> list[float]:
-    """The cross-entropy of one pair: from the probability, from its log odds, as the softmax of two scores."""
+    """The cross-entropy of one pair from the probability, from its log odds, and from the softmax of two scores."""
     odds = np.log(p / (1 - p))
     ways = ENTROPY(p, y), LOGISTIC(odds, y), losses.softmax_cross_entropy_with_integer_labels(np.array([0.0, odds]), y)
     return [float(way) for way in ways]

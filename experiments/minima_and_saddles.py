@@ -48,7 +48,7 @@ def saddle(p):
 
 
 def runs(f, method, rate, starts, stop, record=None, max_steps=STEPS):
-    """One for each start, each with a key of its own."""
+    """A run for each start, each with its own key."""
 
     def run(start, key):
         return gd.minimize(f, start, method(rate, key), stop=stop, max_steps=max_steps, record=record)
@@ -58,7 +58,7 @@ def runs(f, method, rate, starts, stop, record=None, max_steps=STEPS):
 
 
 def shares_in_best(name: str, method) -> np.ndarray:
-    """Of the runs from the poor valley, and of those from the best."""
+    """The shares of runs that end in the best valley, from the poor one and from the best."""
     f, rate, poor, good, (low, high) = VALLEYS[name]
     rng = np.random.default_rng(0)
     found = runs(f, method, rate, np.concatenate([rng.uniform(*poor, RUNS), rng.uniform(*good, RUNS)]), never())
@@ -67,14 +67,14 @@ def shares_in_best(name: str, method) -> np.ndarray:
 
 
 def leave_saddle(method) -> tuple[float, float]:
-    """The share that leaves from y = 0, and the median of the steps from 1e-6 to f = -1/2, half-way down."""
+    """The share of runs that leave y = 0, and the median number of steps from 1e-6 to f = -1/2, halfway down."""
     starts = np.repeat([[1.5, 0.0], [1.5, TINY]], RUNS, axis=0)
     found = runs(saddle, method, 0.1, starts, target(-0.5))
     return float(np.mean(found.stop[:RUNS] == Stop.TARGET)), float(np.median(found.steps[RUNS:]))
 
 
 def growth(rate: float, momentum: float) -> float:
-    """Of y per step near the saddle: the larger root of z² - (1 + momentum + 2 rate) z + momentum."""
+    """The growth of y per step near the saddle: the larger root of z² - (1 + momentum + 2 rate) z + momentum."""
     return max(np.roots([1, -(1 + momentum + 2 * rate), momentum]).real)
 
 

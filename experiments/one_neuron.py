@@ -49,7 +49,7 @@ def separable_points(margin: float, seed: int) -> tuple[np.ndarray, np.ndarray, 
 
 @jax.jit
 def rosenblatt(x, y):
-    """All examples again and again until none is mistaken: weights, all mistakes, and those of the last round."""
+    """The perceptron rule until no example is misclassified: weights, all mistakes, and those of the last pass."""
 
     def correct(w, example):
         slope = jax.grad(lambda w: losses.perceptron(example[0] @ w, example[1]))(w)
@@ -76,7 +76,7 @@ def neuron_loss(params, x, y):
 
 
 def descend(x, y):
-    """At rate 1/L, L the largest curvature of the loss."""
+    """Descent at rate 1/L, where L is the largest curvature of the loss."""
     steepest = np.linalg.eigvalsh(with_ones(x).T @ with_ones(x))[-1] / (4 * len(y))
     start = NEURON.init(jax.random.key(0))
     limits = {"stop": gradient_norm(1e-6), "max_steps": 50_000}
@@ -84,7 +84,7 @@ def descend(x, y):
 
 
 def as_sigmoids(layers):
-    """The sigmoid network that computes what the tanh network does."""
+    """The sigmoid network that is equal to the tanh network."""
     behind = [layers[0], *({"w": 2 * part["w"], "b": part["b"] - part["w"].sum(axis=0)} for part in layers[1:])]
     return (*(jax.tree.map(lambda leaf: 2 * leaf, part) for part in behind[:-1]), behind[-1])
 

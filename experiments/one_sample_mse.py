@@ -50,7 +50,7 @@ def network_loss(layers, x, y):
 
 
 def along(drawn: gd.backprop.Graph, name: str) -> float:
-    """The product of the local derivatives on the only way from a node to the output."""
+    """The product of the local derivatives on the only path from a node to the output."""
     node, product = drawn[name], 1.0
     while node.index != drawn.output.index:
         user = next(n for n in drawn.nodes if node.index in n.inputs)
@@ -77,7 +77,7 @@ def scalar_ways() -> dict[str, tuple[float, float]]:
 
 
 def network_ways(layers, x, y) -> dict:
-    """The gradient of a network's loss, as one vector, by each way."""
+    """The gradient of a network's loss, as one vector, computed in each way."""
     h = [x]
     for layer in layers[:-1]:
         h.append(np.tanh(h[-1] @ layer["w"] + layer["b"]))

@@ -37,7 +37,7 @@ FLAT, RATE = 0.01, 0.15
 
 
 def cost(w1, w2, drawn, kind: str):
-    """Of a network with one weight of each layer set."""
+    """The cost of a network with one weight of each layer replaced."""
     x, y, (first, second) = drawn
     params = {**first, "w": first["w"].at[0, 0].set(w1)}, {**second, "w": second["w"].at[0, 0].set(w2)}
     return gd.backprop.cost_of(params, x, y, ("tanh", "sigmoid"), kind)
@@ -50,7 +50,7 @@ def with_slopes(w1, w2, drawn, kind):
 
 
 def surface(name, seed: int = 0):
-    """Over both weights from -10 to 10: the weights (2, n, n), the cost and its slope (n, n)."""
+    """The cost over both weights from -10 to 10: the weights (2, n, n), the cost and its slope (n, n)."""
     rng = np.random.default_rng(seed)
     params = gd.models.mlp((2, 3, 1), activation="tanh").init(jax.random.key(seed))
     drawn = rng.normal(size=(40, 2)), rng.integers(0, 2, size=(40, 1)), params
@@ -72,7 +72,7 @@ def neuron(start, name):
 
 
 def draw_surfaces(figure, surfaces):
-    """Blue where it is steep, red where it is flat."""
+    """Draw both surfaces, blue where they are steep and red where they are flat."""
     colors = LinearSegmentedColormap.from_list("slopes", [style.VERMILLION, "#f3e9dc", style.BLUE])
     scale = LogNorm(1e-4, 1, clip=True)
     sides = figure.subplots(1, 2, subplot_kw={"projection": "3d"})

@@ -66,14 +66,14 @@ def descend(fit: Fit) -> np.ndarray:
 
 
 def share(fit: Fit, value: float) -> float:
-    """Of the box, where the loss is at most value: the volume of an ellipsoid, as long as it lies inside."""
+    """The share of the box in which the loss is at most value: the volume of an ellipsoid that is inside the box."""
     d = len(fit.best)
     ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1)
     return ball * value ** (d / 2) / math.sqrt(np.linalg.det(fit.matrix))
 
 
 def guesses_until(fit: Fit, value: float, hunts: int) -> np.ndarray:
-    """How many guesses each of the hunts took to get to the value."""
+    """The number of guesses that each trial needs to reach the value."""
 
     def hunt(key):
         how, args = random_guessing(0.0, 1.0), (fit.x, fit.y)
@@ -84,7 +84,7 @@ def guesses_until(fit: Fit, value: float, hunts: int) -> np.ndarray:
 
 
 def best_of(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """N, and the median over the hunts of the best of N guesses."""
+    """N, and the median over the trials of the best of N guesses."""
 
     def hunt(key):
         how, args = random_guessing(0.0, 1.0, GUESSES), (fit.x, fit.y)
@@ -96,7 +96,7 @@ def best_of(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def slope(number: np.ndarray, values: np.ndarray) -> float:
-    """Of the logarithms, over points that are evenly spread on their scale."""
+    """The slope of the logarithms, over points that are evenly spaced on a logarithmic scale."""
     picked = np.unique(np.geomspace(1, len(number), 30).astype(int)) - 1
     return float(np.polyfit(np.log(number[picked]), np.log(values[picked]), 1)[0])
 

@@ -42,7 +42,7 @@ FIRST = {
 
 
 def problems() -> dict:
-    """Each with its largest curvature, Rosenbrock's at its minimum."""
+    """The problems, each with its largest curvature (for Rosenbrock's function, at its minimum)."""
     x, y = datasets.load_breast_cancer(return_X_y=True)
     logistic = gd.problems.logistic((x - x.mean(0)) / x.std(0), 2.0 * y - 1)
     quadratic = gd.problems.quadratic(tuple(np.geomspace(1, 1000, 20)))
@@ -59,7 +59,7 @@ def descend(problem, optimizer, f, record=None) -> gd.Minimum:
 
 
 def run_search(problem, optimizer) -> tuple[gd.Minimum, int, str]:
-    """The run, its evaluations, and no rate."""
+    """(run, number of evaluations, "" for the rate)."""
     calls = []
 
     def count(params, *args):
@@ -72,7 +72,7 @@ def run_search(problem, optimizer) -> tuple[gd.Minimum, int, str]:
 
 
 def tune(problem, make, rates) -> tuple[gd.Minimum, int, float]:
-    """The run at the rate of fewest steps, its evaluations, and the rate."""
+    """(run, number of evaluations, rate) for the rate with the fewest steps."""
     runs = jax.jit(jax.vmap(lambda rate: descend(problem, make(rate), problem.f)))(jnp.asarray(rates))
     rate = float(rates[np.argmin(np.where(runs.stop == gd.Stop.CONVERGED, runs.steps, np.inf))])
     run = descend(problem, make(rate), problem.f, 1000)
@@ -85,7 +85,7 @@ def compare(problem, steepest) -> dict:
 
 
 def orders(path) -> np.ndarray:
-    """log(e''/e') / log(e'/e) of gradients in a row: 2 is quadratic, 1 linear convergence."""
+    """log(e''/e') / log(e'/e) of successive gradient norms: 2 means quadratic, 1 linear convergence."""
     logs = np.diff(np.log(path.grad_norm))
     return logs[1:] / logs[:-1]
 

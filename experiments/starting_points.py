@@ -41,7 +41,7 @@ def ends(f, starts, rate):
 
 
 def hills(f) -> np.ndarray:
-    """The maxima between -4 and 4, found without a derivative."""
+    """The maxima between -4 and 4, computed without a derivative."""
     x = np.linspace(-4, 4, 800_001)
     y = np.asarray(f(x))
     return x[1:-1][(y[1:-1] >= y[:-2]) & (y[1:-1] > y[2:])]

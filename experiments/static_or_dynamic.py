@@ -37,7 +37,7 @@ RAISES = ["TracerBoolConversionError"] * 2
 
 
 class Timings(NamedTuple):
-    """Of the dynamic graph and the static one."""
+    """Measurements of the dynamic and the static graph."""
 
     first: list[float]  # seconds of the first call
     later: list[float]  # and of the others, medians
@@ -64,7 +64,7 @@ def case(sizes, instances: int):
 
 
 def counting():
-    """A gradient, and how often its graph was built: that is when this Python code runs."""
+    """A gradient, and the number of times its graph is built, which is when this Python code runs."""
     built = []
     return jax.grad(lambda *given: built.append(1) or cost_of(*given)), built
 

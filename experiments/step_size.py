@@ -63,7 +63,7 @@ def _runs(f, start, args, rates):
 
 
 def values(problem, rates, steps: int, dtype=float):
-    """f at step 0, 1, ..., (steps, rates), with nobody to stop it."""
+    """f at step 0, 1, ..., (steps, rates), without a stopping condition."""
     start, args, rates = jax.tree.map(lambda x: jnp.asarray(x, dtype), (problem.start, problem.args, rates))
     return np.asarray(_values(problem.f, start, args, rates, steps))
 
@@ -79,7 +79,7 @@ def _values(f, start, args, rates, steps: int):
 
 
 def limit(problem) -> tuple[float, float]:
-    """The largest rate seen to converge, the smallest seen to diverge: four rounds, each in a sixteenth of the last."""
+    """The largest rate that converges and the smallest that diverges, by four rounds, each refining by a factor 16."""
     low, high = 1e-3, 10.0
     for _ in range(4):
         rates = np.geomspace(low, high, 17)

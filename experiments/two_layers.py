@@ -38,7 +38,7 @@ PLACES = {
 
 
 def planes() -> list[jax.Array]:
-    """Moons and circles side by side, (2, ...): points and classes to learn from, then to test with."""
+    """Moons and circles, (2, ...): points and classes for training, then for testing."""
     made = [make_moons(1300, noise=0.2, random_state=0), make_circles(1300, noise=0.1, factor=0.5, random_state=0)]
     return [jnp.stack(part) for part in zip(*((x[:300], y[:300], x[300:], y[300:]) for x, y in made), strict=True)]
 
@@ -51,7 +51,7 @@ def digits() -> list[jax.Array]:
 
 
 def narrow(params, width):
-    """All hidden units but the first `width` switched off; a model without any is left as it is."""
+    """Parameters with all hidden units except the first `width` set to zero; a model without hidden units is unchanged."""
     if isinstance(params, dict):
         return params
     first, second = params

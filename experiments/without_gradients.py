@@ -52,7 +52,7 @@ JOBS = [
 
 
 def evaluations(job: tuple[str, str, int]) -> float:
-    """How many it took to the target, the middle one of the seeds; infinity where the budget was not enough."""
+    """The number of evaluations to the target, median over the seeds; infinite if the budget is not enough."""
     landscape, method, n = job
     make, coordinate = {"bowl": (gd.problems.sum_of_squares, 2.5), "Rosenbrock": (gd.problems.rosenbrock, 0.0)}[
         landscape

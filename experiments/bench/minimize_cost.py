@@ -3,13 +3,10 @@
 Two questions, on Rosenbrock's function and on the sum of 500 of it, with 2 and 1,000 parameters, in double precision:
 
     steps a second   plain descent at a fixed rate for a fixed number of steps: ours, and a Python loop over a jitted step
-                     of
-                     Optax, both compiled before
+                     of Optax, both compiled before
     to a solution    from the start to a gradient of at most 1e-6: ours (L-BFGS, BFGS, nonlinear CG, Nelder-Mead), SciPy's
-                     with
-                     jitted value and gradient, and Optimistix's, whose tolerances (on steps and values) are set to reach
-                     the
-                     same gradient; first call, with compilation, and second call
+                     with jitted value and gradient, and Optimistix's, whose tolerances (on steps and values) are set to
+                     reach the same gradient; first call, with compilation, and second call
 
 Without Optimistix its rows are omitted. Ratios are ours / theirs of the second call, medians of interleaved rounds with
 quartiles. Expected: at least 100 times as fast as the Python loop for two parameters, no slower than Optimistix, and L-BFGS

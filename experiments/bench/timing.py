@@ -14,7 +14,7 @@ import numpy as np
 
 
 def interleave(candidates: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, np.ndarray]:
-    """Seconds of each candidate's every call, after one that warms it up; they take turns, so that noise hits all alike."""
+    """The seconds of all calls of each candidate, after a warm-up call; the candidates are interleaved."""
     for call in candidates.values():
         jax.block_until_ready(call())
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
