@@ -32,10 +32,10 @@ class Metric:
     >>> scores, labels = jnp.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]]), jnp.array([0, 1, 1])
     >>> print(gd.metrics.accuracy(scores, labels), gd.metrics.accuracy(scores, labels, weight=jnp.array([1.0, 1.0, 0.0])))
     0.66667 1.0
-    >>> print(gd.metrics.zero_one_error(scores, labels), gd.metrics.perplexity(scores, labels))
+    >>> print(gd.metrics.zero_one_error(scores, labels), jax.jit(gd.metrics.perplexity)(scores, labels))
     0.33333 3.4043
     >>> x, y = jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])
-    >>> print(gd.metrics.roc_auc(x, y), gd.metrics.mean_squared_error(x, y), gd.metrics.mean_absolute_error(x, y))
+    >>> print(jax.jit(gd.metrics.roc_auc)(x, y), gd.metrics.mean_squared_error(x, y), gd.metrics.mean_absolute_error(x, y))
     0.75 0.15812 0.3375
     >>> print(gd.metrics.r2(jnp.array([1.0, 2.0, 4.0]), jnp.array([1.0, 2.0, 3.0])))
     0.5

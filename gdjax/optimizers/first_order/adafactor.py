@@ -68,7 +68,7 @@ def adafactor(
     Reference: Shazeer & Stern 2018, Algorithms 4 and 5, arXiv:1804.04235.
 
     >>> opt, x, g = gd.adafactor(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.1 0.1]
     """
 

@@ -48,7 +48,7 @@ def dadapt_adamw(
     Reference: Defazio & Mishchenko 2023, Algorithm 5, arXiv:2301.07733.
 
     >>> opt, x, g = gd.dadapt_adamw(estim_lr0=0.1), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.099999 0.099999]
     """
     (b1, b2), vectors = betas, {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True), "grad_sum": Slot()}

@@ -58,7 +58,7 @@ def dpsgd(
 
     >>> opt, x = gd.dpsgd(0.1, l2_norm_clip=1.0, noise_multiplier=0.0, seed=0), jnp.ones(2)
     >>> g = jnp.array([[3.0, -4.0], [0.3, 0.4]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.045 0.02]
     """
     descent = sgd(learning_rate, momentum, nesterov)

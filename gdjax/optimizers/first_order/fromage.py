@@ -25,7 +25,7 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: ScalarOrSchedule = 1e-6):
     Reference: Bernstein et al. 2020, Algorithm 1, arXiv:2002.03432.
 
     >>> opt, x, g = gd.fromage(0.1), jnp.array([6.0, 8.0]), jnp.array([3.0, -4.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.6268 0.75633]
     """
     return leafwise(fromage_rule, learning_rate, returns="step", min_norm=min_norm)

@@ -58,7 +58,7 @@ def galore(
     Reference: Zhao et al. 2024, Algorithm 2, arXiv:2403.03507.
 
     >>> opt, x, g = gd.galore(0.1, rank=1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[-0. -0.]
      [-0. -0.1]]
     """

@@ -64,7 +64,7 @@ def kron(
     Reference: Li 2018, arXiv:1512.04202; Li 2024, section 4, arXiv:2402.11858.
 
     >>> opt, x, g = gd.kron(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[-0.14165 -0.00061628]
      [-0.00019537 -0.16833]]
     """

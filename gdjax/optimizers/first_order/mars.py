@@ -49,7 +49,7 @@ def mars(
     Reference: Yuan et al. 2024, Algorithm 2 (MARS-AdamW), arXiv:2411.10438.
 
     >>> opt, x, g = gd.mars(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.1 0.1]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True), "previous_gradient": Slot()}

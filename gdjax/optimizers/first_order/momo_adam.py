@@ -46,7 +46,7 @@ def momo_adam(
     Reference: Schaipp et al. 2024, Algorithm 2, arXiv:2305.07583.
 
     >>> opt, x, g = gd.momo_adam(1.0), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x, value=1.5)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x, value=1.5)[0])
     [-0.5 0.5]
     """
     vectors = {"exp_avg": Slot(), "exp_avg_sq": Slot(real=True)}

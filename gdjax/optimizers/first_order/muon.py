@@ -152,7 +152,7 @@ def muon(
     Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Bernstein & Newhouse 2024, arXiv:2409.20325.
 
     >>> opt, x, g = gd.muon(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[-0.072288 -0.]
      [-0. -0.11192]]
     """

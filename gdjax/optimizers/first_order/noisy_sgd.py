@@ -33,7 +33,7 @@ def noisy_sgd(
     Reference: Neelakantan et al. 2015, equation 1, arXiv:1511.06807.
 
     >>> opt, x, g = gd.noisy_sgd(0.1, eta=0.01, key=0), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.10199 0.2077]
     """
     return chain(add_noise(eta, gamma, key_of("noisy_sgd", key, seed)), sgd(learning_rate)).build()

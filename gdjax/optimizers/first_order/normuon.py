@@ -68,7 +68,7 @@ def normuon(
     Reference: Li et al. 2025, Algorithm 1, arXiv:2510.05491.
 
     >>> opt, x, g = gd.normuon(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[-0.028284 -0.]
      [-0. -0.028284]]
     """

@@ -46,7 +46,7 @@ def radam(
     Reference: Liu et al. 2020, Algorithm 2, arXiv:1908.03265.
 
     >>> opt, x, g = gd.radam(0.1), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.1 0.2]
     """
     slots: dict[str, Any] = {"mu": Slot(), "nu": Slot(real=True)}

@@ -51,7 +51,7 @@ def shampoo(
     Reference: Gupta, Koren & Singer 2018, Algorithms 1 and 2, arXiv:1802.09568.
 
     >>> opt, x, g = gd.shampoo(0.1), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[-0.099999 -0.]
      [-0. -0.1]]
     """

@@ -62,9 +62,11 @@ def soap(
     Reference: Vyas et al. 2024, Algorithms 3 and 4, arXiv:2409.11321.
 
     >>> opt, x, g = gd.soap(0.1, weight_decay=0.0), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> updates, state = opt.update(g, opt.init(x), x)
-    >>> print(opt.update(g, state, x + updates)[0])
-    [[-0.1 -0.]
+    >>> update = jax.jit(opt.update)
+    >>> updates, state = update(g, opt.init(x), x)
+    >>> print(updates, update(g, state, x + updates)[0])
+    [[-0. -0.]
+     [-0. -0.]] [[-0.1 -0.]
      [-0. -0.1]]
     """
 

@@ -46,9 +46,10 @@ def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(c
         without a `value_fn=` to search.
     Reference: Nocedal & Wright 2006, Algorithm 6.1 and equation 6.20.
 
-    >>> opt, x, grad = gd.bfgs(linesearch=None), jnp.ones(2), jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2)
-    >>> updates, state = opt.update(grad(x), opt.init(x), x)
-    >>> print(updates, opt.update(grad(x + updates), state, x + updates)[0])
+    >>> opt, x = gd.bfgs(linesearch=None), jnp.ones(2)
+    >>> grad, update = jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2), jax.jit(opt.update)
+    >>> updates, state = update(grad(x), opt.init(x), x)
+    >>> print(updates, update(grad(x + updates), state, x + updates)[0])
     [-0.19612 -0.98058] [-0.17505 -0.044573]
     """
     init_search, search = searcher(linesearch)

@@ -55,9 +55,10 @@ def lbfgs(
         has changed nothing (a failed search) the next goes along g.
     Reference: Liu & Nocedal 1989; Byrd, Nocedal & Schnabel 1994, Theorem 2.2 (the compact form).
 
-    >>> opt, x, grad = gd.lbfgs(linesearch=None), jnp.ones(2), jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2)
-    >>> updates, state = opt.update(grad(x), opt.init(x), x)
-    >>> print(updates, opt.update(grad(x + updates), state, x + updates)[0])
+    >>> opt, x = gd.lbfgs(linesearch=None), jnp.ones(2)
+    >>> grad, update = jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2), jax.jit(opt.update)
+    >>> updates, state = update(grad(x), opt.init(x), x)
+    >>> print(updates, update(grad(x + updates), state, x + updates)[0])
     [-0.19612 -0.98058] [-0.17505 -0.044573]
     """
     if memory_size < 1:

@@ -60,9 +60,10 @@ def nonlinear_cg(
         `value_fn=` to search.
     Reference: Nocedal & Wright 2006, section 5.2; Hager & Zhang 2005, SIAM J. Optim. 16(1).
 
-    >>> opt, x, grad = gd.nonlinear_cg(0.05, linesearch=None), jnp.ones(2), jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2)
-    >>> updates, state = opt.update(grad(x), opt.init(x), x)
-    >>> print(updates, opt.update(grad(x + updates), state, x + updates)[0])
+    >>> opt, x = gd.nonlinear_cg(0.05, linesearch=None), jnp.ones(2)
+    >>> grad, update = jax.grad(lambda x: x[0] ** 2 + 5 * x[1] ** 2), jax.jit(opt.update)
+    >>> updates, state = update(grad(x), opt.init(x), x)
+    >>> print(updates, update(grad(x + updates), state, x + updates)[0])
     [-0.1 -0.5] [-0.09 -0.25]
     """
     if method not in CG_METHODS:

@@ -30,7 +30,7 @@ def adaptive_grad_clip(clipping: ArrayLike, eps: ArrayLike = 1e-3, axis: int | t
     Reference: Brock, De, Smith & Simonyan 2021, equation 3, arXiv:2102.06171.
 
     >>> opt, x, g = gd.adaptive_grad_clip(0.1), jnp.array([6.0, 8.0]), jnp.array([3.0, -4.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [0.6 -0.8]
     """
 

@@ -30,7 +30,7 @@ def add_noise(eta: ArrayLike, gamma: ArrayLike, key: PRNGKey | None = None, *, s
     Reference: Neelakantan et al. 2015, equation 1, arXiv:1511.06807.
 
     >>> opt, x, g = gd.add_noise(0.01, 0.55, key=0), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [1.0199 -2.077]
     """
     start = key_of("add_noise", key, seed)

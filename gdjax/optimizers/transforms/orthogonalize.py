@@ -30,7 +30,7 @@ def orthogonalize(ns_coeffs: tuple[Any, ...] = COEFFICIENTS, ns_steps: int = 5, 
     Reference: Tuddenham, Prügel-Bennett & Hare 2022, arXiv:2202.07052 (there by singular value decomposition).
 
     >>> opt, x, g = gd.orthogonalize(), jnp.ones((2, 2)), jnp.array([[3.0, 0.0], [0.0, 4.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[0.72288 0.]
      [0. 1.1192]]
     """

@@ -37,7 +37,7 @@ def hyperball(inner: Transformation, learning_rate: ScalarOrSchedule, mask: Any 
     Reference: Wen et al. 2026, arXiv:2606.16899.
 
     >>> opt, x, g = gd.hyperball(gd.sgd(1.0), 0.1), jnp.array([[3.0, 4.0]]), jnp.array([[4.0, -3.0]])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [[-0.4129 0.27866]]
     """
     inner = as_optimizer(inner)

@@ -53,7 +53,7 @@ def mechanize(
     Reference: Cutkosky, Defazio & Mehta 2023, Algorithm 1, arXiv:2306.00144.
 
     >>> opt, x, g = gd.mechanize(gd.sgd(1.0), s_init=0.1), jnp.ones(2), jnp.array([1.0, -2.0])
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [-0.1 0.2]
     """
     base = as_optimizer(base_optimizer)

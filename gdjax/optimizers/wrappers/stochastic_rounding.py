@@ -36,7 +36,7 @@ def stochastic_rounding(inner: Transformation, key: PRNGKey = 0):
     Reference: Gupta et al. 2015, section 3, arXiv:1502.02551; Zamirai et al. 2020, arXiv:2010.06192.
 
     >>> opt, x, g = gd.stochastic_rounding(gd.sgd(0.001)), jnp.ones(4, jnp.bfloat16), jnp.ones(4, jnp.bfloat16)
-    >>> print(opt.update(g, opt.init(x), x)[0])
+    >>> print(jax.jit(opt.update)(g, opt.init(x), x)[0])
     [0. 0. -0.0039062 0.]
     """
     inner = as_optimizer(inner)
