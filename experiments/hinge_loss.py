@@ -141,7 +141,7 @@ def main() -> None:
             "with the constants taken over unchanged the half form is 1 % above its minimum or more",
             all(half(run.params) > 1.01 * best for run in unlike),
         )
-        lab.claim("LinearSVC, which penalises the intercept, ends elsewhere", half(other) > 1.001 * best)
+        lab.claim("LinearSVC, which penalizes the intercept, ends elsewhere", half(other) > 1.001 * best)
         grid = np.linspace(-5, 5, 10_001)
         above = hinge(grid) - (grid < 0)
         lab.claim("the hinge is above the zero-one loss at every margin, and touches it", above.min() == 0)

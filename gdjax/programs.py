@@ -39,7 +39,7 @@ CAPACITY = 64
 _programs: collections.OrderedDict[Key, SharedProgram] = collections.OrderedDict()
 _trace = jax.make_user_context(
     None
-)  # JAX keeps traces of inner functions by identity; in each of ours they are made anew
+)  # JAX caches traces of inner functions by identity; in each context they are traced again
 _traces = itertools.count(1)
 _running = threading.local()
 
@@ -50,7 +50,7 @@ def compile_once(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> 
 
 
 def retrace(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, to be traced whatever JAX remembers of it and of the functions in it."""
+    """The function, which is traced at every call, even if JAX has cached traces of it or of its inner functions."""
 
     def call(*args: Any, **keywords: Any) -> Any:
         with _trace(next(_traces)):
@@ -73,7 +73,7 @@ def _drop() -> None:
 
 
 class Key:
-    """What a program is kept under: tokens, hashed once."""
+    """The key of a program: tokens, hashed once."""
 
     __slots__ = ("hash", "tokens")
     tokens: tuple[Any, ...]
@@ -90,7 +90,7 @@ class Key:
 
 
 class SharedProgram:
-    """What programs of equal value share: a jitted function that finds the present one when it is traced."""
+    """The part shared by programs of equal value: a jitted function, which finds the present one when it is traced."""
 
     __slots__ = ("by_entries", "jitted")
 
@@ -106,7 +106,7 @@ class SharedProgram:
 
 
 class Program:
-    """A compiled function, as it was when `compile_once` looked at it."""
+    """A compiled function, with its value at the time of `compile_once`."""
 
     __slots__ = ("arrays", "called", "donate", "function", "given", "key", "reading", "traced", "was_traced")
     function: Callable[..., Any]
@@ -115,8 +115,8 @@ class Program:
     called: bool
     reading: Reading
     arrays: tuple[Any, ...]
-    given: tuple[Any, ...]  # what the program gets for them
-    key: Any  # of `traced`; both are None where a tracer stands that cannot be replaced
+    given: tuple[Any, ...]  # the arguments of the program for them
+    key: Any  # the key of `traced`; both are None if a tracer cannot be replaced
     traced: Any
 
     def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]):
@@ -151,17 +151,17 @@ class Program:
     def __call__(self, *args: Any) -> Any:
         if self.traced is None:
             return self.function(*args)
-        if self.called:  # and so perhaps often: to the device once
+        if self.called:  # at the second call, transfer the arrays to the device for all later calls
             self.given = tuple(jnp.array(x) if isinstance(x, np.ndarray) else x for x in self.given)
         self.called = True
         return self._do(lambda jitted: jitted, args)
 
     def eval_shape(self, *args: Any) -> Any:
-        """The shapes and dtypes of the answer; a call with such arguments is not traced again."""
+        """The shapes and dtypes of the result; a later call with such arguments is not traced again."""
         return self._do(lambda jitted: jitted.eval_shape, args)
 
     def on(self, arrays: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[..., Any]:
-        """The function with other arrays in the places of those that it captured."""
+        """The function with other arrays in place of those that it captured."""
         copy = substitute(self.function, self.arrays, arrays)
         on_host = any(isinstance(x, np.ndarray) for x in self.arrays)
         if on_host and not does_the_same(self.function, copy, args):
@@ -171,7 +171,7 @@ class Program:
     def _do(self, how: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         outer, _running.program = getattr(_running, "program", None), self
         try:
-            with nullcontext() if outer is None else _trace(None):  # a program inside another is looked up as outside
+            with nullcontext() if outer is None else _trace(None):  # an inner program is looked up as if outside
                 answer = how(self.jitted)(self.given, *args)
         except Exception:
             if not (self.was_traced and self.arrays):
@@ -183,7 +183,7 @@ class Program:
         return self._by_entries(how, args)
 
     def _keep_traced(self, answer: Any) -> Any:
-        """Keep the program under what its function has become by being traced, too, but not if it drew random numbers."""
+        """Keep the program also under the key of its function after tracing, unless it drew random numbers."""
         self.was_traced = False
         if self.reading.unknown is None:
             capture, donate, _ = self.key.tokens
@@ -195,7 +195,7 @@ class Program:
         return answer
 
     def _by_entries(self, how: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Once more, with the captured arrays as they are; if this fails too, the error is the function's own."""
+        """Run again without capturing arrays; if this fails too, the error is that of the function."""
         capturing, self.was_traced = self.traced, False
         self._look_up(capture=False)
         answer = self._do(how, args)
@@ -210,13 +210,13 @@ def _keep(key: Key, traced: SharedProgram) -> None:
 
 
 def _name(function: Any) -> str:
-    """For the profiler."""
+    """The name that the profiler shows."""
     return getattr(function, "__name__", type(function).__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """A function with some arguments given, compared by value; made by `bind`."""
+    """A function with some arguments bound, compared by value; made by `bind`."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -233,7 +233,7 @@ class Bound:
 def bind(function: Any, *args: Any, **keywords: Any) -> Any:
     """`functools.partial` that compares by value: `bind(huber, delta=0.5)`.
 
-    A partial or a bound method given alone comes back comparing by value; any other function as it is.
+    A partial or a bound method alone is converted to one that compares by value; any other function is returned as it is.
 
     >>> print(gd.losses.bind(gd.losses.huber, delta=0.5)(2.0, 5.0))
     1.375

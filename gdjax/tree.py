@@ -269,7 +269,7 @@ def nodes_with(tree: Any, attribute: str) -> list[Any]:
 
 
 def distinct_copy(tree: Any) -> Any:
-    """Every leaf in a buffer of its own, so that the whole tree may be donated."""
+    """The tree with every leaf copied to its own buffer, so that the whole tree may be donated."""
 
     def copy(x: Any) -> jax.Array:
         if not isinstance(x, jax.Array) or isinstance(x, Tracer):

@@ -36,7 +36,7 @@ LIMIT, TOLERANCE = 500, 1e-6
 
 
 def problem(name: str):
-    """Standardised inputs and labels; columns that are constant stay 0."""
+    """Standardized inputs and labels; columns that are constant stay 0."""
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     return (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1), y
 

@@ -79,7 +79,7 @@ class Graph:
         scalar inputs   numbers that the output depends on: forward mode needs a pass for each
         forward         edges times scalar inputs
         reverse         edges: one pass gives the derivative with respect to all
-        unshared        operations of the same formula written out as a tree, every shared part computed anew
+        unshared        operations of the same formula written out as a tree, without sharing
         """
         computed = [node for node in self.nodes if node.inputs]
         live = [node.adjoint is not None for node in self.nodes]
@@ -102,7 +102,7 @@ class Graph:
         return table([HEAD, *map(self._row, self._rows())])
 
     def _rows(self) -> list[Node]:
-        """All but the numbers that stand in formulas."""
+        """The nodes except the constants, which are written into formulas."""
         return [node for node in self.nodes if node.shape or node.op != "constant"]
 
     def _row(self, node: Node) -> tuple[str, ...]:

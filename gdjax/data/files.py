@@ -138,7 +138,7 @@ def _read_table(file: _File, target: str | None) -> _Table:
         chosen = header[-1] if target is None else target
         _find(file, "column", chosen, header)
         if len(header) < 2:
-            file.fail(f"at least one feature must stand beside the target {chosen!r}, got that column alone")
+            file.fail(f"there must be at least one feature besides the target {chosen!r}, got that column alone")
         return tuple(column for column in header if column != chosen), chosen
 
     return _read_csv(file, pick)

@@ -82,7 +82,7 @@ def inject_hyperparams(
 
         tx = inject_hyperparams(adamw)(learning_rate=cosine(1e-3, 1000), weight_decay=1e-3)
 
-    A number there may be replaced by another between updates; what follows a schedule is computed anew each time.
+    A number there may be replaced between updates; values of schedules are computed at every update.
 
     Args:
         inner_factory: one of gdjax, of Optax, or any function that returns a transformation.

@@ -1,6 +1,6 @@
 """A problem as a text: the name of one of ours with its arguments, or an expression; and a function as a problem.
 
-Messages name an argument as `argument=value`, in backquotes, so that whoever calls can spell it in his own way.
+Error messages name an argument as `argument=value`, in backquotes, so that the command line can rewrite it as an option.
 """
 
 from __future__ import annotations

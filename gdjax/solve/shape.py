@@ -18,7 +18,7 @@ INF = math.inf
 
 
 class Shape(NamedTuple):
-    """low <= f <= high wherever f is a number."""
+    """Bounds low <= f <= high where f is defined, and whether f is convex or concave."""
 
     low: float = -INF
     high: float = INF

@@ -158,7 +158,7 @@ def _is_counter(x: Any) -> bool:
 
 
 @LAWS.law(
-    "retrace", "No update compiles anew: the state holds arrays only, none of them weakly typed, before and after it."
+    "retrace", "No update compiles again: the state holds arrays only, none of them weakly typed, before and after it."
 )
 def _retrace(trial: Trial) -> None:
     for when, state in (("init", trial.optimizer.init(trial.params)), ("an update", trial.first[1])):

@@ -52,7 +52,7 @@ def adafactor(
         learning_rate: relative to the leaf's root mean square; number, array or schedule; None is 1.
         min_dim_size_to_factor: the second largest axis must be as long for a leaf to be factored.
         decay_rate: how fast the memory grows.
-        decay_offset: steps by which the memory starts anew, for fine-tuning.
+        decay_offset: steps after which the memory starts again, for fine-tuning.
         multiply_by_parameter_scale: False makes the rate absolute.
         clipping_threshold: the largest root mean square of d; None does not clip.
         momentum: in [0, 1), of an average of the steps; None keeps none.
@@ -64,7 +64,7 @@ def adafactor(
 
     Memory: rows + columns of each matrix (1 x params where not factored, +1 momentum).
     Raises: ValueError outside these ranges.
-    Differs from: Optax, which gives NaN for decay_offset > 0; here the memory starts anew after that many steps.
+    Differs from: Optax, which gives NaN for decay_offset > 0; here the memory starts again after that many steps.
     Reference: Shazeer & Stern 2018, Algorithms 4 and 5, arXiv:1804.04235.
 
     >>> opt, x, g = gd.adafactor(0.1), jnp.ones(2), jnp.array([1.0, -2.0])

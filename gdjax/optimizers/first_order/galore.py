@@ -39,7 +39,7 @@ def galore(
 ):
     """GaLore: each matrix's gradient seen through its leading singular directions, which needs less memory.
 
-        P = the first `rank` left singular vectors of g (right ones if g is wide), anew every update_proj_gap steps
+        P = the first `rank` left singular vectors of g (right ones if g is wide), recomputed every update_proj_gap steps
         u = -learning_rate (scale P base(P^T g) + weight_decay p)               base(g) for what is no matrix
 
     Args:

@@ -40,7 +40,7 @@ def soap(
         L <- b2 L + (1 - b2) g g^T,   R <- b2 R + (1 - b2) g^T g         one such average for each axis
         mu <- b1 mu + (1 - b1) g,     nu <- b2 nu + (1 - b2) (Q_L^T g Q_R)²
         u = -learning_rate (Q_L (Q_L^T mu_hat Q_R / (sqrt(nu_hat) + eps)) Q_R^T + weight_decay p)
-        every precondition_frequency steps   Q <- QR(L Q).Q              one power iteration towards the eigenvectors,
+        every precondition_frequency steps   Q <- QR(L Q).Q              one power iteration toward the eigenvectors,
                                              the columns of Q, and nu with them, first sorted by q^T L q, falling
 
     The first step sets the averages and their eigenvectors and moves nothing but the decay. Leaves of fewer than two axes,

@@ -47,7 +47,7 @@ def newton(
 
     Args:
         learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
-        damping: >= 0, units of the Hessian; larger turns the step towards -g / damping.
+        damping: >= 0, units of the Hessian; larger turns the step toward -g / damping.
         solver: "dense", "cg" (products of H with vectors only), or "auto": dense up to 200 parameters.
         cg_rtol: in (0, 1); None is min(1/2, sqrt |g|), which keeps the convergence superlinear.
         max_cg_steps: None is the number of parameters.

@@ -1,4 +1,4 @@
-"""Slow weights that move towards the fast weights of an optimizer, which then restarts from them."""
+"""Slow weights that move toward the fast weights of an optimizer, which then restarts from them."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _is_frozen(state: Any) -> bool:
 def partition(transforms: dict[Any, Any], param_labels: Any = None, *, mask_compatible_extra_args=False):
     """Each leaf to the optimizer of its label.
 
-        u = u_name on the leaves labelled `name`, for every name of `transforms`
+        u = u_name on the leaves labeled `name`, for every name of `transforms`
 
     Args:
         transforms: name -> optimizer, or None to freeze its leaves. Each sees None for the leaves of the others, in

@@ -59,7 +59,7 @@ def _sam_at_once(
     Args:
         inner: the optimizer to feed; `optimizer` is another name for it.
         rho: >= 0, parameter units (without unit if adaptive, where 0.5 to 2 is usual); how far uphill.
-        adaptive: measure the neighbourhood relative to each parameter's size.
+        adaptive: measure the neighborhood relative to each parameter's size.
         eta: >= 0, parameter units; keeps s from 0. Of no effect unless adaptive.
         steps: steps uphill, each of length rho and with a gradient of its own.
 
