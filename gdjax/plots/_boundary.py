@@ -19,7 +19,7 @@ from gdjax.plots.given import names_of, read_classes, read_labels, read_predict
 from gdjax.plots.style import INK, MUTED, NORMAL, PAPER, SMALL
 
 SIDE = 300  # cells of the grid along each feature
-PALE, DEEP = 0.1, 0.36  # share of the class colour where the classifier is undecided, and where it is certain
+PALE, DEEP = 0.1, 0.36  # share of the class color where the classifier is undecided, and where it is certain
 MOST_NAMES = 12  # classes that the legend names
 MARKERS = {"training": "o", "test": "^"}
 
@@ -41,9 +41,9 @@ def boundary(
     test: tuple[ArrayLike, ArrayLike] | None = None,
     title: str = "",
 ) -> Figure:
-    """The plane of two features, coloured by the class that a classifier gives to each place.
+    """The plane of two features, colored by the class that a classifier gives to each place.
 
-    Where `predict` returns probabilities the colour deepens with the confidence (p_max - 1/C) / (1 - 1/C).
+    Where `predict` returns probabilities the color deepens with the confidence (p_max - 1/C) / (1 - 1/C).
     Points that are classified wrongly are ringed, and counted in the legend.
 
     Args:
@@ -105,7 +105,7 @@ def _frame(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grid(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The centres of SIDE x SIDE cells, (SIDE², 2), the first feature running fastest."""
+    """The centers of SIDE x SIDE cells, (SIDE², 2), the first feature running fastest."""
     cells = (np.arange(SIDE) + 0.5) / SIDE
     first, second = np.meshgrid(*(low[i] + (high[i] - low[i]) * cells for i in range(2)))
     return np.stack([first.ravel(), second.ravel()], axis=1)
@@ -139,10 +139,10 @@ def _confidence(scores: np.ndarray) -> np.ndarray | None:
 
 def _draw_regions(axes: Axes, scores: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
     """The plane as an image, white where a score is NaN, and the decision line; whether it is shaded."""
-    colours = np.array(style.palette(scores.shape[1]))
+    colors = np.array(style.palette(scores.shape[1]))
     confidence = _confidence(scores)
     share = PALE + (DEEP - PALE) * (np.full(len(scores), 0.7) if confidence is None else confidence)
-    image = 1 - share[:, None] * (1 - colours[scores.argmax(axis=1)])
+    image = 1 - share[:, None] * (1 - colors[scores.argmax(axis=1)])
     image[np.isnan(scores[:, 0])] = 1.0
     extent = (low[0], high[0], low[1], high[1])
     grid = image.reshape(SIDE, SIDE, 3)
@@ -165,7 +165,7 @@ def _margins(scores: np.ndarray) -> list[np.ndarray]:
 
 def _draw_points(axes: Axes, groups: dict[str, Points], scores: np.ndarray) -> list[Line2D]:
     """The points by group and class, the wrong ones ringed; return what the legend says of them."""
-    colours = style.palette(scores.shape[1])
+    colors = style.palette(scores.shape[1])
     size = float(np.clip(8.5 - 1.25 * np.log10(len(scores)), 2, 6))
     guess = np.where(np.isnan(scores[:, 0]), -1, scores.argmax(axis=1))
     shown, start = [], 0
@@ -174,7 +174,7 @@ def _draw_points(axes: Axes, groups: dict[str, Points], scores: np.ndarray) -> l
         start += len(x)
         dot = {"linestyle": "", "marker": MARKERS[name], "markeredgecolor": PAPER, "markeredgewidth": 0.5}
         for label in np.unique(y):
-            axes.plot(*x[y == label].T, color=colours[label], markersize=size, zorder=3, gid=name, **dot)
+            axes.plot(*x[y == label].T, color=colors[label], markersize=size, zorder=3, gid=name, **dot)
         axes.plot(*x[wrong].T, zorder=4, gid=f"{name} wrong", **_ring(size, int(wrong.sum())))
         words = f"{name}: {len(x):,} points,\n{wrong.sum():,} wrong" + f", {lost:,} not finite" * (lost > 0)
         shown.append(Line2D([], [], color=MUTED, markersize=7, label=words, **dot))
@@ -199,7 +199,7 @@ def _draw_legend(axes: Axes, target_names: Sequence[str], shown: list[Line2D], s
     """To the right of the plane: classes, points, lines."""
     names = style.shorten_all(target_names, 22)[:MOST_NAMES]
     handles: list[Any] = [
-        Patch(color=colour, label=name) for colour, name in zip(style.palette(len(names)), names, strict=True)
+        Patch(color=color, label=name) for color, name in zip(style.palette(len(names)), names, strict=True)
     ]
     if len(target_names) > MOST_NAMES:
         handles.append(Patch(color=PAPER, label=f"and {len(target_names) - MOST_NAMES} more"))

@@ -41,7 +41,7 @@ def computation(graph: Graph, title: str = "") -> Figure:
     nodes = _worth_drawing(graph)
     if len(nodes) > MOST:
         raise ValueError(f"computation: at most {MOST} nodes can be drawn, got {len(nodes)}; print the graph instead")
-    lines, places = _broken(_places(graph, nodes))
+    lines, places = _break_lines(_places(graph, nodes))
     columns, rows = (1 + max(spot[k] for spot in places.values()) for k in (0, 1))
     picture = style.figure(max(rows * HIGH, 2.0) + 0.4, title)
     scale = max(columns * WIDE, style.WIDTH)
@@ -100,17 +100,17 @@ def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
     for node in nodes:
         layers[column[node.index]].append(node.index)
     row = {i: float(k) for layer in layers.values() for k, i in enumerate(layer)}
-    neighbours = {node.index: [i for i in (*node.inputs, *users[node.index]) if i in drawn] for node in nodes}
+    neighbors = {node.index: [i for i in (*node.inputs, *users[node.index]) if i in drawn] for node in nodes}
     for _ in range(12):
         for layer in layers.values():
-            middle = {i: np.mean([row[j] for j in neighbours[i]]) if neighbours[i] else row[i] for i in layer}
+            middle = {i: np.mean([row[j] for j in neighbors[i]]) if neighbors[i] else row[i] for i in layer}
             layer.sort(key=lambda i: middle[i])
             row.update({i: float(k) for k, i in enumerate(layer)})
     tallest = max(len(layer) for layer in layers.values())
     return {i: (c, k + (tallest - len(layer)) / 2) for c, layer in layers.items() for k, i in enumerate(layer)}
 
 
-def _broken(places: dict[int, tuple[int, float]]) -> tuple[dict[int, int], dict[int, tuple[int, float]]]:
+def _break_lines(places: dict[int, tuple[int, float]]) -> tuple[dict[int, int], dict[int, tuple[int, float]]]:
     """The line of each node, and its column and row where the lines stand one below the other."""
     columns = 1 + max(column for column, _ in places.values())
     per_line = math.ceil(columns / math.ceil(columns / COLUMNS))
@@ -205,14 +205,14 @@ def _magnitudes(array: Any) -> np.ndarray | None:
 def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:
     """Small maps of an array and of its adjoint, each on its own scale, with shape and norms."""
     x, y = spot
-    for side, (array, colours, ink) in enumerate(((node.value, "Blues", BLUE), (node.adjoint, "Reds", VERMILLION))):
+    for side, (array, colors, ink) in enumerate(((node.value, "Blues", BLUE), (node.adjoint, "Reds", VERMILLION))):
         flat = _magnitudes(array)
         if flat is None:
             continue
         left = x + (-0.56 if side == 0 else 0.04)
         axes.imshow(
             flat,
-            cmap=colours,
+            cmap=colors,
             vmin=0,
             aspect="auto",
             extent=(left, left + 0.52, y - 0.17, y + 0.12),

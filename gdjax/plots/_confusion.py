@@ -26,9 +26,9 @@ def confusion(counts: ArrayLike, target_names: Sequence[str] | None = None, titl
 
         recall_i = counts_ii / sum_j counts_ij        precision_j = counts_jj / sum_i counts_ij
 
-    A cell is coloured by its share of its row, blue on the diagonal and orange beside it; the depth goes with
+    A cell is colored by its share of its row, blue on the diagonal and orange beside it; the depth goes with
     the root of the share, so that rare errors show. Where there are too many classes for legible numbers, the
-    colours of the cells remain, and recall and precision are bars.
+    colors of the cells remain, and recall and precision are bars.
 
     Args:
         counts: (C, C), finite and >= 0; rows are the truth, columns the prediction.
@@ -56,7 +56,7 @@ def confusion(counts: ArrayLike, target_names: Sequence[str] | None = None, titl
     return picture
 
 
-def cell_colours(counts: np.ndarray) -> np.ndarray:
+def cell_colors(counts: np.ndarray) -> np.ndarray:
     """(C, C, 3) in [0, 1]: white to blue on the diagonal, to orange beside it; an empty row is white."""
     depth = np.sqrt(_share(counts, counts.sum(axis=1, keepdims=True), empty=0.0))[..., None]
     diagonal = np.eye(len(counts), dtype=bool)[..., None]
@@ -70,15 +70,15 @@ def _share(part: np.ndarray, whole: np.ndarray, empty: float) -> np.ndarray:
 
 
 def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
-    colours = cell_colours(counts)
-    axes.imshow(colours, interpolation="nearest", aspect="auto")
+    colors = cell_colors(counts)
+    axes.imshow(colors, interpolation="nearest", aspect="auto")
     texts, size = _cell_texts(counts)
     if size < SMALLEST:
         return
     look = {"ha": "center", "va": "center_baseline", "fontsize": size, "gid": "count"}
     for (i, j), text in zip(np.ndindex(*counts.shape), texts, strict=True):
-        colour = style.ink_on(tuple(colours[i, j])) if counts[i, j] else FAINT
-        axes.text(j, i, text, color=colour, **look)
+        color = style.ink_on(tuple(colors[i, j])) if counts[i, j] else FAINT
+        axes.text(j, i, text, color=color, **look)
 
 
 def _cell_texts(counts: np.ndarray) -> tuple[list[str], float]:

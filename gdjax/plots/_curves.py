@@ -28,7 +28,7 @@ class Note(NamedTuple):
 
     height: float  # 0 at the panel's lower edge, 1 at its upper
     text: str
-    colour: str
+    color: str
 
 
 class Panel(NamedTuple):
@@ -44,7 +44,7 @@ class Line(NamedTuple):
     """One line of a panel."""
 
     text: str  # at its right end
-    colour: str
+    color: str
     epoch: np.ndarray
     values: np.ndarray
 
@@ -131,8 +131,8 @@ def _lines_of_all(panel: Panel, runs: Mapping[str, Mapping[str, np.ndarray]]) ->
     for i, (name, columns) in enumerate(runs.items()):
         kept = next((x for x in (f"validation_{panel.name}", panel.name) if x in columns), None)
         if kept is not None:
-            colour = style.PALETTE[i % len(style.PALETTE)]
-            lines.append(Line(style.shorten(name, 24), colour, columns["epoch"], columns[kept]))
+            color = style.PALETTE[i % len(style.PALETTE)]
+            lines.append(Line(style.shorten(name, 24), color, columns["epoch"], columns[kept]))
     return lines
 
 
@@ -181,11 +181,11 @@ def _draw_panel(axes: Axes, panel: Panel, lines: list[Line]) -> None:
     style.rule(axes)
     axes.set_ylabel(_wrap(panel), fontsize=NORMAL, color=INK, parse_math=False)
     notes = _scale(axes, np.concatenate([line.values for line in lines]), panel)
-    for text, colour, epoch, values in lines:
-        _draw_line(axes, epoch, values, colour, steps=panel.name == "learning_rate")
+    for text, color, epoch, values in lines:
+        _draw_line(axes, epoch, values, color, steps=panel.name == "learning_rate")
         known = values[np.isfinite(values)]
         if text and known.size:
-            notes.append(Note(_height(axes, known[-1]), text, colour))
+            notes.append(Note(_height(axes, known[-1]), text, color))
     if any(np.isnan(line.values).any() for line in lines):
         notes.append(Note(0.96, "× not finite", MUTED))
     _write_notes(axes, notes, gap=0.19 / panel.height)
@@ -238,8 +238,8 @@ def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel)
     return [Note(0.0, words, MUTED)] if outside else []
 
 
-def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, colour: str, steps: bool) -> None:
-    """The line; dots where it has few points or one has no neighbours; crosses where it is not finite."""
+def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, color: str, steps: bool) -> None:
+    """The line; dots where it has few points or one has no neighbors; crosses where it is not finite."""
     shown = thin(values)
     x, y = epoch[shown], values[shown]
     known = np.isfinite(y)
@@ -247,11 +247,11 @@ def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, colour: str, s
     joined = beside[:-2] | beside[2:]
     dots = np.flatnonzero(known if known.sum() <= 25 else known & ~joined)
     dense = len(values) > BUCKETS
-    look = {"color": colour, "linewidth": 1.0 if dense else 1.8, "alpha": 0.6 if dense and not steps else 1.0}
+    look = {"color": color, "linewidth": 1.0 if dense else 1.8, "alpha": 0.6 if dense and not steps else 1.0}
     axes.plot(x, y, drawstyle="steps-post" if steps else "default", solid_joinstyle="round", **look)
-    axes.plot(x[dots], y[dots], "o", color=colour, markersize=3.5)
-    edge = np.full((~known).sum(), 0.91 if colour == VERMILLION else 0.96)
-    cross = {"color": colour, "markersize": 4, "transform": axes.get_xaxis_transform(), "gid": "not finite"}
+    axes.plot(x[dots], y[dots], "o", color=color, markersize=3.5)
+    edge = np.full((~known).sum(), 0.91 if color == VERMILLION else 0.96)
+    cross = {"color": color, "markersize": 4, "transform": axes.get_xaxis_transform(), "gid": "not finite"}
     axes.plot(x[~known], edge, "x", **cross)
 
 
@@ -287,7 +287,7 @@ def _write_notes(axes: Axes, notes: list[Note], gap: float) -> None:
         heights[:-1] -= push
         heights[1:] += push
     for height, note in zip(heights, notes, strict=True):
-        look = {"color": note.colour, "fontsize": SMALL, "verticalalignment": "center"}
+        look = {"color": note.color, "fontsize": SMALL, "verticalalignment": "center"}
         axes.text(1.012, height, note.text, transform=axes.transAxes, **look)
 
 

@@ -135,11 +135,11 @@ def _draw_curve(scene: Scene, title: str) -> Figure:
     for i, (name, points) in enumerate(scene.paths.items()):
         seen = points[(points >= low) & (points <= high)]
         heights = np.asarray(jax.vmap(f)(jnp.asarray(seen)))
-        colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
-        axes.plot(seen, heights, color=colour, linewidth=1, alpha=0.5, zorder=3)
-        axes.scatter(seen, heights, s=14, color=colour, marker=marker, zorder=4, label=style.shorten(name, 40))
+        color, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
+        axes.plot(seen, heights, color=color, linewidth=1, alpha=0.5, zorder=3)
+        axes.scatter(seen, heights, s=14, color=color, marker=marker, zorder=4, label=style.shorten(name, 40))
         if len(seen) and seen[-1] == points[-1]:
-            axes.scatter(seen[-1:], heights[-1:], s=90, color=colour, marker=marker, edgecolor=PAPER, zorder=5)
+            axes.scatter(seen[-1:], heights[-1:], s=90, color=color, marker=marker, edgecolor=PAPER, zorder=5)
     for i, minimum in enumerate(scene.minima[:, 0]):
         axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None)
     axes.set_xlim(low, high)
@@ -163,12 +163,12 @@ def field(f: Any, bounds: Any = None, title: str = "", arrows: int = 17, names: 
     size = np.linalg.norm(slopes, axis=-1, keepdims=True)
     arrows_up = slopes / np.maximum(size, 1e-300) * np.sqrt(size / max(size.max(), 1e-300))
     sides = (("gradient: uphill", 1, VERMILLION), ("negative gradient: downhill", -1, BLUE))
-    for axes, (words, sign, colour) in zip(picture.subplots(1, 2, sharey=True), sides, strict=True):
+    for axes, (words, sign, color) in zip(picture.subplots(1, 2, sharey=True), sides, strict=True):
         draw_ground(None, axes, f, bounds, names)
         axes.quiver(
-            *np.moveaxis(points, -1, 0), *np.moveaxis(sign * arrows_up, -1, 0), color=colour, pivot="mid", width=0.006
+            *np.moveaxis(points, -1, 0), *np.moveaxis(sign * arrows_up, -1, 0), color=color, pivot="mid", width=0.006
         )
-        axes.set_title(words, fontsize=NORMAL, color=colour, loc="left")
+        axes.set_title(words, fontsize=NORMAL, color=color, loc="left")
     axes.set_ylabel("")
     return picture
 
@@ -195,9 +195,9 @@ def surface(
     for i, (name, path) in enumerate(scene.paths.items()):
         points = inside(path, bounds)
         heights = height(np.asarray(jax.vmap(f)(jnp.asarray(np.nan_to_num(points)))))
-        colour = PATHS[i % len(PATHS)]
-        axes.plot(*points.T, heights, color=colour, linewidth=1.8, zorder=3, label=style.shorten(name, 40))
-        axes.scatter(*points[-1:].T, heights[-1:], color=colour, marker=MARKERS[i % len(MARKERS)], s=50, zorder=4)
+        color = PATHS[i % len(PATHS)]
+        axes.plot(*points.T, heights, color=color, linewidth=1.8, zorder=3, label=style.shorten(name, 40))
+        axes.scatter(*points[-1:].T, heights[-1:], color=color, marker=MARKERS[i % len(MARKERS)], s=50, zorder=4)
     axes.set_xlabel(names[0], fontsize=NORMAL)
     axes.set_ylabel(names[1], fontsize=NORMAL)
     axes.set_zlabel("log₁₀(1 + value − lowest)" if logs else "value", fontsize=NORMAL)
@@ -226,7 +226,7 @@ def draw_ground(
         raise ValueError(f"contour: f must vary over {bounds}, got {lowest} everywhere")
     steps = np.geomspace(1e-4, 1, LEVELS) if np.nanmedian(z - lowest) < 0.3 * span else np.linspace(0.02, 1, LEVELS)
     levels = np.concatenate([[lowest], lowest + span * steps])
-    ranks = np.interp(z, levels, np.arange(len(levels)))  # colours by the line below, so that the valley is seen too
+    ranks = np.interp(z, levels, np.arange(len(levels)))  # colors by the line below, so that the valley is seen too
     axes.contourf(x, y, ranks, levels=np.arange(len(levels)), cmap=GROUND)
     axes.contour(x, y, z, levels=levels[1:-1], colors="#6b8096", linewidths=0.5)
     axes.set_xlim(*bounds[0])
@@ -239,19 +239,19 @@ def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
     halo = [patheffects.Stroke(linewidth=3.2, foreground=PAPER, alpha=0.9), patheffects.Normal()]
     for i, (name, path) in enumerate(paths.items()):
         points = inside(path, bounds)
-        colour, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
-        line = {"color": colour, "linewidth": 1.6, "zorder": 4, "path_effects": halo}
+        color, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
+        line = {"color": color, "linewidth": 1.6, "zorder": 4, "path_effects": halo}
         (shown,) = axes.plot(
             *points.T, label=style.shorten(name, 48), marker=marker, markevery=[-1], markersize=9, **line
         )
         shown.set_markeredgecolor(PAPER)
         if len(points) <= 60:
-            axes.plot(*points.T, ".", color=colour, markersize=4, zorder=5)
+            axes.plot(*points.T, ".", color=color, markersize=4, zorder=5)
         axes.plot(*points[:1].T, "o", color=INK, markersize=5, zorder=6)
 
 
 def inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """A path cut where it leaves the neighbourhood of the picture, so that a divergent one does not fill it with lines."""
+    """A path cut where it leaves the neighborhood of the picture, so that a divergent one does not fill it with lines."""
     low, high = np.array(bounds, float).T
     margin = 3 * (high - low)
     inside = np.isfinite(path).all(axis=1) & (path >= low - margin).all(axis=1) & (path <= high + margin).all(axis=1)

@@ -71,10 +71,10 @@ def animate(
         )
     lines = []
     for i, name in enumerate(tracks):
-        colour = PATHS[i % len(PATHS)]
-        (line,) = axes.plot([], [], color=colour, linewidth=1.8, label=style.shorten(name, 48), animated=True)
+        color = PATHS[i % len(PATHS)]
+        (line,) = axes.plot([], [], color=color, linewidth=1.8, label=style.shorten(name, 48), animated=True)
         (head,) = axes.plot(
-            [], [], MARKERS[i % len(MARKERS)], color=colour, markersize=9, markeredgecolor=PAPER, animated=True
+            [], [], MARKERS[i % len(MARKERS)], color=color, markersize=9, markeredgecolor=PAPER, animated=True
         )
         lines.append((line, head))
     words = axes.text(
@@ -98,10 +98,10 @@ def animate(
     shots = in_one_palette(shots, [*PATHS[: len(tracks)], INK, PAPER])
     waits = [round(1000 * seconds / len(shots))] * len(shots)
     waits[-1] += 2000
-    return _written(shots, waits, path)
+    return _write(shots, waits, path)
 
 
-def _written(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:
+def _write(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:
     """The pictures as a GIF, each shown for so many milliseconds."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

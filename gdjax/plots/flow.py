@@ -97,10 +97,10 @@ def _draw_run(axes: Axes, flow: Flow, panel: Panel, x: np.ndarray) -> None:
     """A line for each layer, from dark (next to the data) to light; the first and the last are always named."""
     values = getattr(flow, panel.name)
     count = values.shape[1]
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, count))
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, count))
     named = set(np.linspace(0, count - 1, min(count, NAMED)).round().astype(int))
     for i in range(count):
         known = ~np.isnan(values[:, i]) & ((values[:, i] > 0) | (panel.scale != "log"))
         label = f"layer {i + 1}" if i in named else None
         mark = "." if known.sum() < 20 else ""
-        axes.plot(x[known], values[known, i], color=colours[i], linewidth=1.4, label=label, marker=mark)
+        axes.plot(x[known], values[known, i], color=colors[i], linewidth=1.4, label=label, marker=mark)

@@ -70,7 +70,7 @@ def read_scene(
     like = next((track.like for track in tracks.values() if track.like is not None), None)
     marks = read_points(who, "minima", ground.minima if minima is None else minima, n)
     spread = _spread(who, window(who, ground.bounds) if pairs is None else pairs, n)
-    spread = spread or _needed(who, tracks, marks, ground, n)
+    spread = spread or _need(who, tracks, marks, ground, n)
     names = tuple(names or ground.names or ("x", "y")[:n])
     if len(names) != n:
         raise ValueError(f"{who}: names must be {n}, as there are variables, got {short(repr(names))}")
@@ -105,7 +105,7 @@ class _Ground:
             raise ValueError(
                 f"{who}: f must be a function, a Problem or a text such as 'x^2 + y^2', got {describe_kind(f)}"
             )
-        required = _required(f)
+        required = _require(f)
         return cls(lambda p: f(p[0], p[1]), required) if len(required) == 2 else cls(f)
 
     def over(self, who: str, n: int, like: Any) -> Callable[[Any], jax.Array]:
@@ -144,7 +144,7 @@ def _of_point(f: Callable[..., Any], form: Any) -> Callable[[Any], jax.Array]:
     return of_point
 
 
-def _required(f: Callable[..., Any]) -> tuple[str, ...]:
+def _require(f: Callable[..., Any]) -> tuple[str, ...]:
     """The names of the arguments that a function must be given."""
     try:
         parameters = inspect.signature(f).parameters.values()
@@ -195,7 +195,7 @@ def _spread(who: str, pairs: np.ndarray | None, n: int) -> tuple[Pair, ...]:
     return tuple((float(low), float(high)) for low, high in np.broadcast_to(pairs, (n, 2)))
 
 
-def _needed(who: str, tracks: Mapping[str, Track], minima: np.ndarray, ground: _Ground, n: int) -> tuple[Pair, ...]:
+def _need(who: str, tracks: Mapping[str, Track], minima: np.ndarray, ground: _Ground, n: int) -> tuple[Pair, ...]:
     """What holds all paths, minima and the start, with a margin."""
     start = [] if ground.start is None else [flatten_rows(ground.start, 1)]
     points = np.concatenate([*(_near(track.points) for track in tracks.values()), minima, *start, np.zeros((0, n))])

@@ -1,7 +1,7 @@
-"""The look of every picture, decided once: colours, sizes, type, rules, and how a picture reaches the disk.
+"""The look of every picture, decided once: colors, sizes, type, rules, and how a picture reaches the disk.
 
 Figures are 8 inches wide at 200 dots per inch; type of 10 points is legible where they are shown 800 pixels
-wide. Colours and sizes are given to each artist and matplotlib's global settings are left alone. Text from
+wide. Colors and sizes are given to each artist and matplotlib's global settings are left alone. Text from
 outside (names, titles) is set as it is: a `$` is a dollar, not mathematics.
 """
 
@@ -34,29 +34,29 @@ PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW)
 
 
 def palette(n: int) -> list[RGB]:
-    """n colours: seven that the colour-blind tell apart, then their dark and light shades; after 21 again.
+    """n colors: seven that the color-blind tell apart, then their dark and light shades; after 21 again.
 
     Reference: Okabe & Ito 2008, "Color Universal Design", https://jfly.uni-koeln.de/color/.
     """
-    full = [to_rgb(colour) for colour in PALETTE]
-    dark = [mix(colour, "black", 0.5) for colour in PALETTE]
-    light = [mix(colour, "white", 0.55) for colour in PALETTE]
+    full = [to_rgb(color) for color in PALETTE]
+    dark = [mix(color, "black", 0.5) for color in PALETTE]
+    light = [mix(color, "white", 0.55) for color in PALETTE]
     shades = [*full, *dark, *light]
     return [shades[i % len(shades)] for i in range(n)]
 
 
-def mix(colour: str | RGB, other: str | RGB, share: float) -> RGB:
-    """(1 - share) colour + share other, each channel in [0, 1]."""
-    r, g, b = ((1 - share) * a + share * o for a, o in zip(to_rgb(colour), to_rgb(other), strict=True))
+def mix(color: str | RGB, other: str | RGB, share: float) -> RGB:
+    """(1 - share) color + share other, each channel in [0, 1]."""
+    r, g, b = ((1 - share) * a + share * o for a, o in zip(to_rgb(color), to_rgb(other), strict=True))
     return r, g, b
 
 
-def luminance(colour: str | RGB) -> float:
+def luminance(color: str | RGB) -> float:
     """Relative luminance in [0, 1].
 
     Reference: WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance.
     """
-    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color))
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 

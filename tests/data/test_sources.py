@@ -519,7 +519,7 @@ def test_the_caller_may_decide_the_task(tmp_path):
             {"target": "aeg"},
             "no column 'aeg'; did you mean 'age'? there are age, sex",
         ),
-        ("a\n1\n", {}, "at least one feature must stand beside the target 'a', got that column alone"),
+        ("a\n1\n", {}, "there must be at least one feature besides the target 'a', got that column alone"),
         ("a,b,c\n1,2,3\n\n4,old,6\n", {}, "line 4, column 'b': a number is needed, got 'old'"),
         ("a,b,c\n1,2,3\n4, ,6\n", {}, "line 3, column 'b': a value is missing"),
         ("a,b,c\n1,2,3\n,,\n", {}, "line 3, column 'a': a value is missing"),

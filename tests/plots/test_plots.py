@@ -83,14 +83,14 @@ SIGHT = {
 TO_XYZ = [[0.4339, 0.3763, 0.1899], [0.2126, 0.7152, 0.0722], [0.0177, 0.1095, 0.8729]]  # of the white point
 
 
-def closest(colours, sight):
-    """The least CIE 1976 difference of two colours; 2.3 is just noticeable."""
-    rgb = np.array([to_rgb(colour) for colour in colours])
+def closest(colors, sight):
+    """The least CIE 1976 difference of two colors; 2.3 is just noticeable."""
+    rgb = np.array([to_rgb(color) for color in colors])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     f = np.cbrt(np.clip(linear @ np.transpose(sight), 0, 1) @ np.transpose(TO_XYZ))
     lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
     apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
-    return apart[~np.eye(len(colours), dtype=bool)].min()
+    return apart[~np.eye(len(colors), dtype=bool)].min()
 
 
 @pytest.mark.parametrize("sight", SIGHT)
@@ -99,10 +99,10 @@ def test_palette_is_distinct_for_every_eye(sight):
     assert closest(palette(21), SIGHT[sight]) > (10 if sight == "normal" else 2.3)
 
 
-def test_palette_has_any_number_of_colours():
+def test_palette_has_any_number_of_colors():
     assert palette(0) == []
     assert palette(50)[21:42] == palette(21)
-    assert palette(7) == [to_rgb(colour) for colour in PALETTE]
+    assert palette(7) == [to_rgb(color) for color in PALETTE]
 
 
 @given(st.tuples(*[st.floats(0, 1)] * 3))
@@ -483,7 +483,7 @@ def test_boundary_rings_the_wrong_points_and_draws_the_line(form):
     assert f"training: 60 points,\n{wrong.sum()} wrong" in words(picture)
 
 
-def test_boundary_draws_every_point_in_the_colour_of_its_class():
+def test_boundary_draws_every_point_in_the_color_of_its_class():
     picture = boundary(right_of(0.3), X, Y, CLASSES, FEATURES, test=(X[:9], Y[:9]))
     for name, count in (("training", 60), ("test", 9)):
         groups = by_gid(picture, name)
@@ -517,10 +517,10 @@ def test_boundary_is_paler_where_the_classifier_is_less_certain():
 def test_the_first_feature_runs_to_the_right_and_the_second_upwards():
     picture = boundary(lambda x: x[:, 1] - 0.5, X, Y, CLASSES, FEATURES)
     (image,) = picture.axes[0].images
-    colours = np.asarray(image.get_array())
+    colors = np.asarray(image.get_array())
     assert image.origin == "lower"
-    np.testing.assert_allclose(np.argmax(colours[0], axis=1), 2)  # blue below
-    np.testing.assert_allclose(np.argmax(colours[-1], axis=1), 0)  # vermillion above
+    np.testing.assert_allclose(np.argmax(colors[0], axis=1), 2)  # blue below
+    np.testing.assert_allclose(np.argmax(colors[-1], axis=1), 0)  # vermillion above
     np.testing.assert_allclose(decision_line(picture)[:, 1], 0.5, atol=np.ptp(picture.axes[0].get_ylim()) / SIDE)
     assert [picture.axes[0].get_xlabel(), picture.axes[0].get_ylabel()] == FEATURES
 
@@ -536,8 +536,8 @@ def test_boundary_asks_the_classifier_once():
     assert shapes == [(SIDE * SIDE + 120, 2)]
 
 
-def nearest(centres):
-    return lambda x: -((x[:, None] - np.asarray(centres)) ** 2).sum(-1)
+def nearest(centers):
+    return lambda x: -((x[:, None] - np.asarray(centers)) ** 2).sum(-1)
 
 
 CENTRES = GENERATOR.normal(size=(25, 2))
@@ -668,27 +668,27 @@ def test_numbers_are_readable_and_stay_in_their_cells(classes, largest):
     assert_all_inside(picture)
     axes = picture.axes[0]
     (image,) = axes.images
-    colours = np.asarray(image.get_array())
+    colors = np.asarray(image.get_array())
     texts = by_gid(picture, "count")
     assert len(texts) == classes**2
     for text in texts:
         j, i = map(int, text.get_position())
-        assert contrast(text.get_color(), tuple(colours[i, j])) >= (4.5 if counts[i, j] else 3)
+        assert contrast(text.get_color(), tuple(colors[i, j])) >= (4.5 if counts[i, j] else 3)
         assert text.get_fontsize() >= style.SMALL - 2
         box = text.get_window_extent().transformed(axes.transData.inverted())
         assert abs(box.width) < 1
         assert abs(box.height) < 1
 
 
-def test_cells_are_coloured_by_their_share_of_the_row():
-    from gdjax.plots._confusion import cell_colours
+def test_cells_are_colored_by_their_share_of_the_row():
+    from gdjax.plots._confusion import cell_colors
 
-    colours = cell_colours(np.array([[9.0, 1.0, 0.0], [90.0, 10.0, 0.0], [0.0, 0.0, 0.0]]))
-    depth = np.abs(1 - colours).sum(axis=-1)
+    colors = cell_colors(np.array([[9.0, 1.0, 0.0], [90.0, 10.0, 0.0], [0.0, 0.0, 0.0]]))
+    depth = np.abs(1 - colors).sum(axis=-1)
     full = {name: np.abs(1 - np.array(to_rgb(name))).sum() for name in (style.BLUE, style.VERMILLION)}
     np.testing.assert_allclose(depth[0], [0.9**0.5 * full[style.BLUE], 0.1**0.5 * full[style.VERMILLION], 0])
     np.testing.assert_allclose(depth[1], [0.9**0.5 * full[style.VERMILLION], 0.1**0.5 * full[style.BLUE], 0])
-    np.testing.assert_array_equal(colours[2], 1.0)
+    np.testing.assert_array_equal(colors[2], 1.0)
 
 
 def test_a_class_without_examples_has_no_recall():
