@@ -65,6 +65,10 @@ def random_plane(params: Params, key: jax.Array | int = 0) -> Plane:
     Vectors and scalars have direction 0. Without the scaling the length of a direction means little: a relu network
     computes the same function after its layers are scaled against each other. Units are counted by the last axis.
 
+    Args:
+        params: the center of the plane, any pytree of floating arrays.
+        key: a JAX key or an integer seed.
+
     Raises: ValueError if every matrix is zero or there is none, since both directions would be 0.
     Reference: Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section 4, arXiv:1712.09913.
 
@@ -102,6 +106,9 @@ def pca_plane(path: Params) -> Plane:
     """The plane through the last point of a path, (n, ...) each leaf with n >= 3, along which the path varies most.
 
     The directions are the first two principal components of the path relative to its last point, of unit length.
+
+    Args:
+        path: parameters with a leading axis of n points in each leaf, such as `found.path.params` of `minimize`.
 
     >>> plane = gd.pca_plane(jnp.array([[4.0, 0.0], [2.0, 1.0], [0.0, 0.0]]))
     >>> print(plane((0.0, 0.0)), jnp.linalg.norm(plane.u))

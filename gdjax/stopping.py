@@ -241,6 +241,9 @@ def non_finite():
 def any_of(*conditions: Condition):
     """The first of these conditions, in their order, that wants to stop.
 
+    Args:
+        conditions: conditions of this module, or of your own.
+
     >>> stop = gd.stopping.any_of(gd.stopping.target(0.5), gd.stopping.budget(steps=100))
     >>> found = gd.minimize(lambda x: x**2, 1.0, gd.sgd(0.1), stop=stop)
     >>> print(found.stop.name, found.steps)

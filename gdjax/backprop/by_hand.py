@@ -137,6 +137,9 @@ def cost_of(
 ) -> jax.Array:
     """C, the mean over the examples, (): the function whose gradient `backpropagate` computes.
 
+    Args:
+        params, x, y, activations, cost: those of `backpropagate`.
+
     >>> params = ({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])},)
     >>> x, y = jnp.array([3.0, 4.0]), jnp.array([10.0])
     >>> print(gd.backprop.cost_of(params, x, y, activations=("identity",), cost="quadratic"))
@@ -198,6 +201,9 @@ def table(
 ) -> str:
     """The pass of one example as a table, layer by layer, with forward and backward values side by side.
 
+    Args:
+        params, x, y, activations, cost: those of `backpropagate`, of a single example.
+
     >>> params = ({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])},)
     >>> x, y = jnp.array([3.0, 4.0]), jnp.array([10.0])
     >>> print(gd.backprop.table(params, x, y, activations=("identity",), cost="quadratic"))
@@ -242,6 +248,9 @@ def product_gradients(x: jax.Array, w: jax.Array, d_out: jax.Array) -> tuple[jax
 
 def fold_bias(layer: dict[str, jax.Array]) -> jax.Array:
     """The weights with the bias as last row, (in + 1, out), for inputs with a last column of ones (`with_ones`).
+
+    Args:
+        layer: {"w": (in, out), "b": (out,)}.
 
     >>> print(gd.backprop.fold_bias({"w": jnp.array([[1.0], [2.0]]), "b": jnp.array([0.5])}))
     [[1.]

@@ -14,7 +14,7 @@ def difference_quotients(f: Callable[..., Any], x: Any, steps: Any = None) -> di
     """The derivative of a function of one number from first principles: where truncation ends and rounding begins.
 
     Args:
-        steps: (n,), h > 0; None is 1 to 1e-16.
+        steps: (n,), h > 0 (default: 1 to 1e-16).
 
     Returns: "step", "one-sided" (f(x + h) - f(x)) / h, "central" (f(x + h) - f(x - h)) / 2h, and "derivative", by jax.grad.
         Their errors fall as h and h², until rounding, eps |f| / h, takes over near sqrt(eps) and eps^(1/3).

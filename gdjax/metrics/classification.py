@@ -128,6 +128,9 @@ def confusion_counts(num_classes: int) -> Metric:
     Counts are exact up to 2^24, beyond they are rounded once or twice (float32). Of weights, rows are added in lanes of 64
     (of C² / 16 for more than 32 classes) and lanes pairwise: their sum is right to about 64 (C² / 16) x 3e-8.
 
+    Args:
+        num_classes: C, at least 2.
+
     >>> scores, labels = jnp.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]]), jnp.array([0, 1, 1])
     >>> print(gd.metrics.confusion_counts(2)(scores, labels))
     [[1. 0.]

@@ -43,7 +43,7 @@ def dense(in_size: int, out_size: int | None, weights: Initializer | None = None
         in_size: features of x, at least 1.
         out_size: features of y, at least 1. None for one number per example: w (in, 1), b (1,), but y (...),
             so that no loss can broadcast (n, 1) against (n,).
-        weights: initializer of w; None is `lecun_normal()`. The bias starts at 0.
+        weights: initializer of w (default: `lecun_normal()`). The bias starts at 0.
         bias: whether there is a b.
 
     Raises: ValueError if a size is not a positive int, or x has another width.

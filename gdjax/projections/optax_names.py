@@ -19,6 +19,10 @@ from gdjax.projections import nearest, sets
 def projection_box(tree: Any, lower: Any, upper: Any) -> Any:
     """The nearest tree with lower <= x <= upper: `box(lower, upper)(tree)`; each a number, or a tree like x or a prefix.
 
+    Args:
+        tree: a tree of floating leaves.
+        lower, upper: each a number, a tree like `tree`, or a prefix of one; None means unbounded.
+
     >>> print(gd.projections.projection_box(jnp.array([3.0, -4.0]), 0.0, 1.0))
     [1. 0.]
     """
@@ -27,6 +31,10 @@ def projection_box(tree: Any, lower: Any, upper: Any) -> Any:
 
 def projection_hypercube(tree: Any, scale: Any = 1) -> Any:
     """The nearest tree with 0 <= x <= scale: `box(0, scale)(tree)`.
+
+    Args:
+        tree: a tree of floating leaves.
+        scale: >= 0.
 
     >>> print(gd.projections.projection_hypercube(jnp.array([3.0, -4.0])))
     [1. 0.]
@@ -37,6 +45,9 @@ def projection_hypercube(tree: Any, scale: Any = 1) -> Any:
 def projection_non_negative(tree: Any) -> Any:
     """The nearest tree with x >= 0: `non_negative()(tree)`.
 
+    Args:
+        tree: a tree of floating leaves.
+
     >>> print(gd.projections.projection_non_negative(jnp.array([3.0, -4.0])))
     [3. 0.]
     """
@@ -45,6 +56,10 @@ def projection_non_negative(tree: Any) -> Any:
 
 def projection_simplex(tree: Any, scale: Any = 1) -> Any:
     """The nearest tree with x >= 0 and sum scale, all leaves together: `simplex(scale)(tree)`.
+
+    Args:
+        tree: a tree of floating leaves.
+        scale: >= 0, the sum of all entries.
 
     >>> print(gd.projections.projection_simplex(jnp.array([0.6, 0.8, -1.0])))
     [0.4 0.6 0.]
@@ -55,6 +70,10 @@ def projection_simplex(tree: Any, scale: Any = 1) -> Any:
 def projection_l1_ball(tree: Any, scale: Any = 1) -> Any:
     """The nearest tree with sum |x| <= scale, all leaves together: `l1_ball(scale)(tree)`.
 
+    Args:
+        tree: a tree of floating or complex leaves.
+        scale: >= 0, the radius.
+
     >>> print(gd.projections.projection_l1_ball(jnp.array([0.6, -0.8])))
     [0.4 -0.6]
     """
@@ -63,6 +82,10 @@ def projection_l1_ball(tree: Any, scale: Any = 1) -> Any:
 
 def projection_l2_ball(tree: Any, scale: Any = 1) -> Any:
     """The nearest tree with |x| <= scale, the Euclidean norm of all leaves together: `l2_ball(scale)(tree)`.
+
+    Args:
+        tree: a tree of floating or complex leaves.
+        scale: >= 0, the radius.
 
     >>> print(gd.projections.projection_l2_ball(jnp.array([3.0, -4.0])))
     [0.6 -0.8]
@@ -73,6 +96,10 @@ def projection_l2_ball(tree: Any, scale: Any = 1) -> Any:
 def projection_linf_ball(tree: Any, scale: Any = 1) -> Any:
     """The nearest tree with |x| <= scale, entry by entry: `linf_ball(scale)(tree)`.
 
+    Args:
+        tree: a tree of floating or complex leaves.
+        scale: >= 0, the radius.
+
     >>> print(gd.projections.projection_linf_ball(jnp.array([0.5, -4.0])))
     [0.5 -1.]
     """
@@ -82,6 +109,11 @@ def projection_linf_ball(tree: Any, scale: Any = 1) -> Any:
 def projection_hyperplane(x: Any, a: Any, b: Any) -> Any:
     """The nearest tree with <a, x> = b, a a tree like x: `hyperplane(a, b)(x)`.
 
+    Args:
+        x: a tree of floating or complex leaves.
+        a: a tree like x, the normal.
+        b: a number, the offset.
+
     >>> print(gd.projections.projection_hyperplane(jnp.array([3.0, -4.0]), jnp.array([1.0, 1.0]), 1.0))
     [4. -3.]
     """
@@ -90,6 +122,11 @@ def projection_hyperplane(x: Any, a: Any, b: Any) -> Any:
 
 def projection_halfspace(x: Any, a: Any, b: Any) -> Any:
     """The nearest tree with <a, x> <= b, a a tree like x: `halfspace(a, b)(x)`.
+
+    Args:
+        x: a tree of floating or complex leaves.
+        a: a tree like x, the normal.
+        b: a number, the offset.
 
     >>> print(gd.projections.projection_halfspace(jnp.array([3.0, -4.0]), jnp.array([1.0, 0.0]), 1.0))
     [1. -4.]
@@ -140,6 +177,10 @@ def projection_l2_sphere(tree: Any, scale: Any = 1) -> Any:
 
 def projection_vector(x: Any, a: Any) -> Any:
     """The nearest multiple of a tree a, a <a, x> / |a|²; 0 for an a of zeros.
+
+    Args:
+        x: a tree of floating or complex leaves.
+        a: a tree like x.
 
     Raises: ValueError where x and a are not alike.
 

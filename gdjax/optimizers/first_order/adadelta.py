@@ -34,7 +34,7 @@ def adadelta(
         e_x <- rho e_x + (1 - rho) d²,       u = -learning_rate d
 
     Args:
-        learning_rate: dimensionless factor, number, array or schedule; None is 1, as in the paper.
+        learning_rate: dimensionless factor, number, array or schedule (default: 1, as in the paper).
         rho: in [0, 1); memory of about 1/(1 - rho) steps.
         eps: >= 0; sets the size of the first steps, sqrt(eps).
         weight_decay: >= 0, coupled: added to the gradient.

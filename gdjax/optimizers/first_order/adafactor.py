@@ -49,7 +49,7 @@ def adafactor(
         d <- d / max(1, rms(d)/clipping_threshold),  u = -learning_rate max(rms(p), 1e-3) d - weight_decay_rate p
 
     Args:
-        learning_rate: relative to the leaf's root mean square; number, array or schedule; None is 1.
+        learning_rate: relative to the leaf's root mean square; number, array or schedule (default: 1).
         min_dim_size_to_factor: the second largest axis must be as long for a leaf to be factored.
         decay_rate: how fast the memory grows.
         decay_offset: steps after which the memory starts again, for fine-tuning.
@@ -57,7 +57,7 @@ def adafactor(
         clipping_threshold: the largest root mean square of d; None does not clip.
         momentum: in [0, 1), of an average of the steps; None keeps none.
         dtype_momentum: of that average.
-        weight_decay_rate: >= 0, per step, not multiplied by the rate; None is none.
+        weight_decay_rate: >= 0, per step, not multiplied by the rate (default: none).
         eps: >= 0, gradient units squared.
         factored: False keeps the whole second moment.
         weight_decay_mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.

@@ -36,7 +36,7 @@ def dog(
         init_step: the first max_dist: ("distance", d), ("heuristic", a) for a (1 + |p0|), or ("learning_rate", r), which
             makes r the first rate.
         eps: >= 0, gradient units squared.
-        weight_decay: >= 0, coupled: added to the gradient; None is none.
+        weight_decay: >= 0, coupled: added to the gradient (default: none).
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges, or for another kind of init_step.

@@ -32,9 +32,9 @@ def dowg(
 
     Args:
         learning_rate: factor; number, array or schedule.
-        init_estim_sq_dist: > 0, the first squared distance; None is eps.
+        init_estim_sq_dist: > 0, the first squared distance (default: eps).
         eps: > 0.
-        weight_decay: >= 0, coupled: added to the gradient; None is none.
+        weight_decay: >= 0, coupled: added to the gradient (default: none).
         mask: which leaves decay: a tree of bools (or a prefix of one), or params -> such a tree.
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.

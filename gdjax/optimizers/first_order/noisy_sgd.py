@@ -26,7 +26,7 @@ def noisy_sgd(
         learning_rate: parameter units per gradient unit; number, array or schedule.
         eta: >= 0, gradient units squared; the first step's variance.
         gamma: >= 0; how fast the variance falls.
-        key: a random key or a seed; None is 0.
+        key: a random key or a seed (default: 0).
         seed: Optax's older name for key.
 
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if both key and seed are given.

@@ -33,7 +33,7 @@ def schedule_free_adamw(
         the parameters and their average as `schedule_free`
 
     Args: as `schedule_free`, and
-        warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
+        warmup_steps: the rate rises to learning_rate over so many steps, from 0 (default: none).
         b2: in [0, 1); memory of about 1/(1 - b2) steps.
         eps: >= 0, gradient units.
         weight_decay: >= 0, per step and unit of learning rate.

@@ -39,8 +39,8 @@ def schedule_free_sgd(
         z <- z - learning_rate (g + weight_decay p),     the parameters and their average as `schedule_free`
 
     Args: as `schedule_free`, and
-        warmup_steps: the rate rises to learning_rate over so many steps, from 0; None is none.
-        weight_decay: >= 0, per step and unit of learning rate; None is none.
+        warmup_steps: the rate rises to learning_rate over so many steps, from 0 (default: none).
+        weight_decay: >= 0, per step and unit of learning rate (default: none).
 
     Memory: 1 x params.   Raises: ValueError outside these ranges.
     Differs from: the paper in that the weights of the average see a warm-up one step on, as in Optax; and from Optax, which

@@ -96,7 +96,9 @@ def backtracking(
     *,
     approx_dec_rtol: ScalarOrSchedule | None = 1e-6,
 ):
-    """A length of sufficient decrease (Armijo's condition), by shortening; see `armijo`.
+    """A length of sufficient decrease (Armijo's condition), by shortening.
+
+        f(p + t d) <= f(p) + slope_rtol t <g, d>,      t the first of step, step decrease_factor, step decrease_factor², ...
 
     Args:
         max_backtracking_steps: evaluations of value and gradient, at least 1; after them the step is 0.

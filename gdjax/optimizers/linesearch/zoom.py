@@ -132,7 +132,9 @@ def zoom(
     stepsize_precision: ScalarOrSchedule = 1e-5,
     initial_guess_strategy="one",
 ):
-    """A length of sufficient decrease and small slope (the strong Wolfe conditions); see `strong_wolfe`.
+    """A length of sufficient decrease and small slope (the strong Wolfe conditions), by cubic interpolation.
+
+        f(p + t d) <= f(p) + slope_rtol t <g, d>,      |<g(p + t d), d>| <= curv_rtol |<g, d>|
 
     Args:
         max_linesearch_steps: evaluations of value and gradient, at least 1 (and one more if the search fails).

@@ -38,7 +38,7 @@ def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(c
         u = -learning_rate t H g                               t from the line search
 
     Args:
-        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule (default: 1).
         linesearch: as in `lbfgs`. Its curv_rtol is 0.5: the scale of the first pair is that of the steepest direction, and
             unit steps along the others, which 0.9 accepts, correct it slowly (59 steps against 22, condition 1,000).
 

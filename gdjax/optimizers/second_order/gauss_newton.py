@@ -42,7 +42,7 @@ def gauss_newton(
 
     Args:
         residuals: params -> array or tree of arrays; a function of the module level compares by identity.
-        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule (default: 1).
         linesearch: as in `lbfgs`, along 1/2 sum residuals².
 
     Memory: 0 (k x params while it steps, k the number of residuals).

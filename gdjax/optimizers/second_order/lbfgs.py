@@ -43,7 +43,7 @@ def lbfgs(
         u = -learning_rate t H g                               t from the line search
 
     Args:
-        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule (default: 1).
         memory_size: pairs (s, y) kept, at least 1.
         scale_init_precond: start from s'y/y'y of the newest pair (first step: of length at most 1) instead of 1.
         linesearch: `zoom(...)`, `backtracking(...)` or a line search of Optax's, which need update(..., value_fn=), or None.

@@ -46,11 +46,11 @@ def newton(
         cg:     conjugate gradients on H d = -g, stopped at |residual| <= cg_rtol |g| or at a direction that curves down
 
     Args:
-        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule; None is 1.
+        learning_rate: what the search starts from (the step itself if linesearch is None); number or schedule (default: 1).
         damping: >= 0, units of the Hessian; larger turns the step toward -g / damping.
         solver: "dense", "cg" (products of H with vectors only), or "auto": dense up to 200 parameters.
-        cg_rtol: in (0, 1); None is min(1/2, sqrt |g|), which keeps the convergence superlinear.
-        max_cg_steps: None is the number of parameters.
+        cg_rtol: in (0, 1) (default: min(1/2, sqrt |g|), which keeps the convergence superlinear).
+        max_cg_steps: largest number of iterations (default: the number of parameters).
         linesearch: as in `lbfgs`.
 
     Memory: 0 (n x params while it steps if dense, n the number of parameters).   Raises: ValueError for another solver, or

@@ -51,7 +51,7 @@ def nonlinear_cg(
     descend, and after a step of length 0. The search first tries the length that promises as much as the last step did.
 
     Args:
-        learning_rate: scales the first trial (the step itself if linesearch is None); number or schedule; None is 1.
+        learning_rate: scales the first trial (the step itself if linesearch is None); number or schedule (default: 1).
         method: one of the five above.
         restart: > 0; inf never restarts for lack of orthogonality.
         linesearch: as in `lbfgs`; the theory asks for curv_rtol < 1/2.

@@ -22,7 +22,7 @@ def add_noise(eta: ArrayLike, gamma: ArrayLike, key: PRNGKey | None = None, *, s
     Args:
         eta: >= 0, gradient units squared; the first step's variance.
         gamma: >= 0; how fast the variance falls, 0.55 in the paper.
-        key: a random key or a seed, None is 0; the same one gives the numbers of `optax.add_noise`.
+        key: a random key or a seed (default: 0); the same one gives the numbers of `optax.add_noise`.
         seed: Optax's older name for key.
 
     Memory: 0 x params.   Raises: ValueError outside these ranges, or if both key and seed are given.
