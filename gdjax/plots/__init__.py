@@ -1,13 +1,12 @@
-"""Pictures of runs and of the ground they run on.
+"""Pictures of runs and of functions.
 
-They are plain matplotlib figures, drawn by Agg, without pyplot and so without global state.
+They are matplotlib figures, drawn by Agg, without pyplot and so without global state.
 
     save(curves(result), "curves.png")                       save(result.plot(), "curves.png")
     contour("x^2 + 10*y^2", (-3, 3), minimize(...))         minimize(..., record=True).plot()
 
-Each takes what it draws in every form that means one thing (see `given` and `scene`).
-gdjax itself never imports this package, nor matplotlib (the extra `gdjax[lab]`): import it where a picture is
-wanted. In a notebook each shows itself.
+Arguments may have any unambiguous form (see `reading` and `scene`). gdjax itself imports neither this package nor
+matplotlib (the extra `gdjax[lab]`). A notebook shows each picture.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""How a classifier divides a plane: its regions, its decision line, and where it is right and wrong."""
+"""The regions of a classifier in a plane: its decision boundary, and the points that it classifies correctly or not."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.typing import ArrayLike
 
 from gdjax.data import Dataset
 from gdjax.plots import style
-from gdjax.plots.given import names_of, read_classes, read_labels, read_predict
+from gdjax.plots.reading import names_of, read_classes, read_labels, read_predict
 from gdjax.plots.style import INK, MUTED, NORMAL, PAPER, SMALL
 
 SIDE = 300  # cells of the grid along each feature
-PALE, DEEP = 0.1, 0.36  # share of the class color where the classifier is undecided, and where it is certain
+PALE, DEEP = 0.1, 0.36  # share of the class color at confidence 0 and 1
 MOST_NAMES = 12  # classes that the legend names
 MARKERS = {"training": "o", "test": "^"}
 
 
 class Points(NamedTuple):
-    """Labelled points of the plane; `lost` of them cannot be drawn: a feature is NaN or infinite."""
+    """Labeled points of the plane; `lost` is the number of those that cannot be drawn, since a feature is not finite."""
 
     x: np.ndarray  # (n, 2)
     y: np.ndarray  # (n,) int in [0, C)
@@ -41,7 +41,7 @@ def boundary(
     test: tuple[ArrayLike, ArrayLike] | None = None,
     title: str = "",
 ) -> Figure:
-    """The plane of two features, colored by the class that a classifier gives to each place.
+    """The plane of two features, colored by the class that a classifier predicts at each point.
 
     Where `predict` returns probabilities the color deepens with the confidence (p_max - 1/C) / (1 - 1/C).
     Points that are classified wrongly are ringed, and counted in the legend.
@@ -96,7 +96,7 @@ def _points(name: str, x: Any, y: Any, classes: np.ndarray) -> Points:
 
 
 def _frame(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lower left and the upper right corner of a plane that holds all places, with a margin."""
+    """The lower left and the upper right corner of a window that contains all points, with a margin."""
     if not len(places):
         raise ValueError("boundary: x must have a finite row, got none")
     low, high = places.min(axis=0), places.max(axis=0)
@@ -112,7 +112,7 @@ def _grid(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _scores(predict: Callable[[np.ndarray], ArrayLike], places: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(m, C), the largest wins; of one number s the pair (1 - s, s) if it is a probability, else (-s, s)."""
+    """The scores (m, C), whose largest is predicted; of one number s, (1 - s, s) if it is a probability, else (-s, s)."""
     given, classes = np.asarray(predict(places)), len(labels)
     of_labels = classes > 2 or not np.array_equal(labels, (0, 1))
     if given.size == len(places) and of_labels and np.isin(given, labels).all():
@@ -129,7 +129,7 @@ def _scores(predict: Callable[[np.ndarray], ArrayLike], places: np.ndarray, labe
 
 
 def _confidence(scores: np.ndarray) -> np.ndarray | None:
-    """In [0, 1]: 0 at equal probabilities, 1 at certainty; None where the scores are no probabilities."""
+    """The confidence in [0, 1]: 0 for equal probabilities, 1 for certainty; None if the scores are no probabilities."""
     known = scores[np.isfinite(scores).all(axis=1)]
     if not len(known) or known.min() < 0 or np.abs(known.sum(axis=1) - 1).max() > 1e-3:
         return None
@@ -138,7 +138,7 @@ def _confidence(scores: np.ndarray) -> np.ndarray | None:
 
 
 def _draw_regions(axes: Axes, scores: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
-    """The plane as an image, white where a score is NaN, and the decision line; whether it is shaded."""
+    """Draw the regions, white where a score is NaN, and the boundary; return whether the colors show confidence."""
     colors = np.array(style.palette(scores.shape[1]))
     confidence = _confidence(scores)
     share = PALE + (DEEP - PALE) * (np.full(len(scores), 0.7) if confidence is None else confidence)
@@ -155,7 +155,7 @@ def _draw_regions(axes: Axes, scores: np.ndarray, low: np.ndarray, high: np.ndar
 
 
 def _margins(scores: np.ndarray) -> list[np.ndarray]:
-    """For each class its score less the best other, where that changes sign; of two classes one is enough."""
+    """For each class, its score less the best other score, if that changes sign; for two classes, one of them."""
     count = scores.shape[1]
     second, best = np.partition(scores, -2, axis=1)[:, -2:].T
     others = np.where(np.arange(count)[:, None] == scores.argmax(axis=1), second, best)
@@ -164,7 +164,7 @@ def _margins(scores: np.ndarray) -> list[np.ndarray]:
 
 
 def _draw_points(axes: Axes, groups: dict[str, Points], scores: np.ndarray) -> list[Line2D]:
-    """The points by group and class, the wrong ones ringed; return what the legend says of them."""
+    """Draw the points by group and class, with rings around misclassified ones; return their legend entries."""
     colors = style.palette(scores.shape[1])
     size = float(np.clip(8.5 - 1.25 * np.log10(len(scores)), 2, 6))
     guess = np.where(np.isnan(scores[:, 0]), -1, scores.argmax(axis=1))
@@ -182,7 +182,7 @@ def _draw_points(axes: Axes, groups: dict[str, Points], scores: np.ndarray) -> l
 
 
 def _ring(size: float, count: int) -> dict[str, Any]:
-    """The look of a ring around a point; of many, narrow ones, so that they do not cover each other."""
+    """The style of a ring around a point; rings are narrow if there are many, so that they do not overlap."""
     wide, thick = (4.5, 1.2) if count < 60 else (2.0, 0.7)
     look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": INK}
     return {**look, "markersize": size + wide, "markeredgewidth": thick}
@@ -196,7 +196,7 @@ def _name_features(axes: Axes, feature_names: Sequence[str]) -> None:
 
 
 def _draw_legend(axes: Axes, target_names: Sequence[str], shown: list[Line2D], shaded: bool) -> None:
-    """To the right of the plane: classes, points, lines."""
+    """Draw the legend to the right: classes, points, lines."""
     names = style.shorten_all(target_names, 22)[:MOST_NAMES]
     handles: list[Any] = [
         Patch(color=color, label=name) for color, name in zip(style.palette(len(names)), names, strict=True)

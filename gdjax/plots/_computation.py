@@ -16,14 +16,14 @@ from matplotlib.patheffects import withStroke
 
 from gdjax.backprop.nodes import Graph, Node, format_value
 from gdjax.plots import style
-from gdjax.plots.given import describe_kind
+from gdjax.plots.reading import describe_kind
 from gdjax.plots.style import BLUE, INK, MUTED, PAPER, SMALL, VERMILLION
 from gdjax.text import Rendered
 
 WIDE, HIGH = 1.75, 1.25  # inches of a column and of a row
 BOX = (1.25, 0.78)
-COLUMNS = 7  # of a line; longer graphs go on in the next, as text does
-MOST = 120  # nodes that can be told apart
+COLUMNS = 7  # columns of a line; longer graphs continue in the next line
+MOST = 120  # maximal number of nodes
 PLUMBING = ("broadcast_in_dim", "reshape", "convert_element_type", "squeeze", "copy", "expand_dims")
 
 
@@ -70,7 +70,7 @@ def graph_svg(graph: Graph) -> str:
 
 
 def _worth_drawing(graph: Graph) -> list[Node]:
-    """The nodes of the picture, their inputs being those that are drawn."""
+    """The nodes to draw, with their inputs among these."""
     stands_for: dict[int, int] = {}
     for node in graph.nodes:
         stands_for[node.index] = stands_for[node.inputs[0]] if node.op in PLUMBING else node.index
@@ -84,7 +84,7 @@ def _worth_drawing(graph: Graph) -> list[Node]:
 
 
 def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
-    """Column and row of each node: columns by the longest way from the inputs, rows so that edges cross little."""
+    """The column and row of each node: columns by the longest path from the inputs, rows with few crossings of edges."""
     drawn = {node.index for node in nodes}
     column: dict[int, int] = {}
     for node in nodes:
@@ -93,7 +93,7 @@ def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
     for node in nodes:
         for i in node.inputs:
             users[i].append(node.index)
-    for node in reversed(nodes):  # an input stands just before its first user
+    for node in reversed(nodes):  # an input is just before its first user
         if not node.inputs and users[node.index]:
             column[node.index] = max(min(column[j] for j in users[node.index]) - 1, 0)
     layers = defaultdict(list)
@@ -111,7 +111,7 @@ def _places(graph: Graph, nodes: list[Node]) -> dict[int, tuple[int, float]]:
 
 
 def _break_lines(places: dict[int, tuple[int, float]]) -> tuple[dict[int, int], dict[int, tuple[int, float]]]:
-    """The line of each node, and its column and row where the lines stand one below the other."""
+    """The line of each node, and its column and row when the lines are placed below each other."""
     columns = 1 + max(column for column, _ in places.values())
     per_line = math.ceil(columns / math.ceil(columns / COLUMNS))
     lines = {i: column // per_line for i, (column, _) in places.items()}
@@ -124,7 +124,7 @@ def _break_lines(places: dict[int, tuple[int, float]]) -> tuple[dict[int, int], 
 
 
 def _draw_break(axes: Axes, start: tuple[float, float], end: tuple[float, float], name: str) -> None:
-    """An edge that goes on in another line: out of the one box, and into the other from a name."""
+    """Draw an edge to another line: an arrow out of one box, and one from its name into the other box."""
     look = {"arrowstyle": "-|>", "mutation_scale": 9, "color": MUTED, "linewidth": 0.9, "linestyle": (0, (3, 2))}
     half, reach = BOX[0] / 2, 0.85
     for (x, y), tail, head in ((start, half, reach), (end, -reach, -half)):
@@ -186,7 +186,7 @@ def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) 
 
 
 def _formula(graph: Graph, node: Node) -> str:
-    """A formula of names and numbers; an operation that has neither by its name alone."""
+    """The formula of a node from names and numbers, or the name of its operation."""
     text = graph.formula(node)
     return text if len(text) <= 12 else node.op
 
@@ -203,7 +203,7 @@ def _magnitudes(array: Any) -> np.ndarray | None:
 
 
 def _draw_maps(axes: Axes, node: Node, spot: tuple[float, float]) -> None:
-    """Small maps of an array and of its adjoint, each on its own scale, with shape and norms."""
+    """Draw small maps of an array and of its adjoint, each with its own scale, with shape and norms."""
     x, y = spot
     for side, (array, colors, ink) in enumerate(((node.value, "Blues", BLUE), (node.adjoint, "Reds", VERMILLION))):
         flat = _magnitudes(array)

@@ -1,4 +1,4 @@
-"""Which class was taken for which: truth against prediction, with recall and precision at the margins."""
+"""The confusion matrix: true and predicted classes, with recall and precision at the margins."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike
 from gdjax.plots import style
 from gdjax.plots.style import BLUE, FAINT, INK, MUTED, NORMAL, SMALL, VERMILLION
 
-WIDE, HIGH = 5.6, 4.2  # inches that the cells take, about
-SMALLEST = 6.5  # points: numbers that would have to be smaller are left out
-MOST_NAMES = 45  # of more classes only every second, third, ... is named
-GAP, THICK = 0.02, 0.11  # of the strips at the margins, as shares of the table
+WIDE, HIGH = 5.6, 4.2  # approximate size of the cells in inches
+SMALLEST = 6.5  # points; smaller numbers are omitted
+MOST_NAMES = 45  # of more classes only every second, third, ... has its name
+GAP, THICK = 0.02, 0.11  # size of the strips at the margins, as shares of the table
 STRIP, BAR = "#f0f0f0", style.mix(BLUE, "white", 0.55)
 
 
 def confusion(counts: ArrayLike, target_names: Sequence[str] | None = None, title: str = "") -> Figure:
-    """The confusion table: in cell (i, j) how many of class i were taken for class j.
+    """The confusion matrix: cell (i, j) is the number of examples of class i that are predicted as class j.
 
         recall_i = counts_ii / sum_j counts_ij        precision_j = counts_jj / sum_i counts_ij
 
@@ -82,7 +82,7 @@ def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
 
 
 def _cell_texts(counts: np.ndarray) -> tuple[list[str], float]:
-    """Counts, row by row, in full or in three digits if only so they fit; and the points of type that do."""
+    """(texts of the counts, row by row, with three digits if full numbers do not fit; font size in points)."""
     full = [_full(value) for value in counts.ravel()]
     brief = [_brief(value) for value in counts.ravel()]
     size, brief_size = (_type_size(len(counts), max(map(len, texts))) for texts in (full, brief))
@@ -94,7 +94,7 @@ def _full(value: float) -> str:
 
 
 def _brief(value: float) -> str:
-    """Three digits: 45, 1.23k, 12.3M; weighted counts too."""
+    """A count with three digits: 45, 1.23k, 12.3M."""
     for unit, name in ((1e12, ""), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if unit <= value < 1e12:
             return f"{value / unit:.3g}{name}"
@@ -102,12 +102,12 @@ def _brief(value: float) -> str:
 
 
 def _type_size(classes: int, length: int) -> float:
-    """Points of type, at most 15, for `length` signs in one cell of the table."""
+    """The font size, at most 15 points, for `length` characters in a cell."""
     return min(15.0, 0.6 * 72 * HIGH / classes, 0.85 * 72 * WIDE / classes / (0.62 * length))
 
 
 def _draw_margins(axes: Axes, counts: np.ndarray) -> None:
-    """Recall in a strip on the right, precision in one below, as numbers in per cent or as bars."""
+    """Draw recall in a strip on the right and precision in one below, as percentages or as bars."""
     classes = len(counts)
     edge, thick = (1 + GAP) * classes - 0.5, THICK * classes
     axes.add_patch(Rectangle((edge, -0.5), thick, classes, color=STRIP, linewidth=0))
@@ -132,7 +132,7 @@ def _margin_type_size(classes: int) -> float:
 
 
 def _percent(share: float, classes: int) -> str:
-    """97.4, or 97 in a table of many; never 100 for less than all; a dash for nothing out of nothing."""
+    """A share in percent: 97.4, or 97 for many classes; never 100 for less than all; a dash for 0 of 0."""
     if np.isnan(share):
         return "–"
     digits = 1 if classes <= 12 else 0
@@ -152,7 +152,7 @@ def _caption(counts: np.ndarray) -> str:
 
 
 def _name_classes(axes: Axes, target_names: Sequence[str]) -> None:
-    """Names on the left and on top, level, aslant or on end as there is room."""
+    """Write the names on the left and on top, horizontal, slanted or vertical, as there is room."""
     classes = len(target_names)
     every = -(-classes // MOST_NAMES)
     size = float(np.clip(0.75 * 72 * HIGH / classes * every, SMALLEST, SMALL))

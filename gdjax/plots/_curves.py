@@ -1,4 +1,4 @@
-"""How a run went: loss, metric and learning rate over the epochs, and where its best evaluation lies."""
+"""Learning curves: loss, metric and learning rate over the epochs, with a mark at the best evaluation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
-from gdjax.plots.given import read_histories
 from gdjax.plots.progress import descent
+from gdjax.plots.reading import read_histories
 from gdjax.plots.style import BLUE, INK, MUTED, NORMAL, PAPER, PURPLE, SMALL, VERMILLION
 from gdjax.training import Result
 
-BUCKETS = 1000  # columns of the picture that a long history is thinned to
-LARGEST = 1e100  # an axis must hold the values: beyond it they count as infinite, below its inverse as 0
+BUCKETS = 1000  # number of intervals to which a long history is reduced
+LARGEST = 1e100  # larger values count as infinite, values below its inverse as 0, for the sake of the axis
 UNITS = {"accuracy": "accuracy (share correct)", "r2": "R² (1 is perfect)"}
 
 
 class Note(NamedTuple):
-    """Words beside a panel."""
+    """A text beside a panel."""
 
     height: float  # 0 at the panel's lower edge, 1 at its upper
     text: str
@@ -32,7 +32,7 @@ class Note(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One of the stacked pictures: its lines are `name` and `validation_name`, where the history has them."""
+    """One of the stacked panels; its lines are `name` and `validation_name`, if the history has them."""
 
     name: str
     label: str
@@ -118,7 +118,7 @@ def _metric_of(result: Result, metric: str) -> str:
 
 
 def _lines(panel: Panel, columns: Mapping[str, np.ndarray]) -> list[Line]:
-    """Of one run: training and validation."""
+    """The lines of one run: training and validation."""
     styles = {panel.name: ("training", BLUE), f"validation_{panel.name}": ("validation", VERMILLION)}
     if panel.name == "learning_rate":
         styles = {panel.name: ("", PURPLE)}
@@ -126,7 +126,7 @@ def _lines(panel: Panel, columns: Mapping[str, np.ndarray]) -> list[Line]:
 
 
 def _lines_of_all(panel: Panel, runs: Mapping[str, Mapping[str, np.ndarray]]) -> list[Line]:
-    """Of each run one, on validation data where it has such."""
+    """One line for each run, on validation data if it has them."""
     lines = []
     for i, (name, columns) in enumerate(runs.items()):
         kept = next((x for x in (f"validation_{panel.name}", panel.name) if x in columns), None)
@@ -137,7 +137,7 @@ def _lines_of_all(panel: Panel, runs: Mapping[str, Mapping[str, np.ndarray]]) ->
 
 
 def _columns(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """The one-dimensional columns in float64, NaN where masked; checked."""
+    """The one-dimensional columns in float64, NaN where masked. Raises: ValueError if they do not fit each other."""
     for name in ("epoch", "loss"):
         if name not in history:
             raise ValueError(f"curves: history must have {name!r}, got {sorted(history)}")
@@ -176,7 +176,7 @@ def _panels(columns: Mapping[str, np.ndarray], metric: str | None, loss_label: s
 
 
 def _draw_panel(axes: Axes, panel: Panel, lines: list[Line]) -> None:
-    """The lines of a panel, each named at its right end, on a scale that suits them."""
+    """Draw the lines of a panel, each with its name at the right end, and set the scale."""
     style.dress(axes)
     style.rule(axes)
     axes.set_ylabel(_wrap(panel), fontsize=NORMAL, color=INK, parse_math=False)
@@ -192,13 +192,13 @@ def _draw_panel(axes: Axes, panel: Panel, lines: list[Line]) -> None:
 
 
 def _wrap(panel: Panel) -> str:
-    """The label in lines that the panel's height has room for, its unit on a line of its own."""
+    """The label, broken into lines that fit the panel's height, with its unit on a separate line."""
     lines = panel.label.replace(" (", "\n(").splitlines()
     return "\n".join(textwrap.fill(line, int(11 * panel.height)) for line in lines)
 
 
 def _scale(axes: Axes, values: np.ndarray, panel: Panel) -> list[Note]:
-    """Set scale, limits and ticks; return a note where outliers are left outside."""
+    """Set scale, limits and ticks; return a note if outliers are outside."""
     headroom = 0.2 if np.isnan(values).any() else 0.07
     values = values[np.isfinite(values)]
     axes.yaxis.set_major_formatter(FuncFormatter(style.number))
@@ -221,11 +221,11 @@ def _scale_log(axes: Axes, low: float, high: float, headroom: float, panel: Pane
     between = (1.0, 2.0, 5.0) if 3 * decades < 4 * panel.height else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(subs=between))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(style.number))  # the scale has set its own
+    axes.yaxis.set_major_formatter(FuncFormatter(style.number))  # set_yscale has replaced it
 
 
 def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel) -> list[Note]:
-    """A rate starts at zero; of a metric, a low tail that would flatten the rest stays outside."""
+    """Set a linear scale: from 0 for a learning rate; for a metric, without low outliers that would flatten the rest."""
     lowest, high = values.min(), values.max()
     low = min(0.0, lowest) if panel.name == "learning_rate" else lowest
     core = np.quantile(values, 0.1)
@@ -239,7 +239,7 @@ def _scale_linear(axes: Axes, values: np.ndarray, headroom: float, panel: Panel)
 
 
 def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, color: str, steps: bool) -> None:
-    """The line; dots where it has few points or one has no neighbors; crosses where it is not finite."""
+    """Draw the line, with dots for few or isolated points, and crosses where it is not finite."""
     shown = thin(values)
     x, y = epoch[shown], values[shown]
     known = np.isfinite(y)
@@ -256,7 +256,7 @@ def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, color: str, st
 
 
 def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
-    """Indices that draw the same picture: of each stretch the least, the largest, the first non-finite value.
+    """Indices that give the same picture: of each interval the smallest, the largest, and the first non-finite value.
 
     Shapes: values (n,) -> (at most 3 buckets + 2,) int, increasing; all n if n <= 4 buckets.
     """
@@ -273,13 +273,13 @@ def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
 
 
 def _height(axes: Axes, value: float) -> float:
-    """Where a value lies in its panel: 0 at the lower edge, 1 at the upper."""
+    """The height of a value in its panel: 0 at the lower edge, 1 at the upper edge."""
     to_panel = axes.transData + axes.transAxes.inverted()
     return float(np.clip(to_panel.transform((axes.get_xlim()[0], value))[1], 0, 1))
 
 
 def _write_notes(axes: Axes, notes: list[Note], gap: float) -> None:
-    """Words to the right of the panel, each at its height or as near as leaves `gap` between them."""
+    """Write the notes to the right of the panel, each near its height, with at least `gap` between them."""
     notes = sorted(notes)
     heights = np.array([note.height for note in notes])
     for _ in range(50):
@@ -292,7 +292,7 @@ def _write_notes(axes: Axes, notes: list[Note], gap: float) -> None:
 
 
 def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
-    """Limits, ticks and words of the common axis."""
+    """Set limits, ticks and label of the common axis."""
     epoch, step = columns["epoch"], columns.get("step", np.zeros(0))
     words = "epoch (passes over the training data)"
     if step.size and epoch[-1] > 0 and np.isfinite(step[-1]):
@@ -309,7 +309,7 @@ def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
 def _mark_best(
     stack: np.ndarray, panels: list[Panel], columns: Mapping[str, np.ndarray], best: int, monitor: str | None
 ) -> None:
-    """A thin line through all panels, a flag on top, and a dot on the monitored curve."""
+    """Draw a thin line through all panels, a label on top, and a dot on the monitored curve."""
     x = columns["epoch"][best]
     default = "validation_loss" if "validation_loss" in columns else "loss"
     name = (monitor or default).removeprefix("training ").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""Landscapes and the paths through them: a curve over one variable, contours or a surface over two."""
+"""Functions with paths: a curve over one variable, contours or a surface over two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from gdjax.planes import Plane
 from gdjax.plots import style
-from gdjax.plots.given import describe_kind, read_params
+from gdjax.plots.reading import describe_kind, read_params
 from gdjax.plots.scene import Scene, read_scene
 from gdjax.plots.style import BLUE, GREEN, INK, MUTED, NORMAL, ORANGE, PAPER, PURPLE, SKY, SMALL, VERMILLION
 from gdjax.programs import compile_once
@@ -50,9 +50,9 @@ def contour(
     title: str = "",
     names: Sequence[str] | None = None,
 ) -> Figure:
-    """Lines of equal value over two variables, with the paths that led through them.
+    """Contour lines over two variables, with paths.
 
-    Lines lie close where it is steep: their values grow by the same factor from one to the next, above the lowest.
+    The values of the lines, above the lowest value, grow by a constant factor from one line to the next.
 
     Args:
         f: of JAX: f(point) of a point (2,), f(x, y), a `Problem`, its name, or an expression such as "x^2 + 10*y^2".
@@ -87,7 +87,7 @@ def loss_surface(
     title: str = "",
     three_d: bool = False,
 ) -> Figure:
-    """A loss over a plane through the parameters (`gdjax.planes`), and the path that descent took, seen in it.
+    """A loss over a plane in the space of parameters (`gdjax.planes`), with the projection of a path.
 
     Args:
         loss: params -> ().
@@ -150,7 +150,7 @@ def _draw_curve(scene: Scene, title: str) -> Figure:
 
 
 def field(f: Any, bounds: Any = None, title: str = "", arrows: int = 17, names: Sequence[str] | None = None) -> Figure:
-    """The gradient, uphill, beside its negative, downhill: arrows of a length that grows with the root of the slope.
+    """The gradient beside its negative, as arrows whose length is proportional to the square root of the slope.
 
     Arguments as `contour`.
     """
@@ -226,7 +226,7 @@ def draw_ground(
         raise ValueError(f"contour: f must vary over {bounds}, got {lowest} everywhere")
     steps = np.geomspace(1e-4, 1, LEVELS) if np.nanmedian(z - lowest) < 0.3 * span else np.linspace(0.02, 1, LEVELS)
     levels = np.concatenate([[lowest], lowest + span * steps])
-    ranks = np.interp(z, levels, np.arange(len(levels)))  # colors by the line below, so that the valley is seen too
+    ranks = np.interp(z, levels, np.arange(len(levels)))  # colors by contour line, so that valleys are visible
     axes.contourf(x, y, ranks, levels=np.arange(len(levels)), cmap=GROUND)
     axes.contour(x, y, z, levels=levels[1:-1], colors="#6b8096", linewidths=0.5)
     axes.set_xlim(*bounds[0])
@@ -251,7 +251,7 @@ def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
 
 
 def inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """A path cut where it leaves the neighborhood of the picture, so that a divergent one does not fill it with lines."""
+    """A path, cut where it is far outside the picture, so that a divergent path does not fill it with lines."""
     low, high = np.array(bounds, float).T
     margin = 3 * (high - low)
     inside = np.isfinite(path).all(axis=1) & (path >= low - margin).all(axis=1) & (path <= high + margin).all(axis=1)

@@ -1,4 +1,4 @@
-"""The picture that fits what is to be seen."""
+"""The default picture of an object."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gdjax.plots._computation import computation
 from gdjax.plots._curves import curves
 from gdjax.plots._landscape import landscape
 from gdjax.plots.flow import layer_flow
-from gdjax.plots.given import describe_kind
 from gdjax.plots.progress import descent, rates
+from gdjax.plots.reading import describe_kind
 from gdjax.solve import Minimum
 from gdjax.training import Result
 from gdjax.types import Stop

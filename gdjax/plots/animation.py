@@ -1,4 +1,4 @@
-"""Several optimizers on their way, as a GIF: the ground is drawn once, the paths again in each frame."""
+"""Paths of several optimizers as a GIF: the contours are drawn once, the paths again in each frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gdjax.plots.style import INK, PAPER, SMALL
 
 
 class Animation(type(Path())):  # type: ignore[misc]
-    """The path of a GIF, which a notebook plays."""
+    """The path of a GIF file, which a notebook plays."""
 
     def _repr_html_(self) -> str:
         return f'<img src="data:image/gif;base64,{base64.b64encode(self.read_bytes()).decode()}">'
@@ -102,7 +102,7 @@ def animate(
 
 
 def _write(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:
-    """The pictures as a GIF, each shown for so many milliseconds."""
+    """Write the pictures as a GIF, each shown for the given number of milliseconds."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         shots[0].save(draft, format="GIF", save_all=True, append_images=shots[1:], duration=waits, loop=0)
@@ -113,14 +113,14 @@ def _write(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:
 
 
 def shown_steps(longest: int, frames: int) -> np.ndarray:
-    """The step of each frame: all of them, or ever longer strides from the first to the last."""
+    """The step of each frame: all steps, or steps at growing distances from the first to the last."""
     if longest <= frames:
         return np.arange(longest)
     return np.unique(np.geomspace(1, longest, frames).round().astype(int)) - 1
 
 
 def in_one_palette(shots: Sequence[np.ndarray], kept: Sequence[str]) -> list[Any]:
-    """Pictures (h, w, 3) of bytes as images of one palette, in which the kept colors are exact."""
+    """Pictures (h, w, 3) of bytes as images with one palette, which contains the given colors exactly."""
     from PIL import Image
 
     both = np.concatenate([shots[0], shots[-1]])

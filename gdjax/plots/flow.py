@@ -1,4 +1,4 @@
-"""Where gradients go, drawn: layer by layer at one look, or over a run."""
+"""Pictures of the flow of gradients: for each layer at one time, or over a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from gdjax.backprop import Flow
 from gdjax.plots import style
-from gdjax.plots.given import describe_kind
+from gdjax.plots.reading import describe_kind
 from gdjax.plots.style import BLUE, INK, NORMAL, SMALL
 
 HEIGHT = 1.75  # inches of a panel
@@ -68,7 +68,7 @@ def layer_flow(flow: Flow, title: str = "", epoch: ArrayLike | None = None) -> F
 
 
 def _set_scale(axes: Axes, panel: Panel, values: np.ndarray, over_run: bool) -> None:
-    """Words and scale; a logarithmic one spans two decades at least, so that what is level looks level."""
+    """Set labels and scale; a logarithmic scale spans at least two decades, so that constant values look constant."""
     label = panel.label.replace("(mean ± spread)", "(spread)") if over_run else panel.label
     axes.set_ylabel(label, fontsize=SMALL, color=INK)
     if panel.scale == "log":
@@ -94,7 +94,7 @@ def _draw_look(axes: Axes, flow: Flow, panel: Panel, x: np.ndarray) -> None:
 
 
 def _draw_run(axes: Axes, flow: Flow, panel: Panel, x: np.ndarray) -> None:
-    """A line for each layer, from dark (next to the data) to light; the first and the last are always named."""
+    """Draw a line for each layer, from dark (next to the data) to light; the first and the last are always named."""
     values = getattr(flow, panel.name)
     count = values.shape[1]
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, count))

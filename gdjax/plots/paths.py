@@ -21,7 +21,7 @@ FIRST = 5  # points of failed runs that a picture makes room for, where no run h
 def draw_paths(
     problem: Problem, names: Sequence[str], found: Mapping[str, Any], plot: Path | None, animation: Path | None
 ) -> list[Path]:
-    """Draw what the runs found, with their paths, into files, and name them.
+    """Draw the results of runs with their paths into files, and return the files' names.
 
     Args:
         names: of the coordinates; of more than two the values are drawn step by step.

@@ -1,4 +1,4 @@
-"""What falls over the steps: the value of several runs on a logarithmic scale, and schedules."""
+"""Values over steps: those of several runs on a logarithmic scale, and schedules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from gdjax.plots import given, style
+from gdjax.plots import reading, style
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, NORMAL
 
@@ -22,7 +22,7 @@ def descent(
     label: str | None = None,
     steps: str = "step",
 ) -> Figure:
-    """Value against step, on a logarithmic scale: a straight line is descent by the same factor at each step.
+    """The value over the steps, on a logarithmic scale, on which a constant factor per step is a straight line.
 
     Args:
         values: (n,) values at steps 0, 1, 2, ..., or (steps, values), a `Minimum` with a path, a `Result` or its history
@@ -33,12 +33,12 @@ def descent(
     """
     minimum = getattr(minimum, "value", minimum)
     lowest = 0.0 if minimum is None else float(minimum)
-    label = label or ("loss" if given.are_fits(values) else "value")
+    label = label or ("loss" if reading.are_fits(values) else "value")
     picture = style.figure(4.4, title)
     axes = picture.subplots()
     style.dress(axes)
     style.rule(axes)
-    for i, (name, (x, y)) in enumerate(given.read_series("descent", values).items()):
+    for i, (name, (x, y)) in enumerate(reading.read_series("descent", values).items()):
         y = y - lowest
         y = np.where((y > 0) & (y < LARGEST), y, np.nan)
         look = {"color": PATHS[i % len(PATHS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 6}
@@ -62,7 +62,7 @@ def rates(schedules: Any, steps: int | None = None, title: str = "", label: str 
     axes = picture.subplots()
     style.dress(axes)
     style.rule(axes)
-    for i, (name, (x, y)) in enumerate(given.read_rates("rates", schedules, steps).items()):
+    for i, (name, (x, y)) in enumerate(reading.read_rates("rates", schedules, steps).items()):
         axes.plot(x, y, color=PATHS[i % len(PATHS)], linewidth=1.8, label=style.shorten(name, 48))
     axes.yaxis.set_major_formatter(FuncFormatter(style.number))
     axes.set_xlabel("step", fontsize=NORMAL, color=INK)

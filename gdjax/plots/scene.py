@@ -1,8 +1,8 @@
-"""A function over one or two variables and what moves over it, in any form that means one thing.
+"""A function of one or two variables with paths and minima, read from any unambiguous form.
 
 function    f(point), f(x, y), a Problem, "rosenbrock", "x^2 + 10*y^2"
 bounds      (low, high) for all axes, a pair for each, (x low, x high, y low, y high), None where the rest says it
-paths       see `gdjax.plots.given`
+paths       see `gdjax.plots.reading`
 minima      points, a Minimum; None are those of the problem
 """
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.forms import explain_errors
-from gdjax.plots.given import Track, describe_kind, describe_variables, flatten_rows, read_paths
+from gdjax.plots.reading import Track, describe_kind, describe_variables, flatten_rows, read_paths
 from gdjax.problems import Problem
 from gdjax.problems.reading import read_function
 from gdjax.programs import retrace
@@ -31,7 +31,7 @@ Pair = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A function of one or two variables, the window, and what moves over it."""
+    """A function of one or two variables, the window, the paths and the minima."""
 
     f: Callable[[Any], jax.Array]  # () -> () of one variable, (2,) -> () of two
     bounds: tuple[Pair, ...]
@@ -54,9 +54,9 @@ def read_scene(
     names: Sequence[str] | None = None,
     count: int | None = None,
 ) -> Scene:
-    """All that a picture over one or two variables needs.
+    """The scene of a picture over one or two variables.
 
-    Raises: ValueError that names what must hold and what came.
+    Raises: ValueError with what must hold and what came.
     """
     pairs = window(who, bounds)
     ground = _Ground.of(who, f)
@@ -70,7 +70,7 @@ def read_scene(
     like = next((track.like for track in tracks.values() if track.like is not None), None)
     marks = read_points(who, "minima", ground.minima if minima is None else minima, n)
     spread = _spread(who, window(who, ground.bounds) if pairs is None else pairs, n)
-    spread = spread or _need(who, tracks, marks, ground, n)
+    spread = spread or _window_around(who, tracks, marks, ground, n)
     names = tuple(names or ground.names or ("x", "y")[:n])
     if len(names) != n:
         raise ValueError(f"{who}: names must be {n}, as there are variables, got {short(repr(names))}")
@@ -79,7 +79,7 @@ def read_scene(
 
 @dataclasses.dataclass(frozen=True)
 class _Ground:
-    """A function as it was given, and what came with it."""
+    """A function as given, with the facts that came with it."""
 
     f: Callable[..., Any]
     names: tuple[str, ...] = ()  # of its variables, as far as they are known
@@ -105,7 +105,7 @@ class _Ground:
             raise ValueError(
                 f"{who}: f must be a function, a Problem or a text such as 'x^2 + y^2', got {describe_kind(f)}"
             )
-        required = _require(f)
+        required = _required_names(f)
         return cls(lambda p: f(p[0], p[1]), required) if len(required) == 2 else cls(f)
 
     def over(self, who: str, n: int, like: Any) -> Callable[[Any], jax.Array]:
@@ -144,8 +144,8 @@ def _of_point(f: Callable[..., Any], form: Any) -> Callable[[Any], jax.Array]:
     return of_point
 
 
-def _require(f: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of the arguments that a function must be given."""
+def _required_names(f: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the required arguments of a function."""
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
@@ -155,7 +155,7 @@ def _require(f: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _count(ground: _Ground, pairs: np.ndarray | None, paths: Any) -> int:
-    """How many variables there are, by what says so."""
+    """The number of variables, from whatever determines it."""
     if ground.names:
         return len(ground.names)
     if pairs is not None and pairs.ndim == 2:
@@ -195,8 +195,10 @@ def _spread(who: str, pairs: np.ndarray | None, n: int) -> tuple[Pair, ...]:
     return tuple((float(low), float(high)) for low, high in np.broadcast_to(pairs, (n, 2)))
 
 
-def _need(who: str, tracks: Mapping[str, Track], minima: np.ndarray, ground: _Ground, n: int) -> tuple[Pair, ...]:
-    """What holds all paths, minima and the start, with a margin."""
+def _window_around(
+    who: str, tracks: Mapping[str, Track], minima: np.ndarray, ground: _Ground, n: int
+) -> tuple[Pair, ...]:
+    """The window that contains all paths, minima and the start, with a margin."""
     start = [] if ground.start is None else [flatten_rows(ground.start, 1)]
     points = np.concatenate([*(_near(track.points) for track in tracks.values()), minima, *start, np.zeros((0, n))])
     if not len(points):
@@ -209,7 +211,7 @@ def _need(who: str, tracks: Mapping[str, Track], minima: np.ndarray, ground: _Gr
 
 
 def _near(path: np.ndarray) -> np.ndarray:
-    """The finite points of a path that has not left for good."""
+    """The finite points of a path, without a divergent end."""
     with np.errstate(invalid="ignore"):
         return path[np.abs(path - path[0]).max(axis=1) <= 20 * (1 + np.abs(path[0]).max())]
 

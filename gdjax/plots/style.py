@@ -1,8 +1,8 @@
-"""The look of every picture, decided once: colors, sizes, type, rules, and how a picture reaches the disk.
+"""The style of all pictures: colors, sizes, fonts, grid lines, and saving.
 
-Figures are 8 inches wide at 200 dots per inch; type of 10 points is legible where they are shown 800 pixels
-wide. Colors and sizes are given to each artist and matplotlib's global settings are left alone. Text from
-outside (names, titles) is set as it is: a `$` is a dollar, not mathematics.
+Figures are 8 inches wide at 200 dots per inch; a font of 10 points is legible when they are shown 800 pixels wide. Colors
+and sizes are passed to each artist, and matplotlib's global settings are not changed. Names and titles are drawn literally:
+a `$` is a dollar sign, not mathematics.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW)
 
 
 def palette(n: int) -> list[RGB]:
-    """n colors: seven that the color-blind tell apart, then their dark and light shades; after 21 again.
+    """n colors: seven that color-blind readers can distinguish, then their dark and light shades; they repeat after 21.
 
     Reference: Okabe & Ito 2008, "Color Universal Design", https://jfly.uni-koeln.de/color/.
     """
@@ -61,12 +61,12 @@ def luminance(color: str | RGB) -> float:
 
 
 def ink_on(background: str | RGB) -> str:
-    """Black or white, whichever stands out more: at a contrast of at least 4.5 on any background."""
+    """Black or white, whichever has the higher contrast, which is at least 4.5 on any background."""
     return "black" if luminance(background) > 0.179 else "white"
 
 
 class Picture(Figure):
-    """A figure that a notebook shows, 800 pixels wide, though pyplot does not know it."""
+    """A figure that a notebook shows, 800 pixels wide, although it is unknown to pyplot."""
 
     def _repr_png_(self) -> bytes:
         drawn = io.BytesIO()
@@ -75,7 +75,7 @@ class Picture(Figure):
 
 
 def figure(height: float, title: str = "") -> Figure:
-    """A figure of the common width that lays itself out: `height` inches, and above them the title, if any."""
+    """A figure of the common width with automatic layout: `height` inches, and above them the title, if any."""
     lines = textwrap.wrap(title, 68)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
     size = WIDTH, height + (0.1 + 0.24 * len(lines) if lines else 0)
@@ -87,7 +87,7 @@ def figure(height: float, title: str = "") -> Figure:
 
 
 def dress(axes: Axes) -> None:
-    """Two thin spines, no rules, and type in ink."""
+    """Style the axes: two thin spines, no grid, dark text."""
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
@@ -97,13 +97,13 @@ def dress(axes: Axes) -> None:
 
 
 def rule(axes: Axes) -> None:
-    """Pale rules behind the data."""
+    """Draw pale grid lines behind the data."""
     axes.set_axisbelow(True)
     axes.grid(True, color=RULE, linewidth=0.8, linestyle="-")
 
 
 def legend(axes: Axes) -> None:
-    """A legend of what has a label, if anything has, its text as it is."""
+    """Draw a legend of the labeled artists, if there are any, with literal text."""
     if axes.get_legend_handles_labels()[0]:
         drawn = axes.legend(fontsize=SMALL, framealpha=0.92, edgecolor=RULE, labelcolor=INK)
         for text in drawn.get_texts():
@@ -111,7 +111,7 @@ def legend(axes: Axes) -> None:
 
 
 def shorten(name: object, limit: int) -> str:
-    """A name on one line of at most `limit` characters, its middle left out where it is longer."""
+    """A name on one line of at most `limit` characters; the middle of a longer one is omitted."""
     text = " ".join(str(name).split())
     if len(text) <= limit:
         return text
@@ -137,7 +137,7 @@ def number(value: float, position: object = None) -> str:
 
 
 def save(picture: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as PNG, whole or not at all: whatever goes wrong, `path` holds what it held before.
+    """Write the figure as PNG, atomically: if it fails, `path` is unchanged.
 
     Args:
         path: ends in .png; its folder exists.

@@ -1,4 +1,4 @@
-"""What runs and values a picture is handed, in any form that means one thing, brought to the one form that is drawn.
+"""Conversion of the runs and values that a picture takes, from any unambiguous form to the one that is drawn.
 
 paths       points (n, 2) or (n,), several of them, a Minimum, a path of its, a Result, a list or dict of such
 series      values, (steps, values), a Minimum, a Result, a history, a list or dict of such
@@ -26,7 +26,7 @@ from gdjax.training import Result
 
 
 class Track(NamedTuple):
-    """Where a run stood."""
+    """The points of a run."""
 
     points: np.ndarray  # (n, variables)
     steps: np.ndarray  # (n,), the step of each
@@ -119,12 +119,12 @@ def read_params(who: str, given: Any, like: Any) -> dict[str, Any]:
 
 
 def _rows(path: Point) -> Point:
-    """Those that were written."""
+    """The used rows."""
     return trim(path) if len(path.step) > 1 else jax.tree.map(np.asarray, path)
 
 
 def describe_variables(n: int) -> str:
-    """How many, in words."""
+    """The number of variables in words."""
     return {1: "one variable", 2: "two variables"}.get(n, f"{n} variables")
 
 
@@ -247,7 +247,7 @@ def _schedule(who: str, given: Any) -> Any:
 
 
 def _longest(schedule: Any) -> int:
-    """The largest whole number in a call."""
+    """The largest integer in a call."""
     nodes = schedule.walk() if isinstance(schedule, Node) else ()
     whole = [x for node in nodes for x in node.arguments.values() if isinstance(x, numbers.Integral)]
     return max(map(int, whole), default=0)
@@ -311,7 +311,7 @@ def _ndim(given: Any) -> int:
 
 
 def describe_kind(given: Any) -> str:
-    """What something is, in words."""
+    """The kind of an object in words."""
     if isinstance(given, (str, numbers.Number)) or given is None:
         return short(repr(given))
     if hasattr(given, "shape"):

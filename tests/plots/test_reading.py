@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 import gdjax as gd
 from gdjax import plots
-from gdjax.plots.given import read_paths, read_rates, read_series
+from gdjax.plots.reading import read_paths, read_rates, read_series
 from gdjax.plots.scene import read_scene
 from gdjax.problems import rosenbrock
 from gdjax.search import nelder_mead
