@@ -113,7 +113,7 @@ def _value(trial: _Trial) -> None:
     assert jnp.issubdtype(dtype, jnp.floating), f"a value of {dtype}"
 
 
-@LAWS.law("pure", "The same arguments, its key among them, give the same value, and are left as they are.")
+@LAWS.law("pure", "The same arguments, including the key, give the same value, and are not changed.")
 def _pure(trial: _Trial) -> None:
     before = jax.tree.leaves_with_path((trial.params, trial.batch))
     once, again = (trial.result(trial.params, trial.batch) for _ in range(2))
@@ -124,7 +124,7 @@ def _pure(trial: _Trial) -> None:
     assert not changed, f"it changes its arguments at {', '.join(changed)}"
 
 
-@LAWS.law("eager", "Compiled is eager; and value and gradient are finite.")
+@LAWS.law("eager", "Compilation does not change the results, and value and gradient are finite.")
 def _eager(trial: _Trial) -> None:
     def both(params: Any, batch: Any) -> Any:
         grads = jax.grad(trial.total, allow_int=True)(params, batch)
@@ -135,7 +135,7 @@ def _eager(trial: _Trial) -> None:
     chex.assert_tree_all_finite((value, grads))
 
 
-@LAWS.law("gradient", "Its gradient is the slope: along a direction it equals the central difference.")
+@LAWS.law("gradient", "Along a direction its gradient equals the central difference.")
 def _gradient(trial: _Trial) -> None:
     with jax.enable_x64(True):
         params, batch = jax.tree.map(_wide, (trial.params, trial.batch))

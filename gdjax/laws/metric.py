@@ -109,7 +109,9 @@ def _value(trial: _Trial) -> None:
     assert not np.isnan(value).any(), f"the value is {value}"
 
 
-@LAWS.law("eager", "Compiled is eager; no weights are weights of 1, and a mask is weights of 0 and 1.")
+@LAWS.law(
+    "eager", "Compilation does not change the value; no weights are weights of 1, and a mask is weights of 0 and 1."
+)
 def _eager(trial: _Trial) -> None:
     both, mask = (trial.prediction, trial.target), trial.weight > 0
     _close("no weights", trial.metric(*both), trial.value(*both, np.ones(trial.rows)))
@@ -147,14 +149,14 @@ def _poison(tree: Any, dead: np.ndarray) -> Any:
     return jax.tree.map(poison, tree)
 
 
-@LAWS.law("shows", "A row that counts and is NaN shows: the value is NaN.")
+@LAWS.law("shows", "If a row of positive weight is NaN, the value is NaN.")
 def _shows(trial: _Trial) -> None:
     every = np.ones(trial.rows, bool)
     value = trial.value(_poison(trial.prediction, every), trial.target, np.ones(trial.rows))
     assert np.isnan(value).any(), f"predictions of NaN have the value {value}"
 
 
-@LAWS.law("chunks", "However the rows are split into chunks, with some of them masked, the value is that of the whole.")
+@LAWS.law("chunks", "The value does not depend on how the rows are split into chunks, with some of them masked.")
 def _splits(trial: _Trial) -> None:
     row = st.tuples(st.integers(-1, _CHUNKS - 1), st.sampled_from([1.0, 0.0, 0.25, 3.0]))
 

@@ -101,7 +101,7 @@ def _params(trial: _Trial) -> None:
             raise Case(f"params{jax.tree_util.keystr(path)}", repr(x))
 
 
-@LAWS.law("key", "The same key draws the same parameters, compiled too; another key draws others, but for constants.")
+@LAWS.law("key", "The same key gives the same parameters, compiled or not; another key gives others, except constants.")
 def _key(trial: _Trial) -> None:
     one, again = trial.model.init(trial.key), trial.model.init(trial.key)
     chex.assert_trees_all_equal(one, again)
@@ -116,7 +116,7 @@ def _next(key: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, 1)
 
 
-@LAWS.law("eager", "Compiled is eager.")
+@LAWS.law("eager", "Compilation does not change the results.")
 def _eager(trial: _Trial) -> None:
     eager = trial.model.apply(trial.params, trial.examples)
     chex.assert_trees_all_close(trial.observations[0], eager, rtol=1e-4, atol=1e-5)

@@ -77,7 +77,7 @@ def check_schedule(
     return run(LAWS.pick(only, exceptions), name, trials, exceptions, all)
 
 
-@LAWS.law("scalar", "At each step there is one real number.")
+@LAWS.law("scalar", "The value at each step is one real number.")
 def _scalar(trial: _Trial) -> None:
     for step in (0, jnp.asarray(1, jnp.int32)):
         value = trial.schedule(step)
@@ -86,7 +86,7 @@ def _scalar(trial: _Trial) -> None:
             raise Case(f"step {step}", f"{value!r}, of shape {shape} and {dtype}")
 
 
-@LAWS.law("pure", "The same step gives the same value, whatever was asked before.")
+@LAWS.law("pure", "The same step gives the same value, whichever steps were evaluated before.")
 def _pure(trial: _Trial) -> None:
     there, back = ([trial.alone(int(s)) for s in steps] for steps in (trial.steps[:4], trial.steps[:4][::-1]))
     for step, one, other in zip(trial.steps, there, back[::-1], strict=False):
@@ -94,7 +94,7 @@ def _pure(trial: _Trial) -> None:
             raise Case(f"step {step}", f"first {one}, then {other}")
 
 
-@LAWS.law("traced", "Compiled, and under a `vmap` over steps, it is what it is alone.")
+@LAWS.law("traced", "Compiled, and under a `vmap` over steps, it gives the same values as alone.")
 def _trace(trial: _Trial) -> None:
     for step, value in zip(trial.steps, trial.values_at(trial.steps), strict=True):
         if not np.isclose(value, trial.alone(int(step)), rtol=1e-5, atol=1e-7, equal_nan=True):

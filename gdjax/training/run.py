@@ -128,7 +128,7 @@ class Run:
         direction = self.direction or self.period.directions.get(name)
         if direction is None:
             raise ValueError(
-                f"make_run: whether more or less is better must be told for a number that a loss reports; "
+                f"make_run: the better direction must be given for a number that a loss reports; "
                 f"write monitor=({self.monitor!r}, 'max') or monitor=({self.monitor!r}, 'min'), got {self.monitor!r} alone"
             )
         return name, direction

@@ -89,7 +89,10 @@ def _new_numbers(trial: Trial) -> None:
     assert traces[0] == traces[1], "the update is compiled once more"
 
 
-@LAWS.law("converges", f"One of thirteen rates, 1e-4 to 100, brings a bowl to 1 % of its start in {_STEPS} steps.")
+@LAWS.law(
+    "converges",
+    f"With one of thirteen rates, 1e-4 to 100, a quadratic decreases to 1 % of its start in {_STEPS} steps.",
+)
 def _converges(trial: Trial) -> None:
     _needs_rate(trial)
     _reaches_the_bottom(trial, jnp.array([1.0, -1.0, 1.0]))

@@ -33,14 +33,16 @@ def _pure(trial: Trial) -> None:
     chex.assert_trees_all_equal(comparable(again), comparable(given))
 
 
-@LAWS.law("eager", "Compiled is eager: under `jit` an update is what it is without.")
+@LAWS.law("eager", "Compilation does not change an update.")
 def _eager(trial: Trial) -> None:
     given, (grads, state, params), _ = trial.eager
     compiled = trial.compiled_update(grads, state, params, 1)
     chex.assert_trees_all_close(comparable(compiled), comparable(given), rtol=1e-4, atol=1e-6)
 
 
-@LAWS.law("descends", "The first step that moves goes downhill: its product with the gradient is negative.")
+@LAWS.law(
+    "descends", "The first step that changes the parameters goes downhill: its product with the gradient is negative."
+)
 def _descends(trial: Trial) -> None:
     params, state, grads = trial.params, trial.optimizer.init(trial.params), gradients(trial.params)
     slopes, sizes = [], []
@@ -63,7 +65,7 @@ def _zero(trial: Trial) -> None:
 
 
 @LAWS.law(
-    "still", "At first a zero gradient moves no parameter, unless all of a leaf shrinks by one factor (weight decay)."
+    "still", "At first a zero gradient changes no parameter, unless all of a leaf shrinks by one factor (weight decay)."
 )
 def _still(trial: Trial) -> None:
     zero = jax.tree.map(jnp.zeros_like, trial.params)
@@ -142,7 +144,7 @@ def _vmap(trial: Trial) -> None:
         chex.assert_trees_all_close(jax.tree.map(lambda x, k=k: x[k], many), alone, rtol=1e-4, atol=1e-6)
 
 
-@LAWS.law("counters", "No counter turns negative: at 2^31 - 1 it stays or starts again, and updates stay finite.")
+@LAWS.law("counters", "No counter becomes negative: at 2^31 - 1 it stays or starts again, and updates stay finite.")
 def _counters(trial: Trial) -> None:
     params, state, grads = trial.first
     late = jax.tree.map(lambda x: jnp.full_like(x, _LAST) if _is_counter(x) else x, state)
@@ -172,7 +174,7 @@ def _retrace(trial: Trial) -> None:
             raise Case(f"state{jax.tree_util.keystr(path)} after {when}", found)
 
 
-@LAWS.law("resume", "A state that is pickled and restored goes on to the same bits.")
+@LAWS.law("resume", "A state that is pickled and restored continues with the same bits.")
 def _resume(trial: Trial) -> None:
     params, state, _ = trial.first
     kept = pickle.loads(pickle.dumps((params, state)))
