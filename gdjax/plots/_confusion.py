@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
+from gdjax.plots.reading import read_counts
 from gdjax.plots.style import BLUE, FAINT, INK, MUTED, NORMAL, SMALL, VERMILLION
 
 WIDE, HIGH = 5.6, 4.2  # approximate size of the cells in inches
@@ -21,7 +23,7 @@ GAP, THICK = 0.02, 0.11  # size of the strips at the margins, as shares of the t
 STRIP, BAR = "#f0f0f0", style.mix(BLUE, "white", 0.55)
 
 
-def confusion(counts: ArrayLike, target_names: Sequence[str] | None = None, title: str = "") -> Figure:
+def confusion(counts: ArrayLike, target_names: Any = None, title: str = "") -> Figure:
     """The confusion matrix: cell (i, j) is the number of examples of class i that are predicted as class j.
 
         recall_i = counts_ii / sum_j counts_ij        precision_j = counts_jj / sum_i counts_ij
@@ -31,14 +33,15 @@ def confusion(counts: ArrayLike, target_names: Sequence[str] | None = None, titl
     colors of the cells remain, and recall and precision are bars.
 
     Args:
-        counts: (C, C), finite and >= 0; rows are the truth, columns the prediction.
+        counts: (C, C), finite and >= 0; rows are the truth, columns the prediction. Or the true labels (n,), with the
+            predicted ones in the place of the names: they are counted.
         target_names: C >= 1 names; long ones are shortened; None are 0 to C - 1.
 
     Raises: ValueError for other shapes or values.
     """
-    counts = np.asarray(counts, float)
+    counts, target_names = read_counts(counts, target_names)
     if counts.ndim != 2:
-        words = "(C, C), as gd.metrics.confusion_counts counts labels"
+        words = "(C, C), or the true labels (n,) with the predicted ones"
         raise ValueError(f"confusion: counts must be {words}, got {counts.shape}")
     target_names = [str(i) for i in range(len(counts))] if target_names is None else target_names
     shape = len(target_names), len(target_names)

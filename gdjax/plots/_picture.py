@@ -48,7 +48,7 @@ def picture(what: Any, **options: Any) -> Figure:
     )
 
 
-def _of_minimum(found: Minimum, f: Any = None, **options: Any) -> Figure:
+def _of_minimum(found: Minimum, bounds: Any = None, f: Any = None, **options: Any) -> Figure:
     f = getattr(found, "f", None) if f is None else f
     lanes = np.shape(found.stop)
     size = sum(np.size(x) for x in jax.tree.leaves(found.params)) // int(np.prod(lanes) or 1)
@@ -56,8 +56,10 @@ def _of_minimum(found: Minimum, f: Any = None, **options: Any) -> Figure:
         ended = f"{Stop(int(found.stop)).name} after {int(found.steps)} steps: value {float(found.value):.6g}"
         options = {"title": ended, **options}
     if f is not None and size <= 2:
-        return landscape(f, paths=found, **options)
+        return landscape(f, bounds, found, **options)
     if found.path is None:
         words = f"a Minimum of {size} numbers needs a path to be drawn: minimize(..., record=True)"
         raise ValueError(f"plot: {words}" if size > 2 else f"plot: {words}, or f=")
+    if bounds is not None:
+        raise ValueError(f"plot: bounds are for a function of one or two variables, got {size} without one")
     return descent(found, **options)

@@ -35,7 +35,7 @@ class Track(NamedTuple):
 
 def split_runs(given: Any) -> dict[str, Any]:
     """One run or many, each by its name: a Minimum, a Point with rows, a Result, a history, or what else was given."""
-    if given is None:
+    if given is None or (isinstance(given, (list, tuple)) and not given):
         return {}
     if isinstance(given, Mapping) and not _is_history(given):
         return _name_parts({str(name): list(split_runs(part).values()) for name, part in given.items()})
@@ -130,13 +130,13 @@ def describe_variables(n: int) -> str:
 
 def flatten_rows(params: Any, rows: int) -> np.ndarray:
     """(rows, numbers): all leaves side by side."""
-    return np.concatenate([np.reshape(np.asarray(x, float), (rows, -1)) for x in jax.tree.leaves(params)], axis=1)
+    return np.concatenate([np.reshape(_real(x), (rows, -1)) for x in jax.tree.leaves(params)], axis=1)
 
 
 def _points_of(who: str, given: Any, n: int | None) -> list[np.ndarray]:
     """One path or several, by the shape."""
     try:
-        points = np.asarray(given, float)
+        points = _real(given)
     except (TypeError, ValueError):
         parts = given if isinstance(given, (list, tuple)) and all(map(_ndim, given)) else ()
         if not parts:
@@ -172,7 +172,10 @@ class Series(NamedTuple):
 
 def read_series(who: str, given: Any, column: str = "loss") -> dict[str, Series]:
     """Each series by its name, "" for one that has none; of a Result or a history the named column."""
-    return _name_parts({name: list(_series(who, run, column)) for name, run in split_runs(given).items()})
+    found = _name_parts({name: list(_series(who, run, column)) for name, run in split_runs(given).items()})
+    if not found:
+        raise ValueError(f"{who}: there must be a run or values to draw, got {describe_kind(given)}")
+    return found
 
 
 def _series(who: str, run: Any, column: str) -> Iterator[Series]:
@@ -295,9 +298,27 @@ def read_classes(who: str, given: Any) -> np.ndarray:
     return found
 
 
+def read_counts(given: Any, names: Any) -> tuple[np.ndarray, Any]:
+    """Counts (C, C) and the names of the classes; of true and predicted labels (n,) their counts and themselves."""
+    truth, predicted = np.asarray(given), None if names is None else np.asarray(names)
+    if truth.ndim != 1 or predicted is None or predicted.shape != truth.shape or not np.isin(predicted, truth).any():
+        return truth.astype(float), names
+    classes = np.union1d(truth, predicted)
+    counts = np.zeros((len(classes),) * 2)
+    np.add.at(counts, (np.searchsorted(classes, truth), np.searchsorted(classes, predicted)), 1)
+    return counts, [str(each) for each in classes]
+
+
 def names_of(table: Any) -> list[str]:
     """Of the two columns of a table."""
     return [str(name) for name in getattr(table, "columns", ("x", "y"))]
+
+
+def _real(given: Any) -> np.ndarray:
+    """As floats.   Raises: TypeError for complex numbers and what is no number."""
+    if np.iscomplexobj(given):
+        raise TypeError(f"there must be real numbers to draw, got {describe_kind(given)}")
+    return np.asarray(given, float)
 
 
 def _ndim(given: Any) -> int:

@@ -106,7 +106,9 @@ class _Ground:
                 f"{who}: f must be a function, a Problem or a text such as 'x^2 + y^2', got {describe_kind(f)}"
             )
         required = _required_names(f)
-        return cls(lambda p: f(p[0], p[1]), required) if len(required) == 2 else cls(f)
+        if len(required) < 2:
+            return cls(f)
+        return cls(lambda p: f(*(p[i] for i in range(len(required)))), required)
 
     def over(self, who: str, n: int, like: Any) -> Callable[[Any], jax.Array]:
         """As a function of () or (2,), the first form of a point that gives a number."""
@@ -123,6 +125,8 @@ class _Ground:
                 continue
             if getattr(shape, "shape", None) == () and jnp.issubdtype(shape.dtype, jnp.floating):
                 return _of_point(self.f, form)
+        if isinstance(shape, jax.errors.TracerArrayConversionError):
+            raise ValueError(f"{who}: f must compute with jax.numpy, jnp.sin(x) for np.sin(x), got {self.f!r}")
         if isinstance(shape, Exception):
             raise shape
         got = f"shape {shape.shape} of {shape.dtype}" if hasattr(shape, "shape") else describe_kind(shape)

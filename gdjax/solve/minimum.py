@@ -75,16 +75,17 @@ class Minimum(NamedTuple):
         row = [stop, str(int(self.steps)), value, describe_point(self.params), size]
         return html_table([["stop", "steps", "value", "at", "|gradient|"], row], below=describe(self))
 
-    def plot(self, f: Callable[..., Any] | None = None, **options: Any) -> Any:
+    def plot(self, bounds: Any = None, f: Callable[..., Any] | None = None, **options: Any) -> Any:
         """The picture: the path over the function of one or two variables, else the values, step by step.
 
         Args:
+            bounds: of one or two variables, (low, high) for all of them or a pair for each; None shows what the path needs.
             f: the function, where it has been lost under a transformation.
-            options: of `gdjax.plots.landscape` (bounds, minima, title, names) or `descent` (minimum, title, label).
+            options: of `gdjax.plots.landscape` (minima, title, names) or `descent` (minimum, title, label).
 
         Raises: ImportError that says what to install, where matplotlib is missing; ValueError where there is no path.
         """
-        return load_plots().picture(self, f=f, **options)
+        return load_plots().picture(self, bounds=bounds, f=f, **options)
 
 
 class HostMinimum(Minimum):

@@ -186,6 +186,17 @@ def test_a_boundary_of_labels_in_any_form(name):
     assert "40 wrong" in words(swapped) or name == "three"
 
 
+@pytest.mark.parametrize("names", [(0, 1, 2), ("a", "b", "c")])
+def test_labels_are_counted(names):
+    truth, predicted = np.random.default_rng(1).integers(0, 3, (2, 50))
+    truth[:3] = 0, 1, 2
+    counts = np.array([[np.sum((truth == i) & (predicted == j)) for j in range(3)] for i in range(3)])
+    of_labels = plots.confusion(np.array(names)[truth].tolist(), np.array(names)[predicted])
+    cells = lambda picture: [text.get_text() for text in picture.findobj(Text) if text.get_gid() == "count"]  # noqa: E731
+    assert cells(of_labels) == [str(count) for count in counts.ravel()] == cells(plots.confusion(counts, "pqr"))
+    assert all(str(name) in words(of_labels) for name in names)
+
+
 def test_curves_of_one_result_and_of_many():
     one = plots.curves(result())
     assert [axes.get_ylabel() for axes in one.axes] == ["loss", "hits", "learning\nrate"] and "best, epoch 4" in words(
@@ -217,7 +228,7 @@ def test_results_draw_themselves():
     of_many = gd.minimize(lambda p: jnp.sum(p**2), np.ones(5), gd.sgd(0.1), max_steps=3, record=True)
     np.testing.assert_allclose(of_many.plot().axes[0].lines[0].get_ydata(), 5 * 0.64 ** np.arange(4), rtol=1e-5)
     searched = gd.minimize(lambda x: (x - 2) ** 2, 0.0, nelder_mead())
-    assert searched.plot(bounds=(-3, 7)).axes[0].get_xlim() == (-3, 7)
+    assert searched.plot((-3, 7)).axes[0].get_xlim() == (-3, 7)
     assert len(result().plot().axes) == 3
     for what in (found, result(), gd.schedules.cosine(0.1, 10), gd.sgd(0.1), gd.backprop.graph(jnp.sin, 1.0)):
         assert plots.picture(what)._repr_png_().startswith(b"\x89PNG")
@@ -275,6 +286,15 @@ def test_a_loss_surface_takes_paths_in_any_form():
             "contour: f must be a function of two variables to be drawn, got one variable",
         ),
         (lambda: plots.landscape("x*y*z", (-3, 3)), "f must be a function of one or two variables to be drawn, got 3"),
+        (lambda: plots.contour(lambda x, y, z: x, (-3, 3)), "f must be a function of two variables to be drawn, got 3"),
+        (lambda: plots.curve(np.sin, (-3, 3)), r"curve: f must compute with jax.numpy, .* got <ufunc 'sin'>"),
+        (lambda: plots.contour(bowl, (-3, 3), 1j * WALK), r"contour: paths must be points, .* got an array \(7, 2\)"),
+        (lambda: plots.descent([]), "descent: there must be a run or values to draw, got a list"),
+        (lambda: plots.curves(None), "there must be a run or values to draw, got None"),
+        (
+            lambda: ends()._replace(params=np.ones(3)).plot((-1, 1)),
+            "plot: bounds are for a function of one or two variables",
+        ),
         (lambda: plots.contour(3.0, (-3, 3)), "contour: f must be a function, a Problem or a text such as .* got 3.0"),
         (
             lambda: plots.contour(lambda p: p, (-3, 3)),
@@ -295,7 +315,7 @@ def test_a_loss_surface_takes_paths_in_any_form():
         (lambda: plots.curves({"loss": [1.0]}), "curves: history must have 'epoch'"),
         (lambda: plots.boundary(result(), POINTS, RIGHT), r"boundary: predict must be a function .* got a Result"),
         (lambda: plots.boundary(LABELS["signs"][1], POINTS), r"boundary: y must be the labels \(n,\), got none"),
-        (lambda: plots.confusion([1, 0, 1]), r"confusion: counts must be \(C, C\), .* got \(3,\)"),
+        (lambda: plots.confusion([1, 0, 1]), r"confusion: counts must be \(C, C\), or the true labels .* got \(3,\)"),
         (
             lambda: plots.computation(jnp.sin),
             r"computation: graph must be what gd\.backprop\.graph\(f, \.\.\.\) gives, got a",
