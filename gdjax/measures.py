@@ -112,8 +112,8 @@ def better_direction(metric: Any) -> str | None:
     """
     while hasattr(metric, "keywords"):  # a partial, of functools or one that compares by value
         metric = getattr(metric, "func", None) or getattr(metric, "function", None)
-    if (told := getattr(metric, "better", None)) is not None:
-        return told
+    if (better := getattr(metric, "better", None)) is not None:
+        return better
     module = getattr(metric, "__module__", None) or ""
     if module in _OF_LOSSES or module.startswith("optax.losses"):
         return "max" if metric.__name__.endswith("similarity") else "min"

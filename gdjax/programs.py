@@ -69,7 +69,7 @@ def clear_programs() -> None:
 
 
 def _drop() -> None:
-    _programs.popitem(last=False)[1].jitted.clear_cache()
+    _programs.popitem(last=False)[1].jit_function.clear_cache()
 
 
 class Key:
@@ -92,7 +92,7 @@ class Key:
 class SharedProgram:
     """The part shared by programs of equal value: a jitted function, which finds the present one when it is traced."""
 
-    __slots__ = ("by_entries", "jitted")
+    __slots__ = ("by_entries", "jit_function")
 
     def __init__(self, name: str, donate: tuple[int, ...]):
         def run(arrays: tuple[Any, ...], *args: Any) -> Any:
@@ -101,7 +101,7 @@ class SharedProgram:
             return retrace(lambda *args: program.on(arrays, args)(*args))(*args)
 
         run.__name__ = run.__qualname__ = name
-        self.jitted: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
+        self.jit_function: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
         self.by_entries: bool = False  # whether the entries of captured arrays turned out to be part of the value
 
 
@@ -145,8 +145,8 @@ class Program:
         return self.traced is None or any(isinstance(x, Tracer) for x in self.arrays)
 
     @property
-    def jitted(self) -> Any:
-        return jax.jit(lambda _, *args: self.function(*args)) if self.traced is None else self.traced.jitted
+    def jit_function(self) -> Any:
+        return jax.jit(lambda _, *args: self.function(*args)) if self.traced is None else self.traced.jit_function
 
     def __call__(self, *args: Any) -> Any:
         if self.traced is None:
@@ -172,7 +172,7 @@ class Program:
         outer, _running.program = getattr(_running, "program", None), self
         try:
             with nullcontext() if outer is None else _trace(None):  # an inner program is looked up as if outside
-                answer = how(self.jitted)(self.given, *args)
+                answer = how(self.jit_function)(self.given, *args)
         except Exception:
             if not (self.was_traced and self.arrays):
                 raise

@@ -151,7 +151,7 @@ def _run(function: Callable[..., Any], change: Change, seed: int, steps: int) ->
 def _path(function: Callable[..., Any], start: dict[Any, Any], steps: int) -> Recording:
     def body(params, _):
         value, grads = jax.value_and_grad(function)(params)
-        moved = jax.tree.map(lambda p, g: p - 0.01 * g / (jnp.abs(g) + jnp.mean(jnp.abs(g)) + 1e-300), params, grads)
-        return moved, Recording(params, grads, value)
+        after = jax.tree.map(lambda p, g: p - 0.01 * g / (jnp.abs(g) + jnp.mean(jnp.abs(g)) + 1e-300), params, grads)
+        return after, Recording(params, grads, value)
 
     return jax.lax.scan(body, start, length=steps)[1]

@@ -112,8 +112,8 @@ def _schedule_free(base_optimizer: Any, learning_rate: Any, b1: Any, weight_lr_p
 
     def update(grads, state, params: Any = None, **extra_args):
         updates, new = theirs.update(grads, state.state, params)
-        moved = optax.apply_updates(params, updates)
-        return updates, Beside(new, contrib.schedule_free_eval_params(new, moved))
+        after = optax.apply_updates(params, updates)
+        return updates, Beside(new, contrib.schedule_free_eval_params(new, after))
 
     return _pair(init, update)
 

@@ -94,8 +94,8 @@ def _parse(argv: list[str]) -> Any:
 def _one_line(box: str) -> str:
     """The sentences of a boxed message, without its frame and title."""
     lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
-    told = [line for line in lines[1:] if line.strip("-") and not line.startswith(("For full helptext", "gdjax "))]
-    return re.sub(r"([:,]);", r"\1", "; ".join(told)) + " (see --help)"
+    sentences = [line for line in lines[1:] if line.strip("-") and not line.startswith(("For full helptext", "gdjax "))]
+    return re.sub(r"([:,]);", r"\1", "; ".join(sentences)) + " (see --help)"
 
 
 def _use_compilation_cache() -> None:

@@ -153,12 +153,12 @@ def fit_scaling(x: Any) -> Scaling:
     """
     num_rows(x)
     x = _floats(x)
-    moved = x - x[0]  # exactly 0 in a constant column
-    size = abs(moved).max(axis=0)
+    offsets = x - x[0]  # exactly 0 in a constant column
+    size = abs(offsets).max(axis=0)
     unit = size + (size == 0)  # so that no square overflows or underflows
-    moved = moved / unit
-    shift = moved.mean(axis=0)
-    deviation = unit * ((moved - shift) ** 2).mean(axis=0) ** 0.5
+    offsets = offsets / unit
+    shift = offsets.mean(axis=0)
+    deviation = unit * ((offsets - shift) ** 2).mean(axis=0) ** 0.5
     return Scaling(x[0] + unit * shift, deviation + (size == 0))
 
 

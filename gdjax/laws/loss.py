@@ -143,8 +143,8 @@ def _gradient(trial: _Trial) -> None:
         direction = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype) if _real(x) else x, params)
 
         def at(height: Any) -> jax.Array:
-            moved = jax.tree.map(lambda x, d: x + height * d if _real(x) else x, params, direction)
-            return trial.total(moved, batch)
+            nearby = jax.tree.map(lambda x, d: x + height * d if _real(x) else x, params, direction)
+            return trial.total(nearby, batch)
 
         value_and_slope = jax.jit(jax.value_and_grad(at))
         slope = value_and_slope(0.0)[1]

@@ -24,11 +24,11 @@ def _squares(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array
 def _spread(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The mean, and sum w |v - mean|² as in `_squares`, computed relative to the first row, so that constants are exact."""
     first = values[jnp.argmax(jnp.ravel(weight) != 0)]
-    moved = jnp.where(weight != 0, values - first, 0)
+    offsets = jnp.where(weight != 0, values - first, 0)
     total = jnp.sum(weight)
-    unit = or_one(jnp.minimum(jnp.max(jnp.abs(moved), axis=0, initial=0), jnp.finfo(total.dtype).max / 16))
-    shift = jnp.sum(weight / or_one(total) * (moved / unit), axis=0) * unit
-    return first + shift, *_squares(moved - shift, weight)
+    unit = or_one(jnp.minimum(jnp.max(jnp.abs(offsets), axis=0, initial=0), jnp.finfo(total.dtype).max / 16))
+    shift = jnp.sum(weight / or_one(total) * (offsets / unit), axis=0) * unit
+    return first + shift, *_squares(offsets - shift, weight)
 
 
 def _merge(squares: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:

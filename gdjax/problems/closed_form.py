@@ -48,9 +48,9 @@ def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> d
 
 def _center(v: Any) -> tuple[Any, Any]:
     """(v less its mean, the mean); a constant column becomes exactly 0."""
-    moved = v - v[0]
-    shift = moved.mean(axis=0)
-    return moved - shift, v[0] + shift
+    offsets = v - v[0]
+    shift = offsets.mean(axis=0)
+    return offsets - shift, v[0] + shift
 
 
 def _factor(a: jax.Array, ridge: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

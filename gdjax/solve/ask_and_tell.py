@@ -93,9 +93,9 @@ class Searcher:
         _, ask, tell = how.build()
         candidates, state = ask(last.state, jax.random.fold_in(key, last.steps + 1), values)
         state = tree.cast_like(tell(state, *values.at(candidates)), last.state)
-        moved = _distance(state.params, last.state.params) > 0
+        changes = _distance(state.params, last.state.params) > 0
         ended = jnp.asarray(state.done).astype(jnp.int32) != Stop.RUNNING
-        steps = last.steps + (moved | ~ended)  # a last round without a better neighbor is no step
+        steps = last.steps + (changes | ~ended)  # a last round without a better neighbor is no step
         return self._judge(last._replace(state=state, before=last.state.params, steps=steps), condition, max_steps)
 
     def _judge(self, now: Search, condition: Condition, max_steps: Any) -> Search:

@@ -225,8 +225,8 @@ def _by_step(
         if onto is not None:
             there = onto(jax.tree.map(lambda p, u: p + u, x, updates))
             updates = jax.tree.map(lambda q, p: q - p, there, x)
-        moved = [x for x, is_real in zip(jax.tree.leaves(after), real, strict=True) if is_real]
-        return jnp.concatenate([ravel(updates, dtype), ravel(moved, dtype) - z[n:]])
+        new_state = [x for x, is_real in zip(jax.tree.leaves(after), real, strict=True) if is_real]
+        return jnp.concatenate([ravel(updates, dtype), ravel(new_state, dtype) - z[n:]])
 
     def measure(x, given):
         """(gradient, value) at x."""

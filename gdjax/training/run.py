@@ -50,12 +50,12 @@ def make_run(
     >>> print(jax.jit(run)(run_state, data, None, 2).state.params)
     2.1875
     """
-    name, told = monitor if isinstance(monitor, (tuple, list)) and len(monitor) == 2 else (monitor, None)
+    name, given_direction = monitor if isinstance(monitor, (tuple, list)) and len(monitor) == 2 else (monitor, None)
     if not isinstance(name, str):
         raise ValueError(f"make_run: monitor must be a name, or (name, 'min') or (name, 'max'), got {monitor!r}")
-    if told not in (None, "min", "max"):
-        raise ValueError(f"make_run: the better direction in monitor must be 'min' or 'max', got {told!r}")
-    return Run(Period(epoch, evaluate), name, told)
+    if given_direction not in (None, "min", "max"):
+        raise ValueError(f"make_run: the better direction in monitor must be 'min' or 'max', got {given_direction!r}")
+    return Run(Period(epoch, evaluate), name, given_direction)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -540,10 +540,10 @@ def nearest(centers):
     return lambda x: -((x[:, None] - np.asarray(centers)) ** 2).sum(-1)
 
 
-CENTRES = GENERATOR.normal(size=(25, 2))
+CENTERS = GENERATOR.normal(size=(25, 2))
 EDGE_PLANES = {
-    "three classes": (nearest(CENTRES[:3]), X, np.arange(60) % 3, 3),
-    "twenty-five classes": (nearest(CENTRES), X, np.arange(60) % 25, 25),
+    "three classes": (nearest(CENTERS[:3]), X, np.arange(60) % 3, 3),
+    "twenty-five classes": (nearest(CENTERS), X, np.arange(60) % 25, 25),
     "one point": (right_of(0.0), [[1.0, 2.0]], [0], 2),
     "a constant feature": (right_of(0.0), X * [1, 0], Y, 2),
     "equal points at zero": (right_of(0.0), 0 * X, Y, 2),

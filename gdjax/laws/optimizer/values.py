@@ -48,9 +48,9 @@ def _descends(trial: Trial) -> None:
     slopes, sizes = [], []
     for i in range(_SEVERAL):
         new, state = trial.step(params, state, grads, i)
-        moved = [np.asarray(n) - np.asarray(p) for n, p in zip(*map(jax.tree.leaves, (new, params)), strict=True)]
-        slopes.append(sum(np.vdot(g, m) for g, m in zip(jax.tree.leaves(grads), moved, strict=True)))
-        sizes.append(max(np.max(np.abs(m)) for m in moved))
+        steps = [np.asarray(n) - np.asarray(p) for n, p in zip(*map(jax.tree.leaves, (new, params)), strict=True)]
+        slopes.append(sum(np.vdot(g, m) for g, m in zip(jax.tree.leaves(grads), steps, strict=True)))
+        sizes.append(max(np.max(np.abs(m)) for m in steps))
         params = new
     assert max(sizes) > 0 and np.isfinite(sizes).all(), f"{_SEVERAL} steps move by at most {sizes}"
     first = next(i for i, size in enumerate(sizes) if size > 0.1 * max(sizes))  # before it, rounding or weight decay

@@ -98,12 +98,12 @@ def soap(
             return tuple(jnp.linalg.eigh(h)[1][:, ::-1].astype(h.dtype) for h in L), nu
 
         def turn():
-            turned, moved = [], nu
+            turned, new_nu = [], nu
             for h, q, axis in zip(L, state["Q"], which, strict=True):
                 order = jnp.argsort(-jnp.sum(jnp.conj(q) * (h @ q), axis=0).real)  # QR goes from the largest down
-                moved = jnp.take(moved, order, axis=axis)
+                new_nu = jnp.take(new_nu, order, axis=axis)
                 turned.append(jnp.linalg.qr(h @ q[:, order])[0].astype(h.dtype))
-            return tuple(turned), moved
+            return tuple(turned), new_nu
 
         due = jnp.where(first, 0, jnp.where(count % precondition_frequency == 0, 1, 2))
         same = tuple(q.astype(h.dtype) for h, q in zip(L, state["Q"], strict=True))

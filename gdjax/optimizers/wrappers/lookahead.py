@@ -81,9 +81,9 @@ def lookahead(
             new = jnp.where(meets, slow + slow_step_size * (fast - slow), slow).astype(slow.dtype)
             return (new - slow if is_pair else new), jnp.where(meets, new - p, u).astype(u.dtype)
 
-        moved = tree.leafmap(move, slow_params, fast_params, updates)
+        pairs = tree.leafmap(move, slow_params, fast_params, updates)
         structure = jax.tree.structure(fast_params)
-        updates, slow = (structure.unflatten([pair[i] for pair in moved]) for i in (1, 0))
+        updates, slow = (structure.unflatten([pair[i] for pair in pairs]) for i in (1, 0))
         if reset_state:
             begun = inner.init(optax.apply_updates(cast(Any, fast_params), updates))
             inner_state = tree.select(meets, begun, inner_state)

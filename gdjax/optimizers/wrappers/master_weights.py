@@ -58,11 +58,11 @@ def master_weights(inner: Transformation):
         master = jax.tree.map(_resynchronize, params, state.master)
         wide = jax.tree.map(lambda g, p: g.astype(jnp.float32) if is_short(p) else g, grads, params)
         updates, inner_state = inner.update(wide, state.inner, master, **with_rounding(extra_args, params))
-        moved: Any = optax.apply_updates(master, updates)
+        new_master: Any = optax.apply_updates(master, updates)
         updates = jax.tree.map(
-            lambda p, u, m: step_to(p, nearest(m, p.dtype)) if is_short(p) else u, params, updates, moved
+            lambda p, u, m: step_to(p, nearest(m, p.dtype)) if is_short(p) else u, params, updates, new_master
         )
-        kept = jax.tree.map(lambda p, m: m if is_short(p) else None, params, moved)
+        kept = jax.tree.map(lambda p, m: m if is_short(p) else None, params, new_master)
         return updates, MasterState(kept, inner_state)
 
     return init, update

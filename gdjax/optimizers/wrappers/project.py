@@ -63,14 +63,14 @@ def project(inner: Transformation, onto, mask: Any = None):
             raise ValueError("project: update needs params to project them, got None")
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         chosen = tree.spread_mask(mask, params)
-        moved = jax.tree.map(lambda p, u, c: _wide(p) + _wide(u) if c else None, params, updates, chosen)
-        nearest, made = onto(moved), answers.updated(inner_state)
+        target = jax.tree.map(lambda p, u, c: _wide(p) + _wide(u) if c else None, params, updates, chosen)
+        nearest, made = onto(target), answers.updated(inner_state)
 
         def back(p, u, c, m, n):
             # Where the projection changes nothing, the update is exactly that of the inner optimizer.
             return answers.if_updated(made, jnp.where(n == m, u, n - p), u).astype(u.dtype) if c else u
 
-        updates = jax.tree.map(back, params, updates, chosen, moved, nearest)
+        updates = jax.tree.map(back, params, updates, chosen, target, nearest)
         return updates, ProjectState(kept, state.mask, inner_state)
 
     return init, update

@@ -96,8 +96,8 @@ def schedule_free(
         def of_leaf(y, z, u):
             dtype = tree.arithmetic_dtype(y, z)
             before, u = z.astype(dtype), u.astype(dtype)
-            moved = c * (before - y.astype(dtype) + b1 * u) + (1 - b1) * u
-            return moved.astype(y.dtype), (before + u).astype(z.dtype)
+            change = c * (before - y.astype(dtype) + b1 * u) + (1 - b1) * u
+            return change.astype(y.dtype), (before + u).astype(z.dtype)
 
         done = tree.leafmap(of_leaf, params, state.z, base_updates)
         structure, before = jax.tree.structure(params), state._replace(base_optimizer_state=base_state)

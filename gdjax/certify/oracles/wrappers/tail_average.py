@@ -16,10 +16,10 @@ def tail_average(params: list[np.ndarray], inner: Inner, start: int, every: int)
     for t in itertools.count(1):
         seen = yield answer
         updates = step(seen)
-        moved = [p + u for p, u in zip(seen.params, updates, strict=True)]
+        after = [p + u for p, u in zip(seen.params, updates, strict=True)]
         if t > start and (t - start) % every == 0:
-            total, number = [s + p for s, p in zip(total, moved, strict=True)], number + 1
-        answer = Answer(updates, [s / number for s in total] if number else moved)
+            total, number = [s + p for s, p in zip(total, after, strict=True)], number + 1
+        answer = Answer(updates, [s / number for s in total] if number else after)
 
 
 EXAMPLES = {
