@@ -172,7 +172,7 @@ __all__ = [
 __all__ += optimizers.__all__
 __all__ += utilities.__all__
 
-ON_FIRST_TOUCH = ("certify", "plots", "runs")
+ON_FIRST_TOUCH = ("certify", "laws", "plots", "runs")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -259,6 +260,19 @@ def any_of(*conditions: Condition):
         return tuple(state for state, _ in results), codes[jnp.argmax(codes != 0)]
 
     return init, update
+
+
+def check_stop(who: str, stop: Any) -> None:
+    """Raise TypeError for a stop that is neither a condition nor None.
+
+    >>> try: gd.stopping.check_stop("fit", gd.stopping.patience)
+    ... except TypeError as error: print(str(error)[:89])
+    fit: stop must be a condition of gdjax.stopping, write stop=gd.stopping.patience(...), got
+    """
+    if stop is not None and not isinstance(stop, Condition):
+        name = getattr(stop, "__name__", None)
+        write = f"stop=gd.stopping.{name}(...)" if hasattr(stop, "recipe") else "stop=gd.stopping.patience(10)"
+        raise TypeError(f"{who}: stop must be a condition of gdjax.stopping, write {write}, got {stop!r}")
 
 
 CONDITIONS: dict[str, Callable[..., Condition]] = {

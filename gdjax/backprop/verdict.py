@@ -43,6 +43,10 @@ class Check(NamedTuple):
     near: bool = True  # whether it did so near the parameters, rather than by jumps further away
     not_finite: tuple[tuple[str, str], ...] = ()  # leaves whose gradient is not in their own dtype, each with words
 
+    def __bool__(self) -> bool:
+        """As `passed`, so that `assert check_gradients(...)` fails where the gradient is wrong."""
+        return self.passed
+
     @property
     def passed(self) -> bool:
         verdicts = {p.verdict for p in self.probes}

@@ -184,7 +184,13 @@ def as_optimizer(x: Any) -> Optimizer:
     name = getattr(x, "__qualname__", None)
     made_by_a_call = is_factory(x) or (getattr(x, "__module__", None) or "").startswith("optax")
     hint = f"; call it, {name}(...)" if made_by_a_call else "; a class is none, write gd.adam(1e-3)"
-    hint = hint if made_by_a_call or isinstance(x, type) else f"; write gd.{x}(1e-3)" if isinstance(x, str) else ""
+    hint = (
+        hint
+        if made_by_a_call or isinstance(x, type)
+        else f"; write gd.{x if '(' in x else x + '(1e-3)'}"
+        if isinstance(x, str)
+        else ""
+    )
     raise TypeError(f"expected an optimizer of gdjax or an Optax transformation, got {name or repr(x)}{hint}")
 
 

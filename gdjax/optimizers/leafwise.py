@@ -219,7 +219,7 @@ def refuse_integers(who: str, params: Any) -> None:
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
                 f"{who}: {tree.leaf_name('params', path)} must be floating or complex to be trained, got {dtype}; "
-                "keep it out of the parameters or put None in its place"
+                "make it floating (0.0 for 0), keep it out of the parameters, or put None in its place"
             )
 
 

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls import Decorator, Node, decorator, is_concrete, is_number, register
+from gdjax.calls import Decorator, Node, decorator, is_concrete, is_factory, is_number, register
 from gdjax.projections.nearest import (
     along,
     apply_to_vector,
@@ -288,10 +288,19 @@ def as_set(onto: Any) -> Set:
     Args:
         onto: a set, or a function params -> params.
 
+    Raises: TypeError for anything else, such as bounds alone or a factory that has not been called.
+
     >>> print(gd.projections.as_set(jnp.round)(jnp.array([0.4, 1.6])))
     [0. 2.]
     """
-    return onto if isinstance(onto, Set) else from_function(onto)
+    if isinstance(onto, Set):
+        return onto
+    if is_factory(onto):
+        raise TypeError(f"as_set: call the factory, write {onto.recipe.name}(...), got {onto.recipe.name} alone")
+    if not callable(onto):
+        words = "one of gdjax.projections, such as box(0, 1), or a function params -> params"
+        raise TypeError(f"as_set: a set must be {words}, got {onto!r}")
+    return from_function(onto)
 
 
 PROJECTIONS: dict[str, Callable[..., Set]] = {

@@ -165,7 +165,7 @@ def curve(step: jax.Array, boundaries: jax.Array, heights: jax.Array, fall: Call
     return blend(heights[i], heights[end], fall(progress(step - knots[i], knots[end] - knots[i])))
 
 
-@schedule(bounds={"init_value": ANY, "factor": POSITIVE, "every": POSITIVE}, precise=("factor",))
+@schedule(bounds={"init_value": ANY, "factor": "(0, 1]", "every": POSITIVE}, precise=("factor",))
 def step_decay(init_value: float, factor: float, every: float):
     """The value times a factor, every so many steps: `exponential` in stairs, in the lectures' words.
 
@@ -173,7 +173,7 @@ def step_decay(init_value: float, factor: float, every: float):
 
     Args:
         init_value: value of the first `every` steps.
-        factor: > 0, usually below 1.
+        factor: in (0, 1].
         every: > 0, steps between two drops.
 
     Raises: ValueError outside these ranges.

@@ -87,6 +87,9 @@ def minimize(
     if not isinstance(max_steps, Tracer) and max_steps < 0:
         raise ValueError(f"minimize: max_steps must be at least 0, got {max_steps}")
     capacity = record_capacity("minimize", record, max_steps)
+    stopping.check_stop("minimize", stop)
+    if not isinstance(args, (tuple, list)):
+        raise TypeError(f"minimize: args must be a tuple of further arguments of f, write args=(a,), got {args!r}")
     args = as_arrays("minimize", tuple(args))
     onto = None if onto is None else as_set(onto).canonicalize(on_host=True)
     empty = not any(leaf.size for leaf in jax.tree.leaves(params))

@@ -24,7 +24,9 @@ def check_params(who: str, params: Params) -> Params:
     if not all(jnp.issubdtype(x.dtype, jnp.inexact) for x in arrays):
         paths = jax.tree_util.tree_leaves_with_path(structure.unflatten(arrays))
         path, dtype = next((path, x.dtype) for path, x in paths if not jnp.issubdtype(x.dtype, jnp.inexact))
-        raise ValueError(f"{who}: {tree.leaf_name('params', path)} must be floating to descend, got {dtype}")
+        raise ValueError(
+            f"{who}: {tree.leaf_name('params', path)} must be floating to descend, write 1.0 for 1, got {dtype}"
+        )
     return structure.unflatten(arrays)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax import tree
-from gdjax.calls import Condition, Model, Optimizer
+from gdjax.calls import Model, Optimizer
 from gdjax.forms import NamedErrors
+from gdjax.stopping import check_stop
 from gdjax.types import RunState, TrainState
 
 ENTRIES = (
@@ -47,10 +48,7 @@ def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, sto
             f"fit: validation must be data to evaluate on, got {validation!r}; to hold out a share of the rows write train, "
             "validation = gd.data.split((x, y), (0.8, 0.2), jax.random.key(0))"
         )
-    if stop is not None and not isinstance(stop, Condition):
-        name = getattr(stop, "__name__", None)
-        write = f"stop=gd.stopping.{name}(...)" if hasattr(stop, "recipe") else "stop=gd.stopping.patience(10)"
-        raise TypeError(f"fit: stop must be a condition of gdjax.stopping, write {write}, got {stop!r}")
+    check_stop("fit", stop)
 
 
 def check_params(who: str, params: Any) -> None:

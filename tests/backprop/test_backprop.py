@@ -267,7 +267,7 @@ MISTAKES = {
 def test_a_right_gradient_passes(dtype):
     params, x = example(dtype)
     found = check_gradients(loss, params, x)
-    assert found.passed and found.worst.relative < 1e-6 and not found.wrong_leaves()
+    assert found and found.passed and found.worst.relative < 1e-6 and not found.wrong_leaves()
     assert {probe.leaf for probe in found.probes} == {"all", "['b']", "['w']"} and len(found.probes) == 4 + 2 * 5 - 1
     assert "right" in found.summary()
 
@@ -277,7 +277,7 @@ def test_every_mistake_is_found_and_its_leaf_named(mistake):
     change, leaves = MISTAKES[mistake]
     params, x = example()
     found = check_gradients(loss, params, x, gradient=lambda p, x: change(jax.grad(loss)(p, x)), entries=9)
-    assert not found.passed and found.wrong_leaves() == leaves and "WRONG" in str(found)
+    assert not found and not found.passed and found.wrong_leaves() == leaves and "WRONG" in str(found)
 
 
 def test_a_wrong_custom_derivative_is_caught_in_the_leaf_that_it_serves():

@@ -171,7 +171,7 @@ def test_a_table_in_units_that_float32_loses(place):
     "model",
     [
         "logistic_regression",  # of one score, with probabilities
-        "perceptron",  # and without
+        pytest.param("perceptron", marks=pytest.mark.nightly),  # and without
         pytest.param("linear_svm", marks=pytest.mark.nightly),
         pytest.param("softmax_regression", marks=pytest.mark.nightly),
     ],
@@ -635,6 +635,14 @@ class TestWords:
         assert (code, err) == (0, "") and out.startswith(f"{name}(") and len(out.splitlines()) > 2
         assert gdjax("optimizers", "adam", "sam")[1].count("Reference: ") == 2
 
+    @pytest.fixture
+    def heeds_interrupts(self):
+        """SIGINT as at a terminal: a shell's background jobs, such as a suite started with &, ignore it."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.usefixtures("heeds_interrupts")
     def test_a_terminated_command_leaves_nothing(self, place, monkeypatch):
         for number, code, word in ((signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")):
             monkeypatch.setattr("gdjax.cli.train.execute", lambda *_, number=number: os.kill(os.getpid(), number))
@@ -646,6 +654,7 @@ class TestWords:
             )
             assert list(place.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is before
 
+    @pytest.mark.usefixtures("heeds_interrupts")
     def test_an_interrupted_run_is_kept_whole(self, place, monkeypatch):
         sent = []
 

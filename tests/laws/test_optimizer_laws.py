@@ -123,7 +123,9 @@ MATRIX = laws.optimizer.trial.parameters()["a matrix of (3, 2)"]
 THE_LIFT_OWES = {"pure", "eager", "order", "vmap", "schedule"}
 HEAVY = (  # an update of theirs takes seconds to compile, or to run op by op: some laws are asked of them nightly
     *("newton", "gauss_newton", "levenberg_marquardt", "lbfgs", "bfgs", "kron", "shampoo", "soap", "galore"),
-    *("muon", "normuon", "sam", "looksam", "dpsgd"),
+    *("muon", "normuon", "sam", "gsam", "looksam", "dpsgd", "sophia", "adafactor", "lars", "schedule_free_adamw"),
+    *("dog", "dowg", "dadapt_adamw", "momo", "momo_adam", "polyak_sgd"),  # prodigy is lifted as they are
+    *("sparse_adam", "nonlinear_cg", "line_search", "adaptive_grad_clip"),
 )
 ASKED_NIGHTLY = {"pure", "eager", "few bits", "order", "vmap", "schedule"}
 TRIED_ON_COMPLEX = ("sgd", "adam", "adadelta", "prodigy", "dog", "muon", "rprop", "lbfgs", "newton")  # one of each kind

@@ -108,7 +108,13 @@ def value_fn(params):
     return sum(jnp.sum(jnp.cosh(p)) for p in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("name", LIFTED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.nightly] * (i % 3 == 0))  # one lift makes them all
+        for i, name in enumerate(LIFTED)
+    ],
+)
 def test_a_lifted_transformation_is_optax_s_and_its_numbers_are_leaves(name):
     extra = name in ("scale_by_zoom_linesearch", "scale_by_backtracking_linesearch")
     with jax.enable_x64(True):

@@ -299,8 +299,8 @@ def matrices(params):
 @pytest.mark.parametrize(
     "inner",
     [
-        gd.sgd(0.1),
-        gd.adam(gd.schedules.cosine(0.1, 10)),
+        pytest.param(gd.sgd(0.1), marks=pytest.mark.nightly),
+        pytest.param(gd.adam(gd.schedules.cosine(0.1, 10)), marks=pytest.mark.nightly),
         gd.adamw(gd.schedules.cosine(0.1, 10), weight_decay=0.3, mask=matrices),
         gd.adamw(
             0.1,

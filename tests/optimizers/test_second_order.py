@@ -152,7 +152,13 @@ MINIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", MINIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.nightly] * (name in ("lbfgs, search of Optax", "cg, hager_zhang")))
+        for name in MINIMIZERS
+    ],
+)
 def test_the_minimum_of_rosenbrock_is_found_as_optax_finds_it(name):
     node, steps = MINIMIZERS[name]
     path, values, *_ = run(rosenbrock, node, jnp.array([-1.2, 1.0, -0.5]), steps)

@@ -453,7 +453,7 @@ def test_inside_sets():
             lambda p: jnp.sum(p["w"]),
             {"w": np.ones(3, int)},
             {},
-            r"params\['w'\] must be floating to descend, got int64",
+            r"params\['w'\] must be floating to descend, write 1.0 for 1, got int64",
         ),
         (lambda p: 1.0, {}, {}, "params must have at least one array"),
         (
@@ -482,6 +482,22 @@ def test_bad_input_is_told(f, params, options, message):
 def test_under_a_transformation_a_bad_value_is_a_code():
     found = jax.vmap(lambda x: gd.minimize(jnp.log, x, gd.sgd(0.1), max_steps=3))(jnp.array([-1.0, 1.0]))
     assert found.stop[0] == Stop.NON_FINITE and found.steps[0] == 0
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"stop": stopping.patience}, r"stop must be a condition .*, write stop=gd.stopping.patience\(\.\.\.\)"),
+        ({"stop": 1e-3}, "stop must be a condition of gdjax.stopping, .* got 0.001"),
+        ({"args": 2.0}, r"args must be a tuple .*, write args=\(a,\), got 2.0"),
+        ({"onto": (0, 0.1)}, r"a set must be one of gdjax.projections, such as box\(0, 1\), .* got \(0, 0.1\)"),
+        ({"onto": gd.projections.non_negative}, r"write non_negative\(\.\.\.\), got non_negative alone"),
+        ({"method": "adam(0.1)"}, r"must be an optimizer.* got 'adam\(0.1\)'"),
+    ],
+)
+def test_an_argument_of_another_kind_costs_one_sentence(options, message):
+    with pytest.raises(TypeError, match=message):
+        gd.minimize(parabola, 1.0, **{"method": gd.sgd(0.1), **options})
 
 
 @pytest.mark.parametrize("capacity, steps", [(2, 40), (5, 4), (5, 5), (7, 100), (10, 1000), (64, 63)])
