@@ -265,9 +265,7 @@ def any_of(*conditions: Condition):
 def check_stop(who: str, stop: Any) -> None:
     """Raise TypeError for a stop that is neither a condition nor None.
 
-    >>> try: gd.stopping.check_stop("fit", gd.stopping.patience)
-    ... except TypeError as error: print(str(error)[:89])
-    fit: stop must be a condition of gdjax.stopping, write stop=gd.stopping.patience(...), got
+    >>> gd.stopping.check_stop("my_function", gd.stopping.patience(10))
     """
     if stop is not None and not isinstance(stop, Condition):
         name = getattr(stop, "__name__", None)
