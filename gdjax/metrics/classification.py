@@ -22,6 +22,9 @@ from gdjax.programs import bind
 def correct(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
     """1 where the predicted class is the label, else 0; NaN scores are never right.
 
+    The predicted class is that of the highest of C scores; a single score predicts the second class above 0, as a logit does.
+    A single probability is a score after 0.5 is subtracted: `correct(p - 0.5, target)`.
+
     Shapes: prediction (..., C), target (...) int in [0, C), or both (...), target in {0, 1} or {-1, +1}
     -> (...) float.
     Raises: ValueError for other shapes, C = 1 or a label that is none (NaN where it is traced), TypeError if classes are not
