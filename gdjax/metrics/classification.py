@@ -22,7 +22,7 @@ from gdjax.programs import bind
 def correct(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
     """1 where the predicted class is the label, else 0; NaN scores are never right.
 
-    The predicted class is that of the highest of C scores; a single score predicts the second class above 0, as a logit does.
+    The predicted class is that of the highest of C scores; a single score, a logit, predicts the second class above 0.
     A single probability is a score after 0.5 is subtracted: `correct(p - 0.5, target)`.
 
     Shapes: prediction (..., C), target (...) int in [0, C), or both (...), target in {0, 1} or {-1, +1}

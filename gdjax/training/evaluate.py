@@ -40,8 +40,8 @@ def make_evaluate(
         predict: (params, x) -> predictions of a chunk, or a model, on which those metrics are measured; the data are then
             (x, y). With a model state: (params, model_state, x), or any function with an argument named model_state.
         chunk_size: maximal number of rows at a time, to bound memory. The loss of more rows is the mean of those of its
-            chunks, weighted by their rows. For a loss that is a mean over rows that is its value on all of them; for a sum or
-            the root of a mean it is not: take chunk_size=len(rows).
+            chunks, weighted by their rows, which is the loss of all if it is a mean over rows. If it is a sum or the root of
+            a mean, take chunk_size=len(rows).
 
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", compared by value. It raises
         ValueError if the loss is not finite because of an argument outside its domain (compiled, the loss is NaN), and if a
