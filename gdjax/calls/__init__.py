@@ -15,7 +15,7 @@ from gdjax.calls.kinds import (
 )
 from gdjax.calls.leaves import Precise, Static, as_key, is_concrete, is_number
 from gdjax.calls.node import Node, register
-from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of, scale_rates
+from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of, rates_of_leaves, scale_rates, spread_rates
 from gdjax.calls.spec import SpecError, parse
 
 __all__ = [
@@ -45,7 +45,9 @@ __all__ = [
     "optimizer",
     "parse",
     "rate_of",
+    "rates_of_leaves",
     "register",
     "scale_rates",
     "schedule",
+    "spread_rates",
 ]

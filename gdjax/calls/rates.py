@@ -58,8 +58,28 @@ def inner_state(state: Any) -> Any:
     """The state of the inner optimizer of a wrapper (a step is returned as it is); None if there is none."""
     if is_number(state):
         return state
-    names = [name for name in ("inner", "inner_opt_state", "base_optimizer_state") if hasattr(state, name)]
+    fields = ("inner", "inner_opt_state", "base_optimizer_state", "inner_state")
+    names = [name for name in fields if hasattr(state, name)]
     return getattr(state, names[0]) if names else None
+
+
+def spread_rates(rates: Any, number: int) -> list[Any]:
+    """The result of `learning_rates_at` as a list: the common rate, if there is one, for each of a number of leaves."""
+    return rates if isinstance(rates, list) else [rates] * number
+
+
+def rates_of_leaves(who: str, inner: Any, state: Any, evaluation: Any, number: int) -> list[Any]:
+    """For each of a number of leaves the rate of the next update of an inner optimizer; None for a frozen one.
+
+    Raises: ValueError if the state shows no rate, or rates for another number of leaves.
+    """
+    rates = inner.learning_rates_at(state, evaluation)
+    if rates is None:
+        raise ValueError(f"{who}: inner must have a learning rate in each state, got none for that of {inner!r}")
+    rates = spread_rates(rates, number)
+    if len(rates) != number:
+        raise ValueError(f"{who}: inner must have {number} learning rates, one for each leaf, got {len(rates)}")
+    return rates
 
 
 def one_rate(rates: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import optax
 
 from gdjax import answers
-from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer
+from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, spread_rates
 from gdjax.optimizers.wrappers.by_path import ByPath, by_path, list_paths, paths_of
 from gdjax.optimizers.wrappers.parts import Labels, check_leaves, merge, part_of, spread_labels, update_part
 from gdjax.optimizers.wrappers.two_forms import print_as, two_forms
@@ -96,7 +96,7 @@ def _freeze_around(inner: Transformation, frozen: Any):
         if rates is None or is_number(state):
             return rates
         trained = state.trained.value
-        return answers.spread(rates if isinstance(rates, list) else [rates] * sum(trained), trained)
+        return answers.spread(spread_rates(rates, sum(trained)), trained)
 
     return WithRate(init, update, rate_at)
 

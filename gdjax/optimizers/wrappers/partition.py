@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gdjax import answers
-from gdjax.calls import Optimizer, Static, WithRate, as_optimizer, is_number, optimizer
+from gdjax.calls import Optimizer, Static, WithRate, as_optimizer, is_number, optimizer, spread_rates
 from gdjax.optimizers.wrappers.by_path import ByPath, by_path, paths_of
 from gdjax.optimizers.wrappers.parts import Labels, alike_to, check_leaves, merge, part_of, spread_labels, update_part
 
@@ -111,7 +110,7 @@ def partition(transforms: dict[Any, Any], param_labels: Any = None, *, mask_comp
         }
         if any(rate is None for rate in rates.values()):
             return None
-        left = {name: iter(rate) if isinstance(rate, list) else itertools.repeat(rate) for name, rate in rates.items()}
+        left = {name: iter(spread_rates(rate, names.count(name))) for name, rate in rates.items()}
         return [next(left[name]) if name in left else None for name in names]
 
     return WithRate(init, update, rate_at)
