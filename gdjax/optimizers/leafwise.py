@@ -131,29 +131,32 @@ def leafwise(
             return step(lift, g, p, count, own, numbers)
 
         like = grads if params is None else params
-        structure, chosen = jax.tree.structure(grads), _choices(choices, like)
+        structure = jax.tree.structure(grads)
+        chosen = jax.tree.structure(like).unflatten(choices_of_leaves(choices, like))
         done = tree.leafmap(leaf_step, grads, like, chosen, *(state.slots[name] for name in slots))
         new_slots = {name: structure.unflatten([new[name] for _, new in done]) for name in slots}
         return structure.unflatten([u for u, _ in done]), OptState(count=count, slots=new_slots)
 
     lifted = LiftedRule(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
-    lifted.mask = mask
-    lifted.with_mask = lambda other: leafwise(
-        rule, learning_rate, slots=slots, returns=returns, mask=other, masks=masks, static=static, **hyperparameters
-    )
+
+    def with_masks(given: Mapping[str, Any], numbers: Mapping[str, Any] = hyperparameters) -> LiftedRule:
+        own, others = given.get("weight_decay"), {name: given.get(name) for name in masks or ()}
+        options: dict[str, Any] = {"mask": own, "masks": others, "static": static, **numbers}
+        return leafwise(rule, learning_rate, slots=slots, returns=returns, **options)
+
+    lifted.masks, lifted.with_masks = choices, with_masks
     if "weight_decay" in numbers and returns == "direction" and not {"p", "weight_decay", "learning_rate"} & set(names):
         rest = {name: value for name, value in hyperparameters.items() if name != "weight_decay"}
-        lifted.undecayed = lambda: leafwise(rule, learning_rate, slots=slots, masks=masks, static=static, **rest)
+        lifted.undecayed = lambda given: with_masks(given, rest)
         rate, decay = numbers["learning_rate"], numbers["weight_decay"]
         lifted.decay = lambda count: at_count(count, rate) * at_count(count, decay)
     return lifted
 
 
-def _choices(masks: Mapping[str, Any], like: Any) -> Any:
+def choices_of_leaves(masks: Mapping[str, Any], like: Any) -> list[dict[str, bool]]:
     """For each leaf, name -> bool, whether it has this masked hyperparameter."""
     leaves = [jax.tree.leaves(tree.spread_mask(given, like)) for given in masks.values()]
-    each = [dict(zip(masks, leaf, strict=True)) for leaf in zip(*leaves, strict=True)]
-    return jax.tree.structure(like).unflatten(each)
+    return [dict(zip(masks, leaf, strict=True)) for leaf in zip(*leaves, strict=True)]
 
 
 def at_count(count: Any, number: Any) -> Any:
@@ -164,11 +167,11 @@ def at_count(count: Any, number: Any) -> Any:
 class LiftedRule(WithRate):
     """The (init, update) of a rule; a pair of this class is known to treat each leaf independently of the others."""
 
-    mask: Any
-    with_mask: Callable[[Any], LiftedRule]  # the same rule with another mask
+    masks: Mapping[str, Any]  # masked hyperparameter -> its mask
+    with_masks: Callable[[Mapping[str, Any]], LiftedRule]  # the same rule with other masks
     # count -> the share of p that a step subtracts; None without decay, or if the rule reads p itself
     decay: Callable[[Any], Any] | None = None
-    undecayed: Callable[[], LiftedRule]  # the same rule without decay
+    undecayed: Callable[[Mapping[str, Any]], LiftedRule]  # the same rule without decay, with other masks
 
 
 _COMMON = frozenset({"g", "p", "t", "learning_rate", "weight_decay"})
@@ -232,7 +235,7 @@ def check_returns(rule: Callable[..., Any], returns: str) -> None:
 
 
 def check_trees(who: str, grads: Any, params: Any, needs_params: bool) -> None:
-    if params is None and needs_params:
-        raise ValueError(f"{who}: update needs params, got None")
+    if needs_params:
+        tree.need_params(who, params)
     if params is not None:
         tree.check_like(who, "grads", grads, "params", params)

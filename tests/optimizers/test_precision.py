@@ -321,6 +321,25 @@ def test_stacked_is_inner(inner, monkeypatch):
         assert sorted(x.shape[0] for x in stacks) == [1, 1, 1, 8, 8, 16, 16, 16, 16]
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda mask: gd.lars(0.1, trust_coefficient=0.5, trust_ratio_mask=mask),
+        lambda mask: gd.lars(0.1, 0.3, weight_decay_mask=mask, trust_ratio_mask=jax.tree.map(lambda x: not x, mask)),
+        lambda mask: gd.adafactor(0.1, weight_decay_rate=0.2, weight_decay_mask=mask),
+        lambda mask: gd.adafactor(0.1, weight_decay_rate=0.2, weight_decay_mask=gd.by_path(lambda path: path == "b")),
+    ],
+)
+def test_every_mask_of_a_stacked_rule_is_of_the_leaves(make):
+    """Of two equal leaves, whose updates differ by the masks alone."""
+    params, mask = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([3.0, 4.0])}, {"a": False, "b": True}
+    grads, inner = {"a": jnp.ones(2), "b": jnp.ones(2)}, make(mask)
+    wanted, _ = inner.update(grads, inner.init(params), params)
+    assert not np.allclose(wanted["a"], wanted["b"])
+    updates, _ = gd.stacked(inner).update(grads, gd.stacked(inner).init(params), params)
+    chex.assert_trees_all_close(updates, wanted, rtol=1e-6)
+
+
 def test_stacked_sees_leaves_one_by_one():
     """A rule that looks at a whole leaf must not see its neighbors in the stack."""
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import WithRate, as_optimizer, optimizer
-from gdjax.optimizers.leafwise import LiftedRule, check_trees, refuse_integers
+from gdjax.optimizers.leafwise import LiftedRule, check_trees, choices_of_leaves, refuse_integers
 from gdjax.types import OptState, Transformation
 
 WIDTH = 64  # leaves in a stack; wider stacks run faster and compile more slowly, but hardly so beyond this
@@ -27,13 +27,13 @@ _AXES = OptState(count=None, slots=0)  # type: ignore[arg-type]  # one count, sl
 def stacked(inner: Transformation):
     """Stacked: leaves of one shape and dtype are updated together, for trees of many small leaves.
 
-        stack leaves of one shape, dtype and decay;    u = u_inner of every row of every stack, unstacked
+        stack leaves of one shape, dtype and masks;    u = u_inner of every row of every stack, unstacked
 
     The updates are those of `inner`, to rounding, also where its rule looks at a whole leaf (norms, factors). The state is
     kept stacked: `slots[name]` is a list of arrays with one leading axis more.
 
     Args:
-        inner: an optimizer lifted by `leafwise`, which treats leaves one by one. Masks of its decay are understood.
+        inner: an optimizer lifted by `leafwise`, which treats leaves one by one. Its masks are of leaves, not of stacks.
 
     Memory: 0 + inner.   Raises: TypeError if inner is a wrapper or sees all leaves at once; wrap this one instead.
     Reference: none; torch.optim calls it foreach.
@@ -48,7 +48,7 @@ def stacked(inner: Transformation):
             f"stacked: inner must be lifted by leafwise, which treats leaves one by one, got {inner!r}; "
             "of wrappers, put stacked inside"
         )
-    fill, _ = pair.with_mask(None)  # a mask is of whole trees, not of stacks
+    fill, _ = pair.with_masks({})  # a mask is of whole trees, not of stacks
 
     def init(params):
         refuse_integers("stacked", params)
@@ -56,7 +56,7 @@ def stacked(inner: Transformation):
         leaves = jax.tree.leaves(params)
         if not leaves:  # such a tree stands for all (`optax.tree.map_params`)
             return OptState(count, dict.fromkeys(names, params))
-        stacks = [_stack(leaves, members) for _, members in _plan(params, pair.mask)]
+        stacks = [_stack(leaves, members) for _, members in _plan(params, pair.masks)]
         slots = [jax.vmap(fill, out_axes=_AXES)(stack).slots for stack in stacks]
         return OptState(count, {name: [x[name] for x in slots] for name in names})
 
@@ -69,16 +69,16 @@ def stacked(inner: Transformation):
         beside: list[Any] = [None] * len(leaves) if params is None else jax.tree.leaves(params)
         updates: list[Any] = [None] * len(leaves)
         slots: dict[str, list[Any]] = {name: [] for name in state.slots}
-        for k, (decays, members) in enumerate(_plan(grads if params is None else params, pair.mask)):
+        for k, (chosen, members) in enumerate(_plan(grads if params is None else params, pair.masks)):
             decay = _separate_decay(pair, leaves[members[0]], beside[members[0]], state.count)
-            row_pair = pair.with_mask(decays) if decay is None else pair.undecayed()
+            row_pair = pair.with_masks(chosen) if decay is None else pair.undecayed(chosen)
             row_update = jax.vmap(row_pair[1], in_axes=(0, _AXES, 0), out_axes=(0, _AXES))
             before = OptState(state.count, {name: stacks[k] for name, stacks in state.slots.items()})
             p = None if params is None or decay is not None else _stack(beside, members)
             u, new = row_update(_stack(leaves, members), before, p)
             for row, i in enumerate(members):
                 updates[i] = jax.lax.index_in_dim(u, row, keepdims=False)
-                if decays and decay is not None:
+                if decay is not None and chosen["weight_decay"]:
                     updates[i] -= decay * beside[i]
             for name, stacks in slots.items():
                 stacks.append(new.slots[name])
@@ -88,13 +88,14 @@ def stacked(inner: Transformation):
     return WithRate(init, update, pair.rate_at, pair.exact)
 
 
-def _plan(like: Any, mask: Any) -> list[tuple[bool, list[int]]]:
-    """The stacks of a tree: whether they decay, and the indices of their leaves."""
+def _plan(like: Any, masks: Any) -> list[tuple[dict[str, bool], list[int]]]:
+    """The stacks of a tree: which masked hyperparameters they have, and the indices of their leaves."""
     alike: dict[Any, list[int]] = {}
-    decays = jax.tree.leaves(tree.spread_mask(mask, like))
-    for i, (x, decay) in enumerate(zip(jax.tree.leaves(like), decays, strict=True)):
-        alike.setdefault((jnp.shape(x), jnp.result_type(x), decay), []).append(i)
-    return [(key[-1], ids[i : i + WIDTH]) for key, ids in alike.items() for i in range(0, len(ids), WIDTH)]
+    choices = choices_of_leaves(masks, like)
+    for i, (x, chosen) in enumerate(zip(jax.tree.leaves(like), choices, strict=True)):
+        alike.setdefault((jnp.shape(x), jnp.result_type(x), *chosen.values()), []).append(i)
+    stacks = [ids[i : i + WIDTH] for ids in alike.values() for i in range(0, len(ids), WIDTH)]
+    return [(choices[members[0]], members) for members in stacks]
 
 
 def _separate_decay(pair: LiftedRule, g: Any, p: Any, count: Any) -> jax.Array | None:
