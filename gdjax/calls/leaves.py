@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gdjax.calls.spec import render
+from gdjax.calls.spec import data_of, is_key, render
 from gdjax.fingerprint import by_value
 
 
@@ -54,6 +54,7 @@ def same(a: Any, b: Any) -> bool:
     if is_number(a) and is_number(b):
         if not (is_concrete(a) and is_concrete(b)):
             return a is b
+        a, b = data_of(a), data_of(b)
         if np.ndim(a) or np.ndim(b):
             return np.array_equal(np.asarray(a), np.asarray(b))
         return render(a) == render(b)
@@ -79,7 +80,7 @@ class Precise(NamedTuple):
 
 
 def as_key(x: Any) -> jax.Array:
-    """A typed random key, from a key of either style or an integer seed."""
-    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+    """A typed random key, from a key of either style, its data as integers, or an integer seed."""
+    if is_key(x):
         return x
-    return jax.random.wrap_key_data(jnp.asarray(x)) if np.ndim(x) else jax.random.key(x)
+    return jax.random.wrap_key_data(jnp.asarray(x, jnp.uint32)) if np.ndim(x) else jax.random.key(x)

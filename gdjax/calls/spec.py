@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -120,7 +121,7 @@ def render(value: Any) -> str:
     if isinstance(value, (Tracer, jax.ShapeDtypeStruct)):
         return str(value)
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        array = np.asarray(value)
+        array = np.asarray(data_of(value))
         return f"[{', '.join(map(render, array))}]" if array.ndim else _render_scalar(array[()])
     if isinstance(value, numbers.Number) and not isinstance(value, bool):
         return _render_scalar(value)
@@ -131,6 +132,19 @@ def render(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(f'{render(k)}: {render(v)}' for k, v in value.items())}}}"
     return getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or repr(value)
+
+
+def is_key(x: Any) -> bool:
+    """Whether x is a typed random key, or an array of them."""
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def data_of(x: Any) -> Any:
+    """The data of a typed random key, uint32; anything else as it is."""
+    if not is_key(x):
+        return x
+    with jax.ensure_compile_time_eval():
+        return jax.random.key_data(x)
 
 
 def _render_scalar(value: Any) -> str:

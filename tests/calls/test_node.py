@@ -182,3 +182,27 @@ def test_what_is_no_spec_is_refused_in_one_line(text, message):
     with pytest.raises(SpecError) as error:
         parse(text, CATALOGUE)
     assert message in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 3000
+
+
+KEY = jax.random.key(3)
+KEYED = [
+    lambda key: gd.add_noise(0.01, 0.55, key=key),
+    lambda key: gd.chain(gd.add_noise(0.01, 0.55, key=key), gd.sgd(0.1)),
+    lambda key: gd.noisy_sgd(0.1, key=key),
+    lambda key: gd.stochastic_rounding(gd.sgd(0.1), key),
+    lambda key: gd.dpsgd(0.1, 1.0, 0.5, key),
+]
+
+
+@pytest.mark.parametrize("make", KEYED)
+@pytest.mark.parametrize("key", [KEY, jax.random.PRNGKey(3), 3], ids=["typed", "data", "seed"])
+def test_a_node_with_a_random_key_prints_compares_and_is_pickled_as_any_other(make, key):
+    node, other = make(key), make(jax.random.key(4))
+    settled = node.canonicalize()
+    for each in (node, settled, gd.make_state(jnp.ones(2), node).optimizer):
+        assert each == each and each != other and hash(each) == hash(each)
+        assert pickle.loads(pickle.dumps(each)) == each == copy.deepcopy(each)
+        assert parse(str(each), CATALOGUE).canonicalize() == settled
+    assert settled == make(KEY).canonicalize()
+    assert str(settled) == str(make(KEY)) and "[0, 3]" in str(settled)
+    assert jax.jit(lambda node: node == settled and str(node) != "")(settled) in (True, False)
