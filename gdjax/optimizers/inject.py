@@ -25,7 +25,7 @@ class InjectState(NamedTuple):
 
 
 @optimizer(static=("static_args", "hyperparam_dtype"))
-def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = None):
+def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = None, schedules: Any = None):
     """An optimizer whose hyperparameters lie in its state: what `inject_hyperparams(factory)(...)` returns.
 
         u = u_inner with the numbers of state.hyperparams in the place of its own;  schedules are read at the count
@@ -34,25 +34,30 @@ def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = Non
         inner: the call whose arguments are put into the state: all that are numbers or schedules.
         static_args: names of arguments that are functions but no schedules.
         hyperparam_dtype: of the numbers (default: the widest of the parameters).
+        schedules: name -> schedule, for numbers of which inner itself takes no schedule.
 
     Memory: 0 + inner.
     Reference: optax.inject_hyperparams.
     """
     fixed = {*static_args, *inner.recipe.static}
     free = {name: x for name, x in inner.arguments.items() if name not in fixed and not isinstance(x, type)}
-    schedules = {name: x for name, x in free.items() if callable(x)}
+    schedules = {**{name: x for name, x in free.items() if callable(x)}, **(schedules or {})}
     numbers = {name: x for name, x in free.items() if is_number(x)}
 
-    def convert(x: Any, params: Any) -> jax.Array:
+    bounded = {*inner.recipe.declared.bounds} - {*inner.recipe.declared.ints}
+
+    def convert(name: str, x: Any, params: Any) -> jax.Array:
         x = jnp.asarray(x)
-        if not jnp.issubdtype(x.dtype, jnp.floating):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return x
+        if not (jnp.issubdtype(x.dtype, jnp.floating) or (name in bounded and jnp.issubdtype(x.dtype, jnp.integer))):
+            return x.astype(x.dtype)  # not weakly typed, as it is not either after an update
         widest = jnp.result_type(*(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)), jnp.bfloat16)
         return x.astype(widest if hyperparam_dtype is None else hyperparam_dtype)
 
     def at(count: Any, hyperparams: dict[str, Any], params: Any) -> dict[str, Any]:
         now = {**hyperparams, **{k: schedule(count) for k, schedule in schedules.items()}}
-        return {k: convert(x, params) for k, x in now.items()}
+        return {k: convert(k, x, params) for k, x in now.items()}
 
     def init(params):
         count = jnp.zeros((), jnp.int32)
@@ -104,6 +109,19 @@ def inject_hyperparams(
     lifted = inner_factory if hasattr(inner_factory, "recipe") else optimizer(static=named)(inner_factory)
 
     def make(*args: Any, **kwargs: Any) -> Optimizer:
-        return injected(lifted(*args, **kwargs), named, hyperparam_dtype)
+        args, kwargs, schedules = _start(lifted, named, args, kwargs)
+        return injected(lifted(*args, **kwargs), named, hyperparam_dtype, schedules or None)
 
     return make
+
+
+def _start(factory: Any, static_args: Iterable[str], args: Any, kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """The arguments of a call, with the first value in the place of each schedule that the factory refuses; and these."""
+    try:
+        bound = inspect.signature(factory).bind(*args, **kwargs)
+    except TypeError:  # which the factory says in its own words
+        return args, kwargs, {}
+    constant = {*factory.recipe.declared.constant} - {*static_args}
+    schedules = {name: x for name, x in bound.arguments.items() if name in constant and callable(x)}
+    bound.arguments |= {name: schedule(jnp.zeros((), jnp.int32)) for name, schedule in schedules.items()}
+    return bound.args, bound.kwargs, schedules

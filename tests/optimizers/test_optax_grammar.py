@@ -220,6 +220,45 @@ def test_a_written_hyperparameter_is_used_and_a_schedule_is_not_written_over():
     assert float(state.hyperparams["weight_decay"]) == pytest.approx(0.4) and state.inner_state is state.inner
 
 
+@pytest.mark.parametrize("name", ["clip_by_global_norm", "scale", "scale_by_adam"])
+def test_every_number_may_be_a_schedule_where_it_is_injected(name):
+    """Also those of transforms that keep no count, and so refuse a schedule themselves."""
+    arguments = {"clip_by_global_norm": (FALL,), "scale": (FALL,), "scale_by_adam": (FALL, 0.9)}[name]
+    ours, theirs = (each.inject_hyperparams(getattr(each, name))(*arguments) for each in (gd, optax))
+    g = jnp.array([3.0, -4.0])
+    mine, other = ours.init(g), theirs.init(g)
+    for _ in range(3):
+        (u, mine), (v, other) = ours.update(g, mine, g), theirs.update(g, other, g)
+        np.testing.assert_allclose(u, v, rtol=2e-6)
+    with pytest.raises(TypeError, match=f"{name}: .* must be a number or an array"):
+        getattr(gd, name)(*arguments)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        gd.inject_hyperparams(gd.sgd)(learning_rate=1, momentum=0),
+        gd.inject_hyperparams(gd.soap)(1e-2, precondition_frequency=3),
+        gd.inject_hyperparams(optax.adam)(1, b1=0.5),
+        gd.inject_hyperparams(gd.add_noise)(1, 0.5, key=jax.random.key(3)),
+        gd.inject_hyperparams(optax.add_noise)(1, 0.5, 3),
+    ],
+    ids=repr,
+)
+def test_injected_numbers_have_one_dtype_from_the_start(node):
+    """So that the second update runs the program of the first, and 0.5 can be written in the place of 1."""
+    params = jnp.ones((2, 2))
+    state = node.init(params)
+    _, new = jax.eval_shape(node.update, params, state, params)
+    assert jax.tree.map(kind, new) == jax.tree.map(kind, state)
+    if "learning_rate" in state.hyperparams and node.inner.recipe.name != "adam":
+        assert state.hyperparams["learning_rate"].dtype == jnp.float32
+
+
+def kind(x):
+    return x.dtype, getattr(x, "weak_type", False)
+
+
 def test_lookahead_walks_alike_on_plain_parameters_and_on_pairs():
     node, theirs = gd.lookahead(gd.sgd(0.1), 2, 0.3), optax.lookahead(optax.sgd(0.1), 2, 0.3)
     plain = jnp.array([1.0, -2.0])
