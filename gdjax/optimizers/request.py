@@ -16,6 +16,7 @@ import jax
 
 from gdjax.calls import Optimizer, Schedule, SpecError, parse
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS, by_path, chain, clip_by_global_norm, decay_weights
+from gdjax.optimizers.wrappers.accumulate import batches_of
 from gdjax.projections import PROJECTIONS
 from gdjax.schedules import SCHEDULES, in_epochs
 
@@ -48,41 +49,56 @@ class OptimizerRequest:
         Raises: SpecError with a message of one line, for a bad spec or a rate given twice.
         """
         rates: list[str] = []  # names of the optimizers without a rate, to check that the options are used
-        built = self._parse(rates, total_steps, steps_per_epoch)
+        decays: list[str] = []  # names of the calls with a decay
+        built = self._parse(rates, decays, total_steps, steps_per_epoch)
         batches = _batches_per_update(built)
         if batches > 1 and self.schedule is not None:  # schedules are read at updates
-            built = self._parse(rates, math.ceil(total_steps / batches), steps_per_epoch / batches)
+            built = self._parse(rates, decays, math.ceil(total_steps / batches), steps_per_epoch / batches)
         for name, given in (("learning_rate", self.learning_rate), ("schedule", self.schedule)):
             if given is not None and not rates:
                 raise SpecError(f"the rate is given twice: in {self.optimizer!r} and by `{name}`")
-        if self.weight_decay is not None and any(node.arguments.get("weight_decay") for node in built.walk()):
+        if self.weight_decay is not None and decays:
             raise SpecError(f"the decay is given twice: in {self.optimizer!r} and by `weight_decay`")
         if self.weight_decay is not None:
             built = decay_weights(built, self.weight_decay, mask=weights)
         return built if self.clip is None else chain(clip_by_global_norm(self.clip), built)
 
-    def _parse(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
-        built = parse(self.optimizer, self._optimizers(rates, total_steps, steps_per_epoch))
+    def _parse(self, rates: list[str], decays: list[str], total_steps: int, steps_per_epoch: float) -> Optimizer:
+        built = parse(self.optimizer, self._catalogue(rates, decays, total_steps, steps_per_epoch))
         if not isinstance(built, Optimizer):
             raise SpecError(f"`optimizer` must be a call of one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         return built
 
-    def _optimizers(self, rates: list[str], total_steps: int, steps_per_epoch: float) -> dict[str, Callable[..., Any]]:
-        def with_rate(name: str) -> Callable[..., Optimizer]:
-            @functools.wraps(OPTIMIZERS[name])
-            def make(*args: Any, **kwargs: Any) -> Optimizer:
-                parameters = inspect.signature(OPTIMIZERS[name]).parameters
-                if "learning_rate" in parameters and "learning_rate" not in _argument_names(
-                    OPTIMIZERS[name], args, kwargs
-                ):
+    def _catalogue(
+        self, rates: list[str], decays: list[str], total_steps: int, steps_per_epoch: float
+    ) -> dict[str, Callable[..., Any]]:
+        def completed(name: str, factory: Callable[..., Any]) -> Callable[..., Any]:
+            """The factory, with the rate; its default of the decay gives way to `weight_decay`."""
+
+            @functools.wraps(factory)
+            def make(*args: Any, **kwargs: Any) -> Any:
+                parameters = inspect.signature(factory).parameters
+                given = _given(factory, args, kwargs)
+                if given.get("weight_decay"):
+                    decays.append(name)
+                if name in OPTIMIZERS and "learning_rate" in parameters and "learning_rate" not in given:
                     rates.append(name)
                     kwargs["learning_rate"] = self._rate(name, total_steps, steps_per_epoch)
-                return OPTIMIZERS[name](*args, **kwargs)
+                own = parameters.get("weight_decay")
+                if (
+                    self.weight_decay is not None
+                    and name in OPTIMIZERS
+                    and own
+                    and own.default
+                    and own.name not in given
+                ):
+                    kwargs["weight_decay"] = 0.0
+                return factory(*args, **kwargs)
 
             return make
 
         schedules = {name: factory for name, factory in SCHEDULES.items() if name != "in_epochs"}
-        return {**schedules, **PARTS, **{name: with_rate(name) for name in OPTIMIZERS}}
+        return {**schedules, **{name: completed(name, each) for name, each in {**PARTS, **OPTIMIZERS}.items()}}
 
     def _rate(self, name: str, total_steps: int, steps_per_epoch: float) -> float | Schedule:
         rate = default_rate(name) if self.learning_rate is None else self.learning_rate
@@ -101,7 +117,7 @@ class OptimizerRequest:
 
 def _batches_per_update(node: Optimizer) -> int:
     """The number of batches that an optimizer accumulates for an update; a schedule of them counts as 1."""
-    taken = [each.arguments["every"] for each in node.walk() if each.recipe.name == "accumulate"]
+    taken = [batches_of(each) for each in node.walk() if isinstance(each, Optimizer)]
     return math.prod(int(every) for every in taken if not callable(every))
 
 
@@ -125,7 +141,7 @@ def catalogue_at(rate_of: Callable[[str], float]) -> dict[str, Callable[..., Any
             if (
                 first.name == "learning_rate"
                 and first.default is first.empty
-                and "learning_rate" not in _argument_names(factory, args, kwargs)
+                and "learning_rate" not in _given(factory, args, kwargs)
             ):
                 kwargs["learning_rate"] = rate_of(factory.__name__)
             return factory(*args, **kwargs)
@@ -145,7 +161,7 @@ def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callabl
 
         @functools.wraps(factory)
         def make(*args: Any, **kwargs: Any) -> Schedule:
-            given = _argument_names(factory, args, kwargs)
+            given = _given(factory, args, kwargs)
             if rate_argument is not None and rate_argument not in given:
                 used.append(factory.__name__)
                 kwargs[rate_argument] = rate
@@ -159,8 +175,12 @@ def _schedules(rate: float, length: float, used: list[str]) -> dict[str, Callabl
     return {name: with_defaults(factory) for name, factory in SCHEDULES.items() if name != "in_epochs"}
 
 
-def _argument_names(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[str]:
-    return set(inspect.signature(factory).bind_partial(*args, **kwargs).arguments)
+def _given(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name; none if they do not fit, about which the factory has the better words."""
+    try:
+        return inspect.signature(factory).bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return {}
 
 
 def weights(params: Any) -> Any:

@@ -206,6 +206,18 @@ def test_a_table_with_words_for_classes(place):
             "chain(clip_by_global_norm(1), momentum(0.2))",
         ),
         (["--weight-decay", "0.1", "--device", "cpu"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
+        (
+            ["--weight-decay", "0.3", "--optimizer", "average(adamw)"],
+            "decay_weights(average(adamw(0.001, weight_decay=0)), 0.3, mask=weights)",
+        ),
+        (
+            ["--weight-decay", "0.3", "--optimizer", "lion"],
+            "decay_weights(lion(0.001, weight_decay=0), 0.3, mask=weights)",
+        ),
+        (
+            ["--weight-decay", "0.3", "--optimizer", "mechanize(sgd)"],
+            "decay_weights(mechanize(sgd(0.1)), 0.3, mask=weights)",
+        ),
         (["--schedule", "cosine", "--learning-rate", "0.2"], "adamw(cosine(0.2, 24), weight_decay=1)"),
         (
             ["--schedule", "cosine", "--schedule-unit", "epochs"],
@@ -240,7 +252,8 @@ MISTAKES = [
     (["train", "wine", "--optimizer", "adam(0.1)", "--learning-rate", "0.1"], "the rate is given twice"),
     (["train", "wine", "--optimizer", "adam(0.1)", "--schedule", "cosine"], "the rate is given twice"),
     (["train", "wine", "--schedule", "cosine(0.1)", "--learning-rate", "0.1"], "the rate is given twice"),
-    (["train", "wine", "--optimizer", "adamw", "--weight-decay", "0.1"], "the decay is given twice"),
+    (["train", "wine", "--optimizer", "adamw(weight_decay=0.2)", "--weight-decay", "0.1"], "the decay is given twice"),
+    (["train", "wine", "--optimizer", "decay_weights(adam, 0.2)", "--weight-decay", "0.1"], "the decay is given twice"),
     (["train", "wine", "--schedule", "cosin"], "did you mean 'cosine'?"),
     (["train", "wine", "--schedule", "adam(0.1)"], "no 'adam' here"),
     (["train", "wine", "--learning-rate", "-1"], "adamw: learning_rate must be in [0, inf), got -1"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import as_optimizer, optimizer
+from gdjax.calls import Optimizer, as_optimizer, optimizer
 from gdjax.optimizers.own_gradient import check_own_gradient
 from gdjax.types import Transformation
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AccumulateState(NamedTuple):
@@ -79,4 +82,15 @@ def accumulate(inner: Transformation, every: Any):
         left = jax.tree.map(lambda a: jnp.where(full, 0, a), sums)
         return updates, AccumulateState(jnp.where(full, 0, number), made, left, inner_state)
 
-    return init, update
+    return init, of_several_batches(update, every)
+
+
+def of_several_batches(update: F, number: Any) -> F:
+    """The update, marked as one that takes a number of batches, or a schedule of them, to change the parameters."""
+    update.batches = number  # type: ignore[attr-defined]
+    return update
+
+
+def batches_of(node: Optimizer) -> Any:
+    """The number of batches of an update of this node, of those inside it aside; or a schedule of them."""
+    return getattr(node.build()[1], "batches", 1)
