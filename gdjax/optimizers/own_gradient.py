@@ -26,13 +26,16 @@ def needs_own_gradient(node: Node) -> bool:
     return isinstance(node, Optimizer) and getattr(node.build()[1], "of_own_gradient", False)
 
 
-def check_own_gradient(who: str, inner: Optimizer, given: str) -> None:
-    """Raise ValueError if an optimizer that receives the gradient `given` contains a method that needs that of the loss."""
+def check_own_gradient(who: str, inner: Optimizer, given: str | Callable[[], str]) -> None:
+    """Raise ValueError if an optimizer that receives the gradient `given` contains a method that needs that of the loss.
+
+    `given` is in words, or a function that finds them if they are needed.
+    """
     for node in inner.walk():
         if needs_own_gradient(node):
             wraps = isinstance(node.arguments.get("inner"), Optimizer)
             hint = f"put that inside {node.recipe.name}(...), around its inner optimizer" if wraps else "leave that out"
             raise ValueError(
                 f"{who}: {node!r} evaluates the loss beside its gradient, so it must be given the loss's own gradient, got "
-                f"{given}; {hint}, or change the loss"
+                f"{given() if callable(given) else given}; {hint}, or change the loss"
             )

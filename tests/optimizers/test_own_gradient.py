@@ -20,6 +20,7 @@ EVALUATING = {
     "gauss_newton": lambda: gd.gauss_newton(residuals),
     "levenberg_marquardt": lambda: gd.levenberg_marquardt(residuals),
     "polyak_sgd": lambda: gd.polyak_sgd(f_min=0.3),
+    "scale_by_polyak": lambda: gd.scale_by_polyak(f_min=0.3),
     "momo": lambda: gd.momo(0.7),
     "momo_adam": lambda: gd.momo_adam(0.02),
     "sam": lambda: gd.sam(gd.adam(0.03), 0.2),
@@ -59,6 +60,7 @@ def test_what_does_not_change_the_gradient_stands_before_any_method():
     for inner in (gd.lbfgs(0.1, linesearch=None), gd.sgd(0.1), gd.line_search(gd.sgd(1.0)), gd.adam(0.1)):
         assert gd.chain(gd.clip(1.0), inner)
     assert gd.sam(gd.chain(gd.clip(1.0), gd.sgd(0.1)))
+    assert gd.chain(gd.add_decayed_weights(0.2), gd.scale_by_lbfgs(4), gd.scale(-1.0))  # which reads no value
     assert gd.chain(gd.adam(0.25), gd.monitor({"norm": optax.global_norm})).learning_rate_at(0) == 0.25
 
 
@@ -85,3 +87,9 @@ def test_the_value_where_a_changed_step_leads_is_evaluated_there():
     found = gd.minimize(f, jnp.array([-1.0, 2.0]), gd.stable(gd.lbfgs(1.0), 0.05), max_steps=4)
     for point in (found, found.last):
         np.testing.assert_allclose(point.value, f(np.asarray(point.params, np.float64)), rtol=1e-4)
+
+
+def test_a_chain_in_which_nothing_is_wrong_is_built_without_words(monkeypatch):
+    parts = gd.clip(1.0), gd.adam(0.1), gd.scale(0.5)
+    monkeypatch.setattr(gd.Optimizer, "__repr__", lambda node: pytest.fail(f"{node.recipe.name} is printed"))
+    assert gd.chain(*parts).build() and gd.named_chain(*zip("abc", parts, strict=True)).build()

@@ -73,7 +73,7 @@ def check_parts(who: str, parts: list[Optimizer]) -> None:
     """Raise ValueError for a part that needs the gradient of the loss itself after one that changes it."""
     changing = [i for i, part in enumerate(parts) if not _changes_nothing(part.build())]
     for part in parts[changing[0] + 1 :] if changing else ():
-        check_own_gradient(who, part, f"what {parts[changing[0]]!r} makes of it")
+        check_own_gradient(who, part, lambda: f"what {parts[changing[0]]!r} makes of it")
 
 
 def rate_of_parts(parts: list[Optimizer], states: Any, evaluation: Any) -> Any:
