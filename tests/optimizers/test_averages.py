@@ -485,3 +485,21 @@ def test_the_rate_of_every_optimizer_is_its_schedule_at_its_own_count(name):
     rate = node.learning_rate_at(state)
     searches = node.arguments.get("linesearch") is not None
     assert rate is None if name in NO_ONE_RATE or searches else np.allclose(rate, 0.13, rtol=1e-4), rate
+
+
+def test_the_average_of_schedule_free_goes_on_when_b1_is_changed():
+    """x, z and y in float64, step by step: b1 only says where between x and z the gradient is taken."""
+    b1s, rate, x = [0.9, 0.9, 0.4, 0.6], 0.1, np.array([1.0, -2.0])
+    z, weights, params = x.copy(), 0.0, jnp.asarray(x, jnp.float32)
+    node = gd.schedule_free(gd.sgd(rate), rate, b1=b1s[0])
+    state, y = node.init(params), x.copy()
+    for b1 in b1s:
+        node = node.replace(b1=b1)
+        grad = np.sinh(y)
+        updates, state = node.update(jnp.asarray(grad, jnp.float32), state, params)
+        params = params + updates
+        z, weights = z - rate * grad, weights + 1
+        x = x + (z - x) / weights
+        y = b1 * x + (1 - b1) * z
+        np.testing.assert_allclose(params, y, rtol=1e-5)
+        np.testing.assert_allclose(gd.answers.evaluation_params(state, params), x, rtol=1e-5)

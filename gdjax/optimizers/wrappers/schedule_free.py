@@ -43,7 +43,11 @@ def schedule_free_eval_params(state: ScheduleFreeState, params: Any) -> Any:
     return state.evaluation_params(params)
 
 
-@optimizer(static=("state_dtype",), bounds={"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"})
+@optimizer(
+    static=("state_dtype",),
+    bounds={"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power": "[0, inf)"},
+    constant=("b1", "weight_lr_power"),
+)
 def schedule_free(
     base_optimizer: Transformation,
     learning_rate: ScalarOrSchedule,
@@ -56,6 +60,8 @@ def schedule_free(
         z <- z + u_base(g),      weight = max_lr^weight_lr_power,    c = weight / (sum of weights so far)
         x <- (1 - c) x + c z,    y <- b1 x + (1 - b1) z                      max_lr: the largest learning rate so far
         so  u = c (z_before - y + b1 u_base) + (1 - b1) u_base               without x, and without cancellation
+
+    A b1 that differs from that of the last update moves y first, so that x stays.
 
     The parameters trained are y, where the gradients are taken; evaluate x: `evaluation_params`, which a run does.
 
@@ -83,8 +89,7 @@ def schedule_free(
         return ScheduleFreeState(jnp.asarray(b1, number), zero, jnp.zeros((), jnp.int32), zero, base.init(params), z)
 
     def update(grads, state, params=None, **extra_args):
-        if params is None:
-            raise ValueError("schedule_free: update needs params to average them, got None")
+        tree.need_params("schedule_free", params, "average them")
         tree.check_like("schedule_free", "grads", grads, "params", params)
         rate: Any = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
         max_lr = jnp.maximum(state.max_lr, rate).astype(state.max_lr.dtype)
@@ -96,12 +101,16 @@ def schedule_free(
         def of_leaf(y, z, u):
             dtype = tree.arithmetic_dtype(y, z)
             before, u = z.astype(dtype), u.astype(dtype)
-            change = c * (before - y.astype(dtype) + b1 * u) + (1 - b1) * u
+            shift = (
+                (b1 - state.b1) / state.b1 * (y.astype(dtype) - before)
+            )  # to the point of the present b1; 0 as a rule
+            change = shift + c * (before - y.astype(dtype) - shift + b1 * u) + (1 - b1) * u
             return change.astype(y.dtype), (before + u).astype(z.dtype)
 
         done = tree.leafmap(of_leaf, params, state.z, base_updates)
         structure, before = jax.tree.structure(params), state._replace(base_optimizer_state=base_state)
         new = before._replace(
+            b1=jnp.asarray(b1, state.b1.dtype),
             weight_sum=weight_sum.astype(state.weight_sum.dtype),
             step_count=tree.increment(state.step_count),
             max_lr=max_lr,
