@@ -192,6 +192,11 @@ def arithmetic_dtype(*leaves: Any) -> jnp.dtype:
     return jnp.result_type(jnp.float32, *(jnp.result_type(leaf) for leaf in leaves))
 
 
+def wide(x: Any) -> Any:
+    """A tree with each leaf in the dtype that is computed in, at least float32."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, arithmetic_dtype(leaf)), x)
+
+
 def widen(x: Any) -> Any:
     """A 16-bit float as float32, before it is squared or summed; anything else as it is."""
     narrow = hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
@@ -214,6 +219,12 @@ def _cast(x: Any, like: Any) -> jax.Array:
     """x in the dtype of like; a random key as it is."""
     dtype = jnp.result_type(like)
     return x if jnp.issubdtype(dtype, jax.dtypes.prng_key) else jnp.asarray(x, dtype)
+
+
+def need_params(who: str, params: Any, purpose: str = "") -> None:
+    """Raise ValueError if an update is called without the parameters."""
+    if params is None:
+        raise ValueError(f"{who}: update needs params{purpose and ' to ' + purpose}, got None")
 
 
 def check_like(who: str, got_name: str, got: Any, like_name: str, like: Any) -> None:

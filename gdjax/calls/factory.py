@@ -33,6 +33,7 @@ class Declaration(NamedTuple):
         str, str
     ] = {}  # interval of a number, "[0, 1)" or "[0, 1) or None"; of several numbers, "[0, 1), ..."
     ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
+    constant: tuple[str, ...] = ()  # numbers of an optimizer that are no schedules; of other kinds none are
     keys: tuple[str, ...] = ()  # random keys, or integer seeds
     precise: tuple[str, ...] = ()  # numbers kept in double precision, even if arrays are float32
     reads: Mapping[str, Callable[[Any], Any]] = {}  # functions that convert an argument, so that its numbers are leaves
@@ -145,6 +146,8 @@ class Recipe:
             return x if name in self.declared.keys else float(x)
 
         def fit_argument(name: str, value: Any) -> Any:
+            if name in self.declared.keys and isinstance(value, (tuple, list)):
+                return np.asarray(value, np.uint32)  # a key as it is printed
             if isinstance(value, int) and (name not in self.static or name in self.declared.ints):
                 return fit_leaf(name, value)
             if not isinstance(value, (tuple, list, dict)) or name in self.static:
@@ -189,9 +192,13 @@ class Recipe:
     def _check_number(self, name: str, given: Any, interval: str) -> None:
         default = self.signature.parameters[name].default
         several = interval.endswith(", ...") or isinstance(default, (tuple, list))
+        varies = self.kind.takes_schedules and name not in self.declared.constant
         for value in jax.tree.leaves(given, is_leaf=callable) if several else [given]:
-            if not (is_number(value) or callable(value) or value is default):
-                kind = "numbers" if several else "a number, an array or a schedule"
+            known = is_number(value) or isinstance(value, Precise) or (varies and callable(value))
+            if not (known or value is default):
+                kind = (
+                    "numbers" if several else "a number, an array or a schedule" if varies else "a number or an array"
+                )
                 raise TypeError(f"{self.name}: {name} must be {kind}, got {mistakes.brief(value)}")
             check_interval(self.name, name, value, interval.removesuffix(", ..."))
             if name in self.declared.ints:
@@ -214,12 +221,13 @@ def _argument_names(body: Callable[..., Any]) -> Sequence[str]:
 
 
 def _numbers(signature: inspect.Signature, declared: Declaration) -> dict[str, str]:
-    """An unbounded interval for each argument that must be a number: the whole ones, and those with a numeric default."""
+    """An unbounded interval for each argument that must be a number: those declared so, and those with a numeric default."""
     free = {name for name, p in signature.parameters.items() if is_number(p.default)} - {
         *declared.static,
         *declared.keys,
     }
-    return {name: "[-inf, inf]" for name in signature.parameters if name in free.union(declared.ints)}
+    free |= {*declared.ints, *declared.constant}
+    return {name: "[-inf, inf]" for name in signature.parameters if name in free}
 
 
 def check_interval(who: str, name: str, value: Any, interval: str) -> None:
@@ -274,6 +282,7 @@ class Decorator(Protocol[N_co]):
         static: tuple[str, ...] = ...,
         bounds: Mapping[str, str] = ...,
         ints: tuple[str, ...] = ...,
+        constant: tuple[str, ...] = ...,
         keys: tuple[str, ...] = ...,
         precise: tuple[str, ...] = ...,
         reads: Mapping[str, Callable[[Any], Any]] = ...,
@@ -287,6 +296,7 @@ Args:
     static: names of the arguments that are never leaves, whatever they are.
     bounds: name -> the interval of a number, "[0, 1)"; of several numbers, "[0, 1), ..."; "[0, 1) or None".
     ints: names of whole numbers, int32 as arrays.
+    constant: names of numbers of an optimizer for which no schedule can stand; other kinds of node take none.
     keys: names of random keys, or of the integers that they are made from.
     precise: names of numbers kept in double precision, also where arrays are float32.
     reads: name -> a function from what is given to what is kept, so that its numbers are leaves.

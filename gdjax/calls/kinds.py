@@ -12,6 +12,7 @@ from jax.core import Tracer
 from gdjax.calls.factory import Decorator, Recipe, decorator, is_factory
 from gdjax.calls.node import Node, register
 from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of
+from gdjax.calls.spec import data_of
 
 
 @runtime_checkable
@@ -29,6 +30,8 @@ assert issubclass(_Transformation, InitUpdate)
 
 class Optimizer(Node, _Transformation):
     """A node that is an `optax.GradientTransformationExtraArgs`: `init(params)`, `update(grads, state, params, **extra)`."""
+
+    takes_schedules = True
 
     @classmethod
     def _make(cls, recipe: Recipe, children: dict[str, Any]) -> Optimizer:
@@ -218,7 +221,4 @@ def _buffer(x: jax.Array) -> int:
     """The identity of an array's buffer: its address or, for an array on several devices, the object's id."""
     if len(x.devices()) > 1:
         return id(x)
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        with jax.ensure_compile_time_eval():
-            x = jax.random.key_data(x)
-    return x.unsafe_buffer_pointer()
+    return data_of(x).unsafe_buffer_pointer()

@@ -14,7 +14,7 @@ so it must be cheap.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ N = TypeVar("N", bound="Node")
 class Node:
     """A call as a value; see the module's docstring. Its arguments are attributes; `arguments` is the dict of all."""
 
+    takes_schedules: ClassVar[bool] = False  # whether a schedule can stand for a number among the arguments
     recipe: Recipe
     _children: dict[str, Any]
 

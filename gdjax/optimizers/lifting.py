@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import optax
 
 from gdjax import tree
-from gdjax.calls import Optimizer, Precise, as_optimizer, optimizer
+from gdjax.calls import Optimizer, Precise, WithRate, as_optimizer, is_number, optimizer
 from gdjax.optimizers.linesearch.searcher import objective
+from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.wrappers.chain import Scaling
 
 P = ParamSpec("P")
@@ -58,8 +59,11 @@ def lift(
     static: tuple[str, ...] = (),
     around: tuple[str, ...] = (),
     ints: tuple[str, ...] = (),
+    schedules: tuple[str, ...] = (),
     factor: Callable[..., Any] | None = None,
     searches: bool = False,
+    own_gradient: bool = False,
+    bare: bool = False,
     at: tuple[str, str] = ("jnp.ones(2)", "jnp.array([3.0, -4.0])"),
 ) -> Callable[P, Optimizer]:
     """A factory of Optax as a factory of call nodes, with its docstring and an example.
@@ -73,8 +77,11 @@ def lift(
         static: names of its arguments that are never leaves, such as lengths and masks.
         around: names of its arguments that are transformations of gdjax or Optax, or have a `gradient_transformation()`.
         ints: names of its arguments that are whole numbers.
+        schedules: names of its arguments that may be schedules; all other numbers are constant.
         factor: (state, arguments) -> the factor of the updates, if they are only multiplied; see `Scaling`.
         searches: whether it is a line search; `value_fn=` then receives only the extra arguments that it names.
+        own_gradient: whether it combines the gradient with `value=`, so that it must be the gradient of the loss itself.
+        bare: whether its state is that of the transformation inside.
         at: parameters and gradient of the example.
     """
     signature = inspect.signature(factory)
@@ -91,11 +98,18 @@ def lift(
         pair = with_dtypes(factory(*bound.args, **bound.kwargs), widens=not around and not searches)
         if searches:
             return _searching(factory.__name__, *pair)
-        return pair if factor is None else Scaling(*pair, functools.partial(factor, **bound.arguments))
+        if factor is not None:
+            return Scaling(*pair, functools.partial(factor, **bound.arguments))
+        if bare:
+            inner = bound.arguments[around[0]]
+            return WithRate(*pair, lambda state, evaluation: inner.learning_rates_at(state, evaluation))
+        return type(pair)(pair.init, of_own_gradient(pair.update, own_gradient))
 
     body.__module__, body.__qualname__ = "gdjax.optimizers.of_optax", factory.__name__
     body.__doc__ = "\n".join([inspect.getdoc(factory) or "", *_example_lines(factory.__name__, example, *at)])
-    made = optimizer(static=static, ints=ints, precise=factors)(body)
+    free = {name: p.default for name, p in signature.parameters.items() if name not in {*static, *around, *schedules}}
+    constant = tuple(name for name, default in free.items() if is_number(default) or default is inspect.Parameter.empty)
+    made = optimizer(static=static, ints=ints, constant=constant, precise=factors)(body)
     made.recipe.reads_nothing = True  # type: ignore[attr-defined]  (but for Optax's function, which does not change)
     return made
 

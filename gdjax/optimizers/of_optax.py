@@ -21,7 +21,9 @@ from gdjax.calls import Optimizer, WithRate, as_key, as_optimizer, is_number, op
 from gdjax.optimizers.lifting import lift, with_dtypes
 from gdjax.optimizers.own_gradient import check_own_gradient
 from gdjax.optimizers.transforms.add_noise import key_of
+from gdjax.optimizers.wrappers.accumulate import of_several_batches
 from gdjax.optimizers.wrappers.chain import check_parts, rate_of_parts, unit_factor
+from gdjax.optimizers.wrappers.freeze import freeze
 from gdjax.optimizers.wrappers.partition import partition
 from gdjax.optimizers.wrappers.skip_non_finite import skip_non_finite
 from gdjax.optimizers.wrappers.two_forms import print_as
@@ -142,7 +144,7 @@ scale_by_adadelta: Final = lift(optax.scale_by_adadelta, " -> [0.0031623 -0.0031
 scale_by_adam: Final = lift(optax.scale_by_adam, " -> [0.99999 -0.99999]")
 scale_by_adamax: Final = lift(optax.scale_by_adamax, " -> [1. -1.]")
 scale_by_adan: Final = lift(optax.scale_by_adan, " -> [1. -1.]")
-scale_by_ademamix: Final = lift(contrib.scale_by_ademamix, " -> [1.0006 -1.0006]")
+scale_by_ademamix: Final = lift(contrib.scale_by_ademamix, " -> [1.0006 -1.0006]", schedules=("b3", "alpha"))
 scale_by_adopt: Final = lift(contrib.scale_by_adopt, " -> [0. 0.]")
 scale_by_amsgrad: Final = lift(optax.scale_by_amsgrad, " -> [0.99999 -0.99999]")
 scale_by_belief: Final = lift(optax.scale_by_belief, " -> [1.1111 -1.1111]")
@@ -162,7 +164,7 @@ scale_by_galore: Final = lift(
 )
 scale_by_lbfgs: Final = lift(optax.scale_by_lbfgs, " -> [0.6 -0.8]", static=("memory_size",))
 scale_by_lion: Final = lift(optax.scale_by_lion, " -> [1. -1.]")
-scale_by_madgrad: Final = lift(contrib.scale_by_madgrad, "0.1 -> [-0.031072 0.0342]")
+scale_by_madgrad: Final = lift(contrib.scale_by_madgrad, "0.1 -> [-0.031072 0.0342]", schedules=("learning_rate",))
 scale_by_muon: Final = lift(
     _of_matrices,
     " -> [[0.72288 0.] [0. 1.1192]]",
@@ -171,13 +173,15 @@ scale_by_muon: Final = lift(
 )
 scale_by_novograd: Final = lift(optax.scale_by_novograd, " -> [0.6 -0.8]")
 scale_by_optimistic_gradient: Final = lift(optax.scale_by_optimistic_gradient, " -> [3. -4.]")
-scale_by_polyak: Final = lift(optax.scale_by_polyak, " | value=5.0 -> [0.6 -0.8]")
+scale_by_polyak: Final = lift(optax.scale_by_polyak, " | value=5.0 -> [0.6 -0.8]", own_gradient=True)
 scale_by_radam: Final = lift(optax.scale_by_radam, " -> [3. -4.]")
 scale_by_rms: Final = lift(optax.scale_by_rms, " -> [3.1623 -3.1623]")
 scale_by_rprop: Final = lift(optax.scale_by_rprop, "0.1 -> [0. 0.]")
 scale_by_rss: Final = lift(optax.scale_by_rss, " -> [0.99449 -0.99689]")
 scale_by_sign: Final = lift(optax.scale_by_sign, " -> [1. -1.]")
-scale_by_simplified_ademamix: Final = lift(contrib.scale_by_simplified_ademamix, "alpha=1.0 -> [2. -2.]")
+scale_by_simplified_ademamix: Final = lift(
+    contrib.scale_by_simplified_ademamix, "alpha=1.0 -> [2. -2.]", schedules=("alpha",)
+)
 scale_by_sm3: Final = lift(optax.scale_by_sm3, " -> [0.1 -0.1]", static=("b2",))
 scale_by_stddev: Final = lift(optax.scale_by_stddev, " -> [3.3333 -3.3333]")
 scale_by_yogi: Final = lift(optax.scale_by_yogi, " -> [0.99961 -0.99971]")
@@ -195,10 +199,13 @@ scale_by_backtracking_linesearch: Final = lift(
     at=("jnp.array([2.0, 1.0])", "jnp.array([-4.0, -2.0])"),
 )
 scale: Final = lift(optax.scale, "-0.1 -> [-0.3 0.4]", factor=lambda state, step_size: step_size)
-scale_by_learning_rate: Final = lift(optax.scale_by_learning_rate, "0.1 -> [-0.3 0.4]", factor=_minus_rate)
+scale_by_learning_rate: Final = lift(
+    optax.scale_by_learning_rate, "0.1 -> [-0.3 0.4]", schedules=("learning_rate",), factor=_minus_rate
+)
 scale_by_schedule: Final = lift(
     optax.scale_by_schedule,
     "gd.schedules.linear(1.0, 0.0, 10) -> [3. -4.]",
+    schedules=("step_size_fn",),
     factor=lambda state, step_size_fn: _at(step_size_fn, state),
 )
 scale_by_param_block_norm: Final = lift(optax.scale_by_param_block_norm, " -> [4.2426 -5.6569]")
@@ -215,12 +222,16 @@ set_to_zero: Final = lift(optax.set_to_zero, " -> [0. 0.]")
 zero_nans: Final = lift(optax.zero_nans, " -> [0. -4.]", at=("jnp.ones(2)", "jnp.array([jnp.nan, -4.0])"))
 
 # Transforms that read the parameters.
-add_decayed_weights: Final = lift(optax.add_decayed_weights, "0.1 -> [3.1 -3.9]", static=("mask",))
+add_decayed_weights: Final = lift(
+    optax.add_decayed_weights, "0.1 -> [3.1 -3.9]", static=("mask",), schedules=("weight_decay",)
+)
 keep_params_nonnegative: Final = lift(optax.keep_params_nonnegative, " -> [3. -1.]")
 
 # Transforms by any function, and of per-example gradients.
 monitor: Final = lift(optax.monitor, '{"norm": jnp.linalg.norm} -> [3. -4.]', static=("measures",), factor=unit_factor)
-snapshot: Final = lift(optax.snapshot, '"norm", jnp.linalg.norm -> [3. -4.]', static=("measure",), factor=unit_factor)
+snapshot: Final = lift(
+    optax.snapshot, '"norm", jnp.linalg.norm -> [3. -4.]', static=("measure_name", "measure"), factor=unit_factor
+)
 stateless: Final = lift(optax.stateless, "lambda g, x: jax.tree.map(jnp.sign, g) -> [1. -1.]", static=("f",))
 stateless_with_tree_map: Final = lift(optax.stateless_with_tree_map, "lambda g, x: g + x -> [4. -3.]", static=("f",))
 
@@ -237,14 +248,8 @@ conditionally_transform: Final = lift(
     static=("should_transform_fn",),
     around=("inner",),
 )
-flatten: Final = lift(optax.flatten, "gd.normalize() -> [0.6 -0.8]", around=("inner",))
+flatten: Final = lift(optax.flatten, "gd.normalize() -> [0.6 -0.8]", around=("inner",), bare=True)
 masked: Final = lift(optax.masked, "gd.scale(-0.1), mask=False -> [3. -4.]", static=("mask",), around=("inner",))
-selective_transform: Final = lift(
-    optax.selective_transform,
-    "gd.scale(-0.1), freeze_mask=True -> [0. 0.]",
-    static=("freeze_mask",),
-    around=("optimizer",),
-)
 split_real_and_imaginary: Final = lift(
     contrib.split_real_and_imaginary,
     "gd.scale(-0.1) -> [-0.3-0.1j 0.4+0.j]",
@@ -328,6 +333,16 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Optimizer:
     return skip_non_finite(inner, max_consecutive_errors)
 
 
+def selective_transform(optimizer: Any, *, freeze_mask: Any) -> Optimizer:
+    """Optax's name for `freeze(optimizer, freeze_mask)`.
+
+    >>> opt, x = gd.selective_transform(gd.sgd(0.1), freeze_mask={"a": True, "b": False}), {"a": 2.0, "b": 3.0}
+    >>> print(opt.update(x, opt.init(x), x)[0])
+    {'a': 0.0, 'b': -0.3}
+    """
+    return freeze(optimizer, freeze_mask)
+
+
 def multi_transform(
     transforms: dict[Any, Any], param_labels: Any, *, mask_compatible_extra_args: bool = False
 ) -> Optimizer:
@@ -357,7 +372,8 @@ def _multi_steps(
     check_own_gradient("MultiSteps", as_optimizer(opt), "the mean of several batches")
     every = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
     steps = optax.MultiSteps(as_optimizer(opt), every, use_grad_mean, should_skip_update_fn, accumulator_dtype)
-    return with_dtypes(steps.gradient_transformation(), widens=False)
+    init, update = with_dtypes(steps.gradient_transformation(), widens=False)
+    return init, of_several_batches(update, every_k_schedule)
 
 
 class MultiSteps:

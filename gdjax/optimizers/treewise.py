@@ -178,14 +178,16 @@ def treewise(
             raise ValueError(f"{who}: update needs value=, the loss at params, as make_step passes it")
         count = None if state.count is None else tree.increment(state.count)
         now = {name: at_count(state.count, x) for name, x in numbers.items()}
-        seen = {"g": _wide(grads), "p": _wide(params), "t": count, **now, **static}
+        arguments = {"g": Vector(tree.wide(grads)), "p": Vector(tree.wide(params)), "t": count, **now, **static}
         if "value" in names:
-            seen["value"] = jnp.asarray(value, jnp.result_type(float))
+            arguments["value"] = jnp.asarray(value, jnp.result_type(float))
         if is_coupled:
             chosen = Vector(tree.spread_mask(mask, params))
-            seen["g"] = seen["g"].map(lambda g, p, c: g + now["weight_decay"] * p if c else g, seen["p"], chosen)
-        held = {**{name: _wide(x) for name, x in state.slots.items()}, **state.scalars}
-        result, new = rule(**{name: x for name, x in seen.items() if name in names}, **held)
+            arguments["g"] = arguments["g"].map(
+                lambda g, p, c: g + now["weight_decay"] * p if c else g, arguments["p"], chosen
+            )
+        state_values = {**{name: Vector(tree.wide(x)) for name, x in state.slots.items()}, **state.scalars}
+        result, new = rule(**{name: x for name, x in arguments.items() if name in names}, **state_values)
         step = now["learning_rate"] * result if returns == "direction" else result
         like = grads if params is None else params
         updates = jax.tree.map(lambda u, p: (-u).astype(p.dtype), step.leaves, like)
@@ -198,7 +200,3 @@ def treewise(
         of_own_gradient(update, "value" in names),
         lambda state, _: rate_of(numbers["learning_rate"], state),
     )
-
-
-def _wide(x: Any) -> Vector:
-    return Vector(jax.tree.map(lambda leaf: leaf.astype(tree.arithmetic_dtype(leaf)), x))

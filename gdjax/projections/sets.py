@@ -57,7 +57,7 @@ class Set(Node):
             return params
         refuse_integers(self.recipe.name, params)
         nearest = self.build()
-        return _round_inside(nearest, nearest(_wide(params)), params)
+        return _round_inside(nearest, nearest(tree.wide(params)), params)
 
 
 register(Set)
@@ -309,10 +309,6 @@ PROJECTIONS: dict[str, Callable[..., Set]] = {
 }
 
 
-def _wide(x: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, tree.arithmetic_dtype(leaf)), x)
-
-
 def _round_inside(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
     """A point in the dtypes of like; if rounding has moved it out of the set, each entry is moved back by one float.
 
@@ -323,7 +319,7 @@ def _round_inside(nearest: Callable[..., Any], point: Any, like: Any) -> Any:
         return first
 
     def gap(x):
-        return jax.tree.map(lambda a, b: a - b, nearest(_wide(x)), _wide(x))
+        return jax.tree.map(lambda a, b: a - b, nearest(tree.wide(x)), tree.wide(x))
 
     back = gap(first)
     second = jax.tree.map(_next_float, first, back)

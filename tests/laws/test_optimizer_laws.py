@@ -1,5 +1,6 @@
 """What is true of every optimizer and every wrapper. Forgetting the table, or the example of a wrapper, is a red test."""
 
+import functools
 import importlib
 import inspect
 import itertools
@@ -22,6 +23,7 @@ from gdjax.certify.examples import example_calls
 from gdjax.certify.oracles.masks import matrices
 from gdjax.certify.references import REAL_ONLY
 from gdjax.laws.optimizer import LAWS
+from gdjax.optimizers import of_optax as of_optax_module
 from gdjax.optimizers.catalogue import entry
 from gdjax.optimizers.leafwise import LiftedRule
 from gdjax.types import Evaluation
@@ -71,6 +73,8 @@ TRANSFORMED = {
 }
 OTHERS = {
     "adam(mu_dtype)": lambda: gd.adam(0.01, mu_dtype=jnp.bfloat16),
+    "inject_hyperparams": lambda: gd.inject_hyperparams(gd.adam)(0.01),
+    "MultiSteps": lambda: gd.as_optimizer(gd.MultiSteps(gd.adam(0.01), 1)),
     "from optax": lambda: gd.as_optimizer(optax.adam(0.01)),
 }
 PLAIN = {name: (lambda name=name: example_calls(name)[0]) for name in gd.OPTIMIZERS}
@@ -415,6 +419,41 @@ def required_arguments(name):
     parameters = inspect.signature(gd.OPTIMIZERS[name]).parameters.values()
     names = [p.name for p in parameters if p.default is p.empty and p.name != "learning_rate"]
     return {key: example_calls(name)[0].arguments[key] for key in names}
+
+
+def of_optax():
+    """name -> a call of each transformation of Optax whose required arguments are numbers."""
+    for name in of_optax_module.__all__:
+        factory = getattr(gd, name)
+        required = [p.name for p in inspect.signature(factory).parameters.values() if p.default is p.empty]
+        numbers = factory.recipe.intervals if hasattr(factory, "recipe") else {}
+        if numbers and {*required} <= {*numbers, "learning_rate"}:
+            yield name, functools.partial(factory, **dict.fromkeys(required, 1))
+
+
+NUMBERED = {
+    **{name: make for name, make in ALL.items() if name not in ALIKE and name not in OTHERS},
+    **dict(of_optax()),
+    **{name: getattr(gd, name) for name in ("zoom", "backtracking")},
+}
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_a_number_may_be_a_schedule_or_refuses_it_at_the_call(name):
+    """Those that may are all tried in one update."""
+    node = next((each for each in NUMBERED[name]().walk() if each.recipe.name == name), NUMBERED[name]())
+    for argument in node.recipe.intervals:
+        value = node.arguments[argument]
+        schedule = jax.tree.map(lambda x: lambda step: x, 0.5 if value is None else value)
+        try:
+            node = node.replace(**{argument: schedule})
+        except TypeError as error:
+            assert f"{argument} must be a number or an array, got" in str(error) or "must be numbers" in str(error)
+    if isinstance(node, gd.Optimizer):
+        params = params_like() if name in ALL else params_like(name="sgd")["w"]
+        state = jax.eval_shape(node.init, params)
+        updates, _ = jax.eval_shape(lambda g, s, p: update(node, g, s, p), params, state, params)
+        chex.assert_trees_all_equal_shapes(updates, params)
 
 
 @law("refused", PLAIN)

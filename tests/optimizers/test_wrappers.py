@@ -13,6 +13,7 @@ from optax import contrib, projections
 import gdjax as gd
 from gdjax.calls import as_key, parse
 from gdjax.optimizers.newton_schulz import newton_schulz
+from gdjax.optimizers.request import _batches_per_update
 from gdjax.projections import PROJECTIONS
 
 
@@ -625,3 +626,56 @@ def test_a_stable_step_is_stable_adamw_where_the_two_have_the_same_ratio():
     np.testing.assert_array_equal(rest.update(params + 1, rest.init(params), params)[0], 0 * params)
     with pytest.raises(ValueError, match="stable: inner must have a learning rate"):
         gd.stable(optax.sgd(0.1))
+
+
+def hidden(inner):
+    """A wrapper whose state has no field for that of the inner optimizer."""
+    return lambda params: (inner.init(params),), lambda g, state, params=None: (g, state)
+
+
+BEHIND = {
+    "masked": lambda inner: gd.masked(inner, True),
+    "flatten": lambda inner: gd.flatten(gd.average(inner, 0.9)),
+    "conditionally_mask": lambda inner: gd.conditionally_mask(inner, lambda step: step >= 0),
+    "conditionally_transform": lambda inner: gd.conditionally_transform(inner, lambda step: step >= 0),
+    "selective_transform": lambda inner: gd.selective_transform(inner, freeze_mask=False),
+    "split_real_and_imaginary": gd.split_real_and_imaginary,
+    "deep": lambda inner: gd.average(gd.chain(gd.clip(1e6), gd.masked(gd.flatten(inner), True)), 0.9),
+    "MultiSteps": lambda inner: gd.MultiSteps(inner, 1),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_a_schedule_behind_wrappers_of_optax_scales_decay_and_clipping(name):
+    """The rates are 0.3 and 0.2: at a zero gradient the decay alone is left, at a long one the rate."""
+    inner, params = BEHIND[name](gd.sgd(gd.schedules.linear(0.3, 0.1, 2))), jnp.array([2.0, -4.0])
+    decayed, clipped = gd.decay_weights(inner, 0.25), gd.stable(inner)
+    states = decayed.init(params), clipped.init(params)
+    for rate in (0.3, 0.2):
+        assert float(decayed.learning_rate_at(states[0])) == pytest.approx(rate)
+        assert float(clipped.learning_rate_at(states[1])) == pytest.approx(rate)
+        decay, first = decayed.update(0 * params, states[0], params)
+        clip, second = clipped.update(jnp.array([500.0, -500.0]), states[1], params)
+        np.testing.assert_allclose(decay, -rate * 0.25 * np.array([2.0, -4.0]), rtol=1e-5)
+        np.testing.assert_allclose(clip, [-rate, rate], rtol=1e-5)
+        states = first, second
+
+
+def test_what_selective_transform_freezes_does_not_decay():
+    node = gd.decay_weights(gd.selective_transform(gd.sgd(0.5), freeze_mask={"a": True, "b": False}), 0.2)
+    params = {"a": jnp.ones(1), "b": jnp.ones(1)}
+    updates, _ = node.update(jax.tree.map(jnp.zeros_like, params), node.init(params), params)
+    chex.assert_trees_all_close(updates, {"a": jnp.zeros(1), "b": jnp.array([-0.1])})
+
+
+@pytest.mark.parametrize("around", [lambda inner: gd.decay_weights(inner, 0.1), gd.stable], ids=["decay", "stable"])
+def test_a_rate_that_the_state_does_not_show_is_an_error_and_not_none(around):
+    node, params = around(gd.optimizer(hidden)(gd.sgd(gd.schedules.linear(0.3, 0.1, 2)))), jnp.ones(2)
+    with pytest.raises(ValueError, match=r"(decay_weights|stable): inner must have a learning rate in each state"):
+        node.update(params, node.init(params), params)
+
+
+def test_a_run_counts_the_batches_of_every_accumulation():
+    node = gd.chain(gd.clip(1.0), gd.MultiSteps(gd.average(gd.accumulate(gd.sgd(0.1), 4)), 3))
+    assert _batches_per_update(node) == 12
+    assert _batches_per_update(gd.accumulate(node, lambda step: 2)) == 12 and _batches_per_update(gd.sgd(0.1)) == 1

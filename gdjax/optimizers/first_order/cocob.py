@@ -14,7 +14,7 @@ from gdjax.types import ArrayLike, ScalarOrSchedule
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("mask",), bounds={**_RATE, "alpha": "[0, inf)"})
+@optimizer(static=("mask",), bounds={**_RATE, "alpha": "[0, inf)"}, constant=("eps",))
 def cocob(
     learning_rate: ScalarOrSchedule = 1.0,
     alpha: ScalarOrSchedule = 100.0,

@@ -11,16 +11,20 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import Slot
 from gdjax.optimizers.treewise import Scalar, Vector, VectorDirection, treewise
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike, ScalarOrSchedule
 
 _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-@optimizer(static=("mask",), bounds={**_RATE, "init_estim_sq_dist": "(0, inf)"})
+@optimizer(
+    static=("mask",),
+    bounds={**_RATE, "init_estim_sq_dist": "(0, inf)"},
+    constant=("init_estim_sq_dist", "eps"),
+)
 def dowg(
     learning_rate: ScalarOrSchedule = 1.0,
-    init_estim_sq_dist: ScalarOrSchedule | None = None,
-    eps: ScalarOrSchedule = 1e-4,
+    init_estim_sq_dist: ArrayLike | None = None,
+    eps: ArrayLike = 1e-4,
     weight_decay: ScalarOrSchedule | None = None,
     mask: Any = None,
 ):

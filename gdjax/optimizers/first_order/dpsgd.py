@@ -27,6 +27,7 @@ class PrivateState(NamedTuple):
         "momentum": "[0, 1)",
     },
     keys=("seed",),
+    constant=("l2_norm_clip", "noise_multiplier"),
 )
 def dpsgd(
     learning_rate: ScalarOrSchedule,

@@ -26,6 +26,7 @@ class GaLoreState(NamedTuple):
     static=("rank", "mask", "weight_dimension_numbers"),
     bounds={"learning_rate": "[0, inf)", "update_proj_gap": "[1, inf)", "weight_decay": "[0, inf)"},
     ints=("rank", "update_proj_gap"),
+    constant=("rank", "update_proj_gap", "scale"),
 )
 def galore(
     learning_rate: ScalarOrSchedule,
@@ -82,8 +83,7 @@ def galore(
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        if params is None:
-            raise ValueError("galore: update needs params to decay them, got None")
+        tree.need_params("galore", params, "decay them")
         tree.check_like("galore", "grads", grads, "params", params)
         due, (leaves, structure) = state.count % update_proj_gap == 0, jax.tree.flatten(grads)
         kept = list(zip(leaves, jax.tree.leaves(state.projector), matrices(params), strict=True))

@@ -26,13 +26,14 @@ from gdjax.types import ArrayLike, PRNGKey, ScalarOrSchedule
     },
     ints=("update_interval",),
     keys=("key",),
+    constant=("precond_lr", "max_rms", "b1", "update_interval"),
 )
 def kron(
     learning_rate: ScalarOrSchedule,
     b1: ArrayLike = 0.9,
-    precond_lr: ScalarOrSchedule = 0.1,
+    precond_lr: ArrayLike = 0.1,
     update_interval: int = 1,
-    max_rms: ScalarOrSchedule = 1.1,
+    max_rms: ArrayLike = 1.1,
     max_dim=8192,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,

@@ -102,6 +102,7 @@ def dimension_numbers(given: Any, params: Any) -> Any:
         "adam_b2": "[0, 1)",
     },
     ints=("ns_steps",),
+    constant=("ns_steps",),
 )
 def muon(
     learning_rate: ScalarOrSchedule,

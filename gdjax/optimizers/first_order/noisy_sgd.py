@@ -9,7 +9,11 @@ from gdjax.optimizers.wrappers.chain import chain
 from gdjax.types import ArrayLike, PRNGKey, ScalarOrSchedule
 
 
-@optimizer(bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"))
+@optimizer(
+    bounds={"learning_rate": "[0, inf)", "eta": "[0, inf)", "gamma": "[0, inf)"},
+    keys=("key", "seed"),
+    constant=("eta", "gamma"),
+)
 def noisy_sgd(
     learning_rate: ScalarOrSchedule,
     eta: ArrayLike = 0.01,

@@ -44,8 +44,7 @@ def leaf_by_leaf(
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        if params is None:
-            raise ValueError(f"{who}: update needs params, got None")
+        tree.need_params(who, params)
         tree.check_like(who, "grads", grads, "params", params)
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         decay = weight_decay(state.count) if callable(weight_decay) else weight_decay

@@ -17,7 +17,9 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
 _BETAS = {**_RATE, "betas": "[0, 1), ...", "estim_lr0": "(0, inf)"}
 
 
-@optimizer(static=("safeguard_warmup",), bounds={**_BETAS, "beta3": "[0, 1)", "estim_lr_coef": "(0, inf)"})
+@optimizer(
+    static=("safeguard_warmup",), bounds={**_BETAS, "beta3": "[0, 1)", "estim_lr_coef": "(0, inf)"}, constant=("betas",)
+)
 def prodigy(
     learning_rate: ScalarOrSchedule = 1.0,
     betas: Any = (0.9, 0.999),

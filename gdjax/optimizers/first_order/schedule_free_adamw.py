@@ -16,6 +16,7 @@ _SCHEDULE_FREE = {"learning_rate": "[0, inf)", "b1": "(0, 1]", "weight_lr_power"
     static=("state_dtype",),
     bounds={**_SCHEDULE_FREE, "b2": "[0, 1)", "eps": "[0, inf)", "weight_decay": "[0, inf)"},
     like=schedule_free,
+    constant=("b1", "weight_lr_power"),
 )
 def schedule_free_adamw(
     learning_rate: ScalarOrSchedule = 0.0025,

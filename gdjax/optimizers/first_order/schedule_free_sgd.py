@@ -25,7 +25,12 @@ def weight_rate(rate: Any, warmup_steps: Any) -> Any:
     return rate if warmup_steps is None else lambda step: rate(step + 1)
 
 
-@optimizer(static=("state_dtype",), bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"}, like=schedule_free)
+@optimizer(
+    static=("state_dtype",),
+    bounds={**_SCHEDULE_FREE, "weight_decay": "[0, inf)"},
+    like=schedule_free,
+    constant=("b1", "weight_lr_power"),
+)
 def schedule_free_sgd(
     learning_rate: ScalarOrSchedule = 1.0,
     warmup_steps=None,

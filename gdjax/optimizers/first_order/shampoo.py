@@ -19,10 +19,11 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
     static=("max_dim", "mask"),
     bounds={**_RATE, "momentum": "[0, 1)", "update_interval": "[1, inf)"},
     ints=("update_interval",),
+    constant=("momentum", "eps", "update_interval"),
 )
 def shampoo(
     learning_rate: ScalarOrSchedule,
-    momentum: ScalarOrSchedule = 0.9,
+    momentum: ArrayLike = 0.9,
     eps: ArrayLike = 1e-4,
     update_interval: int = 1,
     max_dim=1024,

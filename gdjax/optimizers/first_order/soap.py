@@ -24,6 +24,7 @@ _RATE = {"learning_rate": "[0, inf)", "eps": "[0, inf)", "weight_decay": "[0, in
         "precondition_frequency": "[1, inf)",
     },
     ints=("precondition_frequency",),
+    constant=("b1", "b2", "eps", "precondition_frequency"),
 )
 def soap(
     learning_rate: ScalarOrSchedule,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.optimizers.linesearch.search import Line, SearchResult, line_searcher, noise_floor
 from gdjax.optimizers.linesearch.zoom import zoom
-from gdjax.types import ArrayLike, ScalarOrSchedule
+from gdjax.types import ArrayLike
 
 
 class _Backtrack(NamedTuple):
@@ -87,14 +87,14 @@ def armijo(
 )
 def backtracking(
     max_backtracking_steps: int = 20,
-    slope_rtol: ScalarOrSchedule = 1e-4,
-    decrease_factor: ScalarOrSchedule = 0.8,
-    increase_factor: ScalarOrSchedule = 1.5,
+    slope_rtol: ArrayLike = 1e-4,
+    decrease_factor: ArrayLike = 0.8,
+    increase_factor: ArrayLike = 1.5,
     max_learning_rate: ArrayLike = 1.0,
-    atol: ScalarOrSchedule = 0.0,
-    rtol: ScalarOrSchedule = 0.0,
+    atol: ArrayLike = 0.0,
+    rtol: ArrayLike = 0.0,
     *,
-    approx_dec_rtol: ScalarOrSchedule | None = 1e-6,
+    approx_dec_rtol: ArrayLike | None = 1e-6,
 ):
     """A length of sufficient decrease (Armijo's condition), by shortening.
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.optimizers.linesearch.search import Line, SearchResult, line_searcher, noise_floor
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike
 
 LOW, HIGH, BEST = range(3)
 
@@ -125,11 +125,11 @@ def _next_trial(before: jax.Array, points: jax.Array, noise: jax.Array) -> jax.A
 )
 def zoom(
     max_linesearch_steps: int = 20,
-    max_learning_rate: ScalarOrSchedule | None = None,
-    slope_rtol: ScalarOrSchedule = 1e-4,
-    curv_rtol: ScalarOrSchedule = 0.9,
-    approx_dec_rtol: ScalarOrSchedule | None = 1e-6,
-    stepsize_precision: ScalarOrSchedule = 1e-5,
+    max_learning_rate: ArrayLike | None = None,
+    slope_rtol: ArrayLike = 1e-4,
+    curv_rtol: ArrayLike = 0.9,
+    approx_dec_rtol: ArrayLike | None = 1e-6,
+    stepsize_precision: ArrayLike = 1e-5,
     initial_guess_strategy="one",
 ):
     """A length of sufficient decrease and small slope (the strong Wolfe conditions), by cubic interpolation.

@@ -30,7 +30,12 @@ class LBFGSState(NamedTuple):
     linesearch: Any
 
 
-@optimizer(static=("memory_size", "scale_init_precond"), bounds={"learning_rate": "[0, inf)"}, ints=("memory_size",))
+@optimizer(
+    static=("memory_size", "scale_init_precond"),
+    bounds={"learning_rate": "[0, inf)"},
+    ints=("memory_size",),
+    constant=("memory_size",),
+)
 def lbfgs(
     learning_rate: ScalarOrSchedule | None = None,
     memory_size: int = 10,

@@ -27,7 +27,7 @@ class LevenbergMarquardtState(NamedTuple):
     converged: jax.Array  # () bool: where the last update began, a whole step changed nothing
 
 
-@optimizer(static=("residuals",), bounds={"initial_damping": "(0, inf)"})
+@optimizer(static=("residuals",), bounds={"initial_damping": "(0, inf)"}, constant=("initial_damping",))
 def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
     """Levenberg-Marquardt: Gauss-Newton held back where its model has failed; least 1/2 sum residuals².
 

@@ -15,7 +15,7 @@ from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.own_gradient import of_own_gradient
 from gdjax.optimizers.second_order.lbfgs import lbfgs
 from gdjax.optimizers.second_order.secant import prepare, rate_at
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike, ScalarOrSchedule
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
 DENSE = 200  # real parameters up to which solver="auto" forms the Hessian
@@ -30,12 +30,13 @@ class NewtonState(NamedTuple):
     static=("solver", "max_cg_steps"),
     bounds={"learning_rate": "[0, inf)", "damping": "[0, inf)", "cg_rtol": "(0, 1)"},
     like=lbfgs,
+    constant=("damping", "cg_rtol"),
 )
 def newton(
     learning_rate: ScalarOrSchedule | None = None,
-    damping: ScalarOrSchedule = 0.0,
+    damping: ArrayLike = 0.0,
     solver="auto",
-    cg_rtol: ScalarOrSchedule | None = None,
+    cg_rtol: ArrayLike | None = None,
     max_cg_steps: Any = None,
     linesearch: Any = zoom(),  # noqa: B008 (a node is a value)
 ):

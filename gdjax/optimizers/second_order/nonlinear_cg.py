@@ -31,7 +31,9 @@ class NonlinearCGState(NamedTuple):
     linesearch: Any
 
 
-@optimizer(static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"}, like=lbfgs)
+@optimizer(
+    static=("method",), bounds={"learning_rate": "[0, inf)", "restart": "(0, inf]"}, like=lbfgs, constant=("restart",)
+)
 def nonlinear_cg(
     learning_rate: ScalarOrSchedule | None = None,
     method="polak_ribiere",

@@ -22,8 +22,7 @@ from gdjax.vector import dot
 
 def prepare(who: str, grads: Any, params: Any, linesearch: Any, extra_args: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the search. Raises: ValueError if trees differ or an argument is missing."""
-    if params is None:
-        raise ValueError(f"{who}: update needs params, got None")
+    tree.need_params(who, params)
     tree.check_like(who, "grads", grads, "params", params)
     return objective(who, params, linesearch is not None, **extra_args)
 

@@ -36,6 +36,7 @@ class SophiaState(NamedTuple):
         "print_win_rate_every_n_steps": "[0, inf)",
     },
     ints=("update_interval", "print_win_rate_every_n_steps"),
+    constant=("update_interval", "print_win_rate_every_n_steps"),
 )
 def sophia(
     learning_rate: ScalarOrSchedule,

@@ -13,7 +13,7 @@ from gdjax.optimizers.transforms.each_leaf import each_leaf
 from gdjax.types import ArrayLike
 
 
-@optimizer(static=("axis",), bounds={"clipping": "[0, inf)", "eps": "[0, inf)"})
+@optimizer(static=("axis",), bounds={"clipping": "[0, inf)", "eps": "[0, inf)"}, constant=("clipping", "eps"))
 def adaptive_grad_clip(clipping: ArrayLike, eps: ArrayLike = 1e-3, axis: int | tuple[int, ...] | None = None):
     """Clip the gradient of each unit in proportion to the unit's parameters.
 
@@ -35,8 +35,7 @@ def adaptive_grad_clip(clipping: ArrayLike, eps: ArrayLike = 1e-3, axis: int | t
     """
 
     def clip_leaf(g: jax.Array, p: Any) -> jax.Array:
-        if p is None:
-            raise ValueError("adaptive_grad_clip: update needs params to compare the gradient with, got None")
+        tree.need_params("adaptive_grad_clip", p, "compare the gradient with")
         size, scale = _unit_norm(p, axis)
         return tree.shorten_leaf(g, _unit_norm(g, axis), clipping * jnp.maximum(size / scale, eps))
 

@@ -13,7 +13,7 @@ from gdjax.calls import as_key, optimizer
 from gdjax.types import ArrayLike, PRNGKey
 
 
-@optimizer(bounds={"eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"))
+@optimizer(bounds={"eta": "[0, inf)", "gamma": "[0, inf)"}, keys=("key", "seed"), constant=("eta", "gamma"))
 def add_noise(eta: ArrayLike, gamma: ArrayLike, key: PRNGKey | None = None, *, seed: PRNGKey | None = None):
     """Add Gaussian noise, less of it as time goes by, to the gradient.
 

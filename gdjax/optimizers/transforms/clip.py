@@ -13,7 +13,7 @@ from gdjax.optimizers.transforms.each_leaf import each_leaf
 from gdjax.types import ArrayLike
 
 
-@optimizer(bounds={"max_delta": "[0, inf)"})
+@optimizer(bounds={"max_delta": "[0, inf)"}, constant=("max_delta",))
 def clip(max_delta: ArrayLike):
     """Clip each entry of the gradient.
 

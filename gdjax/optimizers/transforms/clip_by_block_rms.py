@@ -7,11 +7,11 @@ import jax
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.transforms.each_leaf import each_leaf
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike
 
 
-@optimizer(bounds={"threshold": "[0, inf)"})
-def clip_by_block_rms(threshold: ScalarOrSchedule):
+@optimizer(bounds={"threshold": "[0, inf)"}, constant=("threshold",))
+def clip_by_block_rms(threshold: ArrayLike):
     """Shorten the gradient of each leaf to a largest root mean square.
 
         g <- g min(1, threshold / RMS(g)),      RMS(g) = sqrt(mean |g|²) of one leaf; 0 where it is 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.transforms.each_leaf import all_leaves
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike
 
 
-@optimizer(bounds={"max_norm": "[0, inf)"})
-def clip_by_global_norm(max_norm: ScalarOrSchedule):
+@optimizer(bounds={"max_norm": "[0, inf)"}, constant=("max_norm",))
+def clip_by_global_norm(max_norm: ArrayLike):
     """Shorten the gradient to a largest norm.
 
         g <- g min(1, max_norm / |g|),      |g| over all leaves together; 0 where |g| = 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.transforms.each_leaf import each_leaf
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike
 
 
-@optimizer(bounds={"max_norm": "[0, inf)"})
-def clip_by_norm(max_norm: ScalarOrSchedule):
+@optimizer(bounds={"max_norm": "[0, inf)"}, constant=("max_norm",))
+def clip_by_norm(max_norm: ArrayLike):
     """Shorten the gradient of each leaf to a largest norm.
 
         g <- g min(1, max_norm / |g|),      |g| of one leaf; 0 where |g| = 0

@@ -9,11 +9,11 @@ import jax
 from gdjax.calls import optimizer
 from gdjax.optimizers.newton_schulz import COEFFICIENTS, newton_schulz
 from gdjax.optimizers.transforms.each_leaf import each_leaf
-from gdjax.types import ScalarOrSchedule
+from gdjax.types import ArrayLike
 
 
-@optimizer(static=("ns_steps",), bounds={"eps": "(0, inf)"}, ints=("ns_steps",))
-def orthogonalize(ns_coeffs: tuple[Any, ...] = COEFFICIENTS, ns_steps: int = 5, eps: ScalarOrSchedule = 1e-8):
+@optimizer(static=("ns_steps",), bounds={"eps": "(0, inf)"}, ints=("ns_steps",), constant=("ns_steps", "eps"))
+def orthogonalize(ns_coeffs: tuple[Any, ...] = COEFFICIENTS, ns_steps: int = 5, eps: ArrayLike = 1e-8):
     """Make the gradient of each matrix orthogonal, all its singular values about 1.
 
         g = U S V^T,      g <- U V^T            by ns_steps of X <- a X + (b X X^T + c (X X^T)²) X from g / (|g| + eps)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.iterates import copy_of, need, with_present, zeros_like
+from gdjax.optimizers.wrappers.iterates import copy_of, with_present, zeros_like
 from gdjax.types import ScalarOrSchedule, Transformation
 
 
@@ -60,7 +60,7 @@ def average(inner: Transformation, decay: ScalarOrSchedule = 0.999, debias: bool
         return AverageState(jnp.zeros((), jnp.int32), ema, weight, zero, inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        need("average", params)
+        tree.need_params("average", params, "average them")
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         made = answers.updated(inner_state)
         keep = jnp.asarray(decay(state.count) if callable(decay) else decay, state.debias.dtype)

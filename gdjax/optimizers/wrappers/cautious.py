@@ -10,7 +10,7 @@ from gdjax.calls import as_optimizer, optimizer
 from gdjax.types import ArrayLike, Transformation
 
 
-@optimizer(bounds={"floor": "(0, 1]"})
+@optimizer(bounds={"floor": "(0, 1]"}, constant=("floor",))
 def cautious(inner: Transformation, floor: ArrayLike = 1e-3):
     """Cautious steps: no entry of the update may go uphill of the present gradient; the rest is lengthened in return.
 

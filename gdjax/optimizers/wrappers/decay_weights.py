@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer, rates_of_leaves
 from gdjax.types import ScalarOrSchedule, Transformation
 
 
@@ -45,12 +45,11 @@ def decay_weights(inner: Transformation, weight_decay: ScalarOrSchedule, mask: A
         return DecayState(jnp.zeros((), jnp.int32), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        if params is None:
-            raise ValueError("decay_weights: update needs params to decay them, got None")
+        tree.need_params("decay_weights", params, "decay them")
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         strength = weight_decay(state.count) if callable(weight_decay) else weight_decay
-        rates = inner.learning_rates_at(state.inner, extra_args.get("evaluation"))
-        rates = rates if isinstance(rates, list) else [rates] * len(jax.tree.leaves(params))
+        number = len(jax.tree.leaves(params))
+        rates = rates_of_leaves("decay_weights", inner, state.inner, extra_args.get("evaluation"), number)
         made = answers.updated(inner_state)
 
         def decay(u, p, decays, rate):

@@ -8,11 +8,11 @@ from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.own_gradient import check_own_gradient, of_own_gradient
 from gdjax.optimizers.wrappers.uphill import across_from, gradient_at, uphill
-from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
+from gdjax.types import ArrayLike, Transformation
 
 
-@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)"})
-def gsam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike = 0.4):
+@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)"}, constant=("rho", "alpha"))
+def gsam(inner: Transformation, rho: ArrayLike = 0.05, alpha: ArrayLike = 0.4):
     """GSAM: SAM that also lowers the surrogate gap, the loss uphill less the loss here.
 
         h = grad of the loss at p + rho g / |g|

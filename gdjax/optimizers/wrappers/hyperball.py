@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax import answers, tree
-from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, rate_of
+from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, rate_of, spread_rates
 from gdjax.types import ScalarOrSchedule, Transformation
 
 
@@ -50,8 +50,7 @@ def hyperball(inner: Transformation, learning_rate: ScalarOrSchedule, mask: Any 
         return HyperballState(jnp.zeros((), jnp.int32), inner.init(params), radius)
 
     def update(grads, state, params=None, **extra_args):
-        if params is None:
-            raise ValueError("hyperball: update needs params to turn them, got None")
+        tree.need_params("hyperball", params, "turn them")
         updates, inside = inner.update(grads, state.inner, params, **extra_args)
         made, rate = answers.updated(inside), rate_of(learning_rate, state)
 
@@ -64,9 +63,8 @@ def hyperball(inner: Transformation, learning_rate: ScalarOrSchedule, mask: Any 
     def rate_at(state, evaluation):
         if is_number(state):
             return rate_of(learning_rate, state)
-        rates, radii = inner.learning_rates_at(inner_state(state), evaluation), jax.tree.leaves(state.radius)
-        rates = rates if isinstance(rates, list) else [rates] * len(radii)
-        own = rate_of(learning_rate, state)
+        own, radii = rate_of(learning_rate, state), jax.tree.leaves(state.radius)
+        rates = spread_rates(inner.learning_rates_at(inner_state(state), evaluation), len(radii))
         return [own if r is None else jnp.where(x > 0, own, r) for r, x in zip(rates, radii, strict=True)]
 
     return WithRate(init, update, rate_at)

@@ -26,8 +26,3 @@ def with_present(mean: Any, share: jax.Array, params: Any) -> Any:
         return jnp.where(part > 0, m + part * (p - m), m).astype(m.dtype)
 
     return jax.tree.map(of_leaf, mean, params)
-
-
-def need(who: str, params: Any) -> None:
-    if params is None:
-        raise ValueError(f"{who}: update needs params to average them, got None")

@@ -10,8 +10,8 @@ import optax
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.iterates import copy_of, need
-from gdjax.types import ScalarOrSchedule, Transformation
+from gdjax.optimizers.wrappers.iterates import copy_of
+from gdjax.types import ArrayLike, Transformation
 
 
 class LookaheadState(NamedTuple):
@@ -28,12 +28,15 @@ class LookaheadState(NamedTuple):
 
 
 @optimizer(
-    static=("reset_state",), bounds={"sync_period": "[1, inf)", "slow_step_size": "(0, 1]"}, ints=("sync_period",)
+    static=("reset_state",),
+    bounds={"sync_period": "[1, inf)", "slow_step_size": "(0, 1]"},
+    ints=("sync_period",),
+    constant=("sync_period", "slow_step_size"),
 )
 def lookahead(
     fast_optimizer: Transformation,
     sync_period: int = 6,
-    slow_step_size: ScalarOrSchedule = 0.5,
+    slow_step_size: ArrayLike = 0.5,
     reset_state: bool = False,
 ):
     """Lookahead: fast weights explore for a few steps, then slow ones go part of the way and the fast start from there.
@@ -67,7 +70,7 @@ def lookahead(
         return LookaheadState(count, copy_of(params), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        need("lookahead", params)
+        tree.need_params("lookahead", params, "average them")
         is_pair = isinstance(params, optax.LookaheadParams)
         fast_params, slow_params = params if is_pair else (params, state.slow_params)
         grads = grads.fast if isinstance(grads, optax.LookaheadParams) else grads

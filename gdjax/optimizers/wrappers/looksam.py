@@ -11,7 +11,7 @@ from gdjax import tree
 from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.own_gradient import check_own_gradient, of_own_gradient
 from gdjax.optimizers.wrappers.uphill import across_from, gradient_at, uphill
-from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
+from gdjax.types import ArrayLike, Transformation
 
 
 class LookSamState(NamedTuple):
@@ -20,8 +20,12 @@ class LookSamState(NamedTuple):
     inner: Any
 
 
-@optimizer(bounds={"rho": "[0, inf)", "alpha": "[0, inf)", "period": "[1, inf)"}, ints=("period",))
-def looksam(inner: Transformation, rho: ScalarOrSchedule = 0.05, alpha: ArrayLike = 0.7, period: int = 5):
+@optimizer(
+    bounds={"rho": "[0, inf)", "alpha": "[0, inf)", "period": "[1, inf)"},
+    ints=("period",),
+    constant=("rho", "alpha", "period"),
+)
+def looksam(inner: Transformation, rho: ArrayLike = 0.05, alpha: ArrayLike = 0.7, period: int = 5):
     """LookSAM: SAM at every `period`-th step, its effect remembered in between.
 
         every period steps:    h = grad of the loss at p + rho g / |g|,   v <- h - g <h, g> / |g|²,   g <- h

@@ -26,6 +26,7 @@ class MechanicState(NamedTuple):
     static=("num_betas",),
     bounds={"weight_decay": "[0, inf)", "eps": "[0, inf)", "s_init": "(0, inf)"},
     ints=("num_betas",),
+    constant=("weight_decay", "eps", "s_init", "num_betas"),
 )
 def mechanize(
     base_optimizer: Transformation,
@@ -64,16 +65,16 @@ def mechanize(
         return MechanicState(base.init(params), jnp.zeros((), jnp.int32), zero, zero, zero, zero + s_init, x0)
 
     def update(grads, state, params=None, **extra_args):
-        if params is None:
-            raise ValueError("mechanize: update needs params, got None")
+        tree.need_params("mechanize", params)
         tree.check_like("mechanize", "grads", grads, "params", params)
         u, base_state = base.update(grads, state.base_optimizer_state, params, **extra_args)
         x0 = tree.select(state.count == 0, params, state.x0)
         scale = jnp.sum(state.s)
-        delta = jax.tree.map(lambda p, start: (start - _wide(p)) / (scale + eps), params, x0)  # turned: minus the path
+        # minus the path
+        delta = jax.tree.map(lambda p, start: (start - tree.wide(p)) / (scale + eps), params, x0)
         pull = weight_decay * scale * tree.global_norm(grads) / (tree.global_norm(params) + eps)
         h = sum(
-            tree.leafmap(lambda g, p, d: jnp.vdot(_wide(g) + pull * p, d).real, grads, params, delta),
+            tree.leafmap(lambda g, p, d: jnp.vdot(tree.wide(g) + pull * p, d).real, grads, params, delta),
             start=jnp.zeros((), state.s.dtype),
         )
         m, v, r, s = _learn(state, h, eps, s_init)
@@ -91,10 +92,6 @@ def mechanize(
         return rates if is_number(state) else scale_rates(rates, jnp.sum(state.s))
 
     return WithRate(init, update, rate_at, exact=False)  # the scale is learned
-
-
-def _wide(p: jax.Array) -> jax.Array:
-    return p.astype(tree.arithmetic_dtype(p))
 
 
 def _learn(state: MechanicState, h: jax.Array, eps: Any, s_init: Any) -> tuple[jax.Array, ...]:

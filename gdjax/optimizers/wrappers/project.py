@@ -25,7 +25,7 @@ class ProjectState(NamedTuple):
             return found
         onto = self.onto.value if isinstance(self.onto, Static) else self.onto
         point, chosen = answers.fill(found, params), tree.spread_mask(self.mask.value, params)
-        part = jax.tree.map(lambda x, c: _wide(x) if c else None, point, chosen)
+        part = jax.tree.map(lambda x, c: tree.wide(x) if c else None, point, chosen)
         nearest = jax.tree.map(lambda x, n, c: n.astype(x.dtype) if c else x, point, onto(part), chosen)
         return jax.tree.leaves(nearest)
 
@@ -59,11 +59,10 @@ def project(inner: Transformation, onto, mask: Any = None):
         return ProjectState(kept, Static(mask), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        if params is None:
-            raise ValueError("project: update needs params to project them, got None")
+        tree.need_params("project", params, "project them")
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         chosen = tree.spread_mask(mask, params)
-        target = jax.tree.map(lambda p, u, c: _wide(p) + _wide(u) if c else None, params, updates, chosen)
+        target = jax.tree.map(lambda p, u, c: tree.wide(p) + tree.wide(u) if c else None, params, updates, chosen)
         nearest, made = onto(target), answers.updated(inner_state)
 
         def back(p, u, c, m, n):
@@ -74,7 +73,3 @@ def project(inner: Transformation, onto, mask: Any = None):
         return updates, ProjectState(kept, state.mask, inner_state)
 
     return init, update
-
-
-def _wide(x: Any) -> jax.Array:
-    return jnp.asarray(x, tree.arithmetic_dtype(x))

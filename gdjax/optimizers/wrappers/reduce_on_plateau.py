@@ -12,15 +12,15 @@ from gdjax import tree
 from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, scale_rates
 from gdjax.optimizers.wrappers.chain import Scaling
 from gdjax.optimizers.wrappers.two_forms import print_as, two_forms
-from gdjax.types import ArrayLike, ScalarOrSchedule, Transformation
+from gdjax.types import ArrayLike, Transformation
 
 
 class PlateauState(NamedTuple):
     rate_scale: jax.Array  # () float, what the inner updates are multiplied by
-    best: jax.Array  # () float, least value seen
+    best: jax.Array  # () float, least value so far
     plateau_count: jax.Array  # () int32, evaluations since it improved
     cooldown_count: jax.Array  # () int32, evaluations still to be ignored
-    seen: jax.Array  # () int32, evaluations taken in
+    evaluations: jax.Array  # () int32, evaluations taken in
     inner: Any
 
 
@@ -34,10 +34,14 @@ _BOUNDS = {
 }
 
 
-@optimizer(bounds={**_BOUNDS, "accumulation_size": "[1, inf)"}, ints=("patience", "cooldown", "accumulation_size"))
+@optimizer(
+    bounds={**_BOUNDS, "accumulation_size": "[1, inf)"},
+    ints=("patience", "cooldown", "accumulation_size"),
+    constant=("factor", "patience", "rtol", "atol", "cooldown", "accumulation_size", "min_scale"),
+)
 @print_as("reduce_on_plateau")
 def _scale_on_plateau(
-    factor: ScalarOrSchedule = 0.1,
+    factor: ArrayLike = 0.1,
     patience: int = 10,
     rtol: ArrayLike = 1e-4,
     atol: ArrayLike = 0.0,
@@ -82,11 +86,15 @@ def _scale_on_plateau(
     return Scaling(init, update, lambda state: 1.0 if is_number(state) else state.scale)
 
 
-@optimizer(bounds=_BOUNDS, ints=("patience", "cooldown"))
+@optimizer(
+    bounds=_BOUNDS,
+    ints=("patience", "cooldown"),
+    constant=("factor", "patience", "rtol", "atol", "cooldown", "min_scale"),
+)
 @print_as("reduce_on_plateau")
 def _drop_on_plateau(
     inner: Transformation,
-    factor: ScalarOrSchedule = 0.1,
+    factor: ArrayLike = 0.1,
     patience: int = 10,
     rtol: ArrayLike = 1e-4,
     atol: ArrayLike = 0.0,
@@ -150,7 +158,7 @@ def _drop_on_plateau(
 
     def after(state, evaluation):
         value, count = evaluation
-        return tree.select(count > state.seen, observe(state, jnp.asarray(value)), state)
+        return tree.select(count > state.evaluations, observe(state, jnp.asarray(value)), state)
 
     def update(grads, state, params=None, *, evaluation=None, **extra_args):
         if evaluation is None:
@@ -158,9 +166,9 @@ def _drop_on_plateau(
         observed = after(state, evaluation)
         updates, inner_state = inner.update(grads, state.inner, params, evaluation=evaluation, **extra_args)
         updates = jax.tree.map(lambda u: (u * observed.rate_scale).astype(u.dtype), updates)
-        seen = jnp.asarray(evaluation[1], jnp.int32)
+        count = jnp.asarray(evaluation[1], jnp.int32)
         return updates, tree.cast_like(
-            observed._replace(seen=seen, inner=inner_state), state._replace(inner=inner_state)
+            observed._replace(evaluations=count, inner=inner_state), state._replace(inner=inner_state)
         )
 
     def rate_at(state: Any, evaluation: Any) -> Any:

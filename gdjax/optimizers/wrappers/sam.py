@@ -11,10 +11,15 @@ from gdjax.calls import as_optimizer, optimizer
 from gdjax.optimizers.own_gradient import check_own_gradient, of_own_gradient
 from gdjax.optimizers.wrappers.two_forms import is_optimizer, print_as, two_forms
 from gdjax.optimizers.wrappers.uphill import gradient_at, uphill
-from gdjax.types import ScalarOrSchedule, Transformation
+from gdjax.types import ArrayLike, Transformation
 
 
-@optimizer(static=("sync_period", "batch_axis_name"), bounds={"sync_period": "[1, inf)"}, ints=("sync_period",))
+@optimizer(
+    static=("sync_period", "batch_axis_name"),
+    bounds={"sync_period": "[1, inf)"},
+    ints=("sync_period",),
+    constant=("sync_period",),
+)
 @print_as("sam")
 def _sam_in_turns(
     optimizer: Transformation,
@@ -37,14 +42,19 @@ def _sam_in_turns(
     return theirs.init, update
 
 
-@optimizer(static=("adaptive", "steps"), bounds={"rho": "[0, inf)", "eta": "[0, inf)"}, ints=("steps",))
+@optimizer(
+    static=("adaptive", "steps"),
+    bounds={"rho": "[0, inf)", "eta": "[0, inf)"},
+    ints=("steps",),
+    constant=("rho", "eta", "steps"),
+)
 @print_as("sam")
 def _sam_at_once(
     inner: Transformation,
-    rho: ScalarOrSchedule = 0.05,
+    rho: ArrayLike = 0.05,
     *,
     adaptive: bool = False,
-    eta: ScalarOrSchedule = 0.01,
+    eta: ArrayLike = 0.01,
     steps: int = 1,
 ):
     """SAM: the inner optimizer descends along the gradient at the worst point nearby.

@@ -89,6 +89,5 @@ def with_rounding(extra_args: dict[str, Any], params: Any) -> dict[str, Any]:
 
 
 def check_arguments(who: str, grads: Any, params: Any) -> None:
-    if params is None:
-        raise ValueError(f"{who}: update needs params to round them, got None")
+    tree.need_params(who, params, "round them")
     tree.check_like(who, "grads", grads, "params", params)

@@ -28,7 +28,7 @@ class SkipState(NamedTuple):
         return self.taken & answers.updated(self.inner)
 
 
-@optimizer(bounds={"max_consecutive": "[0, inf)"}, ints=("max_consecutive",))
+@optimizer(bounds={"max_consecutive": "[0, inf)"}, ints=("max_consecutive",), constant=("max_consecutive",))
 def skip_non_finite(inner: Transformation, max_consecutive: int | None = None):
     """Skip the steps whose gradient is not finite: parameters and inner state stay as they are.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import jax
 
 from gdjax import tree
-from gdjax.calls import as_optimizer, optimizer
+from gdjax.calls import as_optimizer, optimizer, rates_of_leaves
 from gdjax.optimizers.transforms.clip_by_block_rms import rms
-from gdjax.types import ScalarOrSchedule, Transformation
+from gdjax.types import ArrayLike, Transformation
 
 
-@optimizer(bounds={"threshold": "[0, inf)"})
-def stable(inner: Transformation, threshold: ScalarOrSchedule = 1.0):
+@optimizer(bounds={"threshold": "[0, inf)"}, constant=("threshold",))
+def stable(inner: Transformation, threshold: ArrayLike = 1.0):
     """Update clipping: a leaf whose update is longer than its learning rate allows is shortened.
 
         u <- u / max(1, RMS(u / learning_rate) / threshold),      RMS(x) = sqrt(mean |x|²) of each leaf
@@ -37,14 +37,13 @@ def stable(inner: Transformation, threshold: ScalarOrSchedule = 1.0):
         raise ValueError(f"stable: inner must have a learning rate, got {inner!r}")
 
     def update(grads, state, params=None, **extra_args):
-        rates = inner.learning_rates_at(state, extra_args.get("evaluation"))
-        updates, state = inner.update(grads, state, params, **extra_args)
+        updates, new = inner.update(grads, state, params, **extra_args)
         leaves, structure = jax.tree.flatten(updates)
+        rates = rates_of_leaves("stable", inner, state, extra_args.get("evaluation"), len(leaves))
 
         def shorten(u, rate):
             return u if rate is None else tree.shorten_leaf(u, rms(u), threshold * rate).astype(u.dtype)
 
-        rates = rates if isinstance(rates, list) else [rates] * len(leaves)
-        return structure.unflatten(map(shorten, leaves, rates)), state
+        return structure.unflatten(map(shorten, leaves, rates)), new
 
     return inner.init, update

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer, optimizer
-from gdjax.optimizers.wrappers.iterates import need, with_present, zeros_like
+from gdjax.optimizers.wrappers.iterates import with_present, zeros_like
 from gdjax.types import Transformation
 
 
@@ -26,7 +26,7 @@ class TailState(NamedTuple):
         return tree.select(self.averaged > 0, with_present(self.mean, self.share, params), params)
 
 
-@optimizer(bounds={"start": "[0, inf)", "every": "[1, inf)"}, ints=("start", "every"))
+@optimizer(bounds={"start": "[0, inf)", "every": "[1, inf)"}, ints=("start", "every"), constant=("start", "every"))
 def tail_average(inner: Transformation, start: int = 0, every: int = 1):
     """Uniform average of the last iterates (SWA), to evaluate and to keep.
 
@@ -54,7 +54,7 @@ def tail_average(inner: Transformation, start: int = 0, every: int = 1):
         return TailState(zero, zeros_like(params), zero, share, inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        need("tail_average", params)
+        tree.need_params("tail_average", params, "average them")
         updates, inner_state = inner.update(grads, state.inner, params, **extra_args)
         made = answers.updated(inner_state)
         count = tree.increment(state.count, made, every)

@@ -55,8 +55,7 @@ def uphill(params: Any, grads: Any, rho: Any, eta: Any = None) -> Any:
 
 def across_from(x: Any, along: Any) -> Any:
     """The component of x that is orthogonal to another tree, in at least float32."""
-    wide = lambda t: jax.tree.map(lambda x: jnp.asarray(x, tree.arithmetic_dtype(x)), t)  # noqa: E731
-    x, along = wide(x), wide(along)
+    x, along = tree.wide(x), tree.wide(along)
     unit = tree.direction(along)
     products = tree.leafmap(lambda a, b: jnp.sum(jnp.real(jnp.conj(a) * b)), unit, x)
     length = sum(products, start=jnp.zeros((), jnp.float32))
