@@ -56,10 +56,10 @@ def contour(
 
     Args:
         f: of JAX: f(point) of a point (2,), f(x, y), a `Problem`, its name, or an expression such as "x^2 + 10*y^2".
-        bounds: (low, high) for both axes or a pair for each; None is what the problem has, or what the paths need.
+        bounds: (low, high) for both axes or a pair for each (default: what the problem has, or what the paths need).
         paths: points (n, 2), a `Minimum` (its path, or its point where it has none), or several in a list, or by name in a
             dict; each is drawn from a small dot to a large mark. Steps out of the picture leave it.
-        minima: points marked by a cross; None are those of the problem.
+        minima: points marked by a cross (default: those of the problem).
         names: of the two variables.
 
     Raises: ValueError that names what must hold and what came.
@@ -93,7 +93,7 @@ def loss_surface(
         loss: params -> ().
         plane: a `Plane`.
         path: parameters with a leading axis of steps, a `Minimum`, a `Result` (its point), a list or dict of such, or None.
-        reach: the picture goes from -reach to reach in both directions; None is 1, or what the path needs.
+        reach: the picture goes from -reach to reach in both directions (default: 1, or what the path needs).
         three_d: a surface instead of contours.
     """
     if not isinstance(plane, Plane):

@@ -45,7 +45,7 @@ def layer_flow(flow: Flow, title: str = "", epoch: ArrayLike | None = None) -> F
         epoch: (evaluations,) of a run, for the axis; None counts evaluations.
     """
     if not isinstance(flow, Flow):
-        words = "a Flow, as gd.backprop.flow(...) gives, or gd.backprop.watch(...).seen(result.history)"
+        words = "a Flow, as gd.backprop.flow(...) gives, or gd.backprop.watch(...).read(result.history)"
         raise ValueError(f"layer_flow: flow must be {words}, got {describe_kind(flow)}")
     over_run = flow.gradient_norm.ndim == 2
     panels = [panel for panel in PANELS if panel is PANELS[0] or not np.isnan(getattr(flow, panel.name)).all()]

@@ -29,7 +29,7 @@ def descent(
             (the loss); a list of such, or a dict by name.
         minimum: subtracted from the values if given, a number, or a `Minimum` or a `Problem`, which know it; what is level
             with it is not drawn.
-        label, steps: words for the axes; None is "loss" of fits, "value" of anything else.
+        label, steps: words for the axes; (default: "loss" of fits, "value" of anything else).
     """
     minimum = getattr(minimum, "value", minimum)
     lowest = 0.0 if minimum is None else float(minimum)
@@ -56,7 +56,7 @@ def rates(schedules: Any, steps: int | None = None, title: str = "", label: str 
     Args:
         schedules: a function step -> number, a number, a text such as "cosine(0.1, 100)", an optimizer (its learning rate),
             or a `Result` or its history, whose rates were taken; a list of such, or a dict by name.
-        steps: how many to show; None is the longest whole number in the calls, or 100.
+        steps: how many to show (default: the longest whole number in the calls, or 100).
     """
     picture = style.figure(4.0, title)
     axes = picture.subplots()

@@ -3,7 +3,7 @@
 function    f(point), f(x, y), a Problem, "rosenbrock", "x^2 + 10*y^2"
 bounds      (low, high) for all axes, a pair for each, (x low, x high, y low, y high), None where the rest says it
 paths       see `gdjax.plots.reading`
-minima      points, a Minimum; None are those of the problem
+minima      points, a Minimum (default: those of the problem)
 """
 
 from __future__ import annotations

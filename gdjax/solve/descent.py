@@ -44,7 +44,7 @@ class Descent(NamedTuple):
     params: Params  # where f is evaluated next
     opt_state: Any
     condition_state: Any
-    seen: Point  # where f was evaluated last
+    point: Point  # where f was evaluated last
     step_norm: jax.Array | None  # length of the last step; None if it is not needed
     best: Point  # the finite point of lowest value
     first: Start
@@ -99,8 +99,8 @@ class Minimizer:
         known = None if onto is not None else value_and_grad_after(optimizer, opt_state)
         searches = known is not None  # its first update only evaluates
         unknown, far = jnp.full((), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
-        seen = Start(unknown, unknown)
-        nowhere = Point(zero, params, *seen)
+        start = Start(unknown, unknown)
+        nowhere = Point(zero, params, *start)
         trace = None if self.capacity is None else start_trace(nowhere, self.capacity, self.roomy)
         running = jnp.full((), Stop.RUNNING, jnp.int32)
         step_norm = far if asks_for_moves(condition, nowhere) else None
@@ -112,7 +112,7 @@ class Minimizer:
             nowhere,
             step_norm,
             best,
-            seen,
+            start,
             running,
             zero - searches,
             idle,
@@ -170,7 +170,7 @@ class Minimizer:
         best = tree.select(better, here, last.best)
         trace = None if last.trace is None else place(last.trace, here)
         stop = stop.astype(jnp.int32)
-        return last._replace(condition_state=condition_state, seen=here, best=best, stop=stop, trace=trace)
+        return last._replace(condition_state=condition_state, point=here, best=best, stop=stop, trace=trace)
 
 
 def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
@@ -189,10 +189,10 @@ def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
             c = c._replace(trace=roomier(c.trace, c.steps))
             until = jnp.minimum(until, room(c.trace))
         c = jax.lax.while_loop(lambda c: going(c) & (c.steps < until), body, c)
-        first = tree.select(starts, Start(c.seen.value, c.seen.grad_norm), c.first)
+        first = tree.select(starts, Start(c.point.value, c.point.grad_norm), c.first)
         due = c.steps >= since + STILL
         still = due & tree.all_equal(c.params, anchor)
-        falls = _deep(c.seen.value, first.value) & (c.seen.grad_norm >= first.grad_norm)
+        falls = _deep(c.point.value, first.value) & (c.point.grad_norm >= first.grad_norm)
         verdict = jnp.where(still, Stop.STALLED, jnp.where(falls, Stop.DIVERGED, Stop.RUNNING))
         c = c._replace(first=first, verdict=verdict.astype(jnp.int32))
         return c, tree.select(due, c.params, anchor), jnp.where(due, c.steps, since)
@@ -205,7 +205,7 @@ def loop(body: Callable[[Descent], Descent], start: Descent) -> Descent:
 def answer(end: Descent) -> Minimum:
     """The result of a run; see `Minimum`."""
     steps = jnp.maximum(end.steps, 0)
-    best, last = end.best, end.seen._replace(step=steps)
+    best, last = end.best, end.point._replace(step=steps)
     gap = tree.global_norm(jax.tree.map(lambda a, b: a - b, best.params, last.params))
     rounding = 16 * jnp.finfo(last.value.dtype).eps * jnp.abs(last.value)
     at_rest = (end.stop == Stop.CONVERGED) | (end.stop == Stop.STALLED)

@@ -27,7 +27,7 @@ class Model(NamedTuple):
     """The linearized residuals, r + J d, in units z = scale d in which the columns of J have norm at most 1."""
 
     triangle: jax.Array  # (m, n), of the QR factors of J / scale, m = min(k, n)
-    seen: jax.Array  # (m,) the part of r that lies in the span of J
+    projection: jax.Array  # (m,) the part of r that lies in the span of J
 
     @classmethod
     def of(cls, jacobian: jax.Array, r: jax.Array, scale: jax.Array) -> Model:
@@ -38,16 +38,16 @@ class Model(NamedTuple):
         """The z of least |r + J z|² + damping |z|²; by QR once more, for J'J would square the condition."""
         n = self.triangle.shape[1]
         q, triangle = jnp.linalg.qr(
-            jnp.concatenate([self.triangle, jnp.sqrt(damping) * jnp.eye(n, dtype=self.seen.dtype)])
+            jnp.concatenate([self.triangle, jnp.sqrt(damping) * jnp.eye(n, dtype=self.projection.dtype)])
         )
-        rhs = dot(jnp.concatenate([self.seen, jnp.zeros(n, self.seen.dtype)]), q)
+        rhs = dot(jnp.concatenate([self.projection, jnp.zeros(n, self.projection.dtype)]), q)
         return -jax.scipy.linalg.solve_triangular(triangle, rhs)
 
     def whole_step(self) -> jax.Array:
         """The undamped z; not finite where J has not full rank."""
         if self.triangle.shape[0] < self.triangle.shape[1]:
-            return jnp.full(self.triangle.shape[1], jnp.inf, self.seen.dtype)
-        return -jax.scipy.linalg.solve_triangular(self.triangle, self.seen)
+            return jnp.full(self.triangle.shape[1], jnp.inf, self.projection.dtype)
+        return -jax.scipy.linalg.solve_triangular(self.triangle, self.projection)
 
 
 def is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
