@@ -138,19 +138,19 @@ def leafwise(
         return structure.unflatten([u for u, _ in done]), OptState(count=count, slots=new_slots)
 
     lifted = LiftedRule(init, update, lambda state, _: rate_of(numbers["learning_rate"], state))
-
-    def with_masks(given: Mapping[str, Any], numbers: Mapping[str, Any] = hyperparameters) -> LiftedRule:
-        own, others = given.get("weight_decay"), {name: given.get(name) for name in masks or ()}
-        options: dict[str, Any] = {"mask": own, "masks": others, "static": static, **numbers}
-        return leafwise(rule, learning_rate, slots=slots, returns=returns, **options)
-
-    lifted.masks, lifted.with_masks = choices, with_masks
+    again = functools.partial(leafwise, rule, learning_rate, slots=slots, returns=returns, static=static)
+    lifted.masks, lifted.with_masks = choices, lambda given: again(**_masks_of(given, masks), **hyperparameters)
     if "weight_decay" in numbers and returns == "direction" and not {"p", "weight_decay", "learning_rate"} & set(names):
         rest = {name: value for name, value in hyperparameters.items() if name != "weight_decay"}
-        lifted.undecayed = lambda given: with_masks(given, rest)
+        lifted.undecayed = lambda given: again(**_masks_of(given, masks), **rest)
         rate, decay = numbers["learning_rate"], numbers["weight_decay"]
         lifted.decay = lambda count: at_count(count, rate) * at_count(count, decay)
     return lifted
+
+
+def _masks_of(given: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    """The arguments `mask` and `masks` of `leafwise`, from all masks by name; what is not given applies to all."""
+    return {"mask": given.get("weight_decay"), "masks": {name: given.get(name) for name in names or ()}}
 
 
 def choices_of_leaves(masks: Mapping[str, Any], like: Any) -> list[dict[str, bool]]:
