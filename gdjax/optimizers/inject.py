@@ -33,7 +33,7 @@ def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = Non
     Args:
         inner: the call whose arguments are put into the state: all that are numbers or schedules.
         static_args: names of arguments that are functions but no schedules.
-        hyperparam_dtype: of the numbers (default: the widest of the parameters).
+        hyperparam_dtype: of the numbers (default: the widest of the parameters, at least float32).
         schedules: name -> schedule, for numbers of which inner itself takes no schedule.
 
     Memory: 0 + inner.
@@ -52,7 +52,7 @@ def injected(inner, static_args: Iterable[str] = (), hyperparam_dtype: Any = Non
             return x
         if not (jnp.issubdtype(x.dtype, jnp.floating) or (name in bounded and jnp.issubdtype(x.dtype, jnp.integer))):
             return x.astype(x.dtype)  # not weakly typed, as it is not either after an update
-        widest = jnp.result_type(*(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)), jnp.bfloat16)
+        widest = jnp.result_type(*(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)), jnp.float32)
         return x.astype(widest if hyperparam_dtype is None else hyperparam_dtype)
 
     def at(count: Any, hyperparams: dict[str, Any], params: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def inject_hyperparams(
     Args:
         inner_factory: one of gdjax, of Optax, or any function that returns a transformation.
         static_args: names of its arguments that are functions, but no schedules.
-        hyperparam_dtype: of the numbers (default: the widest of the parameters).
+        hyperparam_dtype: of the numbers (default: the widest of the parameters, at least float32).
 
     Reference: optax.inject_hyperparams.
 

@@ -93,6 +93,7 @@ VARIANTS = {
 
 # Law, or test, -> those it does not hold for, and why.
 OPTAX_DTYPES = "the states of Optax change dtype, which is why ours exist"
+OPTAX_SUMS = "Optax's sums are float32 for complex gradients too, and its updates have the dtype of the gradients"
 SIXTEEN_BITS = "its updates of 16-bit leaves are float32: the difference of two such numbers is often no such number"
 RESIDUALS = "it goes by its residuals, not by the gradient"
 PER_EXAMPLE = "its gradients are those of single examples"
@@ -104,8 +105,8 @@ EXCEPT: dict[str, dict[str, str]] = {
         "levenberg_marquardt": RESIDUALS,
     },
     "descends": {"gauss_newton": RESIDUALS, "levenberg_marquardt": RESIDUALS},
-    "carry": {"from optax": OPTAX_DTYPES},
-    "few bits": {"from optax": "Optax's eps of 1e-8 is 0 in float16"},
+    "carry": {"from optax": OPTAX_DTYPES, "MultiSteps": OPTAX_SUMS},
+    "few bits": {"from optax": "Optax's eps of 1e-8 is 0 in float16", "MultiSteps": OPTAX_SUMS},
     "linear": {
         "madgrad": "eps is added to the rate",
         "fromage": "the rate is also in the shrinking of the parameters",
@@ -119,6 +120,7 @@ EXCEPT: dict[str, dict[str, str]] = {
     "composes": {"dpsgd": PER_EXAMPLE},
     "every pair": {
         "from optax": OPTAX_DTYPES,
+        "MultiSteps": OPTAX_SUMS,
         **dict.fromkeys(("master_weights", "stochastic_rounding"), SIXTEEN_BITS),
     },
     "refused": {"dpsgd": PER_EXAMPLE},

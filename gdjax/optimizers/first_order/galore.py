@@ -81,7 +81,7 @@ def galore(
         projectors, small = (structure.unflatten(x[i] for x in begun) for i in (0, 1))
         return GaLoreState(jnp.zeros((), jnp.int32), base.init(small), projectors)
 
-    def update(grads, state, params=None, **extra_args):
+    def update(grads: Any, state: GaLoreState, params: Any = None, **extra_args: Any):
         del extra_args
         tree.need_params("galore", params, "decay them")
         tree.check_like("galore", "grads", grads, "params", params)
