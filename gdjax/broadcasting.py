@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 
+from gdjax.jaxprs import inner_jaxprs, is_literal
+
 MEETINGS = ("sub", "mul")
 SOURCES = ("dot_general", "conv_general_dilated", "slice", "dynamic_slice", "gather")
 COLUMN, ROW = "column", "row"
@@ -37,10 +39,10 @@ def _is_column(variable: Any, rows: set[int]) -> bool:
 def _walk(jaxpr: Any, kinds: list[str | None], rows: set[int]) -> tuple[bool, list[str | None]]:
     """Whether a column and a row are combined in the jaxpr, and the kinds of its outputs, given those of its inputs."""
     known = dict(zip(jaxpr.invars, kinds, strict=True))
-    kind_of = lambda v: None if hasattr(v, "val") else known.get(v)  # noqa: E731  (a literal has no kind)
+    kind_of = lambda v: None if is_literal(v) else known.get(v)  # noqa: E731  (a literal has no kind)
     for equation in jaxpr.eqns:
         given = [kind_of(v) for v in equation.invars]
-        inner = [getattr(p, "jaxpr", p) for p in equation.params.values() if hasattr(getattr(p, "jaxpr", p), "eqns")]
+        inner = inner_jaxprs(equation.params)
         if len(inner) == 1 and len(inner[0].invars) == len(given) and len(inner[0].outvars) == len(equation.outvars):
             met, made = _walk(inner[0], given, rows)
         else:

@@ -4,13 +4,14 @@
 same loop twice therefore compiles it once, running a notebook cell again compiles nothing, and an edit of anything that a
 loss reads (a global number, an attribute, a function that it calls) is never missed. The arrays that f captures become
 arguments of the program, so other entries of the same shapes compile nothing either. Where f looks at their entries in
-Python, the entries are part of its value instead.
+Python, or at what a device changes, such as their dtype, the entries are part of its value instead.
 
 A change that tracing makes in f itself (a counter of its calls, a cache) is not an edit. A loss that changes between calls,
 such as one that reads a growing log, compiles at every call. So does one that reads what changes without an edit (a clock,
 a file, random numbers of NumPy, a name looked up as text): its program is not kept.
 
-The least recently used programs are dropped; `clear_programs()` drops all of them and the memory that they hold.
+The least recently used programs are dropped, and the memory of one that nobody holds is freed; `clear_programs()` drops all
+of them and frees the memory of all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import inspect
 import itertools
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -32,11 +34,13 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax.fingerprint import Reading, read
-from gdjax.substitution import does_the_same, substitute
+from gdjax.substitution import steps_of, substitute
 
 CAPACITY = 64
 
 _programs: collections.OrderedDict[Key, SharedProgram] = collections.OrderedDict()
+_alive: weakref.WeakSet[SharedProgram] = weakref.WeakSet()  # also those that are dropped and still held
+_lock = threading.RLock()  # for `_programs` and `_alive`; a finalizer that runs meanwhile may need it again
 _trace = jax.make_user_context(
     None
 )  # JAX caches traces of inner functions by identity; in each context they are traced again
@@ -64,12 +68,15 @@ def clear_programs() -> None:
 
     >>> gd.clear_programs()
     """
-    while _programs:
-        _drop()
+    with _lock:
+        programs = list(_alive)
+        _programs.clear()
+    for program in programs:
+        program.jit_function.clear_cache()
 
 
-def _drop() -> None:
-    _programs.popitem(last=False)[1].jit_function.clear_cache()
+class NotReplaceable(Exception):
+    """A function cannot be traced with tracers in place of the arrays that it captured, or does something else then."""
 
 
 class Key:
@@ -90,25 +97,31 @@ class Key:
 
 
 class SharedProgram:
-    """The part shared by programs of equal value: a jitted function, which finds the present one when it is traced."""
+    """The part shared by programs of equal value: a jitted function, which finds the present one when it is traced.
 
-    __slots__ = ("by_entries", "jit_function")
+    When nobody holds it any more, its memory is freed.
+    """
+
+    __slots__ = ("__weakref__", "by_entries", "jit_function")
 
     def __init__(self, name: str, donate: tuple[int, ...]):
         def run(arrays: tuple[Any, ...], *args: Any) -> Any:
             program = _running.program
             program.was_traced = True
-            return retrace(lambda *args: program.on(arrays, args)(*args))(*args)
+            return retrace(lambda *args: program.apply(arrays, args))(*args)
 
         run.__name__ = run.__qualname__ = name
         self.jit_function: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
         self.by_entries: bool = False  # whether the entries of captured arrays turned out to be part of the value
+        weakref.finalize(self, self.jit_function.clear_cache).atexit = False
+        with _lock:
+            _alive.add(self)
 
 
 class Program:
     """A compiled function, with its value at the time of `compile_once`."""
 
-    __slots__ = ("arrays", "called", "donate", "function", "given", "key", "reading", "traced", "was_traced")
+    __slots__ = ("arrays", "called", "donate", "function", "given", "key", "reading", "shared", "was_traced")
     function: Callable[..., Any]
     donate: tuple[int, ...]
     was_traced: bool
@@ -116,43 +129,40 @@ class Program:
     reading: Reading
     arrays: tuple[Any, ...]
     given: tuple[Any, ...]  # the arguments of the program for them
-    key: Any  # the key of `traced`; both are None if a tracer cannot be replaced
-    traced: Any
+    key: Any  # the key of `shared`; both are None if a tracer cannot be replaced
+    shared: Any
 
     def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]):
         self.function, self.donate, self.was_traced, self.called = function, donate, False, False
         self._look_up(capture=True)
-        if self.traced is not None and self.traced.by_entries:
+        if self.shared is not None and self.shared.by_entries:
             self._look_up(capture=False)
 
     def _look_up(self, capture: bool) -> None:
         reading = self.reading = read(self.function, capture)
         self.given = self.arrays = reading.arrays
-        self.key = self.traced = None
+        self.key = self.shared = None
         if reading.key is not None:
             self.key = Key(capture, self.donate, reading.key)
-            self.traced = (
-                SharedProgram(_name(self.function), self.donate) if reading.unknown else _programs.get(self.key)
-            )
-            if self.traced is None:
-                self.traced = SharedProgram(_name(self.function), self.donate)
-                _keep(self.key, self.traced)
-            elif not reading.unknown:
-                _programs.move_to_end(self.key)
+            self.shared = None if reading.unknown else _find(self.key)
+            if self.shared is None:
+                self.shared = SharedProgram(_name(self.function), self.donate)
+                if not reading.unknown:
+                    _keep(self.key, self.shared)
 
     @property
     def captures_tracers(self) -> bool:
-        return self.traced is None or any(isinstance(x, Tracer) for x in self.arrays)
+        return self.shared is None or any(isinstance(x, Tracer) for x in self.arrays)
 
     @property
     def jit_function(self) -> Any:
-        return jax.jit(lambda _, *args: self.function(*args)) if self.traced is None else self.traced.jit_function
+        return jax.jit(lambda _, *args: self.function(*args)) if self.shared is None else self.shared.jit_function
 
     def __call__(self, *args: Any) -> Any:
-        if self.traced is None:
+        if self.shared is None:
             return self.function(*args)
         if self.called:  # at the second call, transfer the arrays to the device for all later calls
-            self.given = tuple(jnp.array(x) if isinstance(x, np.ndarray) else x for x in self.given)
+            self.given = tuple(map(_on_device, self.given))
         self.called = True
         return self._do(lambda jitted: jitted, args)
 
@@ -160,22 +170,32 @@ class Program:
         """The shapes and dtypes of the result; a later call with such arguments is not traced again."""
         return self._do(lambda jitted: jitted.eval_shape, args)
 
-    def on(self, arrays: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[..., Any]:
-        """The function with other arrays in place of those that it captured."""
-        copy = substitute(self.function, self.arrays, arrays)
+    def apply(self, arrays: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+        """The result of the function with tracers, `arrays`, in place of the arrays that it captured.
+
+        Where NumPy may compute with one of them, the function is traced as it is before, and must do the same.
+
+        Raises: NotReplaceable if this fails; an error of the function as it is, unchanged.
+        """
+        if not self.arrays:
+            return self.function(*args)
         on_host = any(isinstance(x, np.ndarray) for x in self.arrays)
-        if on_host and not does_the_same(self.function, copy, args):
-            raise ValueError("NumPy computes with a captured array")
-        return copy
+        expected = steps_of(self.function, args, self.arrays) if on_host else None
+        try:
+            copy = substitute(self.function, self.arrays, arrays)
+            if on_host and steps_of(copy, args, self.arrays, arrays) != expected:
+                raise NotReplaceable
+            return copy(*args)
+        except Exception as error:
+            raise NotReplaceable from error
 
     def _do(self, how: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        outer, _running.program = getattr(_running, "program", None), self
+        outer, _running.program, self.was_traced = getattr(_running, "program", None), self, False
         try:
             with nullcontext() if outer is None else _trace(None):  # an inner program is looked up as if outside
                 answer = how(self.jit_function)(self.given, *args)
-        except Exception:
-            if not (self.was_traced and self.arrays):
-                raise
+        except NotReplaceable:
+            pass
         else:
             return self._keep_traced(answer) if self.was_traced else answer
         finally:
@@ -189,24 +209,42 @@ class Program:
             capture, donate, _ = self.key.tokens
             reading = read(self.function, capture)
             if reading.moving != self.reading.moving or reading.unknown:
-                _programs.pop(self.key, None)
+                with _lock:
+                    _programs.pop(self.key, None)
             elif reading.key is not None:
-                _keep(Key(capture, donate, reading.key), self.traced)
+                _keep(Key(capture, donate, reading.key), self.shared)
         return answer
 
     def _by_entries(self, how: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run again without capturing arrays; if this fails too, the error is that of the function."""
-        capturing, self.was_traced = self.traced, False
+        capturing = self.shared
         self._look_up(capture=False)
         answer = self._do(how, args)
         capturing.by_entries = True
         return answer
 
 
-def _keep(key: Key, traced: SharedProgram) -> None:
-    _programs[key] = traced
-    while len(_programs) > CAPACITY:
-        _drop()
+def _find(key: Key) -> SharedProgram | None:
+    """The program that is kept under a key, which is now the one used last."""
+    with _lock:
+        shared = _programs.get(key)
+        if shared is not None:
+            _programs.move_to_end(key)
+        return shared
+
+
+def _keep(key: Key, shared: SharedProgram) -> None:
+    dropped = []  # freed after the lock is released
+    with _lock:
+        _programs[key] = shared
+        while len(_programs) > CAPACITY:
+            dropped.append(_programs.popitem(last=False))
+
+
+def _on_device(x: Any) -> Any:
+    """A NumPy array as a JAX array; as it is while something is traced, since a tracer must not be kept."""
+    moved = jnp.array(x) if isinstance(x, np.ndarray) else x
+    return x if isinstance(moved, Tracer) else moved
 
 
 def _name(function: Any) -> str:

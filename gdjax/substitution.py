@@ -6,19 +6,21 @@ objects are not changed, and no tracer is left in them.
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import jax
 import numpy as np
-from jax.core import Tracer
+from jax.core import ShapedArray, Tracer
 
-from gdjax.fingerprint import JIT, facts_of, is_library_function, is_named_tuple, is_plain, slots_of
-from gdjax.jaxprs import inner_jaxprs
+from gdjax.fingerprint import JIT, digest, facts_of, is_library_function, is_named_tuple, is_plain, slots_of
+from gdjax.jaxprs import inner_jaxprs, is_literal
 
 MOVES = frozenset({"convert_element_type", "copy", "device_put"})  # a NumPy array is converted before it is traced
+DATA = (int, float, complex, str, bytes, type(None), np.dtype, np.generic, enum.Enum)
 
 
 def substitute(function: Any, captured: Sequence[Any], others: Sequence[Any]) -> Any:
@@ -211,21 +213,91 @@ def is_data(x: Any) -> bool:
     return all(is_plain(leaf) and not isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
 
 
-def does_the_same(function: Callable[..., Any], copy: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Whether a function traces to the same operations when tracers replace its NumPy arrays.
+def steps_of(
+    function: Callable[..., Any], args: tuple[Any, ...], captured: Sequence[Any], others: Sequence[Any] = ()
+) -> list[Any]:
+    """What a function does, as it is traced: its operations with their parameters, inputs, shapes and dtypes.
 
-    Operations of NumPy run on the host, and are missing from the trace of the original function.
+    Two lists are equal only if the functions compute the same. What NumPy does with an array runs on the host and is missing
+    from the trace; what is computed from its dtype, such as the size of an entry, is a number in it.
+
+    Args:
+        function: one that captured arrays, or a copy with others in their places.
+        args: its arguments.
+        captured: the arrays that it captured.
+        others: tracers in their places; each counts as the array.
     """
-    return _operations(function, args) == _operations(copy, args)
+    closed = jax.make_jaxpr(lambda *args: function(*args))(*args)  # JAX keeps what leads back to its key forever
+    arrays = {id(other): array for other, array in zip(others, captured, strict=False)}
+    found: list[Any] = []
+    _add_steps(
+        found, closed, closed.jaxpr.invars, [arrays.get(id(x), x) for x in closed.consts], set(map(id, captured))
+    )
+    return found
 
 
-def _operations(function: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
-    found: list[str] = []
-    waiting = [
-        jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr
-    ]  # JAX keeps what leads back to its key forever
-    while waiting:
-        for equation in waiting.pop().eqns:
-            found.append(equation.primitive.name)
-            waiting += inner_jaxprs(equation.params)
-    return [name for name in found if name not in MOVES]
+def _add_steps(
+    found: list[Any], jaxpr: Any, given: Sequence[Any], constants: Sequence[Any], captured: set[int]
+) -> None:
+    """Add the steps of a jaxpr to those found before, with a name for each variable that does not depend on the trace.
+
+    A NumPy array with axes is its own name, also inside a loop or a call; a loop variable that starts as one has its name.
+    """
+    position = len(found)
+    names: dict[Any, Any] = {v: x for v, x in zip(jaxpr.invars, given, strict=True) if _is_on_host(x)}
+    others = [v for v in (*jaxpr.invars, *jaxpr.constvars) if v not in names]
+    names |= {v: (position, i) for i, v in enumerate(others)}
+    names |= {v: _value(x, v.aval, captured) for v, x in zip(jaxpr.constvars, constants, strict=False)}
+    name_of = lambda v: _value(v.val, v.aval, captured) if is_literal(v) else names[v]  # noqa: E731
+    for equation in jaxpr.eqns:
+        name, inputs = equation.primitive.name, list(map(name_of, equation.invars))
+        if name in MOVES and all(isinstance(x, np.ndarray) for x in inputs):
+            names |= {v: x.astype(v.aval.dtype) for v, x in zip(equation.outvars, inputs, strict=True)}
+            continue
+        results = [(len(found), "result", i) for i, _ in enumerate(equation.outvars)]
+        names |= dict(zip(equation.outvars, results, strict=True))
+        inner, typed, parameters = inner_jaxprs(equation.params), _typed(inputs, equation.invars), equation.params
+        if inner:  # what is done with an array is seen inside; an array that is converted twice there is two inputs
+            typed = [y for x, y in zip(inputs, typed, strict=True) if not _is_on_host(x)]
+            parameters = {k: x for k, x in parameters.items() if "const" not in k and not isinstance(x, tuple)}
+        found.append((name, typed, _typed(results, equation.outvars)))
+        found.append(sorted((key, _parameter(value)) for key, value in parameters.items()))
+        for each in inner:
+            _add_steps(found, each, _inputs_of(each, equation, inputs), getattr(each, "consts", ()), captured)
+    found.append(_typed(map(name_of, jaxpr.outvars), jaxpr.outvars))
+
+
+def _inputs_of(inner: Any, equation: Any, inputs: list[Any]) -> list[Any]:
+    """The inputs of an equation that an inner jaxpr takes: the last ones, except for the condition of a loop."""
+    if inner is equation.params.get("cond_jaxpr"):
+        count = equation.params["cond_nconsts"]
+        inputs = inputs[:count] + inputs[count + equation.params["body_nconsts"] :]
+    surplus = len(inputs) - len(inner.invars)
+    return inputs[surplus:] if surplus >= 0 else inner.invars
+
+
+def _is_on_host(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.ndim > 0
+
+
+def _value(x: Any, aval: Any, captured: set[int]) -> Any:
+    """A number or a NumPy array in its dtype on the device; another array by its entries, or by identity."""
+    is_array = isinstance(x, jax.Array)
+    if isinstance(x, Tracer) or (is_array and id(x) in captured) or not isinstance(aval, ShapedArray):
+        return type(x), id(x)
+    return digest(x) if is_array else np.asarray(x).astype(aval.dtype)
+
+
+def _typed(names: Iterable[Any], variables: Sequence[Any]) -> list[Any]:
+    """Names of variables, with shapes and dtypes."""
+    types_of = [(getattr(v.aval, "shape", None), getattr(v.aval, "dtype", None)) for v in variables]
+    return [(digest(x) if isinstance(x, np.ndarray) else x, *y) for x, y in zip(names, types_of, strict=True)]
+
+
+def _parameter(x: Any) -> Any:
+    """A parameter of an operation: numbers, names and dtypes by value, anything else by its type."""
+    if isinstance(x, (tuple, list)):
+        return [type(x), *map(_parameter, x)]
+    if isinstance(x, np.ndarray):
+        return digest(x), x.shape, x.dtype
+    return type(x), repr(x) if isinstance(x, DATA) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
 import contextvars
 import dataclasses
@@ -11,6 +13,7 @@ import importlib
 import itertools
 import math
 import sys
+import time
 import types
 import weakref
 
@@ -22,7 +25,7 @@ import optax
 import pytest
 
 import gdjax as gd
-from gdjax import search
+from gdjax import programs, search
 from gdjax.fingerprint import ByValue, read
 from gdjax.programs import compile_once
 
@@ -264,6 +267,83 @@ def test_arrays_that_python_or_numpy_look_into_are_part_of_the_value():
         assert by_minimize(make(array)) == expected
 
 
+# What Python finds out about an array of float64, which on the device has float32.
+WIDE = np.float64, np.complex128
+DTYPES = {
+    "a number": lambda a: lambda x: x.sum() + np.finfo(a.dtype).eps * 2.0**52,
+    "a size": lambda a: lambda x: x + a.itemsize,
+    "a number beside it": lambda a: lambda x: x * a + a.nbytes,
+    "an order": lambda a: lambda x: x[0] - x[1] if a.dtype in WIDE else x[1] - x[0],
+    "an axis": lambda a: lambda x: x.sum(int(a.dtype in WIDE)),
+    "a shape": lambda a: lambda x: x.sum() + jnp.ones(a.nbytes).sum(),
+    "inside a loop": lambda a: lambda x: jax.lax.scan(lambda c, _: (c * a.itemsize, None), x, None, length=2)[0],
+}
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("array", [np.full(3, 5.0), np.arange(3) * 1j], ids=["float64", "complex128"])
+def test_what_depends_on_the_dtype_of_an_array_on_the_host_is_as_called(name, array):
+    f, x = DTYPES[name](array), jnp.arange(6.0).reshape(2, 3)
+    for _ in range(2):
+        np.testing.assert_array_equal(compile_once(f)(x), f(x))
+
+
+def in_a_loop(array):
+    def body(i, x):
+        return jnp.where(x > 0, x, array) + jnp.asarray(array, x.dtype) * i - array.astype(x.dtype) - array.shape[0]
+
+    return lambda x: jax.lax.fori_loop(0, 2, body, x)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32])
+def test_other_entries_on_the_host_compile_nothing_whatever_their_dtype(dtype):
+    x = jnp.arange(3).astype(jax.dtypes.canonicalize_dtype(dtype))
+    for i in range(3):
+        f = in_a_loop(np.arange(i, i + 3).astype(dtype))
+        expected = f(x)
+        with compilations() as found:
+            np.testing.assert_array_equal(compile_once(f)(x), expected)
+        assert i == 0 or not found
+
+
+def test_no_tracer_is_kept_by_a_program_that_is_called_inside_another():
+    program, x = compile_once(away_from(np.float32([1.0, 3.0]))), jnp.zeros(2)
+    for around in (jax.jit, jax.grad, lambda f: lambda x: jax.vmap(f)(x[None])):
+        assert program(x) == 5.0
+        around(lambda x: program(x))(x)
+    assert program(x) == 5.0
+    program = compile_once(away_from(np.float32([1.0, 3.0])))
+    for _ in range(2):
+        assert jax.jit(lambda x: program(x))(x) == 5.0
+    assert program(x) == 5.0
+
+
+@pytest.mark.parametrize("kind", [np.float32, jnp.float32])
+def test_an_error_is_raised_once_and_as_it_is(kind):
+    """One of tracing is that of the function; after execution began nothing is run again, and no donated array is missed."""
+    array, calls = kind([1.0, 2.0]), []
+
+    def failing(x):
+        if kind is np.float32:
+            calls.append("traced")
+        raise ValueError(f"no number, {jnp.sum(x * array).shape}")
+
+    with pytest.raises(ValueError, match=r"^no number, \(\)") as caught:
+        compile_once(failing)(jnp.zeros(2))
+    assert caught.value.__cause__ is None
+
+    def on_host(x):
+        calls.append("run")
+        raise ValueError("no entry")
+
+    def running(x):
+        return jax.pure_callback(on_host, jax.ShapeDtypeStruct((2,), jnp.float32), x * array)
+
+    with pytest.raises(Exception, match="no entry"):
+        compile_once(running, donate=(0,))(jnp.zeros(2)).block_until_ready()
+    assert calls == ["traced"] * (kind is np.float32) + ["run"]
+
+
 def test_a_captured_array_edited_in_place():
     array = np.zeros(2, np.float32)
     f = away_from(array)
@@ -435,6 +515,62 @@ def test_a_loss_that_counts_its_calls_compiles_once():
     assert len(calls) == count
 
 
+CLASS = """
+import dataclasses
+@dataclasses.dataclass(frozen=FROZEN, order=ORDER)
+class Mode:
+    name: str = DEFAULT
+    parts: list = dataclasses.field(default_factory=FACTORY, metadata={"scale": SCALE}, compare=COMPARE)
+class Own(Mode):
+    __match_args__ = (MATCHED,)
+    def __eq__(self, other): return other == NUMBER
+    def __hash__(self): return HASH
+    def __repr__(self): return REPR
+    def _get(self): return 1.0
+    def _set(self, x): object.__setattr__(self, "last", WRITTEN * x)
+    both = property(_get, _set)
+def loss(p):
+    made = Own()
+    made.both = 1.0
+    match made:
+        case Own(first):
+            length = float(len(first))
+    numbers = float(made == 1), float(hash(made)), float(len(repr(made))), length, float(len(made.parts)), made.last
+    return p + sum(n * 10.0**i for i, n in enumerate(numbers)) + dataclasses.fields(Own)[1].metadata["scale"] / 8
+"""
+PLAIN_MODE = {
+    "FROZEN": "False",
+    "ORDER": "False",
+    "DEFAULT": "'ab'",
+    "FACTORY": "list",
+    "SCALE": "1",
+    "COMPARE": "True",
+}
+PLAIN_MODE |= {"MATCHED": "'name'", "NUMBER": "2", "HASH": "3", "REPR": "'abcd'", "WRITTEN": "1.0"}
+MODES = {"NUMBER": "1", "HASH": "4", "REPR": "'abcde'", "MATCHED": "'parts'", "FACTORY": "lambda: [1]", "SCALE": "3"}
+MODES |= {"DEFAULT": "'abc'", "WRITTEN": "2.0"}
+
+
+def define(edit):
+    text, page = CLASS, types.ModuleType("a_page")
+    for name, value in (PLAIN_MODE | edit).items():
+        text = text.replace(name, value)
+    sys.modules["a_page"] = page
+    exec(text, vars(page))
+    return page.loss
+
+
+def test_what_is_special_about_a_class_can_be_edited(monkeypatch):
+    """Its comparison, hash, text, patterns, setters and fields; what is defined again is equal."""
+    monkeypatch.setitem(sys.modules, "a_page", None)
+    edits = [{}, *({name: value} for name, value in MODES.items())]
+    for edit in edits:
+        assert compile_once(define(edit))(jnp.zeros(())) == define(edit)(0.0), edit
+    edits += [{"COMPARE": "False"}, {"ORDER": "True"}, {"FROZEN": "True"}]
+    keys = [read(define(edit)).key for edit in edits]
+    assert len(set(keys)) == len(keys) and keys == [read(define(edit)).key for edit in edits]
+
+
 class WithSlots:
     __slots__ = ("a",)
 
@@ -487,11 +623,47 @@ def test_values_are_equal_for_what_is_made_again():
 
 def test_programs_are_bounded_and_found_again():
     f = lambda p: p + 1  # noqa: E731
-    first = compile_once(f).traced
-    assert compile_once(f).traced is first
+    first = compile_once(f).shared
+    assert compile_once(f).shared is first
     for i in range(100):
         compile_once(functools.partial(max, i))
-    assert compile_once(f).traced is not first
+    assert compile_once(f).shared is not first
+
+
+def test_a_program_that_is_held_does_not_compile_again_and_another_is_freed():
+    held, x = compile_once(lambda p: p + 2), jnp.zeros(())
+    held(x)
+    freed = weakref.ref(compile_once(lambda p: p + 3).shared.jit_function)
+    for i in range(70):
+        compile_once(functools.partial(max, i))
+    with compilations() as found:
+        held(x)
+    gc.collect()
+    assert not found and freed() is None
+    gd.clear_programs()
+    with compilations() as found:
+        held(x)
+    assert found
+
+
+class Slow(collections.OrderedDict):
+    """Lets other threads run between a look-up and what is done with the result."""
+
+    def get(self, key):
+        found = super().get(key)
+        time.sleep(1e-4)
+        return found
+
+
+def test_programs_are_found_by_many_threads(monkeypatch):
+    """More functions than programs are kept, so that threads drop what others look up."""
+    monkeypatch.setattr(programs, "CAPACITY", 2)
+    monkeypatch.setattr(programs, "_programs", Slow())
+    functions = [functools.partial(max, i) for i in range(3)]
+    look_up = lambda shift: [compile_once(functions[(i * shift) % 3]).key for i in range(50)]  # noqa: E731
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = [key for keys in pool.map(look_up, (1, 2, 4, 5)) for key in keys]
+    assert len(found) == 200 and len(set(found)) == 3
 
 
 def test_no_look_at_a_function_is_stale():

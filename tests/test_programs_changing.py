@@ -159,7 +159,7 @@ STILL = (
 def test_what_only_looks_like_it_is_compiled_once():
     settings.inner = types.SimpleNamespace(number=3.0)
     for f in STILL:
-        assert compile_once(f).traced is compile_once(f).traced and read(f).unknown is None
+        assert compile_once(f).shared is compile_once(f).shared and read(f).unknown is None
 
 
 def test_a_schedule_and_a_part_of_a_module_that_cannot_be_known_are_never_stale(monkeypatch):

@@ -24,6 +24,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.backprop.verdict import KINK, RIGHT, UNDECIDED, WRONG, Check, Probe
 from gdjax.forms import Form, Loss, Stateful, explain_errors
+from gdjax.jaxprs import inner_jaxprs
 from gdjax.programs import retrace
 from gdjax.types import Params
 
@@ -254,11 +255,8 @@ def _coarsest(f: Callable[..., Any], params: Params) -> float:
         for equation in jaxpr.eqns:
             kinds = (getattr(v.aval, "dtype", None) for v in equation.outvars)
             found.extend(float(jnp.finfo(k).eps) for k in kinds if k is not None and jnp.issubdtype(k, jnp.inexact))
-            for given in equation.params.values():
-                for inner in given if isinstance(given, (tuple, list)) else [given]:
-                    inner = getattr(inner, "jaxpr", inner)
-                    if hasattr(inner, "eqns"):
-                        look(inner)
+            for inner in inner_jaxprs(equation.params):
+                look(inner)
 
     look(jax.make_jaxpr(f)(params).jaxpr)
     return max(found)

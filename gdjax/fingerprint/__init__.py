@@ -15,8 +15,9 @@ The environment, thread-local and context variables, and the states of random nu
 function that reads something else (a clock, a file, a name made at run time by `eval`, `globals()` or `getattr(module,
 text)`, an object that cannot be decomposed) is *unknown*, and its programs are not shared between calls.
 
-Not detected are the internal state of C objects with their own copy method, files that a library's function opens under a
-name that `gdjax.fingerprint.changing` does not list, and edits of an installed package. A lock is compared by identity.
+Not detected are edits of annotations, the internal state of C objects with their own copy method, files that a library's
+function opens under a name that `gdjax.fingerprint.changing` does not list, and edits of an installed package. A lock is
+compared by identity.
 """
 
 from gdjax.fingerprint.code import facts_of as facts_of
@@ -28,6 +29,7 @@ from gdjax.fingerprint.reader import read as read
 from gdjax.fingerprint.stand_in import ByValue as ByValue
 from gdjax.fingerprint.stand_in import by_value as by_value
 from gdjax.fingerprint.stand_in import itself as itself
+from gdjax.fingerprint.values import digest as digest
 from gdjax.fingerprint.values import is_named_tuple as is_named_tuple
 from gdjax.fingerprint.values import is_plain as is_plain
 from gdjax.fingerprint.values import slots_of as slots_of

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from gdjax.fingerprint.changing import ASKED
 from gdjax.fingerprint.library import is_library
@@ -20,15 +21,7 @@ UNREAD = {  # attributes of a class that influence no result
         "__type_params__",
         "__parameters__",
     ),
-    *(
-        "__abstractmethods__",
-        "_abc_impl",
-        "__dataclass_fields__",
-        "__dataclass_params__",
-        "__match_args__",
-        "__slots__",
-    ),
-    *("__orig_bases__", "__repr__", "__eq__", "__hash__", "__replace__"),
+    *("__abstractmethods__", "_abc_impl", "__dataclass_params__", "__slots__", "__orig_bases__"),
 }
 
 
@@ -52,7 +45,7 @@ def a_class(reader: Reader, x: type) -> None:
         if is_library(each.__module__):
             reader.key.append(each)
         else:
-            reader.key.append(type)
+            reader.key += (type, each.__qualname__)
             _definitions(reader, each)
 
 
@@ -60,6 +53,15 @@ def _definitions(reader: Reader, x: type) -> None:
     for name, value in vars(x).items():
         if name not in UNREAD:
             reader.key.append(name)
-            if isinstance(value, property):
-                value = value.fget
-            reader.in_place(getattr(value, "__func__", value))
+            if name == "__dataclass_fields__":
+                reader.in_place(*map(_field, value.values()))
+            elif isinstance(value, property):
+                reader.in_place(value.fget, value.fset, value.fdel)
+            else:
+                reader.in_place(getattr(value, "__func__", value))
+
+
+def _field(x: dataclasses.Field[Any]) -> tuple[Any, ...]:
+    """A field of a dataclass without its annotation."""
+    flags = x.init, x.repr, x.hash, x.compare, x.kw_only
+    return x.name, x.default, x.default_factory, x.metadata, flags

@@ -46,7 +46,7 @@ def read(x: Any, capture: bool = True) -> Reading:
         reader.read(x)
         functions.read_modules(reader)
     except RecursionError:  # too deeply nested to be read
-        return Reading((values.Same(x),), (), unknown="what is nested too deep")
+        return Reading((values.ByIdentity(x),), (), unknown="what is nested too deep")
     key = None if reader.stuck else tuple(reader.key)
     return Reading(key, tuple(reader.arrays), reader.moving, reader.unknown)
 
@@ -127,10 +127,10 @@ _readers: dict[type, Callable[[Reader, Any], None]] = {
     types.MethodType: functions.method,
     types.BuiltinFunctionType: values.builtin,
     types.ModuleType: functions.read_unnamed_module,
-    types.CodeType: values.itself,
-    np.ufunc: values.itself,
+    types.CodeType: values.by_equality,
+    np.ufunc: values.by_equality,
     type: classes.named_class,
-    object: values.same,
+    object: values.by_identity,
     JIT: functions.wrapping,
     CACHED: functions.wrapping,
     types.MappingProxyType: values.view,
@@ -162,7 +162,7 @@ def _find_reader(x: Any) -> Callable[[Reader, Any], None]:
         (isinstance(x, contextvars.ContextVar), values.context),
         (isinstance(x, threading.local), values.of_thread),
         (isinstance(x, MappingView), values.view),
-        (isinstance(x, VALUES), values.itself),
+        (isinstance(x, VALUES), values.by_equality),
         (f"{kind.__module__}.{kind.__qualname__}" in SERIALS, values.serial),
         (hasattr(kind, "__reads__"), values.self_described),
         (values.is_named_tuple(x), values.named_tuple),

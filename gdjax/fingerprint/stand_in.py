@@ -14,7 +14,7 @@ from jax.core import Tracer
 from gdjax.fingerprint.changing import PLAIN
 from gdjax.fingerprint.library import is_itself, is_library
 from gdjax.fingerprint.reader import read
-from gdjax.fingerprint.values import Same, is_named_tuple
+from gdjax.fingerprint.values import ByIdentity, is_named_tuple
 
 
 class ByValue:
@@ -53,15 +53,17 @@ class ByValue:
         return (self.function,)
 
 
-_unknown: weakref.WeakValueDictionary[Same, ByValue] = weakref.WeakValueDictionary()  # function -> its latest stand-in
+_unknown: weakref.WeakValueDictionary[ByIdentity, ByValue] = (
+    weakref.WeakValueDictionary()
+)  # function -> its latest stand-in
 
 
 def _stand_in(function: Callable[..., Any]) -> ByValue:
     made = ByValue(function)
     if made.key is None:
         if isinstance(jnp.zeros(()), Tracer):  # inside a program use the stand-in made outside
-            return _unknown.get(Same(function), made)
-        _unknown[Same(function)] = made
+            return _unknown.get(ByIdentity(function), made)
+        _unknown[ByIdentity(function)] = made
     return made
 
 

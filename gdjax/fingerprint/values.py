@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gdjax.fingerprint.reader import Reader
 
 
-class Same:
+class ByIdentity:
     """An object that is compared by identity."""
 
     __slots__ = ("it",)
@@ -34,7 +34,7 @@ class Same:
         self.it: Any = it
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.it is other.it
+        return isinstance(other, ByIdentity) and self.it is other.it
 
     def __hash__(self) -> int:
         return id(self.it)
@@ -43,7 +43,7 @@ class Same:
 _digests: dict[int, tuple[weakref.ref[Any], bytes]] = {}
 
 
-def _digest(array: Any) -> bytes:
+def digest(array: Any) -> bytes:
     """A hash of 16 bytes of an array's entries; for a JAX array, which is immutable, it is computed once."""
     if not isinstance(array, jax.Array):
         return hashlib.blake2b(array.tobytes(), digest_size=16).digest()
@@ -51,12 +51,14 @@ def _digest(array: Any) -> bytes:
     if known is None:
         is_key = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
         entries = np.asarray(jax.random.key_data(array) if is_key else array)
-        known = _digests[id(array)] = forgetful(array, _digests), _digest(entries)
+        known = _digests[id(array)] = forgetful(array, _digests), digest(entries)
     return known[1]
 
 
 def can_be_argument(array: np.ndarray) -> bool:
-    """Whether a NumPy array can become an argument: integers that JAX would truncate cannot."""
+    """Whether a NumPy array can become an argument: not a single number, nor integers that JAX would truncate."""
+    if not array.ndim:  # it is written into the operations that use it
+        return False
     if array.dtype.kind in "iu":
         return jax.dtypes.canonicalize_dtype(array.dtype) == array.dtype
     return array.dtype.kind in "bfc"
@@ -70,19 +72,19 @@ def numpy_scalar(reader: Reader, x: np.generic) -> None:
     reader.key += (type(x), x.dtype, x.tobytes())
 
 
-def itself(reader: Reader, x: Any) -> None:
+def by_equality(reader: Reader, x: Any) -> None:
     reader.key.append(x)
 
 
-def same(reader: Reader, x: Any) -> None:
-    reader.key.append(Same(x))
+def by_identity(reader: Reader, x: Any) -> None:
+    reader.key.append(ByIdentity(x))
 
 
 def builtin(reader: Reader, x: Any) -> None:
     owner = x.__self__
     if owner is None or isinstance(owner, types.ModuleType):
         reader.note_changing(x)
-        return itself(reader, x)
+        return by_equality(reader, x)
     reader.attributes.add((x.__name__,))
     reader.key += (type(x), x.__name__)  # a method, like `table.get`
     reader.in_place(owner)
@@ -92,14 +94,14 @@ def jax_array(reader: Reader, x: jax.Array) -> None:
     if isinstance(x, Tracer):
         reader.stuck |= reader.fixed
     elif x.is_deleted():
-        return same(reader, x)
+        return by_identity(reader, x)
     if reader.again(x):
         return
     reader.key += (jax.Array, x.shape, x.dtype, getattr(x, "weak_type", False))
     if not reader.fixed:
         reader.arrays.append(x)
     elif not reader.stuck:
-        reader.key.append(_digest(x))
+        reader.key.append(digest(x))
 
 
 def numpy_array(reader: Reader, x: np.ndarray) -> None:
@@ -110,7 +112,7 @@ def numpy_array(reader: Reader, x: np.ndarray) -> None:
         reader.kept.append(x.tolist())
         reader.in_place(reader.kept[-1])
     elif reader.fixed or not can_be_argument(x):
-        reader.key.append(_digest(x))
+        reader.key.append(digest(x))
     else:
         reader.arrays.append(x)
 
@@ -219,7 +221,7 @@ def copyable(reader: Reader, x: Any) -> None:
     ):
         reader.unknown = reader.unknown or f"an object of type {type(x).__name__}"
     if not made or isinstance(made, str):
-        return same(reader, x)
+        return by_identity(reader, x)
     parts = [list(part) if isinstance(part, Iterator) else part for part in made]
     reader.kept.append(parts)
     a_class(reader, type(x))

@@ -1018,7 +1018,7 @@ def build():
 def test_lifts_are_equal_by_value():
     assert build() == build() and hash(build()) == hash(build())
     assert pickle.loads(pickle.dumps(build())) == build()
-    assert programs.compile_once(build()).traced is programs.compile_once(build()).traced
+    assert programs.compile_once(build()).shared is programs.compile_once(build()).shared
     others = [
         dataclasses.replace(build(), penalty=elastic(1e-3, 0.25)),
         dataclasses.replace(build(), weight=None),
