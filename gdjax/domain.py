@@ -52,14 +52,14 @@ def within(who: str, name: str, x: Any, domain: Domain, counted: Any = True) -> 
     if is_concrete(x) and (counted is True or is_concrete(counted)):
         _check(who, name, np.asarray(x), domain, np.asarray(counted))
         return factor
-    heard = _listener.get()
-    if heard is None:
+    listener = _listener.get()
+    if listener is None:
         return factor
-    heard.names.add(name)
+    listener.names.add(name)
 
     def tell(x: Any, counted: Any) -> np.ndarray:
         x, counted = np.asarray(x), np.asarray(counted)
-        heard.checks.append(lambda: _check(who, name, x, domain, counted))
+        listener.checks.append(lambda: _check(who, name, x, domain, counted))
         return np.ones(np.shape(domain.holds(x)), factor.dtype)
 
     seen = jax.lax.stop_gradient((jnp.asarray(x), jnp.asarray(counted)))
@@ -78,13 +78,13 @@ def overhear() -> Iterator[Heard]:
 
     Raises: at the end, ValueError for the first loss with an argument outside its domain.
     """
-    heard = Heard(set(), [])
-    token = _listener.set(heard)
+    listener = Heard(set(), [])
+    token = _listener.set(listener)
     try:
-        yield heard
+        yield listener
     finally:
         _listener.reset(token)
-    for check in heard.checks:
+    for check in listener.checks:
         check()
 
 

@@ -22,7 +22,7 @@ def _code(condition, stop: Stop):
 
 
 def _stateless(stop: Stop, condition: Callable[[Observation], object]):
-    return (lambda: ()), (lambda state, seen: (state, _code(condition(seen), stop)))
+    return (lambda: ()), (lambda state, observation: (state, _code(condition(observation), stop)))
 
 
 @condition
@@ -33,7 +33,7 @@ def never():
     >>> print(found.stop.name, found.steps)
     BUDGET 10
     """
-    return _stateless(Stop.RUNNING, lambda seen: False)
+    return _stateless(Stop.RUNNING, lambda observation: False)
 
 
 @condition(bounds={"evaluations": "[1, inf)", "min_delta": "[0, inf)"}, ints=("evaluations",))
@@ -57,11 +57,11 @@ def patience(evaluations: int, min_delta=0.0):
     def init():
         return jnp.array(jnp.inf, dtype=float), jnp.int32(0)
 
-    def update(state, seen):
+    def update(state, observation):
         best, waited = state
-        improved = seen.value < best - min_delta
+        improved = observation.value < best - min_delta
         waited = jnp.where(improved, 0, tree.increment(waited))
-        best = jnp.where(improved, seen.value, best).astype(best.dtype)
+        best = jnp.where(improved, observation.value, best).astype(best.dtype)
         return (best, waited.astype(jnp.int32)), _code(waited >= evaluations, Stop.PATIENCE)
 
     return init, update
@@ -91,9 +91,9 @@ def change(delta, over: str = "epoch"):
     def init():
         return jnp.array(jnp.inf, dtype=float)
 
-    def update(last, seen):
-        difference = seen.change if over == "batch" else jnp.abs(seen.loss - last)
-        return seen.loss.astype(last.dtype), _code(difference <= delta, Stop.CONVERGED)
+    def update(last, observation):
+        difference = observation.change if over == "batch" else jnp.abs(observation.loss - last)
+        return observation.loss.astype(last.dtype), _code(difference <= delta, Stop.CONVERGED)
 
     update.needs = ("batch_change",) if over == "batch" else ()  # what a step must measure
     return init, update
@@ -114,7 +114,7 @@ def gradient_norm(eps=1e-5):
     >>> print(found.stop.name, found.steps)
     CONVERGED 14
     """
-    return _stateless(Stop.CONVERGED, lambda seen: _require("gradient_norm", seen.grad_norm) <= eps)
+    return _stateless(Stop.CONVERGED, lambda observation: _require("gradient_norm", observation.grad_norm) <= eps)
 
 
 @condition(bounds={"eps": "[0, inf)"}, like=gradient_norm)
@@ -135,8 +135,10 @@ def converged(eps=1e-5):
     CONVERGED 14
     """
 
-    def holds(seen: Observation):
-        return seen.converged if seen.converged is not None else _require("converged", seen.grad_norm) <= eps
+    def holds(observation: Observation):
+        if observation.converged is not None:
+            return observation.converged
+        return _require("converged", observation.grad_norm) <= eps
 
     return _stateless(Stop.CONVERGED, holds)
 
@@ -154,7 +156,7 @@ def parameter_change(delta):
     >>> print(found.stop.name, found.steps)
     CONVERGED 15
     """
-    return _stateless(Stop.CONVERGED, lambda seen: _require("parameter_change", seen.step_norm) <= delta)
+    return _stateless(Stop.CONVERGED, lambda observation: _require("parameter_change", observation.step_norm) <= delta)
 
 
 def _require(who: str, x):
@@ -175,7 +177,7 @@ def target(value):
     >>> print(found.stop.name, found.steps)
     TARGET 2
     """
-    return _stateless(Stop.TARGET, lambda seen: seen.value <= seen.sign * value)
+    return _stateless(Stop.TARGET, lambda observation: observation.value <= observation.sign * value)
 
 
 @condition(bounds={"epochs": "(0, inf)", "steps": "(0, inf)", "seconds": "(0, inf)"}, ints=("steps",))
@@ -193,8 +195,8 @@ def budget(epochs=None, steps: int | None = None, seconds=None):
     BUDGET 5
     """
 
-    def is_used_up(seen: Observation):
-        limits = ((seen.epoch, epochs), (seen.step, steps), (seen.seconds, seconds))
+    def is_used_up(observation: Observation):
+        limits = ((observation.epoch, epochs), (observation.step, steps), (observation.seconds, seconds))
         reached = [used >= limit for used, limit in limits if limit is not None]
         return functools.reduce(jnp.logical_or, reached, False)
 
@@ -218,10 +220,10 @@ def divergence(factor=1e3):
     def init():
         return jnp.array(jnp.nan, dtype=float)
 
-    def update(first, seen):
-        start = seen.loss if seen.first_loss is None else seen.first_loss
+    def update(first, observation):
+        start = observation.loss if observation.first_loss is None else observation.first_loss
         first = jnp.where(jnp.isnan(first), jnp.abs(start), first).astype(first.dtype)
-        beyond = (seen.loss > factor * jnp.maximum(first, 1)) | jnp.isposinf(seen.loss)
+        beyond = (observation.loss > factor * jnp.maximum(first, 1)) | jnp.isposinf(observation.loss)
         return first, _code(beyond, Stop.DIVERGED)
 
     return init, update
@@ -235,7 +237,9 @@ def non_finite():
     >>> print(found.stop.name, found.steps)
     NON_FINITE 1
     """
-    return _stateless(Stop.NON_FINITE, lambda seen: ~(jnp.isfinite(seen.loss) & jnp.isfinite(seen.value)))
+    return _stateless(
+        Stop.NON_FINITE, lambda observation: ~(jnp.isfinite(observation.loss) & jnp.isfinite(observation.value))
+    )
 
 
 @condition
@@ -254,8 +258,8 @@ def any_of(*conditions: Condition):
     def init():
         return tuple(each.init() for each in conditions)
 
-    def update(states, seen):
-        results = [each.update(state, seen) for each, state in zip(conditions, states, strict=True)]
+    def update(states, observation):
+        results = [each.update(state, observation) for each, state in zip(conditions, states, strict=True)]
         codes = jnp.stack([code for _, code in results] or [jnp.int32(0)])
         return tuple(state for state, _ in results), codes[jnp.argmax(codes != 0)]
 

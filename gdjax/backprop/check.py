@@ -295,13 +295,13 @@ def _probe(
     pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(path.direction), strict=True)
     parts = [np.real(np.asarray(g)[d != 0] * d[d != 0]) for g, d in ((g, np.asarray(d)) for g, d in pairs)]
     slope, own = (float(sum(np.sum(f(part)) for part in parts)) for f in (np.asarray, np.abs))
-    seen = _differences(path, values, noise)
-    gap, scale = abs(slope - seen.difference), max(abs(slope), abs(seen.difference))
-    allowed = rtol * scale + SAFETY * seen.error + grain * own  # rounding of the gradient itself
-    verdict, scale = _verdict(slope, gap, scale, allowed, seen)
+    estimate = _differences(path, values, noise)
+    gap, scale = abs(slope - estimate.difference), max(abs(slope), abs(estimate.difference))
+    allowed = rtol * scale + SAFETY * estimate.error + grain * own  # rounding of the gradient itself
+    verdict, scale = _verdict(slope, gap, scale, allowed, estimate)
     unit = float(np.exp2(np.floor(np.log2(max(scale, np.finfo(float).tiny))))) * float(jnp.finfo(path.dtype).eps)
     relative, ulp = (gap / scale, gap / unit) if gap else (0.0, 0.0)
-    probe = Probe(path.leaf, path.words, slope, seen.difference, seen.error, relative, ulp, verdict)
+    probe = Probe(path.leaf, path.words, slope, estimate.difference, estimate.error, relative, ulp, verdict)
     return probe, allowed if verdict == RIGHT else math.inf
 
 
@@ -319,24 +319,24 @@ class _SlopeEstimate(NamedTuple):
     read: bool  # whether it depends on the parameters that change
 
 
-def _verdict(slope: float, gap: float, scale: float, allowed: float, seen: _SlopeEstimate) -> tuple[str, float]:
+def _verdict(slope: float, gap: float, scale: float, allowed: float, estimate: _SlopeEstimate) -> tuple[str, float]:
     """The verdict, and the scale of the relative error."""
     if not math.isfinite(slope):
         return WRONG, scale
-    if not math.isfinite(seen.error):
+    if not math.isfinite(estimate.error):
         return UNDECIDED, scale
-    if seen.kink:
-        between = seen.low - allowed <= slope <= seen.high + allowed
+    if estimate.kink:
+        between = estimate.low - allowed <= slope <= estimate.high + allowed
         return (KINK if between else WRONG), scale
     if gap > allowed:
         return WRONG, scale
     if scale == 0:
-        return (RIGHT if seen.moves or not seen.read else UNDECIDED), 1.0
-    doubt = SAFETY * seen.error
+        return (RIGHT if estimate.moves or not estimate.read else UNDECIDED), 1.0
+    doubt = SAFETY * estimate.error
     if doubt <= BLIND * scale:
         return RIGHT, scale
     beyond = (
-        seen.beyond if slope == 0 else seen.beside
+        estimate.beyond if slope == 0 else estimate.beside
     )  # one that is no zero may be so small that all its loss is noise
     return (RIGHT, beyond) if doubt <= FLAT * beyond else (UNDECIDED, scale)
 

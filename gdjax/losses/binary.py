@@ -119,8 +119,10 @@ def _focal(who: str, logits: ArrayLike, labels: ArrayLike, gamma, alpha) -> jax.
 
 def _power(x: jax.Array, exponent: float | jax.Array) -> jax.Array:
     """x^exponent for x >= 0, with derivative 0 at 0."""
-    seen = x > jnp.finfo(x.dtype).tiny
-    return jnp.where(seen, jnp.power(jnp.where(seen, x, 1), exponent), jnp.where(jnp.asarray(exponent) == 0, 1, 0))
+    positive = x > jnp.finfo(x.dtype).tiny
+    return jnp.where(
+        positive, jnp.power(jnp.where(positive, x, 1), exponent), jnp.where(jnp.asarray(exponent) == 0, 1, 0)
+    )
 
 
 @widen_arguments

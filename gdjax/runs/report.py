@@ -51,14 +51,14 @@ def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: in
 
 def describe_run(folder: Path, job: Job, dataset: Dataset, parts: Parts, result: Result, scores: Scores) -> str:
     """The text printed at the end."""
-    seen = job.flow(result)
+    gradient_flow = job.flow(result)
     lines = [
         f"{dataset.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
         str(result),
         "",
         score_table(parts.rows(), scores, job.objective.metric),
         "",
-        *([] if seen is None else [str(seen), ""]),
+        *([] if gradient_flow is None else [str(gradient_flow), ""]),
         f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
     ]
     return "\n".join(lines)
@@ -71,10 +71,10 @@ def pictures(job: Job, dataset: Dataset, parts: Parts, result: Result) -> dict[s
     label = loss_name.replace("_", " ") + (f" ({unit})" if unit else "")
     best = result.best_evaluation if result.best_evaluation >= 0 else None
     made = {"curves.png": curves(result.history, best, f"{dataset.name}: {job.optimizer}", metric, loss_label=label)}
-    seen = job.flow(result)
-    if seen is not None:
+    gradient_flow = job.flow(result)
+    if gradient_flow is not None:
         title = f"{dataset.name}: {model}, {style.shorten(job.optimizer, 40)}"
-        made["flow.png"] = layer_flow(seen, title, result.history["epoch"])
+        made["flow.png"] = layer_flow(gradient_flow, title, result.history["epoch"])
     if dataset.task == "classification":
         x, y = parts.test
         counts = metrics.confusion_counts(len(dataset.target_names))(compile_once(model.apply)(result.params, x), y)

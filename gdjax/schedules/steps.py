@@ -66,9 +66,9 @@ def geometric(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
         return jnp.where(near, jnp.exp(n * log), base**n)
 
     whole = jax.lax.stop_gradient(power(periods))
-    held = (whole >= jnp.finfo(whole.dtype).tiny) & (whole < jnp.inf)
-    half = power(jnp.where(held, 0, periods / 2))
-    return jnp.where(held, start * power(jnp.where(held, periods, 0)), (start * half) * half)
+    representable = (whole >= jnp.finfo(whole.dtype).tiny) & (whole < jnp.inf)
+    half = power(jnp.where(representable, 0, periods / 2))
+    return jnp.where(representable, start * power(jnp.where(representable, periods, 0)), (start * half) * half)
 
 
 def raise_to(x: jax.Array, exponent: Any) -> jax.Array:

@@ -107,8 +107,8 @@ def _first_axes(x: jax.Array, step: Any, params: Any, value: jax.Array, value_fn
     length = jnp.asarray(step, x.dtype)
     relative = jnp.where(jnp.abs(x) > jnp.sqrt(jnp.finfo(x.dtype).tiny), length * x, length)
     _, values = _evaluate(x + jnp.diag(relative), params, value_fn)
-    seen = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
-    return jnp.diag(jnp.where(seen | (jnp.abs(x) > 1), relative, length))
+    differs = jnp.abs(values - value) > 16 * jnp.finfo(values.dtype).eps * jnp.abs(value)
+    return jnp.diag(jnp.where(differs | (jnp.abs(x) > 1), relative, length))
 
 
 def _evaluate(points: jax.Array, params: Any, value_fn: Any) -> tuple[jax.Array, jax.Array]:

@@ -48,8 +48,8 @@ class Equations:
         if trained is None:
             return slope
         leaves, structure = jax.tree.flatten(slope)
-        held = (p - jax.lax.stop_gradient(p) for p in jax.tree.leaves(params))
-        return structure.unflatten([g if t else h for g, h, t in zip(leaves, held, trained, strict=True)])
+        constants = (p - jax.lax.stop_gradient(p) for p in jax.tree.leaves(params))
+        return structure.unflatten([g if t else h for g, h, t in zip(leaves, constants, trained, strict=True)])
 
     def value(self, params: Params, given: Any) -> jax.Array:
         return self.f(params, *given[1])

@@ -75,10 +75,12 @@ class Sides:
         reach = jnp.maximum(jnp.max(jnp.abs(x)), 1) * eps**0.2
         curved = jnp.abs(curved)
         safe = jnp.where(curved > 0, curved, 1)
-        seen = jnp.sqrt(1e3 * eps * jnp.maximum(jnp.abs(value), eps) / safe)  # where the change exceeds rounding
+        least_step = jnp.sqrt(1e3 * eps * jnp.maximum(jnp.abs(value), eps) / safe)  # where the change exceeds rounding
         newton = BEYOND * jnp.abs(ways.T @ slope) / safe
         least = jnp.maximum(eps * reach, jnp.sqrt(eps) * jnp.max(jnp.abs(x)))  # rounding of x
-        steps = jnp.where(curved > eps * jnp.max(curved), jnp.clip(jnp.maximum(newton, seen), least, reach), reach)
+        steps = jnp.where(
+            curved > eps * jnp.max(curved), jnp.clip(jnp.maximum(newton, least_step), least, reach), reach
+        )
         steps = jnp.where(newton > reach, newton, steps)
         sides = lambda g: jax.vmap(lambda v, h: jnp.stack([g(x - h * v), g(x + h * v)]))(ways.T, steps)  # noqa: E731
         change, along = sides(f) - value, jnp.abs(ways.T @ slope)

@@ -230,10 +230,10 @@ class Fitting:
             return
         with error_context("fit"):
             self._compile()
-        with listening() as heard:
+        with listening() as signals:
             for count, size in pieces:
                 for run_state in self._segments(count, size):
-                    interrupted = bool(heard) and int(run_state.stop) == Stop.RUNNING
+                    interrupted = bool(signals) and int(run_state.stop) == Stop.RUNNING
                     stop = jnp.array(np.int32(Stop.INTERRUPTED)) if interrupted else run_state.stop
                     self.run_state = run_state._replace(stop=stop)
                     yield self.run_state
@@ -275,18 +275,18 @@ class Fitting:
 @contextlib.contextmanager
 def listening() -> Iterator[list[int]]:
     """A list that is not empty after Ctrl-C, to be read between segments; a second Ctrl-C raises as usual."""
-    heard: list[int] = []
+    signals: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield heard
+        yield signals
         return
 
     def note(number, frame):
-        heard.append(number)
+        signals.append(number)
         signal.signal(signal.SIGINT, previous)
 
     previous = signal.signal(signal.SIGINT, note)
     try:
-        yield heard
+        yield signals
     finally:
         signal.signal(signal.SIGINT, previous)
 

@@ -144,7 +144,7 @@ class Run:
         state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
         row = row | _rate(state)  # after the evaluation, by which a plateau scales the rate
         first_loss = jnp.where(last.evaluations == 0, first_loss, last.first_loss).astype(last.first_loss.dtype)
-        seen = Observation(
+        observation = Observation(
             value=value,
             sign=sign,
             loss=row["loss"],
@@ -154,7 +154,7 @@ class Run:
             seconds=jnp.asarray(seconds),
             first_loss=first_loss,
         )
-        condition_state, stop = last.condition.update(last.condition_state, seen)
+        condition_state, stop = last.condition.update(last.condition_state, observation)
         current = evaluation_params(state), state.model_state
         keep = value < last.best_value if name.startswith("validation_") else _is_sound(stop, current)
         place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]

@@ -85,7 +85,14 @@ def test_what_is_no_number_is_refused_where_a_number_belongs(name):
     for argument, interval in recipe.intervals.items():
         several = "..." in interval or isinstance(recipe.signature.parameters[argument].default, tuple)
         varies = recipe.kind.takes_schedules and argument not in recipe.declared.constant
-        for wrong in ("0.1", True, object(), {"w": "x"}, *(() if several else ([0.1], (0.1,))), *(() if varies else (abs,))):
+        for wrong in (
+            "0.1",
+            True,
+            object(),
+            {"w": "x"},
+            *(() if several else ([0.1], (0.1,))),
+            *(() if varies else (abs,)),
+        ):
             said = sentence(lambda given: recipe.check({**defaults(recipe), **needed, **given}), {argument: wrong})
             assert said.startswith(f"{name}: {argument} must be "), (said, wrong)
     for argument in recipe.declared.ints:

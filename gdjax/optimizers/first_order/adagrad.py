@@ -43,6 +43,6 @@ def adagrad(
 
 def adagrad_rule(g: Array, sum_of_squares: Array, *, eps: Array) -> Direction:
     sum_of_squares = sum_of_squares + abs_sq(g)
-    seen = sum_of_squares > 0
-    scale = jnp.where(seen, jax.lax.rsqrt(jnp.where(seen, sum_of_squares, 1) + eps), 0)
+    positive = sum_of_squares > 0
+    scale = jnp.where(positive, jax.lax.rsqrt(jnp.where(positive, sum_of_squares, 1) + eps), 0)
     return scale * g, {"sum_of_squares": sum_of_squares}

@@ -73,5 +73,5 @@ def _adamax(learning_rate, b1, b2, eps, **decay):
 def adamax_rule(g: Array, t: Array, mu: Array, nu: Array, *, b1: Array, b2: Array, eps: Array) -> Direction:
     mu = b1 * mu + (1 - b1) * g
     nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
-    seen = nu > 0
-    return jnp.where(seen, mu / (1 - b1**t) / jnp.where(seen, nu, 1), 0), {"mu": mu, "nu": nu}
+    positive = nu > 0
+    return jnp.where(positive, mu / (1 - b1**t) / jnp.where(positive, nu, 1), 0), {"mu": mu, "nu": nu}

@@ -67,6 +67,6 @@ def madgrad_rule(
     lamb = (learning_rate + eps) * jnp.sqrt(t)
     grad_sum_sq, s = grad_sum_sq + lamb * abs_sq(g), s + lamb * g
     scale = jnp.cbrt(grad_sum_sq) + eps
-    seen = scale > 0
-    z = x0 - jnp.where(seen, s / jnp.where(seen, scale, 1), 0)
+    positive = scale > 0
+    z = x0 - jnp.where(positive, s / jnp.where(positive, scale, 1), 0)
     return (1 - momentum) * (p - z), {"grad_sum_sq": grad_sum_sq, "s": s, "x0": x0}

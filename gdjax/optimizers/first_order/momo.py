@@ -106,6 +106,6 @@ class Model(NamedTuple):
         tau = jnp.where(self.squared > TINY * self.scale * self.scale, tau, 0)
         if adapt:
             slope = 0.5 * tree.ratio(tau * self.squared, self.scale)
-            seen = (self.barf + self.product - self.gamma - slope) / correction
-            lb = jnp.maximum(seen, least)
+            bound = (self.barf + self.product - self.gamma - slope) / correction
+            lb = jnp.maximum(bound, least)
         return tau, lb
