@@ -170,15 +170,8 @@ def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged
 
 def weighted_mean(metrics: Metrics) -> Metrics:
     """The means, weighted by "weight", of metrics that are stacked along a leading axis, and the total weight."""
-    weight = rescale(metrics["weight"])
-    total = jnp.sum(weight)
-
-    def mean(x):
-        if isinstance(x, Sampled):
-            return jnp.sum(x.value, axis=0) / jnp.sum(x.taken)
-        return jnp.tensordot(weight.astype(x.dtype), x, 1) / jnp.where(total > 0, total, 1).astype(x.dtype)
-
-    means = {name: mean(x) for name, x in metrics.items() if name != "weight"}
+    terms = jax.vmap(_terms)({**metrics, "weight": rescale(metrics["weight"])})
+    means = _means(jax.tree.map(lambda x: jnp.sum(x, axis=0), terms), metrics)
     return {**means, "weight": jnp.sum(metrics["weight"])}
 
 
@@ -198,7 +191,7 @@ def _add(sum_: _Sum, x: jax.Array) -> _Sum:
 
 
 def _terms(metrics: Metrics) -> Metrics:
-    """The terms to sum over batches, from whose sums `_means` computes the same as `weighted_mean` of stacked metrics."""
+    """The terms to sum over batches, from whose sums `_means` computes the means; numbers of any dtype as floats."""
     weight = metrics["weight"]
 
     def term(x):
@@ -210,6 +203,7 @@ def _terms(metrics: Metrics) -> Metrics:
 
 
 def _means(sums: Metrics, like: Metrics) -> Metrics:
+    """The means from the sums of `_terms`; those of 16-bit floats are rounded to them in the end."""
     total = jnp.where(sums["weight"] > 0, sums["weight"], 1)
     total = jnp.where(total < jnp.inf, total, jnp.nan)  # the mean is unknown
 

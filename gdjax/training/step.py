@@ -179,7 +179,9 @@ def evaluate_loss(
         value, metrics = loss(tree.whole(params), batch, key, mask=mask, who=who)
     check_names(who, metrics, allowed=LIFTED)
     rows = jax.tree.leaves(batch)[0].shape[0] if mask is None else jnp.sum(mask)
-    return value, ({"weight": jnp.asarray(rows, jnp.float32), **metrics}, tree.part(model_state))
+    weight = metrics.get("weight", jnp.asarray(rows, jnp.float32))
+    weight = jnp.asarray(weight, tree.arithmetic_dtype(weight))
+    return value, ({**metrics, "weight": weight}, tree.part(model_state))
 
 
 def _evaluate_stateful(who, loss, params, model_state, batch, key, mask):

@@ -740,3 +740,41 @@ def test_the_mean_of_many_small_losses_does_not_drift():
     _, metrics = jax.jit(epoch)(state, jnp.ones(100), np.int32(100_000))
     np.testing.assert_allclose(metrics["loss"], 0.1, rtol=1e-6)
     assert metrics["weight"] == 100_000
+
+
+WEIGHTS = {
+    "fractional": lambda rows: jnp.sum(rows) / 8,
+    "whole": lambda rows: jnp.sum(rows > 1),
+    "of 16 bits": lambda rows: (jnp.sum(rows) / 16).astype(jnp.bfloat16),
+    "yes or no": lambda rows: jnp.any(rows > 5),
+}
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_a_metric_of_any_dtype_has_its_mean_over_rows(weight):
+    """By an epoch of a known or a traced number of steps and by an evaluation, as NumPy has it; bools are 0 and 1."""
+    rows = np.float32([[3, 4, 5], [1, 6, 7], [4, 4, 6], [0, 2, 3]])
+    measures = {
+        "all": lambda rows: jnp.all(rows > 2),
+        "count": lambda rows: jnp.sum(rows > 3),
+        "short": lambda rows: jnp.max(rows).astype(jnp.bfloat16),
+        "pair": lambda rows: jnp.stack([jnp.min(rows), jnp.mean(rows)]),
+        "turned": lambda rows: jnp.max(rows) * (1 - 2j),
+    }
+
+    def loss(w, rows):
+        measured = {name: measure(rows) for name, measure in measures.items()}
+        return jnp.mean(rows) + 0 * w, {**measured, "weight": WEIGHTS[weight](rows)}
+
+    epoch, evaluate = gd.make_epoch(gd.make_step(loss), 3, order="sequence"), gd.make_evaluate(loss, chunk_size=3)
+    state, data = gd.make_state(0.0, gd.sgd(0.0)), rows.ravel()
+    weights = [float(WEIGHTS[weight](batch)) for batch in rows]
+    ways = jax.jit(lambda n: (epoch(state, data)[1], epoch(state, data, n)[1], evaluate(0.0, data)))
+    for found in ways(4):
+        assert float(found["weight"]) == sum(weights)
+        np.testing.assert_allclose(found["loss"], np.average(rows.mean(1), weights=weights), rtol=1e-6)
+        for name, measure in measures.items():
+            values = np.array([np.asarray(measure(batch), complex) for batch in rows])
+            expected = np.average(values, weights=weights, axis=0)
+            np.testing.assert_allclose(found[name], expected, rtol=5e-3 if name == "short" else 1e-6, err_msg=name)
+            assert jnp.issubdtype(found[name].dtype, jnp.inexact)
