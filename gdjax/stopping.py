@@ -81,6 +81,8 @@ def change(delta, over: str = "epoch"):
         delta: >= 0, units of the loss.
         over: "epoch" or "batch".
 
+    Raises: ValueError for over="batch" in a run whose step does not measure it.
+
     >>> found = gd.minimize(lambda x: x**2, 1.0, gd.sgd(0.1), stop=gd.stopping.change(0.01))
     >>> print(found.stop.name, found.steps)
     CONVERGED 10
@@ -91,9 +93,14 @@ def change(delta, over: str = "epoch"):
     def init():
         return jnp.array(jnp.inf, dtype=float)
 
+    def difference(last, observation):
+        if over == "epoch":
+            return jnp.abs(observation.loss - last)
+        instead = "`fit` does; write make_step(..., batch_change=True), or over='epoch'"
+        return _require("change", observation.change, instead, "the change over a batch")
+
     def update(last, observation):
-        difference = observation.change if over == "batch" else jnp.abs(observation.loss - last)
-        return observation.loss.astype(last.dtype), _code(difference <= delta, Stop.CONVERGED)
+        return observation.loss.astype(last.dtype), _code(difference(last, observation) <= delta, Stop.CONVERGED)
 
     update.needs = ("batch_change",) if over == "batch" else ()  # what a step must measure
     return init, update
@@ -159,10 +166,12 @@ def parameter_change(delta):
     return _stateless(Stop.CONVERGED, lambda observation: _require("parameter_change", observation.step_norm) <= delta)
 
 
-def _require(who: str, x):
+IN_FIT = "`minimize` does; in fit write stop=gd.stopping.patience(10) or change(delta)"
+
+
+def _require(who: str, x, instead: str = IN_FIT, what: str = "it"):
     if x is None:
-        write = "stop=gd.stopping.patience(10) or change(delta)"
-        raise ValueError(f"{who}: this run does not measure it, `minimize` does; in fit write {write}")
+        raise ValueError(f"{who}: this run does not measure {what}, {instead}")
     return x
 
 
@@ -190,13 +199,17 @@ def budget(epochs=None, steps: int | None = None, seconds=None):
         seconds: wall clock since the run was started, compilation included; it is read between compiled segments, so a
             run ends with the first evaluation of the first segment that starts after the time.
 
+    Raises: ValueError for seconds in a run that does not measure them: `fit` and `segments` do, `minimize` does not.
+
     >>> found = gd.minimize(lambda x: x**2, 1.0, gd.sgd(0.1), stop=gd.stopping.budget(steps=5))
     >>> print(found.stop.name, found.steps)
     BUDGET 5
     """
 
     def is_used_up(observation: Observation):
-        limits = ((observation.epoch, epochs), (observation.step, steps), (observation.seconds, seconds))
+        instead = "`fit` and `segments` do; elsewhere write budget(steps=...)"
+        clock: Any = None if seconds is None else _require("budget", observation.seconds, instead, "seconds")
+        limits = ((observation.epoch, epochs), (observation.step, steps), (clock, seconds))
         reached = [used >= limit for used, limit in limits if limit is not None]
         return functools.reduce(jnp.logical_or, reached, False)
 

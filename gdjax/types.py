@@ -142,10 +142,10 @@ class Observation(NamedTuple):
     value: jax.Array  # the monitored value, signed so that less is better
     sign: float  # -1 if the monitored value was negated, else 1
     loss: jax.Array  # mean training loss since the last evaluation
-    change: jax.Array  # mean of |change of a batch's loss by its own step|; NaN unless the step measures it
+    change: jax.Array | None  # mean of |change of a batch's loss by its own step|
     step: jax.Array  # updates applied
     epoch: jax.Array  # epochs completed
-    seconds: jax.Array  # wall clock at the start of the compiled segment
+    seconds: jax.Array | None  # wall clock at the start of the compiled segment
     grad_norm: jax.Array | None = None  # norm of the gradient at these parameters
     step_norm: jax.Array | None = None  # norm of the last step; infinite before the first
     converged: jax.Array | None = None  # () bool: whether the optimizer's own test held where its last update began

@@ -26,7 +26,7 @@ from gdjax.types import Observation, Stop
 NAN, INF = float("nan"), float("inf")
 
 
-def observe(value, loss=None, change=NAN, step=0, epoch=0.0, seconds=0.0, sign=1.0, grad_norm=NAN, step_norm=INF):
+def observe(value, loss=None, change=0.0, step=0, epoch=0.0, seconds=0.0, sign=1.0, grad_norm=NAN, step_norm=INF):
     loss = value if loss is None else loss
     numbers = map(jnp.asarray, (float(value), float(loss), float(change), step, float(epoch), float(seconds)))
     value, loss, change, step, epoch, seconds = numbers
@@ -52,7 +52,7 @@ CASES = [
     (patience(1), [observe(v) for v in (1, NAN)], [RUN, "PATIENCE"]),
     (change(0.1), [observe(0, loss=v) for v in (3, 2, 1.95)], [RUN, RUN, "CONVERGED"]),
     (change(0.1, "batch"), [observe(0, change=c) for c in (1, 0.1)], [RUN, "CONVERGED"]),
-    (change(0.1, "batch"), [observe(0)], [RUN]),
+    (change(0.1, "batch"), [observe(0, change=NAN)], [RUN]),
     (gradient_norm(0.1), [observe(0, grad_norm=g) for g in (1.0, NAN, 0.1)], [RUN, RUN, "CONVERGED"]),
     (converged(0.1), [observe(0, grad_norm=g) for g in (1.0, NAN, 0.1)], [RUN, RUN, "CONVERGED"]),
     (
@@ -82,6 +82,27 @@ CASES = [
 @pytest.mark.parametrize(("condition", "observations", "expected"), CASES, ids=lambda x: repr(x)[:40])
 def test_a_condition_speaks_when_it_should(condition, observations, expected):
     assert stops(condition, observations) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (
+            change(1e9, "batch"),
+            "change: this run does not measure the change over a batch, `fit` does; write make_step",
+        ),
+        (budget(seconds=1e-9), "budget: this run does not measure seconds, `fit` and `segments` do; elsewhere write"),
+        (gradient_norm(1e9), "gradient_norm: this run does not measure it, `minimize` does; in fit write"),
+        (converged(1e9), "converged: this run does not measure it, `minimize` does"),
+        (parameter_change(1e9), "parameter_change: this run does not measure it, `minimize` does"),
+        (any_of(never(), budget(steps=9, seconds=1)), "budget: this run does not measure seconds"),
+    ],
+    ids=lambda x: repr(x)[:40],
+)
+def test_a_condition_refuses_a_run_that_does_not_measure_what_it_reads(condition, said):
+    seen = observe(0)._replace(change=None, seconds=None, grad_norm=None, step_norm=None)
+    with pytest.raises(ValueError, match=said):
+        stops(condition, [seen])
 
 
 def test_every_rule_is_in_the_table_and_has_a_case():

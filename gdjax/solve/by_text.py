@@ -60,14 +60,19 @@ def read_condition(text: str) -> Condition:
 
 
 def without_gradient(condition: Condition) -> Condition | None:
-    """The condition, or the parts of it, that a search without gradients can test; None if there are none."""
-    if condition.recipe.name == any_of.__name__:
+    """The condition, or the parts of it, that a search without gradients can test; None if there are none.
+
+    Raises: ValueError for a condition that no run on a function can test.
+    """
+    if condition.recipe == any_of().recipe:
         parts = [part for part in map(without_gradient, condition.arguments["conditions"]) if part is not None]
         return any_of(*parts) if parts else None
     number = jax.numpy.zeros(())
-    seen = observation(Point(number.astype(int), number, number, number), number)._replace(grad_norm=None)
+    seen = observation(Point(number.astype(int), number, number, number), number)
+    test = lambda seen: jax.eval_shape(lambda: condition.update(condition.init(), seen))  # noqa: E731
+    test(seen)
     try:
-        jax.eval_shape(lambda: condition.update(condition.init(), seen))
+        test(seen._replace(grad_norm=None))
     except ValueError:
         return None
     return condition

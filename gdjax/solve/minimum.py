@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -207,7 +206,6 @@ def _dtype(x: Any) -> Any:
 
 def observation(here: Point, step_norm: jax.Array | None, opt_state: Any = ()) -> Observation:
     """The input of a stopping condition in a run on a function, in which every step is an evaluation and an epoch."""
-    epoch, unknown = here.step.astype(here.value.dtype), jnp.full_like(here.value, jnp.nan)
-    zero, converged = jnp.zeros_like(here.value), getattr(opt_state, "converged", None)
-    seen = Observation(here.value, 1.0, here.value, unknown, here.step, epoch, zero, here.grad_norm, step_norm)
+    epoch, converged = here.step.astype(here.value.dtype), getattr(opt_state, "converged", None)
+    seen = Observation(here.value, 1.0, here.value, None, here.step, epoch, None, here.grad_norm, step_norm)
     return seen._replace(converged=converged)

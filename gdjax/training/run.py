@@ -38,10 +38,11 @@ def make_run(
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
             reports it is not: write (name, "max") or (name, "min").
 
-    Returns: run(run_state, data, validation, until, seconds=0., steps=None) -> run_state, compared by value. It trains until
-        the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that segments of any
-        length are one program with equal results. `steps`, () int32, replaces the epoch's own number of steps and is traced
-        too. `start_run` makes the first run_state. A run can be jitted, vmapped, or driven from the host by `segments`.
+    Returns: run(run_state, data, validation, until, seconds=None, steps=None) -> run_state, compared by value. It trains
+        until the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that segments of
+        any length are one program with equal results. `steps`, () int32, replaces the epoch's own number of steps and is
+        traced too. `seconds` have gone by at its start, for `stopping.budget(seconds=...)`. `start_run` makes the
+        first run_state. A run can be jitted, vmapped, or driven from the host by `segments`.
 
     >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
     >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
@@ -103,7 +104,7 @@ class Run:
     direction: str | None  # better direction of the monitored value, if given
 
     def __call__(
-        self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = 0.0, steps: Any = None
+        self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = None, steps: Any = None
     ) -> RunState:
         with error_context("make_run"):
             data, validation = as_rows("make_run", data), as_rows("make_run", validation)
@@ -148,10 +149,10 @@ class Run:
             value=value,
             sign=sign,
             loss=row["loss"],
-            change=row.get("change", jnp.nan * row["loss"]),
+            change=row.get("change"),
             step=state.step,
             epoch=row["epoch"],
-            seconds=jnp.asarray(seconds),
+            seconds=None if seconds is None else jnp.asarray(seconds),
             first_loss=first_loss,
         )
         condition_state, stop = last.condition.update(last.condition_state, observation)

@@ -14,6 +14,8 @@ import gdjax as gd
 from gdjax import stopping
 from gdjax.problems import himmelblau, quadratic, rosenbrock
 from gdjax.projections import box, l2_ball
+from gdjax.solve.by_text import without_gradient
+from gdjax.solve.descent import GENTLE
 from gdjax.solve.path import append, start_trace, trim
 from gdjax.solve.stationary import kind_of_point
 from gdjax.stopping import gradient_norm
@@ -262,6 +264,17 @@ def test_rules_that_training_cannot_answer_say_so():
     loss = lambda params, batch, key: (jnp.mean((batch @ params) ** 2), {})  # noqa: E731
     with pytest.raises(ValueError, match="gradient_norm: this run does not measure"):
         gd.fit(loss, jnp.ones(1), gd.sgd(0.1), data, stop=gradient_norm(1e-3), epochs=1)
+
+
+@pytest.mark.parametrize("method", [gd.sgd(0.01), gd.search.nelder_mead()])
+def test_rules_that_a_descent_cannot_answer_say_so(method):
+    for stop, what in ((stopping.budget(seconds=1e-6), "seconds"), (stopping.change(1e9, "batch"), "the change over")):
+        with pytest.raises(ValueError, match=f"this run does not measure {what}"):
+            gd.minimize(parabola, 16.5, method, stop=stop, max_steps=200_000)
+        with pytest.raises(ValueError, match=f"this run does not measure {what}"):
+            without_gradient(stop)
+    either = stopping.any_of(gradient_norm(1e-3), stopping.target(0.5))
+    assert without_gradient(either) == stopping.any_of(stopping.target(0.5)) and without_gradient(GENTLE) is None
 
 
 def test_any_tree_in_its_own_dtypes():

@@ -127,6 +127,15 @@ def test_a_step_stands_for_its_loss():
     np.testing.assert_array_equal(result.history["validation_loss"], fit(epochs=4).history["validation_loss"])
 
 
+def test_conditions_that_a_run_cannot_answer_say_so():
+    state = gd.make_state(np.zeros(3, np.float32), PLATEAU, 3)
+    begin = lambda stop: gd.start_run(RUN, state, stop, DATA, VALIDATION)  # noqa: E731
+    with pytest.raises(ValueError, match="change: this run does not measure the change over a batch"):
+        next(loop(begin(stopping.change(1e9, "batch")), until=3))
+    with pytest.raises(ValueError, match="budget: this run does not measure seconds"):
+        jax.eval_shape(RUN, begin(stopping.budget(seconds=1e-9)), DATA, VALIDATION, 3)
+
+
 def test_a_history_that_has_outrun_its_ring_says_what_it_does_not_know():
     state = gd.make_state(np.zeros(3, np.float32), PLATEAU, 3)
     small = gd.start_run(RUN, state, stopping.never(), DATA, VALIDATION, 4)
