@@ -11,6 +11,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.drawing import load_plots
 from gdjax.text import html_table
+from gdjax.training._segments import History
 from gdjax.training.run import Run
 from gdjax.types import Params, RunState, Stop, TrainState
 
@@ -59,18 +60,21 @@ class Result:
     def _describe_params(self) -> str:
         """A phrase that says which parameters were kept."""
         number, epochs = self.best_evaluation, self.history["epoch"]
+        left = number >= 0 and np.isnan(epochs[number])  # the history, before the host read it
+        where = f"evaluation {number}" if left else f"epoch {epochs[number]:g}" if number >= 0 else ""
         if self.monitor.startswith("validation "):
             if number < 0:
                 return "no evaluation was finite, the parameters are the first"
-            return f"best {self.monitor} {self.best_value:.5g} at epoch {epochs[number]:g}, whose parameters are kept"
+            return f"best {self.monitor} {self.best_value:.5g} at {where}, whose parameters are kept"
         if number < 0:
             return "it went wrong before the first evaluation, the parameters are the first"
         span = epochs[number] - (epochs[number - 1] if number else 0)
         over = "the last epoch" if math.isclose(span, 1, rel_tol=1e-3) else f"the last {span:.3g} epochs"
+        over = "the last period" if np.isnan(span) else over
         if number == len(epochs) - 1:
             return f"{self.monitor} {self.best_value:.5g}, the mean over {over}, whose last parameters are kept"
         return (
-            f"{self.monitor} {self.best_value:.5g}, the mean over {over} up to epoch {epochs[number]:g}, whose last "
+            f"{self.monitor} {self.best_value:.5g}, the mean over {over} up to {where}, whose last "
             "parameters are kept: the run went wrong after it"
         )
 
@@ -93,11 +97,14 @@ class Result:
 
 
 def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_seconds: float = 0.0) -> Result:
-    """The Result of the last RunState of `segments`; the stop of a run that no condition ended is BUDGET."""
+    """The Result of the last RunState of `segments` or of a run; the stop of a run that no condition ended is BUDGET.
+
+    The history has a row for every evaluation, NaN (0 of a whole number) where the ring of a run had been overwritten.
+    """
     done = int(run_state.evaluations)
     stop = Stop(int(run_state.stop))
     params, model_state = run_state.best
-    history = {name: np.asarray(x)[:done] for name, x in run_state.history.items()}
+    history = History(run_state).rows()
     if np.isnan(history.get("learning_rate", [])).all():  # the rates of the leaves always differed
         history.pop("learning_rate", None)
     name, _ = run.monitor_name(shapes_of(history))

@@ -142,3 +142,13 @@ def test_a_history_that_has_outrun_its_ring_says_what_it_does_not_know():
     gone_round = jax.jit(RUN)(small, DATA, VALIDATION, 6)
     *_, on = loop(gone_round, until=7)
     assert np.isnan(on.history["loss"][:2]).all() and np.isfinite(on.history["loss"][2:]).all()
+    *_, whole = loop(start(), until=6)
+    result = summarize(RUN, gone_round)
+    assert (result.epochs, result.steps, len(result.history["epoch"])) == (6, 30, 6) and str(result)
+    for name, column in result.history.items():
+        np.testing.assert_allclose(column[2:], whole.history[name][2:], rtol=1e-5)
+    assert result.best_evaluation == np.argmin(whole.history["validation_loss"])
+    early = summarize(RUN, gone_round._replace(best_evaluation=jnp.int32(1)))
+    assert "at evaluation 1, whose" in str(early) and "at epoch 3, whose" in str(
+        summarize(RUN, gone_round._replace(best_evaluation=jnp.int32(2)))
+    )
