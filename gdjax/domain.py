@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from gdjax.calls import is_concrete
+from gdjax.calls import is_concrete, is_number
 
 
 class Domain(NamedTuple):
@@ -70,6 +71,20 @@ def whole_numbers(x: Any) -> jax.Array:
     """Integers widened to at least 32 bits, so that they can be compared with any number of classes; others unchanged."""
     x = jnp.asarray(x)
     return x.astype(jnp.int32) if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.itemsize < 4 else x
+
+
+def as_length(who: str, name: str, value: Any, least: int = 1) -> Any:
+    """A number of steps, rows or evaluations as an int; a tracer as it is.
+
+    Raises: ValueError unless it is a whole number that is at least `least`.
+    """
+    if isinstance(value, Tracer):
+        return value
+    if not is_number(value) or np.ndim(value) or np.iscomplexobj(value) or not value >= least:
+        raise ValueError(f"{who}: {name} must be at least {least}, got {value!r}")
+    if not value // 1 == value:  # infinity is none either
+        raise ValueError(f"{who}: {name} must be a whole number, got {value!r}")
+    return int(value)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from gdjax import text, tree
 from gdjax.backprop.layers import BOUNDED, RECTIFIERS, Layer, activations, find_layers
 from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
+from gdjax.domain import as_length
 from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.programs import compile_once, retrace
 from gdjax.types import Batch, Evaluation, Metrics, Params, Sampled, TrainState
@@ -103,8 +104,7 @@ def watch(
     layer 1: one step moves it by 80 % of its size; try a smaller learning rate
     layer 2: one step moves it by 160 % of its size; try a smaller learning rate
     """
-    if every < 1:
-        raise ValueError(f"watch: every must be at least 1, got {every}")
+    every = as_length("watch", "every", every)
     key = jax.random.key(0) if key is None else key
     any_loss = as_loss("watch", loss)
     layers = find_layers(

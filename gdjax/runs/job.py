@@ -85,7 +85,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         raise ValueError("give `epochs` or `steps`, not both")
     per_epoch = -(-rows // batch_size)
     epochs = None if settings.steps else settings.epochs or DEFAULT_EPOCHS
-    optimizer = settings.optimizer.build(settings.steps or math.ceil((epochs or 0) * per_epoch), per_epoch)
+    optimizer = settings.optimizer.build(Length(epochs, settings.steps).batches(per_epoch), per_epoch)
     params = _parameters(objective.model, settings.dtype)
     if (total := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))) > LARGEST:
         raise ValueError(f"the model must have at most {LARGEST:.0e} parameters, got {total:.1e}")

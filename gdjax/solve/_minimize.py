@@ -10,11 +10,11 @@ from typing import Any
 
 import jax
 import optax
-from jax.core import Tracer
 
 from gdjax import stopping, tree
 from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
+from gdjax.domain import as_length
 from gdjax.forms import LossError
 from gdjax.programs import bind, compile_once
 from gdjax.projections import as_set
@@ -84,8 +84,7 @@ def minimize(
     method, params, f = _as_method(method), check_params("minimize", params), bind(f)
     if derivative not in ("implicit", "unrolled"):
         raise ValueError(f"minimize: derivative must be 'implicit' or 'unrolled', got {derivative!r}")
-    if not isinstance(max_steps, Tracer) and max_steps < 0:
-        raise ValueError(f"minimize: max_steps must be at least 0, got {max_steps}")
+    max_steps = as_length("minimize", "max_steps", max_steps, least=0)
     capacity = record_capacity("minimize", record, max_steps)
     stopping.check_stop("minimize", stop)
     if not isinstance(args, (tuple, list)):

@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax import tree
+from gdjax.domain import as_length
 from gdjax.forms import explain_errors
 from gdjax.types import Params
 
@@ -56,7 +57,7 @@ def record_capacity(who: str, record: int | bool | None, max_steps: Any) -> int 
         return int(max_steps) + 1
     if record < 2:
         raise ValueError(f"{who}: record must be True or at least 2 rows, got {record}")
-    return int(record)
+    return as_length(who, "record", record)
 
 
 def with_captured(

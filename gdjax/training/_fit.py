@@ -18,6 +18,7 @@ import numpy as np
 from gdjax import stopping, tree
 from gdjax.calls import Condition
 from gdjax.data import as_rows, num_rows
+from gdjax.domain import as_length
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
 from gdjax.training._segments import rings, segments
@@ -114,6 +115,9 @@ def fit(
         raise hide_frames(error)  # noqa: B904  (it is the same)
 
 
+DEFAULT_EPOCHS = 100
+
+
 @dataclasses.dataclass(frozen=True)
 class Length:
     """How long a run is, and how often it is evaluated."""
@@ -125,16 +129,20 @@ class Length:
     def __post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"fit: give epochs or steps, not both, got epochs={self.epochs} and steps={self.steps}")
-        for name in ("epochs", "steps", "every"):
-            length = getattr(self, name)
-            if length is not None and not (isinstance(length, (int, float, np.number)) and length > 0):
-                raise ValueError(f"fit: {name} must be above 0, got {length!r}")
-            if length is not None and name != "epochs" and length != int(min(length, 2**62)):
-                raise ValueError(f"fit: {name} must be a whole number, got {length!r}")
+        epochs = 1.0 if self.epochs is None else self.epochs
+        if not (isinstance(epochs, (int, float, np.number)) and 0 < epochs < math.inf):
+            must = "finite" if epochs == math.inf else "above 0"
+            raise ValueError(f"fit: epochs must be {must}, got {epochs!r}")
+        for name in ("steps", "every"):
+            if (length := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_length("fit", name, length))
 
     def batches(self, per_epoch: int) -> int:
-        epochs = 100 if self.epochs is None else self.epochs
-        return self.steps if self.steps is not None else math.ceil(epochs * per_epoch)
+        """The number of batches; a part of a batch counts as one, unless it is the rounding of a product of two numbers."""
+        if self.steps is not None:
+            return self.steps
+        number = float(DEFAULT_EPOCHS if self.epochs is None else self.epochs) * per_epoch
+        return round(number) if math.isclose(number, round(number), rel_tol=1e-9) else math.ceil(number)
 
     def pieces(self, done: int, per_epoch: int) -> list[tuple[int, int]]:
         """(evaluations, batches before each), starting after `done` batches: whole periods, and shorter ones at the ends."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.data import as_rows
+from gdjax.domain import as_length
 from gdjax.programs import compile_once
 from gdjax.training.arguments import error_context
 from gdjax.training.run import RING, Run
@@ -67,8 +68,8 @@ def segments(
             f"segments: run_state must be what start_run returns, a result's run_state or one handed out before, got a "
             f"{type(run_state).__name__}"
         )
-    if every is not None and every < 1:
-        raise ValueError(f"segments: every must be at least 1, got {every}")
+    every = None if every is None else as_length("segments", "every", every)
+    until = as_length("segments", "until", until, least=0)
     data, validation = as_rows("segments", data), as_rows("segments", validation)
     epoch = run.period.epoch
     with error_context("segments"):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
+from gdjax.domain import as_length
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compile_once
 from gdjax.training.arguments import error_context
@@ -60,8 +61,7 @@ def make_epoch(
         raise ValueError(f"make_epoch: tail must be 'mask' or 'drop', got {tail!r}")
     if not isinstance(batch_size, numbers.Integral) or isinstance(batch_size, bool):
         raise TypeError(f"make_epoch: batch_size must be a whole number, got {batch_size!r}")
-    if steps is not None and steps < 1:
-        raise ValueError(f"make_epoch: steps must be at least 1, got {steps}")
+    steps = None if steps is None else as_length("make_epoch", "steps", steps)
     return Epoch(step, batch_size, order, tail, steps, take, scan)
 
 
@@ -93,6 +93,7 @@ class Epoch:
         walk = self._scan_epoch if steps is None else self._loop_epoch
         with error_context("make_epoch"):
             data = as_rows("make_epoch", data)
+            as_length("make_epoch", "steps", 0 if steps is None else steps, least=0)
             state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
         return state, metrics, first_loss
 
@@ -239,6 +240,7 @@ def iterate(
     2.1875 1.6016
     """
     program = compile_once(epoch)
+    epochs = None if epochs is None else as_length("iterate", "epochs", epochs, least=0)
     data = as_rows("iterate", data)
     done = 0
     while epochs is None or done < epochs:

@@ -14,6 +14,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.calls import is_concrete
 from gdjax.data import as_rows, num_rows
+from gdjax.domain import as_length
 from gdjax.forms import KEYS, Loss, Stateful, as_loss
 from gdjax.measures import better_directions, check_names, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
@@ -55,8 +56,7 @@ def make_evaluate(
     check_names("make_evaluate", named)
     if named and predict is None:
         raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
-    if chunk_size < 1:
-        raise ValueError(f"make_evaluate: chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = as_length("make_evaluate", "chunk_size", chunk_size)
     lifted = tuple((name, as_metric(each if hasattr(each, "measure") else bind(each))) for name, each in named.items())
     predict = getattr(predict, "apply", predict)  # the function of a model
     return Evaluate(as_loss("make_evaluate", loss), lifted, None if predict is None else bind(predict), chunk_size)

@@ -12,6 +12,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.calls import Condition
 from gdjax.data import as_rows
+from gdjax.domain import as_length
 from gdjax.measures import better_directions
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compile_once
@@ -108,6 +109,8 @@ class Run:
     ) -> RunState:
         with error_context("make_run"):
             data, validation = as_rows("make_run", data), as_rows("make_run", validation)
+            as_length("make_run", "until", until, least=0)
+            as_length("make_run", "steps", 0 if steps is None else steps, least=0)
             return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps)
 
     def _loop(self, run_state, data, validation, until, seconds, steps) -> RunState:
@@ -205,7 +208,7 @@ def start_run(
             shape, so another capacity compiles; `segments` copies the rows to the host in time.
         steps: the argument `steps` of the later calls of `run`.
 
-    Raises: ValueError if capacity is below 1.
+    Raises: ValueError unless capacity is a whole number that is at least 1.
 
     >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
     >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
@@ -214,8 +217,7 @@ def start_run(
     >>> print(run_state.evaluations, run_state.state.params)
     0 0.0
     """
-    if capacity < 1:
-        raise ValueError(f"start_run: capacity must be at least 1, got {capacity}")
+    capacity = as_length("start_run", "capacity", capacity)
     condition = condition.canonicalize()
     with error_context("start_run"):
         data, validation = as_rows("start_run", data), as_rows("start_run", validation)
@@ -238,7 +240,7 @@ def start_run(
 
 def extend_history(run_state: RunState, capacity: int) -> RunState:
     """The same run with a history of `capacity` rows, which keeps those it has; on the host, between segments."""
-    done = int(run_state.evaluations)
+    capacity, done = as_length("extend_history", "capacity", capacity), int(run_state.evaluations)
 
     def extend(x: jax.Array) -> jax.Array:
         room = max(capacity, x.shape[0])

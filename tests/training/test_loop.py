@@ -1,6 +1,7 @@
 """The ladder: every rung equals the plain loop it stands for, and a run is the same however it is cut."""
 
 import dataclasses
+import math
 import os
 import signal
 import subprocess
@@ -383,7 +384,7 @@ def test_the_callers_arrays_survive_a_fit():
         (lambda: fit(batch_size=38), "batch_size must be between 1 and the 37 rows of the data, got 38"),
         (lambda: fit(steps=3), "give epochs or steps, not both"),
         (lambda: fit(epochs=0), "epochs must be above 0, got 0"),
-        (lambda: fit(every=0), "fit: every must be above 0, got 0"),
+        (lambda: fit(every=0), "fit: every must be at least 1, got 0"),
         (lambda: fit(monitor="acuracy"), "monitor must be a scalar metric, one of"),
         (lambda: fit(monitor=("loss", "up")), "the better direction in monitor must be 'min' or 'max', got 'up'"),
         (lambda: fit(order="random"), "order must be"),
@@ -423,6 +424,58 @@ def test_periods_are_traced_once():
 
     gd.fit(counting, jnp.ones(2), gd.sgd(0.1), DATA, epochs=2, batch_size=37, order="sequence")
     assert len(traces) <= 2, "value_and_grad once; scan may trace its body twice"
+
+
+NOWHERE = gd.types.RunState(*[None] * len(gd.types.RunState._fields))
+LENGTHS = {
+    "fit: steps": lambda n: Length(steps=n),
+    "fit: every": lambda n: Length(every=n),
+    "make_epoch: steps": lambda n: gd.make_epoch(RUN.period.epoch.step, 8, steps=n),
+    "make_epoch: steps, of a call": lambda n: RUN.period.epoch(start(), DATA, n),
+    "make_evaluate: chunk_size": lambda n: gd.make_evaluate(LOSS, chunk_size=n),
+    "make_run: until": lambda n: RUN(NOWHERE, DATA, VALIDATION, n),
+    "make_run: steps": lambda n: RUN(NOWHERE, DATA, VALIDATION, 1, steps=n),
+    "start_run: capacity": lambda n: gd.start_run(RUN, None, RULE, DATA, VALIDATION, n),
+    "extend_history: capacity": lambda n: extend_history(NOWHERE, n),
+    "segments: every": lambda n: segments(RUN, NOWHERE, DATA, every=n),
+    "segments: until": lambda n: segments(RUN, NOWHERE, DATA, until=n),
+    "iterate: epochs": lambda n: next(gd.iterate(RUN.period.epoch, NOWHERE, DATA, n)),
+    "minimize: max_steps": lambda n: gd.minimize(jnp.square, 1.0, gd.sgd(0.1), max_steps=n),
+    "minimize: record": lambda n: gd.minimize(jnp.square, 1.0, gd.sgd(0.1), record=n),
+    "watch: every": lambda n: gd.backprop.watch(LOSS, None, DATA, every=n),
+}
+
+
+@pytest.mark.parametrize("door", LENGTHS)
+def test_a_length_is_a_whole_number(door):
+    who = door.partition(",")[0]
+    for value, must in ((2.5, "a whole number"), (np.float32(7.25), "a whole number"), (math.inf, "a whole number")):
+        with pytest.raises(ValueError, match=f"{who} must be {must}, got"):
+            LENGTHS[door](value)
+    for value in (math.nan, -1):
+        with pytest.raises(ValueError, match=f"{who} must be .*at least"):
+            LENGTHS[door](value)
+
+
+def test_a_whole_number_of_any_type_is_a_length():
+    for three in (3.0, np.float32(3), np.int64(3), jnp.int32(3)):
+        assert type(Length(steps=three).batches(7)) is int and Length(every=three).pieces(0, 5)[-1] == (1, 2)
+        assert gd.minimize(jnp.square, 1.0, gd.sgd(0.01), max_steps=three).steps == 3
+    with Compilations() as seen:
+        gd.minimize(jnp.square, 1.0, gd.sgd(0.01), max_steps=np.float64(4))
+    assert seen.count == 0
+
+
+def test_the_batches_of_a_fraction_of_an_epoch_are_those_of_the_exact_product():
+    """Of decimals, of quotients and of sums, all of them rounded."""
+    for per_epoch in (3, 7, 49, 100, 1000):
+        for n in range(1, 3 * per_epoch):
+            for epochs in (n / per_epoch, 0.1 * (n / per_epoch) / 0.1, (n - 1) / per_epoch + 1 / per_epoch):
+                assert Length(epochs=epochs).batches(per_epoch) == n
+            assert Length(epochs=(n + 0.01) / per_epoch).batches(per_epoch) == n + 1
+    assert Length(epochs=1e-12).batches(100) == 1 and Length().batches(7) == 700
+    with pytest.raises(ValueError, match="fit: epochs must be finite, got inf"):
+        Length(epochs=math.inf)
 
 
 LINE = (RNG.normal(size=(37, 3)).astype(np.float32), RNG.normal(size=37).astype(np.float32))
