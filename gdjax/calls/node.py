@@ -72,8 +72,9 @@ class Node:
     def canonicalize(self: N, on_host: bool = False) -> N:
         """The node with its numbers as arrays, whose dtypes follow from the signature and not from the Python types.
 
-        So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program. With `on_host` the arrays are NumPy,
-        which takes a tenth of the time and is enough for arguments of a compiled program. Functions are compared by their
+        So `adam(1)`, `adam(1.0)` and `adam(np.float64(1))` run in one compiled program. Arrays are copied, so that the node
+        may be donated. With `on_host` they are NumPy where they can be, and not copied, which takes a tenth of the time and
+        is enough for arguments of a compiled program. Functions are compared by their
         present value: a function that is defined again equals the old one, unless something that it reads has changed.
         """
 
@@ -85,7 +86,7 @@ class Node:
                     return x.canonicalize()
                 dtype = self.recipe.dtype(name)
                 if dtype is None:
-                    return as_key(x)
+                    return as_key(x) if on_host else jnp.array(as_key(x), copy=True)
                 return np.asarray(x, dtype) if on_host and not isinstance(x, jax.Array) else jnp.array(x, dtype=dtype)
 
             if isinstance(child, (int, float, Node, Static)):  # the usual case: a tree map takes ten times as long

@@ -35,7 +35,8 @@ def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Cond
         raise ValueError(
             f"fit: a run that is resumed must measure what it did (validation, evaluate, stop), got another {missing[0]!r}"
         )
-    copy = tree.distinct_copy(run_state._replace(history={}))._replace(history=run_state.history)
+    history = {k: tree.distinct_copy(x) if isinstance(x, jax.Array) else x for k, x in run_state.history.items()}
+    copy = tree.distinct_copy(run_state._replace(history={}))._replace(history=history)
     optimizer = _optimizer(as_optimizer(optimizer).canonicalize(), copy)
     condition = condition.canonicalize()
     if jax.tree.structure(condition) != jax.tree.structure(copy.condition):

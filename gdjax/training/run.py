@@ -196,11 +196,12 @@ def start_run(
     capacity: int = RING,
     steps: Any = None,
 ) -> RunState:
-    """The RunState before the first period, with every leaf in its own buffer.
+    """The RunState before the first period. It may be donated, and every leaf but those of `state` is its own.
 
     Args:
         run: a run of `make_run`.
-        state: a TrainState, as `make_state` returns.
+        state: a TrainState, as `make_state` returns. It is not copied: `segments(..., keep=False)`, which donates the
+            RunState, leaves nothing of it either.
         condition: a stopping condition of `gdjax.stopping`; its numbers become arrays, so that another patience compiles
             nothing.
         data, validation: the data of the later calls of `run`; validation may be None.

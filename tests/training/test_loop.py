@@ -370,11 +370,17 @@ def test_a_never_finite_run_returns_the_first_parameters():
 
 
 def test_the_callers_arrays_survive_a_fit():
-    """The state is donated; the caller's parameters, key and data are not."""
-    params, key = MODEL.init(jax.random.key(1)), jax.random.key(5)
-    gd.fit(LOSS, params, gd.adam(0.01), DATA, epochs=2, batch_size=8, key=key, order="sequence")
-    assert all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves((params, DATA)))
-    jax.random.split(key)
+    """The state is donated; the caller's parameters, keys, numbers, data and earlier results are not."""
+    params, data = jnp.zeros(3), jax.tree.map(jnp.asarray, LINE)
+    keys = jax.random.key(5), jax.random.key(6), jax.random.PRNGKey(7)
+    rate, patient = jnp.array(0.01), jnp.int32(9)
+    optimizer = gd.stochastic_rounding(gd.chain(gd.add_noise(0.01, 0.55, keys[2]), gd.sgd(rate)), keys[1])
+    options = {"batch_size": 16, "key": keys[0], "order": "sequence", "stop": stopping.patience(patient)}
+    first = gd.fit(SQUARES, params, optimizer, data, epochs=2, **options)
+    gd.fit(SQUARES, params, optimizer, data, epochs=3, resume=first, **options)
+    given = jax.tree.leaves((params, data, keys, rate, patient, first.run_state))
+    assert not any(x.is_deleted() for x in given if isinstance(x, jax.Array))
+    assert all(jax.random.bits(key).shape == () for key in keys)
 
 
 @pytest.mark.parametrize(

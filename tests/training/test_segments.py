@@ -56,6 +56,14 @@ def test_a_resumed_fit_is_one_that_never_stopped_and_compiles_nothing():
     equal(fit(epochs=20, resume=first).run_state, first.run_state)
 
 
+def test_a_run_state_that_is_resumed_stays_as_it_was():
+    """Also that of `start_run`, whose history is on the device; the optimizer and the condition are those of this call."""
+    begun = start()
+    equal(fit(resume=begun).history, fit().history)
+    assert not any(x.is_deleted() for x in jax.tree.leaves(begun))
+    equal(begun, start())
+
+
 @pytest.mark.parametrize("optimizer", [optax.adam(0.01), gd.average(gd.sgd(gd.schedules.linear(0.1, 0.0, 99)), 0.9)])
 def test_optimizers_of_any_kind_go_on(optimizer):
     short = {"batch_size": 37, "order": "sequence"}
