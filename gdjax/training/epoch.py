@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
@@ -18,7 +19,7 @@ from gdjax.programs import compile_once
 from gdjax.training.arguments import error_context
 from gdjax.training.step import ORDER, Step, lay_out_state
 from gdjax.tree import arithmetic_dtype, rescale
-from gdjax.types import Metrics, Sampled, TrainState
+from gdjax.types import Batch, Metrics, Sampled, TrainState
 
 ROWS = 2048  # row indices that are computed at once, for 8 to 64 batches, to amortize the cost of the call
 
@@ -96,6 +97,11 @@ class Epoch:
             as_length("make_epoch", "steps", 0 if steps is None else steps, least=0)
             state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
         return state, metrics, first_loss
+
+    def batch(self, state: TrainState, data: Any, number: Any) -> Batch:
+        """The rows of a batch that exist, as the step receives them; `number` is that of the batch in the whole run."""
+        rows, mask = self._rows(state, data, jnp.asarray(number))
+        return self.take(data, rows[np.asarray(mask)])
 
     def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
         number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)

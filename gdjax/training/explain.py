@@ -30,27 +30,27 @@ def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation:
     Args:
         state: the first TrainState of the run.
     """
-    for rows in (data, validation):
+    taken = data if epoch.take is take else epoch.take(data, jnp.arange(num_rows(data)))
+    for rows in (taken, validation):
         if rows is not None:
             raise_cause(step.loss, params, rows, state.model_state)
     with (
         overhear() as heard
     ):  # traced, not run: does the loss have a domain that it can leave as the parameters change?
-        first = jax.tree.map(lambda x: x[:1], data)
+        first = jax.tree.map(lambda x: x[:1], taken)
         jax.eval_shape(lambda rows: _loss(step.loss, state.params, state.model_state, rows), first)
     if heard.names & {"probabilities", "log_probs", "log_q"}:
-        _follow(step, epoch, data, state)
+        _follow(dataclasses.replace(epoch, step=dataclasses.replace(step, probes=()), steps=1), data, state)
 
 
-def _follow(step: Step, epoch: Epoch, data: Any, state: TrainState) -> None:
+def _follow(one_step: Epoch, data: Any, state: TrainState) -> None:
     """Repeat the first STEPS steps of a run, up to the batch whose loss is not finite."""
-    advance = jax.jit(dataclasses.replace(step, probes=()))
-    for number in range(STEPS):
-        rows, mask = epoch._rows(state, data, jnp.asarray(number))
-        batch = take(data, rows)
-        following, metrics = advance(state, batch, mask if step.takes_mask else None)
+    advance = jax.jit(one_step)
+    for _ in range(STEPS):
+        following, metrics = advance(state, data)
         if not jnp.isfinite(metrics["loss"]):
-            raise_cause(step.loss, state.params, take(data, rows[mask]), state.model_state)
+            batch = one_step.batch(state, data, state.batches)
+            raise_cause(one_step.step.loss, state.params, batch, state.model_state)
             return
         state = following
 

@@ -10,7 +10,8 @@ from gdjax.losses import per_example
 from gdjax.optimizers import sgd
 from gdjax.search import fixed_step
 from gdjax.solve import minimize
-from gdjax.training import fit, make_evaluate
+from gdjax.training import fit, make_epoch, make_evaluate, make_state, make_step
+from gdjax.training.explain import explain_run
 from gdjax.types import Stop
 
 
@@ -109,3 +110,24 @@ def test_a_run_that_diverges_keeps_its_verdict():
     x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
     result = fit(in_a_closure(losses.squared_error), {"w": jnp.ones(1), "b": jnp.array(0.5)}, sgd(1e30), (x, x[:, 0]))
     assert result.stop == Stop.NON_FINITE
+
+
+def test_an_epoch_that_takes_rows_in_its_own_way_is_explained_on_those():
+    """Labels that it makes right, labels that it makes wrong, and labels with which the parameters leave the domain."""
+    x, shares = np.linspace(-1, 1, 12, dtype=np.float32)[:, None], np.float32(np.arange(12) % 2)
+    params = {"w": jnp.zeros(1), "b": jnp.array(0.5)}
+    logits, probabilities = map(in_a_closure, (losses.binary_cross_entropy_from_logits, losses.binary_cross_entropy))
+
+    def explain(loss, labels, change, batch_size=12):
+        take = lambda data, rows: (data[0][rows], change(data[1][rows]))  # noqa: E731
+        epoch = make_epoch(make_step(loss), batch_size, order="sequence", take=take)
+        explain_run(epoch.step, epoch, params, (x, labels), None, make_state(params, sgd(0.4)))
+        return epoch.batch(make_state(params, sgd(0.4)), (x, labels), 2)
+
+    found = explain(logits, 2 * shares - 1, lambda y: (y + 1) / 2, batch_size=5)
+    np.testing.assert_array_equal(found[0], x[10:])  # of the ragged last batch, the rows that exist
+    np.testing.assert_array_equal(found[1], shares[10:])
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 1\], got -1"):
+        explain(logits, shares, lambda y: 2 * y - 1)
+    with pytest.raises(ValueError, match=r"probabilities must be in \[0, 1\]"):
+        explain(probabilities, 0 * shares + 0.5, lambda y: 2 * y)
