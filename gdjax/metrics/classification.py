@@ -143,7 +143,9 @@ def confusion_counts(num_classes: int) -> Metric:
 
 
 def precision(num_classes: int) -> Metric:
-    """Of what is predicted as class c, the share that is c, as a metric: (C,); 0 where nothing is predicted so.
+    """Of what is predicted as class c, the share that is c, as a metric: (C,).
+
+    It is 0 where nothing is predicted so, as in scikit-learn, and NaN if there are no rows.
 
     Args:
         num_classes: C, at least 2.
@@ -156,7 +158,9 @@ def precision(num_classes: int) -> Metric:
 
 
 def recall(num_classes: int) -> Metric:
-    """Of the examples of class c, the share that is predicted so, as a metric: (C,); 0 where the class is absent.
+    """Of the examples of class c, the share that is predicted so, as a metric: (C,).
+
+    It is 0 where the class is absent, as in scikit-learn, and NaN if there are no rows.
 
     Args:
         num_classes: C, at least 2.
@@ -214,7 +218,7 @@ def _recall_result(counts: jax.Array) -> jax.Array:
 
 
 def _share(part: jax.Array, whole: jax.Array) -> jax.Array:
-    return part / or_one(whole)
+    return jnp.where(jnp.sum(whole) == 0, jnp.nan, part / or_one(whole))
 
 
 # The area under the ROC curve.
