@@ -118,6 +118,7 @@ def _drop_on_plateau(
         patience: evaluations, at least 1.
         rtol, atol: >= 0; the improvement that counts, relative to |best| and in units of the value.
         cooldown: evaluations after a drop during which nothing is counted.
+        accumulation_size: at least 1, of Optax's transform alone; values whose mean is taken.
         min_scale: in [0, 1]; the scale never falls below it.
 
     Memory: 0 + inner.   Raises: ValueError outside these ranges, or if update is called without `evaluation=`.

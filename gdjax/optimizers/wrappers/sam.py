@@ -64,7 +64,7 @@ def _sam_at_once(
 
     With a second optimizer, `sam(optimizer, adv_optimizer, sync_period=2, reset_state=True, opaque_mode=False,
     batch_axis_name=None)` is Optax's transformation: sync_period - 1 updates climb by adv_optimizer, the next one takes the
-    step of optimizer from where the climb began; opaque_mode does both in one update, with a `grad_fn=`.
+    step of optimizer from where the climb began.
 
     Args:
         inner: the optimizer to feed; `optimizer` is another name for it.
@@ -72,6 +72,11 @@ def _sam_at_once(
         adaptive: measure the neighborhood relative to each parameter's size.
         eta: >= 0, parameter units; keeps s from 0. Of no effect unless adaptive.
         steps: steps uphill, each of length rho and with a gradient of its own.
+        optimizer, adv_optimizer: of Optax's transformation, as the arguments below; they descend and climb.
+        sync_period: at least 1; updates from one step of the optimizer to the next.
+        reset_state: whether adv_optimizer starts anew after each of them.
+        opaque_mode: whether one update does both, with a `grad_fn=`.
+        batch_axis_name: axis of a `pmap` or `vmap` over which the climbs of opaque mode are averaged.
 
     Memory: 0 + inner, and one gradient more a step.   Raises: ValueError if update is called without `value_fn=`.
     Differs from: Optax's contrib.sam, which takes a gradient function or spreads the steps over several updates; with
