@@ -239,6 +239,7 @@ def divergence(factor=1e3):
         beyond = (observation.loss > factor * jnp.maximum(first, 1)) | jnp.isposinf(observation.loss)
         return first, _code(beyond, Stop.DIVERGED)
 
+    update.judges = (Stop.DIVERGED,)
     return init, update
 
 

@@ -86,13 +86,22 @@ class Schedule(Node):
 
 
 class Condition(Node):
-    """A stopping condition: `init() -> state`, `update(state, observation) -> (state, stop)`; see `gdjax.stopping`."""
+    """A stopping condition: `init() -> state`, `update(state, observation) -> (state, stop)`; see `gdjax.stopping`.
+
+    An update may declare as attributes `needs = ("batch_change",)`, what a step must measure for it, and
+    `judges = (Stop.DIVERGED,)`, the stops for which it replaces the test that `minimize` has itself.
+    """
 
     def init(self) -> Any:
         return self.build()[0]()
 
     def update(self, state: Any, observation: Any) -> tuple[Any, jax.Array]:
         return self.build()[1](state, observation)
+
+    def declared(self, name: str) -> set[Any]:
+        """What the updates of this condition and of those among its arguments declare under a name."""
+        updates = (each.build()[1] for each in self.walk() if isinstance(each, Condition))
+        return {x for update in updates for x in getattr(update, name, ())}
 
 
 class Model(Node):

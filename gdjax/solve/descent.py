@@ -32,8 +32,8 @@ _WATCHED = jax.tree.structure(stopping.any_of(WATCH, GENTLE), is_leaf=lambda x: 
 
 
 def watch_divergence(condition: Condition) -> Condition:
-    """The condition with a test for divergence, unless it has one."""
-    watches = any(each.recipe.name == "divergence" for each in condition.walk())
+    """The condition with a test for divergence, unless it declares that it has one."""
+    watches = condition is not GENTLE and Stop.DIVERGED in condition.declared("judges")
     # any_of(WATCH, condition), without checking arguments that are known to be conditions: this runs at every call.
     return condition if watches else jax.tree.unflatten(_WATCHED, [*jax.tree.leaves(WATCH), condition])
 

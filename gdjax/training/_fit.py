@@ -308,9 +308,8 @@ def _check_evaluate(evaluate: Any) -> None:
 
 
 def _needs_change(stop: Condition) -> bool:
-    """Whether a condition reads the change of the loss over a batch: its update declares needs = ("batch_change",)."""
-    conditions = (each for each in stop.walk() if isinstance(each, Condition))
-    return any("batch_change" in getattr(each.build()[1], "needs", ()) for each in conditions)
+    """Whether a condition reads the change of the loss over a batch."""
+    return "batch_change" in stop.declared("needs")
 
 
 def _has_non_finite_loss(result: Result) -> bool:

@@ -254,6 +254,31 @@ def test_divergence_is_a_rule_that_can_be_set():
     assert run(stopping.divergence(jnp.inf)).steps > 1900
 
 
+@gd.condition
+def beyond(value):
+    """A test for divergence of one's own, which replaces that of the run because it says so."""
+
+    def update(state, seen):
+        return state, jnp.where(seen.value > value, Stop.DIVERGED, Stop.RUNNING)
+
+    update.judges = (Stop.DIVERGED,)
+    return lambda: (), update
+
+
+@gd.condition
+def divergence(factor):
+    """A condition that has only the name of one."""
+    return lambda: (), lambda state, seen: (state, jnp.where(seen.step >= factor, Stop.BUDGET, Stop.RUNNING))
+
+
+def test_a_condition_that_declares_a_test_for_divergence_has_it_alone():
+    run = lambda stop: gd.minimize(parabola, 16.5, gd.sgd(1.1), stop=stop, max_steps=50)  # noqa: E731
+    values = 14.5**2 * 1.44 ** np.arange(51)
+    for stop in (beyond(1e6), stopping.any_of(stopping.never(), beyond(1e6))):
+        assert (run(stop).stop, run(stop).steps) == (Stop.DIVERGED, np.argmax(values > 1e6))
+    assert (run(divergence(50)).stop, run(divergence(50)).steps) == (Stop.DIVERGED, np.argmax(values > 1e3 * values[0]))
+
+
 def test_a_stalled_search_is_patience():
     found = gd.minimize(lambda x: jnp.abs(x).sum(), jnp.array([1.0, -2.0]), gd.lbfgs(), stop=stopping.target(-1.0))
     assert found.stop is Stop.PATIENCE and found.steps < 1000 and found.value < 1e-3
