@@ -14,8 +14,8 @@ the start, which leaves the loss in the program once instead of three times.
     compile      trace + lower + compile of it, from empty caches, in ratio to Optax's
     update       the same of the optimizer's update alone
 
-Expected: gaps below 1e-8 in size; run at most 1.1 on the digits and 1.5 on the small table, whose runs take a millisecond. About
-two minutes on 2 cores.
+Expected: gaps below 1e-8 in size; run at most 1.1 on the digits and 1.5 on the small table, whose runs take a millisecond.
+About two minutes on 2 cores.
 """
 
 from __future__ import annotations
