@@ -41,7 +41,7 @@ def stops(condition, observations):
         state, code = update(condition.canonicalize(), state, seen)
         assert code.dtype == jnp.int32
         codes.append(Stop(int(code)))
-    assert update._cache_size() == 1, "the state must be a fixed point of update"
+    assert update._cache_size() <= 1, "the state must be a fixed point of update"
     return [code.name for code in codes]
 
 
@@ -117,7 +117,7 @@ def test_rules_print_as_their_calls_and_a_new_number_is_no_new_program():
     program = jax.jit(lambda condition, seen: condition.update(condition.init(), seen)[1])
     for patient in (3, 4):
         program(any_of(patience(patient)).canonicalize(), observe(1))
-    assert program._cache_size() == 1
+    assert program._cache_size() <= 1
 
 
 def test_vmapped_rules_stop_each_on_its_own():
