@@ -113,7 +113,6 @@ class SharedProgram:
         run.__name__ = run.__qualname__ = name
         self.jit_function: Any = jax.jit(run, donate_argnums=tuple(i + 1 for i in donate))
         self.by_entries: bool = False  # whether the entries of captured arrays turned out to be part of the value
-        weakref.finalize(self, self.jit_function.clear_cache).atexit = False
         with _lock:
             _alive.add(self)
 
