@@ -143,61 +143,75 @@ def draw(losses: dict[str, np.ndarray], counted: list):
     return picture
 
 
+def compare_solutions(lab: Lab, problem: gd.problems.Problem) -> None:
+    """The explicit ways to the solution, and batch descent."""
+    solved = solutions(*diabetes())
+    batch = down(problem, gradient_norm(1e-10))
+    solved["batch descent, rate 1/L"] = batch.params
+    slope = jax.grad(problem.f)
+    bends = {name: tree.global_norm(slope(params, *problem.args)) for name, params in solved.items()}
+    rows = [(name, problem(p), bends[name], problem.distance(p)) for name, p in solved.items()]
+    lab.table(("solved by", "loss", "gradient", "from lstsq's solution"), rows)
+    explicit = [name for name in solved if name.startswith(("normal", "NumPy", "scikit")) and "without" not in name]
+    ratio = problem(solved["normal equations without bias"]) / problem.value
+    lab.claim("with a bias there is an explicit solution: no gradient is left", max(bends[k] for k in explicit) < 1e-12)
+    lab.claim("all four ways to it agree to 1e-12", max(problem.distance(solved[k]) for k in explicit) < 1e-12)
+    lab.claim("without the bias the loss is seven times as high", ratio > 7)
+    lab.claim("batch descent comes within 1e-9 of it", problem.distance(batch.params) < 1e-9)
+
+
+def compare_orders(lab: Lab, problem: gd.problems.Problem) -> dict[str, np.ndarray]:
+    """The losses by the number of rows a step and the order of the rows."""
+    losses = runs(problem)
+    hover = {name: float(np.mean(values[-100:])) for name, values in losses.items()}
+    noise = RATE * problem.value * 5
+    expected = {"one row, drawn": noise, "20 rows, drawn": noise / 20}
+    lab.table(
+        ("rows a step", "after 10 passes", "last 100, mean", "r σ² (d + 1) / k"),
+        [(name, losses[name][9], hover[name], expected.get(name, "")) for name in losses],
+    )
+    lab.claim(
+        "rows drawn leave r σ² (d + 1) / k, to 20 %", all(abs(hover[k] / expected[k] - 1) < 0.2 for k in expected)
+    )
+    lab.claim("a shuffle leaves less than a tenth of that", hover["20 shuffled"] < 0.1 * hover["20 rows, drawn"])
+    lab.claim(
+        "windows of rows sorted by target leave a hundred times what a shuffle of them does",
+        hover["20 by window, sorted"] > 100 * hover["20 shuffled, sorted"],
+    )
+    lab.claim(
+        "a falling rate brings drawn rows five times nearer",
+        hover["20 drawn, falling rate"] < 0.2 * hover["20 rows, drawn"],
+    )
+    return losses
+
+
+def compare_costs(lab: Lab) -> list[tuple]:
+    """The operations of descent and of solving, by dimension and condition."""
+    counted = [costs(d, condition) for condition in CONDITIONS for d in DIMENSIONS]
+    rows = [(d, k, steps, a / 1e6, b / 1e6, c, 1e3 * s, 1e3 * t) for d, k, steps, a, b, c, s, t in counted]
+    lab.table(
+        ("d", "κ", "steps", "descent, 10^6", "solving, 10^6", "XLA's gradient / 4nd", "descent, ms", "solving, ms"),
+        rows,
+    )
+    lab.claim("a gradient is 4 n d operations, to 15 %", all(abs(row[5] - 1) < 0.15 for row in counted))
+    for condition in CONDITIONS:
+        steps = [row[2] for row in counted if row[1] == condition]
+        most = math.log(1 / ACCURACY) / (-2 * math.log(1 - 1 / condition))
+        lab.claim(
+            f"at κ = {condition} the steps are at most {most:.0f}, and within a factor of 1.5 for all d",
+            max(steps) <= most and max(steps) < 1.5 * min(steps),
+        )
+    cheaper = [(d, k) for d, k, _, descent, solving, *_ in counted if descent < solving]
+    lab.claim("descent takes fewer operations at d = 256 and κ = 10 alone", cheaper == [(256, 10)])
+    return counted
+
+
 def main() -> None:
     with Lab(__doc__) as lab:
         problem = gd.problems.least_squares(*diabetes())
-        solved = solutions(*diabetes())
-        batch = down(problem, gradient_norm(1e-10))
-        solved["batch descent, rate 1/L"] = batch.params
-        slope = jax.grad(problem.f)
-        bends = {name: tree.global_norm(slope(params, *problem.args)) for name, params in solved.items()}
-        rows = [(name, problem(p), bends[name], problem.distance(p)) for name, p in solved.items()]
-        lab.table(("solved by", "loss", "gradient", "from lstsq's solution"), rows)
-        losses = runs(problem)
-        hover = {name: float(np.mean(values[-100:])) for name, values in losses.items()}
-        noise = RATE * problem.value * 5
-        expected = {"one row, drawn": noise, "20 rows, drawn": noise / 20}
-        lab.table(
-            ("rows a step", "after 10 passes", "last 100, mean", "r σ² (d + 1) / k"),
-            [(name, losses[name][9], hover[name], expected.get(name, "")) for name in losses],
-        )
-        counted = [costs(d, condition) for condition in CONDITIONS for d in DIMENSIONS]
-        rows = [(d, k, steps, a / 1e6, b / 1e6, c, 1e3 * s, 1e3 * t) for d, k, steps, a, b, c, s, t in counted]
-        lab.table(
-            ("d", "κ", "steps", "descent, 10^6", "solving, 10^6", "XLA's gradient / 4nd", "descent, ms", "solving, ms"),
-            rows,
-        )
-        explicit = [name for name in solved if name.startswith(("normal", "NumPy", "scikit")) and "without" not in name]
-        ratio = problem(solved["normal equations without bias"]) / problem.value
-        lab.claim(
-            "with a bias there is an explicit solution: no gradient is left", max(bends[k] for k in explicit) < 1e-12
-        )
-        lab.claim("all four ways to it agree to 1e-12", max(problem.distance(solved[k]) for k in explicit) < 1e-12)
-        lab.claim("without the bias the loss is seven times as high", ratio > 7)
-        lab.claim("batch descent comes within 1e-9 of it", problem.distance(batch.params) < 1e-9)
-        lab.claim(
-            "rows drawn leave r σ² (d + 1) / k, to 20 %", all(abs(hover[k] / expected[k] - 1) < 0.2 for k in expected)
-        )
-        lab.claim("a shuffle leaves less than a tenth of that", hover["20 shuffled"] < 0.1 * hover["20 rows, drawn"])
-        lab.claim(
-            "windows of rows sorted by target leave a hundred times what a shuffle of them does",
-            hover["20 by window, sorted"] > 100 * hover["20 shuffled, sorted"],
-        )
-        lab.claim(
-            "a falling rate brings drawn rows five times nearer",
-            hover["20 drawn, falling rate"] < 0.2 * hover["20 rows, drawn"],
-        )
-        lab.claim("a gradient is 4 n d operations, to 15 %", all(abs(row[5] - 1) < 0.15 for row in counted))
-        for condition in CONDITIONS:
-            steps = [row[2] for row in counted if row[1] == condition]
-            most = math.log(1 / ACCURACY) / (-2 * math.log(1 - 1 / condition))
-            lab.claim(
-                f"at κ = {condition} the steps are at most {most:.0f}, and within a factor of 1.5 for all d",
-                max(steps) <= most and max(steps) < 1.5 * min(steps),
-            )
-        cheaper = [(d, k) for d, k, _, descent, solving, *_ in counted if descent < solving]
-        lab.claim("descent takes fewer operations at d = 256 and κ = 10 alone", cheaper == [(256, 10)])
-        lab.save(draw(losses, counted), "linear_regression.png")
+        compare_solutions(lab, problem)
+        losses = compare_orders(lab, problem)
+        lab.save(draw(losses, compare_costs(lab)), "linear_regression.png")
 
 
 if __name__ == "__main__":

@@ -30,11 +30,12 @@ from gdjax.plots import style
 from gdjax.stopping import gradient_norm, never
 
 WIDTHS, SEEDS, HIDDEN = (1, 2, 4, 8, 16, 32), 5, 16
+# The number of features, and the place among the sets with that number.
 PLACES = {
     "moons": (2, 0),
     "circles": (2, 1),
     "digits": (64, 0),
-}  # features, and which of the sets of so many
+}
 
 
 def planes() -> list[jax.Array]:

@@ -41,9 +41,8 @@ CAPACITY = 64
 _programs: collections.OrderedDict[Key, SharedProgram] = collections.OrderedDict()
 _alive: weakref.WeakSet[SharedProgram] = weakref.WeakSet()  # also those that are dropped and still held
 _lock = threading.RLock()  # for `_programs` and `_alive`; a finalizer that runs meanwhile may need it again
-_trace = jax.make_user_context(
-    None
-)  # JAX caches traces of inner functions by identity; in each context they are traced again
+# JAX caches traces of inner functions by identity; in each context they are traced again.
+_trace = jax.make_user_context(None)
 _traces = itertools.count(1)
 _running = threading.local()
 

@@ -24,17 +24,19 @@ from gdjax.models import MODELS, mlp
 from gdjax.programs import bind, compile_once
 from gdjax.training import Evaluate, make_evaluate
 
+# The loss of each model that has one of its own.
 MODEL_LOSSES = {
     "logistic_regression": "binary_cross_entropy_from_logits",
     "linear_svm": "hinge",
     "perceptron": "perceptron",
     "softmax_regression": "softmax_cross_entropy_with_integer_labels",
     "linear_regression": "squared_error",
-}  # of the models that have one of their own
+}
+# The loss of an mlp, by its task.
 TASK_LOSSES = {
     "classification": "softmax_cross_entropy_with_integer_labels",
     "regression": "squared_error",
-}  # of an mlp
+}
 TRAINABLE = ("mlp", *MODEL_LOSSES)
 FITTING_LOSSES = tuple(
     name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"

@@ -4,7 +4,21 @@ JAX_DISABLE_MOST_OPTIMIZATIONS=0 runs it as users do; the certificates and the b
 """
 
 import os
+from pathlib import Path
 
 import jax
+import pytest
+
+import gdjax as gd
+
+MAPS = Path("/proc/self/maps")  # one line for each memory map, of which a program has 20 to 40
 
 jax.config.update("jax_disable_most_optimizations", os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Linux gives a process 65,530 memory maps; a worker of few cores, which runs thousands of tests, would crash there."""
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 15_000:
+        gd.clear_programs()
+        jax.clear_caches()

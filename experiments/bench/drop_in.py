@@ -198,10 +198,11 @@ def loss(params: Any, rows: tuple[jax.Array, jax.Array]) -> jax.Array:
     return jnp.mean(error**2) + DECAY * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
 
 
+# The extra arguments that a program asks for.
 TAKEN = {
     "backtrack": ("value", "grad", "value_fn"),
     "plateau": ("value",),
-}  # the extra arguments that a program asks for
+}
 
 
 def steps(optimizer: Any, params: Any, rows: Any, taken: tuple[str, ...]) -> Any:

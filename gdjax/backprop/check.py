@@ -335,9 +335,8 @@ def _verdict(slope: float, gap: float, scale: float, allowed: float, estimate: _
     doubt = SAFETY * estimate.error
     if doubt <= BLIND * scale:
         return RIGHT, scale
-    beyond = (
-        estimate.beyond if slope == 0 else estimate.beside
-    )  # one that is no zero may be so small that all its loss is noise
+    # One that is no zero may be so small that all its loss is noise.
+    beyond = estimate.beyond if slope == 0 else estimate.beside
     return (RIGHT, beyond) if doubt <= FLAT * beyond else (UNDECIDED, scale)
 
 

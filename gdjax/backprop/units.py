@@ -48,9 +48,8 @@ class Units(NamedTuple):
     kinds: dict[Any, str]  # of variables that are units by their values
 
 
-_found: weakref.WeakKeyDictionary[Any, Units] = (
-    weakref.WeakKeyDictionary()
-)  # a jaxpr holds the arrays it was traced with
+# A jaxpr holds the arrays it was traced with.
+_found: weakref.WeakKeyDictionary[Any, Units] = weakref.WeakKeyDictionary()
 
 
 def find_units(jaxpr: Any, named: frozenset[Any]) -> Units:

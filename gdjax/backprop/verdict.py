@@ -36,9 +36,8 @@ class Check(NamedTuple):
     probes: tuple[Probe, ...]
     entries: int = 0  # real numbers that were moved by themselves
     total: int = 0  # real numbers that the loss was to be differentiated by
-    visible: float = (
-        math.inf
-    )  # error in one entry that shows in any leaf, relative to the leaf's largest gradient entry
+    # Error in one entry that shows in any leaf, relative to the leaf's largest gradient entry.
+    visible: float = math.inf
     moves: bool = True  # whether the loss changed along any probe
     near: bool = True  # whether it did so near the parameters, rather than by jumps further away
     not_finite: tuple[tuple[str, str], ...] = ()  # leaves whose gradient is not in their own dtype, each with words

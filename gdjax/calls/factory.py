@@ -29,9 +29,8 @@ class Declaration(NamedTuple):
     """Properties of a factory's arguments that are declared by name; annotations are not read."""
 
     static: tuple[str, ...] = ()  # arguments that are structure, never leaves
-    bounds: Mapping[
-        str, str
-    ] = {}  # interval of a number, "[0, 1)" or "[0, 1) or None"; of several numbers, "[0, 1), ..."
+    # Interval of a number, "[0, 1)" or "[0, 1) or None"; of several numbers, "[0, 1), ...".
+    bounds: Mapping[str, str] = {}
     ints: tuple[str, ...] = ()  # whole numbers, int32 as arrays
     constant: tuple[str, ...] = ()  # numbers of an optimizer that are no schedules; of other kinds none are
     keys: tuple[str, ...] = ()  # random keys, or integer seeds

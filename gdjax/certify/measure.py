@@ -15,9 +15,8 @@ from gdjax.calls import Node, Optimizer, Schedule, as_optimizer
 from gdjax.certify.oracles.lift import PerLeaf, StepInput
 from gdjax.certify.suite import CASES, SHAPES, Recording
 
-QUICKLY = {
-    "xla_backend_optimization_level": 0
-}  # a program that runs once: compiled in half the time, the same arithmetic
+# A program that runs once: compiled in half the time, the same arithmetic.
+QUICKLY = {"xla_backend_optimization_level": 0}
 RECENT = 10  # steps whose updates give the scale, so that an update near zero is not compared with itself
 
 

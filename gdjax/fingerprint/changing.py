@@ -54,9 +54,8 @@ ASKED: dict[str, frozenset[str]] = {  # module -> methods of its classes whose r
     **dict.fromkeys(("datetime", "_pydatetime"), CLOCKS),
     **dict.fromkeys(("pathlib", "pathlib._local", "pathlib._abc"), FILES),
 }
-PLAIN = frozenset(
-    {int, bool, str, bytes, type(None), type(...), type(NotImplemented), range}
-)  # types compared by value
+# Types compared by value.
+PLAIN = frozenset({int, bool, str, bytes, type(None), type(...), type(NotImplemented), range})
 GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 MOVING = (*GENERATORS, io.IOBase, Iterator)  # types whose state advances with use
 STATES = (MutableMapping, list, set, bytearray, collections.deque, contextvars.ContextVar, threading.local, *GENERATORS)

@@ -73,11 +73,12 @@ NAMES = {
     "STORE_GLOBAL": "written",
     "DELETE_GLOBAL": "written",
 }
+# Instructions that may be between a name and its attributes or its call.
 BETWEEN = {
     "EXTENDED_ARG",
     "CACHE",
     "PUSH_NULL",
-}  # instructions that may be between a name and its attributes or its call
+}
 
 
 def _look_up(code: types.CodeType) -> Facts:

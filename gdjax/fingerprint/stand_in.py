@@ -53,9 +53,8 @@ class ByValue:
         return (self.function,)
 
 
-_unknown: weakref.WeakValueDictionary[ByIdentity, ByValue] = (
-    weakref.WeakValueDictionary()
-)  # function -> its latest stand-in
+# Function -> its latest stand-in.
+_unknown: weakref.WeakValueDictionary[ByIdentity, ByValue] = weakref.WeakValueDictionary()
 
 
 def _stand_in(function: Callable[..., Any]) -> ByValue:

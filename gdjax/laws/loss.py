@@ -103,9 +103,8 @@ def check_loss(
 
 @LAWS.law("value", "It gives a real scalar, or (scalar, dict of metrics); or one real value for each row.")
 def _value(trial: _Trial) -> None:
-    found = trial.result(
-        *jax.tree.map(lambda x: x, (trial.params, trial.batch))
-    )  # copies, that `pure` may see a change
+    # Copies, that `pure` may see a change.
+    found = trial.result(*jax.tree.map(lambda x: x, (trial.params, trial.batch)))
     value, metrics = found if isinstance(found, tuple) else (found, {})
     shape, dtype = jnp.shape(value), jnp.result_type(value)
     assert isinstance(metrics, dict), f"metrics {metrics!r}"

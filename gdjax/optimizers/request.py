@@ -22,12 +22,13 @@ from gdjax.schedules import SCHEDULES, in_epochs
 
 DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.03, "adagrad": 0.03}  # of optimizers whose default differs
 USUAL_RATE = 1e-3
+# The names that may stand in the call of an optimizer.
 PARTS: dict[str, Any] = {
     **PROJECTIONS,
     **WRAPPERS,
     **TRANSFORMS,
     "by_path": by_path,
-}  # names in the call of an optimizer
+}
 RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 

@@ -37,9 +37,8 @@ def normal_equations(x: Any, y: Any, penalty: Any = 0.0, bias: bool = True) -> d
     on_host = is_concrete(x) and is_concrete(y)
     rounding = float(jnp.finfo(jnp.result_type(float, x) if isinstance(x, jax.Array) else np.result_type(x, 0.0)).eps)
     x, y = (np.asarray(v, float) if on_host else jnp.asarray(v, jnp.result_type(float, v)) for v in (x, y))
-    noise = (
-        rounding * abs(x).max(axis=0) * len(x) ** 0.5
-    )  # what the entries of a column may owe to rounding, as a length
+    # What the entries of a column may owe to rounding, as a length.
+    noise = rounding * abs(x).max(axis=0) * len(x) ** 0.5
     (x, x_mean), (y, y_mean) = (_center(v) if bias else (v, 0 * v[0]) for v in (x, y))
     x, y, x_mean, y_mean, noise = (jnp.asarray(v, jnp.result_type(float, v)) for v in (x, y, x_mean, y_mean, noise))
     w = _solve(x, y, len(x) * jnp.asarray(penalty, x.dtype), noise)

@@ -229,9 +229,8 @@ def rastrigin(n: int = 2) -> Problem:
 
 def _ackley(x):
     square = jnp.mean(x**2)
-    length = jnp.where(
-        square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0
-    )  # a cone: its gradient at 0 is taken as 0
+    # A cone: its gradient at 0 is taken as 0.
+    length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     return 20 + jnp.e - 20 * jnp.exp(-0.2 * length) - jnp.exp(jnp.mean(jnp.cos(2 * jnp.pi * x)))
 
 

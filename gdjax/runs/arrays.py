@@ -18,11 +18,12 @@ from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.tree import path_string
 
+# The dtypes of parameters, and those in which they are stored.
 DTYPES: dict[str, Any] = {
     "float32": np.float32,
     "bfloat16": np.float32,
     "float64": np.float64,
-}  # of parameters, and how they are stored
+}
 NAME = "params.npz"
 FILES = ("config.json", "metrics.jsonl", "result.json")  # files whose hashes are stored with the arrays
 LARGEST = 2**28  # maximal size in bytes of a text file or a scaling

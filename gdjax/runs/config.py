@@ -15,10 +15,11 @@ from typing import Any, Literal
 from gdjax.text import did_you_mean
 
 VERSION = 1
+# Names of losses in runs without a version, and their names since.
 LOSSES_BEFORE = {
     "softmax_cross_entropy": "softmax_cross_entropy_with_integer_labels",
     "softmax_cross_entropy_one_hot": "softmax_cross_entropy",
-}  # of runs without a version, and what they are called since
+}
 EPOCHS_BEFORE = 200  # length of runs without a version whose options name none
 
 

@@ -23,6 +23,10 @@ def _shift(params: Any, steps: jax.Array) -> Any:
     return jax.vmap(lambda step: unravel(flat + step, params))(steps)
 
 
+def _start(params: Any, value: jax.Array, key: jax.Array, value_fn: Any) -> FixedState:
+    return FixedState(params, value, jnp.zeros((), jnp.int32))
+
+
 @method(bounds={"step": "(0, inf)"})
 def fixed_step(step=0.01):
     """The search by fixed steps: try f(x + e) and f(x - e) along each axis, go to the lower, stop where neither is.
@@ -38,9 +42,6 @@ def fixed_step(step=0.01):
     [1. 1.] 8
     """
 
-    def init(params, value, key, value_fn):
-        return FixedState(params, value, jnp.zeros((), jnp.int32))
-
     def ask(state, key, value_fn):
         axes = _axes(state.params, step)
         return _shift(state.params, jnp.concatenate([axes, -axes])), state
@@ -49,7 +50,7 @@ def fixed_step(step=0.01):
         params, value, improved = best_of(state, candidates, values)
         return FixedState(params, value, stop_code(~improved, too_short(state.params, step)))
 
-    return init, ask, tell
+    return _start, ask, tell
 
 
 @method(bounds={"step": "(0, inf)"})
@@ -67,9 +68,6 @@ def sign_step(step=0.01):
     [1. 1.] 4
     """
 
-    def init(params, value, key, value_fn):
-        return FixedState(params, value, jnp.zeros((), jnp.int32))
-
     def ask(state, key, value_fn):
         signs = jax.tree.map(jnp.sign, jax.grad(value_fn.f)(state.params))
         ways = (jax.tree.map(lambda p, s, way=way: p + way * step * s, state.params, signs) for way in (-1, 1))
@@ -82,7 +80,7 @@ def sign_step(step=0.01):
         stuck = too_short(state.params, step)
         return FixedState(params, jnp.where(lower, values[0], state.value), stop_code(~lower, stuck))
 
-    return init, ask, tell
+    return _start, ask, tell
 
 
 class CoordinateState(NamedTuple):

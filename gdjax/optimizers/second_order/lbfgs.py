@@ -95,9 +95,8 @@ def _remember(state: LBFGSState, p: jax.Array, g: jax.Array) -> tuple[LBFGSState
     """The state with the pair of the last step in place of the oldest, and the memory's products with g."""
     m, zero = state.products.shape[-1], jnp.zeros((), jnp.int32)
     pair, last = jnp.stack([p - state.params, g - state.updates]), jnp.arange(m) == m - 1
-    known = jnp.stack(
-        [state.count > 0, jnp.ones((), bool)]
-    )  # of the first step only g, which is y; and none of what is not finite
+    # Of the first step only g, which is y; and none of what is not finite.
+    known = jnp.stack([state.count > 0, jnp.ones((), bool)])
     finite = jnp.where(known[:, None] & jnp.isfinite(pair), pair, 0)
     memory = jax.lax.dynamic_update_slice(state.memory, finite, (2 * _row(state), zero))
     new, with_g = (_in_order(state, x) for x in products(memory, pair[1], g))

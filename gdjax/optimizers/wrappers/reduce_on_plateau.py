@@ -124,7 +124,7 @@ def _drop_on_plateau(
     Memory: 0 + inner.   Raises: ValueError outside these ranges, or if update is called without `evaluation=`.
     Differs from: Optax's contrib.reduce_on_plateau, which takes every step's value, never drops on a constant negative
         value (its relative tolerance turns sign; not that of the transform here) and counts NaN as a plateau; here NaN
-        counts as nothing.
+        counts as nothing. Torch drops after one evaluation more, patience + 1.
     Reference: torch.optim.lr_scheduler.ReduceLROnPlateau (the usual practice; no paper).
 
     >>> opt, x, g = gd.reduce_on_plateau(gd.sgd(0.1), factor=0.5, patience=1), jnp.ones(2), jnp.array([1.0, -2.0])

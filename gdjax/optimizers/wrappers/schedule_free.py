@@ -101,9 +101,8 @@ def schedule_free(
         def of_leaf(y, z, u):
             dtype = tree.arithmetic_dtype(y, z)
             before, u = z.astype(dtype), u.astype(dtype)
-            shift = (
-                (b1 - state.b1) / state.b1 * (y.astype(dtype) - before)
-            )  # to the point of the present b1; 0 as a rule
+            # To the point of the present b1; 0 as a rule.
+            shift = (b1 - state.b1) / state.b1 * (y.astype(dtype) - before)
             change = shift + c * (before - y.astype(dtype) - shift + b1 * u) + (1 - b1) * u
             return change.astype(y.dtype), (before + u).astype(z.dtype)
 
