@@ -62,7 +62,8 @@ def shares_in_best(name: str, method) -> np.ndarray:
     f, rate, poor, good, (low, high) = VALLEYS[name]
     rng = np.random.default_rng(0)
     found = runs(f, method, rate, np.concatenate([rng.uniform(*poor, RUNS), rng.uniform(*good, RUNS)]), never())
-    in_best = (found.params > low) & (found.params < high) & (found.stop == Stop.BUDGET)
+    ended = found.last.params  # not the best point: the question is where a run stays
+    in_best = (ended > low) & (ended < high) & np.isin(found.stop, (Stop.BUDGET, Stop.STALLED))
     return in_best.reshape(2, RUNS).mean(axis=1)
 
 
@@ -126,7 +127,9 @@ def picture(told):
 
 def walk(method) -> np.ndarray:
     f, rate, *_ = VALLEYS["waves"]
-    return runs(f, method, rate, [3.5], never(), record=True, max_steps=600).path.params[0, :601]
+    path = runs(f, method, rate, [3.5], never(), record=True, max_steps=600).path
+    values = path.params[0, :601][path.step[0, :601] >= 0]
+    return np.pad(values, (0, 601 - len(values)), mode="edge")  # a run that stands still ends before 600 steps
 
 
 def main() -> None:

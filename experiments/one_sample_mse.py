@@ -99,7 +99,7 @@ def network_ways(layers, x, y) -> dict:
 
 def loss_after(loss, params, rate, *args, updates: int = 1):
     """The loss after steps of descent."""
-    return gd.minimize(loss, params, gd.sgd(rate), stop=never(), max_steps=updates, args=args).value
+    return gd.minimize(loss, params, gd.sgd(rate), stop=never(), max_steps=updates, args=args).last.value
 
 
 def picture(rates, after):

@@ -71,7 +71,8 @@ def spread(schedule) -> np.ndarray:
     """The root of the mean of x² over the runs, at each step; the runs are the entries of one vector."""
     optimizer, starts = gd.noisy_sgd(schedule, eta=NOISE**2, gamma=0.0, key=0), np.full(RUNS, START)
     found = gd.minimize(lambda x: jnp.sum(x**2) / 2, starts, optimizer, stop=never(), max_steps=STEPS, record=True)
-    return np.sqrt(np.mean(found.path.params**2, axis=1))
+    spreads = np.sqrt(np.mean(found.path.params**2, axis=1))
+    return np.pad(spreads, (0, STEPS + 1 - len(spreads)), mode="edge")  # a run whose rate has become 0 ends there
 
 
 def expected_spread(schedule) -> np.ndarray:

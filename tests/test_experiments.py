@@ -1,6 +1,8 @@
-"""Experiments fail when their claims do; the quickest of them runs here, the others by hand."""
+"""Experiments fail when their claims do; the quickest of them runs here, all of them nightly."""
 
 import ast
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +29,15 @@ def test_an_experiment_from_end_to_end(place, capsys):
     out = capsys.readouterr().out
     assert stop.value.code == 0 and "all held" in out and "1,450" in out and "623" in out
     assert [path.name for path in (place / "pictures").iterdir()] == ["find_the_minimum.png"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_claim_of_every_experiment_holds(name, place):
+    command = [sys.executable, "-m", f"experiments.{name}", "--out", str(place)]
+    environment = {**os.environ, "PYTHONPATH": str(PLACE.parent), "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_claim_that_does_not_hold_fails_the_experiment(monkeypatch, capsys):
