@@ -295,7 +295,8 @@ class NamedErrors(contextlib.ContextDecorator):
     """A context in which errors of the functions `inside` name `who` instead, the function that the user has called."""
 
     def __init__(self, who: str, inside: Collection[str]):
-        self.who, self.inside = who, inside
+        self.who: str = who
+        self.inside: Collection[str] = inside
 
     def __enter__(self) -> None:
         pass

@@ -11,8 +11,8 @@ matplotlib (the extra `gdjax[lab]`). A notebook shows each picture.
 
 try:
     import matplotlib as matplotlib
-except ImportError as error:
-    raise ImportError("gdjax.plots: pictures need matplotlib; pip install 'gdjax[lab]'", name="matplotlib") from error
+except ImportError as _error:
+    raise ImportError("gdjax.plots: pictures need matplotlib; pip install 'gdjax[lab]'", name="matplotlib") from _error
 
 from gdjax.plots._boundary import boundary
 from gdjax.plots._computation import computation, graph_svg

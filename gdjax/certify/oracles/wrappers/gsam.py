@@ -12,7 +12,7 @@ from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, inner_pr
 from gdjax.certify.oracles.wrappers.sam import uphill
 
 
-def across(x, along):
+def across(x: list[np.ndarray], along: list[np.ndarray]) -> list[np.ndarray]:
     """What of x is orthogonal to another."""
     share = over(inner_product(along, x), inner_product(along, along))
     return [a - share * b for a, b in zip(x, along, strict=True)]

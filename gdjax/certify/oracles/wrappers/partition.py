@@ -12,7 +12,7 @@ from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped
 from gdjax.certify.suite import SHAPES
 
 
-def of_parts(params, parts):
+def of_parts(params: list[np.ndarray], parts: list[tuple[Inner, list[int]]]) -> Wrapped:
     steps = [(inner.of_leaves(which).answering([params[i] for i in which]), which) for inner, which in parts]
     answer = None
     while True:

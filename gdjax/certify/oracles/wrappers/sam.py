@@ -11,7 +11,7 @@ from gdjax.certify.oracles.reasons import NORMS
 from gdjax.certify.oracles.wrappers.lift import Answer, Inner, Wrapped, heavy, norm, over
 
 
-def uphill(params, grads, rho):
+def uphill(params: list[np.ndarray], grads: list[np.ndarray], rho: Any) -> list[np.ndarray]:
     """Foret et al. 2021: p + rho g / |g|."""
     return [p + over(rho * g, norm(grads)) for p, g in zip(params, grads, strict=True)]
 
