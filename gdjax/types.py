@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import optax
@@ -74,6 +74,19 @@ class Probe(Protocol):
     def __call__(
         self, state: TrainState, objective: Callable[..., Any], grads: Params, updates: Params, mask: Any = None
     ) -> Metrics: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Data that are not arrays in memory: rows on disk, in a database, or computed, which are read by their numbers."""
+
+    def rows(self, indices: Any) -> Batch:
+        """The rows of these numbers, (k,) integers, a pytree of arrays (k, ...) in their order."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        ...
 
 
 class Updating(Protocol):

@@ -1,4 +1,4 @@
-"""Data: sources and files, splitting and scaling (arrays), and the rows of each batch (order)."""
+"""Data: sources and files, rows on disk (stream), splitting and scaling (arrays), and the rows of each batch (order)."""
 
 from gdjax.data.arrays import Dataset as Dataset
 from gdjax.data.arrays import Scaling as Scaling
@@ -10,6 +10,7 @@ from gdjax.data.arrays import standardize as standardize
 from gdjax.data.arrays import take as take
 from gdjax.data.arrays import to_device as to_device
 from gdjax.data.arrays import unstandardize as unstandardize
+from gdjax.data.conversion import convert as convert
 from gdjax.data.files import DataError as DataError
 from gdjax.data.files import hash_of as hash_of
 from gdjax.data.files import read_features as read_features
@@ -20,3 +21,6 @@ from gdjax.data.rows import as_rows as as_rows
 from gdjax.data.sources import SOURCES as SOURCES
 from gdjax.data.sources import describe as describe
 from gdjax.data.sources import load as load
+from gdjax.data.stream import MappedRows as MappedRows
+from gdjax.data.stream import open_rows as open_rows
+from gdjax.data.stream import write_rows as write_rows

@@ -11,8 +11,10 @@ Classes are the sorted distinct values: 3, 5, 9 become the labels 0, 1, 2 and ke
 from __future__ import annotations
 
 import array
+import bisect
 import csv
 import hashlib
+import itertools
 import os
 import zipfile
 import zlib
@@ -26,6 +28,7 @@ from gdjax.data.arrays import TASKS, Dataset
 from gdjax.text import near
 
 MAX_CLASSES = 20
+PART = 1 << 16  # rows
 
 # Errors of NumPy and zipfile for broken archives.
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -53,6 +56,43 @@ def read(path: str | os.PathLike[str], target: str | None = None, task: str | No
     y, task, target_names = _encode(table, task)
     origin = f"{len(y)} rows of {file.path.name}, target {table.target!r}"
     return Dataset(file.path.stem, table.x, y, task, table.columns, target_names, origin)
+
+
+def read_parts(
+    path: str | os.PathLike[str],
+    take: Callable[[np.ndarray], Any],
+    target: str | None = None,
+    task: str | None = None,
+    most: int | None = None,
+) -> Targets:
+    """As `read`, for a table that does not fit in memory.
+
+    Args:
+        take: called with the features of each part, (k, d) float64.
+        most: rows of a part (default: PART).
+
+    Returns: the targets of all rows, which are kept.
+    """
+    file = _File(Path(path))
+    if task not in (None, *TASKS):
+        file.fail(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+    tables = (
+        iter([_read_table(file, target)])
+        if file.is_npz
+        else _csv_parts(file, _checked_pick(file, target), most or PART)
+    )
+    parts, starts = [], [0]
+    for table in tables:
+        take(table.x)
+        parts.append(table._replace(x=table.x[:0]))
+        starts.append(starts[-1] + len(table.targets))
+
+    def place(i: int) -> str:
+        part = bisect.bisect(starts, i) - 1
+        return parts[part].place(i - starts[part])
+
+    whole = parts[0]._replace(targets=np.concatenate([part.targets for part in parts]), place=place)
+    return Targets(*_encode(whole, task), whole.columns, whole.target)
 
 
 def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.ndarray:
@@ -117,6 +157,16 @@ class _File(NamedTuple):
         raise DataError(f"{self.path}: {' '.join(message.split())}")
 
 
+class Targets(NamedTuple):
+    """The targets of a table, int32 labels or float64 numbers, and what it is about."""
+
+    y: np.ndarray
+    task: str
+    target_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    target: str
+
+
 class _Table(NamedTuple):
     """The content of either format: checked features, raw targets, and the place of row i for messages."""
 
@@ -131,6 +181,11 @@ class _Table(NamedTuple):
 def _read_table(file: _File, target: str | None) -> _Table:
     if file.is_npz:
         return _read_npz(file, target or "y")
+    return _read_csv(file, _checked_pick(file, target))
+
+
+def _checked_pick(file: _File, target: str | None) -> Callable[[tuple[str, ...]], tuple[tuple[str, ...], str]]:
+    """header -> (the columns of the features, that of the target)."""
     if file.path.suffix.lower() != ".csv":
         file.fail("the name must end in .npz or .csv")
 
@@ -141,7 +196,7 @@ def _read_table(file: _File, target: str | None) -> _Table:
             file.fail(f"there must be at least one feature besides the target {chosen!r}, got that column alone")
         return tuple(column for column in header if column != chosen), chosen
 
-    return _read_csv(file, pick)
+    return pick
 
 
 def _find(file: _File, kind: str, name: str, names: Sequence[str]) -> None:
@@ -195,9 +250,27 @@ def _npz_features(file: _File, x: np.ndarray) -> np.ndarray:
 
 def _read_csv(file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ...], str | None]]) -> _Table:
     """The columns that `pick(header)` names, features and target; other cells are ignored."""
+    return next(_csv_parts(file, pick))
+
+
+def _csv_parts(
+    file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ...], str | None]], most: int | None = None
+) -> Iterator[_Table]:
+    """The rows as tables of at most `most` rows each; the numbers of features are checked, targets are as they are read."""
     records = _records(file)
     header = _header(file, records)
     columns, target = pick(header)
+    first = next(records, None)
+    if first is None:
+        file.fail("empty: there is a header and no row below it")
+    records = itertools.chain([first], records)
+    while first is not None:
+        yield _csv_part(file, itertools.islice(records, most), header, columns, target)
+        first = next(records, None)
+        records = itertools.chain([first], records)
+
+
+def _csv_part(file, records, header, columns, target) -> _Table:
     where = [header.index(column) for column in columns]
     goal = None if target is None else header.index(target)
     values, targets, lines = array.array("d"), [], array.array("q")
@@ -211,8 +284,6 @@ def _read_csv(file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ..
         if goal is not None:
             targets.append(cells[goal].strip())
         lines.append(line)
-    if not lines:
-        file.fail("empty: there is a header and no row below it")
     x = np.frombuffer(values).reshape(len(lines), len(columns))
     x = _finite(file, x, lambda i, j: f"line {lines[i]}, column {columns[j]!r}")
     place = lambda i: f"line {lines[i]}, column {target!r}"  # noqa: E731

@@ -26,16 +26,20 @@ def as_rows(who: str, data: Any) -> Any:
     """
     if data is None or isinstance(data, jax.Array):
         return data
+    return as_arrays(who, as_leaves(who, data))
+
+
+def as_leaves(who: str, data: Any) -> Any:
+    """As `as_rows`, but arrays stay as they are: those of NumPy on the host, in their dtypes."""
     if isinstance(data, Dataset):
         data = (data.x, data.y)
     if type(data) is tuple:
         data = tuple(_stack(part, [other for other in data if other is not part]) for part in data)
-    leaves = jax.tree_util.tree_map_with_path(
+    return jax.tree_util.tree_map_with_path(
         lambda path, leaf: _leaf(who, path, leaf),
         data,
         is_leaf=lambda x: isinstance(x, (Dataset, Iterator)) or _is_array_in_a_list(x),
     )
-    return as_arrays(who, leaves)
 
 
 def _stack(part: Any, others: list[Any]) -> Any:
