@@ -33,6 +33,17 @@ def check_names(who: str, names: Iterable[Any], allowed: frozenset[str] = frozen
             )
 
 
+def check_same_shapes(who: str, whole: dict[str, Any], tail: dict[str, Any], rows: int, ragged: int) -> None:
+    """Raise ValueError if the shape of a metric depends on the number of rows, so that it has no mean over rows."""
+    for name, x in whole.items():
+        shapes = [jax.tree.map(jnp.shape, jax.tree.leaves(each)) for each in (x, tail.get(name, ()))]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{who}: a metric must have one shape whatever the number of rows (a mean over them), got {name!r} of "
+                f"{shapes[0]} for {rows} rows and {shapes[1]} for {ragged}"
+            )
+
+
 def named_metrics(who: str, metrics: Any) -> dict[str, Any]:
     """The dict of metrics, checked: each is one of `gdjax.metrics` or a function of one example, (prediction, y) -> number.
 

@@ -210,6 +210,21 @@ def rescale(weights: jax.Array) -> jax.Array:
     return weights * jnp.where(most > limit, 1 / limit, jnp.where(most < 1 / limit, limit, 1))
 
 
+def share_of(weight: jax.Array, total: jax.Array, number: Any) -> jax.Array:
+    """The share of the last of a number of terms in their weighted mean; all have the same if no weight is above 0."""
+    return jnp.where(total == 0, 1 / number, weight / jnp.where(total == 0, 1, total)).astype(total.dtype)
+
+
+def mix(mean: Any, x: Any, share: jax.Array) -> Any:
+    """mean + share (x - mean), in the dtypes of the mean. Of what has no share, nothing is read: NaN has no influence."""
+
+    def mix_leaf(mean: jax.Array, x: jax.Array) -> jax.Array:
+        x, part = x.astype(mean.dtype), share.astype(jnp.finfo(mean.dtype).dtype)
+        return jnp.where(share == 1, x, jnp.where(share == 0, mean, mean + part * (x - mean)))
+
+    return jax.tree.map(mix_leaf, mean, x)
+
+
 def cast_like(tree: Any, like: Any) -> Any:
     """Each leaf in the dtype of its counterpart."""
     return jax.tree.map(_cast, tree, like)
@@ -294,6 +309,11 @@ def leafmap(function: Callable[..., Any], tree: Any, *rest: Any) -> list[Any]:
     """A function mapped over the leaves of trees of one structure, as a list."""
     leaves, structure = jax.tree.flatten(tree)
     return [function(*args) for args in zip(leaves, *map(structure.flatten_up_to, rest), strict=True)]
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether all entries of all leaves are finite, ()."""
+    return functools.reduce(jnp.logical_and, leafmap(lambda x: jnp.all(jnp.isfinite(x)), tree), jnp.ones((), bool))
 
 
 def all_equal(a: Any, b: Any) -> jax.Array:

@@ -63,7 +63,7 @@ class PerExample:
         shares = weights if self.weight is None and _is_boolean(mask) else rescale(weights)
         value = _weighted_mean(losses, shares)
         metrics = {name: _weighted_mean(x, shares) for name, x in metrics.items()}
-        metrics["weight"] = jnp.sum(weights, dtype=jnp.float32)
+        metrics["weight"] = jnp.sum(weights, dtype=arithmetic_dtype(weights))
         if self.penalty is not None:
             metrics["penalty"] = self.penalty(params)
             value = value + metrics["penalty"]
@@ -109,7 +109,7 @@ def per_example(
     weight 0 has no influence on value, metrics or gradient, not even if it holds NaN; where all weigh 0, the
     mean and its gradient are 0. Only the ratios of the weights matter to the value; a negative one has no
     meaning, nor have weights that compiled code takes for 0 (below 1.2e-38 all): NaN, and a ValueError where
-    they are concrete. Metrics are averaged alike, and two are added: "weight", sum_i m_i w_i () float32, by
+    they are concrete. Metrics are averaged alike, and two are added: "weight", sum_i m_i w_i () float, by
     which a loop weighs this batch in the mean of an epoch (NaN if they are infinite together), and "penalty"
     where there is one.
 

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.domain import as_length
+from gdjax.measures import check_same_shapes
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import compile_once
 from gdjax.training.arguments import error_context
@@ -162,17 +163,6 @@ class Epoch:
             per_epoch = self.batches_per_epoch(data)
             batch = batch // per_epoch * batches_per_epoch(rows, self.batch_size) + batch % per_epoch
         return batch_indices(self.order, key, batch, rows, self.batch_size)
-
-
-def check_same_shapes(who: str, whole: Metrics, tail: Metrics, rows: int, ragged: int) -> None:
-    """Raise ValueError if the shape of a metric depends on the number of rows, so that it has no mean over rows."""
-    for name, x in whole.items():
-        shapes = [jax.tree.map(jnp.shape, jax.tree.leaves(each)) for each in (x, tail.get(name, ()))]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"{who}: a metric must have one shape whatever the number of rows (a mean over them), got {name!r} of "
-                f"{shapes[0]} for {rows} rows and {shapes[1]} for {ragged}"
-            )
 
 
 def weighted_mean(metrics: Metrics) -> Metrics:

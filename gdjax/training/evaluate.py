@@ -16,13 +16,13 @@ from gdjax.calls import is_concrete
 from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.forms import KEYS, Loss, Stateful, as_loss
-from gdjax.measures import better_directions, check_names, named_metrics
+from gdjax.measures import better_directions, check_names, check_same_shapes, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind
 from gdjax.training.arguments import check_params, error_context
-from gdjax.training.epoch import check_same_shapes, weighted_mean
+from gdjax.training.epoch import weighted_mean
 from gdjax.training.explain import raise_cause
-from gdjax.training.step import evaluate_loss
+from gdjax.training.objective import evaluate_loss
 from gdjax.types import Measure, Metrics, Params, as_metric
 
 

@@ -18,7 +18,8 @@ from gdjax import tree
 from gdjax.data import num_rows, take
 from gdjax.domain import overhear
 from gdjax.training.epoch import Epoch
-from gdjax.training.step import Step, evaluate_loss
+from gdjax.training.objective import evaluate_loss
+from gdjax.training.step import Step
 from gdjax.types import Params, TrainState
 
 ROWS, PARTS, STEPS = 256, 64, 100

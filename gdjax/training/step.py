@@ -15,11 +15,12 @@ from jax.core import Tracer
 from gdjax import answers, tree
 from gdjax.calls import as_optimizer
 from gdjax.data import as_rows
-from gdjax.forms import Loss, LossError, Stateful, as_loss, check_value, explain_errors
-from gdjax.measures import LIFTED, check_names
+from gdjax.domain import as_length
+from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
 from gdjax.programs import compile_once
 from gdjax.training.arguments import check_params, short
+from gdjax.training.objective import Objective
 from gdjax.types import Batch, Evaluation, Metrics, Params, Probe, TrainState
 
 STEP, ORDER = 1, 2  # step keys and order keys come from different base keys
@@ -82,7 +83,9 @@ def evaluation_params(state: TrainState) -> Params:
     return answers.evaluation_params(state.opt_state, state.params)
 
 
-def make_step(loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe, ...] = ()) -> Step:
+def make_step(
+    loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe, ...] = (), *, microbatches: int = 1
+) -> Step:
     """The transition of one batch: loss and gradient, update, new parameters.
 
     Args:
@@ -92,6 +95,14 @@ def make_step(loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe
             forward pass; `stopping.change(..., over="batch")` reads it.
         probes: one or several functions of a step that add to its metrics. `backprop.watch` makes one that measures the flow
             of gradients at every k-th step.
+        microbatches: at least 1; parts of consecutive rows, as equal as can be, that are read one after the other, so that
+            the activations of only one of them are held. Loss, gradient, metrics and what an optimizer evaluates are those
+            of the whole batch, to rounding: rows keep their weights, and a last part that is shorter is masked or, for a
+            loss that takes no mask, smaller. Part j has the key `fold_in(key, j)` of the step's key. The model state of a
+            `stateful` loss goes through the parts in order; batch norm normalizes each by its own rows, which is another
+            loss than that of the batch. Probes see the whole batch at once.
+
+    Raises: ValueError unless microbatches is a whole number that is at least 1.
 
     Returns: step(state, batch, mask=None) -> (state, metrics), compared by value; metrics are "loss" and those of the loss.
 
@@ -100,7 +111,8 @@ def make_step(loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe
     >>> print(state.params, metrics["loss"])
     1.0 5.0
     """
-    return Step(as_loss("make_step", loss), batch_change, (probes,) if callable(probes) else tuple(probes))
+    number = as_length("make_step", "microbatches", microbatches)
+    return Step(as_loss("make_step", loss), batch_change, (probes,) if callable(probes) else tuple(probes), number)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +122,7 @@ class Step:
     loss: Loss | Stateful
     batch_change: bool = False
     probes: tuple[Probe, ...] = ()
+    microbatches: int = 1
 
     @property
     def takes_mask(self) -> bool:
@@ -126,11 +139,8 @@ class Step:
 
     def _descend(self, state: TrainState, batch: Batch, mask: jax.Array | None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
-
-        def objective(params):
-            return evaluate_loss("make_step", self.loss, params, state.model_state, batch, key, mask)
-
-        (loss, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        objective = Objective(self.loss, batch, mask, state.model_state, key, self.microbatches)
+        (loss, (metrics, model_state)), grads = objective.value_and_grad(state.params)
         updates, opt_state = state.optimizer.update(
             tree.ascent(grads),
             state.opt_state,
@@ -146,7 +156,7 @@ class Step:
         if self.batch_change:
             metrics["change"] = jnp.abs(objective(params)[0] - loss)
         for probe in self.probes:
-            measured = probe(state, objective, grads, updates, mask)
+            measured = probe(state, objective.at_once(), grads, updates, mask)
             if taken := measured.keys() & metrics.keys():
                 raise ValueError(f"make_step: metrics must not be named as those of a probe, got {min(taken)!r}")
             metrics |= measured
@@ -167,29 +177,3 @@ def lay_out_state(state: Any, *_: Any) -> Any:
 
 def state_alone(state: Any, *_: Any) -> Any:
     return spec_of(state)
-
-
-def evaluate_loss(
-    who: str, loss: Loss | Stateful, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any
-) -> Any:
-    """Call any loss: (scalar, (metrics with "weight", model_state)). Raises: LossError if it returns anything else."""
-    if isinstance(loss, Stateful):
-        value, metrics, model_state = _evaluate_stateful(who, loss, params, model_state, batch, key, mask)
-    else:
-        value, metrics = loss(tree.whole(params), batch, key, mask=mask, who=who)
-    check_names(who, metrics, allowed=LIFTED)
-    rows = jax.tree.leaves(batch)[0].shape[0] if mask is None else jnp.sum(mask)
-    weight = metrics.get("weight", jnp.asarray(rows, jnp.float32))
-    weight = jnp.asarray(weight, tree.arithmetic_dtype(weight))
-    return value, ({**metrics, "weight": weight}, tree.part(model_state))
-
-
-def _evaluate_stateful(who, loss, params, model_state, batch, key, mask):
-    options = {} if mask is None else {"mask": mask}
-    with explain_errors(who):
-        result = loss(tree.whole(params), tree.whole(model_state), batch, key, **options)
-    if not (isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], dict)):
-        shapes = jax.tree.map(jnp.shape, result)
-        raise LossError(f"{who}: the loss must return (scalar, metrics dict, model_state), got shapes {shapes}")
-    check_value(who, result[0], batch)
-    return result

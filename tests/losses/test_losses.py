@@ -997,7 +997,7 @@ def test_float64_is_computed_in_float64():
         (value, metrics), grad = value_and_grad(params, batch, mask=mask)
         expected, expected_grad, _, _ = by_numpy(params, batch, mask)
         chex.assert_trees_all_close((value, grad), (expected, expected_grad), rtol=1e-13)
-        assert metrics["weight"].dtype == jnp.float32
+        assert metrics["weight"].dtype == jnp.float64
 
 
 def test_lanes_of_parameters():
