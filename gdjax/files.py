@@ -10,14 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write the file atomically: it is never seen half written."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside the file, to be written in the block, which takes the file's place if the block succeeds."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        draft.write_text(text)
+        yield draft
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write the file atomically: it is never seen half written."""
+    with replacing(path) as draft:
+        draft.write_text(text)
 
 
 @contextlib.contextmanager

@@ -17,12 +17,14 @@ from gdjax.cli.backprop import Backprop
 from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
 from gdjax.cli.certify import Certify
 from gdjax.cli.check import Check
+from gdjax.cli.compare import Compare
 from gdjax.cli.data import Data
 from gdjax.cli.errors import UserError, one_line
 from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.minimize import Minimize
 from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
+from gdjax.cli.runs import Runs
 from gdjax.cli.signals import Termination, terminating
 from gdjax.cli.train import Train
 from gdjax.cli.words import MARK, mark, unmark
@@ -32,6 +34,8 @@ COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "runs": Runs,
+    "compare": Compare,
     "minimize": Minimize,
     "backprop": Backprop,
     "check": Check,

@@ -18,7 +18,6 @@ from gdjax.cli.errors import option_mistakes
 from gdjax.cli.options import Options
 from gdjax.data import load
 from gdjax.optimizers.request import OptimizerRequest
-from gdjax.plots import save
 from gdjax.runs.report import describe_run, numbers, pictures
 
 OPTIMIZER = "adamw(weight_decay=1.0)"  # the default; adam if a decay is given
@@ -35,19 +34,19 @@ class Train(Options):
         folder = self.out or next_folder(self.data)
         with contextlib.ExitStack() as stack:
             with option_mistakes(NAMES):
-                place = stack.enter_context(runs.new_folder(folder, self.overwrite))
+                draft = stack.enter_context(runs.new_folder(folder, self.overwrite))
                 given = {name: getattr(self, name) for name in ("target", "task") if getattr(self, name) is not None}
                 dataset = load(self.data, **given)
                 parts = tasks.deal(dataset, self.split, self.seed, self.dtype)
                 objective = tasks.choose(dataset, self.model, self.loss, self.hidden, self.activation)
                 job = runs.plan(objective, parts, self._settings())
-            result = execute(job, parts, self.quiet)
+                command = shlex.join(["gdjax", *argv])
+                config = runs.config_of(job, dataset, parts, self.split, self.data, given, command)
+                recording = stack.enter_context(runs.Recording(draft, config, self.tensorboard))
+            result = execute(job, parts, recording, self.quiet)
             scores = {name: objective.scores(result.params, rows) for name, rows in parts.by_name().items()}
-            command = shlex.join(["gdjax", *argv])
-            config = runs.config_of(job, dataset, parts, self.split, self.data, given, command)
-            runs.write_run(place, config, result.history, numbers(result, scores), result.params, parts.scalings)
-            for name, picture in pictures(job, dataset, parts, result).items():
-                save(picture, place / name)
+            made = pictures(job, dataset, parts, result)
+            runs.finish_run(draft.place, numbers(result, scores), result.params, parts.scalings, made)
         if not self.quiet:
             print(describe_run(folder, job, dataset, parts, result, scores))
         if runs.went_wrong(result):
@@ -68,13 +67,14 @@ def next_folder(data: str) -> Path:
     return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
 
 
-def execute(job: runs.Job, parts: tasks.Parts, quiet: bool) -> Any:
-    """Run the job with a progress bar."""
+def execute(job: runs.Job, parts: tasks.Parts, recording: runs.Recording, quiet: bool) -> Any:
+    """Run the job and record it, with a progress bar."""
     prepared = runs.prepare(job, parts)
     total = job.evaluations(len(parts.train[0]))
     off = True if quiet else None  # None: where stderr is no terminal
     with tqdm(total=total, unit=" evaluations", disable=off, file=sys.stderr, leave=False) as bar:
         for run_state in prepared.segments():
+            recording.take(run_state)
             done, numbers = runs.progress(run_state, job.objective.metric)
             bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
             bar.update(done - bar.n)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from gdjax.files import replacing
 
 RGB: TypeAlias = tuple[float, float, float]
 
@@ -149,10 +150,6 @@ def save(picture: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"save: path must end in .png, got {str(path)!r}")
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with replacing(path) as draft:
         picture.savefig(draft, format="png", dpi="figure", facecolor=picture.get_facecolor())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
     return path

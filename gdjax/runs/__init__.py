@@ -1,19 +1,28 @@
 """Saved runs: their configuration (config), their execution (job), their folder and their report."""
 
+from gdjax.runs.compare import Overview, list_runs
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
-from gdjax.runs.folder import LoadedRun, RecordError, load_run, new_folder, read_config, write_run
+from gdjax.runs.damage import RecordError
+from gdjax.runs.folder import LoadedRun, finish_run, load_run, new_folder, read_config
 from gdjax.runs.job import Job, Settings, config_of, plan, prepare, progress, went_wrong
+from gdjax.runs.recording import Recording
 from gdjax.runs.table import predictions
+from gdjax.runs.tensorboard import TensorBoard
 
 __all__ = [
     "ConfigError",
     "DataConfig",
     "Job",
     "LoadedRun",
+    "Overview",
     "RecordError",
+    "Recording",
     "RunConfig",
     "Settings",
+    "TensorBoard",
     "config_of",
+    "finish_run",
+    "list_runs",
     "load_run",
     "new_folder",
     "plan",
@@ -22,5 +31,4 @@ __all__ = [
     "progress",
     "read_config",
     "went_wrong",
-    "write_run",
 ]

@@ -16,6 +16,8 @@ import numpy as np
 
 from gdjax.calls import Model
 from gdjax.data import Scaling
+from gdjax.files import replacing
+from gdjax.runs.json_text import LARGEST
 from gdjax.tree import path_string
 
 # The dtypes of parameters, and those in which they are stored.
@@ -26,11 +28,10 @@ DTYPES: dict[str, Any] = {
 }
 NAME = "params.npz"
 FILES = ("config.json", "metrics.jsonl", "result.json")  # files whose hashes are stored with the arrays
-LARGEST = 2**28  # maximal size in bytes of a text file or a scaling
 
 
-def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling]) -> None:
-    """Write parameters by path and scalings by name, as the last file of a run; bfloat16 is stored exactly as float32."""
+def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling], files: Mapping[str, bytes]) -> None:
+    """Write parameters by path, scalings by name, and the hashes of these files; bfloat16 is stored exactly as float32."""
     arrays = {f"params{path_string(place)}": x for place, x in jax.tree_util.tree_leaves_with_path(params)}
     for name, scaling in scalings.items():
         arrays |= {f"{name}.mean": scaling.mean, f"{name}.scale": scaling.scale}
@@ -39,9 +40,10 @@ def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling]) -> No
         return np.asarray(x, np.float32) if x.dtype == jnp.bfloat16 else np.asarray(x)
 
     stored = {name: portable(x) for name, x in arrays.items()}
-    hashes = {name: _hash((path.parent / name).read_bytes()) for name in FILES if (path.parent / name).exists()}
+    hashes = {name: _hash(content) for name, content in files.items()}
     hashes["arrays"] = _hash(*_describe(stored))
-    np.savez(path, **stored, **{f"sha256.{name}": x for name, x in hashes.items()})  # type: ignore[arg-type]
+    with replacing(path) as draft, draft.open("wb") as file:
+        np.savez(file, **stored, **{f"sha256.{name}": x for name, x in hashes.items()})  # type: ignore[arg-type]
 
 
 def _hash(*parts: bytes) -> np.ndarray:
@@ -139,9 +141,17 @@ def _scaling(read: _Members, name: str) -> Scaling:
     return Scaling(mean, scale) if wide else Scaling(jnp.asarray(mean), jnp.asarray(scale))  # type: ignore[arg-type]
 
 
-def _check_hashes(read: _Members, folder: Path) -> None:
+def check_files(folder: Path) -> None:
+    """Raise ValueError if the arrays cannot be unpacked, or another file differs from what was written with them."""
+    with zipfile.ZipFile(folder / NAME) as archive:
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"params.npz must hold {name} as it was written")
+        _check_hashes(_Members(archive), folder, FILES)
+
+
+def _check_hashes(read: _Members, folder: Path, names: tuple[str, ...] = ("arrays", *FILES)) -> None:
     """Raise ValueError if a file differs from what was written; runs of earlier versions have no hashes."""
-    for name in ("arrays", *FILES):
+    for name in names:
         if f"sha256.{name}" in read:
             written = read(f"sha256.{name}", (32,), (np.dtype(np.uint8),))
             found = _hash(*(_describe(read.taken) if name == "arrays" else [(folder / name).read_bytes()]))

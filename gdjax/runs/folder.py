@@ -1,13 +1,15 @@
-"""The run folder: the configuration and the results of a run, written atomically, and read back.
+"""The run folder: the configuration, the records and the results of a run, and how a finished one is read back.
 
-config.json     the RunConfig, which is enough to repeat the run
-metrics.jsonl   one line per evaluation
-result.json     the reason of the stop, the duration, the scores on each part of the data
-params.npz      the best parameters by path, the scalings of inputs and targets, and the hashes of the three files above
+config.json     the RunConfig, which is enough to repeat the run; written first
+metrics.jsonl   one line per evaluation, appended while the run goes on
+params.npz      the best parameters by path, the scalings of inputs and targets, and the hashes of the other files
 *.png           pictures
+result.json     the reason of the stop, the duration, the scores on each part of the data; written last
 
-    with new_folder(path) as place:
-        write_run(place, config, history, result, params, scalings)
+    with new_folder(path) as draft:
+        write_whole(draft.place / "config.json", to_text(config.to_json()))
+        ...
+        finish_run(draft.place, result, params, scalings)
     run = load_run(path)
 """
 
@@ -15,8 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,23 +25,36 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gdjax.calls import Model, parse
 from gdjax.data import Scaling, standardize, unstandardize
+from gdjax.files import write_whole
 from gdjax.losses import LOSSES
 from gdjax.models import INITIALIZERS, MODELS
-from gdjax.runs.arrays import LARGEST, NAME, read_arrays, write_arrays
-from gdjax.runs.config import ConfigError, RunConfig
+from gdjax.runs.arrays import NAME, read_arrays, write_arrays
+from gdjax.runs.config import RunConfig
+from gdjax.runs.damage import RecordError, reading
+from gdjax.runs.json_text import from_text, read_bytes, to_text
+from gdjax.runs.records import read_records
 
 
-class RecordError(ValueError):
-    """A folder that is no run folder, or cannot be written as one; the message is one line."""
+class Draft:
+    """A new run folder: `place` is what to write into, a hidden folder beside `path` until it appears there."""
+
+    def __init__(self, path: Path, place: Path) -> None:
+        self.path, self.place = path, place
+
+    def appear(self) -> None:
+        """Move the folder to its path; files that are open in it stay open."""
+        if self.place != self.path:
+            self.place.chmod(0o755)
+            _move(self.place, self.path)
+            self.place = self.path
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write into, which appears at `path` when the block succeeds and is removed when it fails.
+def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
+    """A folder that appears at `path` when it is told to or the block succeeds; if the block fails before, it is removed.
 
     Raises: RecordError before the block if the path exists or cannot be written.
     """
@@ -52,18 +65,18 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     made = [parent for parent in path.absolute().parents if not parent.exists()]
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.absolute().parent))
+        draft = Draft(path, Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.absolute().parent)))
     except OSError as error:
         raise RecordError(f"{path} must be in a folder that can be written: {error.strerror}") from error
     try:
         yield draft
-        draft.chmod(0o755)
-        _move(draft, path)
+        draft.appear()
     except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        for parent in made:  # innermost first
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        if draft.place != path:
+            shutil.rmtree(draft.place, ignore_errors=True)
+            for parent in made:  # innermost first
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
         raise
 
 
@@ -78,43 +91,22 @@ def _move(draft: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_run(
+def finish_run(
     place: Path,
-    config: RunConfig,
-    history: Mapping[str, np.ndarray],
     result: Mapping[str, Any],
     params: Any,
     scalings: Mapping[str, Scaling],
+    pictures: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the files of a run into an existing folder."""
-    write_json(place / "config.json", config.to_json())
-    write_history(place / "metrics.jsonl", history)
-    write_json(place / "result.json", result)
-    write_arrays(place / NAME, params, scalings)
+    """Write what a run leaves at its end beside config.json and metrics.jsonl: each file whole, and result.json last."""
+    text = to_text(result)
+    files = {name: (place / name).read_bytes() for name in ("config.json", "metrics.jsonl")}
+    write_arrays(place / NAME, params, scalings, {**files, "result.json": text.encode()})
+    for name, picture in (pictures or {}).items():
+        from gdjax.plots import save  # of the extra `lab`
 
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
-
-
-def write_history(path: Path, history: Mapping[str, np.ndarray]) -> None:
-    """One JSON object per evaluation; NaN and infinities become null."""
-    length = len(next(iter(history.values()), []))
-    rows = ({name: _plain(values[i]) for name, values in history.items()} for i in range(length))
-    path.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-
-
-def _plain(x: Any) -> Any:
-    """x in the types of JSON."""
-    if isinstance(x, Mapping):
-        return {str(key): _plain(value) for key, value in x.items()}
-    if isinstance(x, (list, tuple)):
-        return [_plain(value) for value in x]
-    if isinstance(x, (np.ndarray, np.generic, jax.Array)):
-        return _plain(np.asarray(x).tolist())
-    if isinstance(x, float) and not math.isfinite(x):
-        return None
-    return x if isinstance(x, (bool, int, float, str, type(None))) else str(x)
+        save(picture, place / name)
+    write_whole(place / "result.json", text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,9 +135,9 @@ def read_config(folder: str | Path) -> RunConfig:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise RecordError(f"{folder} must be the folder of a run (with a config.json)")
-    with _damage(path):
-        fields = _json(_text(path))
-    with _damage(Path(folder)):  # a ConfigError says what is wrong
+    with reading(path):
+        fields = from_text(read_bytes(path))
+    with reading(Path(folder)):  # a ConfigError says what is wrong
         return RunConfig.from_json(fields)
 
 
@@ -157,43 +149,11 @@ def load_run(folder: str | Path) -> LoadedRun:
     folder, config = Path(folder), read_config(folder)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise RecordError(f"{folder} holds float64 parameters: set jax_enable_x64 first")
-    with _damage(folder):
-        result = _json(_text(folder / "result.json"))
-        history = [_json(line) for line in _text(folder / "metrics.jsonl").splitlines()]
+    with reading(folder):
+        result = from_text(read_bytes(folder / "result.json"))
+        history = read_records(folder / "metrics.jsonl")
         if config.loss not in LOSSES:
             raise ValueError(f"no loss {config.loss[:40]!r}")
         model = parse(config.model, {**MODELS, **INITIALIZERS})
         params, scalings = read_arrays(folder, model, config.data.task, config.dtype)
     return LoadedRun(folder, config, result, history, model, params, scalings)
-
-
-@contextlib.contextmanager
-def _damage(place: Path) -> Iterator[None]:
-    """A context that turns any error into a RecordError, since the files may contain anything."""
-    try:
-        yield
-    except Exception as error:
-        said = (" ".join(str(error).split()) or type(error).__name__)[:300]
-        how = "" if isinstance(error, ConfigError) else " is damaged"
-        raise RecordError(f"{place}{how}: {said}") from error
-
-
-def _text(path: Path) -> str:
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path.name} must have at most {LARGEST} bytes, got {path.stat().st_size}")
-    return path.read_text()
-
-
-def _json(text: str) -> dict[str, Any]:
-    """An object of JSON, with finite numbers only."""
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"numbers must be finite, got {text[:40]}")
-        return value
-
-    value = json.loads(text, parse_float=number, parse_constant=number)
-    if not isinstance(value, dict):
-        raise ValueError(f"a JSON object is needed, got {type(value).__name__}")
-    return value

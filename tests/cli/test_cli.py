@@ -27,6 +27,7 @@ from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.request import DEFAULT_RATES, default_rate
 from gdjax.problems import PROBLEMS
 from gdjax.runs.folder import RecordError, load_run
+from gdjax.runs.records import read_records
 from gdjax.schedules import SCHEDULES
 
 QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
@@ -135,10 +136,15 @@ def test_float64_runs_in_float64(place):
         load_run("run")
 
 
+def untimed(folder):
+    """The evaluations of a run, without the seconds."""
+    return [{**row, "seconds": None} for row in read_records(folder / "metrics.jsonl")]
+
+
 def test_the_same_command_gives_the_same_bits(place, wine):
     for out, seed in (("two", 0), ("other", 1)):
         assert gdjax("train", "wine", *QUICK, "--seed", seed, "--out", out)[0] == 0
-    one, two, other = ((folder / "metrics.jsonl").read_text() for folder in (wine, place / "two", place / "other"))
+    one, two, other = (untimed(folder) for folder in (wine, place / "two", place / "other"))
     assert one == two and one != other
 
 
@@ -354,6 +360,37 @@ def test_a_damaged_run_is_said_to_be_so(place, wine):
     assert gdjax("evaluate", "run")[0] == 2
 
 
+def test_runs_are_listed_and_two_are_compared(place, wine):
+    shutil.copytree(wine, place / "runs" / "one")
+    words = ["train", "wine", *QUICK, "--seed", 4, "--hidden", 8, 8, "--out", "runs/two", "--tensorboard"]
+    assert gdjax(*words) == (0, "", "")
+    assert [path.name.startswith("events.out") for path in (place / "runs" / "two" / "tensorboard").iterdir()] == [True]
+    (place / "runs" / "two" / "params.npz").write_bytes(b"PK")
+    code, out, err = gdjax("runs")
+    head, one, two = (line.split() for line in out.splitlines())
+    result = json.loads((wine / "result.json").read_text())
+    assert (code, err) == (0, "") and head == ["run", "status", "epochs", "best", "seconds", "optimizer"]
+    assert one[:6] == ["runs/one", "BUDGET", "3", "validation", "loss", f"{result['best_value']:.4g}"]
+    assert two[:2] == ["runs/two", "damaged:"]
+    assert gdjax("compare", "runs/one", "runs/two")[::2] == (2, f"gdjax: runs/two is {' '.join(two[1:])}\n")
+    (place / "runs" / "two" / "params.npz").unlink()
+    (place / "runs" / "two" / "result.json").unlink()
+    code, out, err = gdjax("compare", wine, "runs/two", "--out", "both.png")
+    assert (code, err) == (0, "") and matplotlib.image.imread("both.png").shape[2] == 4
+    lines = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in out.splitlines()[1:-1])
+    assert [name for name in lines if name != "git_revision"] == [
+        "model",
+        "seed",
+        "status",
+        "best",
+        "epochs",
+        "seconds",
+    ]
+    assert re.split(" {2,}", lines["model"]) == ["mlp((13, 8, 3))", "mlp((13, 8, 8, 3))"]
+    assert re.split(" {2,}", lines["status"]) == ["BUDGET", "unfinished: no checkpoint"]
+    assert gdjax("runs", "nowhere") == (2, "", "gdjax: no run in nowhere or below it\n")
+
+
 def test_a_run_that_diverges_says_so_and_keeps_what_it_found(place):
     code, out, err = gdjax("train", "wine", "--optimizer", "sgd(1e20)", "--epochs", 5, "--hidden", 8, "--out", "run")
     assert code == 1 and "NON_FINITE" in err and "NON_FINITE" in out
@@ -367,14 +404,20 @@ def test_overwrite_replaces_a_run(place):
     assert [path.name for path in place.iterdir()] == ["run"]
 
 
-def test_an_error_in_the_middle_leaves_nothing(place, monkeypatch):
-    def fail(*_):
+def test_an_error_before_the_first_step_leaves_nothing_and_a_later_one_what_was_recorded(place, monkeypatch):
+    def fail(*_, **__):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr("gdjax.runs.folder.write_history", fail)
+    monkeypatch.setattr("gdjax.runs.folder.write_arrays", fail)
     with pytest.raises(RuntimeError, match="the disk is full"):
         entry.main(["train", "wine", *QUICK, "--out", "deep/down/run"])
-    assert list(place.iterdir()) == []
+    assert sorted(path.name for path in (place / "deep" / "down").iterdir()) == ["run"]
+    assert sorted(path.name for path in (place / "deep" / "down" / "run").iterdir()) == ["config.json", "metrics.jsonl"]
+    assert len(read_records(place / "deep" / "down" / "run" / "metrics.jsonl")) == 3
+    monkeypatch.setattr("gdjax.runs.recording.Records", fail)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        entry.main(["train", "wine", *QUICK, "--out", "other/run"])
+    assert not (place / "other").exists()
 
 
 def test_the_catalogues():

@@ -13,6 +13,8 @@ from test_config import CONFIG
 from gdjax import models
 from gdjax.data import Scaling
 from gdjax.runs import folder as record
+from gdjax.runs.json_text import to_text
+from gdjax.runs.records import Records
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "params.npz")
 
@@ -34,7 +36,10 @@ def write(folder, task="regression"):
         scalings["target"] = Scaling(np.float32(7), np.float32(0.25))
     history = {"loss": np.array([0.5, 0.25]), "epoch": np.array([1.0, 2.0])}
     result = {"stop": "BUDGET", "steps": 12, "test": {"loss": 0.375}}
-    record.write_run(folder, config(task, repr(model)), history, result, params, scalings)
+    (folder / "config.json").write_text(to_text(config(task, repr(model)).to_json()))
+    with Records(folder / "metrics.jsonl") as records:
+        records.append(history, seconds=1.5)
+    record.finish_run(folder, result, params, scalings)
     return {name: (folder / name).read_bytes() for name in FILES}
 
 

@@ -1,0 +1,108 @@
+"""Runs side by side: a list of the runs below a folder, and the differences of two."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gdjax.runs.arrays import check_files
+from gdjax.runs.config import RunConfig
+from gdjax.runs.damage import RecordError, reading
+from gdjax.runs.folder import read_config
+from gdjax.runs.json_text import from_text, read_bytes
+from gdjax.runs.records import as_history, is_being_written, read_records
+
+CHECKPOINTS = "checkpoints"
+OF_THE_DAY = ("command", "started", "version")  # fields of a config that tell nothing of the run itself
+
+
+@dataclasses.dataclass(frozen=True)
+class Overview:
+    """What is known of a run without its parameters."""
+
+    folder: Path
+    status: str  # its stop reason, or: going on, unfinished: ..., damaged: ...
+    config: RunConfig | None = None
+    history: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def epochs(self) -> float:
+        return self._last("epoch", 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Of training, without those of compiling."""
+        return float(self.result.get("seconds") or self._last("seconds", np.nan))
+
+    @property
+    def best(self) -> str:
+        """The monitored metric with its best value so far."""
+        if "monitor" in self.result:
+            value = self.result.get("best_value")
+            return "" if value is None else f"{self.result['monitor']} {value:.4g}"
+        losses = self.history.get("validation_loss", np.zeros(0))
+        return f"validation loss {np.nanmin(losses):.4g}" if np.isfinite(losses).any() else ""
+
+    def _last(self, name: str, otherwise: float) -> float:
+        values = self.history.get(name, np.zeros(0))
+        return float(values[-1]) if len(values) else otherwise
+
+
+def list_runs(place: str | os.PathLike[str]) -> list[Overview]:
+    """The runs in a folder and in the folders below it, in the order of their paths."""
+    found = []
+    for folder, below, files in os.walk(place):
+        if "config.json" in files:
+            found.append(overview(Path(folder)))
+            below.clear()
+        below[:] = sorted(name for name in below if not name.startswith("."))
+    return found
+
+
+def overview(folder: Path) -> Overview:
+    """What is known of the run in a folder; a damaged one has a status that says why."""
+    try:
+        config = read_config(folder)
+        with reading(folder):
+            records = folder / "metrics.jsonl"
+            history = as_history(read_records(records)) if records.exists() or _is_finished(folder) else {}
+            if not _is_finished(folder):
+                status = "going on" if is_being_written(records) else f"unfinished: {saved(folder)}"
+                return Overview(folder, status, config, history)
+            check_files(folder)
+            result = from_text(read_bytes(folder / "result.json"))
+            return Overview(folder, str(result["stop"]), config, history, result)
+    except RecordError as error:
+        return Overview(folder, f"damaged: {str(error).removeprefix(f'{folder} is damaged: ')}")
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether the run has come to its end; params.npz is written shortly before result.json."""
+    return (folder / "result.json").exists()
+
+
+def saved(folder: Path) -> str:
+    """What can be resumed of a run, in words."""
+    places = (folder / CHECKPOINTS).glob("[0-9]*")
+    steps = [int(place.name) for place in places if place.name.isdigit()]
+    return f"step {max(steps)} is saved" if steps else "no checkpoint"
+
+
+def differences(one: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """The fields that differ, data.hash and versions.jax among them, with both values."""
+    flat, others = (_flatten(config.to_json()) for config in (one, other))
+    names = [name for name in dict.fromkeys([*flat, *others]) if name not in OF_THE_DAY]
+    return {name: (flat.get(name), others.get(name)) for name in names if flat.get(name) != others.get(name)}
+
+
+def _flatten(fields: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= _flatten(value, f"{place}{name}.") if isinstance(value, Mapping) else {place + name: value}
+    return flat
