@@ -68,6 +68,7 @@ from gdjax.losses import per_example, stateful, supervised
 # Training: step, epoch, run.
 from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
 from gdjax.training import Result, learning_rate, segments
+from gdjax.training import CheckpointError, Checkpoints, load_run, save_run
 from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
 
@@ -88,6 +89,8 @@ if TYPE_CHECKING:
     from gdjax import runs as runs
 
 __all__ = [
+    "CheckpointError",
+    "Checkpoints",
     "Condition",
     "Minimum",
     "Model",
@@ -124,6 +127,7 @@ __all__ = [
     "learning_rate",
     "linear_onecycle_schedule",
     "linear_schedule",
+    "load_run",
     "log_cosh",
     "losses",
     "make_epoch",
@@ -149,6 +153,7 @@ __all__ = [
     "projections",
     "random_plane",
     "safe_softmax_cross_entropy",
+    "save_run",
     "schedule",
     "schedules",
     "search",

@@ -74,6 +74,7 @@ COMPILED = re.compile(  # what loops or draws; the rest is cheaper one operation
 FACTORIES = {function: f"{room}.{name}" for room in ROOMS for name, function in public(room).items()}
 EXAMPLES = {name: shown(function) for function, name in FACTORIES.items()}
 EXAMPLES["gdjax.metrics.Metric"] = inspect.getdoc(gd.metrics.Metric)  # of the metrics that are no functions
+EXAMPLES["gdjax.Checkpoints"] = inspect.getdoc(gd.Checkpoints)
 NIGHTLY = {  # what is computed by another library: Optax's transformations, and evosax's populations
     name
     for function, name in FACTORIES.items()

@@ -16,7 +16,7 @@ from gdjax.calls.kinds import (
 from gdjax.calls.leaves import Precise, Static, as_key, is_concrete, is_number
 from gdjax.calls.node import Node, register
 from gdjax.calls.rates import WithRate, inner_state, one_rate, rate_of, rates_of_leaves, scale_rates, spread_rates
-from gdjax.calls.spec import SpecError, parse
+from gdjax.calls.spec import SpecError, data_of, is_key, parse
 
 __all__ = [
     "Condition",
@@ -34,11 +34,13 @@ __all__ = [
     "check_interval",
     "check_whole",
     "condition",
+    "data_of",
     "decorator",
     "from_optax",
     "inner_state",
     "is_concrete",
     "is_factory",
+    "is_key",
     "is_number",
     "model",
     "one_rate",

@@ -11,7 +11,7 @@ from gdjax import tasks
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.data import hash_of, load
-from gdjax.runs import LoadedRun, load_run, read_config
+from gdjax.runs import LoadedRun, read_config, read_run
 from gdjax.runs.report import score_table
 
 
@@ -40,4 +40,4 @@ def open_run(folder: Path) -> LoadedRun:
     """The run, after setting up JAX for its dtype."""
     with user_mistakes():
         use_device(None, read_config(folder).dtype)
-        return load_run(folder)
+        return read_run(folder)

@@ -3,7 +3,7 @@
 from gdjax.runs.compare import Overview, list_runs
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
 from gdjax.runs.damage import RecordError
-from gdjax.runs.folder import LoadedRun, finish_run, load_run, new_folder, read_config
+from gdjax.runs.folder import LoadedRun, finish_run, new_folder, read_config, read_run
 from gdjax.runs.job import Job, Settings, config_of, plan, prepare, progress, went_wrong
 from gdjax.runs.recording import Recording
 from gdjax.runs.table import predictions
@@ -23,12 +23,12 @@ __all__ = [
     "config_of",
     "finish_run",
     "list_runs",
-    "load_run",
     "new_folder",
     "plan",
     "predictions",
     "prepare",
     "progress",
     "read_config",
+    "read_run",
     "went_wrong",
 ]

@@ -10,7 +10,7 @@ result.json     the reason of the stop, the duration, the scores on each part of
         write_whole(draft.place / "config.json", to_text(config.to_json()))
         ...
         finish_run(draft.place, result, params, scalings)
-    run = load_run(path)
+    run = read_run(path)
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def read_config(folder: str | Path) -> RunConfig:
         return RunConfig.from_json(fields)
 
 
-def load_run(folder: str | Path) -> LoadedRun:
+def read_run(folder: str | Path) -> LoadedRun:
     """Read a run folder.
 
     Raises: RecordError with a message of one line, if it is missing or damaged, or needs float64 without jax_enable_x64.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import platform
 import subprocess
-from importlib import metadata
 from typing import Any
 
 import jax.numpy as jnp
+
+from gdjax.training.identity import installed_version
 
 
 def environment() -> dict[str, Any]:
@@ -17,18 +18,11 @@ def environment() -> dict[str, Any]:
     packages = ("gdjax", "jax", "jaxlib", "optax", "numpy")
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: installed_version(name) for name in packages}},
         "platform": platform.platform(),
         "device": f"{device.platform}: {device.device_kind}",
         "git_revision": _git_revision(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git_revision() -> str | None:

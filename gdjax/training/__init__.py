@@ -6,19 +6,25 @@
     for state, metrics in iterate(epoch, state, data): ...
     for run_state in segments(run, run_state, data, validation, until=100): ...
     result = fit(loss, params, optimizer, data, validation)
+    save_run(path, run_state);  run_state = load_run(path, run_state);  Checkpoints(folder).save(run_state)
 
 No optimizer, model, loss or metric is imported here: the user's program combines them.
 """
 
 from gdjax.training._fit import Fitting, Length, fit
 from gdjax.training._segments import segments
+from gdjax.training.checkpoint import load_run, save_run
+from gdjax.training.checkpoints import Checkpoints
 from gdjax.training.epoch import Epoch, iterate, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
+from gdjax.training.manifest import CheckpointError
 from gdjax.training.result import Result, summarize
 from gdjax.training.run import Run, extend_history, make_run, start_run
 from gdjax.training.step import Step, evaluation_params, learning_rate, make_state, make_step
 
 __all__ = [
+    "CheckpointError",
+    "Checkpoints",
     "Epoch",
     "Evaluate",
     "Fitting",
@@ -31,11 +37,13 @@ __all__ = [
     "fit",
     "iterate",
     "learning_rate",
+    "load_run",
     "make_epoch",
     "make_evaluate",
     "make_run",
     "make_state",
     "make_step",
+    "save_run",
     "segments",
     "start_run",
     "summarize",

@@ -26,7 +26,7 @@ from gdjax.models import MODELS
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.request import DEFAULT_RATES, default_rate
 from gdjax.problems import PROBLEMS
-from gdjax.runs.folder import RecordError, load_run
+from gdjax.runs.folder import RecordError, read_run
 from gdjax.runs.records import read_records
 from gdjax.schedules import SCHEDULES
 
@@ -109,7 +109,7 @@ def test_the_flow_of_a_run(place):
     table = [line.split() for line in out.splitlines() if "sigmoid  " in line]
     assert [row[:3] for row in table] == [["1", "[0]", "sigmoid"], ["2", "[1]", "sigmoid"]]
     assert "layer 1" in out or "gradients reach all layers" in out
-    seen = load_run(place / "run").history
+    seen = read_run(place / "run").history
     assert len(seen) == 2 and all(
         len(row["flow_gradient_norm"]) == 3 and min(row["flow_gradient_norm"]) > 0 for row in seen
     )
@@ -119,7 +119,7 @@ def test_the_flow_of_a_run(place):
 def test_a_run_reads_back_to_the_same_numbers(wine):
     assert gdjax("train", "wine", *QUICK, "--dtype", "bfloat16", "--out", "bfloat16")[0] == 0
     for dtype, folder in (("float32", wine), ("bfloat16", "bfloat16")):
-        run = load_run(folder)
+        run = read_run(folder)
         assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(run.params))
         code, out, _ = gdjax("evaluate", folder)
         assert code == 0 and f"{run.result['test']['loss']:.6f}" in out
@@ -130,10 +130,10 @@ def test_float64_runs_in_float64(place):
     with np.load(place / "run" / "params.npz") as arrays:
         assert arrays["params[0]['w']"].dtype == np.float64
     code, out, _ = gdjax("evaluate", "run")
-    assert code == 0 and f"{load_run('run').result['test']['loss']:.6f}" in out
+    assert code == 0 and f"{read_run('run').result['test']['loss']:.6f}" in out
     jax.config.update("jax_enable_x64", False)
     with pytest.raises(RecordError, match="jax_enable_x64"):
-        load_run("run")
+        read_run("run")
 
 
 def untimed(folder):
@@ -166,9 +166,9 @@ def test_a_table_in_units_that_float32_loses(place):
     (place / "t.csv").write_text("\n".join(lines))
     words = ["--model", "linear_regression", "--optimizer", "sgd(0.1)", "--epochs", 100, "--quiet", "--out", "run"]
     assert gdjax("train", "t.csv", *words)[0] == 0
-    assert load_run("run").result["test"]["r2"] > 0.9999
+    assert read_run("run").result["test"]["r2"] > 0.9999
     code, out, _ = gdjax("evaluate", "run")
-    assert code == 0 and f"{load_run('run').result['test']['loss']:.6f}" in out
+    assert code == 0 and f"{read_run('run').result['test']['loss']:.6f}" in out
     predicted = np.array(gdjax("predict", "run", "t.csv")[1].split()[1:], float)
     np.testing.assert_allclose(predicted - 20240000000, y - 20240000000, atol=0.5)
 
@@ -721,7 +721,7 @@ class TestWords:
 
         monkeypatch.setattr("gdjax.cli.train.runs.progress", interrupt)
         code, out, err = gdjax("train", "wine", *QUICK, "--epochs", "4000", "--patience", "4000", "--out", "run")
-        assert (code, out, err) == (130, "", "") and load_run("run").result["stop"] == "INTERRUPTED"
+        assert (code, out, err) == (130, "", "") and read_run("run").result["stop"] == "INTERRUPTED"
         assert [path.name for path in place.iterdir()] == ["run"]
 
     def test_what_the_machine_cannot_do_is_a_failed_run(self, place, monkeypatch):

@@ -140,7 +140,7 @@ def damages(files):
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_a_run_reads_back_as_it_was_written(tmp_path, task):
     write(tmp_path, task)
-    run = record.load_run(tmp_path)
+    run = record.read_run(tmp_path)
     assert run.config.data.task == task and [row["loss"] for row in run.history] == [0.5, 0.25]
     hidden = (np.ones((2, 3)) - [1, 2, 3]) / [0.5, 2, 4]
     for i, layer in enumerate(run.params):
@@ -152,7 +152,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path, task):
 
 def test_damage_is_told_and_never_read(tmp_path):
     files = write(tmp_path)
-    right = everything(record.load_run(tmp_path))
+    right = everything(record.read_run(tmp_path))
     tried = told = 0
     for name, data in damages(files):
         if data == files[name]:
@@ -160,7 +160,7 @@ def test_damage_is_told_and_never_read(tmp_path):
         (tmp_path / name).write_bytes(data)
         tried += 1
         try:
-            assert everything(record.load_run(tmp_path)) == right, (name, data[:300])
+            assert everything(record.read_run(tmp_path)) == right, (name, data[:300])
         except record.RecordError as error:
             told += 1
             assert "\n" not in str(error) and len(str(error)) < 600
@@ -181,8 +181,8 @@ def test_what_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
         assert len(bomb) < 30_000
         (tmp_path / "params.npz").write_bytes(bomb)
         with pytest.raises(record.RecordError, match="uncompressed"):
-            record.load_run(tmp_path)
+            record.read_run(tmp_path)
     (tmp_path / "params.npz").write_bytes(npz(files, **{"params[2]['w']": np.zeros((1000, 1000), np.float32)}))
     with pytest.raises(record.RecordError, match="of at most"):
-        record.load_run(tmp_path)
+        record.read_run(tmp_path)
     assert max(opened) < 1000

@@ -1,0 +1,194 @@
+"""One state of a run as a folder, written whole and verified when it is read.
+
+arrays.safetensors   every leaf by its path
+manifest.json        what they are and whose, with the digests
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gdjax.files import commit_folder, present
+from gdjax.training.container import entries_of, find_entries, read_container, write_container
+from gdjax.training.identity import differences, environment, full_identity
+from gdjax.training.manifest import MANIFEST, VERSION, CheckpointError, leaf_digest, seal, sha256, unseal
+from gdjax.training.snapshot import Snapshot, check_run_state, check_structure, describe, restore_state, take_snapshot
+from gdjax.types import RunState
+
+ARRAYS = "arrays.safetensors"
+
+
+def save_run(path: str | Path, run_state: RunState, identity: Mapping[str, Any] | None = None) -> None:
+    """Save one state of a run as a folder, which appears at `path` whole and on the disk, in place of an older one.
+
+    The folder holds every leaf, the history included, in a file of the safetensors format, and a manifest in JSON with the
+    SHA-256 of each. Nothing in it depends on the number of devices or on how the arrays lie on them.
+
+    Args:
+        path: the folder; its parents are made.
+        run_state: what `segments` yields, what `start_run` returns, or `result.run_state`; also a stack of them, for `vmap`.
+        identity: what identifies the run, of JSON's types: the configuration, the hash of the data. The `versions` of gdjax
+            and jax, the number of CPU `cores` and the `platform` are added where it does not give them.
+
+    Raises: CheckpointError if it cannot be written, or if `path` is something else than a checkpoint; what was there stays.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> run, data = gd.make_run(gd.make_epoch(step, batch_size=1)), jnp.array([1.0, 3.0])
+    >>> run_state = gd.start_run(run, gd.make_state(0.5, gd.sgd(0.25)), gd.stopping.never(), data, None)
+    >>> gd.save_run("first", run_state)
+    >>> print(gd.load_run("first", run_state).state.params)
+    0.5
+    """
+    path = Path(path).absolute()
+    if present(path).exists() and not (present(path) / MANIFEST).is_file():
+        raise CheckpointError(f"save_run: {path} exists and is no checkpoint: choose another path")
+    snapshot, identity = take_snapshot("save_run", run_state), full_identity("save_run", identity)
+    with writing(f"save_run: {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(path, snapshot, identity)
+
+
+@contextlib.contextmanager
+def writing(what: str) -> Iterator[None]:
+    """A context that turns an error of the system into a CheckpointError."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{what} could not be written: {error.strerror or error}") from error
+
+
+def load_run(
+    path: str | Path, like: RunState, identity: Mapping[str, Any] | None = None, ignore: Collection[str] = ()
+) -> RunState:
+    """The state that `save_run`, or a step of `Checkpoints`, has saved: verified, and equal to the last bit.
+
+    Args:
+        path: the folder.
+        like: a state of the same run, such as `start_run` returns: it gives the structure, the dtypes and shapes, and where
+            each array is to lie. The history comes as it was saved, of any length.
+        identity: as for `save_run`; a field that differs is an error. Without it, other versions, cores or platform are a
+            warning, since the run goes on with other bits there.
+        ignore: fields of the identity that may differ, such as ("versions", "config.epochs").
+
+    Raises: CheckpointError if a file is missing or damaged; if the identity differs, with the fields; if the structure, a
+        shape or a dtype differs from that of `like`, with the path of the leaf. Nothing is cast.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
+    >>> run, data = gd.make_run(gd.make_epoch(step, batch_size=1)), jnp.array([1.0, 3.0])
+    >>> start = lambda w, rate: gd.start_run(run, gd.make_state(w, gd.sgd(rate)), gd.stopping.never(), data, None)
+    >>> gd.save_run("first", start(0.5, 0.25), identity={"data": "two numbers"})
+    >>> loaded = gd.load_run("first", start(0.0, 0.1), identity={"data": "two numbers"})
+    >>> print(loaded.state.params, loaded.state.optimizer)
+    0.5 sgd(0.25)
+    """
+    check_run_state("load_run", "like", like)
+    full = full_identity("load_run", identity)
+    try:
+        checkpoint = read_checkpoint(present(Path(path)))
+        checkpoint.check_identity(full, ignore, strict=identity is not None)
+        checkpoint.check_leaves()
+        return checkpoint.fit(like)
+    except CheckpointError as error:
+        raise CheckpointError(f"load_run: {path}: {error}") from error
+
+
+def write_checkpoint(path: Path, snapshot: Snapshot, identity: Mapping[str, Any], extra: Any = None) -> None:
+    """Write a snapshot as the folder `path`; identity and extra are as `plain` returns them.   Raises: OSError."""
+
+    def about(name: str) -> dict[str, Any]:
+        data, said = snapshot.leaves[name]
+        return said | {"sha256": leaf_digest(name, said, snapshot.step, identity, entries_of(data))}
+
+    with commit_folder(path) as draft:
+        header, size = write_container(draft / ARRAYS, {name: leaf.data for name, leaf in snapshot.leaves.items()})
+        manifest = {
+            "version": VERSION,
+            "step": snapshot.step,
+            "value": snapshot.value,
+            "identity": identity,
+            "extra": extra,
+            "structure": describe(snapshot.structure),
+            "files": {ARRAYS: {"bytes": size, "header": sha256(header)}},
+            "leaves": {name: about(name) for name in snapshot.leaves},
+        }
+        (draft / MANIFEST).write_bytes(seal(manifest))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder.   Raises: CheckpointError if it is missing or damaged."""
+    with _damage():
+        return unseal((folder / MANIFEST).read_bytes())
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """A context that turns any error into a CheckpointError of one line, since the files may hold anything."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except OSError as error:
+        name = f" ({Path(error.filename).name})" if error.filename else ""
+        raise CheckpointError(f"it cannot be read: {error.strerror or error}{name}") from error
+    except Exception as error:
+        raise CheckpointError(f"it is damaged: {' '.join(str(error).split())[:300]}") from error
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The manifest of a folder, verified, with the set of files, and the leaves, not verified yet.
+
+    Raises: CheckpointError if a file is missing, too many, or not of the manifest.
+    """
+    manifest = read_manifest(folder)
+    with _damage():
+        files, there = {MANIFEST, *manifest["files"]}, {path.name for path in folder.iterdir()}
+        if files != there:
+            wrong = sorted(files ^ there)[0]
+            raise ValueError(f"{wrong} is {'not of it' if wrong in there else 'missing'}")
+        header, rest = read_container(folder / ARRAYS)
+        written = manifest["files"][ARRAYS]
+        if len(header) + len(rest) != written["bytes"]:
+            raise ValueError(f"{ARRAYS} has {len(header) + len(rest)} bytes of {written['bytes']}")
+        if sha256(header) != written["header"]:
+            raise ValueError(f"the header of {ARRAYS} is not what was written")
+        return Checkpoint(manifest, find_entries(header, rest))
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a folder holds: its manifest, and the bytes of each leaf by path."""
+
+    manifest: dict[str, Any]
+    entries: dict[str, memoryview]
+
+    def check_identity(self, identity: Mapping[str, Any], ignore: Collection[str], strict: bool) -> None:
+        """Raise CheckpointError with the fields that differ; unless strict, warn of what decides the bits, and no more."""
+        there = self.manifest["identity"]
+        if strict:
+            if differ := differences(there, identity, ignore):
+                raise CheckpointError(f"it is of another run: {'; '.join(differ)}")
+            return
+        there, here = ({name: each[name] for name in environment()} for each in (there, identity))
+        if differ := differences(there, here, ignore):
+            warnings.warn(f"a checkpoint goes on elsewhere, with other bits: {'; '.join(differ)}", stacklevel=4)
+
+    def check_leaves(self) -> None:
+        """Raise CheckpointError if a leaf is not that of its name, of this step and of this run."""
+        step, identity = self.manifest["step"], self.manifest["identity"]
+        for name, about in self.manifest["leaves"].items():
+            said = {key: value for key, value in about.items() if key != "sha256"}
+            if (
+                name not in self.entries
+                or leaf_digest(name, said, step, identity, self.entries[name]) != about["sha256"]
+            ):
+                raise CheckpointError(f"it is damaged: {name} is not what was written")
+
+    def fit(self, like: RunState) -> RunState:
+        """The state, in the structure of like.   Raises: CheckpointError, with the path of the leaf that does not fit."""
+        check_structure(self.manifest["leaves"], self.manifest["structure"], like)
+        return restore_state(self.manifest["leaves"], self.entries, like)
