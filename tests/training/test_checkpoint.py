@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ import pytest
 import safetensors
 
 import gdjax as gd
+from experiments.bench import corrupt_checkpoints
+from experiments.bench.corrupt_checkpoints import bits, content
 from gdjax import files, stopping
 from gdjax.certify.examples import EXAMPLES, WRAPPER_EXAMPLES, example_calls
 from gdjax.certify.suite import SHAPES
@@ -59,25 +60,6 @@ def at(step, run_state=START):
         name: rng.normal(size=(step // 2, *x.shape[1:])).astype(x.dtype) for name, x in run_state.history.items()
     }
     return drawn._replace(state=state, best_value=jnp.asarray(1 / (1 + step), float), history=history)
-
-
-def bits(tree):
-    """Everything that must come back: structure, types, dtypes, shapes and bytes."""
-    leaves, structure = jax.tree.flatten(tree)
-
-    def of(x):
-        if not hasattr(x, "dtype"):
-            return x
-        data = np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-        return isinstance(x, jax.Array), str(x.dtype), x.shape, getattr(x, "weak_type", None), data.tobytes()
-
-    return structure, [of(x) for x in leaves]
-
-
-def content(folder):
-    """Name -> hash of every file below."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def save_steps(folder, *steps, **options):
@@ -309,6 +291,16 @@ def test_an_older_step_renamed_is_found(tmp_path, sealed):
     message = "damaged: .* is not what was written" if sealed else "step 4, under another name"
     with pytest.warns(UserWarning, match=f"step 6 is restored, not step 8: it is {message}"):
         assert bits(restore(tmp_path)[0]) == bits(at(6))
+
+
+def test_damage_of_every_kind_is_found(tmp_path):
+    """Each kind twice; `experiments.bench.corrupt_checkpoints` tries many more, on a real run."""
+    states, others = ({step: at(step + 100 * run, at(step)) for step in (4, 6, 8)} for run in (0, 1))
+    others = {step: x._replace(state=x.state._replace(batches=jnp.int32(step))) for step, x in others.items()}
+    saved = corrupt_checkpoints.Saved.make(tmp_path, states, others)
+    found = list(corrupt_checkpoints.trials(saved, 2 * len(corrupt_checkpoints.KINDS), seed=11))
+    assert {trial.outcome for trial in found} <= set(corrupt_checkpoints.RIGHT), found
+    assert sum(trial.matters for trial in found) >= 16 and sum(trial.outcome == "all refused" for trial in found) >= 2
 
 
 def test_where_no_step_verifies_it_refuses_and_changes_nothing(tmp_path):
