@@ -1,6 +1,9 @@
 """Questions to the state of an optimizer, answered by a part of it at any depth: the protocols of `gdjax.types`.
 
 updated             whether the last call made an update (`Updating`)
+skipped             the number of updates skipped (`Skipping`)
+waiting             the number of gradients that no update has used (`Accumulating`)
+loss_scale          what the loss is to be multiplied by (`LossScaling`)
 evaluation_params   the parameters to evaluate and to keep (`Averaging`, `Routing`)
 """
 
@@ -36,6 +39,25 @@ def updated(state: Any) -> Any:
 
 
 _OF_OPTAX = (optax.MultiStepsState, optax.ApplyIfFiniteState)
+
+
+def skipped(state: Any) -> Any:
+    """The updates skipped so far because their gradient was not finite, () int32; None if no node skips any."""
+    counts = [node.skipped for node in _outermost(state, lambda x: hasattr(x, "skipped"))]
+    return functools.reduce(jnp.add, counts) if counts else None
+
+
+def waiting(state: Any) -> Any:
+    """The gradients that no update has used yet, () int32; None if no node accumulates any."""
+    nodes = _outermost(state, lambda x: hasattr(x, "waiting") or isinstance(x, optax.MultiStepsState))
+    counts = [x.mini_step if isinstance(x, optax.MultiStepsState) else x.waiting() for x in nodes]
+    return functools.reduce(jnp.maximum, counts) if counts else None
+
+
+def loss_scale(state: Any) -> Any:
+    """The factor by which a step multiplies the loss, and by which it divides the gradient; None if no node asks for one."""
+    scales = [node.loss_scale for node in _outermost(state, lambda x: hasattr(x, "loss_scale"))]
+    return functools.reduce(jnp.maximum, scales) if scales else None
 
 
 def if_updated(made: Any, new: Any, old: Any) -> Any:

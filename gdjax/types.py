@@ -97,6 +97,26 @@ class Updating(Protocol):
         ...
 
 
+class Skipping(Protocol):
+    """The state of an optimizer that skips the updates whose gradient is not finite."""
+
+    skipped: jax.Array  # updates skipped so far, () int32
+
+
+class Accumulating(Protocol):
+    """The state of an optimizer that takes several gradients for an update."""
+
+    def waiting(self) -> jax.Array:
+        """The gradients that no update has used yet, () int32."""
+        ...
+
+
+class LossScaling(Protocol):
+    """The state of an optimizer that asks for a larger loss, so that no gradient is too small for 16 bits."""
+
+    loss_scale: jax.Array  # () float32, a step multiplies the loss by it and divides the gradient
+
+
 class Averaging(Protocol):
     """A state that gives other parameters for evaluation than those that are trained."""
 

@@ -18,6 +18,7 @@ from gdjax.certify.suite import Recording, record
 
 COMPARED = ("updates", "params", "evaluated", "shown")
 ROUNDINGS = 64.0  # tolerated float32 roundings in a step of a wrapper that Optax does not have
+BURSTS = ("skip_non_finite", "scale_loss")  # those that are fed gradients that are not finite
 PRECISE = {"master_weights": 2.0**-24, "kahan": 2.0**-17}  # tolerated relative error of a step of bfloat16 parameters
 
 
@@ -100,4 +101,4 @@ def fed_to(ours: Optimizer, steps: int, dtype: str) -> Recording:
     kind = jnp.dtype(dtype)
     steps = min(steps, wrapper_references.SHORT.get(ours.recipe.name, (steps, ""))[0])
     recording = record(steps, jnp.issubdtype(kind, jnp.complexfloating)).cast(kind)
-    return wrapper_paths.with_bursts(recording) if ours.recipe.name == "skip_non_finite" else recording
+    return wrapper_paths.with_bursts(recording) if ours.recipe.name in BURSTS else recording

@@ -22,8 +22,11 @@ from gdjax.certify.oracles.wrappers import WRAPPER_ORACLES
 from gdjax.certify.oracles.wrappers.lift import Inner, WrapperInput
 from gdjax.certify.suite import Recording
 
-SHOWN = ("mini_step", "gradient_step", "notfinite_count", "total_notfinite", "rate_scale")  # counters of states
-BURST = 7  # steps between two bursts of gradients that are not finite, as `skip_non_finite` is fed them
+SHOWN = (  # counters of states
+    *("mini_step", "gradient_step", "notfinite_count", "total_notfinite", "rate_scale"),
+    *("skipped", "loss_scale", "good_steps"),
+)
+BURST = 7  # steps between two bursts of gradients that are not finite, as wrappers that skip are fed them
 
 
 def smooth(params: Any) -> jax.Array:

@@ -122,6 +122,7 @@ from gdjax.optimizers.wrappers.sam import sam
 from gdjax.optimizers.wrappers.project import project
 from gdjax.optimizers.wrappers.hyperball import hyperball
 from gdjax.optimizers.wrappers.skip_non_finite import skip_non_finite
+from gdjax.optimizers.wrappers.scale_loss import scale_loss
 
 # Optax's names for parts of optimizers, and for optimizers of gdjax.
 from gdjax.optimizers.inject import inject_hyperparams
@@ -234,6 +235,7 @@ __all__ = [
     "rmsprop",
     "rprop",
     "sam",
+    "scale_loss",
     "schedule_free",
     "schedule_free_adamw",
     "schedule_free_eval_params",

@@ -13,6 +13,8 @@ from gdjax import tree
 from gdjax.forms import Loss, LossError, Stateful, check_value, explain_errors
 from gdjax.measures import LIFTED, check_names
 from gdjax.training.microbatches import mean_over_microbatches
+from gdjax.training.precision import cast_floats, scale_gradient
+from gdjax.training.remat import rematerialize
 from gdjax.types import Batch, Params
 
 
@@ -26,8 +28,9 @@ class Objective:
     model_state: Any
     key: jax.Array
     microbatches: int = 1
-    remat: Callable[..., Any] | bool = False
-    compute_dtype: Any = None
+    compute_dtype: Any = None  # of parameters and rows inside the loss; None is their own
+    remat: bool = False
+    scale: Any = None  # () float32, by which the loss is multiplied while gradients are computed
 
     def __call__(self, params: Params) -> Any:
         """Where it is differentiated, the activations of a microbatch are computed again in its backward pass."""
@@ -37,10 +40,11 @@ class Objective:
         return self._mean(lambda *rows: of_rows(params, *rows))
 
     def value_and_grad(self, params: Params) -> tuple[Any, Params]:
-        """What a call returns, and the gradient of the loss."""
+        """What a call returns, and the gradient of the loss; with a scale, that of 16-bit parameters in float32."""
+        fine = params if self.scale is None else jax.tree.map(tree.widen, params)
 
         def of_rows(*rows: Any) -> Any:
-            return jax.value_and_grad(lambda params: self._of_rows(params, *rows), has_aux=True)(params)
+            return jax.value_and_grad(lambda fine: self._of_rows(fine, *rows, like=params), has_aux=True)(fine)
 
         def of_microbatch(*rows: Any) -> Any:
             (loss, aside), grads = of_rows(*rows)
@@ -64,8 +68,26 @@ class Objective:
             of_rows, self.batch, self.mask, self.model_state, self.key, self.microbatches, self.loss.takes_mask
         )
 
-    def _of_rows(self, params: Params, batch: Batch, mask: Any, model_state: Any, key: jax.Array) -> Any:
-        return evaluate_loss("make_step", self.loss, params, model_state, batch, key, mask)
+    def _of_rows(
+        self, params: Params, batch: Batch, mask: Any, model_state: Any, key: jax.Array, like: Params | None = None
+    ) -> Any:
+        """Of some rows; parameters are rounded to the dtypes of `like`."""
+        if self.scale is not None:
+            params = scale_gradient(params, 1 / self.scale)
+        params = params if like is None else tree.cast_like(params, like)
+
+        def of(params: Params) -> Any:
+            given = params, batch
+            if self.compute_dtype is not None:
+                given = cast_floats(given, self.compute_dtype)
+            return evaluate_loss("make_step", self.loss, given[0], model_state, given[1], key, mask)
+
+        value, (metrics, new_state) = (rematerialize(of) if self.remat else of)(params)
+        if self.compute_dtype is None and self.scale is None:
+            return value, (metrics, new_state)
+        value, metrics = jax.tree.map(tree.widen, (value, metrics))
+        value = value if self.scale is None else scale_gradient(value, self.scale)
+        return value, (metrics, tree.cast_like(new_state, model_state))
 
 
 def evaluate_loss(

@@ -21,7 +21,8 @@ from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
 from gdjax.programs import compile_once
 from gdjax.training.arguments import check_params, short
 from gdjax.training.objective import Objective
-from gdjax.types import Batch, Evaluation, Metrics, Params, Probe, TrainState
+from gdjax.training.precision import as_float_dtype
+from gdjax.types import Batch, DTypeLike, Evaluation, Metrics, Params, Probe, TrainState
 
 STEP, ORDER = 1, 2  # step keys and order keys come from different base keys
 
@@ -84,7 +85,13 @@ def evaluation_params(state: TrainState) -> Params:
 
 
 def make_step(
-    loss: Any, batch_change: bool = False, probes: Probe | tuple[Probe, ...] = (), *, microbatches: int = 1
+    loss: Any,
+    batch_change: bool = False,
+    probes: Probe | tuple[Probe, ...] = (),
+    *,
+    microbatches: int = 1,
+    remat: bool = False,
+    compute_dtype: DTypeLike | None = None,
 ) -> Step:
     """The transition of one batch: loss and gradient, update, new parameters.
 
@@ -101,8 +108,13 @@ def make_step(
             loss that takes no mask, smaller. Part j has the key `fold_in(key, j)` of the step's key. The model state of a
             `stateful` loss goes through the parts in order; batch norm normalizes each by its own rows, which is another
             loss than that of the batch. Probes see the whole batch at once.
+        remat: whether activations are computed again in the backward pass, which takes about a third more time and, of n
+            operations, the memory of about sqrt(n). On CPU it has an effect from jax 0.12 on.
+        compute_dtype: "bfloat16" or "float16": real parameters and rows are rounded to it inside the loss, and the gradient
+            comes out in the dtype of the parameters, which are kept as they are. float16 needs an optimizer inside
+            `scale_loss`. An evaluation computes in the dtype of the parameters.
 
-    Raises: ValueError unless microbatches is a whole number that is at least 1.
+    Raises: ValueError unless microbatches is a whole number that is at least 1, and compute_dtype a real float's.
 
     Returns: step(state, batch, mask=None) -> (state, metrics), compared by value; metrics are "loss" and those of the loss.
 
@@ -112,7 +124,9 @@ def make_step(
     1.0 5.0
     """
     number = as_length("make_step", "microbatches", microbatches)
-    return Step(as_loss("make_step", loss), batch_change, (probes,) if callable(probes) else tuple(probes), number)
+    dtype = None if compute_dtype is None else as_float_dtype("make_step", "compute_dtype", compute_dtype)
+    probes = (probes,) if callable(probes) else tuple(probes)
+    return Step(as_loss("make_step", loss), batch_change, probes, number, bool(remat), dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +137,8 @@ class Step:
     batch_change: bool = False
     probes: tuple[Probe, ...] = ()
     microbatches: int = 1
+    remat: bool = False
+    compute_dtype: np.dtype | None = None
 
     @property
     def takes_mask(self) -> bool:
@@ -139,7 +155,10 @@ class Step:
 
     def _descend(self, state: TrainState, batch: Batch, mask: jax.Array | None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.batches)
-        objective = Objective(self.loss, batch, mask, state.model_state, key, self.microbatches)
+        scale = answers.loss_scale(state.opt_state)
+        objective = Objective(
+            self.loss, batch, mask, state.model_state, key, self.microbatches, self.compute_dtype, self.remat, scale
+        )
         (loss, (metrics, model_state)), grads = objective.value_and_grad(state.params)
         updates, opt_state = state.optimizer.update(
             tree.ascent(grads),
@@ -160,6 +179,10 @@ class Step:
             if taken := measured.keys() & metrics.keys():
                 raise ValueError(f"make_step: metrics must not be named as those of a probe, got {min(taken)!r}")
             metrics |= measured
+        skipped = _skipped(state.opt_state, opt_state)
+        if skipped is not False:
+            metrics = _without(metrics, skipped)
+            model_state = tree.select(skipped, state.model_state, tree.cast_like(model_state, state.model_state))
         state = state._replace(
             step=tree.increment(state.step, answers.updated(opt_state)),
             batches=state.batches + 1,
@@ -168,6 +191,20 @@ class Step:
             opt_state=opt_state,
         )
         return state, metrics
+
+
+def _skipped(before: Any, after: Any) -> Any:
+    """Whether an update was skipped because its gradient was not finite, () bool; False if the optimizer skips none."""
+    count = answers.skipped(after)
+    if count is None:
+        return False
+    return (count > answers.skipped(before)) & jnp.logical_not(answers.updated(after))
+
+
+def _without(metrics: Metrics, skipped: jax.Array) -> Metrics:
+    """The metrics of a batch that has no part in the means if it was skipped: its weight is 0, and nothing is NaN."""
+    left = jax.tree.map(lambda x: jnp.where(skipped, jnp.zeros_like(x), x), metrics)
+    return {**left, "loss": jnp.where(skipped & ~jnp.isfinite(metrics["loss"]), 0, metrics["loss"])}
 
 
 def lay_out_state(state: Any, *_: Any) -> Any:

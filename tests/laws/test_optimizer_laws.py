@@ -55,6 +55,7 @@ WRAPPED = {
     "freeze": lambda: gd.freeze(gd.adam(0.01), frozen=vectors),
     "partition": lambda: gd.partition({True: gd.adam(0.01), False: gd.sgd(0.1, momentum=0.9)}, matrices),
     "skip_non_finite": lambda: gd.skip_non_finite(gd.adam(0.01), max_consecutive=3),
+    "scale_loss": lambda: gd.scale_loss(gd.adam(0.01), growth_interval=2),
     "project": lambda: gd.project(gd.adam(0.01), gd.projections.l2_ball(5.0)),
     "hyperball": lambda: gd.hyperball(gd.adam(0.01), 0.05),
     "cautious": lambda: gd.cautious(gd.adam(0.01)),

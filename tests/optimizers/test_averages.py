@@ -70,6 +70,7 @@ WRAP = {
     "freeze": lambda inner: gd.freeze(inner, "b"),
     "partition": lambda inner: gd.partition({"a": inner, "b": gd.skip_non_finite(probe(RATE))}),
     "skip_non_finite": gd.skip_non_finite,
+    "scale_loss": lambda inner: gd.scale_loss(inner, 4.0, growth_interval=2),
     "project": lambda inner: gd.project(inner, gd.projections.box(*BOX)),
     "cautious": gd.cautious,
     "stable": gd.stable,
@@ -166,7 +167,7 @@ def walk(names, updates=6):
     iterates, made, i = [as_numpy(state.params)], [], 0
     while len(made) < updates:
         assert i < 80, "the walk does not come to its updates"
-        bad = "skip_non_finite" in names and i in (0, 3)
+        bad = bool({"skip_non_finite", "scale_loss"} & {*names}) and i in (0, 3)
         evaluation = Evaluation(jnp.asarray(1.0), jnp.asarray(i, jnp.int32))
         state = state._replace(evaluation=evaluation)
         before, counts = as_numpy(state.params), counts_of(state)

@@ -17,34 +17,43 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AccumulateState(NamedTuple):
-    mini_step: jax.Array  # () int32, gradients in the sum
+    mini_step: jax.Array  # () int32, gradients in the mean
     gradient_step: jax.Array  # () int32, updates made
-    acc_grads: Any  # the sum, at least float32
+    acc_grads: Any  # their mean, at least float32
+    acc_weight: jax.Array  # () float, the sum of their weights
     inner_opt_state: Any
 
     def updated(self) -> Any:
         return (self.mini_step == 0) & answers.updated(self.inner_opt_state)
 
+    def waiting(self) -> jax.Array:
+        """Gradients that no update has used yet."""
+        return self.mini_step
+
 
 @optimizer(bounds={"every": "[1, inf)"}, ints=("every",))
 def accumulate(inner: Transformation, every: Any):
-    """Accumulation: the inner optimizer sees the mean of `every` gradients; in between nothing moves.
+    """Accumulation: the inner optimizer sees the weighted mean of `every` gradients; in between nothing moves.
 
-        acc_grads <- acc_grads + g
-        u = u_inner(acc_grads / every),    acc_grads <- 0               at each `every`-th gradient
+        acc_weight <- acc_weight + w
+        acc_grads <- acc_grads + w / acc_weight (g - acc_grads)
+        u = u_inner(acc_grads),    acc_grads, acc_weight <- 0           at each `every`-th gradient
         u = 0                                                           at the others
 
-    The inner optimizer is paid for once per mean (under vmap, where both branches of a condition run, each time), and its
-    schedules count its own updates. Batches of one size give the step of one batch `every` times as large.
+    The weights w are the argument `weight=` of the update, by which a step passes that of its batch, or 1. So the batches
+    give the step of all their rows in one batch. The inner optimizer is paid for once per mean (under vmap, where both
+    branches of a condition run, each time), and its schedules count its own updates. Gradients at the end of a run that are
+    too few for a mean are left over: `fit` says so. `make_step(loss, microbatches=every)` leaves none over.
 
     Args:
-        inner: the optimizer that takes the mean, also as `grad=`; other arguments are those of the last gradient.
+        inner: the optimizer that takes the mean, also as `grad=`, and the sum of the weights; other arguments are those of
+            the last gradient.
         every: gradients per mean, at least 1; number, or schedule of the updates made.
 
     Memory: 1 x params (float32 at least) + inner.   Raises: ValueError if every is below 1, and for an
         inner optimizer that evaluates the loss (`lbfgs`, `momo`, `sam`), which would be that of the last batch alone.
-    Differs from: optax.MultiSteps, which rounds the mean to the dtype of the gradients and computes the inner update at
-        every gradient.
+    Differs from: optax.MultiSteps, which knows no weights, rounds the mean to the dtype of the gradients and computes the
+        inner update at every gradient.
     Reference: optax.MultiSteps (the usual practice; no paper).
 
     >>> opt, x, g = gd.accumulate(gd.sgd(0.1), every=2), jnp.ones(2), jnp.array([1.0, -2.0])
@@ -57,15 +66,17 @@ def accumulate(inner: Transformation, every: Any):
 
     def init(params):
         zero = jnp.zeros((), jnp.int32)
-        sums = jax.tree.map(lambda p: jnp.zeros_like(p, tree.arithmetic_dtype(p)), params)
-        return AccumulateState(zero, zero, sums, inner.init(params))
+        mean = jax.tree.map(lambda p: jnp.zeros_like(p, tree.arithmetic_dtype(p)), params)
+        return AccumulateState(zero, zero, mean, jnp.zeros((), float), inner.init(params))
 
-    def update(grads, state, params=None, **extra_args):
+    def update(grads, state, params=None, *, weight=None, **extra_args):
         tree.check_like("accumulate", "grads", grads, "the state's acc_grads", state.acc_grads)
         number = tree.increment(state.mini_step)
-        sums = jax.tree.map(lambda a, g: a + g.astype(a.dtype), state.acc_grads, grads)
-        mean = jax.tree.map(lambda a: a / number.astype(jnp.finfo(a.dtype).dtype), sums)
-        extra_args = {**extra_args, **({"grad": mean} if "grad" in extra_args else {})}
+        w = jnp.asarray(1 if weight is None else weight, state.acc_weight.dtype)
+        total = state.acc_weight + w
+        mean = tree.mix(state.acc_grads, grads, tree.share_of(w, total, number))
+        extra_args |= {"grad": mean} if "grad" in extra_args else {}
+        extra_args |= {} if weight is None else {"weight": total}
 
         def take(mean, inner_state):
             updates, new = inner.update(mean, inner_state, params, **extra_args)
@@ -79,8 +90,8 @@ def accumulate(inner: Transformation, every: Any):
         full = number >= due
         updates, inner_state = jax.lax.cond(full, take, wait, mean, state.inner_opt_state)
         made = tree.increment(state.gradient_step, full)
-        left = jax.tree.map(lambda a: jnp.where(full, 0, a), sums)
-        return updates, AccumulateState(jnp.where(full, 0, number), made, left, inner_state)
+        left, total = jax.tree.map(lambda a: jnp.where(full, 0, a), (mean, total))
+        return updates, AccumulateState(jnp.where(full, 0, number), made, left, total, inner_state)
 
     return init, of_several_batches(update, every)
 
