@@ -84,3 +84,9 @@ class Rendered(str):
 def short(text: str, most: int = 60) -> str:
     """The text, its middle omitted if it has more than `most` characters."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 4) :]}"
+
+
+def listing(words: Sequence[str], most: int = 6) -> str:
+    """Words as in a sentence: "a, b and c", the first `most` of them."""
+    some = list(words) if len(words) <= most else [*words[:most], f"{len(words) - most} more"]
+    return " and ".join([", ".join(some[:-1]), some[-1]] if len(some) > 1 else some)

@@ -1,0 +1,292 @@
+"""Where the values of a computation that are not finite come from.
+
+A birth is an entry that is NaN where no input is NaN, or infinite where no input is infinite. Its number travels with the
+entry and with all that it makes not finite, through the whole jaxpr. A value that is thrown away (behind a `where`, by a
+maximum with -inf) takes its births with it: what is found for an output is what has reached it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.backprop.walk import Path, Walk
+from gdjax.jaxprs import apply_equation
+
+ELEMENTWISE = (
+    *(
+        "abs",
+        "add",
+        "add_any",
+        "neg",
+        "sub",
+        "mul",
+        "div",
+        "rem",
+        "sign",
+        "square",
+        "integer_pow",
+        "pow",
+        "sqrt",
+        "rsqrt",
+        "cbrt",
+        "max",
+        "min",
+        "clamp",
+    ),
+    *("exp", "exp2", "expm1", "log", "log1p", "logistic", "erf", "erfc", "erf_inv", "lgamma", "digamma"),
+    *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+    *("ceil", "floor", "round", "nextafter", "conj", "real", "imag", "convert_element_type", "reduce_precision"),
+)
+# Each entry of the result is an entry of one of the first inputs (all of them if the number is None).
+MOVES = {
+    **dict.fromkeys(("broadcast_in_dim", "copy", "copy_p", "expand_dims", "reshape", "rev", "slice", "squeeze"), 1),
+    **dict.fromkeys(("dynamic_slice", "gather", "split", "tile", "unstack", "sharding_constraint", "transpose"), 1),
+    **dict.fromkeys(("dynamic_update_slice", "pad"), 2),
+    **dict.fromkeys(("concatenate", "select_n", "stack"), None),
+}
+REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
+
+
+class Tracked(NamedTuple):
+    """A value, with the birth of each entry that is not finite and the axis along which it has the rows of the batch."""
+
+    value: Any
+    origin: np.ndarray | None = None  # the number of the birth, 0 where the entry is finite; None if all are
+    axis: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Entries of one kind that were born together, or came in with an input or a constant."""
+
+    number: int  # from 1, in the order of evaluation
+    kind: str  # "nan", "inf" or "-inf"
+    source: str  # "equation", "input" or "constant"
+    path: Path = ()  # the equation, last, inside of those that enclose it
+    leaf: str = ""  # the path of an input
+    values: tuple[float | complex, ...] = ()  # of the equation's inputs, at the first such entry
+    rows: tuple[int, ...] | None = None  # of the batch; None if this value has no axis of rows
+    cause: int = 0  # the number of the event that made an input of the equation infinite; 0 if all were finite
+
+    @property
+    def equation(self) -> Any:
+        return self.path[-1][0] if self.path else None
+
+
+class Origins(Walk):
+    """An evaluation that records every birth."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def input(self, value: Any, leaf: str, axis: int | None = None) -> Tracked:
+        """An input of the computation; entries that are not finite in it come from it."""
+        wrong = not_finite(value)
+        if wrong is None:
+            return Tracked(value, None, axis)
+        rows = _rows(wrong, axis)
+        number = self._add(kind=_kind(value, wrong), source="input", leaf=leaf, rows=rows)
+        return Tracked(value, np.where(wrong, number, 0).astype(np.int32), axis)
+
+    def history(self, number: int) -> list[Event]:
+        """The event of a number and those that caused it, first the one from which all came."""
+        chain: list[Event] = []
+        while number:
+            chain.append(self.events[number - 1])
+            number = chain[-1].cause
+        return chain[::-1]
+
+    def constant(self, value: Any, path: Path) -> Tracked:
+        wrong = not_finite(value)
+        if wrong is None:
+            return Tracked(value)
+        number = self._add(kind=_kind(value, wrong), source="constant", path=path)
+        return Tracked(value, np.where(wrong, number, 0).astype(np.int32))
+
+    def number(self, value: Tracked) -> np.ndarray:
+        return np.asarray(value.value)
+
+    def rebuild(self, function: Callable[..., Any], values: Sequence[Tracked]) -> Tracked:
+        value, origin = function(*(x.value for x in values)), None
+        if any(x.origin is not None for x in values):
+            origin = np.asarray(function(*(_labels(x) for x in values)))
+        moved = np.ndim(value) - np.ndim(values[0].value)  # 1 for a stack, -1 for an element
+        axis = values[0].axis
+        return Tracked(value, _if_any(origin), None if axis is None or axis + moved < 0 else axis + moved)
+
+    def visit(self, equation: Any, values: list[Tracked], path: Path) -> list[Tracked]:
+        if equation.primitive.name in ("scan", "while"):  # entered only where it goes wrong
+            results = apply_equation(equation, [x.value for x in values])
+            if all(not_finite(x) is None for x in results):
+                return [Tracked(x, None, _default_axis(values, np.shape(x))) for x in results]
+        found = self.inside(equation, values, path)
+        if found is not None:
+            return found
+        results = apply_equation(equation, [x.value for x in values])
+        return [self._observe(equation, values, x, i, path) for i, x in enumerate(results)]
+
+    def _observe(self, equation: Any, values: list[Tracked], result: Any, which: int, path: Path) -> Tracked:
+        """A result of an equation with its births, and with the origin of what it has from its inputs."""
+        axis = row_axis(equation, values, np.shape(result))
+        wrong = not_finite(result)
+        if wrong is None:
+            return Tracked(result, None, axis)
+        of_nan, of_infinity = (np.broadcast_to(x, wrong.shape) for x in _carried(equation, values, which))
+        is_nan = np.isnan(np.asarray(result))
+        born = wrong & (of_nan == 0) & (is_nan | (of_infinity == 0))
+        origin = np.where(wrong, np.where(is_nan & (of_nan > 0) | (of_infinity == 0), of_nan, of_infinity), 0)
+        for nan in (True, False):
+            new = born & (is_nan if nan else ~is_nan)
+            for cause in np.unique(origin[new]):
+                entries = new & (origin == cause)
+                place = tuple(map(int, np.argwhere(entries)[0]))
+                number = self._add(
+                    kind=_kind(result, entries),
+                    source="equation",
+                    path=path,
+                    values=_values_at(equation, values, place),
+                    rows=_rows(entries, axis),
+                    cause=int(cause),
+                )
+                origin = np.where(entries, number, origin)
+        return Tracked(result, origin.astype(np.int32), axis)
+
+    def _add(self, **fields: Any) -> int:
+        self.events.append(Event(len(self.events) + 1, **fields))
+        return len(self.events)
+
+
+def not_finite(value: Any) -> np.ndarray | None:
+    """Where an array is not finite; None if it is finite everywhere, or holds no floats."""
+    if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
+        return None
+    wrong = ~np.isfinite(np.asarray(value))
+    return wrong if wrong.any() else None
+
+
+def _kind(value: Any, entries: np.ndarray) -> str:
+    first = np.asarray(value)[entries].flat[0]
+    return "nan" if np.isnan(first) else "-inf" if np.real(first) == -np.inf else "inf"
+
+
+def _rows(entries: np.ndarray, axis: int | None) -> tuple[int, ...] | None:
+    if axis is None:
+        return None
+    others = tuple(i for i in range(entries.ndim) if i != axis)
+    return tuple(map(int, np.flatnonzero(entries.any(axis=others))))
+
+
+def _labels(x: Tracked) -> np.ndarray:
+    return np.zeros(np.shape(x.value), np.int32) if x.origin is None else x.origin
+
+
+def _if_any(origin: np.ndarray | None) -> np.ndarray | None:
+    return None if origin is None or not origin.any() else origin
+
+
+def _earliest(labels: np.ndarray, axes: tuple[int, ...] | None = None) -> np.ndarray:
+    """The smallest number that is not 0 along some axes; 0 if there is none."""
+    none = np.iinfo(np.int32).max
+    least = np.min(np.where(labels == 0, none, labels), axis=axes, initial=none)
+    return np.where(least == none, 0, least)
+
+
+def _carried(equation: Any, values: list[Tracked], which: int) -> tuple[Any, Any]:
+    """For each entry of a result the earliest origin of NaN, and of infinities, in the entries that it is made of."""
+    name = equation.primitive.name
+    if name == "optimization_barrier":
+        return _labels(values[which]), _labels(values[which])
+    if name in MOVES and (name != "gather" or values[0].origin is not None):
+        moved = np.maximum(_moved(equation, values, which), 0)
+        return moved, moved
+    nan = infinite = np.zeros((), np.int32)
+    for x in values:
+        if x.origin is not None:
+            is_nan = np.isnan(np.asarray(x.value))
+            nan = _earlier(nan, _gathered(equation, np.where(is_nan, x.origin, 0)))
+            infinite = _earlier(infinite, _gathered(equation, np.where(is_nan, 0, x.origin)))
+    return nan, infinite
+
+
+def _gathered(equation: Any, labels: np.ndarray) -> np.ndarray:
+    """The earliest origin in all entries of an input of which an entry of the result is made."""
+    if equation.primitive.name in ELEMENTWISE:
+        return labels
+    return _earliest(labels, tuple(equation.params["axes"]) if equation.primitive.name in REDUCTIONS else None)
+
+
+def _earlier(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _earliest(np.stack(np.broadcast_arrays(a, b)), (0,))
+
+
+def _moved(equation: Any, values: list[Tracked], which: int) -> np.ndarray:
+    """The origins of the entries of a result, moved as its entries are."""
+    name = equation.primitive.name
+    count, first = MOVES[name], 1 if name == "select_n" else 0
+    moved = [_labels(x) if i >= first and (count is None or i < count) else x.value for i, x in enumerate(values)]
+    return np.asarray(apply_equation(equation, moved)[which])
+
+
+def _values_at(equation: Any, values: list[Tracked], place: tuple[int, ...]) -> tuple[float | complex, ...]:
+    """The numbers from which an entry was born; of an input that is summed up, the largest."""
+
+    def number(x: Any) -> Any:
+        array = np.asarray(x)
+        array = array.astype(complex if np.iscomplexobj(array) else float)
+        if equation.primitive.name in ELEMENTWISE:
+            return array[place if array.ndim else ()]
+        return array.flat[np.argmax(np.where(np.isnan(array), np.inf, np.abs(array)))] if array.size else 0.0
+
+    numeric = [x.value for x in values if not jnp.issubdtype(jnp.result_type(x.value), jax.dtypes.extended)]
+    return tuple(number(x).item() for x in numeric)
+
+
+def row_axis(equation: Any, values: Sequence[Tracked], shape: tuple[int, ...]) -> int | None:
+    """The axis along which a result has the rows of the batch, if any."""
+    name, parameters = equation.primitive.name, equation.params
+    if all(x.axis is None for x in values):
+        return None
+    if name in ("reduce_and", "reduce_or", "argmax", "argmin", "squeeze", *REDUCTIONS):
+        return _after_removal(values[0].axis, parameters["dimensions" if name == "squeeze" else "axes"])
+    if name == "broadcast_in_dim":
+        return None if values[0].axis is None else parameters["broadcast_dimensions"][values[0].axis]
+    if name == "transpose":
+        return None if values[0].axis is None else list(parameters["permutation"]).index(values[0].axis)
+    if name in ("stack", "unstack"):
+        own, new = next(x.axis for x in values if x.axis is not None), parameters["axis"]
+        return own + (own >= new) if name == "stack" else _after_removal(own, (new,))
+    if name == "dot_general":
+        return _axis_of_product(parameters["dimension_numbers"], values)
+    return _default_axis(values, shape)
+
+
+def _after_removal(axis: int | None, removed: Sequence[int]) -> int | None:
+    return None if axis is None or axis in removed else axis - sum(i < axis for i in removed)
+
+
+def _axis_of_product(numbers: Any, values: Sequence[Tracked]) -> int | None:
+    """Of a product of matrices: the axes of its result are shared ones, then those of the left, then those of the right."""
+    contracted, shared = numbers
+    before = len(shared[0])
+    for side, x in enumerate(values[:2]):
+        own = (*contracted[side], *shared[side])
+        if x.axis in shared[side]:
+            return list(shared[side]).index(x.axis)
+        if x.axis is not None and x.axis not in own:
+            return before + x.axis - sum(i < x.axis for i in own)
+        before += np.ndim(x.value) - len(own)
+    return None
+
+
+def _default_axis(values: Sequence[Tracked], shape: tuple[int, ...]) -> int | None:
+    """The same axis as that of an input, if it has the same length."""
+    for x in values:
+        if x.axis is not None and x.axis < len(shape) and np.shape(x.value)[x.axis] == shape[x.axis]:
+            return x.axis
+    return None
