@@ -66,7 +66,7 @@ def replay(
     >>> step = gd.make_step(lambda w, rows: jnp.mean(jnp.log(w * rows)))
     >>> birth = gd.backprop.replay(step, gd.make_state(1.0, gd.sgd(0.1)), jnp.array([2.0, -3.0, 1.0]))
     >>> print(birth.phase, birth.operation, birth.values, birth.rows, birth.leaves)
-    forward log (-3.0,) (1,) ('loss', 'gradient', 'params')
+    forward log (-3.0,) (1,) ('loss',)
     """
     batch = as_rows("replay", batch)
     args = (state, batch) if mask is None else (state, batch, mask)
