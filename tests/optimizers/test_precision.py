@@ -242,6 +242,40 @@ def test_accumulation_is_one_large_batch_and_optax_multi_steps():
             assert (int(state.mini_step), int(state.gradient_step)) == (0, step + 1)
 
 
+@pytest.mark.parametrize("size", [3, 5])
+def test_accumulated_batches_of_unequal_weight_are_the_batch_of_all_their_rows(size):
+    """Eight rows: the last batch is smaller, and what the rows weigh differs."""
+    rng = np.random.default_rng(2)
+    x, y, w = rng.normal(size=(8, 3)), rng.normal(size=8), rng.uniform(0.1, 4.0, 8)
+    start = np.array([0.3, -1.0, 2.0])
+    for weighted in (False, True):
+        weight = (lambda row: row[2]) if weighted else None
+        loss = gd.per_example(lambda params, row: (row[0] @ params - row[1]) ** 2, weight)
+        share = w / w.sum() if weighted else np.full(8, 1 / 8)
+        with jax.enable_x64(True):
+            optimizer = gd.accumulate(gd.sgd(0.1), every=-(-8 // size))
+            epoch = gd.make_epoch(gd.make_step(loss), size, order="sequence")
+            state, _ = jax.device_get(jax.jit(epoch)(gd.make_state(start, optimizer, jax.random.PRNGKey(0)), (x, y, w)))
+        expected = start - 0.1 * 2 * (share * (x @ start - y)) @ x
+        np.testing.assert_allclose(state.params, expected, rtol=1e-12)
+        assert state.step == 1 and state.opt_state.acc_weight == 0
+
+
+def test_a_gradient_of_no_weight_has_no_part_in_the_mean_and_weights_add_up():
+
+    def show(grads, state, params=None, *, grad, weight):
+        return {"mean": grads, "grad": grad, "weight": weight}, state
+
+    node = gd.accumulate(optax.GradientTransformationExtraArgs(lambda params: (), show), 3)
+    for weights, wanted in (((0.0, 2.0, 6.0), 4.5), ((0.0, 0.0, 0.0), 3.0), ((1.0, 0.0, 0.0), 1.0)):
+        state = node.init(jnp.zeros(()))
+        for g, weight in zip((1.0, 3.0, 5.0), weights, strict=True):
+            g = jnp.nan if weight == 0 and sum(weights) else g
+            updates, state = node.update(jnp.float32(g), state, grad=jnp.float32(g), weight=jnp.float32(weight))
+        assert updates == {"mean": wanted, "grad": wanted, "weight": sum(weights)}
+        assert (state.acc_grads, state.acc_weight, state.mini_step) == (0, 0, 0)
+
+
 def test_accumulation_in_bfloat16_sums_in_float32_and_a_new_number_compiles_nothing():
     params = {"w": jnp.zeros(3, jnp.bfloat16)}
     update = jax.jit(lambda node, g, s, p: node.update(g, s, p))
