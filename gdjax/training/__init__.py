@@ -12,6 +12,7 @@ No optimizer, model, loss or metric is imported here: the user's program combine
 """
 
 from gdjax.training._fit import Fitting, Length, fit
+from gdjax.training._memory import Memory, memory
 from gdjax.training._segments import segments
 from gdjax.training.checkpoint import load_run, save_run
 from gdjax.training.checkpoints import Checkpoints
@@ -29,6 +30,7 @@ __all__ = [
     "Evaluate",
     "Fitting",
     "Length",
+    "Memory",
     "Result",
     "Run",
     "Step",
@@ -43,6 +45,7 @@ __all__ = [
     "make_run",
     "make_state",
     "make_step",
+    "memory",
     "save_run",
     "segments",
     "start_run",

@@ -54,7 +54,7 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
         batches=jnp.array(zero),
         params=params,
         model_state=tree.distinct_copy(tree.part(model_state)),
-        opt_state=tree.distinct_copy(opt_state),
+        opt_state=opt_state,
         optimizer=optimizer,
         evaluation=Evaluation(jnp.array(np.inf, dtype=float), jnp.array(zero)),
         key=jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True),
@@ -62,7 +62,9 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
 
 
 def _init(optimizer, params):
-    return on_automatic_axes(lambda optimizer, params: optimizer.init(params), replicate, optimizer, params)
+    """The state of the optimizer, none of whose leaves is an array that was given or captured: it may be donated."""
+    init = lambda optimizer, params: tree.distinct_copy(optimizer.init(params))  # noqa: E731
+    return on_automatic_axes(init, replicate, optimizer, params)
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:

@@ -1,9 +1,13 @@
 """Fewer bits and less memory: what they must not change, and what they change."""
 
+import dataclasses
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from test_loop import equal
 
@@ -160,3 +164,48 @@ def test_remat_and_microbatches_take_less_memory():
     if jax.__version_info__ >= (0, 12):  # before, XLA:CPU undid it
         assert temporary_bytes(loss, params, rows, remat=True) < 0.7 * whole
     assert temporary_bytes(loss, params, rows, microbatches=8) < 0.3 * whole
+
+
+def test_the_memory_that_is_told_is_that_of_the_compiled_program_and_of_its_arrays():
+    """Beside the parameters, two moments of each and one gradient, a network holds what its layers leave for one batch."""
+    widths, rows = (32, *[64] * 4, 1), 2048
+    model = models.mlp(widths)
+    loss = losses.per_example(losses.supervised(model, losses.squared_error))
+    step, state = gd.make_step(loss), gd.make_state(model.init(jax.random.key(0)), gd.adam(0.1))
+    batch = np.zeros((rows, 32), np.float32), np.zeros((rows, 1), np.float32)
+    found = gd.training.memory(step, state, batch)
+    said = jax.jit(step, donate_argnums=0).lower(state, batch).compile().memory_analysis()
+    number = sum(a * b + b for a, b in itertools.pairwise(widths))
+    assert (found.parameters, found.gradients, found.rows) == (4 * number, 4 * number, 4 * rows * 33)
+    assert 0 <= found.optimizer - 8 * number < 100 and 0 <= found.other < 2000
+    parts = dataclasses.asdict(found)
+    taken = said.argument_size_in_bytes + said.temp_size_in_bytes
+    assert found.program == pytest.approx(taken, rel=0.01)
+    assert sum(parts.values()) - found.program == pytest.approx(taken, rel=0.01)
+    layers = 4 * rows * sum(widths[1:])
+    assert layers <= found.activations <= 4 * layers
+    assert str(found).splitlines()[-1].split() == ["at", "most", f"{found.program / 1e6:.2f}"]
+
+
+def test_the_start_copies_no_array_that_it_has_made_and_leaves_those_that_it_was_given(monkeypatch):
+    copied = []
+    copy = gd.tree.distinct_copy
+
+    def note(tree):
+        copied.extend(x.nbytes for x in jax.tree.leaves(tree) if not isinstance(x, jax.core.Tracer))
+        return copy(tree)
+
+    monkeypatch.setattr("gdjax.training.step.tree.distinct_copy", note)
+    params, held = jnp.ones(1000), jnp.arange(3.0)
+
+    def init(params):
+        return {"given": params, "again": params, "captured": held, "moments": (jnp.zeros(1000), jnp.zeros(1000))}
+
+    def update(grads, state, params=None):
+        return jax.tree.map(lambda g: -0.1 * g, grads), state
+
+    state = gd.make_state(params, optax.GradientTransformation(init, update))
+    assert sum(copied) == params.nbytes + held.nbytes
+    step = jax.jit(gd.make_step(lambda w, x: jnp.mean(w) * jnp.mean(x)), donate_argnums=0)
+    state, _ = step(state, jnp.ones(4))
+    assert params[0] + held[1] + state.opt_state["given"][0] + state.opt_state["captured"][1] == 4
