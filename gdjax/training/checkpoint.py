@@ -45,10 +45,10 @@ def save_run(path: str | Path, run_state: RunState, identity: Mapping[str, Any] 
     0.5
     """
     path = Path(path).absolute()
-    if present(path).exists() and not (present(path) / MANIFEST).is_file():
-        raise CheckpointError(f"save_run: {path} exists and is no checkpoint: choose another path")
     snapshot, identity = take_snapshot("save_run", run_state), full_identity("save_run", identity)
     with writing(f"save_run: {path}"):
+        if path.exists() and not (path / MANIFEST).is_file() and not (path.is_dir() and not any(path.iterdir())):
+            raise CheckpointError(f"save_run: {path} exists and is no checkpoint: choose another path")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(path, snapshot, identity)
 

@@ -57,7 +57,7 @@ def _stored(x: np.ndarray) -> tuple[str, list[int]]:
 
 def entries_of(x: np.ndarray) -> np.ndarray:
     """The bytes of the entries in C order, a view where they lie so."""
-    return np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+    return x.reshape(-1).view(np.uint8)
 
 
 def read_container(path: Path) -> tuple[bytes, memoryview]:
