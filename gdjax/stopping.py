@@ -247,13 +247,17 @@ def divergence(factor=1e3):
 def non_finite():
     """NON_FINITE once the training loss or the monitored value is NaN or infinite.
 
+    A run over batches ends with the first step whose loss is not finite, and is evaluated there.
+
     >>> found = gd.minimize(jnp.log, 1.0, gd.sgd(2.0), stop=gd.stopping.non_finite())
     >>> print(found.stop.name, found.steps)
     NON_FINITE 1
     """
-    return _stateless(
+    init, update = _stateless(
         Stop.NON_FINITE, lambda observation: ~(jnp.isfinite(observation.loss) & jnp.isfinite(observation.value))
     )
+    update.each_step = (Stop.NON_FINITE,)  # a run need not reach its next evaluation to know
+    return init, update
 
 
 @condition

@@ -149,6 +149,14 @@ class Sampled(NamedTuple):
     taken: jax.Array  # 1 where it was measured, else 0
 
 
+class Sums(NamedTuple):
+    """The compensated sums of a period's metrics over the batches read, as one vector, and the range of the rate."""
+
+    total: jax.Array
+    lost: jax.Array  # by rounding
+    rates: jax.Array  # the lowest and the highest learning rate, (2,); (0,) where no schedule sets it
+
+
 class Evaluation(NamedTuple):
     """The monitored value of the last evaluation, signed so that less is better, and the number of evaluations."""
 
@@ -189,6 +197,8 @@ class RunState(NamedTuple):
     """The whole state of a run: what its loop carries and a checkpoint holds."""
 
     state: TrainState
+    taken: jax.Array  # batches read since the last evaluation, () int32
+    sums: Sums  # of their metrics
     best: tuple[Params, Any]  # (params, model_state) of the best evaluation; without validation data, the last ones
     best_value: jax.Array  # the monitored value at that evaluation; less is better
     best_evaluation: jax.Array  # its number, -1 before the first

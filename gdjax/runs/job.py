@@ -137,8 +137,10 @@ def prepare(job: Job, parts: Parts) -> Fitting:
 
 
 def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
-    """The number of evaluations done, and the latest loss and metric."""
+    """The number of evaluations done, and the latest loss and metric, if there was one."""
     done = int(run_state.evaluations)
+    if not done:
+        return 0, {}
     last = {name: float(values[done - 1]) for name, values in run_state.history.items() if values.ndim == 1}
     shown = {"loss": "loss", "validation": "validation_loss", metric: f"validation_{metric}"}
     return done, {name: last[stored] for name, stored in shown.items()}

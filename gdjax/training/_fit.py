@@ -21,7 +21,7 @@ from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
-from gdjax.training._segments import rings, segments
+from gdjax.training._segments import ANY, SEGMENT_SECONDS, rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, error_context, short
 from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
@@ -144,12 +144,18 @@ class Length:
         number = float(DEFAULT_EPOCHS if self.epochs is None else self.epochs) * per_epoch
         return round(number) if math.isclose(number, round(number), rel_tol=1e-9) else math.ceil(number)
 
-    def pieces(self, done: int, per_epoch: int) -> list[tuple[int, int]]:
-        """(evaluations, batches before each), starting after `done` batches: whole periods, and shorter ones at the ends."""
+    def pieces(self, done: int, per_epoch: int, taken: int = 0) -> list[tuple[int, int]]:
+        """(evaluations, batches before each): whole periods, and shorter ones at the ends.
+
+        Args:
+            done: batches read at the start of the first piece.
+            taken: those of them since the last evaluation, which the first piece counts too.
+        """
         total, period = self.batches(per_epoch), self.every or per_epoch
         first = min(-done % period, total - done)
         whole, last = divmod(total - done - first, period)
-        return [(count, size) for count, size in ((1, first), (whole, period), (1, last)) if count and size]
+        parts = (1, first + taken if first else 0), (whole, period), (1, last)
+        return [(count, size) for count, size in parts if count and size]
 
 
 class Fitting:
@@ -221,8 +227,8 @@ class Fitting:
     def _resume(self, resume: Any) -> RunState:
         given = resume.run_state if isinstance(resume, Result) else resume
         state = given.state if isinstance(given, RunState) else make_state(self.params, self.optimizer)
-        _, row, _ = compile_once(self.run.period).eval_shape(state, self.data, self.validation, self.period)
-        run_state = resume_state(given, self.params, self.optimizer, self.condition, row)
+        part = self.run.shapes(state, self.data, self.validation, self.period)
+        run_state = resume_state(given, self.params, self.optimizer, self.condition, part)
         done, total = int(run_state.state.batches), self.length.batches(self.per_epoch)
         if total < done:
             raise ValueError(
@@ -231,16 +237,21 @@ class Fitting:
             )
         return run_state
 
-    def segments(self) -> Iterator[RunState]:
-        """The RunState after each segment, valid only in the body of the loop; Ctrl-C ends the loop at the next segment."""
-        pieces = self.length.pieces(int(self.run_state.state.batches), self.per_epoch)
-        if not pieces or int(self.run_state.stop) != Stop.RUNNING:
+    def segments(self, batches: int = 1, seconds: float = SEGMENT_SECONDS) -> Iterator[RunState]:
+        """The RunState after each segment, valid only in the body of the loop; Ctrl-C ends the loop at the next segment.
+
+        Args:
+            batches, seconds: as for `gdjax.training.segments`; a segment may end after any batch.
+        """
+        at_start = self.run_state
+        pieces = self.length.pieces(int(at_start.state.batches), self.per_epoch, int(at_start.taken))
+        if not pieces or int(at_start.stop) != Stop.RUNNING:
             return
         with error_context("fit"):
             self._compile()
         with listening() as signals:
             for count, size in pieces:
-                for run_state in self._segments(count, size):
+                for run_state in self._segments(count, size, batches, seconds):
                     interrupted = bool(signals) and int(run_state.stop) == Stop.RUNNING
                     stop = jnp.array(np.int32(Stop.INTERRUPTED)) if interrupted else run_state.stop
                     self.run_state = run_state._replace(stop=stop)
@@ -248,11 +259,11 @@ class Fitting:
                     if interrupted:
                         return
 
-    def _segments(self, count: int, size: int) -> Iterator[RunState]:
+    def _segments(self, count: int, size: int, batches: int, seconds: float) -> Iterator[RunState]:
         until, elapsed = int(self.run_state.evaluations) + count, time.perf_counter() - self.began
-        rows = self.data, self.validation
+        args = self.run, self.run_state, self.data, self.validation, until, size
         with error_context("fit"):
-            yield from segments(self.run, self.run_state, *rows, until, size, keep=False, elapsed=elapsed)
+            yield from segments(*args, keep=False, batches=batches, seconds=seconds, elapsed=elapsed)
 
     def _compile(self) -> None:
         """Compile the segments' program without running it."""
@@ -265,7 +276,8 @@ class Fitting:
 
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
         program = compile_once(self.run, donate=(0,))
-        return program(run_state, self.data, self.validation, np.int32(until), np.float32(0), np.int32(steps))
+        length = np.int32(until), np.float32(0), np.int32(steps), np.int32(ANY)
+        return program(run_state, self.data, self.validation, *length)
 
     @error_context("fit")
     def result(self) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +30,7 @@ def segments(
     every: int | None = None,
     keep: bool = True,
     *,
+    batches: int | None = None,
     seconds: float = SEGMENT_SECONDS,
     elapsed: float = 0.0,
 ) -> Iterator[RunState]:
@@ -48,7 +50,9 @@ def segments(
         every: batches between evaluations; another number compiles nothing (default: the steps of `make_epoch`).
         keep: True yields states that may be kept, and holds two of them in memory. With False each state, the given one
             included, is donated to the next segment and valid only in the body of the loop; the last one stays valid.
-        seconds: target duration of a segment, which has at least one evaluation; 0 yields after every evaluation.
+        batches: a segment may also end within a period, wherever the number of batches read is a multiple of this; with 1,
+            anywhere. None ends segments at evaluations alone.
+        seconds: target duration of a segment, which has at least one evaluation, or `batches`; 0 yields at each of them.
         elapsed: wall-clock seconds that the run has used before, for `stopping.budget(seconds=...)`.
 
     Yields: a RunState after every segment, with the history of all evaluations so far as NumPy, name -> (evaluations, ...).
@@ -69,36 +73,60 @@ def segments(
             f"{type(run_state).__name__}"
         )
     every = None if every is None else as_length("segments", "every", every)
+    batches = None if batches is None else as_length("segments", "batches", batches)
     until = as_length("segments", "until", until, least=0)
     data, validation = as_rows("segments", data), as_rows("segments", validation)
     epoch = run.period.epoch
     with error_context("segments"):
         steps = every or epoch.steps or epoch.batches_per_epoch(data)
     period = np.int32(steps) if epoch.scan is jax.lax.scan else None  # the length of a Python loop cannot be traced
-    return _segments(run, run_state, (data, validation), until, period, keep, seconds, time.perf_counter() - elapsed)
+    if period is None and batches is not None:
+        raise ValueError("segments: batches cannot end a segment within an epoch whose scan is a Python loop")
+    pace = Pace(batches or steps, within=batches is not None, seconds=seconds)
+    return _segments(run, run_state, (data, validation), until, period, keep, pace, time.perf_counter() - elapsed)
 
 
-def _segments(run, run_state, rows, until, period, keep, seconds, began) -> Iterator[RunState]:
+ANY = np.iinfo(np.int32).max  # of a limit that is none
+
+
+@dataclasses.dataclass
+class Pace:
+    """Where segments end, so that each takes about so many seconds."""
+
+    unit: int  # batches of which a segment has a whole number
+    within: bool  # whether it may end within a period
+    seconds: float
+    units: int = 1  # of the next segment
+
+    def limits(self, evaluations: int, batches: int) -> tuple[int, int]:
+        """The numbers of evaluations and of batches, since the very start, at which the next segment ends."""
+        if not self.within:
+            return evaluations + min(self.units, RING), ANY
+        return evaluations + RING, min(ANY, (batches // self.unit + self.units) * self.unit)
+
+    def measure(self, took: float) -> None:
+        """Adapt to the seconds that a segment took."""
+        self.units = max(1, min(2 * self.units, int(self.units * self.seconds / max(took, 1e-9))))
+
+
+def _segments(run, run_state, rows, until, period, keep, pace, began) -> Iterator[RunState]:
     program = compile_once(run, donate=() if keep else (0,))
     history = History(run_state)
     if history.done >= until or int(run_state.stop) != Stop.RUNNING:
         return
-    run_state, length = run_state._replace(history=rings(run_state)), 1
+    run_state = run_state._replace(history=rings(run_state))
     while True:
         before = time.perf_counter()
-        target = min(history.done + min(length, RING), until)
+        most, batches = pace.limits(history.done, int(run_state.state.batches))
+        length = np.int32(min(most, until)), np.float32(before - began), period
         with error_context("segments"):
-            run_state = program(run_state, *rows, np.int32(target), np.float32(before - began), period)
+            run_state = program(run_state, *rows, *length, *([] if period is None else [np.int32(batches)]))
         history.take(run_state)
         ended = history.done >= until or int(run_state.stop) != Stop.RUNNING
-        length = _next_length(length, time.perf_counter() - before, seconds)
+        pace.measure(time.perf_counter() - before)
         yield run_state._replace(history=history.rows())
         if ended:
             return
-
-
-def _next_length(length: int, took: float, seconds: float) -> int:
-    return max(1, min(2 * length, int(length * seconds / max(took, 1e-9))))
 
 
 def rings(run_state: RunState) -> dict[str, jax.Array]:

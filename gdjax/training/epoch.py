@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -10,17 +11,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.domain import as_length
 from gdjax.measures import check_same_shapes
 from gdjax.meshes import on_automatic_axes
-from gdjax.programs import compile_once
+from gdjax.programs import bind, compile_once
 from gdjax.training.arguments import error_context
-from gdjax.training.step import ORDER, Step, lay_out_state
-from gdjax.tree import arithmetic_dtype, rescale
-from gdjax.types import Batch, Metrics, Sampled, TrainState
+from gdjax.training.step import ORDER, Step, lay_out_state, scheduled_rate
+from gdjax.training.sums import Summation, range_of, weighted_mean
+from gdjax.types import Batch, Metrics, Sums, TrainState
 
 ROWS = 2048  # row indices that are computed at once, for 8 to 64 batches, to amortize the cost of the call
 
@@ -90,52 +90,49 @@ class Epoch:
     def __call__(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics]:
         return self.walk(state, data, steps)[:2]
 
-    def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, jax.Array]:
-        """As a call, with a third result: the loss of the first of these batches before its step."""
+    def walk(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics, Walked]:
+        """As a call, with a third result: what else is known of these steps."""
         walk = self._scan_epoch if steps is None else self._loop_epoch
         with error_context("make_epoch"):
             data = as_rows("make_epoch", data)
             as_length("make_epoch", "steps", 0 if steps is None else steps, least=0)
-            state, (metrics, first_loss) = on_automatic_axes(walk, lay_out_state, state, data, steps)
-        return state, metrics, first_loss
+            state, (metrics, walked) = on_automatic_axes(walk, lay_out_state, state, data, steps)
+        return state, metrics, walked
+
+    def loop(self, state: TrainState, data: Any) -> Loop:
+        """The loop over these data from states like this one."""
+        step, first = compile_once(bind(self._take_step)), jnp.int32(0)
+        _, metrics = step.eval_shape(state, data, *jax.eval_shape(lambda i: self._rows(state, data, i), first))
+        size = min(64, max(8, ROWS // self.batch_size), self.batches_per_epoch(data))
+        return Loop(
+            lambda state, batch: step(state, data, *batch),
+            lambda state, i: self._rows(state, data, i),
+            size,
+            Summation(metrics, scheduled_rate(state) is not None),
+        )
 
     def batch(self, state: TrainState, data: Any, number: Any) -> Batch:
         """The rows of a batch that exist, as the step receives them; `number` is that of the batch in the whole run."""
         rows, mask = self._rows(state, data, jnp.asarray(number))
         return self.take(data, rows[np.asarray(mask)])
 
-    def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
+    def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, Walked]]:
+        def body(state, batch):
+            rate = scheduled_rate(state)
+            state, metrics = self._take_step(state, data, *batch)
+            return state, (metrics, rate)
+
         number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)
         batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
-        state, metrics = self.scan(lambda state, batch: self._take_step(state, data, *batch), state, batches)
-        return state, (weighted_mean(metrics), metrics["loss"][0])
+        state, (metrics, rates) = self.scan(body, state, batches)
+        means, losses = weighted_mean(metrics), metrics["loss"]
+        walked = Walked(jnp.int32(len(losses)), losses[0], jnp.bool_(True), range_of(rates))
+        return state, (means, walked)
 
-    def _loop_epoch(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, jax.Array]]:
-        step = jax.jit(lambda state, batch: self._take_step(state, data, *batch))
-        block = min(64, max(8, ROWS // self.batch_size), self.batches_per_epoch(data))
-
-        def coming(state):
-            number = state.batches + jnp.arange(block, dtype=jnp.int32)
-            return jax.vmap(lambda i: self._rows(state, data, i))(number)
-
-        _, metrics = jax.eval_shape(lambda state: step(state, jax.tree.map(lambda x: x[0], coming(state))), state)
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
-
-        def advance(done, batches, i, carry):
-            state, sums, first = carry
-            state, metrics = step(state, jax.tree.map(lambda x: x[i], batches))
-            terms, _ = ravel_pytree(_terms(metrics))
-            return state, _add(sums, terms), jnp.where(done + i == 0, metrics["loss"], first)
-
-        def advance_block(number, carry):
-            done, batches = number * block, coming(carry[0])
-            left = jnp.minimum(block, steps - done)
-            return jax.lax.fori_loop(0, left, lambda i, carry: advance(done, batches, i, carry), carry)
-
-        zeros, named = ravel_pytree(_terms(nothing))
-        start = state, _Sum(zeros, zeros), nothing["loss"]
-        state, sums, first = jax.lax.fori_loop(0, -(-steps // block), advance_block, start)
-        return state, (_means(named(sums.total), metrics), first)
+    def _loop_epoch(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, Walked]]:
+        loop = self.loop(state, data)
+        state, sums, walked = loop(state, loop.summation.start(), steps)
+        return state, (loop.summation.means(sums), walked)
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
         """One step on these rows; of a ragged last batch, on the rows that exist."""
@@ -165,52 +162,54 @@ class Epoch:
         return batch_indices(self.order, key, batch, rows, self.batch_size)
 
 
-def weighted_mean(metrics: Metrics) -> Metrics:
-    """The means, weighted by "weight", of metrics that are stacked along a leading axis, and the total weight."""
-    terms = jax.vmap(_terms)({**metrics, "weight": rescale(metrics["weight"])})
-    means = _means(jax.tree.map(lambda x: jnp.sum(x, axis=0), terms), metrics)
-    return {**means, "weight": jnp.sum(metrics["weight"])}
+class Walked(NamedTuple):
+    """What a loop says of its steps besides their sums."""
+
+    steps: jax.Array  # their number, () int32
+    first_loss: jax.Array  # that of the first batch, before its step
+    finite: jax.Array  # whether all losses were, () bool; True where nobody asked
+    rates: jax.Array  # as in Sums
 
 
-class _Sum(NamedTuple):
-    """A compensated sum of many numbers: a million terms of 0.1 give 100,000 in float32 too."""
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """Steps as one loop whose length is a traced number, so that it may end after any batch."""
 
-    total: jax.Array
-    lost: jax.Array
+    step: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+    rows: Callable[[TrainState, jax.Array], Any]  # of a batch, by its number
+    block: int  # batches whose rows are computed at once
+    summation: Summation
 
+    def __call__(
+        self, state: TrainState, sums: Sums, steps: Any, finite_only: Any = False
+    ) -> tuple[TrainState, Sums, Walked]:
+        """Take so many steps; with finite_only, a bool, fewer if a loss is not finite: that step is the last."""
 
-def _add(sum_: _Sum, x: jax.Array) -> _Sum:
-    """Add one term. Reference: Kahan 1965, CACM 8(1), page 40."""
-    term = x + sum_.lost
-    total = sum_.total + term
-    lost = term - (total - sum_.total)
-    return _Sum(total, jnp.where(jnp.isfinite(lost), lost, 0))
+        def take_step(done, batches, i, carry):
+            state, sums, walked = carry
+            rate = scheduled_rate(state)
+            state, metrics = self.step(state, jax.tree.map(lambda x: x[i], batches))
+            loss, number = metrics["loss"], done + i
+            finite = jnp.isfinite(loss) | ~jnp.bool_(finite_only)
+            sums = self.summation.add(sums, metrics, rate)
+            return state, sums, Walked(number + 1, jnp.where(number == 0, loss, walked.first_loss), finite, sums.rates)
 
+        def take_block(carry):
+            done, coming = carry[2].steps, carry[0].batches + jnp.arange(self.block, dtype=jnp.int32)
+            batches = jax.vmap(functools.partial(self.rows, carry[0]))(coming)
+            last = jnp.minimum(done + self.block, steps)
+            return jax.lax.while_loop(
+                lambda carry: going(carry, last),
+                lambda carry: take_step(done, batches, carry[2].steps - done, carry),
+                carry,
+            )
 
-def _terms(metrics: Metrics) -> Metrics:
-    """The terms to sum over batches, from whose sums `_means` computes the means; numbers of any dtype as floats."""
-    weight = metrics["weight"]
+        def going(carry, last):
+            return (carry[2].steps < last) & carry[2].finite
 
-    def term(x):
-        if isinstance(x, Sampled):
-            return Sampled(x.value, x.taken.astype(weight.dtype))
-        return weight.astype(arithmetic_dtype(x)) * x
-
-    return {**{name: term(x) for name, x in metrics.items() if name != "weight"}, "weight": weight}
-
-
-def _means(sums: Metrics, like: Metrics) -> Metrics:
-    """The means from the sums of `_terms`; those of 16-bit floats are rounded to them in the end."""
-    total = jnp.where(sums["weight"] > 0, sums["weight"], 1)
-    total = jnp.where(total < jnp.inf, total, jnp.nan)  # the mean is unknown
-
-    def mean(name, x):
-        if isinstance(x, Sampled):
-            return x.value / x.taken
-        value, dtype = x / total.astype(x.dtype), like[name].dtype
-        return value.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else value
-
-    return {**{name: mean(name, x) for name, x in sums.items() if name != "weight"}, "weight": sums["weight"]}
+        loss = self.summation.metrics["loss"]
+        start = Walked(jnp.int32(0), jnp.zeros(loss.shape, loss.dtype), jnp.bool_(True), sums.rates)
+        return jax.lax.while_loop(lambda carry: going(carry, steps), take_block, (state, sums, start))
 
 
 def iterate(

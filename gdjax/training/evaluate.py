@@ -20,9 +20,9 @@ from gdjax.measures import better_directions, check_names, check_same_shapes, na
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind
 from gdjax.training.arguments import check_params, error_context
-from gdjax.training.epoch import weighted_mean
 from gdjax.training.explain import raise_cause
 from gdjax.training.objective import evaluate_loss
+from gdjax.training.sums import weighted_mean
 from gdjax.types import Measure, Metrics, Params, as_metric
 
 

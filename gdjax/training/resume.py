@@ -10,17 +10,19 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls import Condition, Optimizer, as_optimizer
-from gdjax.types import Params, RunState, Stop
+from gdjax.training.run import Part
+from gdjax.training.sums import empty
+from gdjax.types import Params, RunState, Stop, Sums
 
 
-def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Condition, row: dict[str, Any]) -> RunState:
+def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Condition, part: Part) -> RunState:
     """A copy of run_state to continue from, with the numbers of this optimizer and this condition.
 
     An optimizer of another structure must have a state of the same shapes. A condition of another structure starts with a
     new state; the condition that has ended the run can continue only with other numbers.
 
     Args:
-        row: name -> shape of the history that this call would write.
+        part: the shapes of a part of a period of this call.
 
     Raises: TypeError if run_state is no result; ValueError if parameters, optimizer or history do not fit it.
     """
@@ -30,11 +32,12 @@ def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Cond
             f"{type(run_state).__name__}"
         )
     tree.check_like("fit", "params", tree.part(params), "those of resume", run_state.state.params)
-    missing = sorted(row.keys() ^ run_state.history.keys())
+    missing = sorted(part.row.keys() ^ run_state.history.keys())
     if missing:
         raise ValueError(
             f"fit: a run that is resumed must measure what it did (validation, evaluate, stop), got another {missing[0]!r}"
         )
+    run_state = run_state._replace(sums=_sums(run_state, part.sums))
     history = {k: tree.distinct_copy(x) if isinstance(x, jax.Array) else x for k, x in run_state.history.items()}
     copy = tree.distinct_copy(run_state._replace(history={}))._replace(history=history)
     optimizer = _optimizer(as_optimizer(optimizer).canonicalize(), copy)
@@ -44,6 +47,18 @@ def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Cond
     goes_on = int(copy.stop) == Stop.INTERRUPTED or condition != copy.condition
     stop = jnp.array(np.int32(Stop.RUNNING)) if goes_on else copy.stop
     return copy._replace(state=copy.state._replace(optimizer=optimizer), condition=condition, stop=stop)
+
+
+def _sums(run_state: RunState, like: Sums) -> Sums:
+    """The sums of the period begun, or those of none in the shapes of this call."""
+    if [x.shape for x in run_state.sums] == [x.shape for x in like]:
+        return run_state.sums
+    if int(run_state.taken):
+        raise ValueError(
+            "fit: a run that is resumed within a period must measure what it did, got metrics of other shapes than those "
+            "whose sums it holds"
+        )
+    return empty(like)
 
 
 def _optimizer(optimizer: Optimizer, run_state: RunState) -> Optimizer:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls import Condition
+from gdjax.calls import Condition, is_concrete
 from gdjax.data import as_rows
 from gdjax.domain import as_length
 from gdjax.measures import better_directions
-from gdjax.meshes import on_automatic_axes
-from gdjax.programs import compile_once
+from gdjax.meshes import on_automatic_axes, replicate, spec_of
+from gdjax.programs import bind, compile_once
 from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
-from gdjax.training.step import evaluation_params, lay_out_state, state_alone
-from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, TrainState
+from gdjax.training.step import evaluation_params, state_alone
+from gdjax.training.sums import empty
+from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, Sums, TrainState
 
+RANGE = "learning_rate_min", "learning_rate_max"  # of the steps since the last evaluation, where a schedule sets it
 RING = 128  # evaluations in the history on the device; the host keeps all
 
 
@@ -39,11 +41,13 @@ def make_run(
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
             reports it is not: write (name, "max") or (name, "min").
 
-    Returns: run(run_state, data, validation, until, seconds=None, steps=None) -> run_state, compared by value. It trains
-        until the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that segments of
-        any length are one program with equal results. `steps`, () int32, replaces the epoch's own number of steps and is
-        traced too. `seconds` have gone by at its start, for `stopping.budget(seconds=...)`. `start_run` makes the
-        first run_state. A run can be jitted, vmapped, or driven from the host by `segments`.
+    Returns: run(run_state, data, validation, until, seconds=None, steps=None, batches=None) -> run_state, compared by value.
+        It trains until the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that
+        segments of any length are one program with equal results. `steps`, () int32, replaces the epoch's own number of
+        steps and is traced too. With `batches`, () int32, it ends where so many were read since the very start, also within
+        a period: then run_state holds the sums of the period begun. `seconds` have gone by at its start, for
+        `stopping.budget(seconds=...)`. `start_run` makes the first run_state. A run can be jitted, vmapped, or driven from
+        the host by `segments`.
 
     >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
     >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
@@ -60,31 +64,74 @@ def make_run(
     return Run(Period(epoch, evaluate), name, given_direction)
 
 
+class Part(NamedTuple):
+    """A part of a period: some of its steps, and the evaluation if they reach its end."""
+
+    state: TrainState
+    taken: jax.Array  # batches read since the last evaluation
+    sums: Sums
+    row: Metrics  # of the history; of no meaning before the end
+    ended: jax.Array  # () bool
+    first_loss: jax.Array  # of the part's first batch, before its step
+
+
 @dataclasses.dataclass(frozen=True)
 class Period:
-    """Training followed by an evaluation.
-
-    (state, data, validation, steps) -> (state, a row of the history, the loss of the first batch before its step)
-    """
+    """Training followed by an evaluation; a part of it may be done at a time."""
 
     epoch: Epoch
     evaluate: Evaluate | None
 
     def __call__(
-        self, state: TrainState, data: Any, validation: Any, steps: Any = None
-    ) -> tuple[TrainState, Metrics, jax.Array]:
-        state, (row, first_loss) = on_automatic_axes(self._pass, lay_out_state, state, data, validation, steps)
-        return state, row, first_loss
+        self,
+        begun: tuple[TrainState, jax.Array, Sums],
+        data: Any,
+        validation: Any,
+        steps: Any = None,
+        most: Any = None,
+        finite_only: Any = False,
+    ) -> Part:
+        """Go on with a period of so many steps, by at most `most` of them; with finite_only up to a loss that is not finite.
 
-    def _pass(self, state, data, validation, steps):
-        state, metrics, first_loss = self.epoch.walk(state, data, steps)
+        With steps=None it is a whole period of the epoch's own length.
+        """
+        function = self._whole if steps is None else self._go_on
+        return on_automatic_axes(function, lay_out_part, begun, data, validation, steps, most, finite_only)
+
+    def start(self, state: TrainState, data: Any) -> Sums:
+        """The sums of a period that has not begun."""
+        return on_automatic_axes(lambda *args: self.epoch.loop(*args).summation.start(), replicate, state, data)
+
+    def _go_on(self, begun, data, validation, steps, most, finite_only) -> Part:
+        state, taken, sums = begun
+        loop = self.epoch.loop(state, data)
+        left = steps - taken
+        state, sums, walked = loop(state, sums, left if most is None else jnp.minimum(left, most), finite_only)
+        taken = taken + walked.steps
+        ended = (taken >= steps) | ~walked.finite
+
+        def measure(sums):
+            return self._measure(state, loop.summation.means(sums), sums.rates, data, validation)
+
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measure, sums))
+        row = jax.lax.cond(ended, measure, lambda sums: nothing, sums)
+        taken, sums = tree.select(ended, (jnp.int32(0), loop.summation.start()), (taken, sums))
+        return Part(state, taken, sums, row, ended, walked.first_loss)
+
+    def _whole(self, begun, data, validation, *_: None) -> Part:
+        state, taken, sums = begun
+        state, metrics, walked = self.epoch.walk(state, data)
+        row = self._measure(state, metrics, walked.rates, data, validation)
+        return Part(state, taken, sums, row, jnp.bool_(True), walked.first_loss)
+
+    def _measure(self, state: TrainState, metrics: Metrics, rates: jax.Array, data: Any, validation: Any) -> Metrics:
         row = {name: value for name, value in metrics.items() if name != "weight"}
         if self.evaluate is not None and validation is not None:
             scores = self.evaluate(evaluation_params(state), validation, state.model_state)
             row |= {f"validation_{name}": value for name, value in scores.items() if name != "weight"}
-        row |= _rate(state)
+        row |= _rate(state) | dict(zip(RANGE, rates, strict=False))
         passes = state.batches / self.epoch.batches_per_epoch(data)
-        return state, ({**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, first_loss)
+        return {**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}
 
     @property
     def directions(self) -> dict[str, str]:
@@ -105,23 +152,55 @@ class Run:
     direction: str | None  # better direction of the monitored value, if given
 
     def __call__(
-        self, run_state: RunState, data: Any, validation: Any, until: Any, seconds: Any = None, steps: Any = None
+        self,
+        run_state: RunState,
+        data: Any,
+        validation: Any,
+        until: Any,
+        seconds: Any = None,
+        steps: Any = None,
+        batches: Any = None,
     ) -> RunState:
         with error_context("make_run"):
             data, validation = as_rows("make_run", data), as_rows("make_run", validation)
-            as_length("make_run", "until", until, least=0)
-            as_length("make_run", "steps", 0 if steps is None else steps, least=0)
-            return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps)
+            for name, number in (("until", until), ("steps", steps), ("batches", batches)):
+                as_length("make_run", name, 0 if number is None else number, least=0)
+            if steps is None and (batches is not None or (is_concrete(run_state.taken) and run_state.taken > 0)):
+                raise ValueError(
+                    "make_run: to end or to go on within a period a run needs the argument steps, the batches of a period"
+                )
+            return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps, batches)
 
-    def _loop(self, run_state, data, validation, until, seconds, steps) -> RunState:
+    def _loop(self, run_state, data, validation, until, seconds, steps, batches) -> RunState:
+        self._check(run_state, self.shapes(run_state.state, data, validation, steps))
+        finite_only = np.bool_(Stop.NON_FINITE in run_state.condition.declared("each_step"))
+
         def running(run_state: RunState) -> jax.Array:
-            return (run_state.stop == Stop.RUNNING) & (run_state.evaluations < until)
+            more = True if batches is None else run_state.state.batches < batches
+            return (run_state.stop == Stop.RUNNING) & (run_state.evaluations < until) & more
 
         def advance(run_state: RunState) -> RunState:
-            state, row, first_loss = compile_once(self.period)(run_state.state, data, validation, steps)
-            return self._judge(run_state, state, row, first_loss, seconds)
+            begun = run_state.state, run_state.taken, run_state.sums
+            most = None if batches is None else batches - run_state.state.batches
+            part = compile_once(self.period)(begun, data, validation, steps, most, finite_only)
+            return self._judge(run_state, part, seconds)
 
         return jax.lax.while_loop(running, advance, run_state)
+
+    def _check(self, run_state: RunState, part: Part) -> None:
+        """Raise ValueError for a run_state of a run that measures something else."""
+        self.monitor_name(part.row)
+        if other := part.row.keys() ^ run_state.history.keys():
+            raise ValueError(f"make_run: run_state must be of a run that measures the same, got another {min(other)!r}")
+        if [x.shape for x in run_state.sums] != [x.shape for x in part.sums]:
+            raise ValueError("make_run: run_state must be of a run with metrics of the same shapes, got others")
+
+    def shapes(self, state: TrainState, data: Any, validation: Any, steps: Any = None) -> Part:
+        """The shapes and dtypes of a part of a period, of which a later call is not traced again."""
+        sums = compile_once(bind(self.period.start)).eval_shape(state, data)
+        most, none = None if steps is None else np.int32(0), np.int32(0)
+        begun = state, none, sums
+        return compile_once(self.period).eval_shape(begun, data, validation, steps, most, np.bool_(True))
 
     def monitor_name(self, row: Metrics) -> tuple[str, str]:
         """The name of the monitored metric in a history row, of validation data if any, and its better direction."""
@@ -141,13 +220,16 @@ class Run:
         """The factor, 1 or -1, with which less of the monitored value is better."""
         return 1.0 if self.monitor_name(row)[1] == "min" else -1.0
 
-    def _judge(self, last: RunState, state: TrainState, row: Metrics, first_loss: Any, seconds: Any) -> RunState:
-        """Add one period: its row of the history, the parameters to keep, and the condition's stop."""
-        (name, _), sign = self.monitor_name(row), self.sign(row)
-        value = (sign * row[name]).astype(last.best_value.dtype)
-        state = state._replace(evaluation=Evaluation(value, tree.increment(state.evaluation.count)))
-        row = row | _rate(state)  # after the evaluation, by which a plateau scales the rate
-        first_loss = jnp.where(last.evaluations == 0, first_loss, last.first_loss).astype(last.first_loss.dtype)
+    def _judge(self, last: RunState, part: Part, seconds: Any) -> RunState:
+        """Add a part of a period; at its end the row of the history, the parameters to keep, and the condition's stop."""
+        (name, _), sign, ended = self.monitor_name(part.row), self.sign(part.row), part.ended
+        value = (sign * part.row[name]).astype(last.best_value.dtype)
+        given = part.state.evaluation
+        evaluation = tree.select(ended, Evaluation(value, tree.increment(given.count)), given)
+        state = part.state._replace(evaluation=evaluation)
+        row = part.row | _rate(state)  # after the evaluation, by which a plateau scales the rate
+        is_first = (last.evaluations == 0) & (last.taken == 0)
+        first_loss = jnp.where(is_first, part.first_loss, last.first_loss).astype(last.first_loss.dtype)
         observation = Observation(
             value=value,
             sign=sign,
@@ -160,18 +242,21 @@ class Run:
         )
         condition_state, stop = last.condition.update(last.condition_state, observation)
         current = evaluation_params(state), state.model_state
-        keep = value < last.best_value if name.startswith("validation_") else _is_sound(stop, current)
+        keep = ended & (value < last.best_value if name.startswith("validation_") else _is_sound(stop, current))
         place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]
+        rows = {name: (x, last.history[name][place]) for name, x in row.items()}
         return last._replace(
             state=state,
+            taken=part.taken,
+            sums=part.sums,
             best=jax.lax.cond(keep, lambda: current, lambda: last.best),  # one copy; `jnp.where` would make two
             best_value=jnp.where(keep, value, last.best_value),
             best_evaluation=jnp.where(keep, last.evaluations, last.best_evaluation),
-            condition_state=condition_state,
-            evaluations=last.evaluations + 1,
-            history={name: last.history[name].at[place].set(row[name]) for name in row},
+            condition_state=tree.select(ended, condition_state, last.condition_state),
+            evaluations=last.evaluations + ended,
+            history={name: last.history[name].at[place].set(jnp.where(ended, *both)) for name, both in rows.items()},
             first_loss=first_loss,
-            stop=stop,
+            stop=jnp.where(ended, stop, last.stop),
         )
 
 
@@ -222,21 +307,29 @@ def start_run(
     condition = condition.canonicalize()
     with error_context("start_run"):
         data, validation = as_rows("start_run", data), as_rows("start_run", validation)
-        _, row, _ = compile_once(run.period).eval_shape(state, data, validation, steps)
-        run.monitor_name(row)  # raises for an unknown monitor
+        part = run.shapes(state, data, validation, steps)
+        run.monitor_name(part.row)  # raises for an unknown monitor
     none_yet = np.zeros((), np.int32)
     return RunState(
         state=state,
+        taken=jnp.array(none_yet),
+        sums=empty(part.sums),
         best=tree.distinct_copy((evaluation_params(state), state.model_state)),
         best_value=jnp.array(np.inf, dtype=float),
         best_evaluation=jnp.array(none_yet - 1),
         condition=condition,
         condition_state=tree.distinct_copy(condition.init()),
         evaluations=jnp.array(none_yet),
-        history={name: jnp.zeros((capacity, *x.shape), x.dtype) for name, x in row.items()},
+        history={name: jnp.zeros((capacity, *x.shape), x.dtype) for name, x in part.row.items()},
         first_loss=jnp.array(np.nan, dtype=float),
         stop=jnp.array(none_yet),
     )
+
+
+def lay_out_part(begun: Any, *_: Any) -> Part:
+    """The PartitionSpecs of a part on an explicit mesh: those of the given state, and the rest replicated."""
+    rest = [replicate()] * (len(Part._fields) - 1)
+    return Part(spec_of(begun[0]), *rest)
 
 
 def extend_history(run_state: RunState, capacity: int) -> RunState:

@@ -13,7 +13,7 @@ import optax
 from jax.core import Tracer
 
 from gdjax import answers, tree
-from gdjax.calls import as_optimizer
+from gdjax.calls import Schedule, as_optimizer
 from gdjax.data import as_rows
 from gdjax.domain import as_length
 from gdjax.forms import Loss, Stateful, as_loss
@@ -79,6 +79,14 @@ def learning_rate(state: TrainState) -> jax.Array | None:
     if rate is None or (not isinstance(rate, Tracer) and np.isnan(rate).all()):
         return None
     return jnp.asarray(rate, jnp.result_type(float))
+
+
+def scheduled_rate(state: TrainState) -> jax.Array | None:
+    """The learning rate of the next update, as `learning_rate`, where a schedule sets it; else None."""
+    if not any(isinstance(node, Schedule) for node in state.optimizer.walk()):
+        return None
+    rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
+    return None if rate is None else jnp.asarray(rate, jnp.result_type(float))
 
 
 def evaluation_params(state: TrainState) -> Params:
