@@ -169,7 +169,9 @@ class Run:
                 raise ValueError(
                     "make_run: to end or to go on within a period a run needs the argument steps, the batches of a period"
                 )
-            return on_automatic_axes(self._loop, state_alone, run_state, data, validation, until, seconds, steps, batches)
+            return on_automatic_axes(
+                self._loop, state_alone, run_state, data, validation, until, seconds, steps, batches
+            )
 
     def _loop(self, run_state, data, validation, until, seconds, steps, batches) -> RunState:
         self._check(run_state, self.shapes(run_state.state, data, validation, steps))
@@ -328,7 +330,7 @@ def start_run(
 
 def lay_out_part(begun: Any, *_: Any) -> Part:
     """The PartitionSpecs of a part on an explicit mesh: those of the given state, and the rest replicated."""
-    rest = [replicate()] * (len(Part._fields) - 1)
+    rest: Any = [replicate()] * (len(Part._fields) - 1)
     return Part(spec_of(begun[0]), *rest)
 
 

@@ -83,7 +83,7 @@ def learning_rate(state: TrainState) -> jax.Array | None:
 
 def scheduled_rate(state: TrainState) -> jax.Array | None:
     """The learning rate of the next update, as `learning_rate`, where a schedule sets it; else None."""
-    if not any(isinstance(node, Schedule) for node in state.optimizer.walk()):
+    if not any(isinstance(x, Schedule) or callable(x.arguments.get("learning_rate")) for x in state.optimizer.walk()):
         return None
     rate = state.optimizer.learning_rate_at(state.opt_state, state.evaluation)
     return None if rate is None else jnp.asarray(rate, jnp.result_type(float))

@@ -103,6 +103,40 @@ def test_wherever_the_loop_is_cut_the_run_is_the_same():
     assert every == [2, 4, 6]
 
 
+def test_a_segment_may_end_after_any_batch_and_the_sums_go_on():
+    *_, whole = loop(start(), until=8)
+    for batches in (1, 3, 7, 1000):
+        kept = list(loop(start(), until=8, batches=batches, seconds=0))
+        ends = [int(each.state.batches) for each in kept]
+        assert ends == [*range(batches, 40, batches), 40]
+        assert [int(each.taken) for each in kept] == [end % 5 for end in ends]
+        equal(kept[-1], whole)
+        if batches == 3:
+            *_, on = loop(kept[5], until=8)  # 18 batches: three within the fourth epoch
+            equal(on, whole)
+            equal(fit(epochs=8, resume=kept[5]).run_state, fit(epochs=8).run_state)
+            short = fit(epochs=None, steps=19, every=5, resume=kept[5])
+            assert short.history["step"].tolist() == [5, 10, 15, 19]
+    with Compilations() as seen:
+        list(loop(start(), until=8, batches=2, seconds=0))
+    assert seen.count == 0, "where segments end is data"
+
+
+def test_the_first_loss_that_is_not_finite_is_the_last_step_and_the_rates_are_those_of_every_step():
+    poisoned = (DATA[0], np.where(np.arange(37) == 20, np.nan, DATA[1]))
+    options = {"epochs": 3, "batch_size": 8, "order": "sequence"}
+    result = gd.fit(squares, np.zeros(3, np.float32), PLATEAU, poisoned, VALIDATION, **options)
+    assert (result.stop.name, int(result.last.batches)) == ("NON_FINITE", 3)
+    other = gd.start_run(RUN, start().state, stopping.never(), DATA, VALIDATION)
+    *_, on = gd.segments(RUN, other, poisoned, VALIDATION, until=2)
+    assert int(on.state.batches) == 10, "a condition that does not ask lets the run go on"
+    cyclic = lambda step: 0.1 * (1 + step % 4)  # noqa: E731
+    history = fit(gd.sgd(cyclic), epochs=4).history
+    rates = np.float32([cyclic(step) for step in range(20)]).reshape(4, 5)
+    np.testing.assert_array_equal(history["learning_rate_min"], rates.min(axis=1))
+    np.testing.assert_array_equal(history["learning_rate_max"], rates.max(axis=1))
+
+
 def test_nothing_is_lost_where_the_body_raises():
     kept = None
     with pytest.raises(KeyboardInterrupt):
