@@ -12,8 +12,9 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.backprop.birth import Birth, equation_text, in_words
-from gdjax.backprop.origins import Event, Origins, Tracked, not_finite, row_axis
+from gdjax.backprop.origins import Event, Origins, Tracked, not_finite
 from gdjax.backprop.places import Place, place_of
+from gdjax.backprop.row_axes import row_axis
 from gdjax.backprop.walk import Path, Walk
 from gdjax.data import as_rows, num_rows
 from gdjax.jaxprs import apply_equation, called_jaxpr, equations_for, inner_jaxprs, is_literal, open_jaxpr
@@ -256,7 +257,7 @@ class _Compiled(Walk):
         if called_jaxpr(equation) is not None:
             return self.inside(equation, values, path) or []
         answers = apply_equation(equation, [x.value for x in values])
-        axes = [row_axis(equation, values, np.shape(x)) for x in answers]
+        axes = [row_axis(equation, [x.axis for x in values], np.shape(x)) for x in answers]
         if equation.primitive.name in PARTIAL:
             self.paths.append((path, axes[0]))
             self.found.append(answers[0])

@@ -1,8 +1,9 @@
 """Where the values of a computation that are not finite come from.
 
 A birth is an entry that is NaN where no input is NaN, or infinite where no input is infinite. Its number travels with the
-entry and with all that it makes not finite, through the whole jaxpr. A value that is thrown away (behind a `where`, by a
-maximum with -inf) takes its births with it: what is found for an output is what has reached it.
+entry and with all that it makes not finite, through the whole jaxpr, and with the predicates that are made of it. A value
+that is thrown away (behind a `where`, by a maximum with -inf) takes its births with it: what is found for an output is what
+has reached it.
 """
 
 from __future__ import annotations
@@ -15,30 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.backprop.row_axes import REDUCTIONS, row_axis
 from gdjax.backprop.walk import Path, Walk
 from gdjax.jaxprs import apply_equation
 
 ELEMENTWISE = (
-    *(
-        "abs",
-        "add",
-        "add_any",
-        "neg",
-        "sub",
-        "mul",
-        "div",
-        "rem",
-        "sign",
-        "square",
-        "integer_pow",
-        "pow",
-        "sqrt",
-        "rsqrt",
-        "cbrt",
-        "max",
-        "min",
-        "clamp",
-    ),
+    *("add", "add_any", "neg", "sub", "mul", "div", "rem", "abs", "sign", "max", "min", "clamp"),
+    *("square", "integer_pow", "pow", "sqrt", "rsqrt", "cbrt"),
+    *("is_finite", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not"),
     *("exp", "exp2", "expm1", "log", "log1p", "logistic", "erf", "erfc", "erf_inv", "lgamma", "digamma"),
     *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
     *("ceil", "floor", "round", "nextafter", "conj", "real", "imag", "convert_element_type", "reduce_precision"),
@@ -50,7 +35,6 @@ MOVES = {
     **dict.fromkeys(("dynamic_update_slice", "pad"), 2),
     **dict.fromkeys(("concatenate", "select_n", "stack"), None),
 }
-REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 
 
 class Tracked(NamedTuple):
@@ -124,7 +108,7 @@ class Origins(Walk):
         if equation.primitive.name in ("scan", "while"):  # entered only where it goes wrong
             results = apply_equation(equation, [x.value for x in values])
             if all(not_finite(x) is None for x in results):
-                return [Tracked(x, None, _default_axis(values, np.shape(x))) for x in results]
+                return [Tracked(x, None, row_axis(equation, _axes(values), np.shape(x))) for x in results]
         found = self.inside(equation, values, path)
         if found is not None:
             return found
@@ -133,11 +117,11 @@ class Origins(Walk):
 
     def _observe(self, equation: Any, values: list[Tracked], result: Any, which: int, path: Path) -> Tracked:
         """A result of an equation with its births, and with the origin of what it has from its inputs."""
-        axis = row_axis(equation, values, np.shape(result))
+        axis = row_axis(equation, _axes(values), np.shape(result))
         wrong = not_finite(result)
         if wrong is None:
-            return Tracked(result, None, axis)
-        of_nan, of_infinity = (np.broadcast_to(x, wrong.shape) for x in _carried(equation, values, which))
+            return Tracked(result, _influence(equation, values, result, which), axis)
+        of_nan, of_infinity = (np.broadcast_to(x, wrong.shape) for x in self._carried(equation, values, which))
         is_nan = np.isnan(np.asarray(result))
         born = wrong & (of_nan == 0) & (is_nan | (of_infinity == 0))
         origin = np.where(wrong, np.where(is_nan & (of_nan > 0) | (of_infinity == 0), of_nan, of_infinity), 0)
@@ -150,12 +134,34 @@ class Origins(Walk):
                     kind=_kind(result, entries),
                     source="equation",
                     path=path,
-                    values=_values_at(equation, values, place),
+                    values=_values_at(equation, values, wrong.shape, place),
                     rows=_rows(entries, axis),
                     cause=int(cause),
                 )
                 origin = np.where(entries, number, origin)
         return Tracked(result, origin.astype(np.int32), axis)
+
+    def _carried(self, equation: Any, values: list[Tracked], which: int) -> tuple[Any, Any]:
+        """For each entry of a result the earliest origin of NaN, and of infinities, in the entries that it is made of.
+
+        A constant that is chosen by a predicate comes from where the predicate does, if that was made of other such entries.
+        """
+        name = equation.primitive.name
+        if name == "optimization_barrier":
+            return _labels(values[which]), _labels(values[which])
+        if name in MOVES and (name != "gather" or values[0].origin is not None):
+            moved = _moved(equation, values, which)
+            if name == "select_n" and (chosen_by := values[0].origin) is not None:
+                constants = [event.number for event in self.events if event.source == "constant"]
+                moved = np.where(np.isin(moved, constants) & (chosen_by > 0), chosen_by, moved)
+            return moved, moved
+        nan = infinite = np.zeros((), np.int32)
+        for x in values:
+            if x.origin is not None and jnp.issubdtype(jnp.result_type(x.value), jnp.inexact):
+                is_nan = np.isnan(np.asarray(x.value))
+                nan = _earlier(nan, _gathered(equation, np.where(is_nan, x.origin, 0)))
+                infinite = _earlier(infinite, _gathered(equation, np.where(is_nan, 0, x.origin)))
+        return nan, infinite
 
     def _add(self, **fields: Any) -> int:
         self.events.append(Event(len(self.events) + 1, **fields))
@@ -182,6 +188,10 @@ def _rows(entries: np.ndarray, axis: int | None) -> tuple[int, ...] | None:
     return tuple(map(int, np.flatnonzero(entries.any(axis=others))))
 
 
+def _axes(values: Sequence[Tracked]) -> list[int | None]:
+    return [x.axis for x in values]
+
+
 def _labels(x: Tracked) -> np.ndarray:
     return np.zeros(np.shape(x.value), np.int32) if x.origin is None else x.origin
 
@@ -197,21 +207,18 @@ def _earliest(labels: np.ndarray, axes: tuple[int, ...] | None = None) -> np.nda
     return np.where(least == none, 0, least)
 
 
-def _carried(equation: Any, values: list[Tracked], which: int) -> tuple[Any, Any]:
-    """For each entry of a result the earliest origin of NaN, and of infinities, in the entries that it is made of."""
-    name = equation.primitive.name
-    if name == "optimization_barrier":
-        return _labels(values[which]), _labels(values[which])
-    if name in MOVES and (name != "gather" or values[0].origin is not None):
-        moved = np.maximum(_moved(equation, values, which), 0)
-        return moved, moved
-    nan = infinite = np.zeros((), np.int32)
-    for x in values:
-        if x.origin is not None:
-            is_nan = np.isnan(np.asarray(x.value))
-            nan = _earlier(nan, _gathered(equation, np.where(is_nan, x.origin, 0)))
-            infinite = _earlier(infinite, _gathered(equation, np.where(is_nan, 0, x.origin)))
-    return nan, infinite
+def _influence(equation: Any, values: list[Tracked], result: Any, which: int) -> np.ndarray | None:
+    """For each entry of a result that is no float (a predicate) the earliest origin in the entries that it is made of."""
+    dtype = jnp.result_type(result)
+    if all(x.origin is None for x in values) or not jnp.issubdtype(dtype, np.bool_):
+        return None
+    origin = np.zeros((), np.int32)
+    if equation.primitive.name in MOVES:
+        origin = _moved(equation, values, which)
+    else:
+        for x in values:
+            origin = _earlier(origin, _gathered(equation, _labels(x))) if x.origin is not None else origin
+    return _if_any(np.broadcast_to(origin, np.shape(result)))
 
 
 def _gathered(equation: Any, labels: np.ndarray) -> np.ndarray:
@@ -230,63 +237,18 @@ def _moved(equation: Any, values: list[Tracked], which: int) -> np.ndarray:
     name = equation.primitive.name
     count, first = MOVES[name], 1 if name == "select_n" else 0
     moved = [_labels(x) if i >= first and (count is None or i < count) else x.value for i, x in enumerate(values)]
-    return np.asarray(apply_equation(equation, moved)[which])
+    return np.maximum(np.asarray(apply_equation(equation, moved)[which]), 0)
 
 
-def _values_at(equation: Any, values: list[Tracked], place: tuple[int, ...]) -> tuple[float | complex, ...]:
+def _values_at(equation: Any, values: list[Tracked], shape: tuple[int, ...], place: tuple[int, ...]) -> tuple[Any, ...]:
     """The numbers from which an entry was born; of an input that is summed up, the largest."""
 
     def number(x: Any) -> Any:
         array = np.asarray(x)
         array = array.astype(complex if np.iscomplexobj(array) else float)
         if equation.primitive.name in ELEMENTWISE:
-            return array[place if array.ndim else ()]
+            return np.broadcast_to(array, shape)[place]
         return array.flat[np.argmax(np.where(np.isnan(array), np.inf, np.abs(array)))] if array.size else 0.0
 
     numeric = [x.value for x in values if not jnp.issubdtype(jnp.result_type(x.value), jax.dtypes.extended)]
     return tuple(number(x).item() for x in numeric)
-
-
-def row_axis(equation: Any, values: Sequence[Tracked], shape: tuple[int, ...]) -> int | None:
-    """The axis along which a result has the rows of the batch, if any."""
-    name, parameters = equation.primitive.name, equation.params
-    if all(x.axis is None for x in values):
-        return None
-    if name in ("reduce_and", "reduce_or", "argmax", "argmin", "squeeze", *REDUCTIONS):
-        return _after_removal(values[0].axis, parameters["dimensions" if name == "squeeze" else "axes"])
-    if name == "broadcast_in_dim":
-        return None if values[0].axis is None else parameters["broadcast_dimensions"][values[0].axis]
-    if name == "transpose":
-        return None if values[0].axis is None else list(parameters["permutation"]).index(values[0].axis)
-    if name in ("stack", "unstack"):
-        own, new = next(x.axis for x in values if x.axis is not None), parameters["axis"]
-        return own + (own >= new) if name == "stack" else _after_removal(own, (new,))
-    if name == "dot_general":
-        return _axis_of_product(parameters["dimension_numbers"], values)
-    return _default_axis(values, shape)
-
-
-def _after_removal(axis: int | None, removed: Sequence[int]) -> int | None:
-    return None if axis is None or axis in removed else axis - sum(i < axis for i in removed)
-
-
-def _axis_of_product(numbers: Any, values: Sequence[Tracked]) -> int | None:
-    """Of a product of matrices: the axes of its result are shared ones, then those of the left, then those of the right."""
-    contracted, shared = numbers
-    before = len(shared[0])
-    for side, x in enumerate(values[:2]):
-        own = (*contracted[side], *shared[side])
-        if x.axis in shared[side]:
-            return list(shared[side]).index(x.axis)
-        if x.axis is not None and x.axis not in own:
-            return before + x.axis - sum(i < x.axis for i in own)
-        before += np.ndim(x.value) - len(own)
-    return None
-
-
-def _default_axis(values: Sequence[Tracked], shape: tuple[int, ...]) -> int | None:
-    """The same axis as that of an input, if it has the same length."""
-    for x in values:
-        if x.axis is not None and x.axis < len(shape) and np.shape(x.value)[x.axis] == shape[x.axis]:
-            return x.axis
-    return None

@@ -346,6 +346,14 @@ def test_what_is_thrown_away_is_not_blamed():
     assert (born.phase, born.source, born.rows) == ("input", "batch[1]", (2,))
 
 
+def test_a_constant_that_a_bad_row_has_chosen():
+    """NaN written into a loss for arguments out of its domain comes from the row that brought them."""
+    x = np.array([[1.0, 2.0], [-np.inf, 0.0], [0.5, 1.0]], np.float32)
+    loss = gd.per_example(lambda w, x, y: gd.losses.softmax_cross_entropy_with_integer_labels(w * x, y))
+    birth = replay(gd.make_step(loss), gd.make_state(jnp.ones(2), gd.sgd(0.1)), (x, np.array([0, 1, 1])))
+    assert (birth.phase, birth.source, birth.kind, birth.rows) == ("input", "batch[0]", "-inf", (1,)), str(birth)
+
+
 def test_the_run_s_own_program_has_the_last_word():
     """What the program of the run made counts, whatever the step makes if it is compiled alone."""
     step, state = gd.make_step(lambda w, x: jnp.mean(w * x)), gd.make_state(1.0, gd.sgd(0.1))
