@@ -175,7 +175,7 @@ class Checkpoint:
             return
         there, here = ({name: each[name] for name in environment()} for each in (there, identity))
         if differ := differences(there, here, ignore):
-            warnings.warn(f"a checkpoint goes on elsewhere, with other bits: {'; '.join(differ)}", stacklevel=4)
+            warnings.warn(f"a checkpoint goes on elsewhere, with other bits: {'; '.join(differ)}", stacklevel=3)
 
     def check_leaves(self) -> None:
         """Raise CheckpointError if a leaf is not that of its name, of this step and of this run."""

@@ -41,7 +41,7 @@ class Checkpoints:
         keep_every: also the first step at or after each multiple of this many steps; 0 for none.
 
     A step is there whole or not at all, and older steps are removed only when a newer one is on the disk. A save that fails
-    raises a CheckpointError at the next save, at `close` or at the end of the `with` block, where a step that is being
+    raises a CheckpointError at the next save, at `wait`, at `close` or at the end of the `with` block, where what is being
     written is waited for. A process that exits without them waits too, and prints what failed.
 
     >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
@@ -64,7 +64,8 @@ class Checkpoints:
         keep_best: int = 0,
         keep_every: int = 0,
     ):
-        self.folder, self._given = Path(folder).absolute(), identity
+        self.folder: Path = Path(folder).absolute()
+        self._given = identity
         self._keep = (
             as_length("Checkpoints", "keep_last", keep_last),
             as_length("Checkpoints", "keep_best", keep_best, least=0),
@@ -72,7 +73,7 @@ class Checkpoints:
         )
         self._worker = ThreadPoolExecutor(1, "checkpoints")  # at exit, Python waits for what it has begun
         self._pending: deque[Future[None]] = deque()
-        self._failures: list[_Failure] = []
+        self._failures: deque[_Failure] = deque()
         self._values: dict[int, float | None] = {}  # of the steps on the disk
         self._newest = -1  # the newest step that was saved or restored here
         self._passed_over: set[int] = set()  # the steps that did not verify, which are left alone
@@ -123,7 +124,7 @@ class Checkpoints:
         Raises: CheckpointError if there are steps and none verifies, or if the one that does is not like `like`.
         """
         check_run_state("Checkpoints.restore", "like", like)
-        self._wait()
+        self.wait()
         faults: dict[int, str] = {}
         for step in reversed(self.steps):
             try:
@@ -147,11 +148,17 @@ class Checkpoints:
             )
         return None
 
+    def wait(self) -> None:
+        """Return when what was saved is on the disk.   Raises: CheckpointError if a save has failed."""
+        while self._pending:
+            self._pending.popleft().result()
+        self._raise_failure()
+
     def close(self) -> None:
-        """Wait for what is being written.   Raises: CheckpointError if a save has failed."""
+        """Wait, and accept no more.   Raises: CheckpointError if a save has failed."""
         self._closed = True
         self._worker.shutdown()
-        self._raise_failure()
+        self.wait()
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -200,15 +207,10 @@ class Checkpoints:
             remove_folder(present(self.folder / str(step)))
             del self._values[step]
 
-    def _wait(self) -> None:
-        while self._pending:
-            self._pending.popleft().result()
-
     def _raise_failure(self) -> None:
-        failures, self._failures = self._failures, []
-        for failure in failures:
+        if self._failures:
+            failure = self._failures.popleft()
             failure.withdraw()
-        for failure in failures[:1]:
             raise failure.error
 
 

@@ -45,7 +45,9 @@ def take_snapshot(who: str, run_state: RunState) -> Snapshot:
             data_of(x).copy_to_host_async()
     taken = {jax.tree_util.keystr(path): _take(f"{who}: {jax.tree_util.keystr(path)}", x) for path, x in leaves}
     if len(taken) < len(leaves):
-        raise CheckpointError(f"{who}: each leaf must have a path of its own, got {len(leaves)} leaves, {len(taken)} paths")
+        raise CheckpointError(
+            f"{who}: each leaf must have a path of its own, got {len(leaves)} leaves, {len(taken)} paths"
+        )
     return Snapshot(taken, structure, step_of(run_state), _best_value(run_state))
 
 

@@ -388,7 +388,7 @@ def test_a_run_goes_on_over_the_steps_that_were_passed_over(tmp_path):
             saved.restore(START)
         for step, steps in ((5, [5, 6, 8]), (7, [6, 7, 8]), (8, [6, 8])):
             saved.save(at(step))
-            saved._wait()
+            saved.wait()
             assert saved.steps == steps, "what was damaged is left alone until it is written again"
     assert bits(restore(tmp_path)[0]) == bits(at(8))
 
@@ -499,7 +499,8 @@ def test_a_failed_save_is_an_error_at_the_next_save_or_at_close(public, monkeypa
         with gd.Checkpoints(folder, IDENTITY) as saved:
             with trouble(monkeypatch, folder):
                 saved.save(at(6))
-                saved._wait()
+                for save in saved._pending:
+                    save.result()
             yield saved
 
     with pytest.raises(gd.CheckpointError, match=message), saving():
@@ -597,7 +598,7 @@ real = checkpoints.write_checkpoint
 checkpoints.write_checkpoint = lambda *args: (time.sleep(0.5), real(*args))
 saved = gd.Checkpoints(root + "/saved", test.IDENTITY)
 saved.save(move(test.at(6)), {"offset": 60})
-saved._wait()
+saved.wait()
 resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
 saved.save(test.at(8))
 saved = None
