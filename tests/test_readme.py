@@ -24,7 +24,8 @@ def test_the_front_page_is_one_page_and_its_code_runs(capsys):
     assert "adamw(0.001, b1=0.95)" in out and "-1.33333" in out
 
 
-def test_the_code_of_the_guide_runs(capsys):
+def test_the_code_of_the_guide_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run(PAGES / "guide.md")
     out = capsys.readouterr().out
     assert "mlp((64, 64, 10))" in out and "parameters are kept" in out
