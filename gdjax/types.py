@@ -43,6 +43,7 @@ class Stop(enum.IntEnum):
     NON_FINITE = 6
     INTERRUPTED = 7
     STALLED = 8  # the steps no longer change the parameters
+    EXHAUSTED = 9  # the data, an iterator, have ended
 
 
 class LossFn(Protocol):

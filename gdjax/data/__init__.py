@@ -14,6 +14,8 @@ from gdjax.data.conversion import convert as convert
 from gdjax.data.files import DataError as DataError
 from gdjax.data.files import hash_of as hash_of
 from gdjax.data.files import read_features as read_features
+from gdjax.data.loaders import Batches as Batches
+from gdjax.data.loaders import is_loader as is_loader
 from gdjax.data.order import batch_indices as batch_indices
 from gdjax.data.order import batches_per_epoch as batches_per_epoch
 from gdjax.data.order import permute as permute
@@ -22,5 +24,6 @@ from gdjax.data.sources import SOURCES as SOURCES
 from gdjax.data.sources import describe as describe
 from gdjax.data.sources import load as load
 from gdjax.data.stream import MappedRows as MappedRows
+from gdjax.data.stream import is_source as is_source
 from gdjax.data.stream import open_rows as open_rows
 from gdjax.data.stream import write_rows as write_rows

@@ -10,6 +10,7 @@ import numpy as np
 
 from gdjax.data.arrays import Dataset, as_arrays
 from gdjax.tree import path_string
+from gdjax.types import Source
 
 
 def as_rows(who: str, data: Any) -> Any:
@@ -17,7 +18,7 @@ def as_rows(who: str, data: Any) -> Any:
 
     A `Dataset` becomes its (x, y); lists of numbers, tensors and data frames of numbers become arrays.
 
-    Raises: TypeError for what gives its rows one by one (a generator, a loader), for text, for a number in place of data;
+    Raises: TypeError for what gives batches one by one (a generator, a loader), for text, for a number in place of data;
         ValueError for a number beyond its dtype; all name `who` and what to write.
 
     >>> print(gd.data.as_rows("my_function", [[1.0, 2.0], [3.0, 4.0]]))
@@ -81,9 +82,13 @@ def _leaf(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
     is_array = hasattr(leaf, "dtype") or hasattr(leaf, "__array__")
     if not is_array and hasattr(leaf, "__iter__") and not isinstance(leaf, (str, bytes)):
         raise TypeError(
-            f"{who}: data must be arrays with all rows, of which batches are drawn by their number, got a "
-            f"{type(leaf).__name__}{where}; write data = (x, y) with all rows, or for batches of your own "
-            "step = jax.jit(gd.make_step(loss)) and for batch in loader: state, metrics = step(state, batch)"
+            f"{who}: data must be arrays with all rows, got a {type(leaf).__name__}{where}; fit and segments take an object "
+            "that gives batches one by one, alone as their data"
+        )
+    if not is_array and isinstance(leaf, Source):
+        raise TypeError(
+            f"{who}: data must be arrays with all rows, got a {type(leaf).__name__}{where}; fit and segments read it on the "
+            "host, alone as their data; for its first rows write source.rows(range(1000))"
         )
     return _without_text(who, where, leaf) if is_array or isinstance(leaf, (str, bytes)) else leaf
 

@@ -8,25 +8,28 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax import stopping, tree
+from gdjax import stopping
 from gdjax.calls import Condition
-from gdjax.data import as_rows, num_rows
+from gdjax.data import num_rows
 from gdjax.domain import as_length
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
-from gdjax.training._segments import ANY, SEGMENT_SECONDS, rings, segments
+from gdjax.training._segments import SEGMENT_SECONDS, rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, error_context, short
 from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
-from gdjax.training.result import Result, shapes_of, summarize
+from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_validation, rows_seen
+from gdjax.training.reading import ANY
+from gdjax.training.remarks import learning_warnings, scale_warnings
+from gdjax.training.result import Result, summarize
 from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
 from gdjax.training.step import Step, make_state, make_step
@@ -144,7 +147,7 @@ class Length:
         number = float(DEFAULT_EPOCHS if self.epochs is None else self.epochs) * per_epoch
         return round(number) if math.isclose(number, round(number), rel_tol=1e-9) else math.ceil(number)
 
-    def pieces(self, done: int, per_epoch: int, taken: int = 0) -> list[tuple[int, int]]:
+    def pieces(self, done: int, per_epoch: Any, taken: int = 0) -> list[tuple[int, int]]:
         """(evaluations, batches before each): whole periods, and shorter ones at the ends.
 
         Args:
@@ -171,7 +174,7 @@ class Fitting:
     validation: Any
     remarks: tuple[str, ...]
     epoch: Epoch
-    per_epoch: int  # batches
+    per_epoch: Any  # batches; None before the first pass over a loader that does not say it
     run: Run
     condition: Condition
     length: Length
@@ -199,11 +202,13 @@ class Fitting:
         check_arguments(params, optimizer, data, validation, stop, key)
         _check_evaluate(evaluate)
         self.params, self.optimizer, self.model_state, self.key = params, optimizer, model_state, key
-        self.data, self.validation = as_rows("fit", data), as_rows("fit", validation)
-        check_validation(self.data, self.validation)
-        rows = num_rows(self.data)
+        self.data, self.validation = as_data("fit", data), as_validation("fit", validation)
+        head = self.data.head if isinstance(self.data, Feed) else self.data
+        check_validation(head, self.validation)
+        length, batch_size, order = _of_a_loader(self.data, length, batch_size, order)
+        rows = self.data.rows if isinstance(self.data, SourceFeed) else num_rows(head)
         size = min(64, rows) if batch_size is None else batch_size
-        self.remarks = _scale_warnings(self.data)
+        self.remarks = scale_warnings(head)
         step = loss if isinstance(loss, Step) else make_step(loss)
         if stop is not None and _needs_change(stop):
             step = dataclasses.replace(step, batch_change=True)
@@ -218,7 +223,7 @@ class Fitting:
 
     @property
     def period(self) -> np.int32:
-        return np.int32(self.length.every or self.per_epoch)
+        return np.int32(self.length.every or self.per_epoch or 1)
 
     def start(self) -> RunState:
         state = make_state(self.params, self.optimizer, self.key, self.model_state)
@@ -227,9 +232,11 @@ class Fitting:
     def _resume(self, resume: Any) -> RunState:
         given = resume.run_state if isinstance(resume, Result) else resume
         state = given.state if isinstance(given, RunState) else make_state(self.params, self.optimizer)
-        part = self.run.shapes(state, self.data, self.validation, self.period)
+        part = self.run.shapes(state, self._rows, self.validation, self.period)
         run_state = resume_state(given, self.params, self.optimizer, self.condition, part)
         done, total = int(run_state.state.batches), self.length.batches(self.per_epoch)
+        if isinstance(self.data, LoaderFeed):
+            self.data.resume(done, getattr(resume, "data_state", None))
         if total < done:
             raise ValueError(
                 f"fit: a run that is resumed must be at least as long as it is, {done / self.per_epoch:g} epochs ({done} "
@@ -244,13 +251,12 @@ class Fitting:
             batches, seconds: as for `gdjax.training.segments`; a segment may end after any batch.
         """
         at_start = self.run_state
-        pieces = self.length.pieces(int(at_start.state.batches), self.per_epoch, int(at_start.taken))
-        if not pieces or int(at_start.stop) != Stop.RUNNING:
+        if not self._has_more() or int(at_start.stop) != Stop.RUNNING:
             return
         with error_context("fit"):
             self._compile()
         with listening() as signals:
-            for count, size in pieces:
+            for count, size in self._pieces():
                 for run_state in self._segments(count, size, batches, seconds):
                     interrupted = bool(signals) and int(run_state.stop) == Stop.RUNNING
                     stop = jnp.array(np.int32(Stop.INTERRUPTED)) if interrupted else run_state.stop
@@ -259,7 +265,25 @@ class Fitting:
                     if interrupted:
                         return
 
-    def _segments(self, count: int, size: int, batches: int, seconds: float) -> Iterator[RunState]:
+    def _has_more(self) -> bool:
+        return self._counts_first_pass or int(self.run_state.state.batches) < self.length.batches(self.per_epoch)
+
+    @property
+    def _counts_first_pass(self) -> bool:
+        """Whether the run begins with a pass over a loader that nobody knows the length of."""
+        return self.per_epoch is None and self.length.every is None
+
+    def _pieces(self) -> Iterator[tuple[int, int | None]]:
+        if self._counts_first_pass:
+            self.data.most = self.length.steps
+            yield 1, None
+            self.per_epoch = self.data.per_pass
+            if self.per_epoch is None:  # the run has ended within the pass
+                return
+        at = self.run_state
+        yield from self.length.pieces(int(at.state.batches), self.per_epoch, int(at.taken))
+
+    def _segments(self, count: int, size: int | None, batches: int, seconds: float) -> Iterator[RunState]:
         until, elapsed = int(self.run_state.evaluations) + count, time.perf_counter() - self.began
         args = self.run, self.run_state, self.data, self.validation, until, size
         with error_context("fit"):
@@ -277,7 +301,12 @@ class Fitting:
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
         program = compile_once(self.run, donate=(0,))
         length = np.int32(until), np.float32(0), np.int32(steps), np.int32(ANY)
-        return program(run_state, self.data, self.validation, *length)
+        return program(run_state, self._rows, self.validation, *length)
+
+    @property
+    def _rows(self) -> Any:
+        """The data as the program takes them; those that come in windows, as one of zeros."""
+        return self.data.template(self.epoch) if isinstance(self.data, Feed) else self.data
 
     @error_context("fit")
     def result(self) -> Result:
@@ -286,10 +315,12 @@ class Fitting:
         result = summarize(self.run, self.run_state, seconds, self.compile_seconds)
         if _has_non_finite_loss(result):
             first = make_state(self.params, self.optimizer, self.key, self.model_state)
-            explain_run(self.epoch.step, self.epoch, self.params, self.data, self.validation, first)
+            rows = rows_seen(self.data) if isinstance(self.data, Feed) else self.data
+            explain_run(self.epoch.step, self.epoch, self.params, rows, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
-        remarks = (*_learning_warnings(result, self.run, self.run_state, self.params, at_start), *self.remarks)
-        return dataclasses.replace(result, remarks=remarks)
+        remarks = (*learning_warnings(result, self.run, self.run_state, self.params, at_start), *self.remarks)
+        position = self.data.state_dict() if isinstance(self.data, Feed) else None
+        return dataclasses.replace(result, remarks=remarks, data_state=position)
 
 
 @contextlib.contextmanager
@@ -311,6 +342,29 @@ def listening() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, previous)
 
 
+def _of_a_loader(data: Any, length: Length, batch_size: int | None, order: str) -> tuple[Length, int | None, str]:
+    """The arguments of a run over batches that come one by one, in an order and of a size of their own."""
+    if not isinstance(data, LoaderFeed):
+        return length, batch_size, order
+    loader = data.batches.loader
+    kind = f"a {type(loader).__name__}"
+    if batch_size not in (None, size := num_rows(data.head)):
+        raise ValueError(f"fit: the batches of {kind} have {size} rows; leave batch_size out, got {batch_size!r}")
+    if isinstance(loader, Iterator):
+        if length.steps is None and (length.epochs or 1) > 1:
+            raise ValueError(
+                f"fit: {kind} is used up once, so epochs must be 1, or give steps=, got epochs={length.epochs:g}"
+            )
+        if length.steps is None:
+            every = length.every
+            length = Length(epochs=1.0) if every is None else Length(steps=ANY - ANY % every, every=every)
+    elif data.per_pass is None and length.every is not None and length.steps is None:
+        raise ValueError(
+            f"fit: every needs steps=, since {kind} does not say how many batches an epoch has, got epochs alone"
+        )
+    return length, None, "sequence"
+
+
 def _check_evaluate(evaluate: Any) -> None:
     if evaluate is not None and not isinstance(evaluate, Evaluate):
         raise TypeError(
@@ -327,50 +381,3 @@ def _needs_change(stop: Condition) -> bool:
 def _has_non_finite_loss(result: Result) -> bool:
     losses = [result.history[name] for name in ("loss", "validation_loss") if name in result.history]
     return not all(np.isfinite(each).all() for each in losses)
-
-
-def _learning_warnings(
-    result: Result, run: Run, run_state: RunState, params: Params, at_start: Callable[[], RunState]
-) -> tuple[str, ...]:
-    """Warnings for a run that learned nothing; the initial parameters are evaluated only if this is unclear."""
-    trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
-    if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
-        return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
-    first, number, history = float(run_state.first_loss), result.best_evaluation, result.history
-    if number < 0:
-        return ()
-    if result.monitor.startswith("validation "):
-        if history["validation_loss"][number] < first - 0.5 * abs(first):
-            return ()
-        start = float(at_start().best_value)
-    else:  # the mean over the first epoch, in which they moved, is no better than they were
-        start = max(first, float(history["loss"][0])) if result.monitor == "training loss" else np.inf
-    oriented = float(run_state.best_value)
-    if not oriented >= start or (number == 0 and not result.monitor.startswith("validation ")):
-        return ()
-    value = start * run.sign(shapes_of(history))
-    return (f"no better than the parameters handed in, of {result.monitor} {value:.5g}",)
-
-
-def _first_rows(leaf: Any) -> np.ndarray:
-    if not isinstance(leaf, jax.Array):
-        return np.asarray(leaf[:1000] if hasattr(leaf, "shape") and np.ndim(leaf) else leaf)
-    shard = leaf.addressable_shards[0].data
-    return np.asarray(shard)[:1000] if shard.platform() == "cpu" else np.asarray(shard[:1000])
-
-
-APART = 1e4  # the largest ratio of column scales with which one learning rate still trains all columns
-
-
-def _scale_warnings(data: Any) -> tuple[str, ...]:
-    """A warning if the scales of the columns of a matrix in the data differ too much, judged by its first rows."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
-        x = _first_rows(leaf)
-        if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
-            continue
-        scales = np.abs(x).max(axis=0)
-        scales = scales[np.isfinite(scales) & (scales > 0)].astype(float)
-        if scales.size > 1 and scales.max() > APART * scales.min():
-            ratio, where = scales.max() / scales.min(), tree.path_string(path)
-            return (f"columns of the data at {where} differ in scale by {ratio:.1g}: standardize them",)
-    return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.data import as_rows
 from gdjax.domain import as_length
 from gdjax.programs import compile_once
 from gdjax.training.arguments import error_context
+from gdjax.training.epoch import Epoch
+from gdjax.training.feeds import Feed, as_data, as_validation
+from gdjax.training.reading import ANY, Reading
 from gdjax.training.run import RING, Run
 from gdjax.types import RunState, Stop
 
@@ -45,7 +48,8 @@ def segments(
     Args:
         run: a run of `make_run`.
         run_state: the state of `start_run`, or one that was yielded before.
-        data, validation: pytrees of arrays that share their leading axis, as for `fit`.
+        data, validation: as for `fit`: pytrees of arrays that share their leading axis; the data may also be a `Source` or a
+            loader of batches. A segment that ends while such data are read ahead gives the same results.
         until: total number of evaluations at which the loop ends, if the condition in run_state has not ended it before.
         every: batches between evaluations; another number compiles nothing (default: the steps of `make_epoch`).
         keep: True yields states that may be kept, and holds two of them in memory. With False each state, the given one
@@ -75,18 +79,35 @@ def segments(
     every = None if every is None else as_length("segments", "every", every)
     batches = None if batches is None else as_length("segments", "batches", batches)
     until = as_length("segments", "until", until, least=0)
-    data, validation = as_rows("segments", data), as_rows("segments", validation)
+    data, validation = as_data("segments", data), as_validation("segments", validation)
     epoch = run.period.epoch
     with error_context("segments"):
         steps = every or epoch.steps or epoch.batches_per_epoch(data)
-    period = np.int32(steps) if epoch.scan is jax.lax.scan else None  # the length of a Python loop cannot be traced
-    if period is None and batches is not None:
-        raise ValueError("segments: batches cannot end a segment within an epoch whose scan is a Python loop")
-    pace = Pace(batches or steps, within=batches is not None, seconds=seconds)
-    return _segments(run, run_state, (data, validation), until, period, keep, pace, time.perf_counter() - elapsed)
+    if epoch.scan is not jax.lax.scan and (batches is not None or isinstance(data, Feed)):
+        raise ValueError(
+            "segments: batches cannot end a segment within an epoch whose scan is a Python loop, as a Source or a loader "
+            "also needs"
+        )
+    period = None if epoch.scan is not jax.lax.scan else steps  # the length of a Python loop cannot be traced
+    pace = Pace(batches or steps or 1, within=batches is not None, seconds=seconds)
+    program = compile_once(run, donate=() if keep else (0,))
+    reading = _reading(program, epoch, data, validation, until)
+    return _segments(reading, run_state, until, period, pace, time.perf_counter() - elapsed)
 
 
-ANY = np.iinfo(np.int32).max  # of a limit that is none
+def _reading(
+    program: Any, epoch: Epoch, data: Any, validation: Any, until: int
+) -> contextlib.AbstractContextManager[Any]:
+    """A context for a function (run_state, evaluations, seconds, period, batches) -> run_state, which reads these data."""
+    if isinstance(data, Feed):
+        return Reading(data, program, epoch, validation, until)
+
+    def advance(run_state, evaluations, seconds, period, batches):
+        within = [] if period is None else [np.int32(batches)]
+        period = None if period is None else np.int32(period)
+        return program(run_state, data, validation, np.int32(evaluations), seconds, period, *within)
+
+    return contextlib.nullcontext(advance)
 
 
 @dataclasses.dataclass
@@ -109,24 +130,23 @@ class Pace:
         self.units = max(1, min(2 * self.units, int(self.units * self.seconds / max(took, 1e-9))))
 
 
-def _segments(run, run_state, rows, until, period, keep, pace, began) -> Iterator[RunState]:
-    program = compile_once(run, donate=() if keep else (0,))
+def _segments(reading, run_state, until, period, pace, began) -> Iterator[RunState]:
     history = History(run_state)
     if history.done >= until or int(run_state.stop) != Stop.RUNNING:
         return
     run_state = run_state._replace(history=rings(run_state))
-    while True:
-        before = time.perf_counter()
-        most, batches = pace.limits(history.done, int(run_state.state.batches))
-        length = np.int32(min(most, until)), np.float32(before - began), period
-        with error_context("segments"):
-            run_state = program(run_state, *rows, *length, *([] if period is None else [np.int32(batches)]))
-        history.take(run_state)
-        ended = history.done >= until or int(run_state.stop) != Stop.RUNNING
-        pace.measure(time.perf_counter() - before)
-        yield run_state._replace(history=history.rows())
-        if ended:
-            return
+    with reading as advance:
+        while True:
+            before = time.perf_counter()
+            most, batches = pace.limits(history.done, int(run_state.state.batches))
+            with error_context("segments"):
+                run_state = advance(run_state, min(most, until), np.float32(before - began), period, batches)
+            history.take(run_state)
+            ended = history.done >= until or int(run_state.stop) != Stop.RUNNING
+            pace.measure(time.perf_counter() - before)
+            yield run_state._replace(history=history.rows())
+            if ended:
+                return
 
 
 def rings(run_state: RunState) -> dict[str, jax.Array]:

@@ -12,13 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
+from gdjax.data import as_rows, num_rows, take
 from gdjax.domain import as_length
 from gdjax.measures import check_same_shapes
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import bind, compile_once
 from gdjax.training.arguments import error_context
-from gdjax.training.step import ORDER, Step, lay_out_state, scheduled_rate
+from gdjax.training.feeds import LoaderFeed, SourceFeed
+from gdjax.training.staged import Order, Staged
+from gdjax.training.step import Step, lay_out_state, scheduled_rate
 from gdjax.training.sums import Summation, range_of, weighted_mean
 from gdjax.types import Batch, Metrics, Sums, TrainState
 
@@ -79,13 +81,19 @@ class Epoch:
     take: Callable[[Any, jax.Array], Any]
     scan: Callable[..., Any]
 
-    def batches_per_epoch(self, data: Any) -> int:
-        rows = num_rows(data)
+    def batches_per_epoch(self, data: Any) -> Any:
+        if isinstance(data, (Staged, LoaderFeed)):
+            return data.per_pass
+        rows = data.rows if isinstance(data, SourceFeed) else num_rows(data)
         if not 1 <= self.batch_size <= rows:
             raise ValueError(
                 f"make_epoch: batch_size must be between 1 and the {rows} rows of the data, got {self.batch_size}"
             )
-        return rows // self.batch_size if self.tail == "drop" else batches_per_epoch(rows, self.batch_size)
+        return self.order_of(rows).per_epoch
+
+    def order_of(self, rows: int) -> Order:
+        """The order of so many rows."""
+        return Order(self.order, self.tail, self.batch_size, rows)
 
     def __call__(self, state: TrainState, data: Any, steps: Any = None) -> tuple[TrainState, Metrics]:
         return self.walk(state, data, steps)[:2]
@@ -103,7 +111,11 @@ class Epoch:
         """The loop over these data from states like this one."""
         step, first = compile_once(bind(self._take_step)), jnp.int32(0)
         _, metrics = step.eval_shape(state, data, *jax.eval_shape(lambda i: self._rows(state, data, i), first))
-        size = min(64, max(8, ROWS // self.batch_size), self.batches_per_epoch(data))
+        size = min(
+            64,
+            max(8, ROWS // self.batch_size),
+            data.batches if isinstance(data, Staged) else self.batches_per_epoch(data),
+        )
         return Loop(
             lambda state, batch: step(state, data, *batch),
             lambda state, i: self._rows(state, data, i),
@@ -114,7 +126,7 @@ class Epoch:
     def batch(self, state: TrainState, data: Any, number: Any) -> Batch:
         """The rows of a batch that exist, as the step receives them; `number` is that of the batch in the whole run."""
         rows, mask = self._rows(state, data, jnp.asarray(number))
-        return self.take(data, rows[np.asarray(mask)])
+        return self._take(data, rows[np.asarray(mask)])
 
     def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, Walked]]:
         def body(state, batch):
@@ -138,9 +150,9 @@ class Epoch:
         """One step on these rows; of a ragged last batch, on the rows that exist."""
 
         def on(state, rows, mask=None):
-            return self.step(state, self.take(data, rows), mask)
+            return self.step(state, self._take(data, rows), mask)
 
-        ragged = num_rows(data) % self.batch_size if self.order != "replacement" and self.tail == "mask" else 0
+        ragged = data.ragged if isinstance(data, Staged) else self.order_of(num_rows(data)).ragged
         if not ragged:
             return on(state, rows)
         if self.step.takes_mask:
@@ -149,17 +161,15 @@ class Epoch:
             return jax.lax.cond(mask[-1], on, lambda state, rows: on(state, rows[:ragged]), state, rows)
         except TypeError:
             whole, tail = (jax.eval_shape(on, state, x)[1] for x in (rows, rows[:ragged]))
-            check_same_shapes("make_epoch", whole, tail, self.batch_size, ragged)
+            check_same_shapes("make_epoch", whole, tail, len(rows), ragged)
             raise
 
     def _rows(self, state: TrainState, data: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The row indices of a batch, (batch_size,), and the mask of those that exist."""
-        key = jax.random.fold_in(state.key, ORDER)
-        rows = num_rows(data)
-        if self.tail == "drop":  # batches are numbered as if there were a ragged one, which is never reached
-            per_epoch = self.batches_per_epoch(data)
-            batch = batch // per_epoch * batches_per_epoch(rows, self.batch_size) + batch % per_epoch
-        return batch_indices(self.order, key, batch, rows, self.batch_size)
+        return data.indices(batch) if isinstance(data, Staged) else self.order_of(num_rows(data))(state.key, batch)
+
+    def _take(self, data: Any, rows: jax.Array) -> Batch:
+        return self.take(data.rows if isinstance(data, Staged) else data, rows)
 
 
 class Walked(NamedTuple):

@@ -31,6 +31,8 @@ def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation:
     Args:
         state: the first TrainState of the run.
     """
+    if data is None:
+        return
     taken = data if epoch.take is take else epoch.take(data, jnp.arange(num_rows(data)))
     for rows in (taken, validation):
         if rows is not None:

@@ -24,7 +24,8 @@ class Result:
     (the last finite ones, if the run diverged), since the mean loss of an epoch does not tell which parameters were best.
     `best_value` is the monitored value at the evaluation whose parameters are kept. The run can be continued from
     `run_state`; `last` is the TrainState in it. `history` maps each metric to its values at all evaluations, and `remarks`
-    are warnings about the run. `str(result)` is a summary in a sentence.
+    are warnings about the run. `data_state` is the position of a loader that says where it stands. `str(result)` is a
+    summary in a sentence.
     """
 
     stop: Stop
@@ -40,6 +41,7 @@ class Result:
     seconds: float
     compile_seconds: float
     remarks: tuple[str, ...] = ()
+    data_state: Any = None
 
     @property
     def last(self) -> TrainState:

@@ -19,6 +19,7 @@ from gdjax.programs import bind, compile_once
 from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
+from gdjax.training.feeds import Feed, as_data, as_validation
 from gdjax.training.step import evaluation_params, state_alone
 from gdjax.training.sums import empty
 from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, Sums, TrainState
@@ -308,7 +309,9 @@ def start_run(
     capacity = as_length("start_run", "capacity", capacity)
     condition = condition.canonicalize()
     with error_context("start_run"):
-        data, validation = as_rows("start_run", data), as_rows("start_run", validation)
+        data, validation = as_data("start_run", data, once=True), as_validation("start_run", validation)
+        if isinstance(data, Feed):
+            data, steps = data.template(run.period.epoch), np.int32(1)
         part = run.shapes(state, data, validation, steps)
         run.monitor_name(part.row)  # raises for an unknown monitor
     none_yet = np.zeros((), np.int32)

@@ -96,8 +96,8 @@ def over(rates):
 
 
 TOLD = {  # what is called, and what the sentence must say
-    "a generator": (lambda: fit(squares, W, gd.sgd(0.1), loader()), "got a generator; write data = .x, y. with all rows"),
-    "a loader": (lambda: fit(squares, W, gd.sgd(0.1), Loader()), "got a Loader; write data = .x, y. with all rows"),
+    "a generator": (lambda: fit(squares, W, gd.sgd(0.1), (X, loader())), "got a generator at .1.; fit and segments take"),
+    "a loader": (lambda: fit(validation=Loader()), "validation must be arrays or a Source, .* got a Loader"),
     "a model": (lambda: fit(squares, MODEL), r"got the model mlp\(.*write model.init\(jax.random.key\(0\)\)"),
     "a state": (lambda: fit(squares, fit().last), "got a TrainState; write state.params, result.params"),
     "a run state": (lambda: fit(squares, fit().run_state), r"got a RunState; write .*fit\(\.\.\., resume=result\)"),
@@ -217,7 +217,7 @@ FAULTS = {  # what is wrong with loss, batch size, monitor, data; and what the s
     "a name that is taken": ({"loss": lambda w, x, y: (squares(w, x, y), {"epoch": 1.0})}, "metrics must not be named"),
     "a batch of more rows": ({"size": 21}, "batch_size must be between 1 and the 20 rows of the data, got 21"),
     "columns of other lengths": ({"data": (X, Y[:-1])}, "all leaves must have as many rows, got 20"),
-    "rows one by one": ({"data": iter([X, Y])}, "data must be arrays with all rows"),
+    "rows one by one": ({"data": (X, iter(Y))}, "data must be arrays with all rows"),
     "no such metric": ({"monitor": "acuracy"}, "monitor must be a scalar metric, one of .* got 'acuracy'"),
     "neither more nor less": (
         {"loss": lambda w, x, y: (squares(w, x, y), {"size": jnp.sum(w)}), "monitor": "size"},

@@ -1,0 +1,61 @@
+"""Warnings about a run: that nothing was learned, that columns of the data differ too much in scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from gdjax import tree
+from gdjax.training.result import Result, shapes_of
+from gdjax.training.run import Run
+from gdjax.types import Params, RunState
+
+
+def learning_warnings(
+    result: Result, run: Run, run_state: RunState, params: Params, at_start: Callable[[], RunState]
+) -> tuple[str, ...]:
+    """Warnings for a run that learned nothing; the initial parameters are evaluated only if this is unclear."""
+    trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
+    if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
+        return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
+    first, number, history = float(run_state.first_loss), result.best_evaluation, result.history
+    if number < 0:
+        return ()
+    if result.monitor.startswith("validation "):
+        if history["validation_loss"][number] < first - 0.5 * abs(first):
+            return ()
+        start = float(at_start().best_value)
+    else:  # the mean over the first epoch, in which they moved, is no better than they were
+        start = max(first, float(history["loss"][0])) if result.monitor == "training loss" else np.inf
+    oriented = float(run_state.best_value)
+    if not oriented >= start or (number == 0 and not result.monitor.startswith("validation ")):
+        return ()
+    value = start * run.sign(shapes_of(history))
+    return (f"no better than the parameters handed in, of {result.monitor} {value:.5g}",)
+
+
+def _first_rows(leaf: Any) -> np.ndarray:
+    if not isinstance(leaf, jax.Array):
+        return np.asarray(leaf[:1000] if hasattr(leaf, "shape") and np.ndim(leaf) else leaf)
+    shard = leaf.addressable_shards[0].data
+    return np.asarray(shard)[:1000] if shard.platform() == "cpu" else np.asarray(shard[:1000])
+
+
+APART = 1e4  # the largest ratio of column scales with which one learning rate still trains all columns
+
+
+def scale_warnings(data: Any) -> tuple[str, ...]:
+    """A warning if the scales of the columns of a matrix in the data differ too much, judged by its first rows."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
+        x = _first_rows(leaf)
+        if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
+            continue
+        scales = np.abs(x).max(axis=0)
+        scales = scales[np.isfinite(scales) & (scales > 0)].astype(float)
+        if scales.size > 1 and scales.max() > APART * scales.min():
+            ratio, where = scales.max() / scales.min(), tree.path_string(path)
+            return (f"columns of the data at {where} differ in scale by {ratio:.1g}: standardize them",)
+    return ()
