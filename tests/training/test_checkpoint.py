@@ -144,21 +144,22 @@ def test_the_state_of_every_optimizer_and_wrapper_returns_bitwise(tmp_path):
 
 
 def test_a_loop_with_checkpoints_goes_on_as_if_it_had_never_stopped(tmp_path):
-    def train(until):
-        run_state = start()
+    def train(until_step):
         with gd.Checkpoints(tmp_path / "saved", IDENTITY, keep_last=2) as saved:
-            first, before = saved.restore(run_state) or (run_state, None)
-            for run_state in gd.segments(RUN, first, DATA, until=until, seconds=0, keep=False):
+            run_state, before = saved.restore(START) or (start(), None)
+            for run_state in gd.segments(RUN, run_state, DATA, until=7, seconds=0, batches=1, keep=False):  # noqa: B020
                 saved.save(run_state, {"rows": int(run_state.evaluations)})
-        return run_state, before
+                if int(run_state.state.batches) == until_step:
+                    return run_state, before
 
     *_, whole = gd.segments(RUN, start(), DATA, until=7, seconds=0)
-    assert train(3)[1] is None
-    resumed, before = train(7)
-    assert before == {"rows": 3} and bits(resumed) == bits(whole)
+    inside, before = train(5)
+    assert before is None and int(inside.taken) == 1, "cut inside an epoch"
+    resumed, before = train(14)
+    assert before == {"rows": 2} and bits(resumed) == bits(whole)
     assert len(whole.history["loss"]) == 7 and isinstance(resumed.history["loss"], np.ndarray)
     with gd.Checkpoints(tmp_path / "saved", IDENTITY) as saved:
-        assert saved.steps == [12, 14]
+        assert saved.steps == [13, 14]
         assert bits(saved.restore(START)) == bits((whole, {"rows": 7})), "of another length of history"
 
 
