@@ -19,7 +19,14 @@ import jax.numpy as jnp
 from gdjax.tree import arithmetic_dtype, widen
 
 LIFTED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
-RESERVED = LIFTED | {"loss", "change", "step", "epoch", "learning_rate"}  # and those of the loop and its history
+RESERVED = LIFTED | {
+    "loss",
+    "change",
+    "step",
+    "epoch",
+    "learning_rate",
+    "skipped",
+}  # and those of the loop and its history
 _OF_LOSSES = {f"gdjax.losses.{kind}" for kind in ("regression", "binary", "classes", "distributions")}
 
 

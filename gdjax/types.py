@@ -200,7 +200,9 @@ class RunState(NamedTuple):
     state: TrainState
     taken: jax.Array  # batches read since the last evaluation, () int32
     sums: Sums  # of their metrics
-    best: tuple[Params, Any]  # (params, model_state) of the best evaluation; without validation data, the last ones
+    best: (
+        tuple[()] | tuple[Params, Any]
+    )  # (params, model_state) of the best evaluation (without validation data, the last)
     best_value: jax.Array  # the monitored value at that evaluation; less is better
     best_evaluation: jax.Array  # its number, -1 before the first
     condition: Any  # the stopping condition, a node: its numbers are leaves

@@ -21,6 +21,7 @@ from gdjax.data import num_rows
 from gdjax.domain import as_length
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
+from gdjax.training._memory import Memory, memory
 from gdjax.training._segments import SEGMENT_SECONDS, rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, error_context, short
 from gdjax.training.epoch import Epoch, make_epoch
@@ -28,7 +29,7 @@ from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
 from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_validation, rows_seen
 from gdjax.training.reading import ANY
-from gdjax.training.remarks import learning_warnings, scale_warnings
+from gdjax.training.remarks import learning_warnings, left_out, scale_warnings
 from gdjax.training.result import Result, summarize
 from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
@@ -300,8 +301,7 @@ class Fitting:
 
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
         program = compile_once(self.run, donate=(0,))
-        length = np.int32(until), np.float32(0), np.int32(steps), np.int32(ANY)
-        return program(run_state, self._rows, self.validation, *length)
+        return program(run_state, self._rows, self.validation, *_length(until, steps))
 
     @property
     def _rows(self) -> Any:
@@ -318,9 +318,20 @@ class Fitting:
             rows = rows_seen(self.data) if isinstance(self.data, Feed) else self.data
             explain_run(self.epoch.step, self.epoch, self.params, rows, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
-        remarks = (*learning_warnings(result, self.run, self.run_state, self.params, at_start), *self.remarks)
+        learning = learning_warnings(result, self.run, self.run_state, self.params, at_start)
+        remarks = (*learning, *left_out(self.run_state), *self.remarks)
         position = self.data.state_dict() if isinstance(self.data, Feed) else None
         return dataclasses.replace(result, remarks=remarks, data_state=position)
+
+    def memory(self) -> Memory:
+        """What the run takes at most; its program is compiled for this once more."""
+        run_state = self.run_state._replace(history=rings(self.run_state))
+        return memory(self.run, run_state, self._rows, self.validation, *_length(0, self.period))
+
+
+def _length(until: Any, steps: Any) -> tuple[Any, ...]:
+    """The arguments of a run after the data: it ends at so many evaluations, after any number of seconds and batches."""
+    return np.int32(until), np.float32(0), np.int32(steps), np.int32(ANY)
 
 
 @contextlib.contextmanager
@@ -379,5 +390,7 @@ def _needs_change(stop: Condition) -> bool:
 
 
 def _has_non_finite_loss(result: Result) -> bool:
+    if "skipped" in result.history and result.stop not in (Stop.NON_FINITE, Stop.DIVERGED):
+        return False
     losses = [result.history[name] for name in ("loss", "validation_loss") if name in result.history]
     return not all(np.isfinite(each).all() for each in losses)

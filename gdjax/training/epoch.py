@@ -138,7 +138,8 @@ class Epoch:
         batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
         state, (metrics, rates) = self.scan(body, state, batches)
         means, losses = weighted_mean(metrics), metrics["loss"]
-        walked = Walked(jnp.int32(len(losses)), losses[0], jnp.bool_(True), range_of(rates))
+        first_loss = losses[jnp.argmax(metrics["weight"] != 0)]
+        walked = Walked(jnp.int32(len(losses)), first_loss, jnp.bool_(True), range_of(rates))
         return state, (means, walked)
 
     def _loop_epoch(self, state: TrainState, data: Any, steps: Any) -> tuple[TrainState, tuple[Metrics, Walked]]:
@@ -176,7 +177,7 @@ class Walked(NamedTuple):
     """What a loop says of its steps besides their sums."""
 
     steps: jax.Array  # their number, () int32
-    first_loss: jax.Array  # that of the first batch, before its step
+    first_loss: jax.Array  # that of the first batch of any weight, before its step; NaN if there was none
     finite: jax.Array  # whether all losses were, () bool; True where nobody asked
     rates: jax.Array  # as in Sums
 
@@ -199,10 +200,11 @@ class Loop:
             state, sums, walked = carry
             rate = scheduled_rate(state)
             state, metrics = self.step(state, jax.tree.map(lambda x: x[i], batches))
-            loss, number = metrics["loss"], done + i
+            loss, first = metrics["loss"], walked.first_loss
+            first = jnp.where(jnp.isnan(first) & (metrics["weight"] != 0), loss, first)
             finite = jnp.isfinite(loss) | ~jnp.bool_(finite_only)
             sums = self.summation.add(sums, metrics, rate)
-            return state, sums, Walked(number + 1, jnp.where(number == 0, loss, walked.first_loss), finite, sums.rates)
+            return state, sums, Walked(done + i + 1, first, finite, sums.rates)
 
         def take_block(carry):
             done, coming = carry[2].steps, carry[0].batches + jnp.arange(self.block, dtype=jnp.int32)
@@ -218,12 +220,12 @@ class Loop:
             return (carry[2].steps < last) & carry[2].finite
 
         loss = self.summation.metrics["loss"]
-        start = Walked(jnp.int32(0), jnp.zeros(loss.shape, loss.dtype), jnp.bool_(True), sums.rates)
+        start = Walked(jnp.int32(0), jnp.full(loss.shape, jnp.nan, loss.dtype), jnp.bool_(True), sums.rates)
         return jax.lax.while_loop(lambda carry: going(carry, steps), take_block, (state, sums, start))
 
 
 def iterate(
-    epoch: Epoch, state: TrainState, data: Any, epochs: int | None = None
+    epoch: Epoch, state: TrainState, data: Any, epochs: int | None = None, keep: bool = True
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """The compiled epoch as a generator: the caller's loop body is the callback.
 
@@ -234,6 +236,8 @@ def iterate(
         state: a TrainState, as `make_state` returns.
         data: a pytree of arrays that share their leading axis.
         epochs: number of epochs; None yields until the caller stops.
+        keep: True yields states that may be kept, and holds two of them in memory. With False each state, the given one
+            included, is donated to the next epoch and valid only in the body of the loop; the last one stays valid.
 
     Yields: (state, metrics) after each epoch.
 
@@ -244,7 +248,7 @@ def iterate(
     1.75 3.625
     2.1875 1.6016
     """
-    program = compile_once(epoch)
+    program = compile_once(epoch, donate=() if keep else (0,))
     epochs = None if epochs is None else as_length("iterate", "epochs", epochs, least=0)
     data = as_rows("iterate", data)
     done = 0

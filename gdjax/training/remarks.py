@@ -8,10 +8,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.training.result import Result, shapes_of
 from gdjax.training.run import Run
 from gdjax.types import Params, RunState
+
+
+def left_out(run_state: RunState) -> tuple[str, ...]:
+    """Remarks about the batches that no update has used."""
+    opt_state = run_state.state.opt_state
+    skipped, waiting = (int(count or 0) for count in (answers.skipped(opt_state), answers.waiting(opt_state)))
+    return (
+        *([f"{_count(skipped, 'update')} skipped: gradients were not finite"] * bool(skipped)),
+        *([f"{_count(waiting, 'batch', 'es')} left over at the end: too few for an update"] * bool(waiting)),
+    )
+
+
+def _count(number: int, name: str, plural: str = "s") -> str:
+    return f"1 {name} was" if number == 1 else f"{number} {name}{plural} were"
 
 
 def learning_warnings(
@@ -20,6 +34,8 @@ def learning_warnings(
     """Warnings for a run that learned nothing; the initial parameters are evaluated only if this is unclear."""
     trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
     if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
+        if not result.steps:
+            return ("nothing was learned: no update was made",)
         return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
     first, number, history = float(run_state.first_loss), result.best_evaluation, result.history
     if number < 0:

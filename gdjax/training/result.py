@@ -13,6 +13,7 @@ from gdjax.drawing import load_plots
 from gdjax.text import html_table
 from gdjax.training._segments import History
 from gdjax.training.run import Run
+from gdjax.training.step import evaluation_params
 from gdjax.types import Params, RunState, Stop, TrainState
 
 
@@ -105,7 +106,7 @@ def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_secon
     """
     done = int(run_state.evaluations)
     stop = Stop(int(run_state.stop))
-    params, model_state = run_state.best
+    params, model_state = run_state.best or (evaluation_params(run_state.state), run_state.state.model_state)
     history = History(run_state).rows()
     if np.isnan(history.get("learning_rate", [])).all():  # the rates of the leaves always differed
         history.pop("learning_rate", None)

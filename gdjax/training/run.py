@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax import tree
+from gdjax import answers, tree
 from gdjax.calls import Condition, is_concrete
 from gdjax.data import as_rows
 from gdjax.domain import as_length
@@ -32,6 +32,8 @@ def make_run(
     epoch: Epoch,
     evaluate: Evaluate | None = None,
     monitor: str | tuple[str, str] = "loss",
+    *,
+    keep_best: bool = True,
 ) -> Run:
     """The transition of a whole run.
 
@@ -41,6 +43,10 @@ def make_run(
         monitor: the metric that decides which parameters are best and that conditions read; on validation data if there are
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
             reports it is not: write (name, "max") or (name, "min").
+        keep_best: False holds no second copy of the parameters: `best` of the RunState is (), and a result has the last.
+
+    A period all of whose updates were skipped, by `skip_non_finite` or `scale_loss`, has a row of NaN in the history and is
+    not judged: it cannot end the run.
 
     Returns: run(run_state, data, validation, until, seconds=None, steps=None, batches=None) -> run_state, compared by value.
         It trains until the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that
@@ -62,7 +68,7 @@ def make_run(
         raise ValueError(f"make_run: monitor must be a name, or (name, 'min') or (name, 'max'), got {monitor!r}")
     if given_direction not in (None, "min", "max"):
         raise ValueError(f"make_run: the better direction in monitor must be 'min' or 'max', got {given_direction!r}")
-    return Run(Period(epoch, evaluate), name, given_direction)
+    return Run(Period(epoch, evaluate), name, given_direction, keep_best)
 
 
 class Part(NamedTuple):
@@ -73,6 +79,7 @@ class Part(NamedTuple):
     sums: Sums
     row: Metrics  # of the history; of no meaning before the end
     ended: jax.Array  # () bool
+    judged: jax.Array  # () bool, false at the end of a period all of whose updates were skipped
     first_loss: jax.Array  # of the part's first batch, before its step
 
 
@@ -115,24 +122,31 @@ class Period:
             return self._measure(state, loop.summation.means(sums), sums.rates, data, validation)
 
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measure, sums))
-        row = jax.lax.cond(ended, measure, lambda sums: nothing, sums)
+        row, judged = jax.lax.cond(ended, measure, lambda sums: nothing, sums)
         taken, sums = tree.select(ended, (jnp.int32(0), loop.summation.start()), (taken, sums))
-        return Part(state, taken, sums, row, ended, walked.first_loss)
+        return Part(state, taken, sums, row, ended, judged, walked.first_loss)
 
     def _whole(self, begun, data, validation, *_: None) -> Part:
         state, taken, sums = begun
         state, metrics, walked = self.epoch.walk(state, data)
-        row = self._measure(state, metrics, walked.rates, data, validation)
-        return Part(state, taken, sums, row, jnp.bool_(True), walked.first_loss)
+        row, judged = self._measure(state, metrics, walked.rates, data, validation)
+        return Part(state, taken, sums, row, jnp.bool_(True), judged, walked.first_loss)
 
-    def _measure(self, state: TrainState, metrics: Metrics, rates: jax.Array, data: Any, validation: Any) -> Metrics:
+    def _measure(
+        self, state: TrainState, metrics: Metrics, rates: jax.Array, data: Any, validation: Any
+    ) -> tuple[Metrics, jax.Array]:
+        """The row of a period, and whether there is anything in it to judge."""
         row = {name: value for name, value in metrics.items() if name != "weight"}
+        judged, skipped = jnp.bool_(True), answers.skipped(state.opt_state)
+        if skipped is not None:
+            judged = metrics["weight"] > 0
+            row = {name: jnp.where(judged, value, jnp.nan) for name, value in row.items()} | {"skipped": skipped}
         if self.evaluate is not None and validation is not None:
             scores = self.evaluate(evaluation_params(state), validation, state.model_state)
             row |= {f"validation_{name}": value for name, value in scores.items() if name != "weight"}
         row |= _rate(state) | dict(zip(RANGE, rates, strict=False))
         passes = state.batches / self.epoch.batches_per_epoch(data)
-        return {**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}
+        return {**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, judged
 
     @property
     def directions(self) -> dict[str, str]:
@@ -151,6 +165,7 @@ class Run:
     period: Period
     monitor: str
     direction: str | None  # better direction of the monitored value, if given
+    keep_best: bool = True
 
     def __call__(
         self,
@@ -226,13 +241,14 @@ class Run:
     def _judge(self, last: RunState, part: Part, seconds: Any) -> RunState:
         """Add a part of a period; at its end the row of the history, the parameters to keep, and the condition's stop."""
         (name, _), sign, ended = self.monitor_name(part.row), self.sign(part.row), part.ended
+        judged = ended & part.judged
         value = (sign * part.row[name]).astype(last.best_value.dtype)
         given = part.state.evaluation
-        evaluation = tree.select(ended, Evaluation(value, tree.increment(given.count)), given)
+        evaluation = tree.select(judged, Evaluation(value, tree.increment(given.count)), given)
         state = part.state._replace(evaluation=evaluation)
         row = part.row | _rate(state)  # after the evaluation, by which a plateau scales the rate
-        is_first = (last.evaluations == 0) & (last.taken == 0)
-        first_loss = jnp.where(is_first, part.first_loss, last.first_loss).astype(last.first_loss.dtype)
+        unknown = jnp.isnan(last.first_loss)
+        first_loss = jnp.where(unknown, part.first_loss, last.first_loss).astype(last.first_loss.dtype)
         observation = Observation(
             value=value,
             sign=sign,
@@ -245,21 +261,23 @@ class Run:
         )
         condition_state, stop = last.condition.update(last.condition_state, observation)
         current = evaluation_params(state), state.model_state
-        keep = ended & (value < last.best_value if name.startswith("validation_") else _is_sound(stop, current))
+        keep = judged & (value < last.best_value if name.startswith("validation_") else _is_sound(stop, current))
         place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]
         rows = {name: (x, last.history[name][place]) for name, x in row.items()}
         return last._replace(
             state=state,
             taken=part.taken,
             sums=part.sums,
-            best=jax.lax.cond(keep, lambda: current, lambda: last.best),  # one copy; `jnp.where` would make two
+            best=jax.lax.cond(keep, lambda: current, lambda: last.best)
+            if self.keep_best
+            else (),  # jnp.where would copy
             best_value=jnp.where(keep, value, last.best_value),
             best_evaluation=jnp.where(keep, last.evaluations, last.best_evaluation),
-            condition_state=tree.select(ended, condition_state, last.condition_state),
+            condition_state=tree.select(judged, condition_state, last.condition_state),
             evaluations=last.evaluations + ended,
             history={name: last.history[name].at[place].set(jnp.where(ended, *both)) for name, both in rows.items()},
             first_loss=first_loss,
-            stop=jnp.where(ended, stop, last.stop),
+            stop=jnp.where(judged, stop, last.stop),
         )
 
 
@@ -319,7 +337,7 @@ def start_run(
         state=state,
         taken=jnp.array(none_yet),
         sums=empty(part.sums),
-        best=tree.distinct_copy((evaluation_params(state), state.model_state)),
+        best=tree.distinct_copy((evaluation_params(state), state.model_state)) if run.keep_best else (),
         best_value=jnp.array(np.inf, dtype=float),
         best_evaluation=jnp.array(none_yet - 1),
         condition=condition,
