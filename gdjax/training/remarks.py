@@ -1,4 +1,4 @@
-"""Warnings about a run: that nothing was learned, that columns of the data differ too much in scale."""
+"""Remarks about a run: nothing was learned, no update has used a batch, columns of the data differ too much in scale."""
 
 from __future__ import annotations
 
