@@ -67,7 +67,7 @@ from gdjax.losses import per_example, stateful, supervised
 
 # Training: step, epoch, run.
 from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
-from gdjax.training import Result, learning_rate, segments
+from gdjax.training import Result, find_failure, learning_rate, segments
 from gdjax.training import CheckpointError, Checkpoints, load_run, save_run
 from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
@@ -115,6 +115,7 @@ __all__ = [
     "ctc_loss_with_forward_probs",
     "data",
     "exponential_decay",
+    "find_failure",
     "fit",
     "generalized_kl_divergence",
     "gradient_flow",

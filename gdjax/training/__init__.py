@@ -6,6 +6,7 @@
     for state, metrics in iterate(epoch, state, data): ...
     for run_state in segments(run, run_state, data, validation, until=100): ...
     result = fit(loss, params, optimizer, data, validation)
+    failure = find_failure(run, run_state, data, validation, batches=n)   the step before which all was finite
     save_run(path, run_state);  run_state = load_run(path, run_state);  Checkpoints(folder).save(run_state)
 
 No optimizer, model, loss or metric is imported here: the user's program combines them.
@@ -18,6 +19,7 @@ from gdjax.training.checkpoint import load_run, save_run
 from gdjax.training.checkpoints import Checkpoints
 from gdjax.training.epoch import Epoch, iterate, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
+from gdjax.training.failure import Failure, find_failure
 from gdjax.training.manifest import CheckpointError
 from gdjax.training.result import Result, summarize
 from gdjax.training.run import Run, extend_history, make_run, start_run
@@ -28,6 +30,7 @@ __all__ = [
     "Checkpoints",
     "Epoch",
     "Evaluate",
+    "Failure",
     "Fitting",
     "Length",
     "Memory",
@@ -36,6 +39,7 @@ __all__ = [
     "Step",
     "evaluation_params",
     "extend_history",
+    "find_failure",
     "fit",
     "iterate",
     "learning_rate",

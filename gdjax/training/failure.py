@@ -1,0 +1,113 @@
+"""The step with which a run has gone wrong, found by running it again."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.data import num_rows
+from gdjax.domain import as_length
+from gdjax.training._segments import segments
+from gdjax.training.epoch import Epoch
+from gdjax.training.feeds import LoaderFeed, SourceFeed, as_data
+from gdjax.training.reading import ANY
+from gdjax.training.run import Run
+from gdjax.types import Batch, Metrics, RunState, TrainState
+
+
+class Failure(NamedTuple):
+    """The first step of a run after which its loss or its parameters are not finite; `gd.backprop.replay` explains it."""
+
+    run_state: RunState  # before the step: the last good one, from which the run can be repeated
+    batch: Batch  # as the step receives it
+    mask: jax.Array | None  # of the rows that exist, if it receives one
+    rows: jax.Array  # the numbers of all its rows in the data
+    after: tuple[TrainState, Metrics]  # what the step makes in the program of the run: its state, and the "loss" or 0
+
+    @property
+    def state(self) -> TrainState:
+        """The TrainState before the step; `state.batches` is the number of the batch in the run, from 0."""
+        return self.run_state.state
+
+
+def find_failure(
+    run: Run, run_state: RunState, data: Any, validation: Any = None, *, batches: int, every: int | None = None
+) -> Failure | None:
+    """The first step of a run after which its loss or its parameters are not finite; None if it is finite up to `batches`.
+
+    The run is repeated from a good state, in the same program and so with the same bits, and then cut in halves: the steps
+    between `run_state` and `batches` are taken twice.
+
+    Args:
+        run, data, validation: as for `segments`.
+        run_state: the last state that is known to be finite, such as the one of a checkpoint or of `start_run`; it is kept.
+            Its condition must have `stopping.non_finite()`, as in every run of `fit`, or the loss is not looked at.
+        batches: batches read, since the very start, at which the run is not finite.
+        every: batches between evaluations (default: the steps of `make_epoch`).
+
+    Raises: ValueError if `run_state` is not finite itself or beyond `batches`, or if the data cannot be read twice.
+
+    >>> step = gd.make_step(lambda w, rows: jnp.mean(jnp.log(rows - w)))
+    >>> run, data = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence")), jnp.array([4.0, 1.0])
+    >>> start = gd.start_run(run, gd.make_state(0.0, gd.sgd(5.0)), gd.stopping.non_finite(), data, None, steps=2)
+    >>> failure = gd.find_failure(run, start, data, batches=2)
+    >>> print(failure.state.batches, failure.state.params, failure.rows)
+    1 1.25 [1]
+    """
+    data = as_data("find_failure", data)
+    if isinstance(data, LoaderFeed):
+        raise ValueError("find_failure: data must be rows that can be read again, got batches that come one by one")
+    batches = as_length("find_failure", "batches", batches, least=0)
+    if not _is_finite(run_state) or int(run_state.state.batches) > batches:
+        raise ValueError(
+            f"find_failure: run_state must be finite, and at most {batches} batches old, got one after "
+            f"{int(run_state.state.batches)}" + ("" if _is_finite(run_state) else ", which is not finite")
+        )
+
+    def advance(good: RunState, to: int) -> RunState:
+        """The state after so many batches, or at the end of the run before."""
+        reached = good
+        for reached in segments(run, good, data, validation, until=ANY, every=every, batches=max(to, 1), seconds=0):
+            if int(reached.state.batches) >= to:
+                break
+        return reached
+
+    good, bad = run_state, advance(run_state, batches)
+    if _is_finite(bad):
+        return None
+    while (steps := int(bad.state.batches) - int(good.state.batches)) > 1:
+        middle = advance(good, int(good.state.batches) + steps // 2)
+        good, bad = (middle, bad) if _is_finite(middle) else (good, middle)
+    return Failure(good, *_batch(run.period.epoch, good.state, data), (bad.state, {"loss": _loss(bad)}))
+
+
+def _batch(epoch: Epoch, state: TrainState, data: Any) -> tuple[Batch, jax.Array | None, jax.Array]:
+    """What the step receives of its next batch, the rows and their mask if any, and the numbers of the rows in the data."""
+    order = epoch.order_of(data.rows if isinstance(data, SourceFeed) else num_rows(data))
+    rows, mask = order(state.key, state.batches)
+    if isinstance(data, SourceFeed):
+        window, _ = data.window(epoch, state.key, int(state.batches), 1)
+        batch = epoch.take(window.rows, window.indices(state.batches)[0])
+    else:
+        batch = epoch.take(data, rows)
+    if order.ragged and epoch.step.takes_mask:
+        return batch, mask, rows
+    exist = np.flatnonzero(mask)
+    return jax.tree.map(lambda x: x[exist], batch), None, rows[exist]
+
+
+def _is_finite(run_state: RunState) -> bool:
+    """Whether a run has met no loss, and has no parameter, that is not finite."""
+    leaves = jax.tree.leaves((run_state.state.params, run_state.state.model_state, _loss(run_state)))
+    return all(np.isfinite(np.asarray(x)).all() for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact))
+
+
+def _loss(run_state: RunState) -> np.ndarray:
+    """The mean loss at an evaluation; 0 within a period, since a loss that is not finite ends it."""
+    loss = run_state.history["loss"]
+    if int(run_state.taken) or not int(run_state.evaluations):
+        return np.zeros((), loss.dtype)
+    return np.asarray(loss[(int(run_state.evaluations) - 1) % len(loss)])
