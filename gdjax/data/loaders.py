@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import collections
 import copy
 import threading
@@ -17,6 +18,7 @@ from gdjax.data.stream import is_source
 from gdjax.types import Batch
 
 MARK = 256  # batches after which the loader is asked again where it stands
+BYTES = "base64 bytes"
 
 
 class Batches:
@@ -28,10 +30,10 @@ class Batches:
 
         batches = gd.data.Batches(loader)
         for run_state in segments(run, run_state, batches, until=100):
-            save(run_state, batches.state_dict())
+            checkpoints.save(run_state, batches.state_dict())
         ...
-        batches = gd.data.Batches(loader)
-        batches.load_state_dict(saved)
+        run_state, position = checkpoints.restore(run_state)
+        batches.load_state_dict(position)
 
     Args:
         loader: any object with `__iter__`, a torch DataLoader or a grain dataset. Its batches are pytrees of arrays or
@@ -119,12 +121,15 @@ class Batches:
             self._starts, self._marks = [], []
             self.position, self.used_up, self._iterator = state["read"], False, None
             self.per_pass = state["per_pass"] if self.per_pass is None else self.per_pass
+            there = copy.deepcopy(state["loader"])
+            if isinstance(there, dict) and there.keys() == {BYTES}:
+                there = base64.b64decode(there[BYTES])
             if self._has_state():
-                self.loader.load_state_dict(copy.deepcopy(state["loader"]))
+                self.loader.load_state_dict(there)
                 self._begin_pass()
             else:
                 self._begin_pass()
-                self._iterator.set_state(copy.deepcopy(state["loader"]))  # type: ignore[union-attr]
+                self._iterator.set_state(there)  # type: ignore[union-attr]
             self._in_pass, self._starts = state["in_pass"], []
             self._mark()
             while self.read < state["position"] and self._read():
@@ -196,7 +201,9 @@ class Batches:
         return hasattr(self.loader, "state_dict") and hasattr(self.loader, "load_state_dict")
 
     def _state(self) -> Any:
-        return copy.deepcopy(self.loader.state_dict() if self._has_state() else self._iterator.get_state())  # type: ignore[union-attr]
+        """What the loader says of where it stands; bytes as text, since a checkpoint holds JSON."""
+        state = self.loader.state_dict() if self._has_state() else self._iterator.get_state()  # type: ignore[union-attr]
+        return {BYTES: base64.b64encode(state).decode()} if isinstance(state, bytes) else copy.deepcopy(state)
 
 
 def is_loader(data: Any) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import functools
+import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -52,6 +54,12 @@ class ParquetRows:
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the file, which is read for it."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def __repr__(self) -> str:
         return f"ParquetRows({str(self.path)!r}, {len(self)} rows)"

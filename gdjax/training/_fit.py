@@ -62,13 +62,16 @@ def fit(
         loss: as for `make_step`, or a step that it returned (with probes, for example).
         params: any pytree.
         optimizer: an optimizer of gdjax or Optax.
-        data: a pytree of arrays that share their leading axis, or a `gdjax.data.Dataset`.
+        data: a pytree of arrays that share their leading axis, or a `gdjax.data.Dataset`; data larger than memory as a
+            `Source`, such as `gdjax.data.open_rows` opens, with the same results to the last bit; or any iterable of
+            batches, such as a generator or a DataLoader, in its own order (`gdjax.data.Batches`).
         validation: validation data of the same structure (the training data again, to keep the parameters that are best on
             them). None monitors the training loss, averaged over the steps since the last evaluation.
-        epochs, steps: the maximal length of the run; give at most one of them. The default is 100 epochs. A step is one
-            batch, also if the optimizer accumulates several batches for an update.
+        epochs, steps: the maximal length of the run; give at most one of them. The default is 100 epochs (1 of a generator,
+            which is used up once). A step is one batch, also if the optimizer accumulates several batches for an update.
         every: batches between evaluations (default: one epoch).
-        batch_size, order: as for `make_epoch`; the default batch size is 64, or the number of rows if that is smaller.
+        batch_size, order: as for `make_epoch`; the default batch size is 64, or the number of rows if that is smaller. An
+            iterable of batches has its own.
         stop: a condition of `gdjax.stopping`. In any case a run stops if its loss is not finite, or exceeds both 1000 and a
             thousand times the loss of the first batch.
         monitor: the metric that decides which parameters are best, such as "loss". For a number that the loss itself reports
