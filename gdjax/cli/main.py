@@ -28,6 +28,7 @@ from gdjax.cli.runs import Runs
 from gdjax.cli.signals import Termination, terminating
 from gdjax.cli.train import Train
 from gdjax.cli.words import MARK, mark, unmark
+from gdjax.runs import CheckpointError
 from gdjax.text import did_you_mean
 
 COMMANDS: dict[str, type[Any]] = {
@@ -65,12 +66,15 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"gdjax: {error}", file=sys.stderr)
         sys.exit(2)
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        print(f"gdjax: this machine cannot do it: {one_line(error)}", file=sys.stderr)
-        sys.exit(1)
     except BrokenPipeError:  # the reader, such as `head`, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except CheckpointError as error:
+        print(f"gdjax: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+    except (MemoryError, OSError, jax.errors.JaxRuntimeError) as error:
+        print(f"gdjax: this machine cannot do it: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("gdjax: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)

@@ -26,8 +26,8 @@ else:
 class Options:
     """The options of a training run."""
 
-    data: tyro.conf.Positional[str]
-    """A name listed by `gdjax data`, or a .csv or .npz file."""
+    data: tyro.conf.Positional[str | None] = None
+    """A name listed by `gdjax data`, or a .csv or .npz file; to be left out only with --resume."""
     target: str | None = None
     """The column (or array) of a file to predict; the last column (or "y") if not given."""
     task: Literal["classification", "regression"] | None = None
@@ -78,6 +78,12 @@ class Options:
     """Watch where the gradient goes: norms, updates and activations of each layer, as a table, a picture and a diagnosis."""
     tensorboard: bool = False
     """Also write the evaluations into the run folder's tensorboard/, for `tensorboard --logdir`."""
+    checkpoint_every: str = "60"
+    """How often a checkpoint is saved: seconds, such as 5, or steps, such as 100steps; 0: at an interruption only."""
+    resume: bool = False
+    """Go on with the run in --out from its newest checkpoint, with the same options; without data, with those of the run."""
+    allow_versions: bool = False
+    """Resume under other versions, another device or another number of cores, although the bits may differ."""
     overwrite: bool = False
     """Replace the run folder if it is there."""
     quiet: bool = False

@@ -1,11 +1,13 @@
-"""SIGTERM ends a command as Ctrl-C does, so that half-written files are removed."""
+"""SIGTERM and SIGINT: a command ends at once, so that half-written files are removed; a run at its next segment."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -28,3 +30,40 @@ def terminating() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def noting(last_words: Callable[[], str]) -> Iterator[list[int]]:
+    """A list of the SIGTERM and SIGINT that have come, to be read between the segments of a run.
+
+    A second SIGINT ends the process at once, also in the middle of compiled code, after `last_words` are called and written
+    on stderr. A signal that the process was started to ignore stays ignored.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in heard}
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    woken = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_the_second, args=(reader, last_words), daemon=True).start()
+    try:
+        yield received
+    finally:
+        signal.set_wakeup_fd(woken)
+        for n, handler in before.items():
+            signal.signal(n, handler)
+        writer.close()
+
+
+def _end_at_the_second(reader: socket.socket, last_words: Callable[[], str]) -> None:
+    """Read the number of each signal, which Python writes there even while the main thread is in compiled code."""
+    count = 0
+    with reader:
+        while numbers := reader.recv(64):
+            count += numbers.count(signal.SIGINT)
+            if count > 1:
+                os.write(2, f"gdjax: {last_words()}\n".encode())
+                os._exit(128 + signal.SIGINT)

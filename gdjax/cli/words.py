@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TypeVar
+
+import tyro
 
 from gdjax.cli.errors import UserError
 from gdjax.text import short
@@ -40,6 +45,18 @@ def unmark(command: T) -> T:
     for name, value in fields.items():
         _check_size(name, value)
     return dataclasses.replace(command, **fields)  # type: ignore[type-var]
+
+
+def parse_words(kind: type[T], words: Sequence[str]) -> T:
+    """The command of this kind with these words.   Raises: UserError if they do not fit it."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            return unmark(tyro.cli(kind, args=mark(words)))
+    except SystemExit:
+        raise UserError(
+            f"these are no options of `gdjax {kind.__name__.lower()}`: {short(shlex.join(words), 200)}"
+        ) from None
 
 
 def _check_size(name: str, value: object) -> None:

@@ -1,15 +1,20 @@
 """Saved runs: their configuration (config), their execution (job), their folder and their report."""
 
+from gdjax.runs.cadence import Cadence
 from gdjax.runs.compare import Overview, list_runs
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
 from gdjax.runs.damage import RecordError
-from gdjax.runs.folder import LoadedRun, finish_run, new_folder, read_config, read_run
-from gdjax.runs.job import Job, Settings, config_of, plan, prepare, progress, went_wrong
+from gdjax.runs.folder import LoadedRun, finish_run, new_folder, old_folder, read_config, read_run
+from gdjax.runs.job import Job, Settings, Work, config_of, plan, prepare, progress, went_wrong
 from gdjax.runs.recording import Recording
+from gdjax.runs.resuming import resumption
 from gdjax.runs.table import predictions
 from gdjax.runs.tensorboard import TensorBoard
+from gdjax.training import CheckpointError
 
 __all__ = [
+    "Cadence",
+    "CheckpointError",
     "ConfigError",
     "DataConfig",
     "Job",
@@ -20,15 +25,18 @@ __all__ = [
     "RunConfig",
     "Settings",
     "TensorBoard",
+    "Work",
     "config_of",
     "finish_run",
     "list_runs",
     "new_folder",
+    "old_folder",
     "plan",
     "predictions",
     "prepare",
     "progress",
     "read_config",
     "read_run",
+    "resumption",
     "went_wrong",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from gdjax.runs.arrays import check_files
 from gdjax.runs.config import RunConfig
 from gdjax.runs.damage import RecordError, reading
-from gdjax.runs.folder import read_config
+from gdjax.runs.folder import end_of, read_config
 from gdjax.runs.json_text import from_text, read_bytes
 from gdjax.runs.records import as_history, is_being_written, read_records
 
@@ -68,30 +68,31 @@ def list_runs(place: str | os.PathLike[str]) -> list[Overview]:
 def overview(folder: Path) -> Overview:
     """What is known of the run in a folder; a damaged one has a status that says why."""
     try:
-        config = read_config(folder)
+        config, end = read_config(folder), end_of(folder)
         with reading(folder):
-            records = folder / "metrics.jsonl"
-            history = as_history(read_records(records)) if records.exists() or _is_finished(folder) else {}
-            if not _is_finished(folder):
-                status = "going on" if is_being_written(records) else f"unfinished: {saved(folder)}"
-                return Overview(folder, status, config, history)
-            check_files(folder)
-            result = from_text(read_bytes(folder / "result.json"))
-            return Overview(folder, str(result["stop"]), config, history, result)
+            return _overview(folder, config, end)
     except RecordError as error:
         return Overview(folder, f"damaged: {str(error).removeprefix(f'{folder} is damaged: ')}")
 
 
-def _is_finished(folder: Path) -> bool:
-    """Whether the run has come to its end; params.npz is written shortly before result.json."""
-    return (folder / "result.json").exists()
+def _overview(folder: Path, config: RunConfig, end: str | None) -> Overview:
+    records, results = folder / "metrics.jsonl", folder / "result.json"
+    written = results.exists()
+    history = as_history(read_records(records)) if records.exists() or written else {}
+    if written:
+        check_files(folder)
+    if end is not None:
+        return Overview(folder, end, config, history, from_text(read_bytes(results)))
+    word = "going on" if is_being_written(records) else "interrupted" if written else "unfinished"
+    steps = saved_steps(folder)
+    return Overview(
+        folder, f"{word}: step {steps[-1]} is saved" if steps else f"{word}: no checkpoint", config, history
+    )
 
 
-def saved(folder: Path) -> str:
-    """What can be resumed of a run, in words."""
-    places = (folder / CHECKPOINTS).glob("[0-9]*")
-    steps = [int(place.name) for place in places if place.name.isdigit()]
-    return f"step {max(steps)} is saved" if steps else "no checkpoint"
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of the run's checkpoints, in order."""
+    return sorted(int(place.name) for place in (folder / CHECKPOINTS).glob("[0-9]*") if place.name.isdigit())
 
 
 def differences(one: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:

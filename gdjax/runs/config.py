@@ -64,6 +64,7 @@ class RunConfig:
     platform: str
     device: str
     git_revision: str | None
+    cores: int | None = None  # of the CPU that may be used, on which bits depend; None of an earlier version
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:

@@ -28,14 +28,15 @@ import jax.numpy as jnp
 
 from gdjax.calls import Model, parse
 from gdjax.data import Scaling, standardize, unstandardize
-from gdjax.files import write_whole
+from gdjax.files import sync, write_whole
 from gdjax.losses import LOSSES
 from gdjax.models import INITIALIZERS, MODELS
 from gdjax.runs.arrays import NAME, read_arrays, write_arrays
 from gdjax.runs.config import RunConfig
 from gdjax.runs.damage import RecordError, reading
 from gdjax.runs.json_text import from_text, read_bytes, to_text
-from gdjax.runs.records import read_records
+from gdjax.runs.records import is_being_written, read_records
+from gdjax.types import Stop
 
 
 class Draft:
@@ -44,12 +45,22 @@ class Draft:
     def __init__(self, path: Path, place: Path) -> None:
         self.path, self.place = path, place
 
+    @property
+    def has_appeared(self) -> bool:
+        return self.place == self.path
+
     def appear(self) -> None:
         """Move the folder to its path; files that are open in it stay open."""
-        if self.place != self.path:
+        if not self.has_appeared:
             self.place.chmod(0o755)
             _move(self.place, self.path)
             self.place = self.path
+            sync(self.path.absolute().parent)
+
+    def remove(self) -> None:
+        """Remove the folder, unless it has appeared."""
+        if not self.has_appeared:
+            shutil.rmtree(self.place, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -59,7 +70,11 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
     Raises: RecordError before the block if the path exists or cannot be written.
     """
     if path.exists() and not overwrite and (not path.is_dir() or any(path.iterdir())):
-        raise RecordError(f"{path} exists: choose another --out, or --overwrite it")
+        if (path / "config.json").exists() and end_of(path) is None:
+            raise RecordError(f"{path} holds an unfinished run: `resume` it, `overwrite` it, or choose another `out`")
+        raise RecordError(f"{path} exists: choose another `out`, or `overwrite` it")
+    if is_being_written(path / "metrics.jsonl"):
+        raise RecordError(f"{path} is being trained by another process")
     if path.exists() and overwrite and not (path / "config.json").exists() and any(path.iterdir()):
         raise RecordError(f"{path} is not the folder of a run: it will not be overwritten")
     made = [parent for parent in path.absolute().parents if not parent.exists()]
@@ -72,12 +87,28 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
         yield draft
         draft.appear()
     except BaseException:
-        if draft.place != path:
-            shutil.rmtree(draft.place, ignore_errors=True)
+        if not draft.has_appeared:
+            draft.remove()
             for parent in made:  # innermost first
                 with contextlib.suppress(OSError):
                     parent.rmdir()
         raise
+
+
+def old_folder(path: Path) -> Draft:
+    """The folder of a run that goes on.   Raises: RecordError if it is none."""
+    if not (path / "config.json").is_file():
+        raise RecordError(f"{path} holds no run to go on with: leave out `resume` to begin one")
+    return Draft(path, path)
+
+
+def end_of(folder: Path) -> str | None:
+    """Why the run has ended; None if it is unfinished, or was interrupted.   Raises: RecordError if this cannot be read."""
+    if not (folder / "result.json").exists():
+        return None
+    with reading(folder):
+        stop = str(from_text(read_bytes(folder / "result.json"))["stop"])
+    return None if stop == Stop.INTERRUPTED.name else stop
 
 
 def _move(draft: Path, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -66,6 +66,15 @@ class Job:
     def flow(self, result: Result) -> Flow | None:
         """The flow of the gradient along the run, if it was measured."""
         return self.watch.read(result.history) if self.watch and len(result.history["loss"]) else None
+
+
+class Work(NamedTuple):
+    """A run that is chosen and checked, and what identifies it."""
+
+    dataset: Dataset
+    parts: Parts
+    job: Job
+    config: RunConfig
 
 
 def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
@@ -146,9 +155,9 @@ def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
     return done, {name: last[stored] for name, stored in shown.items()}
 
 
-def went_wrong(result: Result) -> bool:
-    """Whether the run ended as NON_FINITE or DIVERGED."""
-    return result.stop in (Stop.NON_FINITE, Stop.DIVERGED)
+def went_wrong(stop: str) -> bool:
+    """Whether a run that ended so is a bad one."""
+    return stop in (Stop.NON_FINITE.name, Stop.DIVERGED.name)
 
 
 def config_of(

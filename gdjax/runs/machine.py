@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import subprocess
 from typing import Any
@@ -22,6 +23,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": f"{device.platform}: {device.device_kind}",
         "git_revision": _git_revision(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
 
 

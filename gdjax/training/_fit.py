@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +26,7 @@ from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
 from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_validation, rows_seen
+from gdjax.training.interrupts import listening
 from gdjax.training.reading import ANY
 from gdjax.training.remarks import learning_warnings, left_out, scale_warnings
 from gdjax.training.result import Result, summarize
@@ -248,18 +247,32 @@ class Fitting:
             )
         return run_state
 
-    def segments(self, batches: int = 1, seconds: float = SEGMENT_SECONDS) -> Iterator[RunState]:
+    def go_on_from(self, run_state: RunState, seconds: float = 0.0, compile_seconds: float = 0.0) -> None:
+        """Let the segments begin at this state of the same run, which has taken so many seconds, and others of compiling."""
+        self.run_state = self._resume(run_state)
+        self.began -= seconds + compile_seconds
+        self.compile_seconds += compile_seconds
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of the run so far, without those of compiling."""
+        return time.perf_counter() - self.began - self.compile_seconds
+
+    def segments(
+        self, batches: int = 1, seconds: float = SEGMENT_SECONDS, signals: list[int] | None = None
+    ) -> Iterator[RunState]:
         """The RunState after each segment, valid only in the body of the loop; Ctrl-C ends the loop at the next segment.
 
         Args:
             batches, seconds: as for `gdjax.training.segments`; a segment may end after any batch.
+            signals: a list that is not empty once the loop is to end, where the caller listens to signals itself.
         """
         at_start = self.run_state
         if not self._has_more() or int(at_start.stop) != Stop.RUNNING:
             return
         with error_context("fit"):
             self._compile()
-        with listening() as signals:
+        with listening() if signals is None else contextlib.nullcontext(signals) as signals:
             for count, size in self._pieces():
                 for run_state in self._segments(count, size, batches, seconds):
                     interrupted = bool(signals) and int(run_state.stop) == Stop.RUNNING
@@ -300,7 +313,7 @@ class Fitting:
         self.run_state = jax.block_until_ready(called)
         if room is not run_state.history:
             self.run_state = called._replace(history=run_state.history)  # all of it, which the host has
-        self.compile_seconds = time.perf_counter() - before
+        self.compile_seconds += time.perf_counter() - before
 
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
         program = compile_once(self.run, donate=(0,))
@@ -314,8 +327,7 @@ class Fitting:
     @error_context("fit")
     def result(self) -> Result:
         """The result, after the last segment."""
-        seconds = time.perf_counter() - self.began - self.compile_seconds
-        result = summarize(self.run, self.run_state, seconds, self.compile_seconds)
+        result = summarize(self.run, self.run_state, self.seconds, self.compile_seconds)
         if _has_non_finite_loss(result):
             first = make_state(self.params, self.optimizer, self.key, self.model_state)
             rows = rows_seen(self.data) if isinstance(self.data, Feed) else self.data
@@ -335,25 +347,6 @@ class Fitting:
 def _length(until: Any, steps: Any) -> tuple[Any, ...]:
     """The arguments of a run after the data: it ends at so many evaluations, after any number of seconds and batches."""
     return np.int32(until), np.float32(0), np.int32(steps), np.int32(ANY)
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[list[int]]:
-    """A list that is not empty after Ctrl-C, to be read between segments; a second Ctrl-C raises as usual."""
-    signals: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-
-    def note(number, frame):
-        signals.append(number)
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield signals
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _of_a_loader(data: Any, length: Length, batch_size: int | None, order: str) -> tuple[Length, int | None, str]:

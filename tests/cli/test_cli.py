@@ -710,20 +710,6 @@ class TestWords:
             )
             assert list(place.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is before
 
-    @pytest.mark.usefixtures("heeds_interrupts")
-    def test_an_interrupted_run_is_kept_whole(self, place, monkeypatch):
-        sent = []
-
-        def interrupt(run_state, metric):
-            if not sent:  # a second one would end it at once
-                sent.append(os.kill(os.getpid(), signal.SIGINT))
-            return 1, {}
-
-        monkeypatch.setattr("gdjax.cli.train.runs.progress", interrupt)
-        code, out, err = gdjax("train", "wine", *QUICK, "--epochs", "4000", "--patience", "4000", "--out", "run")
-        assert (code, out, err) == (130, "", "") and read_run("run").result["stop"] == "INTERRUPTED"
-        assert [path.name for path in place.iterdir()] == ["run"]
-
     def test_what_the_machine_cannot_do_is_a_failed_run(self, place, monkeypatch):
         def fail(*_):
             raise MemoryError("no room\nat all")

@@ -129,7 +129,7 @@ def test_runs_are_listed_with_what_became_of_them(tmp_path):
         "damaged: metrics.jsonl must be what was written with the parameters, got another content"
     )
     with Records(tmp_path / "b" / "unfinished" / "metrics.jsonl", 2):
-        assert list_runs(tmp_path / "b")[1].status == "going on"
+        assert list_runs(tmp_path / "b")[1].status == "going on: no checkpoint"
 
 
 def test_two_configurations_differ_in_the_fields_that_differ(tmp_path):
