@@ -16,7 +16,7 @@ from typing import Any
 from gdjax.files import commit_folder, present
 from gdjax.training.container import entries_of, find_entries, read_container, write_container
 from gdjax.training.identity import differences, environment, full_identity
-from gdjax.training.manifest import MANIFEST, VERSION, CheckpointError, leaf_digest, seal, sha256, unseal
+from gdjax.training.manifest import MANIFEST, VERSION, CheckpointError, leaf_digest, place_errors, seal, sha256, unseal
 from gdjax.training.snapshot import Snapshot, check_run_state, check_structure, describe, restore_state, take_snapshot
 from gdjax.types import RunState
 
@@ -88,13 +88,11 @@ def load_run(
     """
     check_run_state("load_run", "like", like)
     full = full_identity("load_run", identity)
-    try:
+    with place_errors(f"load_run: {path}"):
         checkpoint = read_checkpoint(present(Path(path)))
         checkpoint.check_identity(full, ignore, strict=identity is not None)
         checkpoint.check_leaves()
         return checkpoint.fit(like)
-    except CheckpointError as error:
-        raise CheckpointError(f"load_run: {path}: {error}") from error
 
 
 def write_checkpoint(path: Path, snapshot: Snapshot, identity: Mapping[str, Any], extra: Any = None) -> None:

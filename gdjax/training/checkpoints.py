@@ -18,7 +18,7 @@ from gdjax.domain import as_length
 from gdjax.files import present, present_names, remove_folder, remove_leftovers
 from gdjax.training.checkpoint import read_checkpoint, read_manifest, write_checkpoint, writing
 from gdjax.training.identity import full_identity, plain
-from gdjax.training.manifest import CheckpointError
+from gdjax.training.manifest import CheckpointError, place_errors
 from gdjax.training.snapshot import Snapshot, check_run_state, step_of, take_snapshot
 from gdjax.types import RunState
 
@@ -136,7 +136,7 @@ class Checkpoints:
             except CheckpointError as error:
                 faults[step] = f"step {step}: {error}"
                 continue
-            with _place(f"Checkpoints.restore: step {step} in {self.folder}"):
+            with place_errors(f"Checkpoints.restore: step {step} in {self.folder}"):
                 run_state = checkpoint.fit(like)
             if faults:
                 warnings.warn(f"step {step} is restored, not {'; '.join(faults.values())}", stacklevel=2)
@@ -226,15 +226,6 @@ class _Failure:
 
     def withdraw(self) -> None:
         atexit.unregister(self._print)
-
-
-@contextlib.contextmanager
-def _place(what: str):
-    """A context in which a CheckpointError says where it was."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise CheckpointError(f"{what}: {error}") from error
 
 
 def steps_to_keep(values: Mapping[int, float | None], last: int, best: int, every: int) -> set[int]:

@@ -7,9 +7,10 @@ its text is the only one for its content, so that no byte of it can change unsee
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 VERSION = 1
@@ -18,6 +19,15 @@ MANIFEST = "manifest.json"
 
 class CheckpointError(RuntimeError):
     """A checkpoint that is damaged, that does not fit, or that could not be saved; the message is one line."""
+
+
+@contextlib.contextmanager
+def place_errors(place: str) -> Iterator[None]:
+    """A context in which the message of a CheckpointError begins with the place."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{place}: {error}") from error
 
 
 def json_text(value: Any) -> bytes:
