@@ -23,6 +23,7 @@ from gdjax.training.failure import Failure, find_failure
 from gdjax.training.manifest import CheckpointError
 from gdjax.training.result import Result, summarize
 from gdjax.training.run import Run, extend_history, make_run, start_run
+from gdjax.training.statistics import refresh_model_state
 from gdjax.training.step import Step, evaluation_params, learning_rate, make_state, make_step
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "make_state",
     "make_step",
     "memory",
+    "refresh_model_state",
     "save_run",
     "segments",
     "start_run",

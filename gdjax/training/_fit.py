@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 from gdjax import stopping
 from gdjax.calls import Condition
 from gdjax.data import num_rows
-from gdjax.domain import as_length
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
 from gdjax.training._memory import Memory, memory
@@ -27,6 +25,7 @@ from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explain import explain_run
 from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_validation, rows_seen
 from gdjax.training.interrupts import listening
+from gdjax.training.length import Length
 from gdjax.training.reading import ANY
 from gdjax.training.remarks import learning_warnings, left_out, scale_warnings
 from gdjax.training.result import Result, summarize
@@ -54,6 +53,7 @@ def fit(
     model_state: Any = (),
     key: jax.Array | int = 0,
     resume: Result | RunState | None = None,
+    refresh: int = 0,
 ) -> Result:
     """Train until a stopping condition holds, and return the best parameters (without validation data, the last).
 
@@ -82,6 +82,7 @@ def fit(
             length counts from the very start; parameters, states, key and history are those of the result, and the numbers
             of the optimizer and the condition are those given here. A run that its condition has ended needs another
             condition.
+        refresh: as for `make_run`: batches that renew the model state of an average before it is evaluated.
 
     Raises:
         ValueError: the loss is not finite because of an argument outside its domain (labels of another kind, probabilities
@@ -113,55 +114,13 @@ def fit(
             model_state,
             key,
             resume,
+            refresh,
         )
         for _ in fitting.segments():
             pass
         return fitting.result()
     except Exception as error:
         raise hide_frames(error)  # noqa: B904  (it is the same)
-
-
-DEFAULT_EPOCHS = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Length:
-    """How long a run is, and how often it is evaluated."""
-
-    epochs: float | None = None
-    steps: int | None = None
-    every: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError(f"fit: give epochs or steps, not both, got epochs={self.epochs} and steps={self.steps}")
-        epochs = 1.0 if self.epochs is None else self.epochs
-        if not (isinstance(epochs, (int, float, np.number)) and 0 < epochs < math.inf):
-            must = "finite" if epochs == math.inf else "above 0"
-            raise ValueError(f"fit: epochs must be {must}, got {epochs!r}")
-        for name in ("steps", "every"):
-            if (length := getattr(self, name)) is not None:
-                object.__setattr__(self, name, as_length("fit", name, length))
-
-    def batches(self, per_epoch: int) -> int:
-        """The number of batches; a part of a batch counts as one, unless it is the rounding of a product of two numbers."""
-        if self.steps is not None:
-            return self.steps
-        number = float(DEFAULT_EPOCHS if self.epochs is None else self.epochs) * per_epoch
-        return round(number) if math.isclose(number, round(number), rel_tol=1e-9) else math.ceil(number)
-
-    def pieces(self, done: int, per_epoch: Any, taken: int = 0) -> list[tuple[int, int]]:
-        """(evaluations, batches before each): whole periods, and shorter ones at the ends.
-
-        Args:
-            done: batches read at the start of the first piece.
-            taken: those of them since the last evaluation, which the first piece counts too.
-        """
-        total, period = self.batches(per_epoch), self.every or per_epoch
-        first = min(-done % period, total - done)
-        whole, last = divmod(total - done - first, period)
-        parts = (1, first + taken if first else 0), (whole, period), (1, last)
-        return [(count, size) for count, size in parts if count and size]
 
 
 class Fitting:
@@ -200,6 +159,7 @@ class Fitting:
         model_state: Any = (),
         key: jax.Array | int = 0,
         resume: Result | RunState | None = None,
+        refresh: int = 0,
     ):
         self.began, self.compile_seconds = time.perf_counter(), 0.0
         check_arguments(params, optimizer, data, validation, stop, key)
@@ -219,7 +179,8 @@ class Fitting:
         if evaluate is None and validation is not None:
             evaluate = make_evaluate(step.loss)
         self.per_epoch = self.epoch.batches_per_epoch(self.data)
-        self.run = make_run(dataclasses.replace(self.epoch, steps=None), evaluate, monitor)  # the period is traced
+        epoch = dataclasses.replace(self.epoch, steps=None)  # the period is traced
+        self.run = make_run(epoch, evaluate, monitor, refresh=refresh)
         self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
         self.length = length
         self.run_state = self.start() if resume is None else self._resume(resume)

@@ -13,6 +13,7 @@ from gdjax import answers, tree
 from gdjax.calls import Condition, is_concrete
 from gdjax.data import as_rows
 from gdjax.domain import as_length
+from gdjax.forms import Stateful
 from gdjax.measures import better_directions
 from gdjax.meshes import on_automatic_axes, replicate, spec_of
 from gdjax.programs import bind, compile_once
@@ -20,7 +21,9 @@ from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
 from gdjax.training.feeds import Feed, as_data, as_validation
-from gdjax.training.step import evaluation_params, state_alone
+from gdjax.training.staged import Staged
+from gdjax.training.statistics import refreshed as refresh_state
+from gdjax.training.step import REFRESH, evaluation_params, state_alone
 from gdjax.training.sums import empty
 from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, Sums, TrainState
 
@@ -34,6 +37,7 @@ def make_run(
     monitor: str | tuple[str, str] = "loss",
     *,
     keep_best: bool = True,
+    refresh: int = 0,
 ) -> Run:
     """The transition of a whole run.
 
@@ -43,6 +47,9 @@ def make_run(
         monitor: the metric that decides which parameters are best and that conditions read; on validation data if there are
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
             reports it is not: write (name, "max") or (name, "min").
+        refresh: batches that are read before each evaluation, forward only, so that the model state (such as the statistics
+            of batch norm) is that of the parameters that are evaluated and kept: `refresh_model_state`. With 0 it is the
+            state of those that are trained, which an average does not fit.
         keep_best: False holds no second copy of the parameters: `best` of the RunState is (), and a result has the last.
 
     A period all of whose updates were skipped, by `skip_non_finite` or `scale_loss`, has a row of NaN in the history and is
@@ -68,7 +75,10 @@ def make_run(
         raise ValueError(f"make_run: monitor must be a name, or (name, 'min') or (name, 'max'), got {monitor!r}")
     if given_direction not in (None, "min", "max"):
         raise ValueError(f"make_run: the better direction in monitor must be 'min' or 'max', got {given_direction!r}")
-    return Run(Period(epoch, evaluate), name, given_direction, keep_best)
+    refresh = as_length("make_run", "refresh", refresh, least=0)
+    if refresh and not isinstance(epoch.step.loss, Stateful):
+        raise ValueError("make_run: refresh needs a loss with a model state, write stateful(loss), got one without")
+    return Run(Period(epoch, evaluate, refresh), name, given_direction, keep_best)
 
 
 class Part(NamedTuple):
@@ -81,6 +91,7 @@ class Part(NamedTuple):
     ended: jax.Array  # () bool
     judged: jax.Array  # () bool, false at the end of a period all of whose updates were skipped
     first_loss: jax.Array  # of the part's first batch, before its step
+    refreshed: tuple[Any, ...]  # (the model state to evaluate with,), or () if it is that of the state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +100,7 @@ class Period:
 
     epoch: Epoch
     evaluate: Evaluate | None
+    refresh: int = 0  # batches
 
     def __call__(
         self,
@@ -122,31 +134,42 @@ class Period:
             return self._measure(state, loop.summation.means(sums), sums.rates, data, validation)
 
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measure, sums))
-        row, judged = jax.lax.cond(ended, measure, lambda sums: nothing, sums)
+        row, judged, refreshed = jax.lax.cond(ended, measure, lambda sums: nothing, sums)
         taken, sums = tree.select(ended, (jnp.int32(0), loop.summation.start()), (taken, sums))
-        return Part(state, taken, sums, row, ended, judged, walked.first_loss)
+        return Part(state, taken, sums, row, ended, judged, walked.first_loss, refreshed)
 
     def _whole(self, begun, data, validation, *_: None) -> Part:
         state, taken, sums = begun
         state, metrics, walked = self.epoch.walk(state, data)
-        row, judged = self._measure(state, metrics, walked.rates, data, validation)
-        return Part(state, taken, sums, row, jnp.bool_(True), judged, walked.first_loss)
+        row, judged, refreshed = self._measure(state, metrics, walked.rates, data, validation)
+        return Part(state, taken, sums, row, jnp.bool_(True), judged, walked.first_loss, refreshed)
 
     def _measure(
         self, state: TrainState, metrics: Metrics, rates: jax.Array, data: Any, validation: Any
-    ) -> tuple[Metrics, jax.Array]:
-        """The row of a period, and whether there is anything in it to judge."""
+    ) -> tuple[Metrics, jax.Array, tuple[Any, ...]]:
+        """The row of a period, whether there is anything in it to judge, and the refreshed model state, if any."""
+        params, refreshed = evaluation_params(state), self._refresh(state, data)
         row = {name: value for name, value in metrics.items() if name != "weight"}
         judged, skipped = jnp.bool_(True), answers.skipped(state.opt_state)
         if skipped is not None:
             judged = metrics["weight"] > 0
             row = {name: jnp.where(judged, value, jnp.nan) for name, value in row.items()} | {"skipped": skipped}
         if self.evaluate is not None and validation is not None:
-            scores = self.evaluate(evaluation_params(state), validation, state.model_state)
+            scores = self.evaluate(params, validation, *(refreshed or (state.model_state,)))
             row |= {f"validation_{name}": value for name, value in scores.items() if name != "weight"}
         row |= _rate(state) | dict(zip(RANGE, rates, strict=False))
         passes = state.batches / self.epoch.batches_per_epoch(data)
-        return {**row, "step": state.step, "epoch": passes.astype(jnp.result_type(float))}, judged
+        row |= {"step": state.step, "epoch": passes.astype(jnp.result_type(float))}
+        return row, judged, refreshed
+
+    def _refresh(self, state: TrainState, data: Any) -> tuple[Any, ...]:
+        if not self.refresh:
+            return ()
+        if isinstance(data, Staged):
+            raise ValueError("make_run: refresh needs data that are arrays in memory, got others")
+        key = jax.random.fold_in(jax.random.fold_in(state.key, REFRESH), state.batches)
+        args = self.epoch.step.loss, self.refresh, self.epoch.batch_size, evaluation_params(state)
+        return (refresh_state(*args, state.model_state, data, key),)
 
     @property
     def directions(self) -> dict[str, str]:
@@ -260,7 +283,7 @@ class Run:
             first_loss=first_loss,
         )
         condition_state, stop = last.condition.update(last.condition_state, observation)
-        current = evaluation_params(state), state.model_state
+        current = evaluation_params(state), *(part.refreshed or (state.model_state,))
         keep = judged & (value < last.best_value if name.startswith("validation_") else _is_sound(stop, current))
         place = last.evaluations % jax.tree.leaves(last.history)[0].shape[0]
         rows = {name: (x, last.history[name][place]) for name, x in row.items()}
@@ -268,9 +291,7 @@ class Run:
             state=state,
             taken=part.taken,
             sums=part.sums,
-            best=jax.lax.cond(keep, lambda: current, lambda: last.best)
-            if self.keep_best
-            else (),  # jnp.where would copy
+            best=jax.lax.cond(keep, lambda: current, lambda: last.best) if self.keep_best else (),
             best_value=jnp.where(keep, value, last.best_value),
             best_evaluation=jnp.where(keep, last.evaluations, last.best_evaluation),
             condition_state=tree.select(judged, condition_state, last.condition_state),

@@ -24,7 +24,7 @@ from gdjax.training.objective import Objective
 from gdjax.training.precision import as_float_dtype
 from gdjax.types import Batch, DTypeLike, Evaluation, Metrics, Params, Probe, TrainState
 
-STEP, ORDER = 1, 2  # step keys and order keys come from different base keys
+STEP, ORDER, REFRESH = 1, 2, 3  # the keys of steps, of the order and of `refresh` come from different base keys
 
 
 def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_state: Any = ()) -> TrainState:
