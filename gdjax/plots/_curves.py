@@ -41,12 +41,14 @@ class Panel(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of a panel."""
+    """One line of a panel, or the band that stands for it."""
 
     text: str  # at its right end
     color: str
     epoch: np.ndarray
     values: np.ndarray
+    low: np.ndarray | None = None  # the smallest and the largest value since the epoch before
+    high: np.ndarray | None = None
 
 
 def curves(
@@ -70,7 +72,9 @@ def curves(
         history: a `Result`, which knows its best and what it monitored; or a list of such, or a dict by name; or the history
             itself: name -> (n,), n >= 0 evaluations: "epoch" (finite) and "loss"; where they are there,
             "validation_loss", the metric, "validation_<metric>", "learning_rate", and "step", which tells how
-            many updates make an epoch. NaN or masked where unknown. Columns of another rank are not drawn.
+            many updates make an epoch. With "learning_rate_min" and "learning_rate_max", of the steps since the last
+            evaluation, this range is drawn instead of the rate. NaN or masked where unknown. Columns of another rank are
+            not drawn.
         best: index of the evaluation whose parameters are kept, in [0, n); None or -1: there is none.
         metric: the name of the metric in the middle; None, or one that the history lacks: no such panel. Of a Result the
             one that it monitored, or its first, stands for one that it lacks.
@@ -113,7 +117,7 @@ def _metric_of(result: Result, metric: str) -> str:
     """A metric that the result has."""
     monitored = result.monitor.partition(" ")[2]
     own = [name.removeprefix("validation_") for name, x in result.history.items() if np.ndim(x) == 1]
-    own = [name for name in own if name not in ("epoch", "step", "loss", "learning_rate")]
+    own = [name for name in own if name not in ("epoch", "step", "loss") and not name.startswith("learning_rate")]
     return next((name for name in (metric, monitored, *own) if name in own), metric)
 
 
@@ -122,7 +126,14 @@ def _lines(panel: Panel, columns: Mapping[str, np.ndarray]) -> list[Line]:
     styles = {panel.name: ("training", BLUE), f"validation_{panel.name}": ("validation", VERMILLION)}
     if panel.name == "learning_rate":
         styles = {panel.name: ("", PURPLE)}
-    return [Line(*look, columns["epoch"], columns[name]) for name, look in styles.items() if name in columns]
+    return [_line(*look, columns, name) for name, look in styles.items() if name in columns]
+
+
+def _line(text: str, color: str, columns: Mapping[str, np.ndarray], name: str) -> Line:
+    """The line of a column, with its range if the history has it and it is one."""
+    low, high = (columns.get(f"{name}_{end}") for end in ("min", "max"))
+    line = Line(text, color, columns["epoch"], columns[name])
+    return line if low is None or high is None or not (low < high).any() else line._replace(low=low, high=high)
 
 
 def _lines_of_all(panel: Panel, runs: Mapping[str, Mapping[str, np.ndarray]]) -> list[Line]:
@@ -132,7 +143,7 @@ def _lines_of_all(panel: Panel, runs: Mapping[str, Mapping[str, np.ndarray]]) ->
         kept = next((x for x in (f"validation_{panel.name}", panel.name) if x in columns), None)
         if kept is not None:
             color = style.PALETTE[i % len(style.PALETTE)]
-            lines.append(Line(style.shorten(name, 24), color, columns["epoch"], columns[kept]))
+            lines.append(_line(style.shorten(name, 24), color, columns, kept))
     return lines
 
 
@@ -180,9 +191,13 @@ def _draw_panel(axes: Axes, panel: Panel, lines: list[Line]) -> None:
     style.dress(axes)
     style.rule(axes)
     axes.set_ylabel(_wrap(panel), fontsize=NORMAL, color=INK, parse_math=False)
-    notes = _scale(axes, np.concatenate([line.values for line in lines]), panel)
-    for text, color, epoch, values in lines:
-        _draw_line(axes, epoch, values, color, steps=panel.name == "learning_rate")
+    drawn = [x for line in lines for x in (line.values, line.low, line.high) if x is not None]
+    notes = _scale(axes, np.concatenate(drawn), panel)
+    for text, color, epoch, values, low, high in lines:
+        if low is not None and high is not None:
+            _draw_band(axes, epoch, low, high, color)
+        else:
+            _draw_line(axes, epoch, values, color, steps=panel.name == "learning_rate")
         known = values[np.isfinite(values)]
         if text and known.size:
             notes.append(Note(_height(axes, known[-1]), text, color))
@@ -255,6 +270,16 @@ def _draw_line(axes: Axes, epoch: np.ndarray, values: np.ndarray, color: str, st
     axes.plot(x[~known], edge, "x", **cross)
 
 
+def _draw_band(axes: Axes, epoch: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> None:
+    """Draw the range of each interval between two evaluations, of several together where there are many."""
+    starts = np.arange(0, len(epoch), -(-len(epoch) // BUCKETS))
+    ends = epoch[np.append(starts[1:], len(epoch)) - 1]
+    low, high = np.fmin.reduceat(low, starts), np.fmax.reduceat(high, starts)
+    sides = (np.append(x[0], x) for x in (low, high))  # from epoch 0 on
+    look = {"facecolor": (color, 0.3), "edgecolor": color, "linewidth": 1.0, "gid": "range"}
+    axes.fill_between(np.append(min(0.0, ends[0]), ends), *sides, step="pre", **look)
+
+
 def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
     """Indices that give the same picture: of each interval the smallest, the largest, and the first non-finite value.
 
@@ -299,6 +324,7 @@ def _draw_epochs(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
         words = f"epoch (one pass over the training data, {style.number(round(step[-1] / epoch[-1], 1))} steps)"
     axes.set_xlabel(words, fontsize=NORMAL, color=INK)
     low, high = (epoch.min(), epoch.max()) if epoch.size else (0.0, 1.0)
+    low = min(low, 0.0) if "learning_rate_min" in columns else low  # the first range begins before the first evaluation
     pad = 0.02 * (high - low) or 0.5
     axes.set_xlim(low - pad, high + pad)
     whole = bool(high - low >= 3 or (high == low and high == round(high)))

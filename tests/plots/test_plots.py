@@ -333,6 +333,28 @@ def test_logarithmic_where_it_helps(name, values, scale):
     assert low < min(shown) <= max(shown) < high
 
 
+@pytest.mark.parametrize("n", [1, 5, 3 * BUCKETS + 7])
+def test_a_rate_that_changes_between_evaluations_is_drawn_as_its_range(n):
+    """A cyclic rate, the same at every evaluation: what is drawn reaches its ends in each interval, the first too."""
+    rng = np.random.default_rng(n)
+    low, high = np.full(n, 1e-4), 1e-3 + 1e-2 * rng.random(n)
+    rates = {"learning_rate": np.full(n, 5e-4), "learning_rate_min": low, "learning_rate_max": high}
+    for runs in (history(loss=np.ones(n), **rates), {"one": history(loss=np.ones(n), **rates)}):
+        picture = curves(runs)
+        axes = picture.axes[-1]
+        (band,) = by_gid(axes, "range")
+        corners = band.get_paths()[0].vertices
+        step = -(-n // BUCKETS)
+        for i in {0, n // step // 2, n // step - 1}:
+            inside = corners[np.isclose(corners[:, 0], min((i + 1) * step, n))][:, 1]
+            expected = high[i * step : (i + 1) * step].max()
+            assert inside.min() == 1e-4 and np.isclose(inside, expected).any()
+        assert corners[:, 0].min() == 0 and axes.get_xlim()[0] < 0 and axes.get_ylim()[1] > high.max()
+        assert not [line for line in axes.lines if len(line.get_xdata()) == n and line.get_gid() is None]
+    same = curves(history(loss=np.ones(n), **{**rates, "learning_rate_max": low}))
+    assert by_gid(same, "range") == [] and len(same.axes[-1].lines[0].get_xdata()) == n
+
+
 def test_what_is_not_finite_is_a_gap_and_a_cross():
     picture = curves(history(loss=[3.0, np.nan, 2.0, np.inf, 1.0], validation_loss=np.ones(5)))
     line = picture.axes[0].lines[0]
