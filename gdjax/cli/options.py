@@ -76,6 +76,8 @@ class Options:
     """The run folder; runs/<data>-<n> if not given."""
     flow: bool = False
     """Watch where the gradient goes: norms, updates and activations of each layer, as a table, a picture and a diagnosis."""
+    memory: bool = False
+    """Print what the run takes in memory at most, as its compiled program says: parameters, optimizer, activations..."""
     tensorboard: bool = False
     """Also write the evaluations into the run folder's tensorboard/, for `tensorboard --logdir`."""
     checkpoint_every: str = "60"

@@ -11,7 +11,7 @@ from gdjax.cli.options import Options
 from gdjax.cli.words import parse_words
 from gdjax.runs import read_config
 
-OF_THE_DAY = ("out", "allow_versions", "quiet")  # what may stand beside --resume without data
+OF_THE_DAY = ("out", "allow_versions", "memory", "quiet")  # what may stand beside --resume without data
 
 T = TypeVar("T", bound=Options)
 

@@ -51,6 +51,8 @@ class Train(Options):
             return int(runs.went_wrong(end))
         fitting = runs.prepare(work.job, work.parts)
         with user_mistakes():
+            if self.memory:
+                print(fitting.memory())
             recording = runs.Recording(draft, config, fitting, cadence, self.tensorboard, self.resume)
         stack.enter_context(recording)
         for remark in recording.remarks:

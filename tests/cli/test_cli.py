@@ -102,6 +102,24 @@ def test_train_evaluate_predict(place):
     assert (place / "out.csv").read_text() == out
 
 
+def test_the_memory_of_a_run_is_that_of_its_program(place, monkeypatch):
+    said, analysis = [], jax.stages.Compiled.memory_analysis
+    monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda self: said.append(analysis(self)) or said[-1])
+    words = ["iris", *QUICK, "--hidden", 256, 128, "--optimizer", "adam", "--quiet", "--memory", "--out", "run"]
+    code, out, err = gdjax("train", *words)
+    assert (code, err, len(said)) == (0, "", 1)
+    found = {
+        name: float(number) for *names, number in map(str.split, out.splitlines()[1:]) for name in [" ".join(names)]
+    }
+    total = found.pop("at most")
+    taken = said[0].argument_size_in_bytes + said[0].output_size_in_bytes - said[0].alias_size_in_bytes
+    assert total == pytest.approx((taken + said[0].temp_size_in_bytes) / 1e6, rel=0.1)
+    assert sum(found.values()) == pytest.approx(total, rel=0.1)
+    number = 5 * 256 + 257 * 128 + 129 * 3
+    assert found["parameters"] == found["best"] == pytest.approx(4e-6 * number, rel=0.05)
+    assert found["optimizer"] == pytest.approx(8e-6 * number, rel=0.05)
+
+
 def test_the_flow_of_a_run(place):
     words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4]
     code, out, err = gdjax("train", "iris", *words, "--flow", "--out", "run")
