@@ -12,7 +12,7 @@ from gdjax import tree
 from gdjax.drawing import load_plots
 from gdjax.text import html_table
 from gdjax.training._segments import History
-from gdjax.training.run import Run
+from gdjax.training.run import RANGE, Run
 from gdjax.training.step import evaluation_params
 from gdjax.types import Params, RunState, Stop, TrainState
 
@@ -62,13 +62,16 @@ class Result:
 
     def _describe_params(self) -> str:
         """A phrase that says which parameters were kept."""
-        number, epochs = self.best_evaluation, self.history["epoch"]
+        number, epochs, taken = self.best_evaluation, self.history["epoch"], int(self.run_state.taken)
         left = number >= 0 and np.isnan(epochs[number])  # the history, before the host read it
         where = f"evaluation {number}" if left else f"epoch {epochs[number]:g}" if number >= 0 else ""
         if self.monitor.startswith("validation "):
             if number < 0:
-                return "no evaluation was finite, the parameters are the first"
+                why = "no evaluation was finite" if len(epochs) else "there was no evaluation"
+                return f"{why}, the parameters are the first"
             return f"best {self.monitor} {self.best_value:.5g} at {where}, whose parameters are kept"
+        if taken:
+            return f"the parameters are the last, {taken} batches into a period"
         if number < 0:
             return "it went wrong before the first evaluation, the parameters are the first"
         span = epochs[number] - (epochs[number - 1] if number else 0)
@@ -104,14 +107,13 @@ def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_secon
 
     The history has a row for every evaluation, NaN (0 of a whole number) where the ring of a run had been overwritten.
     """
-    done = int(run_state.evaluations)
     stop = Stop(int(run_state.stop))
-    params, model_state = run_state.best or (evaluation_params(run_state.state), run_state.state.model_state)
     history = History(run_state).rows()
     if np.isnan(history.get("learning_rate", [])).all():  # the rates of the leaves always differed
-        history.pop("learning_rate", None)
+        history = {name: column for name, column in history.items() if name not in ("learning_rate", *RANGE)}
     name, _ = run.monitor_name(shapes_of(history))
     on_validation = name.startswith("validation_")
+    params, model_state = _kept(run_state, on_validation)
     return Result(
         stop=Stop.BUDGET if stop == Stop.RUNNING else stop,
         params=tree.whole(params),
@@ -122,10 +124,26 @@ def summarize(run: Run, run_state: RunState, seconds: float = 0.0, compile_secon
         best_value=run.sign(shapes_of(history)) * float(run_state.best_value),
         best_evaluation=int(run_state.best_evaluation),
         steps=int(run_state.state.step),
-        epochs=float(history["epoch"][-1]) if done else 0.0,
+        epochs=_epochs(run_state, history),
         seconds=seconds,
         compile_seconds=compile_seconds,
     )
+
+
+def _kept(run_state: RunState, on_validation: bool) -> tuple[Params, Any]:
+    """The parameters to keep and their model state: the best; without validation data the last finite ones."""
+    state = run_state.state
+    last = evaluation_params(state), state.model_state
+    within = not on_validation and int(run_state.taken) > 0 and bool(tree.all_finite(state.params))
+    return last if within else run_state.best or last
+
+
+def _epochs(run_state: RunState, history: dict[str, np.ndarray]) -> float:
+    """Epochs done: at the last evaluation, and as many more as there were batches since."""
+    if not len(history["epoch"]):
+        return 0.0
+    batches, taken = int(run_state.state.batches), int(run_state.taken)
+    return float(history["epoch"][-1]) * (batches / (batches - taken) if taken else 1)
 
 
 def shapes_of(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -29,6 +29,7 @@ def fit(optimizer=PLATEAU, **options):
 
 
 RUN = gd.make_run(gd.make_epoch(gd.make_step(squares), 8), gd.make_evaluate(squares))
+RUN_ALONE = gd.make_run(gd.make_epoch(gd.make_step(squares), 8))
 
 
 def start():
@@ -117,6 +118,13 @@ def test_a_segment_may_end_after_any_batch_and_the_sums_go_on():
             equal(fit(epochs=8, resume=kept[5]).run_state, fit(epochs=8).run_state)
             short = fit(epochs=None, steps=19, every=5, resume=kept[5])
             assert short.history["step"].tolist() == [5, 10, 15, 19]
+    (without,) = gd.segments(
+        RUN_ALONE, gd.start_run(RUN_ALONE, start().state, stopping.never(), DATA, None), DATA, until=1
+    )
+    kept = next(gd.segments(RUN_ALONE, without, DATA, until=2, batches=7, seconds=0))
+    result = summarize(RUN_ALONE, kept)
+    np.testing.assert_array_equal(result.params, kept.state.params)
+    assert (result.epochs, "2 batches into a period" in str(result)) == (1.4, True)
     with Compilations() as seen:
         list(loop(start(), until=8, batches=2, seconds=0))
     assert seen.count == 0, "where segments end is data"
