@@ -27,7 +27,11 @@ DATA = X, (X @ np.array([[1.0, -2.0], [0.5, 1.0], [0.0, 1.0]]) + 0.1).astype(np.
 VALIDATION = jax.tree.map(lambda x: x[:7], DATA)
 PARAMS = {"m": np.full((3, 2), 0.1, np.float32), "v": np.zeros(2, np.float32)}
 LAST = 3  # evaluations, one every five batches
-RESIDUALS = ("gauss_newton", "levenberg_marquardt")
+NO_RUN = (
+    "gauss_newton",
+    "levenberg_marquardt",
+    "dpsgd",
+)  # take residuals, or a gradient per example: no run gives them
 TESTED = (  # in the suite, each for a kind of state; all others nightly
     *(
         "adafactor",
@@ -47,11 +51,6 @@ def squares(params, x, y, key):
     return jnp.mean((x @ params["m"] + params["v"] - y + noise) ** 2)
 
 
-@gd.per_example
-def of_one(params, row):
-    return jnp.sum((row[0] @ params["m"] + params["v"] - row[1]) ** 2)
-
-
 def check_resuming(folder, loss, params, optimizer, stop=None, model_state=(), last=LAST):
     run = gd.make_run(gd.make_epoch(gd.make_step(loss, batch_change=True), 4), gd.make_evaluate(loss))
 
@@ -63,7 +62,8 @@ def check_resuming(folder, loss, params, optimizer, stop=None, model_state=(), l
         return gd.segments(run, run_state, DATA, VALIDATION, last, seconds=0, **options)
 
     *_, whole = go_on(start(3), batches=1000)
-    cut = 1 + zlib.crc32(repr(optimizer).encode()) % int(whole.state.batches)
+    number = zlib.crc32(repr(optimizer).encode())
+    cut = 5 * (1 + number % (int(whole.state.batches) // 5 - 1)) + 2 + number % 3  # some batches after an evaluation
     kept = next(go_on(start(3), batches=cut))
     gd.save_run(folder / "cut", kept)
     *_, on = [kept, *go_on(gd.load_run(folder / "cut", like=start(8)), batches=1000)]
@@ -72,21 +72,15 @@ def check_resuming(folder, loss, params, optimizer, stop=None, model_state=(), l
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(x, marks=() if x in TESTED else pytest.mark.nightly) for x in ALL if x not in RESIDUALS]
+    "name", [pytest.param(x, marks=() if x in TESTED else pytest.mark.nightly) for x in ALL if x not in NO_RUN]
 )
 def test_every_optimizer_goes_on_as_if_it_had_never_stopped(name, tmp_path):
-    check_resuming(tmp_path, of_one if name == "dpsgd" else squares, PARAMS, ALL[name]())
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", RESIDUALS)
-def test_least_squares_go_on(name, tmp_path):
-    check_resuming(tmp_path, lambda p, x, y: x @ p["m"] + p["v"] - y, PARAMS, ALL[name]())
+    check_resuming(tmp_path, squares, PARAMS, ALL[name]())
 
 
 @pytest.mark.parametrize(
     "schedule",
-    [pytest.param(x, marks=() if i == 0 else pytest.mark.nightly) for i, x in enumerate(SCHEDULES)],
+    [pytest.param(x, marks=() if i == 1 else pytest.mark.nightly) for i, x in enumerate(SCHEDULES)],
     ids=repr,
 )
 def test_every_schedule_goes_on(schedule, tmp_path):
@@ -99,7 +93,7 @@ ENDS = {  # conditions that wait for something, so that their states are in the 
     "change over a batch": (stopping.change(0.1, "batch"), gd.sgd(0.1)),
     "target": (stopping.target(0.5), gd.sgd(0.1)),
     "budget": (stopping.budget(epochs=2, steps=12), gd.sgd(0.1)),
-    "divergence": (stopping.any_of(stopping.non_finite(), stopping.divergence(2.0)), gd.sgd(5.0)),
+    "divergence": (stopping.any_of(stopping.non_finite(), stopping.divergence(1e6)), gd.sgd(0.1)),
 }
 
 
