@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -198,9 +199,11 @@ class Fitting:
         state = given.state if isinstance(given, RunState) else make_state(self.params, self.optimizer)
         part = self.run.shapes(state, self._rows, self.validation, self.period)
         run_state = resume_state(given, self.params, self.optimizer, self.condition, part)
-        done, total = int(run_state.state.batches), self.length.batches(self.per_epoch)
+        done = int(run_state.state.batches)
         if isinstance(self.data, LoaderFeed):
             self.data.resume(done, getattr(resume, "data_state", None))
+            self.per_epoch = self.data.per_pass
+        total = self._total()
         if total < done:
             raise ValueError(
                 f"fit: a run that is resumed must be at least as long as it is, {done / self.per_epoch:g} epochs ({done} "
@@ -229,7 +232,7 @@ class Fitting:
             signals: a list that is not empty once the loop is to end, where the caller listens to signals itself.
         """
         at_start = self.run_state
-        if not self._has_more() or int(at_start.stop) != Stop.RUNNING:
+        if int(at_start.state.batches) >= self._total() or int(at_start.stop) != Stop.RUNNING:
             return
         with error_context("fit"):
             self._compile()
@@ -243,8 +246,10 @@ class Fitting:
                     if interrupted:
                         return
 
-    def _has_more(self) -> bool:
-        return self._counts_first_pass or int(self.run_state.state.batches) < self.length.batches(self.per_epoch)
+    def _total(self) -> float:
+        """Batches of the whole run; inf if they are not known before the first pass."""
+        unknown = self.per_epoch is None and self.length.steps is None
+        return math.inf if unknown else self.length.batches(self.per_epoch)
 
     @property
     def _counts_first_pass(self) -> bool:

@@ -32,7 +32,7 @@ class Length:
             if (length := getattr(self, name)) is not None:
                 object.__setattr__(self, name, as_length("fit", name, length))
 
-    def batches(self, per_epoch: int) -> int:
+    def batches(self, per_epoch: Any) -> int:
         """The number of batches; a part of a batch counts as one, unless it is the rounding of a product of two numbers."""
         if self.steps is not None:
             return self.steps

@@ -47,12 +47,13 @@ class Reading:
             self._key = jax.device_put(jnp.array(run_state.state.key, copy=True), jax.devices("cpu")[0])
             self.feed.check_position("segments", int(run_state.state.batches))
         while True:
-            before = time.perf_counter()
+            before, done = time.perf_counter(), int(run_state.evaluations)
             window = self._window_of(run_state, period)
             if window is None:
                 return self._end(run_state, seconds)
-            limits = self._steps(period), min(batches, window[1])
-            run_state = self._run(run_state, window[2], evaluations, seconds, *limits)
+            _, end, staged = window
+            goal = evaluations if period else done + 1  # the next period may have another length
+            run_state = self._run(run_state, staged, goal, seconds, self._steps(run_state, period), min(batches, end))
             at = int(run_state.state.batches)
             self.feed.release(at)
             self._spent += time.perf_counter() - before
@@ -65,9 +66,10 @@ class Reading:
         limits = np.int32(evaluations), seconds, np.int32(steps), np.int32(batches)
         return self.program(run_state, staged, self.validation, *limits)
 
-    def _steps(self, period: int | None) -> int:
-        """Batches between evaluations."""
-        return period or self.epoch.batches_per_epoch(self.feed) or self.feed.most or ANY
+    def _steps(self, run_state: RunState, period: int | None) -> int:
+        """Batches from the last evaluation to the next: a period, or what is left of a pass."""
+        start, in_pass = int(run_state.state.batches) - int(run_state.taken), self.epoch.batches_per_epoch(self.feed)
+        return period or (in_pass - start % in_pass if in_pass else (self.feed.most or ANY) - start)
 
     def _window_of(self, run_state: RunState, period: int | None) -> tuple[int, int, Staged] | None:
         """The window with the next batch, and the one behind it is asked for; None if there is no next batch."""
@@ -77,7 +79,8 @@ class Reading:
         if self._spent:
             self._length = max(1, min(2 * self._length, int(self._length * SECONDS / self._spent)))
             self._spent = 0.0
-        left = (self.until - int(run_state.evaluations)) * self._steps(period) - int(run_state.taken)
+        steps, more = self._steps(run_state, period), self.until - int(run_state.evaluations) - 1
+        left = steps - int(run_state.taken) + more * (period or self.epoch.batches_per_epoch(self.feed) or ANY)
         if self._next is None or self._next[0] != at:
             self._next = self._ask(at, left)
         found = None if self._next is None else self._next[1].result()

@@ -44,7 +44,7 @@ def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Cond
     condition = condition.canonicalize()
     if jax.tree.structure(condition) != jax.tree.structure(copy.condition):
         copy = copy._replace(condition_state=tree.distinct_copy(condition.init()))
-    goes_on = int(copy.stop) == Stop.INTERRUPTED or condition != copy.condition
+    goes_on = int(copy.stop) in (Stop.INTERRUPTED, Stop.EXHAUSTED) or condition != copy.condition
     stop = jnp.array(np.int32(Stop.RUNNING)) if goes_on else copy.stop
     return copy._replace(state=copy.state._replace(optimizer=optimizer), condition=condition, stop=stop)
 

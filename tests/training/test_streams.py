@@ -291,6 +291,11 @@ def test_a_loader_that_says_where_it_stands_is_resumed_exactly(make, mark, monke
     monkeypatch.setattr("gdjax.data.loaders.MARK", mark)
     whole, first = (fit(make(), epochs=None, steps=steps, every=4) for steps in (30, 12))
     same(fit(make(), epochs=None, steps=30, every=4, resume=first), whole)
+    for steps in (4, 6, 15):  # of passes of 6, whose length only one of the loaders tells
+        cut = fit(make(), epochs=None, steps=steps)
+        again, last = fit(make(), resume=cut), fit(make())
+        np.testing.assert_array_equal(again.params, last.params)
+        assert again.history["step"].tolist() == sorted({steps, 6, 12, 18, 24, 30})
     run = gd.make_run(gd.make_epoch(gd.make_step(squares)), gd.make_evaluate(squares))
     saved, data = [], Batches(make())
     start = gd.start_run(run, gd.make_state(W, ADAM, 3), stopping.never(), data, VALIDATION)
