@@ -24,6 +24,7 @@ from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.minimize import Minimize
 from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
+from gdjax.cli.replay import Replay
 from gdjax.cli.runs import Runs
 from gdjax.cli.signals import Termination, terminating
 from gdjax.cli.train import Train
@@ -37,6 +38,7 @@ COMMANDS: dict[str, type[Any]] = {
     "predict": Predict,
     "runs": Runs,
     "compare": Compare,
+    "replay": Replay,
     "minimize": Minimize,
     "backprop": Backprop,
     "check": Check,
@@ -75,12 +77,10 @@ def main(argv: list[str] | None = None) -> None:
     except (MemoryError, OSError, jax.errors.JaxRuntimeError) as error:
         print(f"gdjax: this machine cannot do it: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("gdjax: interrupted, nothing written", file=sys.stderr)
-        sys.exit(130)
-    except Termination:
-        print("gdjax: terminated, nothing written", file=sys.stderr)
-        sys.exit(143)
+    except (KeyboardInterrupt, Termination) as error:
+        how, code = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
+        print(f"gdjax: {how}, nothing written", file=sys.stderr)
+        sys.exit(code)
 
 
 def _parse(argv: list[str]) -> Any:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import shlex
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -36,13 +34,13 @@ class Train(Options):
             return options._train(stack, shlex.join(["gdjax", *argv]))
 
     def _train(self, stack: contextlib.ExitStack, command: str) -> int:
-        folder = self.out or next_folder(str(self.data))
+        folder = self.out or runs.next_folder(str(self.data))
         with option_mistakes(NAMES):
             cadence = runs.Cadence.read(self.checkpoint_every)
             draft = (
                 runs.old_folder(folder) if self.resume else stack.enter_context(runs.new_folder(folder, self.overwrite))
             )
-            work = self._choose(command)
+            work = self.choose(command)
             config, end = (
                 runs.resumption(folder, work.config, self.allow_versions) if self.resume else (work.config, None)
             )
@@ -66,7 +64,8 @@ class Train(Options):
             print(f"gdjax: {recording.last_words()}", file=sys.stderr)
             return 130 if isinstance(error, KeyboardInterrupt) else 143
 
-    def _choose(self, command: str) -> runs.Work:
+    def choose(self, command: str) -> runs.Work:
+        """The run of these options, checked before its first step."""
         given = {name: getattr(self, name) for name in ("target", "task") if getattr(self, name) is not None}
         dataset = load(str(self.data), **given)
         parts = tasks.deal(dataset, self.split, self.seed, self.dtype)
@@ -92,18 +91,13 @@ class Train(Options):
         if not self.quiet:
             print(describe_run(place, work.job, work.dataset, work.parts, result, scores))
         if runs.went_wrong(result.stop.name):
-            hint = "try a smaller --learning-rate or --clip 1"
+            hint = runs.advise(place, work.config, recording.fitting)
             print(f"gdjax: the run ended {result.stop.name}: {hint}", file=sys.stderr)
             return 1
         if result.stop.name != "INTERRUPTED":
             return 0
         print(f"gdjax: {recording.last_words()}", file=sys.stderr)
         return 128 + signals[0]
-
-
-def next_folder(data: str) -> Path:
-    """The first folder runs/<data>-<n> that does not exist."""
-    return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
 
 
 def execute(work: runs.Work, recording: runs.Recording, quiet: bool) -> list[int]:

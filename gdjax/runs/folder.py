@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,11 @@ class Draft:
         """Remove the folder, unless it has appeared."""
         if not self.has_appeared:
             shutil.rmtree(self.place, ignore_errors=True)
+
+
+def next_folder(data: str) -> Path:
+    """The first folder runs/<data>-<n> that does not exist."""
+    return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
 
 
 @contextlib.contextmanager

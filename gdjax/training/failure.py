@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax import tree
 from gdjax.data import num_rows
 from gdjax.domain import as_length
 from gdjax.training._segments import segments
@@ -31,6 +32,14 @@ class Failure(NamedTuple):
     def state(self) -> TrainState:
         """The TrainState before the step; `state.batches` is the number of the batch in the run, from 0."""
         return self.run_state.state
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """What is not finite after the step: the loss, and the paths of parameters and model state."""
+        state, metrics = self.after
+        parts = (("loss", metrics["loss"]), ("params", state.params), ("model_state", state.model_state))
+        named = ((name, path, x) for name, part in parts for path, x in jax.tree_util.tree_leaves_with_path(part))
+        return tuple(tree.leaf_name(name, path) for name, path, x in named if not _all_finite(x))
 
 
 def find_failure(
@@ -61,10 +70,10 @@ def find_failure(
     if isinstance(data, LoaderFeed):
         raise ValueError("find_failure: data must be rows that can be read again, got batches that come one by one")
     batches = as_length("find_failure", "batches", batches, least=0)
-    if not _is_finite(run_state) or int(run_state.state.batches) > batches:
+    if not is_finite(run_state) or int(run_state.state.batches) > batches:
         raise ValueError(
             f"find_failure: run_state must be finite, and at most {batches} batches old, got one after "
-            f"{int(run_state.state.batches)}" + ("" if _is_finite(run_state) else ", which is not finite")
+            f"{int(run_state.state.batches)}" + ("" if is_finite(run_state) else ", which is not finite")
         )
 
     def advance(good: RunState, to: int) -> RunState:
@@ -76,11 +85,11 @@ def find_failure(
         return reached
 
     good, bad = run_state, advance(run_state, batches)
-    if _is_finite(bad):
+    if is_finite(bad):
         return None
     while (steps := int(bad.state.batches) - int(good.state.batches)) > 1:
         middle = advance(good, int(good.state.batches) + steps // 2)
-        good, bad = (middle, bad) if _is_finite(middle) else (good, middle)
+        good, bad = (middle, bad) if is_finite(middle) else (good, middle)
     return Failure(good, *_batch(run.period.epoch, good.state, data), (bad.state, {"loss": _loss(bad)}))
 
 
@@ -99,10 +108,14 @@ def _batch(epoch: Epoch, state: TrainState, data: Any) -> tuple[Batch, jax.Array
     return jax.tree.map(lambda x: x[exist], batch), None, rows[exist]
 
 
-def _is_finite(run_state: RunState) -> bool:
-    """Whether a run has met no loss, and has no parameter, that is not finite."""
+def is_finite(run_state: RunState) -> bool:
+    """Whether a run has met no loss, and has no parameter or model state, that is not finite."""
     leaves = jax.tree.leaves((run_state.state.params, run_state.state.model_state, _loss(run_state)))
-    return all(np.isfinite(np.asarray(x)).all() for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact))
+    return all(map(_all_finite, leaves))
+
+
+def _all_finite(x: Any) -> bool:
+    return not jnp.issubdtype(x.dtype, jnp.inexact) or bool(np.isfinite(np.asarray(x)).all())
 
 
 def _loss(run_state: RunState) -> np.ndarray:

@@ -18,7 +18,6 @@ import pytest
 from gdjax.cli import main as entry
 from gdjax.cli.errors import UserError
 from gdjax.cli.objects import load_object
-from gdjax.cli.train import next_folder
 from gdjax.data import load
 from gdjax.losses import LOSSES
 from gdjax.metrics import METRICS
@@ -26,7 +25,7 @@ from gdjax.models import MODELS
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.request import DEFAULT_RATES, default_rate
 from gdjax.problems import PROBLEMS
-from gdjax.runs.folder import RecordError, read_run
+from gdjax.runs.folder import RecordError, next_folder, read_run
 from gdjax.runs.records import read_records
 from gdjax.schedules import SCHEDULES
 

@@ -73,6 +73,7 @@ def test_the_first_bad_step_is_found_and_explained(loss, value, phase):
     birth = replay(run.period.epoch.step, failure.state, failure.batch, failure.mask, failure.after)
     assert (birth.step, birth.phase) == (number, phase), str(birth)
     assert [int(failure.rows[i]) for i in birth.rows] == [BAD], str(birth)
+    assert failure.leaves == (("loss",) if phase == "forward" else ("params",))
     assert gd.find_failure(run, start, data, batches=number) is None
     with pytest.raises(ValueError, match="find_failure: run_state must be finite, and at most"):
         gd.find_failure(run, states[-1], data, batches=50)
