@@ -37,13 +37,11 @@ class Train(Options):
         folder = self.out or runs.next_folder(str(self.data))
         with option_mistakes(NAMES):
             cadence = runs.Cadence.read(self.checkpoint_every)
-            draft = (
-                runs.old_folder(folder) if self.resume else stack.enter_context(runs.new_folder(folder, self.overwrite))
-            )
+            draft = stack.enter_context(runs.open_folder(folder, self.overwrite, self.resume))
             work = self.choose(command)
-            config, end = (
-                runs.resumption(folder, work.config, self.allow_versions) if self.resume else (work.config, None)
-            )
+            config, end = work.config, None
+            if self.resume:
+                config, end = runs.resumption(folder, config, self.allow_versions)
         if end is not None:
             print(f"{folder} is finished, it ended {end}: it is left as it is")
             return int(runs.went_wrong(end))

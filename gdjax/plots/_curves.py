@@ -277,7 +277,7 @@ def _draw_band(axes: Axes, epoch: np.ndarray, low: np.ndarray, high: np.ndarray,
     low, high = np.fmin.reduceat(low, starts), np.fmax.reduceat(high, starts)
     sides = (np.append(x[0], x) for x in (low, high))  # from epoch 0 on
     look = {"facecolor": (color, 0.3), "edgecolor": color, "linewidth": 1.0, "gid": "range"}
-    axes.fill_between(np.append(min(0.0, ends[0]), ends), *sides, step="pre", **look)
+    axes.fill_between(np.append(min(0.0, ends[0]), ends), *sides, step="pre", **look)  # type: ignore[arg-type]
 
 
 def thin(values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:

@@ -5,7 +5,7 @@ from gdjax.runs.compare import Overview, list_runs
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
 from gdjax.runs.damage import RecordError
 from gdjax.runs.failure import advise, explain_failure, read_failure
-from gdjax.runs.folder import LoadedRun, finish_run, new_folder, next_folder, old_folder, read_config, read_run
+from gdjax.runs.folder import LoadedRun, finish_run, new_folder, next_folder, open_folder, read_config, read_run
 from gdjax.runs.job import Job, Settings, Work, config_of, plan, prepare, progress, went_wrong
 from gdjax.runs.recording import Recording
 from gdjax.runs.resuming import resumption
@@ -34,7 +34,7 @@ __all__ = [
     "list_runs",
     "new_folder",
     "next_folder",
-    "old_folder",
+    "open_folder",
     "plan",
     "predictions",
     "prepare",

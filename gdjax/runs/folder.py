@@ -101,11 +101,13 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
         raise
 
 
-def old_folder(path: Path) -> Draft:
-    """The folder of a run that goes on.   Raises: RecordError if it is none."""
+def open_folder(path: Path, overwrite: bool = False, resume: bool = False) -> contextlib.AbstractContextManager[Draft]:
+    """A new folder, as `new_folder`; with `resume` that of a run which goes on.   Raises: RecordError if there is none."""
+    if not resume:
+        return new_folder(path, overwrite)
     if not (path / "config.json").is_file():
         raise RecordError(f"{path} holds no run to go on with: leave out `resume` to begin one")
-    return Draft(path, path)
+    return contextlib.nullcontext(Draft(path, path))
 
 
 def end_of(folder: Path) -> str | None:

@@ -32,16 +32,6 @@ from gdjax.schedules import SCHEDULES
 QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """A folder of its own, and no compilation cache: the suite must not depend on one."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(entry, "_use_compilation_cache", lambda: None)
-    yield tmp_path
-    jax.config.update("jax_enable_x64", False)
-    jax.config.update("jax_default_device", None)
-
-
 def gdjax(*words):
     """(exit code, stdout, stderr) of a command, run in this process."""
     import contextlib

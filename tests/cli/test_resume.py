@@ -11,8 +11,9 @@ import time
 
 import numpy as np
 import pytest
-from test_cli import gdjax, place, untimed  # noqa: F401 (the fixture of each test)
+from test_cli import gdjax, untimed
 
+from experiments.bench.kill_and_resume import digests, kill_once, newest
 from gdjax import runs
 from gdjax.cli import main as entry
 
@@ -89,11 +90,11 @@ def killed(folder, *words, at):
     return folder / "cut"
 
 
-MOMENTS = [10, 2 * PER_EPOCH, 3 * PER_EPOCH + 1, 6 * PER_EPOCH, "gdjax.runs.Recording.end", "gdjax.runs.finish_run"]
+MOMENTS = [10, 2 * PER_EPOCH, 6 * PER_EPOCH, "gdjax.runs.Recording.end", "gdjax.runs.finish_run"]
 
 
 @pytest.mark.parametrize("at", MOMENTS)
-def test_a_killed_run_goes_on_to_the_last_bit(place, whole, at):  # noqa: F811
+def test_a_killed_run_goes_on_to_the_last_bit(place, whole, at):
     """Within an epoch, at its end, before the last step is saved, after the last step, before the results are written."""
     cut = killed(place, *WORDS, at=at)
     assert not (cut / "result.json").exists() and (cut / "config.json").exists()
@@ -111,8 +112,19 @@ def test_a_killed_run_goes_on_to_the_last_bit(place, whole, at):  # noqa: F811
     assert gdjax(*WORDS, "--out", "cut", "--resume") == (0, said, "") and contents(cut) == before
 
 
+def test_a_process_under_kill_9_goes_on_to_the_last_bit(place, monkeypatch):
+    """The short version of `python -m experiments.bench.kill_and_resume`."""
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1"))
+    words = [*WORDS, "--epochs", "80", "--checkpoint-every", "20steps"]
+    assert gdjax(*words, "--out", "whole") == (0, "", "")
+    assert kill_once(place / "cut", [str(word) for word in words[1:]], after_commit=True, delay=0.0)
+    assert not (place / "cut" / "result.json").exists() and newest(place / "cut") % 20 == 0
+    assert gdjax(*words, "--out", "cut", "--resume") == (0, "", "")
+    assert digests(place / "cut") == digests(place / "whole")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_an_interrupted_run_is_kept_whole_and_goes_on(place, whole, monkeypatch, number, code):  # noqa: F811
+def test_an_interrupted_run_is_kept_whole_and_goes_on(place, whole, monkeypatch, number, code):
     """A signal within the first epoch, before there is any evaluation; the results so far are written as those of a run."""
     inner, sent = runs.Recording.take, []
 
@@ -133,7 +145,7 @@ def test_an_interrupted_run_is_kept_whole_and_goes_on(place, whole, monkeypatch,
     assert json.loads((place / "cut" / "result.json").read_text())["resumed_at"] == [6]
 
 
-def test_a_run_that_patience_has_ended_is_finished(place):  # noqa: F811
+def test_a_run_that_patience_has_ended_is_finished(place):
     words = [*PLAIN, "--patience", 2]
     assert gdjax(*words, "--out", "whole")[0] == 0
     assert json.loads((place / "whole" / "result.json").read_text())["stop"] == "PATIENCE"
@@ -150,7 +162,7 @@ def test_a_run_that_patience_has_ended_is_finished(place):  # noqa: F811
     assert contents(cut) == before
 
 
-def test_another_run_is_refused_by_name(place, monkeypatch):  # noqa: F811
+def test_another_run_is_refused_by_name(place, monkeypatch):
     cut = killed(place, *WORDS, at=7)
     config = json.loads((cut / "config.json").read_text())
 
@@ -187,7 +199,7 @@ def test_another_run_is_refused_by_name(place, monkeypatch):  # noqa: F811
     assert sorted(os.listdir(place)) == ["cut"]
 
 
-def test_damaged_checkpoints_are_passed_over_and_told(place, whole):  # noqa: F811
+def test_damaged_checkpoints_are_passed_over_and_told(place, whole):
     cut = killed(place, *WORDS, at=31)
     steps = sorted(int(path.name) for path in (cut / "checkpoints").iterdir())
     newest = cut / "checkpoints" / str(steps[-1]) / "arrays.safetensors"
@@ -209,7 +221,7 @@ def test_damaged_checkpoints_are_passed_over_and_told(place, whole):  # noqa: F8
     assert what_it_found(place / "all") == what_it_found(whole)
 
 
-def test_more_epochs_only_where_no_schedule_derives_from_them(place, whole):  # noqa: F811
+def test_more_epochs_only_where_no_schedule_derives_from_them(place, whole):
     shutil.copytree(whole, place / "cut")
     code, out, err = gdjax(*WORDS, "--epochs", 9, "--out", "cut", "--resume")
     assert (code, out) == (2, "") and "cut cannot go on for another length, from which its schedule derives" in err
@@ -224,7 +236,7 @@ def test_more_epochs_only_where_no_schedule_derives_from_them(place, whole):  # 
     assert runs.read_config("short").epochs == 7 and runs.read_run("short").result["resumed_at"] == [6]
 
 
-def test_what_cannot_be_saved_is_a_failed_run_that_can_go_on(place, whole, monkeypatch):  # noqa: F811
+def test_what_cannot_be_saved_is_a_failed_run_that_can_go_on(place, whole, monkeypatch):
     from gdjax.training import checkpoints
 
     inner = checkpoints.write_checkpoint
@@ -243,7 +255,7 @@ def test_what_cannot_be_saved_is_a_failed_run_that_can_go_on(place, whole, monke
     assert what_it_found(place / "cut") == what_it_found(whole)
 
 
-def test_a_second_interrupt_ends_a_run_in_the_middle_of_compiled_code(place):  # noqa: F811
+def test_a_second_interrupt_ends_a_run_in_the_middle_of_compiled_code(place):
     """The first segment takes minutes: the second SIGINT does not wait for it."""
     words = [
         "train",
