@@ -107,7 +107,7 @@ def csv(path, rows, label):
 def test_a_table_is_converted_to_what_is_loaded(label, tmp_path, monkeypatch, capsys):
     """Part by part, to a folder and to Parquet, and from Parquet to a folder."""
     monkeypatch.setattr("gdjax.data.files.PART", 17)
-    monkeypatch.setattr("gdjax.data.parquet.GROUP", 11)
+    monkeypatch.setattr("gdjax.data.parquet.GROUP", 13)
     table, every = csv(tmp_path / "t.csv", 60, label), RNG.permutation(60)
     loaded = gd.data.load(table)
     for given, out in (("t.csv", "rows"), ("t.csv", "t.parquet"), ("t.parquet", "again")):
@@ -118,7 +118,7 @@ def test_a_table_is_converted_to_what_is_loaded(label, tmp_path, monkeypatch, ca
         source = open_rows(tmp_path / name)
         equal(source.rows(every), (loaded.x[every], loaded.y[every]))
         assert source.about["task"] == loaded.task and tuple(source.about["target_names"]) == loaded.target_names
-    assert pq.ParquetFile(tmp_path / "t.parquet").metadata.num_row_groups == 6
+    assert pq.ParquetFile(tmp_path / "t.parquet").metadata.num_row_groups == 5
     if loaded.task == "regression":
         other = gd.data.load(table, target="b")
         equal(open_rows(tmp_path / "t.parquet", target="b").rows(every), (other.x[every], other.y[every]))
@@ -147,6 +147,18 @@ def test_a_damaged_parquet_file_is_named(tmp_path):
     pq.write_table(pa.table({"city": ["Bonn"], "y": [1]}), path)
     with pytest.raises(DataError, match="column 'city': numbers are needed, got string"):
         open_rows(path)
+
+
+def test_a_wrong_cell_in_any_part_is_named_by_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("gdjax.data.files.PART", 17)
+    for at, cell, told in (
+        (40, "x", "line 42, column 'kind': numbers and words are mixed"),
+        (58, "nan", "line 60, column"),
+    ):
+        table = csv(tmp_path / "t.csv", 60, lambda i: cell if i == at else repr(i / 7))  # noqa: B023
+        with pytest.raises(DataError, match=told):
+            gd.data.convert(table, tmp_path / "rows")
+    assert not (tmp_path / "rows").exists()
 
 
 def test_what_cannot_be_converted_is_told_in_one_line(tmp_path, capsys):
