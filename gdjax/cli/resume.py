@@ -12,6 +12,7 @@ from gdjax.cli.words import parse_words
 from gdjax.runs import read_config
 
 OF_THE_DAY = ("out", "allow_versions", "memory", "quiet")  # what may stand beside --resume without data
+KEPT = "checkpoint_every"  # likewise; without it, that of the run
 
 T = TypeVar("T", bound=Options)
 
@@ -28,7 +29,7 @@ def complete(options: T) -> T:
     if not options.resume or options.out is None:
         raise UserError("data is missing: a name listed by `gdjax data`, or a .csv or .npz file")
     for field in dataclasses.fields(options):
-        if field.name not in (*OF_THE_DAY, "resume") and getattr(options, field.name) != field.default:
+        if field.name not in (*OF_THE_DAY, KEPT, "resume") and getattr(options, field.name) != field.default:
             name = field.name.replace("_", "-")
             raise UserError(
                 f"--resume without data takes the options of the run: give all of them, or leave out --{name}"
@@ -36,6 +37,6 @@ def complete(options: T) -> T:
     with user_mistakes():
         words = shlex.split(read_config(options.out).command)
     own = parse_words(type(options), words[2:])
-    return dataclasses.replace(
-        own, resume=True, overwrite=False, **{name: getattr(options, name) for name in OF_THE_DAY}
-    )
+    of_the_day = {name: getattr(options, name) for name in OF_THE_DAY}
+    given = {KEPT: options.checkpoint_every} if options.checkpoint_every != Options.checkpoint_every else {}
+    return dataclasses.replace(own, resume=True, overwrite=False, **of_the_day, **given)

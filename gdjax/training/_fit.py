@@ -239,7 +239,8 @@ class Fitting:
         with listening() if signals is None else contextlib.nullcontext(signals) as signals:
             for count, size in self._pieces():
                 for run_state in self._segments(count, size, batches, seconds):
-                    interrupted = bool(signals) and int(run_state.stop) == Stop.RUNNING
+                    more = int(run_state.stop) == Stop.RUNNING and int(run_state.state.batches) < self._total()
+                    interrupted = bool(signals) and more
                     stop = jnp.array(np.int32(Stop.INTERRUPTED)) if interrupted else run_state.stop
                     self.run_state = run_state._replace(stop=stop)
                     yield self.run_state

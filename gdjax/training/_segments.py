@@ -21,6 +21,7 @@ from gdjax.training.reading import ANY, Reading
 from gdjax.training.run import RING, Run
 from gdjax.types import RunState, Stop
 
+FIRST = 64  # batches of the first segment at most, before it is known how long they take
 SEGMENT_SECONDS = 0.2  # target duration of a segment; results do not depend on it
 
 
@@ -90,6 +91,7 @@ def segments(
         )
     period = None if epoch.scan is not jax.lax.scan else steps  # the length of a Python loop cannot be traced
     pace = Pace(batches or steps or 1, within=batches is not None, seconds=seconds)
+    pace.units = max(1, min(FIRST, steps or 1) // pace.unit) if seconds else 1
     program = compile_once(run, donate=() if keep else (0,))
     reading = _reading(program, epoch, data, validation, until)
     return _segments(reading, run_state, until, period, pace, time.perf_counter() - elapsed)

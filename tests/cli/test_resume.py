@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on_to_the_last_bit(place, whole, at):
         "gdjax: cut holds an unfinished run: --resume it, --overwrite it, or choose another --out\n",
     )
     killed(place, *WORDS, "--resume", at=at if isinstance(at, str) else min(at + 7, 48))
-    assert gdjax("train", "--resume", "--out", "cut", "--quiet") == (0, "", "")
+    assert gdjax("train", "--resume", "--out", "cut", "--quiet", "--checkpoint-every", "7steps") == (0, "", "")
     assert what_it_found(cut) == what_it_found(whole)
     before = contents(cut)
     said = "cut is finished, it ended BUDGET: it is left as it is\n"

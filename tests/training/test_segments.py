@@ -9,7 +9,7 @@ from test_loop import Compilations, equal
 
 import gdjax as gd
 from gdjax import stopping
-from gdjax.training import summarize
+from gdjax.training import Fitting, Length, summarize
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(37, 3)).astype(np.float32)
@@ -125,6 +125,11 @@ def test_a_segment_may_end_after_any_batch_and_the_sums_go_on():
     result = summarize(RUN_ALONE, kept)
     np.testing.assert_array_equal(result.params, kept.state.params)
     assert (result.epochs, "2 batches into a period" in str(result)) == (1.4, True)
+    signaled = Fitting(squares, np.zeros(3, np.float32), PLATEAU, DATA, None, Length(epochs=1), 8)
+    stops = [gd.Stop(int(each.stop)).name for each in signaled.segments(signals=[2])]
+    assert stops == ["RUNNING"] and signaled.result().stop.name == "BUDGET", (
+        "what has come to its end is not interrupted"
+    )
     with Compilations() as seen:
         list(loop(start(), until=8, batches=2, seconds=0))
     assert seen.count == 0, "where segments end is data"
