@@ -55,6 +55,7 @@ def fit(
     key: jax.Array | int = 0,
     resume: Result | RunState | None = None,
     refresh: int = 0,
+    keep_best: bool = True,
 ) -> Result:
     """Train until a stopping condition holds, and return the best parameters (without validation data, the last).
 
@@ -83,7 +84,8 @@ def fit(
             length counts from the very start; parameters, states, key and history are those of the result, and the numbers
             of the optimizer and the condition are those given here. A run that its condition has ended needs another
             condition.
-        refresh: as for `make_run`: batches that renew the model state of an average before it is evaluated.
+        refresh, keep_best: as for `make_run`: batches that renew the model state of an average before it is evaluated; and
+            whether a second copy of the parameters holds the best (without validation data, the last that were finite).
 
     Raises:
         ValueError: the loss is not finite because of an argument outside its domain (labels of another kind, probabilities
@@ -116,6 +118,7 @@ def fit(
             key,
             resume,
             refresh,
+            keep_best,
         )
         for _ in fitting.segments():
             pass
@@ -161,6 +164,7 @@ class Fitting:
         key: jax.Array | int = 0,
         resume: Result | RunState | None = None,
         refresh: int = 0,
+        keep_best: bool = True,
     ):
         self.began, self.compile_seconds = time.perf_counter(), 0.0
         check_arguments(params, optimizer, data, validation, stop, key)
@@ -181,7 +185,7 @@ class Fitting:
             evaluate = make_evaluate(step.loss)
         self.per_epoch = self.epoch.batches_per_epoch(self.data)
         epoch = dataclasses.replace(self.epoch, steps=None)  # the period is traced
-        self.run = make_run(epoch, evaluate, monitor, refresh=refresh)
+        self.run = make_run(epoch, evaluate, monitor, refresh=refresh, keep_best=keep_best)
         self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
         self.length = length
         self.run_state = self.start() if resume is None else self._resume(resume)

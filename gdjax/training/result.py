@@ -68,21 +68,23 @@ class Result:
         if self.monitor.startswith("validation "):
             if number < 0:
                 why = "no evaluation was finite" if len(epochs) else "there was no evaluation"
-                return f"{why}, the parameters are the first"
-            return f"best {self.monitor} {self.best_value:.5g} at {where}, whose parameters are kept"
+                return f"{why}, the parameters are the {'first' if self.run_state.best else 'last'}"
+            kept = "whose parameters are kept" if self.run_state.best else "the parameters are the last"
+            return f"best {self.monitor} {self.best_value:.5g} at {where}, {kept}"
         if taken:
             return f"the parameters are the last, {taken} batches into a period"
         if number < 0:
-            return "it went wrong before the first evaluation, the parameters are the first"
+            which = "first" if self.run_state.best else "last"
+            return f"it went wrong before the first evaluation, the parameters are the {which}"
         span = epochs[number] - (epochs[number - 1] if number else 0)
         over = "the last epoch" if math.isclose(span, 1, rel_tol=1e-3) else f"the last {span:.3g} epochs"
         over = "the last period" if np.isnan(span) else over
         if number == len(epochs) - 1:
             return f"{self.monitor} {self.best_value:.5g}, the mean over {over}, whose last parameters are kept"
-        return (
-            f"{self.monitor} {self.best_value:.5g}, the mean over {over} up to {where}, whose last "
-            "parameters are kept: the run went wrong after it"
-        )
+        measured = f"{self.monitor} {self.best_value:.5g}, the mean over {over} up to {where}"
+        if not self.run_state.best:
+            return f"{measured}: the run went wrong after it, the parameters are the last"
+        return f"{measured}, whose last parameters are kept: the run went wrong after it"
 
     def _repr_html_(self) -> str:
         """In a notebook: its numbers as a table, and the sentence."""

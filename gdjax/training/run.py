@@ -235,6 +235,10 @@ class Run:
             raise ValueError(f"make_run: run_state must be of a run that measures the same, got another {min(other)!r}")
         if [x.shape for x in run_state.sums] != [x.shape for x in part.sums]:
             raise ValueError("make_run: run_state must be of a run with metrics of the same shapes, got others")
+        if bool(run_state.best) != self.keep_best:
+            raise ValueError(
+                f"make_run: run_state must be of a run with keep_best={self.keep_best}, got one of the other kind"
+            )
 
     def shapes(self, state: TrainState, data: Any, validation: Any, steps: Any = None) -> Part:
         """The shapes and dtypes of a part of a period, of which a later call is not traced again."""

@@ -143,6 +143,12 @@ def test_a_run_may_keep_the_last_parameters_alone():
     assert last.best == () and len(jax.tree.leaves(kept.best)) == 1
     equal(last._replace(best=()), kept._replace(best=()))
     np.testing.assert_array_equal(result.params, gd.training.evaluation_params(last.state))
+    assert str(result).endswith("the parameters are the last")
+    with pytest.raises(ValueError, match="make_run: run_state must be of a run with keep_best=True"):
+        best(last, (X, Y), (X, Y), 4)
+    alone = fit(gd.sgd(RATE), (X, Y), epochs=2, keep_best=False)
+    np.testing.assert_array_equal(alone.params, fit(gd.sgd(RATE), (X, Y), epochs=2).params)
+    assert alone.run_state.best == ()
 
 
 def test_iterate_may_donate_its_states():
