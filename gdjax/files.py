@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_DRAFT = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 _ASIDE = re.compile(r"\.(.+)\.old")
 
 
@@ -32,13 +32,17 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def folder_written_whole(path: Path, overwrite: bool = False) -> Iterator[Path]:
+def folder_written_whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
     """A draft of the folder to write into, which takes its place if the body raises nothing; see `commit_folder`.
 
-    Raises: FileExistsError if something is there, unless overwrite is given and it is a folder.
+    Args:
+        replaces: the name of a file by which a folder that may be replaced is known; None: none may be.
+
+    Raises: FileExistsError if something else is there.
     """
-    if path.exists() and not (overwrite and path.is_dir()):
-        raise FileExistsError(f"{path} is there already")
+    if path.exists() and not (replaces and (path / replaces).is_file()):
+        without = f", and no folder with a {replaces}, which alone is replaced" if replaces else ""
+        raise FileExistsError(f"{path} is there already{without}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with commit_folder(path) as draft:
         yield draft
@@ -90,11 +94,16 @@ def present_names(folder: Path) -> set[str]:
     return names | {found[1] for found in map(_ASIDE.fullmatch, names) if found}
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a process that was killed has left of drafts, and of folders whose successor is in place."""
+def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
+    """Remove what a process that was killed has left of drafts, and of folders whose successor is in place.
+
+    Args:
+        names: of the folders that the process has written.
+    """
     for path in folder.iterdir():
-        replaced = _ASIDE.fullmatch(path.name)
-        if _DRAFT.fullmatch(path.name) or (replaced and (folder / replaced[1]).exists()):
+        draft, replaced = (kind.fullmatch(path.name) for kind in (_DRAFT, _ASIDE))
+        of = (draft or replaced or [""] * 2)[1]
+        if names.fullmatch(of) and (draft or (folder / of).exists()):
             shutil.rmtree(path)
 
 

@@ -47,7 +47,7 @@ class Data:
             try:
                 source = convert(given, out, self.target, self.task, self.dtype, self.overwrite)
             except FileExistsError as error:
-                raise UserError(f"{error}; --overwrite replaces it") from error
+                raise UserError(f"{error}{'' if self.overwrite else '; --overwrite replaces it'}") from error
         print(f"{out}: {len(source)} rows, {len(source.rows([0])[0][0])} features")
         return 0
 

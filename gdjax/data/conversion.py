@@ -11,7 +11,7 @@ import numpy as np
 
 from gdjax.data.files import Targets, read_parts
 from gdjax.data.parquet import write_parquet
-from gdjax.data.stream import ArrayFile, MappedRows, open_rows, write_index, write_rows
+from gdjax.data.stream import NAME, ArrayFile, MappedRows, open_rows, write_index, write_rows
 from gdjax.files import folder_written_whole
 from gdjax.types import Source
 
@@ -31,7 +31,7 @@ def convert(
         out: a folder, or a name that ends in .parquet.
         target, task: as for `load`.
         dtype: of the features, "float64" or "float32".
-        overwrite: whether to replace what is there.
+        overwrite: whether to replace a folder of rows, or a file, that is there.
 
     Returns: the source, as `open_rows` opens it, of pairs (x, y); `about` has the task and the names of columns and classes.
     Raises: DataError, which names the file and the place; FileExistsError if something is there.
@@ -49,6 +49,8 @@ def convert(
         raise FileExistsError(f"{out} is there already")
     if out.suffix.lower() not in (".parquet", ".pq"):
         return _to_folder(table, out, target, task, dtype, overwrite)
+    if out.is_dir():
+        raise FileExistsError(f"{out} is a folder, which no file replaces")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as draft:
         source = _to_folder(table, Path(draft) / "rows", target, task, dtype)
@@ -61,7 +63,7 @@ def _to_folder(
     table: Path, out: Path, target: str | None, task: str | None, dtype: str, overwrite: bool = False
 ) -> MappedRows:
     if table.suffix.lower() not in (".parquet", ".pq"):
-        with folder_written_whole(out, overwrite) as draft:
+        with folder_written_whole(out, NAME if overwrite else None) as draft:
             _write_table(draft, table, target, task, dtype)
         return MappedRows(out)
     source: Any = open_rows(table, target)

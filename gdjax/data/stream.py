@@ -74,7 +74,7 @@ def write_rows(
         folder: made when all of it is written.
         data: a pytree of arrays (nested tuples, lists and dicts) that share their leading axis, a `Dataset`, a `Source`, or
             an iterator of such parts, one after the other, for data larger than memory.
-        overwrite: whether to replace a folder that is there.
+        overwrite: whether to replace a folder of rows that is there.
         about: what else to note in rows.json, `source.about`; values of JSON.
 
     Raises: FileExistsError if the folder is there; TypeError for text, ValueError for parts that differ in structure, dtype
@@ -85,7 +85,7 @@ def write_rows(
     8 [[1 1 1]]
     """
     folder = Path(folder)
-    with folder_written_whole(folder, overwrite) as draft:
+    with folder_written_whole(folder, NAME if overwrite else None) as draft:
         structure, files = None, []
         for part in _parts(data):
             leaves = [(path_string(path), _array(path, leaf)) for path, leaf in _leaves(part)]

@@ -47,7 +47,7 @@ def save_run(path: str | Path, run_state: RunState, identity: Mapping[str, Any] 
     path = Path(path).absolute()
     snapshot, identity = take_snapshot("save_run", run_state), full_identity("save_run", identity)
     with writing(f"save_run: {path}"):
-        if path.exists() and not (path / MANIFEST).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and {each.name for each in path.iterdir()} <= {MANIFEST, ARRAYS}):
             raise CheckpointError(f"save_run: {path} exists and is no checkpoint: choose another path")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(path, snapshot, identity)

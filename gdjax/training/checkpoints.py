@@ -187,7 +187,7 @@ class Checkpoints:
         try:
             with writing(place):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                remove_leftovers(self.folder)
+                remove_leftovers(self.folder, STEP)
                 write_checkpoint(self.folder / str(step), snapshot, identity, extra)
                 self._values[step] = snapshot.value
                 self._passed_over.discard(step)

@@ -94,6 +94,12 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
         write_rows(tmp_path / "rows", np.ones(3))
     assert write_rows(tmp_path / "rows", np.ones(2), overwrite=True).rows([0, 1]).tolist() == [1, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text").touch()
+    for path in (tmp_path / "thesis", tmp_path / "thesis" / "text"):
+        with pytest.raises(FileExistsError, match=r"is there already, and no folder with a rows\.json, which alone"):
+            write_rows(path, np.ones(2), overwrite=True)
+    assert (tmp_path / "thesis" / "text").exists()
 
 
 def csv(path, rows, label):
@@ -167,6 +173,7 @@ def test_what_cannot_be_converted_is_told_in_one_line(tmp_path, capsys):
     for words, told in (
         (["convert", table], "write gdjax data convert IN OUT"),
         (["convert", table, tmp_path / "there"], "there is there already; --overwrite replaces it"),
+        (["convert", table, tmp_path, "--overwrite"], "which alone is replaced\n"),
         (["convert", table, tmp_path / "new", "--target", "kin"], "did you mean 'kind'?"),
         (["convert", tmp_path / "no.csv", tmp_path / "new"], "no.csv: no such file"),
         (["convert", tmp_path / "no.parquet", tmp_path / "new"], "no.parquet: no such file"),

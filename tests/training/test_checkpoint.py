@@ -402,12 +402,28 @@ def test_a_new_run_does_not_write_over_an_older_one(tmp_path):
     save_steps(tmp_path, 8)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "text").touch()
-    with pytest.raises(gd.CheckpointError, match="notes exists and is no checkpoint"):
-        gd.save_run(tmp_path / "notes", START)
+    for _ in range(2):  # another program's manifest makes no checkpoint of it
+        with pytest.raises(gd.CheckpointError, match="notes exists and is no checkpoint"):
+            gd.save_run(tmp_path / "notes", START)
+        (tmp_path / "notes" / "manifest.json").write_text("{}")
+    (tmp_path / "notes" / "manifest.json").unlink()
     with pytest.raises(gd.CheckpointError, match=r"load_run: .*notes: it cannot be read: No such file"):
         gd.load_run(tmp_path / "notes", START)
     gd.save_run(tmp_path / "8", at(9))
     assert bits(gd.load_run(tmp_path / "8", START)) == bits(at(9)), "save_run replaces a checkpoint"
+
+
+def test_what_is_no_step_is_left_alone(tmp_path):
+    save_steps(tmp_path, 6)
+    others = {".config.old", "config", ".notes.0123abcd.tmp", "007", "best"}
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text").touch()
+    for name in (".4.0123abcd.tmp", ".6.old"):  # of a process that was killed
+        (tmp_path / name).mkdir()
+    save_steps(tmp_path, 8)
+    assert {path.name for path in tmp_path.iterdir()} - others == {"6", "8"}
+    assert all((tmp_path / name / "text").exists() for name in others)
 
 
 def test_which_steps_are_kept(tmp_path):
