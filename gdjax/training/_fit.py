@@ -236,7 +236,8 @@ class Fitting:
             signals: a list that is not empty once the loop is to end, where the caller listens to signals itself.
         """
         at_start = self.run_state
-        if int(at_start.state.batches) >= self._total() or int(at_start.stop) != Stop.RUNNING:
+        has_more = int(at_start.state.batches) < self._total() or int(at_start.taken)
+        if not has_more or int(at_start.stop) != Stop.RUNNING:
             return
         with error_context("fit"):
             self._compile()

@@ -44,10 +44,11 @@ class Length:
 
         Args:
             done: batches read at the start of the first piece.
-            taken: those of them since the last evaluation, which the first piece counts too.
+            taken: those of them since the last evaluation, which the first piece counts too; it has nothing else where
+                another period, or the end of a shorter run, has been reached within theirs.
         """
         total, period = self.batches(per_epoch), self.every or per_epoch
         first = min(-done % period, total - done)
         whole, last = divmod(total - done - first, period)
-        parts = (1, first + taken if first else 0), (whole, period), (1, last)
+        parts = (1, first + taken), (whole, period), (1, last)
         return [(count, size) for count, size in parts if count and size]

@@ -118,6 +118,16 @@ def test_a_segment_may_end_after_any_batch_and_the_sums_go_on():
             equal(fit(epochs=8, resume=kept[5]).run_state, fit(epochs=8).run_state)
             short = fit(epochs=None, steps=19, every=5, resume=kept[5])
             assert short.history["step"].tolist() == [5, 10, 15, 19]
+    within = next(x for x in loop(start(), until=8, batches=18, seconds=0) if int(x.taken) == 3)
+    loss = fit(epochs=None, steps=18, every=5).history["loss"][3]
+    for options, steps in (
+        ({"steps": 24, "every": 3}, [5, 10, 15, 18, 21, 24]),
+        ({"steps": 23, "every": 9}, [5, 10, 15, 18, 23]),
+        ({"steps": 18, "every": 50}, [5, 10, 15, 18]),
+    ):
+        other = fit(epochs=None, resume=within, **options)
+        assert other.history["step"].tolist() == steps and int(other.last.batches) == steps[-1], "by another period"
+        assert other.history["loss"][3] == loss
     (without,) = gd.segments(
         RUN_ALONE, gd.start_run(RUN_ALONE, start().state, stopping.never(), DATA, None), DATA, until=1
     )
