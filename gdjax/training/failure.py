@@ -78,8 +78,10 @@ def find_failure(
 
     def advance(good: RunState, to: int) -> RunState:
         """The state after so many batches, or at the end of the run before."""
+        if int(good.state.batches) == to:
+            return good
         reached = good
-        for reached in segments(run, good, data, validation, until=ANY, every=every, batches=max(to, 1), seconds=0):
+        for reached in segments(run, good, data, validation, until=ANY, every=every, batches=to, seconds=0):
             if int(reached.state.batches) >= to:
                 break
         return reached

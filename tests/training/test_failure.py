@@ -67,6 +67,8 @@ def test_the_first_bad_step_is_found_and_explained(loss, value, phase):
             assert np.array_equal(*(jax.random.key_data(x) if x.dtype == start.state.key.dtype else x for x in (a, b)))
         assert BAD in failure.rows and int(failure.state.batches) == number
         assert np.isfinite(failure.after[1]["loss"]) == (phase == "backward")
+    for good in (start, states[number]):
+        assert gd.find_failure(run, good, data, batches=int(good.state.batches)) is None
     stored = gd.find_failure(run, states[number], Stored(data), batches=number + 1)
     for a, b in zip(jax.tree.leaves(stored[1:]), jax.tree.leaves(failure[1:]), strict=True):
         assert a.dtype == start.state.key.dtype or np.array_equal(a, b, equal_nan=True)
