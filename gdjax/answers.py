@@ -55,9 +55,12 @@ def waiting(state: Any) -> Any:
 
 
 def loss_scale(state: Any) -> Any:
-    """The factor by which a step multiplies the loss, and by which it divides the gradient; None if no node asks for one."""
+    """The factor by which a step multiplies the loss, and by which it divides the gradient; None if no node asks for one.
+
+    Of several nodes, as in the parts of a `partition`, the least: the one whose gradients have overflowed.
+    """
     scales = [node.loss_scale for node in _outermost(state, lambda x: hasattr(x, "loss_scale"))]
-    return functools.reduce(jnp.maximum, scales) if scales else None
+    return functools.reduce(jnp.minimum, scales) if scales else None
 
 
 def if_updated(made: Any, new: Any, old: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from test_loop import equal
 
 import gdjax as gd
-from gdjax import losses, models
+from gdjax import answers, losses, models
 from gdjax.training.precision import scale_gradient
 
 RNG = np.random.default_rng(3)
@@ -100,6 +100,19 @@ def test_an_overflow_halves_the_scale_skips_one_update_and_is_resumed_to_the_bit
     small = optimizer.replace(init_scale=2.0**4)
     grown = gd.fit(step, ZERO, small, (X, Y), epochs=3, batch_size=8)
     assert grown.last.opt_state.loss_scale == 2.0**6 and grown.last.opt_state.good_steps == 3
+
+
+def test_the_scale_falls_until_no_part_of_a_partition_overflows():
+    """One loss has one scale, the least: the gradient of b is 1,000 scale, of which float16 holds that of 2^6 at most."""
+    parts = {name: gd.scale_loss(gd.sgd(1e-6), scale) for name, scale in (("a", 2.0**13), ("b", 2.0**15))}
+    step = gd.make_step(lambda p, x: jnp.mean(p["a"] * x + 1e3 * p["b"] * x), compute_dtype="float16")
+    state = gd.make_state(dict.fromkeys("ab", jnp.ones(())), gd.partition(parts, {"a": "a", "b": "b"}))
+    scales = []
+    for _ in range(12):
+        scales.append(float(answers.loss_scale(state.opt_state)))
+        state, _ = jax.jit(step)(state, jnp.ones(4))
+    assert scales == [2.0**n for n in (13, 13, 13, 12, 11, 10, 9, 8, 7, 6, 6, 6)]
+    np.testing.assert_allclose(state.params["b"], 1 - 3e-3, rtol=1e-3)
 
 
 def test_a_float32_master_keeps_updates_that_bfloat16_loses():
