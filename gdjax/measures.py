@@ -19,14 +19,8 @@ import jax.numpy as jnp
 from gdjax.tree import arithmetic_dtype, widen
 
 LIFTED = frozenset({"weight", "penalty"})  # the metrics that `per_example` itself writes
-RESERVED = LIFTED | {
-    "loss",
-    "change",
-    "step",
-    "epoch",
-    "learning_rate",
-    "skipped",
-}  # and those of the loop and its history
+_OF_HISTORY = {"step", "epoch", "learning_rate", "learning_rate_min", "learning_rate_max", "skipped"}
+RESERVED = LIFTED | {"loss", "change"} | _OF_HISTORY  # and those of the loop and its history
 _OF_LOSSES = {f"gdjax.losses.{kind}" for kind in ("regression", "binary", "classes", "distributions")}
 
 

@@ -77,7 +77,7 @@ class TensorBoard:
 
 def _tag(name: str) -> str:
     """The name of a curve: those of one metric share a panel."""
-    if name in ("epoch", "learning_rate"):
+    if name in ("epoch", "skipped") or name.startswith("learning_rate"):
         return name
     kept = name.removeprefix("validation_")
     return f"{kept}/{'training' if kept == name else 'validation'}"

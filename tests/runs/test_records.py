@@ -19,6 +19,8 @@ from gdjax.runs import RecordError, TensorBoard, list_runs
 from gdjax.runs.compare import differences
 from gdjax.runs.config import RunConfig
 from gdjax.runs.records import Records, as_history, is_being_written, read_records
+from gdjax.runs.tensorboard import _tag
+from gdjax.training.run import RANGE
 
 
 def history(n):
@@ -168,6 +170,7 @@ def test_the_file_for_tensorboard_reads_back(tmp_path):
     with TensorBoard(tmp_path / "board", resumed_at=start) as board:
         for run_state in gd.segments(run, start, data, until=7):
             board.log(run_state)
+    assert {_tag(name) for name in ("skipped", *RANGE)} == {"skipped", *RANGE}, "they belong to no part of the data"
     first, second = sorted((tmp_path / "board").iterdir(), key=lambda path: int(path.name.rpartition(".")[2]))
     found = {
         (event.step, value.tag): value.simple_value

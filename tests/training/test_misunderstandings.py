@@ -215,6 +215,10 @@ DATA = X, Y
 FAULTS = {  # what is wrong with loss, batch size, monitor, data; and what the sentence must say
     "a value per row": ({"loss": lambda w, x, y: (x @ w - y) ** 2}, r"the loss must return a scalar"),
     "a name that is taken": ({"loss": lambda w, x, y: (squares(w, x, y), {"epoch": 1.0})}, "metrics must not be named"),
+    "a name of the history": (
+        {"loss": lambda w, x, y: (squares(w, x, y), {"learning_rate_min": 1.0})},
+        "metrics must not be named .*, got 'learning_rate_min'",
+    ),
     "a batch of more rows": ({"size": 21}, "batch_size must be between 1 and the 20 rows of the data, got 21"),
     "columns of other lengths": ({"data": (X, Y[:-1])}, "all leaves must have as many rows, got 20"),
     "rows one by one": ({"data": (X, iter(Y))}, "data must be arrays with all rows"),
