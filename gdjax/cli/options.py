@@ -72,6 +72,8 @@ class Options:
     """Of the parameters."""
     device: Literal["cpu", "gpu", "tpu"] | None = None
     """What JAX finds best if not given."""
+    deterministic: bool = False
+    """On a GPU: only operations whose bits are the same in each run, which may be slower; a CPU has no others."""
     out: Path | None = None
     """The run folder; runs/<data>-<n> if not given."""
     flow: bool = False

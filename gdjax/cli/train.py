@@ -29,7 +29,7 @@ class Train(Options):
 
     def run(self, argv: list[str]) -> int:
         options = complete(self)
-        use_device(options.device, options.dtype)
+        use_device(options.device, options.dtype, options.deterministic)
         with contextlib.ExitStack() as stack:
             return options._train(stack, shlex.join(["gdjax", *argv]))
 

@@ -65,6 +65,7 @@ class RunConfig:
     device: str
     git_revision: str | None
     cores: int | None = None  # of the CPU that may be used, on which bits depend; None of an earlier version
+    deterministic: bool = False  # whether a GPU added in a fixed order
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:

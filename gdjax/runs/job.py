@@ -38,6 +38,7 @@ class Settings:
     seed: int = 0
     dtype: str = "float32"
     flow: bool = False
+    deterministic: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Job:
     seed: int
     dtype: str
     watch: Watch | None = None
+    deterministic: bool = False  # whether a GPU adds in a fixed order
 
     def evaluations(self, rows: int) -> int:
         """The number of evaluations if no condition stops the run."""
@@ -110,6 +112,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         seed=settings.seed,
         dtype=settings.dtype,
         watch=_watch(objective, parts, params, batch_size, settings.every) if settings.flow else None,
+        deterministic=settings.deterministic,
     )
 
 
@@ -189,5 +192,6 @@ def config_of(
         seed=job.seed,
         dtype=job.dtype,  # type: ignore[arg-type]
         flow=job.watch is not None,
+        deterministic=job.deterministic,
         **environment(),
     )

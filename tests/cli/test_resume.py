@@ -176,6 +176,9 @@ def test_another_run_is_refused_by_name(place, monkeypatch):
     refused("seed is 0 there and 1 here", more=["--seed", 1])
     refused("batch_size is 16 there and 7 here", more=["--batch-size", 7])
     refused("optimizer is chain(", more=["--clip", 0.25])
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=")
+    refused("deterministic is False there and True here", more=["--deterministic"])
+    assert os.environ["XLA_FLAGS"] == "--xla_dump_to= --xla_gpu_deterministic_ops=true"
     refused("data.hash is 0123 there and ", data={**config["data"], "hash": "0123"})
     for name, value in (("gdjax", "9.9"), ("jax", "0.0.1")):
         allow = "--allow-versions goes on, but the bits may differ"
