@@ -8,7 +8,6 @@ import jax
 
 from gdjax.cli.errors import UserError
 
-
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"  # a flag of XLA, which reads it when it starts
 
 
