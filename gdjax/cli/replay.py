@@ -30,8 +30,9 @@ class Replay:
     def run(self, argv: list[str]) -> int:
         with user_mistakes():
             record, config = runs.read_failure(self.folder), runs.read_config(self.folder)
-            use_device(None, config.dtype)
-            work = parse_words(Train, shlex.split(config.command)[2:]).choose(config.command)
+            options = parse_words(Train, shlex.split(config.command)[2:])
+            use_device(options.device, options.dtype, options.deterministic)
+            work = options.choose(config.command)
             found = runs.explain_failure(self.folder, work.config, runs.prepare(work.job, work.parts))
         if found is None:
             print(
