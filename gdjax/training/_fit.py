@@ -293,7 +293,7 @@ class Fitting:
 
     @property
     def _rows(self) -> Any:
-        """The data as the program takes them; those that come in windows, as one of zeros."""
+        """The data as the program takes them; those that come in windows, as one of no batches."""
         return self.data.template(self.epoch) if isinstance(self.data, Feed) else self.data
 
     @error_context("fit")

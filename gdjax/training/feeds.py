@@ -17,7 +17,7 @@ import numpy as np
 from gdjax.data import Batches, as_rows, is_loader, is_source, num_rows
 from gdjax.data.rows import as_leaves
 from gdjax.programs import compile_once
-from gdjax.training.staged import BLOCK, Order, Rooms, Staged, capacity
+from gdjax.training.staged import BLOCK, WINDOW, Order, Rooms, Staged, capacity
 from gdjax.types import Batch, Source
 
 IN_MEMORY = 1 << 30  # bytes of validation rows that are read from a source
@@ -26,6 +26,7 @@ IN_MEMORY = 1 << 30  # bytes of validation rows that are read from a source
 class SourceFeed:
     """The windows of a `Source`: rows by their numbers, in the order of the run."""
 
+    takes_long: bool = False  # whether to gather more batches at once takes as much longer
     most: int | None = None
     last: tuple[Staged, int] | None = None  # the window that was used last, and its batches
 
@@ -33,10 +34,11 @@ class SourceFeed:
         self.who, self.source, self.rows, self._rooms = who, source, len(source), Rooms(who)
         if not self.rows:
             raise ValueError(f"{who}: a {type(source).__name__} must have at least one row, got none")
-        self.head = as_rows(who, self._read(np.arange(min(1000, self.rows))))
+        one = sum(x.nbytes for x in jax.tree.leaves(self._read(np.arange(1))))
+        self.head = as_rows(who, self._read(np.arange(min(1000, self.rows, max(1, WINDOW // max(1, one))))))
 
     def template(self, epoch: Any) -> Staged:
-        """A window of zeros, for the shapes."""
+        """A window of no batches, for the shapes."""
         none = jax.tree.map(lambda x: np.asarray(x[:0]), self.head)
         return self._stage(epoch, none, np.zeros(0, bool), 0, Rooms(self.who))
 
@@ -91,6 +93,7 @@ class LoaderFeed:
     shape is a window of its own, with a program for that shape.
     """
 
+    takes_long: bool = True
     most: int | None = None  # batches after which a run ends that may end within the first pass
     last: tuple[Staged, int] | None = None
 

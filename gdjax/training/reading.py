@@ -44,19 +44,20 @@ class Reading:
         self, run_state: RunState, evaluations: int, seconds: Any, period: int | None, batches: int
     ) -> RunState:
         if self._key is None:
-            self._key = jax.device_put(jnp.array(run_state.state.key, copy=True), jax.devices("cpu")[0])
+            self._key = _on_cpu(jnp.array(run_state.state.key, copy=True))
             self.feed.check_position("segments", int(run_state.state.batches))
         while True:
-            before, done = time.perf_counter(), int(run_state.evaluations)
+            begun, done = time.perf_counter(), int(run_state.evaluations)
             window = self._window_of(run_state, period)
             if window is None:
                 return self._end(run_state, seconds)
+            begun = begun if self.feed.takes_long else time.perf_counter()
             _, end, staged = window
             goal = evaluations if period else done + 1  # the next period may have another length
             run_state = self._run(run_state, staged, goal, seconds, self._steps(run_state, period), min(batches, end))
             at = int(run_state.state.batches)
             self.feed.release(at)
-            self._spent += time.perf_counter() - before
+            self._spent += time.perf_counter() - begun
             if int(run_state.stop) != Stop.RUNNING or int(run_state.evaluations) >= evaluations or at >= batches:
                 return run_state
 
@@ -110,3 +111,11 @@ class Reading:
             run_state = self._run(run_state, self.feed.template(self.epoch), done + 1, seconds, taken, ANY)
         more = int(run_state.stop) == Stop.RUNNING and int(run_state.evaluations) < self.until
         return run_state._replace(stop=jnp.array(np.int32(Stop.EXHAUSTED))) if more else run_state
+
+
+def _on_cpu(x: jax.Array) -> jax.Array:
+    """The array where it does not wait for the run, if JAX has a CPU beside the device."""
+    try:
+        return jax.device_put(x, jax.devices("cpu")[0])
+    except RuntimeError:
+        return x

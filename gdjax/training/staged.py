@@ -16,6 +16,7 @@ from gdjax.types import Batch
 
 WINDOW = 1 << 24  # bytes of the batches that are gathered at once
 MOST = 4096  # batches of a window
+MANY = 8 * WINDOW  # bytes of the memory for windows of all shapes
 BLOCK = 64  # batches whose row numbers are computed in one call
 
 
@@ -88,9 +89,9 @@ class Rooms:
         self.who, self._turn, self._arrays = who, 0, {}
 
     def fill(self, rows: Batch, like: Batch, size: int) -> Batch:
-        """Arrays of so many rows on the device, in JAX's dtypes, which begin with these; the others are 0."""
+        """Arrays of so many rows on the device, in JAX's dtypes, which begin with these; the others have no meaning."""
         self._turn = 1 - self._turn
-        if len(self._arrays) > 64:  # batches of ever other shapes
+        if sum(x.nbytes for x in self._arrays.values()) > MANY:
             self._arrays.clear()
 
         def one(path, x, template):
@@ -98,7 +99,6 @@ class Rooms:
             check_fits(self.who, path, x, dtype)
             room = self._room(path, (size, *x.shape[1:]), dtype)
             room[: len(x)] = x
-            room[len(x) :] = 0
             return jax.device_put(room)
 
         return jax.tree_util.tree_map_with_path(one, rows, like)
