@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_cli import gdjax, place  # noqa: F401 (the fixture of each test)
+from test_cli import gdjax
 
 from gdjax import tasks
 from gdjax.cli import main as entry
@@ -30,7 +30,7 @@ def no_pictures():
 
 
 @pytest.fixture
-def table(place):  # noqa: F811
+def table(place):
     x = np.random.default_rng(0).normal(size=(60, 2))
     rows = [f"{a:.4f},{b:.4f},{a - b:.4f}" for a, b in x]
     (place / "table.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
