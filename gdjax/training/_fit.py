@@ -28,7 +28,7 @@ from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_valid
 from gdjax.training.interrupts import listening
 from gdjax.training.length import Length
 from gdjax.training.reading import ANY
-from gdjax.training.remarks import learning_warnings, left_out, scale_warnings
+from gdjax.training.remarks import learning_warnings, left_out, other_epochs, scale_warnings
 from gdjax.training.result import Result, summarize
 from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
@@ -83,7 +83,7 @@ def fit(
         resume: a result, or its run_state, to continue. 20 epochs continued to 50 equal 50 epochs to the last bit. The
             length counts from the very start; parameters, states, key and history are those of the result, and the numbers
             of the optimizer and the condition are those given here. A run that its condition has ended needs another
-            condition.
+            condition. A remark tells of another batch size or other data, with which the order of the rows is another.
         refresh, keep_best: as for `make_run`: batches that renew the model state of an average before it is evaluated; and
             whether a second copy of the parameters holds the best (without validation data, the last that were finite).
 
@@ -207,6 +207,7 @@ class Fitting:
         if isinstance(self.data, LoaderFeed):
             self.data.resume(done, getattr(resume, "data_state", None))
             self.per_epoch = self.data.per_pass
+        self.remarks += other_epochs(run_state, self.per_epoch)
         total = self._total()
         if total < done:
             raise ValueError(

@@ -84,10 +84,11 @@ def segments(
     epoch = run.period.epoch
     with error_context("segments"):
         steps = every or epoch.steps or epoch.batches_per_epoch(data)
-    if epoch.scan is not jax.lax.scan and (batches is not None or isinstance(data, Feed)):
+    within = batches is not None or isinstance(data, Feed) or int(run_state.taken)
+    if epoch.scan is not jax.lax.scan and within:
         raise ValueError(
-            "segments: batches cannot end a segment within an epoch whose scan is a Python loop, as a Source or a loader "
-            "also needs"
+            "segments: a segment neither ends nor begins within an epoch whose scan is a Python loop, as batches, a Source, "
+            "a loader or a run_state within a period need"
         )
     period = None if epoch.scan is not jax.lax.scan else steps  # the length of a Python loop cannot be traced
     pace = Pace(batches or steps or 1, within=batches is not None, seconds=seconds)

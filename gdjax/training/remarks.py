@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,18 @@ def left_out(run_state: RunState) -> tuple[str, ...]:
     return (
         *([f"{_count(skipped, 'update')} skipped: gradients were not finite"] * bool(skipped)),
         *([f"{_count(waiting, 'batch', 'es')} left over at the end: too few for an update"] * bool(waiting)),
+    )
+
+
+def other_epochs(run_state: RunState, per_epoch: int | None) -> tuple[str, ...]:
+    """A remark about a run that goes on with another number of batches in an epoch, as by another batch size."""
+    epochs, done = run_state.history["epoch"], int(run_state.evaluations)
+    last = float(epochs[(done - 1) % len(epochs)]) if done else np.nan
+    before = (int(run_state.state.batches) - int(run_state.taken)) / last if last > 0 else np.nan
+    if per_epoch is None or np.isnan(before) or math.isclose(before, per_epoch, rel_tol=1e-3):
+        return ()
+    return (
+        f"resumed with {per_epoch} batches in an epoch instead of {before:.4g}: the length counts batches of any size",
     )
 
 

@@ -59,7 +59,8 @@ def make_run(
         It trains until the condition in run_state holds or `until` evaluations are done; this is a traced int32, so that
         segments of any length are one program with equal results. `steps`, () int32, replaces the epoch's own number of
         steps and is traced too. With `batches`, () int32, it ends where so many were read since the very start, also within
-        a period: then run_state holds the sums of the period begun. `seconds` have gone by at its start, for
+        a period: then run_state holds the sums of the period begun. To go on from there a run needs `steps`; without it, a
+        traced run_state stays as it is, with stop INTERRUPTED. `seconds` have gone by at its start, for
         `stopping.budget(seconds=...)`. `start_run` makes the first run_state. A run can be jitted, vmapped, or driven from
         the host by `segments`.
 
@@ -214,6 +215,9 @@ class Run:
 
     def _loop(self, run_state, data, validation, until, seconds, steps, batches) -> RunState:
         self._check(run_state, self.shapes(run_state.state, data, validation, steps))
+        if steps is None:  # else a period would be too long, and its means would lack the batches before
+            within = (run_state.stop == Stop.RUNNING) & (run_state.taken > 0)
+            run_state = run_state._replace(stop=jnp.where(within, Stop.INTERRUPTED, run_state.stop))
         finite_only = np.bool_(Stop.NON_FINITE in run_state.condition.declared("each_step"))
 
         def running(run_state: RunState) -> jax.Array:
@@ -233,6 +237,11 @@ class Run:
         self.monitor_name(part.row)
         if other := part.row.keys() ^ run_state.history.keys():
             raise ValueError(f"make_run: run_state must be of a run that measures the same, got another {min(other)!r}")
+        if not len(jax.tree.leaves(run_state.history)[0]):
+            raise ValueError(
+                "make_run: run_state must have room for the history, got none, as segments yields it before the first "
+                "evaluation; write extend_history(run_state, 100)"
+            )
         if [x.shape for x in run_state.sums] != [x.shape for x in part.sums]:
             raise ValueError("make_run: run_state must be of a run with metrics of the same shapes, got others")
         if bool(run_state.best) != self.keep_best:

@@ -1,5 +1,7 @@
 """The host's loop: wherever it is cut, broken off or resumed, the run is the one that never stopped."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from test_loop import Compilations, equal
 
 import gdjax as gd
 from gdjax import stopping
-from gdjax.training import Fitting, Length, summarize
+from gdjax.training import Fitting, Length, extend_history, summarize
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(37, 3)).astype(np.float32)
@@ -35,6 +37,10 @@ RUN_ALONE = gd.make_run(gd.make_epoch(gd.make_step(squares), 8))
 def start():
     state = gd.make_state(np.zeros(3, np.float32), PLATEAU, 3)
     return gd.start_run(RUN, state, stopping.patience(60), DATA, VALIDATION)
+
+
+def by_a_loop(period):
+    return dataclasses.replace(period, epoch=dataclasses.replace(period.epoch, scan=lambda *_: None))
 
 
 def loop(run_state, **options):
@@ -81,6 +87,10 @@ def test_a_resumed_run_takes_the_numbers_of_its_own_call():
     longer = fit(gd.sgd(0.1), epochs=30, stop=stopping.patience(6), resume=done)
     assert len(longer.history["loss"]) > 6 and longer.best_value < done.best_value
     np.testing.assert_allclose(longer.history["learning_rate"][4:6], [0, 0.1])  # that of the next update
+    sizes = {size: fit(gd.sgd(0.1), epochs=30, batch_size=size, resume=longer) for size in (8, 12)}
+    said = [remark for each in sizes.values() for remark in each.remarks if "batches in an epoch" in remark]
+    instead = "resumed with 4 batches in an epoch instead of 5: the length counts batches of any size"
+    assert said == [instead]
     other = fit(gd.sgd(0.1), epochs=9, stop=stopping.target(1e-9), resume=done)
     assert other.stop == gd.Stop.BUDGET and other.epochs == 9
 
@@ -128,6 +138,14 @@ def test_a_segment_may_end_after_any_batch_and_the_sums_go_on():
         other = fit(epochs=None, resume=within, **options)
         assert other.history["step"].tolist() == steps and int(other.last.batches) == steps[-1], "by another period"
         assert other.history["loss"][3] == loss
+    with pytest.raises(ValueError, match="neither ends nor begins within an epoch whose scan is a Python loop"):
+        next(gd.segments(dataclasses.replace(RUN, period=by_a_loop(RUN.period)), within, DATA, VALIDATION, until=8))
+    stays = jax.jit(RUN)(extend_history(within, 20), DATA, VALIDATION, 8)
+    assert (int(stays.stop), int(stays.state.batches)) == (gd.Stop.INTERRUPTED, 18), (
+        "not on without the period's length"
+    )
+    with pytest.raises(ValueError, match="run_state must have room for the history, got none"):
+        jax.jit(RUN)(next(loop(start(), until=8, batches=3, seconds=0)), DATA, VALIDATION, 8, None, 5)
     (without,) = gd.segments(
         RUN_ALONE, gd.start_run(RUN_ALONE, start().state, stopping.never(), DATA, None), DATA, until=1
     )
