@@ -14,6 +14,7 @@ from gdjax.cli.errors import user_mistakes
 from gdjax.cli.files import check_picture
 from gdjax.runs.compare import Overview, differences, overview
 from gdjax.runs.damage import RecordError
+from gdjax.runs.folder import read_config
 from gdjax.text import short, table
 
 
@@ -57,6 +58,7 @@ class Compare:
 
 
 def _readable(folder: Path) -> Overview:
+    read_config(folder)  # which says what else it is
     found = overview(folder)
     if found.config is None:
         raise RecordError(f"{folder} is {found.status}")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -76,12 +77,12 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
     Raises: RecordError before the block if the path exists or cannot be written.
     """
     if path.exists() and not overwrite and (not path.is_dir() or any(path.iterdir())):
-        if (path / "config.json").exists() and end_of(path) is None:
+        if _is_run(path) and end_of(path) is None:
             raise RecordError(f"{path} holds an unfinished run: `resume` it, `overwrite` it, or choose another `out`")
-        raise RecordError(f"{path} exists: choose another `out`, or `overwrite` it")
+        raise RecordError(f"{path} exists: choose another `out`{', or `overwrite` it' * _is_run(path)}")
     if is_being_written(path / "metrics.jsonl"):
         raise RecordError(f"{path} is being trained by another process")
-    if path.exists() and overwrite and not (path / "config.json").exists() and any(path.iterdir()):
+    if path.exists() and not _is_run(path) and (not path.is_dir() or any(path.iterdir())):
         raise RecordError(f"{path} is not the folder of a run: it will not be overwritten")
     made = [parent for parent in path.absolute().parents if not parent.exists()]
     try:
@@ -99,6 +100,11 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
                 with contextlib.suppress(OSError):
                     parent.rmdir()
         raise
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a path is the folder of a run, and not of another program that has a config.json too."""
+    return all((path / name).is_file() for name in ("config.json", "metrics.jsonl"))
 
 
 def open_folder(path: Path, overwrite: bool = False, resume: bool = False) -> contextlib.AbstractContextManager[Draft]:
@@ -188,6 +194,9 @@ def read_run(folder: str | Path) -> LoadedRun:
     folder, config = Path(folder), read_config(folder)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise RecordError(f"{folder} holds float64 parameters: set jax_enable_x64 first")
+    if not (folder / "result.json").exists():
+        how = f"gdjax train --resume --out {shlex.quote(str(folder))} goes on with it"
+        raise RecordError(f"{folder} holds an unfinished run: {how}")
     with reading(folder):
         result = from_text(read_bytes(folder / "result.json"))
         history = read_records(folder / "metrics.jsonl")

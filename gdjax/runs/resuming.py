@@ -10,6 +10,7 @@ from gdjax.runs.compare import differences, saved_steps
 from gdjax.runs.config import RunConfig
 from gdjax.runs.damage import RecordError
 from gdjax.runs.folder import end_of, read_config
+from gdjax.text import short
 from gdjax.training import Length
 from gdjax.types import Stop
 
@@ -87,4 +88,5 @@ def _is_one_of(name: str, fields: tuple[str, ...]) -> bool:
 
 
 def _phrases(fields: dict[str, tuple[Any, Any]]) -> str:
-    return ", ".join(f"{name} is {there} there and {here} here" for name, (there, here) in fields.items())
+    said = {name: [short(str(value), 40) for value in pair] for name, pair in fields.items()}
+    return ", ".join(f"{name} is {there} there and {here} here" for name, (there, here) in said.items())

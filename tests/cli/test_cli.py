@@ -307,8 +307,12 @@ MISTAKES = [
     (["train", "nan.csv"], "nan.csv: line 3, column 'y': a finite number is needed, got nan"),
     (["train", "wine", "--clip", "-1"], "max_norm must be in [0, inf), got -1"),
     (["train", "wine", "--out", "/proc/nothing/here"], "must be in a folder that can be written"),
-    (["train", "wine", "--out", "taken"], "taken exists: choose another --out, or --overwrite it"),
+    (["train", "wine", "--out", "taken"], "taken exists: choose another --out\n"),
     (["train", "wine", "--out", "taken", "--overwrite"], "taken is not the folder of a run"),
+    (["train", "wine", "--out", "table.csv", "--overwrite"], "table.csv is not the folder of a run"),
+    (["train", "wine", "--out", "foreign"], "foreign exists: choose another --out\n"),
+    (["train", "wine", "--out", "foreign", "--overwrite"], "foreign is not the folder of a run"),
+    (["compare", "nowhere", "taken"], "gdjax: nowhere must be the folder of a run"),
     (["train", "table.csv", "--target", "price"], "price"),
     (["train", "words.csv", "--target", "y"], "blue"),
     (["train", "hole.csv"], "hole.csv"),
@@ -327,6 +331,8 @@ MISTAKES = [
 def test_a_mistake_costs_one_line_and_leaves_nothing(place, words, message):
     (place / "taken").mkdir()
     (place / "taken" / "precious.txt").write_text("keep me")
+    (place / "foreign").mkdir()
+    (place / "foreign" / "config.json").write_text('{"model_type": "bert"}')
     (place / "table.csv").write_text("a,b\n1,2\n3,4\n")
     (place / "words.csv").write_text("x,y\n1,0\nblue,1\n2,0\n")
     (place / "hole.csv").write_text("x,y\n1,0\n,1\n2,0\n")
@@ -365,6 +371,9 @@ def test_a_damaged_run_is_said_to_be_so(place, wine):
         (place / "run" / name).write_bytes(kept)
     (place / "run" / "params.npz").unlink()
     assert gdjax("evaluate", "run")[0] == 2
+    (place / "run" / "result.json").unlink()
+    said = "gdjax: run holds an unfinished run: gdjax train --resume --out run goes on with it\n"
+    assert gdjax("evaluate", "run") == (2, "", said)
 
 
 def test_runs_are_listed_and_two_are_compared(place, wine):
