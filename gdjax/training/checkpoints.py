@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdjax.domain import as_length
-from gdjax.files import present, present_names, remove_folder, remove_leftovers
+from gdjax.files import present, present_names, remove_folder, remove_leftovers, sync
 from gdjax.training.checkpoint import read_checkpoint, read_manifest, write_checkpoint, writing
 from gdjax.training.identity import full_identity, plain
 from gdjax.training.manifest import CheckpointError, place_errors
@@ -186,7 +186,9 @@ class Checkpoints:
         step, place = snapshot.step, f"Checkpoints: step {snapshot.step} in {self.folder}"
         try:
             with writing(place):
-                self.folder.mkdir(parents=True, exist_ok=True)
+                if not self.folder.exists():
+                    self.folder.mkdir(parents=True)
+                    sync(self.folder.parent)
                 remove_leftovers(self.folder, STEP)
                 write_checkpoint(self.folder / str(step), snapshot, identity, extra)
                 self._values[step] = snapshot.value

@@ -276,13 +276,16 @@ def test_a_second_interrupt_ends_a_run_in_the_middle_of_compiled_code(place):
     words += ["--checkpoint-every", "100000steps"]
     command = [sys.executable, "-m", "gdjax", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not list(place.glob("deep/.run-*/metrics.jsonl")):
-            assert process.poll() is None
-            time.sleep(0.05)
-        time.sleep(1)
-        for _ in range(2):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
-        out, err = process.communicate(timeout=30)
+        try:
+            while not list(place.glob("deep/.run-*/metrics.jsonl")):
+                assert process.poll() is None
+                time.sleep(0.05)
+            time.sleep(1)
+            for _ in range(2):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (130, "", "gdjax: interrupted, nothing written\n")
     assert list(place.glob("deep/*")) == []
