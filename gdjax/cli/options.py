@@ -70,6 +70,12 @@ class Options:
     """Of everything random: split, first parameters, order of rows."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """Of the parameters."""
+    compute_dtype: Literal["bfloat16", "float16"] | None = None
+    """Of the computations of a step, if not that of the parameters; float16 needs an optimizer inside scale_loss(...)."""
+    microbatches: int = 1
+    """Parts of a batch that are read one after the other, which saves memory; the gradient is that of the whole batch."""
+    remat: bool = False
+    """Compute activations again in the backward pass instead of keeping them, which saves memory."""
     device: Literal["cpu", "gpu", "tpu"] | None = None
     """What JAX finds best if not given."""
     deterministic: bool = False

@@ -66,6 +66,9 @@ class RunConfig:
     git_revision: str | None
     cores: int | None = None  # of the CPU that may be used, on which bits depend; None of an earlier version
     deterministic: bool = False  # whether a GPU added in a fixed order
+    compute_dtype: Literal["bfloat16", "float16"] | None = None  # of a step; None is that of the parameters
+    microbatches: int = 1  # parts in which a step read its batch
+    remat: bool = False  # whether activations were computed again
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:

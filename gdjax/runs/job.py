@@ -39,6 +39,9 @@ class Settings:
     dtype: str = "float32"
     flow: bool = False
     deterministic: bool = False
+    compute_dtype: str | None = None
+    microbatches: int = 1
+    remat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Job:
     dtype: str
     watch: Watch | None = None
     deterministic: bool = False  # whether a GPU adds in a fixed order
+    compute_dtype: str | None = None  # as microbatches and remat: of `make_step`
+    microbatches: int = 1
+    remat: bool = False
 
     def evaluations(self, rows: int) -> int:
         """The number of evaluations if no condition stops the run."""
@@ -88,6 +94,8 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     batch_size = min(BATCH_SIZE, rows) if settings.batch_size is None else settings.batch_size
     if not 1 <= batch_size <= rows:
         raise ValueError(f"`batch_size` must be between 1 and the {rows} training rows, got {batch_size}")
+    if settings.microbatches < 1:
+        raise ValueError(f"`microbatches` must be at least 1, got {settings.microbatches}")
     for name in ("epochs", "steps", "every"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < math.inf:
@@ -113,6 +121,9 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         dtype=settings.dtype,
         watch=_watch(objective, parts, params, batch_size, settings.every) if settings.flow else None,
         deterministic=settings.deterministic,
+        compute_dtype=settings.compute_dtype,
+        microbatches=settings.microbatches,
+        remat=settings.remat,
     )
 
 
@@ -133,9 +144,15 @@ def _first(model: Model, key: jax.Array, dtype: str) -> Any:
 
 def prepare(job: Job, parts: Parts) -> Fitting:
     """The run before its first step; its `segments()` are the loop, and `result()` is the result."""
-    base, loss = jax.random.key(job.seed), job.objective.loss
+    base = jax.random.key(job.seed)
     return Fitting(
-        loss if job.watch is None else make_step(loss, probes=job.watch),
+        make_step(
+            job.objective.loss,
+            probes=() if job.watch is None else job.watch,
+            microbatches=job.microbatches,
+            remat=job.remat,
+            compute_dtype=job.compute_dtype,
+        ),
         _first(job.objective.model, jax.random.fold_in(base, 2), job.dtype),
         job.optimizer,
         parts.train,
@@ -193,5 +210,8 @@ def config_of(
         dtype=job.dtype,  # type: ignore[arg-type]
         flow=job.watch is not None,
         deterministic=job.deterministic,
+        compute_dtype=job.compute_dtype,  # type: ignore[arg-type]
+        microbatches=job.microbatches,
+        remat=job.remat,
         **environment(),
     )

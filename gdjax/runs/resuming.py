@@ -20,7 +20,10 @@ FREE = ("platform", "git_revision", "data.source", "data.given", "data.name", "v
 ENVIRONMENT = ("versions", "device", "cores")
 LENGTH = ("epochs", "steps")
 # What identifies the run to its checkpoints.
-IDENTITY = ("model", "loss", "optimizer", "stop", "batch_size", "every", "seed", "dtype", "flow", "deterministic")
+IDENTITY = (
+    *("model", "loss", "optimizer", "stop", "batch_size", "every", "seed", "dtype", "flow", "deterministic"),
+    *("compute_dtype", "microbatches", "remat"),
+)
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:

@@ -109,6 +109,20 @@ def test_the_memory_of_a_run_is_that_of_its_program(place, monkeypatch):
     assert found["optimizer"] == pytest.approx(8e-6 * number, rel=0.05)
 
 
+def test_a_run_in_fewer_bits_and_less_memory_is_noted_and_resumed_as_itself(place):
+    words = ["iris", "--epochs", 20, "--hidden", 8, "--quiet", "--out", "run", "--optimizer", "scale_loss(adam(0.03))"]
+    less = ["--compute-dtype", "float16", "--microbatches", 3, "--remat"]
+    assert gdjax("train", *words, *less)[::2] == (0, "")
+    config, record = (json.loads((place / "run" / name).read_text()) for name in ("config.json", "result.json"))
+    assert (config["compute_dtype"], config["microbatches"], config["remat"]) == ("float16", 3, True)
+    assert record["test"]["accuracy"] > 0.8
+    assert all("skipped" in json.loads(row) for row in (place / "run" / "metrics.jsonl").read_text().splitlines())
+    code, _, err = gdjax("train", *words, *less[:2], "--microbatches", 2, "--remat", "--resume")
+    assert code == 2 and "microbatches" in err
+    code, _, err = gdjax("train", "iris", "--out", "other", "--microbatches", 0)
+    assert code == 2 and "--microbatches must be at least 1, got 0" in err
+
+
 def test_the_flow_of_a_run(place):
     words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4]
     code, out, err = gdjax("train", "iris", *words, "--flow", "--out", "run")
