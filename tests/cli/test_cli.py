@@ -258,8 +258,8 @@ def test_a_table_with_words_for_classes(place):
 def test_specs_take_the_rate_and_the_length_they_leave_out(monkeypatch, words, optimizer):
     """What is printed and kept of the optimizer is its call; nothing need be trained to see it."""
 
-    def plan(job, *_):
-        raise UserError(repr(job.optimizer))
+    def plan(work, *_):
+        raise UserError(repr(work.job.optimizer))
 
     monkeypatch.setattr("gdjax.cli.train.execute", plan)
     assert gdjax("train", "wine", *QUICK, "--batch-size", 16, *words, "--out", "run") == (
