@@ -18,6 +18,7 @@ from gdjax.backprop.row_axes import row_axis
 from gdjax.backprop.walk import Path, Walk
 from gdjax.data import as_rows, num_rows
 from gdjax.jaxprs import apply_equation, called_jaxpr, equations_for, inner_jaxprs, is_literal, open_jaxpr
+from gdjax.optimizers.wrappers.skip_non_finite import SkipState
 from gdjax.programs import compile_once, retrace
 from gdjax.text import listing
 from gdjax.types import Batch, Metrics, Params, TrainState
@@ -53,7 +54,8 @@ def replay(
     jaxpr is evaluated equation by equation. A value is born NaN where no input is NaN, and infinite where no input is
     infinite. Of all births the first one is told from which non-finite values lead to the outcome; those that are thrown
     away on the way (behind a `where`, by a maximum with -inf) are not. What is not finite in batch, parameters or state
-    before the step is found in the same way, and told first.
+    before the step is found in the same way, and told first. An update that `skip_non_finite` skips is explained as if it
+    were made.
 
     Args:
         step: a step of `make_step`, or any (state, batch, mask) -> (state, metrics) with a metric "loss".
@@ -70,13 +72,25 @@ def replay(
     forward log (-3.0,) (1,) ('loss',)
     """
     batch = as_rows("replay", batch)
-    args = (state, batch) if mask is None else (state, batch, mask)
-    compiled = outcomes(state, compile_once(step)(*args) if after is None else after)
+    bare = _without_skipping(state)
+    birth = _replay(step, (bare, batch) if mask is None else (bare, batch, mask), after if bare is state else None)
+    return birth if birth is None else dataclasses.replace(birth, skipped=bare is not state)
+
+
+def _without_skipping(state: TrainState) -> TrainState:
+    """The state from which the step makes an update that `skip_non_finite` would skip."""
+    while isinstance(state.opt_state, SkipState):
+        state = state._replace(optimizer=state.optimizer.inner, opt_state=state.opt_state.inner)
+    return state
+
+
+def _replay(step: Any, args: tuple[Any, ...], after: tuple[TrainState, Metrics] | None) -> Birth | None:
+    compiled = outcomes(args[0], compile_once(step)(*args) if after is None else after)
     computation = _Computation(step, args)
     alone = computation.outcomes()
-    if not compiled and not any(each.phase == "backward" for each in alone):
+    if not compiled and (_loss_of(alone) or not any(each.phase == "backward" for each in alone)):
         return None
-    only_compiled = not alone or _loss_of(compiled) != _loss_of(alone)
+    only_compiled = not alone or (_loss_of(compiled) and not _loss_of(alone))
     leaves = tuple(dict.fromkeys(each.leaf for each in (compiled if only_compiled else [*alone, *compiled])))
     if only_compiled:
         return computation.only_compiled(compiled[0].phase, leaves)

@@ -45,6 +45,7 @@ class Birth:
     loops: tuple[tuple[str, int], ...] = ()  # the loops around it, with the number of the iteration, from 0
     constant: str = ""  # the infinity of the code of which it was made
     then: str = ""  # what it made in turn, if that is of another kind
+    skipped: bool = False  # whether the optimizer skips the update, so that nothing of it stays
     only_compiled: bool = False  # whether the step is finite if each operation is evaluated by itself
 
     def __str__(self) -> str:
@@ -54,6 +55,7 @@ class Birth:
     def _outcome(self) -> str:
         names = [f"the {name}" if name in ("loss", "gradient") else name for name in self.leaves]
         rest = "" if "loss" in self.leaves else "; the loss is finite"
+        rest += ", and the update was skipped" if self.skipped else ""
         return f"After step {self.step} {listing(names)} {'is' if len(names) == 1 else 'are'} not finite{rest}."
 
     def _origin(self) -> str:

@@ -1,5 +1,6 @@
 """The birth of the first non-finite value of a step: its phase, operation, rows and leaves, and the line in this file."""
 
+import dataclasses
 import inspect
 from typing import Any, NamedTuple
 
@@ -352,6 +353,17 @@ def test_a_constant_that_a_bad_row_has_chosen():
     loss = gd.per_example(lambda w, x, y: gd.losses.softmax_cross_entropy_with_integer_labels(w * x, y))
     birth = replay(gd.make_step(loss), gd.make_state(jnp.ones(2), gd.sgd(0.1)), (x, np.array([0, 1, 1])))
     assert (birth.phase, birth.source, birth.kind, birth.rows) == ("input", "batch[0]", "-inf", (1,)), str(birth)
+
+
+def test_a_skipped_update_is_explained_as_if_it_were_made():
+    step, batch = gd.make_step(root), ROWS * [0, 1, 1]
+    guarded = gd.make_state(1.0, gd.skip_non_finite(gd.sgd(0.1)))
+    assert np.isfinite(step(guarded, batch)[0].params)
+    birth, bare = replay(step, guarded, batch), replay(step, gd.make_state(1.0, gd.sgd(0.1)), batch)
+    assert (
+        birth.skipped and dataclasses.replace(birth, skipped=False) == bare and "the update was skipped" in str(birth)
+    )
+    assert replay(step, guarded, ROWS) is None
 
 
 def test_the_run_s_own_program_has_the_last_word():
