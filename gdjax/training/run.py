@@ -47,9 +47,8 @@ def make_run(
         monitor: the metric that decides which parameters are best and that conditions read; on validation data if there are
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
             reports it is not: write (name, "max") or (name, "min").
-        refresh: batches that are read before each evaluation, forward only, so that the model state (such as the statistics
-            of batch norm) is that of the parameters that are evaluated and kept: `refresh_model_state`. With 0 it is the
-            state of those that are trained, which an average does not fit.
+        refresh: batches that are read before each evaluation, forward only, so that the model state is that of the parameters
+            to evaluate and to keep: `refresh_model_state`. With 0 an average has the state of those that are trained.
         keep_best: False holds no second copy of the parameters: `best` of the RunState is (), and a result has the last.
 
     A period all of whose updates were skipped, by `skip_non_finite` or `scale_loss`, has a row of NaN in the history and is
@@ -168,9 +167,9 @@ class Period:
             return ()
         if isinstance(data, Staged):
             raise ValueError("make_run: refresh needs data that are arrays in memory, got others")
-        key = jax.random.fold_in(jax.random.fold_in(state.key, REFRESH), state.batches)
-        args = self.epoch.step.loss, self.refresh, self.epoch.batch_size, evaluation_params(state)
-        return (refresh_state(*args, state.model_state, data, key),)
+        key, loss = jax.random.fold_in(jax.random.fold_in(state.key, REFRESH), state.batches), self.epoch.step.loss
+        given = evaluation_params(state), state.model_state, data, key
+        return (refresh_state(loss, self.refresh, self.epoch.batch_size, *given),)
 
     @property
     def directions(self) -> dict[str, str]:
@@ -283,8 +282,7 @@ class Run:
         evaluation = tree.select(judged, Evaluation(value, tree.increment(given.count)), given)
         state = part.state._replace(evaluation=evaluation)
         row = part.row | _rate(state)  # after the evaluation, by which a plateau scales the rate
-        unknown = jnp.isnan(last.first_loss)
-        first_loss = jnp.where(unknown, part.first_loss, last.first_loss).astype(last.first_loss.dtype)
+        first_loss = jnp.where(jnp.isnan(last.first_loss), part.first_loss.astype(float), last.first_loss)
         observation = Observation(
             value=value,
             sign=sign,
