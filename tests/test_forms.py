@@ -95,7 +95,7 @@ def doors_and_forms():
         for j, form in enumerate(FORMS):
             marks = [pytest.mark.nightly] if i and (i + j) % 3 else []
             yield pytest.param(door, form, marks=marks)
-    yield from ((check, form) for form in CHECKED)
+    yield from (pytest.param(check, form, marks=[pytest.mark.nightly] * (form not in CHECKED[1:3])) for form in CHECKED)
 
 
 @pytest.mark.parametrize(("door", "form"), list(doors_and_forms()))

@@ -111,7 +111,9 @@ def test_no_scale_of_gradients_or_parameters_is_lost(name):
             np.testing.assert_allclose(np.float64(b) / (s if name in EQUIVARIANT else 1), a, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["clip_by_global_norm", "momo_adam", "polyak_sgd"])
+@pytest.mark.parametrize(
+    "name", ["clip_by_global_norm", pytest.param("momo_adam", marks=pytest.mark.nightly), "polyak_sgd"]
+)
 def test_a_norm_of_all_leaves_compiles_in_proportion_to_their_number(name):
     """Fused with what is made of it, it would be repeated at every leaf: 64 leaves once made 8 MB of program."""
     node = {"clip_by_global_norm": gd.chain(gd.clip_by_global_norm(1.0), gd.adam(0.1))}.get(name) or getattr(gd, name)()
@@ -189,7 +191,7 @@ AROUND = {
 }
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("around, name", [*(("bare", name) for name in UPHILL), *((name, "sam") for name in AROUND)])
 def test_the_point_uphill_is_as_far_as_rho_in_16_bits(dtype, around, name):
     """The gradient of sum (p - q)² / 2 uphill of p = q is the way there, which 16-bit parameters cannot go."""

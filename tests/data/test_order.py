@@ -146,7 +146,12 @@ def test_permutations_of_neighboring_seeds_are_uncorrelated():
 # An epoch.
 
 
-@pytest.mark.parametrize(("n", "size"), SIZES)
+LIKE_OTHERS = {(1, 5), (2, 1), (10, 5), (11, 5), (64, 16)}
+
+
+@pytest.mark.parametrize(
+    ("n", "size"), [pytest.param(*x, marks=[pytest.mark.nightly] * (x in LIKE_OTHERS)) for x in SIZES]
+)
 @pytest.mark.parametrize("order", ["shuffle", "sequence"])
 def test_an_epoch_visits_every_row_once(order, n, size):
     rows, mask = epoch_of(order, KEY, 2, n, size)

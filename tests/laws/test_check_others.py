@@ -124,13 +124,20 @@ def test_right_losses():
     noisy = lambda params, x, y, key: mean_loss(params, {"x": x + jax.random.normal(key, x.shape), "y": y})  # noqa: E731
     report = laws.check_loss(noisy, WEIGHTS, (BATCH["x"], BATCH["y"]))
     assert report and report.not_asked.keys() == {"rows", "order", "mask"}
+
+
+@pytest.mark.nightly
+def test_right_losses_of_one_example_and_of_optax():
     one = losses.per_example(lambda p, example: jnp.squeeze(rows_of(p, jax.tree.map(lambda x: x[None], example))))
     assert not laws.check_loss(one, WEIGHTS, BATCH).not_asked
     logits, labels = RNG.normal(size=(6, 3)).astype(np.float32), np.arange(6) % 3
     assert laws.check_loss(optax.losses.softmax_cross_entropy_with_integer_labels, logits, labels)
 
 
-@pytest.mark.parametrize("name", BAD_LOSSES)
+NIGHTLY = ("it changes the batch", "normalized over the batch", "0 times NaN")  # other bugs of a law that one has had
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.nightly] * (x in NIGHTLY)) for x in BAD_LOSSES])
 def test_each_bug_of_a_loss(name):
     law, loss = BAD_LOSSES[name]
     batch = {**BATCH, "extra": BATCH["y"]} if "changes" in name else BATCH

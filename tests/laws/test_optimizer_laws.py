@@ -129,13 +129,13 @@ EXCEPT: dict[str, dict[str, str]] = {
 }
 MATRIX = laws.optimizer.trial.parameters()["a matrix of (3, 2)"]
 THE_LIFT_OWES = {"pure", "eager", "order", "vmap", "schedule"}
-HEAVY = (  # an update of theirs takes seconds to compile, or to run op by op: some laws are asked of them nightly
-    *("newton", "gauss_newton", "levenberg_marquardt", "lbfgs", "bfgs", "kron", "shampoo", "soap", "galore"),
-    *("muon", "normuon", "sam", "gsam", "looksam", "dpsgd", "sophia", "adafactor", "lars", "schedule_free_adamw"),
-    *("dog", "dowg", "dadapt_adamw", "momo", "momo_adam", "polyak_sgd"),  # prodigy is lifted as they are
-    *("sparse_adam", "nonlinear_cg", "line_search", "adaptive_grad_clip"),
+WHOLE = (  # one of each kind, of which every law is asked in the suite
+    *("sgd", "adam", "lion", "rmsprop"),
+    *("average", "partition", "skip_non_finite", "chain", "clip", "from optax"),
 )
-ASKED_NIGHTLY = {"pure", "eager", "few bits", "order", "vmap", "schedule"}
+ASKED_NIGHTLY = THE_LIFT_OWES | {"few bits", "converges"}  # of all others: each runs op by op, or compiles once more
+# Of lifted rules nightly too; that every pair of dtypes is kept is asked below.
+SHAPES_OF_THE_LIFT = {"updates", "state", "trees", "carry", "extra arguments", "composes"}
 TRIED_ON_COMPLEX = ("sgd", "adam", "adadelta", "prodigy", "dog", "muon", "rprop", "lbfgs", "newton")  # one of each kind
 
 
@@ -148,12 +148,12 @@ def laws_of(name):
 
 
 def parts():
-    """(name, laws): those of the suite, and what is left of the heavy ones."""
+    """(name, laws): those of the suite, and what is left to the night."""
     for name in ALL:
-        nightly = ASKED_NIGHTLY if name in HEAVY else set()
+        nightly = (ASKED_NIGHTLY if name not in WHOLE else set()) | (SHAPES_OF_THE_LIFT if name in ALIKE else set())
         yield pytest.param(name, [law for law in laws_of(name) if law not in nightly], id=name)
-        if nightly:
-            later = [law for law in laws_of(name) if law in nightly]
+        later = [law for law in laws_of(name) if law in nightly]
+        if later:
             yield pytest.param(name, later, id=f"{name}, the rest", marks=pytest.mark.nightly)
 
 
@@ -172,9 +172,10 @@ def test_every_law_holds(name, asked):
 
 
 def law(name, table=ALL):
-    """The table's names, those excepted skipped with their reason."""
+    """The table's names, those excepted skipped with their reason, those of another call of a rule nightly."""
     excepted = EXCEPT.get(name, {})
-    cases = [pytest.param(x, marks=pytest.mark.skip(reason=excepted[x])) if x in excepted else x for x in table]
+    skipped = {x: [pytest.mark.skip(reason=excepted[x])] for x in table if x in excepted}
+    cases = [pytest.param(x, marks=skipped.get(x, [pytest.mark.nightly] * (x in VARIANTS))) for x in table]
     return pytest.mark.parametrize("name", cases)
 
 
@@ -489,8 +490,9 @@ print("looked at all")
 """
 
 
-def test_the_state_is_sharded_as_the_parameters_are():
-    names = [name for name, make in PLAIN.items() if hasattr(jax.eval_shape(make().init, params_like()), "slots")]
+@pytest.mark.parametrize("names", [("sgd", "adam"), pytest.param(PLAIN, marks=pytest.mark.nightly)], ids=len)
+def test_the_state_is_sharded_as_the_parameters_are(names):
+    names = [name for name in names if hasattr(jax.eval_shape(PLAIN[name]().init, params_like()), "slots")]
     flags = {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",

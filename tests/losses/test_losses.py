@@ -125,7 +125,16 @@ def test_zero_at_perfection(name):
     np.testing.assert_array_less(jit_loss(name)(*perfect(name)), 1e-6)
 
 
-@each_loss
+def kinds():
+    """Names of losses, nightly those whose labels and predictions are of a kind that one has had."""
+    seen = set()
+    for name, entry in LOSSES.items():
+        kind = entry.labels, entry.prediction
+        yield pytest.param(name, marks=[pytest.mark.nightly] * (kind in seen))
+        seen.add(kind)
+
+
+@pytest.mark.parametrize("name", [*kinds()])
 def test_the_laws_of_losses_hold(name):
     laws.check_loss(LOSSES[name].function, *draw(name, seed=1, n=3))
 
@@ -356,7 +365,14 @@ SAME = [  # name, arguments and keywords of a call whose value and gradient are 
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "keywords"), SAME, ids=[f"{i}-{case[0]}" for i, case in enumerate(SAME)])
+LAST = {case[0]: i for i, case in enumerate(SAME)}  # of each name, with its axes and masks; the others are nightly
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keywords"),
+    [pytest.param(*x, marks=[pytest.mark.nightly] * (i not in LAST.values())) for i, x in enumerate(SAME)],
+    ids=[f"{i}-{case[0]}" for i, case in enumerate(SAME)],
+)
 def test_optax_names_take_the_arguments_of_optax(name, arguments, keywords):
     """Value and gradient, with axes and masks; a row of which nothing is left is 0."""
     ours, theirs = getattr(losses, name), getattr(optax.losses, name)

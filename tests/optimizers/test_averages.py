@@ -223,7 +223,11 @@ def eager():
         yield
 
 
-@pytest.mark.parametrize("name", WRAP)
+ALIKE = {"clip", "clip_by_norm", "clip_by_block_rms", "adaptive_grad_clip", "add_noise", "centralize", "normalize"}
+ALIKE |= {"orthogonalize", "chain", "gsam", "master_weights"}  # to an average as clip_by_global_norm, sam and kahan are
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.nightly] * (x in ALIKE)) for x in WRAP])
 def test_an_average_is_the_mean_of_the_walk_inside_and_outside_of_every_wrapper(name):
     outside, inside = random.Random(name).sample(AVERAGES, 2)
     assert walk((outside, name)) == walk((name, inside)) == 6
@@ -242,7 +246,9 @@ def draw(number, seed=0):
     return found
 
 
-@pytest.mark.parametrize("names", draw(50), ids="-".join)
+@pytest.mark.parametrize(
+    "names", [pytest.param(x, marks=[pytest.mark.nightly] * (i >= 12), id="-".join(x)) for i, x in enumerate(draw(50))]
+)
 def test_an_average_is_the_mean_of_the_walk_in_nestings_of_three(names):
     walk(names)
 

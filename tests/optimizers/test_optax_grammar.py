@@ -104,6 +104,9 @@ LIFTED = {
 }
 
 
+SECONDS = ("scale_by_zoom_linesearch", "scale_by_lbfgs")  # to compile
+
+
 def value_fn(params):
     return sum(jnp.sum(jnp.cosh(p)) for p in jax.tree.leaves(params))
 
@@ -111,7 +114,7 @@ def value_fn(params):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.nightly] * (i % 3 == 0))  # one lift makes them all
+        pytest.param(name, marks=[pytest.mark.nightly] * (i % 3 == 0 or name in SECONDS))  # one lift makes them all
         for i, name in enumerate(LIFTED)
     ],
 )
@@ -199,8 +202,9 @@ def test_the_plateau_of_optax_falls_at_its_steps_and_below_zero_too(values):
     arguments = {"factor": 0.5, "patience": 2, "rtol": 1e-2, "cooldown": 1, "accumulation_size": 2}
     ours, theirs, g = gd.reduce_on_plateau(**arguments), contrib.reduce_on_plateau(**arguments), jnp.ones(2)
     mine, other, scales, wanted = ours.init(g), theirs.init(g), [], []
+    step, their_step = jax.jit(ours.update), jax.jit(theirs.update)
     for value in jnp.asarray(values):
-        (u, mine), (v, other) = ours.update(g, mine, g, value=value), theirs.update(g, other, g, value=value)
+        (u, mine), (v, other) = step(g, mine, g, value=value), their_step(g, other, g, value=value)
         scales.append(float(u[0]))
         wanted.append(float(v[0]))
     if values[0] > 0:
@@ -347,7 +351,9 @@ def test_muon_s_part_takes_matrices_without_being_told():
         gd.scale_by_muon().update(PARAMS, gd.scale_by_muon().init(PARAMS))
 
 
-@pytest.mark.parametrize("search", ["scale_by_backtracking_linesearch", "scale_by_zoom_linesearch"])
+@pytest.mark.parametrize(
+    "search", [pytest.param("scale_by_backtracking_linesearch", marks=pytest.mark.nightly), "scale_by_zoom_linesearch"]
+)
 def test_a_line_search_of_optax_s_takes_what_a_loop_hands_over(search):
     """Alone it is Optax's own; in `make_step`, `fit` and `minimize`, and under what hands on more, it goes downhill."""
     tx = gd.chain(gd.sgd(1.0), getattr(gd, search)(12))

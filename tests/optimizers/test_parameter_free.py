@@ -126,14 +126,25 @@ def turn_error(node):
     return np.abs(turn * path - other).max() / np.abs(path - COMPLEX).max()
 
 
-@pytest.mark.parametrize("name", POLYAK + FREE)
+ALIKE = ("momo", "dadapt_adamw", "dowg")  # to momo_adam, prodigy and dog
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.nightly] * (x in ALIKE)) for x in POLYAK + FREE])
 def test_a_turn_of_the_complex_plane_turns_the_path_and_not_always_optax(double, name):
     assert turn_error(getattr(gd, name)()) < 1e-8
     if name in ("momo_adam", "dadapt_adamw", "prodigy"):
         assert not turn_error(gd.as_optimizer(getattr(contrib, name)())) < 1e-3
 
 
-@pytest.mark.parametrize("node", [gd.polyak_sgd(), gd.momo(weight_decay=0.1), gd.dog(), gd.dowg()], ids=repr)
+@pytest.mark.parametrize(
+    "node",
+    [
+        *(pytest.param(x, marks=pytest.mark.nightly) for x in (gd.polyak_sgd(), gd.dowg())),
+        gd.momo(weight_decay=0.1),
+        gd.dog(),
+    ],
+    ids=repr,
+)
 def test_a_complex_number_is_a_pair_where_only_inner_products_count(double, node):
     def difference(node):
         path, _ = path_of(node, lambda z: bent(z, TARGET), COMPLEX)
@@ -150,7 +161,7 @@ NOT_A_NUMBER = {("prodigy", "float32")}  # where Optax divides 0 by 0
 NOT_A_NUMBER |= {(name, "float16") for name in ("momo_adam", "cocob", "dog", "dadapt_adamw", "prodigy")}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", pytest.param("float32", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("name", POLYAK + FREE)
 def test_a_first_gradient_of_zero_moves_nothing(name, dtype):
     params = jnp.ones(3, dtype)

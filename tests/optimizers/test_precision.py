@@ -14,6 +14,7 @@ from gdjax.optimizers.wrappers.sixteen_bits import by_chance, nearest
 from gdjax.types import OptState
 
 SHORT = pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+BY_CHANCE = pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.nightly)])
 
 
 def params_of(dtype, number=300, seed=0):
@@ -144,7 +145,7 @@ def test_kahan_loses_nothing_but_the_last_place_of_the_compensation(dtype):
     assert np.abs(np.asarray(alone["w"], np.float64) - expected).max() > 2e-3
 
 
-@SHORT
+@BY_CHANCE
 def test_rounding_by_chance_has_the_right_mean_and_only_the_two_neighbors(dtype):
     """Over 4,000 draws the mean is within five standard deviations, for both signs and below the normal numbers."""
     rng = np.random.default_rng(1)
@@ -163,7 +164,7 @@ def test_rounding_by_chance_has_the_right_mean_and_only_the_two_neighbors(dtype)
     assert np.all(np.abs(draws.mean(axis=0) - x) <= 5 * place * 0.5 / np.sqrt(4000))
 
 
-@SHORT
+@BY_CHANCE
 def test_rounding_by_chance_leaves_numbers_of_the_dtype_and_what_is_not_finite(dtype):
     x = jnp.concatenate([every_short(dtype).astype(jnp.float32), jnp.array([jnp.inf, -jnp.inf, jnp.nan, -jnp.nan])])
     x = x.at[-1].set(jax.lax.bitcast_convert_type(jnp.uint32(0x7F800001), jnp.float32))  # a NaN that looks like inf
@@ -228,11 +229,12 @@ def test_accumulation_is_one_large_batch_and_optax_multi_steps():
             optax.MultiSteps(gd.adam(0.01), 3, accumulator_dtype=jnp.float64),
         )
         state, their_state, inner = node.init(params), theirs.init(params), gd.adam(0.01).init(params)
+        update, their_update = jax.jit(node.update), jax.jit(theirs.update)
         for step in range(4):
             grads = [jax.tree.map(lambda p, k=10 * step + i: jnp.sin(3 * p + k), params) for i in range(3)]
             for i in range(3):
-                updates, state = jax.jit(node.update)(grads[i], state, params)
-                expected, their_state = theirs.update(grads[i], their_state, params)
+                updates, state = update(grads[i], state, params)
+                expected, their_state = their_update(grads[i], their_state, params)
                 chex.assert_trees_all_close(updates, expected, rtol=1e-12, atol=1e-300)
                 if i < 2:
                     assert all(not np.any(np.asarray(u)) for u in jax.tree.leaves(updates))
@@ -336,12 +338,15 @@ def matrices(params):
         pytest.param(gd.sgd(0.1), marks=pytest.mark.nightly),
         pytest.param(gd.adam(gd.schedules.cosine(0.1, 10)), marks=pytest.mark.nightly),
         gd.adamw(gd.schedules.cosine(0.1, 10), weight_decay=0.3, mask=matrices),
-        gd.adamw(
-            0.1,
-            weight_decay=gd.schedules.constant(0.3),
-            mask={"layers": True, "head": False, "scale": False, "empty": True, "none": None},
+        pytest.param(
+            gd.adamw(
+                0.1,
+                weight_decay=gd.schedules.constant(0.3),
+                mask={"layers": True, "head": False, "scale": False, "empty": True, "none": None},
+            ),
+            marks=pytest.mark.nightly,
         ),
-        gd.rmsprop(0.1, momentum=0.9, centered=True),
+        pytest.param(gd.rmsprop(0.1, momentum=0.9, centered=True), marks=pytest.mark.nightly),
     ],
     ids=repr,
 )

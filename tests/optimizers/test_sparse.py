@@ -123,7 +123,7 @@ def test_the_gradient_of_a_lookup_in_two_forms():
     np.testing.assert_allclose(np.zeros((TABLE, WIDTH), np.float32) + rows, whole, rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float32, marks=pytest.mark.nightly)])
 @SPARSE
 def test_rows_are_a_legal_carry_and_keep_dtypes(make, dtype):
     node, params = make(0.1), table(dtype)

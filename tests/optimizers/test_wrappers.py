@@ -77,7 +77,10 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+LIKE_ANOTHER = ("clip", "clip_by_block_rms", "adaptive_grad_clip(axis)", "centralize")  # and certified in the suite
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.nightly] * (x in LIKE_ANOTHER)) for x in CHANGES])
 def test_a_change_of_the_gradient_is_that_of_optax(name):
     transform, theirs = CHANGES[name]
     with jax.enable_x64(True):
@@ -142,7 +145,7 @@ def test_normalized_and_orthogonalized():
 # Sharpness
 
 
-@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.nightly), 3])
 def test_sam_is_that_of_optax(steps):
     with jax.enable_x64(True):
         params = params_like(jnp.float64)

@@ -59,7 +59,10 @@ def test_a_quadratic_has_the_spectrum_that_was_asked_for(spectrum, seed):
     np.testing.assert_allclose(np.linalg.eigvalsh(hessian), np.sort(spectrum), rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["least_squares", "ridge", "softmax", "exponential_decay"])
+@pytest.mark.parametrize(
+    "name",
+    ["exponential_decay", *(pytest.param(x, marks=pytest.mark.nightly) for x in ("least_squares", "ridge", "softmax"))],
+)
 def test_fits_can_be_fitted(name):
     """The logistic one beside scikit-learn's, below."""
     problem = PROBLEMS[name]()

@@ -34,7 +34,13 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "keywords"), CALLS)
+FIRST = {case[0]: i for i, case in reversed([*enumerate(CALLS)])}  # of each name; the others are nightly
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keywords"),
+    [pytest.param(*x, marks=[pytest.mark.nightly] * (i not in FIRST.values())) for i, x in enumerate(CALLS)],
+)
 def test_optax_names_are_optax_projections(name, arguments, keywords):
     if name == "hypercube":
         keywords_of_optax = {"lower": jax.tree.map(np.zeros_like, TREE), "upper": keywords["scale"]}

@@ -109,13 +109,11 @@ STEPS = np.concatenate([GRID, BETWEEN, LATE])  # one array for all laws, so that
 UNREAD = {("triangular", ".gamma"), ("triangular2", ".gamma")}  # refused unless 1
 
 law = pytest.mark.parametrize("node", CASES, ids=repr)
-LIKE_ANOTHER = ("join_schedules", "piecewise_constant_schedule", "piecewise_interpolate_schedule", "linear_schedule")
-LIKE_ANOTHER += ("polynomial_schedule", "warmup_constant_schedule", "warmup_cosine_decay_schedule")
 
 
 def once_each():
-    """The cases, nightly those of a factory that has had one, and those under Optax's name with the same equation."""
-    names = set(LIKE_ANOTHER)
+    """The cases, nightly those of a factory that has had one, and Optax's names, which are compared with Optax below."""
+    names = set(vars(optax.schedules))
     for node in CASES:
         yield pytest.param(node, marks=[pytest.mark.nightly] * (node.recipe.name in names))
         names.add(node.recipe.name)
@@ -443,7 +441,13 @@ WALK = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "keywords"), WALK)
+LAST = {case[0]: i for i, case in enumerate(WALK)}  # of each name; the others are nightly
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keywords"),
+    [pytest.param(*x, marks=[pytest.mark.nightly] * (i not in LAST.values())) for i, x in enumerate(WALK)],
+)
 def test_optax_names_give_the_numbers_of_optax(name, arguments, keywords):
     node, steps = getattr(gd.schedules, name)(*arguments, **keywords), np.arange(201)
     assert getattr(gd, name) is getattr(gd.schedules, name)

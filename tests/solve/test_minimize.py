@@ -28,6 +28,11 @@ def x64():
         yield
 
 
+def nightly(*case):
+    """One more case of a kind that the others have."""
+    return pytest.param(*case, marks=pytest.mark.nightly)
+
+
 def parabola(x):
     return (x - 2.0) ** 2
 
@@ -45,7 +50,10 @@ def test_the_lectures_count():
 
 @pytest.mark.parametrize(
     "optimizer",
-    [gd.lbfgs(), gd.bfgs(), gd.nonlinear_cg(), gd.newton(), gd.adam(0.1), gd.line_search(gd.sgd(1.0)), optax.adam(0.1)],
+    [
+        *(pytest.param(x, marks=pytest.mark.nightly) for x in (gd.lbfgs(), gd.bfgs(), gd.nonlinear_cg())),
+        *(gd.newton(), gd.adam(0.1), gd.line_search(gd.sgd(1.0)), optax.adam(0.1)),
+    ],
     ids=lambda o: repr(o)[:20],
 )
 def test_rosenbrock(optimizer):
@@ -99,8 +107,8 @@ def test_how_it_ends(f, start, rate, stop, step):
         (lambda x: x**3 - x**2, -0.3, gd.momentum(0.1)),
         (lambda p: p[0] ** 2 - p[1] ** 2, jnp.array([1.0, 1e-4]), gd.lbfgs()),
         (lambda x: -jnp.exp(x), 0.5, gd.adam(0.5)),
-        (lambda x: 7 * x, 2.0, gd.nonlinear_cg()),
-        (lambda x: -jnp.cosh(x), 0.1, gd.newton()),
+        nightly(lambda x: 7 * x, 2.0, gd.nonlinear_cg()),
+        nightly(lambda x: -jnp.cosh(x), 0.1, gd.newton()),
     ],
 )
 def test_a_function_without_a_minimum_is_said_to_fall(f, start, optimizer):
@@ -111,7 +119,7 @@ def test_a_function_without_a_minimum_is_said_to_fall(f, start, optimizer):
 @pytest.mark.parametrize(
     "f, optimizer, options",
     [
-        (lambda x: jnp.sum(jnp.abs(x - 2)), gd.lbfgs(), {}),
+        nightly(lambda x: jnp.sum(jnp.abs(x - 2)), gd.lbfgs(), {}),
         (lambda x: jnp.sum(jnp.sqrt(jnp.abs(x))), gd.lbfgs(), {}),
         (lambda x: jnp.sum(jnp.sqrt(jnp.abs(x))), gd.adam(0.1), {"max_steps": 999}),
         (lambda x: 3 * jnp.sum(x), gd.sgd(0.01), {"onto": box(-1e4, 1e4), "max_steps": 9}),
@@ -124,7 +132,7 @@ def test_a_run_that_no_longer_falls_or_is_held_by_a_set_is_not_said_to_fall(f, o
     assert found.last.grad_norm >= found.first.grad_norm and "no minimum" not in str(found)
 
 
-@pytest.mark.parametrize("scale, size", [(3e-7, 1.0), (1.0, 1e12)])
+@pytest.mark.parametrize("scale, size", [nightly(3e-7, 1.0), (1.0, 1e12)])
 def test_a_start_within_the_tolerance_is_said_to_have_stayed_as_it_was(scale, size):
     f = lambda x: scale * jnp.sum((x / size - 2) ** 2)  # noqa: E731
     found = gd.minimize(f, jnp.array([5.0, 1.0]), gd.lbfgs())
@@ -137,9 +145,7 @@ def test_a_start_beyond_the_tolerance_is_not_said_to_have_stayed():
     assert larger.stop is Stop.CONVERGED and "nothing" not in str(larger)
 
 
-@pytest.mark.parametrize(
-    "optimizer", [gd.lbfgs(), pytest.param(gd.bfgs(), marks=pytest.mark.nightly), gd.newton()], ids=repr
-)
+@pytest.mark.parametrize("optimizer", [nightly(gd.lbfgs()), nightly(gd.bfgs()), gd.newton()], ids=repr)
 def test_a_step_that_does_not_meet_the_set_is_told_from_one_too_short(optimizer):
     q = jnp.array([[1.1, 0.9, -0.6], [0.9, 3.0, 0.8], [-0.6, 0.8, 0.9]])
     f = lambda x: 0.5 * x @ q @ x + jnp.array([-1.0, 1.5, 0.4]) @ x  # noqa: E731
@@ -184,8 +190,8 @@ def test_a_run_that_settles_gives_the_point_where_it_did_unless_no_convex_functi
     "f, start, rate",
     [
         (lambda x: (x - 3e6) ** 2, np.float32(2e6), 1e-9),
-        (lambda x: x**2, np.float32(7.0), 1e-12),
-        (lambda p: jnp.sum((p - 1) ** 2), np.full(3, 5e7, np.float32), 1e-10),
+        nightly(lambda x: x**2, np.float32(7.0), 1e-12),
+        nightly(lambda p: jnp.sum((p - 1) ** 2), np.full(3, 5e7, np.float32), 1e-10),
     ],
 )
 def test_a_run_that_stands_still_is_stalled(f, start, rate):
@@ -198,14 +204,14 @@ def test_a_run_that_stands_still_is_stalled(f, start, rate):
     "f, start, words",
     [
         (lambda p: p[0] ** 2 - 3 * p[1] ** 2 + p[2] ** 2, [1.0, 0.0, 2.0], "saddle"),
-        (lambda p: p[0] * p[1], [0.0, 0.0], "saddle"),
+        nightly(lambda p: p[0] * p[1], [0.0, 0.0], "saddle"),
         (lambda x: (x - 1) ** 3, 3.0, "inflection"),
-        pytest.param(lambda p: p[0] ** 3 + p[1] ** 2, [1.0, 1.0], "saddle", marks=pytest.mark.nightly),
+        nightly(lambda p: p[0] ** 3 + p[1] ** 2, [1.0, 1.0], "saddle"),
         (jnp.cos, 0.0, "maximum"),
         (jnp.floor, 0.4, "the gradient is exactly 0 at the start"),
         (lambda p: (p[0] - 2 * p[1]) ** 2, [1.0, 2.0], "level along 1 of 2"),
-        (lambda x: (x - 1) ** 4 + 2, 3.0, None),
-        pytest.param(lambda p: jnp.sum(jnp.cosh(p - 1)), np.zeros(10), None, marks=pytest.mark.nightly),
+        nightly(lambda x: (x - 1) ** 4 + 2, 3.0, None),
+        nightly(lambda p: jnp.sum(jnp.cosh(p - 1)), np.zeros(10), None),
         (lambda x: 1e-3 * (x - 1) ** 2 + 5e3, 3.0, None),
     ],
 )
@@ -219,11 +225,12 @@ def test_the_kind_of_point_is_said(f, start, words):
 @pytest.mark.parametrize(
     "f, point, words",
     [
-        *((lambda x, s=s: s * jnp.sum((x - 2) ** 2), [2, 2, 2], "a minimum") for s in (1e3, 1e12)),
-        (lambda x: 1e4 + jnp.sum((x - 2) ** 2), [2, 2], "a minimum"),
-        (lambda x: jnp.sum(x * x - 4 * x) + 12, [2, 2, 2], "a minimum"),
+        nightly(lambda x: 1e3 * jnp.sum((x - 2) ** 2), [2, 2, 2], "a minimum"),
+        (lambda x: 1e12 * jnp.sum((x - 2) ** 2), [2, 2, 2], "a minimum"),
+        nightly(lambda x: 1e4 + jnp.sum((x - 2) ** 2), [2, 2], "a minimum"),
+        nightly(lambda x: jnp.sum(x * x - 4 * x) + 12, [2, 2, 2], "a minimum"),
         (lambda x: 3e4 + 5 * (x[0] - 2) ** 2 - (x[1] - 2) ** 2, [2, 2], "this is a saddle point"),
-        (lambda x: 2e5 - 7e3 * jnp.sum((x - 2) ** 2), [2, 2], "this is a maximum"),
+        nightly(lambda x: 2e5 - 7e3 * jnp.sum((x - 2) ** 2), [2, 2], "this is a maximum"),
         (lambda x: 1e5 * (x[0] - 2 * x[1]) ** 2, [4, 2], "this is a minimum, level along 1 of 2"),
     ],
 )
@@ -366,7 +373,9 @@ class TestDerivatives:
     def slope(of, at, step=1e-5):
         return (of(at + step) - of(at - step)) / (2 * step)
 
-    @pytest.mark.parametrize("optimizer, part", [(gd.bfgs(), "value"), (gd.sgd(0.05), "params")], ids=["bfgs", "sgd"])
+    @pytest.mark.parametrize(
+        "optimizer, part", [(gd.bfgs(), "value"), nightly(gd.sgd(0.05), "params")], ids=["bfgs", "sgd"]
+    )
     def test_implicit(self, optimizer, part):
         def of(a):
             found = gd.minimize(self.loss, jnp.zeros(2), optimizer, args=(a,), stop=gradient_norm(1e-11))
@@ -408,11 +417,11 @@ class TestDerivatives:
         "optimizer, right",
         [
             (lambda: gd.project(gd.sgd(0.1), box(-1.0, 1.0)), 0.0),
-            pytest.param(lambda: gd.project(gd.adam(0.1), box(-1.0, 1.0)), 0.0, marks=pytest.mark.nightly),
-            (lambda: gd.project(gd.sgd(0.1), box(-1.0, 9.0)), 3 / 5),
-            (lambda: gd.decay_weights(gd.sgd(0.1), 2.0), 4 / 11),  # g + 2 p = 0
+            nightly(lambda: gd.project(gd.adam(0.1), box(-1.0, 1.0)), 0.0),
+            nightly(lambda: gd.project(gd.sgd(0.1), box(-1.0, 9.0)), 3 / 5),
+            nightly(lambda: gd.decay_weights(gd.sgd(0.1), 2.0), 4 / 11),  # g + 2 p = 0
             (lambda: gd.decay_weights(gd.momentum(0.02, 0.5), 3.0), 60 / 149),  # 2 g + 3 p = 0
-            pytest.param(lambda: gd.freeze(gd.sgd(0.1), "z"), 1 / 2, marks=pytest.mark.nightly),
+            nightly(lambda: gd.freeze(gd.sgd(0.1), "z"), 1 / 2),
             (lambda: gd.freeze(gd.lbfgs(), "z"), 1 / 2),
         ],
     )
@@ -432,7 +441,7 @@ class TestDerivatives:
             jax.jacfwd(of)(3.0)
         assert np.isnan(jax.jit(jax.grad(of))(3.0))
 
-    @pytest.mark.parametrize("size", [3, 250])
+    @pytest.mark.parametrize("size", [3, nightly(250)])
     def test_directions_that_do_not_matter(self, size):
         weights = jnp.linspace(1, 3, size).at[0].set(0.0)
 
@@ -577,7 +586,7 @@ def test_a_long_path_keeps_its_first_steps_whole():
     np.testing.assert_allclose(path.params, 2 + 14.5 * (1 - 2e-4) ** path.step, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("level", "expected"), [(-jnp.inf, Stop.DIVERGED), (jnp.nan, Stop.NON_FINITE)])
+@pytest.mark.parametrize(("level", "expected"), [nightly(-jnp.inf, Stop.DIVERGED), (jnp.nan, Stop.NON_FINITE)])
 def test_a_value_that_is_none_is_no_convergence_however_level(level, expected):
     f = lambda x: jnp.where(x < 0.55, level, x)  # noqa: E731  # its slope beyond is 0
     for stop in (None, stopping.gradient_norm(), stopping.parameter_change(0.0)):

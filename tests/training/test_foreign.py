@@ -33,6 +33,7 @@ def learns(result):
     return result
 
 
+@pytest.mark.nightly  # as with batch norm, below
 def test_flax_linen():
     linen = pytest.importorskip("flax.linen")
     model = linen.Sequential([linen.Dense(16), linen.relu, linen.Dense(3)])
@@ -131,7 +132,9 @@ RAW = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n == "contrib")) for n in RAW])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in ("contrib", "lbfgs"))) for n in RAW]
+)
 def test_raw_optax(name):
     @gd.per_example
     def loss(params, example):

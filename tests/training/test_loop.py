@@ -74,7 +74,7 @@ def test_batch_change_is_what_the_step_did_to_its_own_batch():
 @pytest.mark.parametrize(
     ("loss", "order"),
     [
-        (LOSS, "replacement"),
+        pytest.param(LOSS, "replacement", marks=pytest.mark.nightly),
         (unmasked_loss, "shuffle"),
         pytest.param(unmasked_loss, "sequence", marks=pytest.mark.nightly),  # as in the two tests below
     ],
@@ -293,7 +293,12 @@ def test_the_same_seed_gives_the_same_result_however_the_host_cuts_it(monkeypatc
         ({"epochs": None, "steps": 7, "every": 2}, "BUDGET", 7),
         ({"stop": stopping.budget(steps=4), "every": 2}, "BUDGET", 4),
         ({"stop": stopping.target(10.0)}, "TARGET", 5),
-        ({"stop": stopping.target(0.3), "monitor": ("accuracy", "max"), "epochs": 50}, "TARGET", None),
+        pytest.param(
+            {"stop": stopping.target(0.3), "monitor": ("accuracy", "max"), "epochs": 50},
+            "TARGET",
+            None,
+            marks=pytest.mark.nightly,
+        ),
         ({"stop": stopping.patience(1), "optimizer": gd.sgd(0.0)}, "PATIENCE", 10),
         ({"stop": stopping.change(1e9)}, "CONVERGED", 10),
         ({"stop": stopping.change(1e9, "batch"), "every": 1}, "CONVERGED", 1),
@@ -546,7 +551,7 @@ def fit_classes(monitor, loss=CLASSES, **options):
 
 def test_a_run_keeps_what_its_monitor_calls_best():
     """The direction is the metric's own; whatever its name, the best is kept and a target is reached from the right side."""
-    for monitor in ("accuracy", "validation_accuracy", ("accuracy", "max")):
+    for monitor in ("validation_accuracy", ("accuracy", "max")):
         result = fit_classes(monitor)
         values = result.history["validation_accuracy"]
         assert result.best_evaluation == values.argmax() and values.min() < values.max()
@@ -681,9 +686,10 @@ def test_an_evaluation_slices_its_chunks_and_knows_a_models_state():
     ("call", "message"),
     [
         (lambda: gd.make_epoch(gd.make_step(rowwise), 8)(start(), DATA), "one shape whatever the number of rows"),
-        (
+        pytest.param(
             lambda: gd.make_evaluate(rowwise, chunk_size=8)(start().params, DATA),
             "one shape whatever the number of rows",
+            marks=pytest.mark.nightly,
         ),
         (
             lambda: losses.supervised(MODEL, losses.softmax_cross_entropy_with_integer_labels, {"r2": metrics.r2}),
@@ -812,7 +818,9 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("weight", WEIGHTS)
+@pytest.mark.parametrize(
+    "weight", [pytest.param(x, marks=[pytest.mark.nightly] * (x in ("whole", "of 16 bits"))) for x in WEIGHTS]
+)
 def test_a_metric_of_any_dtype_has_its_mean_over_rows(weight):
     """By an epoch of a known or a traced number of steps and by an evaluation, as NumPy has it; bools are 0 and 1."""
     rows = np.float32([[3, 4, 5], [1, 6, 7], [4, 4, 6], [0, 2, 3]])
