@@ -48,7 +48,7 @@ def make_run(
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
             reports it is not: write (name, "max") or (name, "min").
         refresh: batches that are read before each evaluation, forward only, so that the model state is that of the
-            parameters to evaluate and to keep: `refresh_model_state`. With 0 an average has the state of those that are trained.
+            parameters to evaluate and to keep: `refresh_model_state`. With 0 it is that of the trained ones.
         keep_best: False holds no second copy of the parameters: `best` of the RunState is (), and a result has the last.
 
     A period all of whose updates were skipped, by `skip_non_finite` or `scale_loss`, has a row of NaN in the history and is
