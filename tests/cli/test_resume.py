@@ -254,6 +254,10 @@ def test_what_cannot_be_saved_is_a_failed_run_that_can_go_on(place, whole, monke
         code, out, err = gdjax(*WORDS, "--out", "cut")
     assert (code, out) == (1, "") and "No space left on device" in err and err.count("\n") == 1
     assert runs.list_runs("cut")[0].status == "unfinished: step 12 is saved"
+    with monkeypatch.context() as patch:
+        patch.setattr("gdjax.runs.records.Records.append", lambda *_, **__: fail(place / "13"))
+        said = (1, "", "gdjax: this machine cannot do it: [Errno 28] No space left on device\n")
+        assert gdjax(*WORDS, "--out", "cut", "--resume") == said
     assert gdjax(*WORDS, "--out", "cut", "--resume") == (0, "", "")
     assert what_it_found(place / "cut") == what_it_found(whole)
 
