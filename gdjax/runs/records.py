@@ -99,11 +99,13 @@ def _lock(descriptor: int, tries: int = 1) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
-        except OSError:
+        except BlockingIOError:
             tries -= 1
             if not tries:
                 return False
             time.sleep(0.05)
+        except OSError:  # a file system that has no locks
+            break
     return True
 
 

@@ -61,7 +61,7 @@ def segments(
         elapsed: wall-clock seconds that the run has used before, for `stopping.budget(seconds=...)`.
 
     Yields: a RunState after every segment, with the history of all evaluations so far as NumPy, name -> (evaluations, ...).
-        Nothing is yielded if the run has already ended.
+        Nothing is yielded if the run has already ended; one that was INTERRUPTED goes on.
 
     >>> step = gd.make_step(lambda w, rows: jnp.mean((w - rows) ** 2))
     >>> run = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence"))
@@ -134,6 +134,8 @@ class Pace:
 
 
 def _segments(reading, run_state, until, period, pace, began) -> Iterator[RunState]:
+    if int(run_state.stop) == Stop.INTERRUPTED:
+        run_state = run_state._replace(stop=jnp.array(np.int32(Stop.RUNNING)))
     history = History(run_state)
     if history.done >= until or int(run_state.stop) != Stop.RUNNING:
         return

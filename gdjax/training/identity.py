@@ -49,7 +49,7 @@ def differences(there: Any, here: Any, ignore: Collection[str] = ()) -> list[str
 
     A name in `ignore` leaves out a field and all below it.
     """
-    a, b = _flat(there), _flat(here)
+    a, b, ignore = _flat(there), _flat(here), (ignore,) if isinstance(ignore, str) else ignore
     names = [name for name in sorted(a.keys() | b.keys()) if a.get(name, _NONE) != b.get(name, _NONE)]
     ignored = lambda name: any(f"{name}.".startswith(f"{each}.") for each in ignore)  # noqa: E731
     return [f"{name} is {a.get(name, _NONE)}, here {b.get(name, _NONE)}" for name in names if not ignored(name)]

@@ -1,6 +1,7 @@
 """metrics.jsonl holds whole lines whatever happens while it is written; runs are listed and compared from their files."""
 
 import dataclasses
+import errno
 import json
 import os
 import resource
@@ -61,6 +62,15 @@ def test_a_resumed_run_goes_on_where_the_checkpoint_was(tmp_path, cut):
     with pytest.raises(RecordError, match=f"must have the {size} bytes that it had at the checkpoint, got {size - 1}"):
         Records(path, kept, size)
     assert path.read_bytes() == whole[: size - 1]
+
+
+def test_a_file_system_without_locks_does_not_stop_a_run(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with Records(tmp_path / "metrics.jsonl") as records:
+        assert records.append(history(3), 1.0) > 0 and not is_being_written(tmp_path / "metrics.jsonl")
 
 
 KILLED = """

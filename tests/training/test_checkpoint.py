@@ -232,6 +232,7 @@ def test_another_identity_is_refused_by_the_names_that_differ(tmp_path, monkeypa
         with pytest.raises(gd.CheckpointError, match=message):
             load(given)
     assert bits(load({"seed": 3, "config": {"rate": 0.1}}, ignore=("data", "seed", "config.sizes"))) == bits(START)
+    assert bits(load(IDENTITY | {"data": "others"}, ignore="data")) == bits(START), "one name is no set of letters"
     with pytest.raises(TypeError, match="identity must be of JSON's types"):
         gd.save_run(tmp_path / "other", START, {"data": DATA})
     present = identity.installed_version

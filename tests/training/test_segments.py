@@ -144,6 +144,8 @@ def test_a_segment_may_end_after_any_batch_and_the_sums_go_on():
     assert (int(stays.stop), int(stays.state.batches)) == (gd.Stop.INTERRUPTED, 18), (
         "not on without the period's length"
     )
+    *_, on = loop(stays, until=8)
+    equal((on.state, on.best, on.stop), (whole.state, whole.best, whole.stop))
     with pytest.raises(ValueError, match="run_state must have room for the history, got none"):
         jax.jit(RUN)(next(loop(start(), until=8, batches=3, seconds=0)), DATA, VALIDATION, 8, None, 5)
     (without,) = gd.segments(
