@@ -172,7 +172,8 @@ def events(path):
 def test_the_file_for_tensorboard_reads_back(tmp_path):
     step = gd.make_step(lambda w, rows: (jnp.mean((w - rows) ** 2), {"mean": jnp.mean(rows)}))
     run, data = gd.make_run(gd.make_epoch(step, batch_size=1, order="sequence")), jnp.array([1.0, 3.0])
-    start = gd.start_run(run, gd.make_state(0.0, gd.sgd(0.25)), gd.stopping.never(), data, None)
+    state = gd.make_state(0.0, gd.sgd(gd.schedules.linear(0.25, 0.1, 20)))
+    start = gd.start_run(run, state, gd.stopping.never(), data, None)
     with TensorBoard(tmp_path / "board") as board:
         for run_state in gd.segments(run, start, data, until=5, seconds=0):
             board.log(run_state)
@@ -188,7 +189,8 @@ def test_the_file_for_tensorboard_reads_back(tmp_path):
         for event in events(path)
         for value in event.summary.value
     }
-    names = {"loss": "loss/training", "mean": "mean/training", "epoch": "epoch", "learning_rate": "learning_rate"}
+    names = {"loss": "loss/training", "mean": "mean/training", "epoch": "epoch"}
+    names |= {name: name for name in ("learning_rate", "learning_rate_min", "learning_rate_max")}
     expected = {
         (2 * i + 2, tag): run_state.history[name][i].astype(np.float32) for name, tag in names.items() for i in range(7)
     }
