@@ -3,7 +3,7 @@
 A network with 10 MB of parameters (784-1280-1100-128-10) under Adam, whose checkpoint holds 40 MB: the parameters, two
 moments, and the best parameters. An epoch takes about `--seconds` of compiled steps. The same run is timed without
 checkpoints and with one after every epoch, the wait for the last one included, in interleaved pairs; beside it stand the
-time for which `save` holds up the loop, and the wait at the end.
+time for which `save` holds up the loop, the wait at the end, and the time of the processors, which others do not disturb.
 
 Expected: in the median of the pairs, checkpoints cost less than 5 % of the wall time; else the exit status is 1. About five
 minutes on 2 cores.
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,33 +37,44 @@ def rows(number: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(number, SIZES[0])).astype(np.float32), rng.integers(0, SIZES[-1], number)
 
 
-def train(data, epochs: int, checkpoints: gd.Checkpoints | None, blocked: list[float]) -> None:
-    """One run; the seconds that each save holds it up are appended to `blocked`."""
+class Seconds(NamedTuple):
+    """Of every save, of every wait at the end, and of the processors in every run, without and with checkpoints."""
+
+    blocked: list[float]
+    closing: list[float]
+    processors: dict[bool, list[float]]
+
+
+def train(data: Any, epochs: int, folder: Path | None = None, seconds: Seconds | None = None) -> None:
+    """One run; with a folder, each epoch is saved in a new one below it."""
     state = gd.make_state(model.init(jax.random.key(1)), gd.adam(1e-3), 2)
     first = gd.start_run(run, state, gd.stopping.never(), data, None)
+    checkpoints = folder and gd.Checkpoints(tempfile.mkdtemp(dir=folder), keep_last=1)
+    busy = time.process_time()
     for run_state in gd.segments(run, first, data, until=epochs, seconds=0, keep=False):
         before = time.perf_counter()
-        if checkpoints is not None:
+        if checkpoints and seconds:
             checkpoints.save(run_state)
-            blocked.append(time.perf_counter() - before)
-
-
-def checkpointed(data, epochs: int, blocked: list[float], closing: list[float]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoints = gd.Checkpoints(Path(folder) / "checkpoints")
-        train(data, epochs, checkpoints, blocked)
-        before = time.perf_counter()
+            seconds.blocked.append(time.perf_counter() - before)
+    before = time.perf_counter()
+    if checkpoints and seconds:
         checkpoints.close()
-        closing.append(time.perf_counter() - before)
+        seconds.closing.append(time.perf_counter() - before)
+    if seconds:
+        seconds.processors[bool(folder)].append(time.process_time() - busy)
 
 
 def steps_of(seconds: float) -> int:
     """The number of steps that take so long."""
     data = rows(20 * BATCH)
-    train(data, 1, None, [])  # compiles
-    before = time.perf_counter()
-    train(data, 2, None, [])
-    return max(1, round(40 * seconds / (time.perf_counter() - before)))
+
+    def took(epochs: int) -> float:
+        before = time.perf_counter()
+        train(data, epochs)
+        return time.perf_counter() - before
+
+    took(1)  # compiles
+    return max(1, round(20 * 5 * seconds / (took(6) - took(1))))
 
 
 def main() -> None:
@@ -72,20 +84,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of an epoch, at most 5")
     given = parser.parse_args()
     data = jax.tree.map(jnp.asarray, rows(steps_of(given.seconds) * BATCH))
-    blocked: list[float] = []
-    closing: list[float] = []
-    candidates = {
-        "without": functools.partial(train, data, given.epochs, None, blocked),
-        "with": functools.partial(checkpointed, data, given.epochs, blocked, closing),
-    }
-    seconds = interleave(candidates, given.repeats)
-    median, low, high = ratio(seconds["with"], seconds["without"])
+    seconds = Seconds([], [], {False: [], True: []})
+    with tempfile.TemporaryDirectory() as folder:
+        candidates = {
+            "without": functools.partial(train, data, given.epochs, None, seconds),
+            "with": functools.partial(train, data, given.epochs, Path(folder), seconds),
+        }
+        wall = interleave(candidates, given.repeats)
+    median, low, high = ratio(wall["with"], wall["without"])
+    processors = {saved: float(np.median(each)) for saved, each in seconds.processors.items()}
     size = sum(x.size for x in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0)))) * 4
     figures = {
         "parameters (MB)": size / 1e6,
-        "an epoch (s)": float(np.median(seconds["without"])) / given.epochs,
-        "save holds up the loop (ms)": 1e3 * float(np.median(blocked)),
-        "the wait at the end (ms)": 1e3 * float(np.median(closing)),
+        "an epoch (s)": float(np.median(wall["without"])) / given.epochs,
+        "save holds up the loop (ms)": 1e3 * float(np.median(seconds.blocked)),
+        "the wait at the end (ms)": 1e3 * float(np.median(seconds.closing)),
+        "processors, for a checkpoint (ms)": 1e3 * (processors[True] - processors[False]) / given.epochs,
+        "processors, for an epoch (ms)": 1e3 * processors[False] / given.epochs,
         "cost of a checkpoint every epoch (%)": 100 * (median - 1),
         "its quartiles, low (%)": 100 * (low - 1),
         "its quartiles, high (%)": 100 * (high - 1),
