@@ -66,7 +66,9 @@ def write_failure(place: Path, config: RunConfig, fitting: Fitting) -> Record | 
     record = Record(
         step=int(failure.state.batches),
         leaves=failure.leaves,
-        rows=tuple(np.asarray(failure.rows).tolist()),
+        rows=tuple(
+            np.asarray(failure.rows)[slice(None) if failure.mask is None else np.asarray(failure.mask)].tolist()
+        ),
         learning_rate=None if rate is None else float(rate),
     )
     save_run(place / STATE, failure.run_state, identity_of(config))
@@ -126,12 +128,12 @@ def explain_failure(folder: Path, config: RunConfig, fitting: Fitting) -> str | 
 def _sentences(record: Record, step: Any, failure: Failure) -> list[str]:
     rate = "" if record.learning_rate is None else f", at learning rate {record.learning_rate:g}"
     found = [f"Step {record.step} was repeated from the saved state{rate}, and goes wrong again."]
-    try:
-        with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):  # they are explained in words
+        try:
             raise_cause(step.loss, failure.state.params, failure.batch, failure.state.model_state)
-    except ValueError as error:
-        found.append(str(error))
-    birth = replay(step, failure.state, failure.batch, failure.mask, failure.after)
+        except ValueError as error:
+            found.append(str(error))
+        birth = replay(step, failure.state, failure.batch, failure.mask, failure.after)
     if birth is None:
         return found
     found.append(str(birth))
