@@ -12,24 +12,18 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.backprop.birth import Birth, equation_text, in_words
-from gdjax.backprop.origins import Event, Origins, Tracked, not_finite
+from gdjax.backprop.compiled import PARTIAL, first_compiled
+from gdjax.backprop.origins import Event, Origins, not_finite
 from gdjax.backprop.places import Place, place_of
-from gdjax.backprop.row_axes import row_axis
-from gdjax.backprop.walk import Path, Walk
+from gdjax.backprop.walk import Path
 from gdjax.data import as_rows, num_rows
-from gdjax.jaxprs import apply_equation, called_jaxpr, equations_for, inner_jaxprs, is_literal, open_jaxpr
+from gdjax.jaxprs import equations_for, inner_jaxprs, is_literal, open_jaxpr
 from gdjax.optimizers.wrappers.skip_non_finite import SkipState
 from gdjax.programs import compile_once, retrace
 from gdjax.text import listing
 from gdjax.types import Batch, Metrics, Params, TrainState
 
 GRADIENT = "gradient of the step"  # a metric that is added to those of the step
-# Operations of which a compiled program may compute another value, since their arguments are rounded in another way.
-PARTIAL = (
-    *("div", "pow", "integer_pow", "sqrt", "rsqrt"),
-    *("exp", "exp2", "expm1", "log", "log1p", "sinh", "cosh"),
-    *("tan", "asin", "acos", "acosh", "atanh"),
-)
 
 
 class Outcome(NamedTuple):
@@ -168,7 +162,7 @@ class _Computation:
         rest, facts = history[history.index(event) + 1 :], {}
         if phase == "backward" and event.source == "equation":
             discarded, derivative_of = self._beside(event)
-            rest = rest if discarded is None else [event, *rest]
+            rest = rest if discarded in (None, event) else [event, *rest]
             facts = {"discarded": discarded is not None, "derivative_of": derivative_of}
             event = discarded or event
         common = {"step": int(self.state.batches), "kind": event.kind, "leaves": leaves}
@@ -176,6 +170,7 @@ class _Computation:
             return Birth(
                 phase="input", operation="", where=None, values=(), rows=event.rows, source=event.leaf, **common
             )
+        of_constant = history[0].source == "constant" and event is not history[0]
         return Birth(
             phase=phase,
             operation=_operation(event),
@@ -185,9 +180,7 @@ class _Computation:
             primitive="" if event.source == "constant" else event.equation.primitive.name,
             **facts,
             loops=_loops(event.path),
-            constant=f"{history[0].kind}, at {_place(history[0].path)}"
-            if history[0].source == "constant" and event is not history[0]
-            else "",
+            constant=f"{history[0].kind}, at {_place(history[0].path)}" if of_constant else "",
             then=_told(rest),
             **common,
         )
@@ -195,15 +188,19 @@ class _Computation:
     def _beside(self, event: Event) -> tuple[Event | None, str]:
         """What the forward pass has to do with a birth by which only the gradient is not finite.
 
-        Either a birth at the same place in the forward pass, which is thrown away before it reaches the loss, or in words
+        Either a birth of the same numbers in the forward pass, which is thrown away before it reaches the loss, or in words
         the operation in whose derivative the birth is.
         """
         loss = jax.tree.unflatten(jax.tree.structure(self.after), range(len(self.results)))[1]["loss"]
         forward = equations_for(self.jaxpr, [i == loss for i in range(len(self.results))])
-        place = _place(event.path)
+        if id(event.equation) in forward:
+            return event, ""
+        inputs = _variables(event.equation.invars)
         for each in self.origins.events:
-            if each.source == "equation" and id(each.equation) in forward and _place(each.path) == place:
-                return (None if each is event else each), ""
+            if id(each.equation) in forward and each.source == "equation" and each.path[:-1] == event.path[:-1]:
+                shared = inputs & {*_variables(each.equation.invars), *each.equation.outvars}
+                if shared:
+                    return each, ""
         return None, _source_of_derivative(self.jaxpr, event, forward)
 
     def _some(self, rows: Any) -> tuple[int, ...] | None:
@@ -211,30 +208,23 @@ class _Computation:
         return None if len(rows) in (0, num_rows(self.args[1])) else tuple(map(int, rows))
 
     def only_compiled(self, phase: str, leaves: tuple[str, ...]) -> Birth:
-        """The first operation whose compiled value is not finite, if a compiled program shows it."""
-        trace, axes = _Compiled(), [axis for _, _, axis in self._inputs()]
-
-        def partial_values(*inputs: Any) -> list[Any]:
-            trace.walk(self.jaxpr, [Tracked(x, None, axis) for x, axis in zip(inputs, axes, strict=True)])
-            return trace.found
-
-        values = jax.jit(partial_values)(*jax.tree.leaves(self.args))
-        common = {"step": int(self.state.batches), "phase": phase, "leaves": leaves, "only_compiled": True}
-        for (path, axis), value in zip(trace.paths, values, strict=True):
-            wrong = not_finite(value)
-            if wrong is not None:
-                name = path[-1][0].primitive.name
-                others = tuple(i for i in range(wrong.ndim) if i != axis)
-                return Birth(
-                    kind="nan" if np.isnan(np.asarray(value)).any() else "inf",
-                    operation=in_words(name),
-                    primitive=name,
-                    where=_place(path),
-                    values=(),
-                    rows=None if axis is None else self._some(np.flatnonzero(wrong.any(axis=others))),
-                    **common,
-                )
-        return Birth(kind="nan", operation="", where=None, values=(), rows=None, **common)
+        """The first operation whose value is not finite in a compiled program, and is if evaluated by itself."""
+        common = {
+            "step": int(self.state.batches),
+            "phase": phase,
+            "leaves": leaves,
+            "values": (),
+            "only_compiled": True,
+        }
+        known = {id(event.equation) for event in self.origins.events}
+        found = first_compiled(self.jaxpr, [(x, axis) for _, x, axis in self._inputs()], known)
+        if found is None:
+            return Birth(kind="nan", operation="", where=None, rows=None, **common)
+        name = found.path[-1][0].primitive.name
+        rows = None if found.rows is None else self._some(found.rows)
+        return Birth(
+            kind=found.kind, operation=in_words(name), primitive=name, where=_place(found.path), rows=rows, **common
+        )
 
     def _rows_alone(self, phase: str) -> tuple[int, ...] | None:
         """The rows that alone make this phase of the step not finite; None if that is no matter of single rows."""
@@ -255,27 +245,6 @@ class _Computation:
             return None
         exist = np.asarray(self.args[2]) != 0 if len(self.args) > 2 else np.ones(len(wrong), bool)
         return None if wrong[exist].all() else self._some(np.flatnonzero(wrong & exist))
-
-
-class _Compiled(Walk):
-    """The values of the operations in PARTIAL, outside of loops and branches, in one program."""
-
-    def __init__(self) -> None:
-        self.paths: list[tuple[Path, int | None]] = []
-        self.found: list[Any] = []
-
-    def constant(self, value: Any, path: Path) -> Tracked:
-        return Tracked(value)
-
-    def visit(self, equation: Any, values: list[Tracked], path: Path) -> list[Tracked]:
-        if called_jaxpr(equation) is not None:
-            return self.inside(equation, values, path) or []
-        answers = apply_equation(equation, [x.value for x in values])
-        axes = [row_axis(equation, [x.axis for x in values], np.shape(x)) for x in answers]
-        if equation.primitive.name in PARTIAL:
-            self.paths.append((path, axes[0]))
-            self.found.append(answers[0])
-        return [Tracked(x, None, axis) for x, axis in zip(answers, axes, strict=True)]
 
 
 def _with_gradient(step: Any) -> Any:

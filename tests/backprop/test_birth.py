@@ -43,7 +43,7 @@ def log_of(w, rows):
 
 
 def root(w, rows):
-    return jnp.mean(jnp.sqrt(w * rows))  # here
+    return jnp.mean(jnp.sqrt(w * rows) + jnp.where(rows > -5, 0.0, jnp.log(rows - rows)))  # here
 
 
 @gd.per_example
@@ -73,7 +73,8 @@ def barrier(w, x):
 
 
 def fused(w, a, b, c):
-    return jnp.mean(jnp.sqrt(w * a * b - c))  # here
+    harmless = jnp.where(c < 1e9, 0.0, jnp.log(c * 0))
+    return jnp.mean(jnp.sqrt(w * a * b - c) + harmless)  # here
 
 
 @gd.per_example
