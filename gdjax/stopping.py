@@ -247,7 +247,8 @@ def divergence(factor=1e3):
 def non_finite():
     """NON_FINITE once the training loss or the monitored value is NaN or infinite.
 
-    A run over batches ends with the first step whose loss is not finite, and is evaluated there.
+    A run over batches that is told its `steps`, as `fit` and `segments` do, ends with the first step whose loss is not
+    finite, and is evaluated there.
 
     >>> found = gd.minimize(jnp.log, 1.0, gd.sgd(2.0), stop=gd.stopping.non_finite())
     >>> print(found.stop.name, found.steps)

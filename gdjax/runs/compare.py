@@ -16,6 +16,7 @@ from gdjax.runs.damage import RecordError, reading
 from gdjax.runs.folder import end_of, read_config
 from gdjax.runs.json_text import from_text, read_bytes
 from gdjax.runs.records import as_history, is_being_written, read_records
+from gdjax.training.checkpoints import steps_in
 
 CHECKPOINTS = "checkpoints"
 OF_THE_DAY = ("command", "started", "version")  # fields of a config that tell nothing of the run itself
@@ -92,7 +93,7 @@ def _overview(folder: Path, config: RunConfig, end: str | None) -> Overview:
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps of the run's checkpoints, in order."""
-    return sorted(int(place.name) for place in (folder / CHECKPOINTS).glob("[0-9]*") if place.name.isdigit())
+    return steps_in(folder / CHECKPOINTS)
 
 
 def differences(one: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 import subprocess
 from typing import Any
 
 import jax.numpy as jnp
 
-from gdjax.training.identity import installed_version
+from gdjax.training.identity import cores, installed_version
 
 
 def environment() -> dict[str, Any]:
@@ -23,7 +22,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": f"{device.platform}: {device.device_kind}",
         "git_revision": _git_revision(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
     }
 
 

@@ -87,7 +87,7 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """The steps on the disk, in order."""
-        return sorted(int(name) for name in present_names(self.folder) if STEP.fullmatch(name))
+        return steps_in(self.folder)
 
     def save(self, run_state: RunState, extra: Any = None) -> None:
         """Copy the state to the host, where it may be donated at once, and write it while the caller goes on.
@@ -214,6 +214,11 @@ class Checkpoints:
             failure = self._failures.popleft()
             failure.withdraw()
             raise failure.error
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps of a folder of checkpoints, in order."""
+    return sorted(int(name) for name in present_names(folder) if STEP.fullmatch(name))
 
 
 class _Failure:

@@ -16,9 +16,13 @@ from gdjax.training.manifest import json_text
 def environment() -> dict[str, Any]:
     """The versions, the number of CPU cores and the platform of this process, on which the bits of a run depend."""
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = {name: installed_version(name) for name in ("gdjax", "jax", "jaxlib", "optax")}
-    return {"versions": versions, "cores": cores, "platform": f"{device.platform}: {device.device_kind}"}
+    return {"versions": versions, "cores": cores(), "platform": f"{device.platform}: {device.device_kind}"}
+
+
+def cores() -> int | None:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def installed_version(package: str) -> str | None:

@@ -74,8 +74,9 @@ class Result:
         if taken:
             return f"the parameters are the last, {taken} batches into a period"
         if number < 0:
-            which = "first" if self.run_state.best else "last"
-            return f"it went wrong before the first evaluation, the parameters are the {which}"
+            wrong = self.stop in (Stop.NON_FINITE, Stop.DIVERGED)
+            why = "it went wrong before the first evaluation" if wrong else "no evaluation was finite"
+            return f"{why}, the parameters are the {'first' if self.run_state.best else 'last'}"
         span = epochs[number] - (epochs[number - 1] if number else 0)
         over = "the last epoch" if math.isclose(span, 1, rel_tol=1e-3) else f"the last {span:.3g} epochs"
         over = "the last period" if np.isnan(span) else over

@@ -113,8 +113,8 @@ def make_step(
         probes: one or several functions of a step that add to its metrics. `backprop.watch` makes one that measures the flow
             of gradients at every k-th step.
         microbatches: at least 1; parts of consecutive rows, as equal as can be, that are read one after the other, so that
-            the activations of only one of them are held. Loss, gradient, metrics and what an optimizer evaluates are those
-            of the whole batch, to rounding: rows keep their weights, and a last part that is shorter is masked or, for a
+            the activations of only one of them are held. Of a loss that is a mean over its rows, and of no other, loss,
+            gradient, metrics and what an optimizer evaluates are those of the whole batch, to rounding: rows keep their weights, and a last part that is shorter is masked or, for a
             loss that takes no mask, smaller. Part j has the key `fold_in(key, j)` of the step's key. The model state of a
             `stateful` loss goes through the parts in order; batch norm normalizes each by its own rows, which is another
             loss than that of the batch. Probes see the whole batch at once.

@@ -62,6 +62,7 @@ def test_a_run_goes_on_past_batches_that_are_skipped_and_leaves_them_out(name, b
     assert result.history["skipped"].tolist() == [len(bad), 2 * len(bad), 3 * len(bad)]
     assert result.steps == 24 - 3 * len(bad)
     assert f"{3 * len(bad)} updates were skipped: gradients were not finite" in result.remarks
+    assert ("no evaluation was finite, the parameters are the first" in str(result)) == (len(bad) == 8)
 
 
 def test_a_period_all_of_which_was_skipped_is_no_evaluation():

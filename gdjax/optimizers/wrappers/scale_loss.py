@@ -53,7 +53,8 @@ def scale_loss(
 
     The scale is part of the state, so a run that is resumed goes on with it. It belongs to float16, as in
     `make_step(loss, compute_dtype="float16")`; bfloat16 reaches as far as float32 and needs none. In a loop of your own,
-    take the gradient of `state.loss_scale * loss` and divide it before the update. A skipped batch is treated as by
+    take the gradient of `state.loss_scale * loss` and divide it before the update. What limits single entries, such as
+    `optax.clip`, belongs inside: in front it would hide an overflow. A skipped batch is treated as by
     `skip_non_finite`.
 
     Args:
