@@ -114,10 +114,11 @@ def make_step(
             of gradients at every k-th step.
         microbatches: at least 1; parts of consecutive rows, as equal as can be, that are read one after the other, so that
             the activations of only one of them are held. Of a loss that is a mean over its rows, and of no other, loss,
-            gradient, metrics and what an optimizer evaluates are those of the whole batch, to rounding: rows keep their weights, and a last part that is shorter is masked or, for a
-            loss that takes no mask, smaller. Part j has the key `fold_in(key, j)` of the step's key. The model state of a
-            `stateful` loss goes through the parts in order; batch norm normalizes each by its own rows, which is another
-            loss than that of the batch. Probes see the whole batch at once.
+            gradient, metrics and what an optimizer evaluates are those of the whole batch, to rounding: rows keep their
+            weights, and a last part that is shorter is masked or, for a loss that takes no mask, smaller. Part j has the
+            key `fold_in(key, j)` of the step's key. The model state of a `stateful` loss goes through the parts in order;
+            batch norm normalizes each by its own rows, which is another loss than that of the batch. Probes see the whole
+            batch at once.
         remat: whether activations are computed again in the backward pass, which takes about a third more time and, of n
             operations, the memory of about sqrt(n). On CPU it has an effect from jax 0.12 on.
         compute_dtype: "bfloat16" or "float16": real parameters and rows are rounded to it inside the loss, and the gradient
