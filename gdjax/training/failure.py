@@ -16,7 +16,7 @@ from gdjax.training.epoch import Epoch
 from gdjax.training.feeds import LoaderFeed, SourceFeed, as_data
 from gdjax.training.reading import ANY
 from gdjax.training.run import Run
-from gdjax.types import Batch, Metrics, RunState, TrainState
+from gdjax.types import Batch, Metrics, RunState, Stop, TrainState
 
 
 class Failure(NamedTuple):
@@ -121,8 +121,8 @@ def _all_finite(x: Any) -> bool:
 
 
 def _loss(run_state: RunState) -> np.ndarray:
-    """The mean loss at an evaluation; 0 within a period, since a loss that is not finite ends it."""
+    """The mean loss with which a run has gone wrong; 0 before, also where it is NaN since all of a period was skipped."""
     loss = run_state.history["loss"]
-    if int(run_state.taken) or not int(run_state.evaluations):
+    if int(run_state.stop) not in (Stop.NON_FINITE, Stop.DIVERGED):
         return np.zeros((), loss.dtype)
     return np.asarray(loss[(int(run_state.evaluations) - 1) % len(loss)])

@@ -79,3 +79,17 @@ def test_the_first_bad_step_is_found_and_explained(loss, value, phase):
     assert gd.find_failure(run, start, data, batches=number) is None
     with pytest.raises(ValueError, match="find_failure: run_state must be finite, and at most"):
         gd.find_failure(run, states[-1], data, batches=50)
+
+
+def test_a_batch_that_was_skipped_is_not_to_blame():
+    """Of four bad batches in a row the first three are skipped, whose evaluations are NaN; the fourth is let through."""
+    x, y = (np.ones((40, 2), np.float32), np.ones(40, np.float32))
+    x[10:30] = np.nan
+    optimizer = gd.skip_non_finite(gd.sgd(0.01), max_consecutive=3)
+    run = gd.make_run(gd.make_epoch(gd.make_step(error), SIZE, order="sequence"))
+    start = gd.start_run(run, gd.make_state(jnp.ones(2), optimizer), non_finite(), (x, y), None, steps=1)
+    *_, end = gd.segments(run, start, (x, y), until=9, every=1)
+    assert (int(end.stop), int(end.state.batches)) == (Stop.NON_FINITE, 6) and np.isnan(end.history["loss"][2:]).all()
+    failure = gd.find_failure(run, start, (x, y), batches=6, every=1)
+    assert int(failure.state.batches) == 5 and failure.rows.tolist() == [25, 26, 27, 28, 29]
+    assert "loss" in failure.leaves
