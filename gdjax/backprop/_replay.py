@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from gdjax import tree
 from gdjax.backprop.birth import Birth, equation_text, in_words
@@ -58,7 +59,8 @@ def replay(
         after: what the step made in the program of the run (default: the step alone, compiled). Another program rounds in
             another way.
 
-    Memory: all intermediate values of the step that are still needed, on the host while they are looked at.
+    Memory: all intermediate values of the step that are still needed, of arrays on several devices on the first of them, and
+    on the host while they are looked at.
 
     >>> step = gd.make_step(lambda w, rows: jnp.mean(jnp.log(w * rows)))
     >>> birth = gd.backprop.replay(step, gd.make_state(1.0, gd.sgd(0.1)), jnp.array([2.0, -3.0, 1.0]))
@@ -78,9 +80,15 @@ def _without_skipping(state: TrainState) -> TrainState:
     return state
 
 
+def _on_one_device(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments without a mesh, so that each operation can be evaluated by itself."""
+    device = next(iter(jnp.asarray(args[0].step).devices()))
+    return jax.device_put(args, SingleDeviceSharding(device))
+
+
 def _replay(step: Any, args: tuple[Any, ...], after: tuple[TrainState, Metrics] | None) -> Birth | None:
     compiled = outcomes(args[0], compile_once(step)(*args) if after is None else after)
-    computation = _Computation(step, args)
+    computation = _Computation(step, _on_one_device(args))
     alone = computation.outcomes()
     if not compiled and (_loss_of(alone) or not any(each.phase == "backward" for each in alone)):
         return None

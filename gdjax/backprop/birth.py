@@ -7,7 +7,7 @@ import dataclasses
 from gdjax.backprop.places import Place
 from gdjax.text import listing
 
-SIGNS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
+SIGNS = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "integer_pow": "**"}
 WORDS = {
     "add": "sum",
     "add_any": "sum",

@@ -251,4 +251,5 @@ def _values_at(equation: Any, values: list[Tracked], shape: tuple[int, ...], pla
         return array.flat[np.argmax(np.where(np.isnan(array), np.inf, np.abs(array)))] if array.size else 0.0
 
     numeric = [x.value for x in values if not jnp.issubdtype(jnp.result_type(x.value), jax.dtypes.extended)]
-    return tuple(number(x).item() for x in numeric)
+    exponent = (float(equation.params["y"]),) if equation.primitive.name == "integer_pow" else ()
+    return (*(number(x).item() for x in numeric), *exponent)

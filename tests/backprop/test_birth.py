@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 import gdjax as gd
 from gdjax.backprop import replay
@@ -60,6 +61,10 @@ def exponential(params, x, y):
 
 def square(params, x, y):
     return (params["w"] @ x - y + params["b"]) ** 2
+
+
+def squared(w, rows):
+    return jnp.mean((1e-1 * w * rows) ** 2)  # here
 
 
 def masked(w, shown, x):
@@ -183,6 +188,7 @@ POISONED = {
     "0/0 behind where": Poisoned(
         quotient, 1.0, ROWS * [1, 0, 1], "backward", "division", (1,), LATER, told="0 / 0 = nan, at "
     ),
+    "a square": Poisoned(squared, 300.0, ROWS * 1e18, "forward", "power", None, ("loss",), "inf", told="** 2 = inf"),
     "overflow of exp": Poisoned(
         exponential, {"w": np.ones(2)}, LINES, "forward", "exp", (1,), ("loss", "gradient['w']", "params['w']"), "inf"
     ),
@@ -365,6 +371,13 @@ def test_a_skipped_update_is_explained_as_if_it_were_made():
         birth.skipped and dataclasses.replace(birth, skipped=False) == bare and "the update was skipped" in str(birth)
     )
     assert replay(step, guarded, ROWS) is None
+
+
+def test_a_batch_on_an_explicit_mesh():
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    rows = jax.device_put(ROWS * [1, 1, 0], NamedSharding(mesh, PartitionSpec("data")))
+    birth = replay(gd.make_step(root), gd.make_state(1.0, gd.sgd(0.1)), rows)
+    assert (birth.phase, birth.rows, birth.where.line) == ("backward", (2,), marked_line(root)), str(birth)
 
 
 def test_the_run_s_own_program_has_the_last_word():
