@@ -29,7 +29,7 @@ ELEMENTWISE = (
     *("ceil", "floor", "round", "nextafter", "conj", "real", "imag", "convert_element_type", "reduce_precision"),
 )
 # Each entry of the result is an entry of one of the first inputs (all of them if the number is None).
-MOVES = {
+MOVES: dict[str, int | None] = {
     **dict.fromkeys(("broadcast_in_dim", "copy", "copy_p", "expand_dims", "reshape", "rev", "slice", "squeeze"), 1),
     **dict.fromkeys(("dynamic_slice", "gather", "split", "tile", "unstack", "sharding_constraint", "transpose"), 1),
     **dict.fromkeys(("dynamic_update_slice", "pad"), 2),

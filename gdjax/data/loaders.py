@@ -45,6 +45,8 @@ class Batches:
     Batches of a list, at 0 3
     """
 
+    loader: Any
+
     position: int  # the number of the next batch that the run takes
     per_pass: int | None  # batches in a pass; None before this is known
     used_up: bool  # whether the loader is an iterator that has ended

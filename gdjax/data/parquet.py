@@ -27,6 +27,10 @@ class ParquetRows:
     some hundred megabytes a folder is faster: `gdjax data convert FILE FOLDER`.
     """
 
+    path: Path
+    target: str
+    columns: tuple[str, ...]
+
     about: dict[str, Any]
 
     def __init__(self, path: Path, target: str | None = None):

@@ -107,6 +107,11 @@ def write_rows(
 class ArrayFile:
     """A .npy file that is written part by part; its header is written again in the end, when the rows are known."""
 
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    rows: int
+
     def __init__(self, path: Path, dtype: Any, shape: tuple[int, ...]):
         self.path, self.dtype, self.shape, self.rows = path, np.dtype(dtype).newbyteorder("<"), shape, 0
         self._hash = hashlib.sha256()

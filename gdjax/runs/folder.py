@@ -44,6 +44,9 @@ from gdjax.types import Stop
 class Draft:
     """A new run folder: `place` is what to write into, a hidden folder beside `path` until it appears there."""
 
+    path: Path
+    place: Path
+
     def __init__(self, path: Path, place: Path) -> None:
         self.path, self.place = path, place
 

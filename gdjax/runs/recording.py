@@ -40,6 +40,13 @@ class Recording:
     Raises: CheckpointError if there are checkpoints and none can be restored; nothing has changed on the disk then.
     """
 
+    draft: Draft
+    fitting: Fitting
+    cadence: Cadence
+    checkpoints: Checkpoints
+    records: Records
+    board: TensorBoard | None
+
     def __init__(
         self,
         draft: Draft,

@@ -38,6 +38,10 @@ class Records:
     Raises: RecordError if another process writes it, or if it has fewer bytes.
     """
 
+    rows: int
+    size: int
+    descriptor: int
+
     def __init__(self, path: Path, rows: int = 0, size: int = 0) -> None:
         self.rows, self.size = rows, size
         self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -29,6 +29,8 @@ class TensorBoard:
     Raises: ImportError where tensorboardX is missing.
     """
 
+    logged: int
+
     def __init__(self, folder: str | os.PathLike[str], resumed_at: RunState | None = None) -> None:
         try:
             from tensorboardX import event_file_writer, summary

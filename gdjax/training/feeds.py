@@ -26,6 +26,11 @@ IN_MEMORY = 1 << 30  # bytes of validation rows that are read from a source
 class SourceFeed:
     """The windows of a `Source`: rows by their numbers, in the order of the run."""
 
+    who: str
+    source: Source
+    rows: int
+    head: Any
+
     takes_long: bool = False  # whether to gather more batches at once takes as much longer
     most: int | None = None
     last: tuple[Staged, int] | None = None  # the window that was used last, and its batches
@@ -92,6 +97,10 @@ class LoaderFeed:
     Where the loss takes a mask, a batch with fewer rows than the first is filled up and masked. Any other batch of another
     shape is a window of its own, with a program for that shape.
     """
+
+    who: str
+    batches: Batches
+    head: Any
 
     takes_long: bool = True
     most: int | None = None  # batches after which a run ends that may end within the first pass

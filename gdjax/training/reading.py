@@ -26,6 +26,12 @@ class Reading:
     limits by as many windows as it takes; period is None if it is a pass whose length is not known yet.
     """
 
+    feed: Feed
+    program: Any
+    epoch: Any
+    validation: Any
+    until: int
+
     def __init__(self, feed: Feed, program: Any, epoch: Any, validation: Any, until: int):
         self.feed, self.program, self.epoch, self.validation, self.until = feed, program, epoch, validation, until
         self._window: tuple[int, int, Staged] | None = None  # its first batch, and the one after its last

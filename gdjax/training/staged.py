@@ -85,6 +85,8 @@ class Rooms:
     A window is valid until the second one after it.
     """
 
+    who: str
+
     def __init__(self, who: str):
         self.who, self._turn, self._arrays = who, 0, {}
 
