@@ -41,15 +41,21 @@ def updated(state: Any) -> Any:
 _OF_OPTAX = (optax.MultiStepsState, optax.ApplyIfFiniteState)
 
 
+def _withholds(name: str) -> Callable[[Any], bool]:
+    """Whether a node may withhold an update and has an attribute of this name, which parameters may have too."""
+    return lambda x: hasattr(x, "updated") and hasattr(x, name)
+
+
 def skipped(state: Any) -> Any:
     """The updates skipped so far because their gradient was not finite, () int32; None if no node skips any."""
-    counts = [node.skipped for node in _outermost(state, lambda x: hasattr(x, "skipped"))]
+    counts = [node.skipped for node in _outermost(state, _withholds("skipped"))]
     return functools.reduce(jnp.add, counts) if counts else None
 
 
 def waiting(state: Any) -> Any:
     """The gradients that no update has used yet, () int32; None if no node accumulates any."""
-    nodes = _outermost(state, lambda x: hasattr(x, "waiting") or isinstance(x, optax.MultiStepsState))
+    accumulates = _withholds("waiting")
+    nodes = _outermost(state, lambda x: accumulates(x) or isinstance(x, optax.MultiStepsState))
     counts = [x.mini_step if isinstance(x, optax.MultiStepsState) else x.waiting() for x in nodes]
     return functools.reduce(jnp.maximum, counts) if counts else None
 
@@ -59,7 +65,7 @@ def loss_scale(state: Any) -> Any:
 
     Of several nodes, as in the parts of a `partition`, the least: the one whose gradients have overflowed.
     """
-    scales = [node.loss_scale for node in _outermost(state, lambda x: hasattr(x, "loss_scale"))]
+    scales = [node.loss_scale for node in _outermost(state, _withholds("loss_scale"))]
     return functools.reduce(jnp.minimum, scales) if scales else None
 
 

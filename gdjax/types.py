@@ -98,13 +98,13 @@ class Updating(Protocol):
         ...
 
 
-class Skipping(Protocol):
+class Skipping(Updating, Protocol):
     """The state of an optimizer that skips the updates whose gradient is not finite."""
 
     skipped: jax.Array  # updates skipped so far, () int32
 
 
-class Accumulating(Protocol):
+class Accumulating(Updating, Protocol):
     """The state of an optimizer that takes several gradients for an update."""
 
     def waiting(self) -> jax.Array:
@@ -112,7 +112,7 @@ class Accumulating(Protocol):
         ...
 
 
-class LossScaling(Protocol):
+class LossScaling(Updating, Protocol):
     """The state of an optimizer that asks for a larger loss, so that no gradient is too small for 16 bits."""
 
     loss_scale: jax.Array  # () float32, a step multiplies the loss by it and divides the gradient

@@ -1,5 +1,7 @@
 """What no update uses: batches whose gradient is not finite, and those that are too few at the end."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,3 +160,22 @@ def test_iterate_may_donate_its_states():
     donated = [state for state, _ in gd.iterate(epoch, kept[0], (X, Y), epochs=2, keep=False)]
     equal(donated[-1], kept[-1])
     assert donated[0].params.is_deleted() and kept[0].params.is_deleted() and not kept[1].params.is_deleted()
+
+
+class Named(NamedTuple):
+    """Parameters that have the names of what an optimizer says."""
+
+    skipped: jax.Array
+    waiting: jax.Array
+    loss_scale: jax.Array
+
+
+def test_parameters_may_have_any_name():
+    """Their moments in the optimizer's state have it too, and say nothing."""
+    losses = []
+    for kind in (Named, lambda *x: dict(zip("abc", x, strict=True))):
+        loss = lambda p, x, y: squares(sum(jax.tree.leaves(p)), x, y)  # noqa: E731
+        result = gd.fit(loss, kind(*np.zeros((3, 2), np.float32)), gd.adam(0.1), (X, Y), batch_size=SIZE, epochs=2)
+        losses.append(result.history["loss"])
+        assert "skipped" not in result.history and result.remarks == ()
+    np.testing.assert_array_equal(*losses)
