@@ -95,7 +95,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "options"), OPTIONS, ids=str)
+@pytest.mark.parametrize(("loss", "options"), OPTIONS)
 def test_also_in_other_orders_and_periods(loss, options, sources):
     same(fit(sources["folder"], loss, **{"batch_size": 8, **options}), in_memory(loss, **options))
 
