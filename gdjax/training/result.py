@@ -12,7 +12,8 @@ from gdjax import tree
 from gdjax.drawing import load_plots
 from gdjax.text import html_table
 from gdjax.training._segments import History
-from gdjax.training.run import RANGE, Run
+from gdjax.training.period import RANGE
+from gdjax.training.run import Run
 from gdjax.training.step import evaluation_params
 from gdjax.types import Params, RunState, Stop, TrainState
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls import Condition, Optimizer, as_optimizer
-from gdjax.training.run import Part
+from gdjax.training.period import Part
 from gdjax.training.sums import empty
 from gdjax.types import Params, RunState, Stop, Sums
 

@@ -21,7 +21,7 @@ from gdjax.runs.compare import differences
 from gdjax.runs.config import RunConfig
 from gdjax.runs.records import Records, as_history, is_being_written, read_records
 from gdjax.runs.tensorboard import _tag
-from gdjax.training.run import RANGE
+from gdjax.training.period import RANGE
 
 
 def history(n):
