@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from gdjax import runs
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import user_mistakes
 from gdjax.cli.train import Train
-from gdjax.cli.words import parse_words
+from gdjax.cli.words import parse_command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Replay:
     def run(self, argv: list[str]) -> int:
         with user_mistakes():
             record, config = runs.read_failure(self.folder), runs.read_config(self.folder)
-            options = parse_words(Train, shlex.split(config.command)[2:])
+            options = parse_command(Train, config.command)
             use_device(options.device, options.dtype, options.deterministic)
             work = options.choose(config.command)
             found = runs.explain_failure(self.folder, work.config, runs.prepare(work.job, work.parts))

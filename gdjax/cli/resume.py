@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from typing import TypeVar
 
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.options import Options
-from gdjax.cli.words import parse_words
+from gdjax.cli.words import parse_command
 from gdjax.runs import read_config
 
 OF_THE_DAY = ("out", "allow_versions", "memory", "quiet")  # what may stand beside --resume without data
@@ -35,8 +34,8 @@ def complete(options: T) -> T:
                 f"--resume without data takes the options of the run: give all of them, or leave out --{name}"
             )
     with user_mistakes():
-        words = shlex.split(read_config(options.out).command)
-    own = parse_words(type(options), words[2:])
+        command = read_config(options.out).command
+    own = parse_command(type(options), command)
     of_the_day = {name: getattr(options, name) for name in OF_THE_DAY}
     given = {KEPT: options.checkpoint_every} if options.checkpoint_every != Options.checkpoint_every else {}
     return dataclasses.replace(own, resume=True, overwrite=False, **of_the_day, **given)

@@ -59,6 +59,18 @@ def parse_words(kind: type[T], words: Sequence[str]) -> T:
         ) from None
 
 
+def parse_command(kind: type[T], command: str) -> T:
+    """The command of this kind that a run folder notes.   Raises: UserError if it is of another kind."""
+    name = kind.__name__.lower()
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation that does not end
+        words = []
+    if words[:2] != ["gdjax", name]:
+        raise UserError(f"the config.json of a run must hold its command, gdjax {name} ..., got {short(command)!r}")
+    return parse_words(kind, words[2:])
+
+
 def _check_size(name: str, value: object) -> None:
     most = MOST.get(name, 2**31)
     for number in value if isinstance(value, tuple) else (value,):

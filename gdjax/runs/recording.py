@@ -126,7 +126,9 @@ class Recording:
 
     def last_words(self) -> str:
         """How an interrupted run goes on."""
-        kept = "nothing" if self.saved is None else f"step {self.saved}"
+        newest = -1 if self.saved is None else self.saved  # which may still be being written
+        there = [step for step in self.checkpoints.steps if step <= newest]
+        kept = f"step {there[-1]}" if there else "nothing"
         return f"INTERRUPTED, {kept} is saved; gdjax train --resume --out {shlex.quote(str(self.draft.path))} goes on"
 
     def abandon(self) -> str:

@@ -18,6 +18,8 @@ import pytest
 from gdjax.cli import main as entry
 from gdjax.cli.errors import UserError
 from gdjax.cli.objects import load_object
+from gdjax.cli.train import Train
+from gdjax.cli.words import parse_command
 from gdjax.data import load
 from gdjax.losses import LOSSES
 from gdjax.metrics import METRICS
@@ -367,6 +369,18 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(place, words, message):
     assert code == 2 and message in err, err
     assert err.startswith("gdjax: ") and err.count("\n") == 1 and err.endswith("\n"), err
     assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
+
+
+def test_the_command_that_a_run_notes_is_read_as_it_was_written():
+    words = "gdjax train 'my table.csv' --clip 1 --optimizer 'sgd(-0.1)'"
+    assert (found := parse_command(Train, words)).data == "my table.csv" and (found.clip, found.seed) == (1.0, 0)
+    for other in ("", "gdjax", "gdjax minimize x", "train wine", "gdjax train 'wine", "gdjax trainwine"):
+        with pytest.raises(
+            UserError, match=f"must hold its command, gdjax train \\.\\.\\., got {re.escape(repr(other))}"
+        ):
+            parse_command(Train, other)
+    with pytest.raises(UserError, match="these are no options of `gdjax train`"):
+        parse_command(Train, "gdjax train wine --nosuch 3")
 
 
 def test_predictions_replace_no_file_of_the_run(place, wine):

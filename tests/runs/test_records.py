@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from test_folder import change, write
 
 import gdjax as gd
-from gdjax.runs import RecordError, TensorBoard, list_runs
+from gdjax.runs import RecordError, Recording, TensorBoard, list_runs
 from gdjax.runs.compare import differences
 from gdjax.runs.config import RunConfig
 from gdjax.runs.records import Records, as_history, is_being_written, read_records
@@ -71,6 +72,14 @@ def test_a_file_system_without_locks_does_not_stop_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", flock)
     with Records(tmp_path / "metrics.jsonl") as records:
         assert records.append(history(3), 1.0) > 0 and not is_being_written(tmp_path / "metrics.jsonl")
+
+
+def test_no_step_is_said_to_be_saved_before_it_is_on_the_disk(tmp_path):
+    recording = Recording.__new__(Recording)
+    recording.draft, recording.checkpoints = SimpleNamespace(path=tmp_path), SimpleNamespace(steps=[14, 21, 35])
+    for saved, said in ((28, "step 21"), (21, "step 21"), (7, "nothing"), (None, "nothing")):
+        recording.saved = saved
+        assert recording.last_words().startswith(f"INTERRUPTED, {said} is saved; ")
 
 
 KILLED = """
