@@ -209,7 +209,11 @@ class Batches:
 
 
 def is_loader(data: Any) -> bool:
-    """Whether data give batches one after the other: an iterable that is no array, table, source, text or pytree."""
+    """Whether data give batches one after the other: an iterable that is no array, table, source, text or pytree.
+
+    >>> print(gd.data.is_loader(range(3)), gd.data.is_loader(jnp.arange(3)))
+    True False
+    """
     if isinstance(data, Batches):
         return True
     if isinstance(data, (str, bytes, type, Dataset)) or hasattr(data, "dtype") or hasattr(data, "__array__"):

@@ -278,5 +278,9 @@ def _array(path: Any, leaf: Any) -> np.ndarray:
 
 
 def is_source(data: Any) -> bool:
-    """Whether data are a `Source`, not an array or a table that happens to have a method `rows`."""
+    """Whether data are a `Source`, not an array or a table that happens to have a method `rows`.
+
+    >>> print(gd.data.is_source(gd.data.write_rows("numbers", jnp.arange(3.0))), gd.data.is_source(jnp.arange(3.0)))
+    True False
+    """
     return isinstance(data, Source) and not hasattr(data, "__array__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -25,6 +26,7 @@ def cores() -> int | None:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+@functools.cache
 def installed_version(package: str) -> str | None:
     """The version of a package, None if it is not installed (but a source tree, for example)."""
     try:
