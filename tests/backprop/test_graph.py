@@ -66,7 +66,7 @@ def network_loss():
     return loss, model.init(jax.random.key(0))
 
 
-@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("fold", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_a_network_with_respect_to_everything(fold):
     loss, params = network_loss()
     found = graph(loss, params, fold=fold)

@@ -87,6 +87,7 @@ def test_equinox_dropout_keeps_its_rate_and_needs_its_key():
     assert result.params[1].p == 0.3, "a number that configures a module is no parameter"
 
 
+@pytest.mark.nightly  # as Flax and Equinox
 def test_haiku():
     hk = pytest.importorskip("haiku")
     network = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([16, 3])(x)))

@@ -119,6 +119,7 @@ def test_dropping_the_tail_leaves_it_out():
     assert int(state.batches) == 8
 
 
+@pytest.mark.nightly  # as an epoch is a Python loop over its batches
 def test_scan_is_a_python_loop():
     def python_scan(body, carry, xs):
         outputs, one = [], jax.jit(body)
