@@ -12,7 +12,7 @@ with validation after each and the best parameters kept, in three ways that do t
 and, as a lower bound, the same matrix products and nothing else. Then the wall time of a first `fit`, compilation included,
 and of a second one with another rate, with the number of programs that each compiles.
 
-Expected: per step, run takes at most 0.75 of (a) and 1.1 of (b); a second fit compiles nothing. About a minute on 2 cores.
+Expected: per step, run takes at most 0.75 of (a) and 1.2 of (b); a second fit compiles nothing. About a minute on 2 cores.
 """
 
 from __future__ import annotations
