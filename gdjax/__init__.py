@@ -1,21 +1,21 @@
 """gdjax: gradient descent in JAX. Write the small thing; lift it.
 
 The public names, in reading order. Losses, metrics, models, schedules and stopping conditions are accessed through their
-modules (`gdjax.losses.huber`). `plots`, `certify` and `runs` are imported on first use.
+modules (`gdjax.losses.huber`). What a training run does without is imported on first use: see `ON_FIRST_TOUCH`.
 
 The examples in docstrings have `gd`, `jax` and `jnp` at hand: `import jax, jax.numpy as jnp, gdjax as gd`.
 """
 
-import importlib
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdjax.first_touch import import_on_first_touch
 
 # Calls as values: they print as the call that made them, and their numbers are leaves.
 from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
 from gdjax.calls import model, optimizer, condition, schedule
 
 # The catalogues.
-from gdjax import data, losses, metrics, models, optimizers, problems, projections, schedules, stopping
+from gdjax import data, losses, metrics, models, optimizers, projections, schedules, stopping
 from gdjax.optimizers import *
 
 # Schedules and losses by the names of Optax.
@@ -67,26 +67,30 @@ from gdjax.losses import per_example, stateful, supervised
 
 # Training: step, epoch, run.
 from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
-from gdjax.training import Result, find_failure, learning_rate, segments
-from gdjax.training import CheckpointError, Checkpoints, load_run, save_run
+from gdjax.training import Result, learning_rate, segments
 from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
-
-# Minimization of any function.
-from gdjax import search
-from gdjax.solve import Minimum, gradient_flow, minimize
-from gdjax.planes import Plane, pca_plane, plane_through, random_plane
-
-# Backpropagation, step by step.
-from gdjax import backprop
 
 # Inspection.
 from gdjax.models import summary
 
 if TYPE_CHECKING:
+    # What becomes of a run.
+    from gdjax.training import CheckpointError, Checkpoints, find_failure, load_run, save_run
+
+    # Minimization of any function.
+    from gdjax import problems, search
+    from gdjax.solve import Minimum, gradient_flow, minimize
+    from gdjax.planes import Plane, pca_plane, plane_through, random_plane
+
+    # Backpropagation, step by step.
+    from gdjax import backprop
+
+    # Pictures, measurements, runs on disk.
     from gdjax import certify as certify
     from gdjax import plots as plots
     from gdjax import runs as runs
+    from gdjax.version import __version__ as __version__
 
 __all__ = [
     "CheckpointError",
@@ -178,21 +182,11 @@ __all__ = [
 __all__ += optimizers.__all__
 __all__ += utilities.__all__
 
-ON_FIRST_TOUCH = ("certify", "laws", "plots", "runs")
-
-
-def __getattr__(name: str) -> Any:
-    if name in ON_FIRST_TOUCH:
-        return importlib.import_module(f"gdjax.{name}")
-    if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return version("gdjax")
-        except PackageNotFoundError:  # a source tree that is not installed
-            return "0+unknown"
-    raise AttributeError(f"module 'gdjax' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_FIRST_TOUCH, "__version__"})
+ON_FIRST_TOUCH = {
+    **{name: f"gdjax.{name}" for name in ("backprop", "certify", "laws", "plots", "problems", "runs", "search")},
+    **dict.fromkeys(("Minimum", "gradient_flow", "minimize"), "gdjax.solve"),
+    **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
+    **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),
+    "__version__": "gdjax.version",
+}
+import_on_first_touch(__name__, ON_FIRST_TOUCH)

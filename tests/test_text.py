@@ -35,10 +35,14 @@ def test_the_name_that_was_meant(name, said):
 def test_the_face():
     """All of it is there; what is heavy comes on first touch; the optimizers' own list is that of their files."""
     program = (
-        "import sys, gdjax; names = {}; exec('from gdjax import *', names); heavy = ('plots', 'certify', 'runs')\n"
-        "assert set(gdjax.__all__) <= set(names)\n"
-        "assert not [room for room in heavy if f'gdjax.{room}' in sys.modules] and 'matplotlib' not in sys.modules\n"
-        "assert gdjax.runs.__name__ == 'gdjax.runs' and 'plots' in dir(gdjax) and gdjax.__version__[0].isdigit()"
+        "import sys, gdjax; heavy = 'backprop certify laws planes plots problems runs search solve training.checkpoint '\n"
+        "heavy += 'training.checkpoints training.failure data.conversion'\n"
+        "assert not {f'gdjax.{room}' for room in heavy.split()} & set(sys.modules) and 'matplotlib' not in sys.modules\n"
+        "assert set(gdjax.ON_FIRST_TOUCH) | set(gdjax.__all__) <= set(dir(gdjax)) and 'convert' in dir(gdjax.data)\n"
+        "names = {}; exec('from gdjax import *', names)\n"
+        "assert set(gdjax.__all__) <= set(names) and names['minimize'] is gdjax.minimize is gdjax.solve.minimize\n"
+        "assert gdjax.runs.__name__ == 'gdjax.runs' and gdjax.__version__[0].isdigit() and gdjax.data.convert\n"
+        "assert all(getattr(gdjax.training, name) for name in gdjax.training.__all__)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
     assert len(set(gd.__all__)) == len(gd.__all__)

@@ -46,12 +46,13 @@ class Recipe:
     declared: Declaration
     static: frozenset[str]
     name: str
+    names: Sequence[str]  # of the arguments
     reads_nothing: bool
 
     def __init__(self, kind: type[Node], body: Callable[..., Any], declared: Declaration):
         self.kind, self.body, self.declared, self.static = kind, body, declared, frozenset(declared.static)
         self.name, self.reads_nothing = body.__name__, is_itself(body)
-        names = _argument_names(body)
+        self.names = names = _argument_names(body)
         for name in itertools.chain(*declared):
             if name not in names:
                 raise TypeError(mistakes.unknown(self.name, name, names))
@@ -265,7 +266,7 @@ def _factory(kind: type[Node], body: Callable[..., Any], declared: Declaration, 
         return recipe.make(recipe.bind(args, kwargs))
 
     make.recipe = recipe  # type: ignore[attr-defined]
-    make.__doc__ = docstrings.whole(body.__doc__, _argument_names(body), like and like.__doc__)
+    make.__doc__ = docstrings.whole(body.__doc__, recipe.names, like and like.__doc__)
     return make
 
 

@@ -1,5 +1,7 @@
 """Data: sources and files, rows on disk (stream), splitting and scaling (arrays), and the rows of each batch (order)."""
 
+from typing import TYPE_CHECKING
+
 from gdjax.data.arrays import Dataset as Dataset
 from gdjax.data.arrays import Scaling as Scaling
 from gdjax.data.arrays import as_arrays as as_arrays
@@ -10,7 +12,6 @@ from gdjax.data.arrays import standardize as standardize
 from gdjax.data.arrays import take as take
 from gdjax.data.arrays import to_device as to_device
 from gdjax.data.arrays import unstandardize as unstandardize
-from gdjax.data.conversion import convert as convert
 from gdjax.data.files import DataError as DataError
 from gdjax.data.files import hash_of as hash_of
 from gdjax.data.files import read_features as read_features
@@ -27,3 +28,9 @@ from gdjax.data.stream import MappedRows as MappedRows
 from gdjax.data.stream import is_source as is_source
 from gdjax.data.stream import open_rows as open_rows
 from gdjax.data.stream import write_rows as write_rows
+from gdjax.first_touch import import_on_first_touch
+
+if TYPE_CHECKING:
+    from gdjax.data.conversion import convert as convert
+
+import_on_first_touch(__name__, {"convert": "gdjax.data.conversion"})

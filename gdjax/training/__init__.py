@@ -12,19 +12,24 @@
 No optimizer, model, loss or metric is imported here: the user's program combines them.
 """
 
+from typing import TYPE_CHECKING
+
+from gdjax.first_touch import import_on_first_touch
 from gdjax.training._fit import Fitting, Length, fit
 from gdjax.training._memory import Memory, memory
 from gdjax.training._segments import segments
-from gdjax.training.checkpoint import load_run, save_run
-from gdjax.training.checkpoints import Checkpoints
 from gdjax.training.epoch import Epoch, iterate, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
-from gdjax.training.failure import Failure, find_failure
-from gdjax.training.manifest import CheckpointError
 from gdjax.training.result import Result, summarize
 from gdjax.training.run import Run, extend_history, make_run, start_run
 from gdjax.training.statistics import refresh_model_state
 from gdjax.training.step import Step, evaluation_params, learning_rate, make_state, make_step
+
+if TYPE_CHECKING:
+    from gdjax.training.checkpoint import load_run, save_run
+    from gdjax.training.checkpoints import Checkpoints
+    from gdjax.training.failure import Failure, find_failure
+    from gdjax.training.manifest import CheckpointError
 
 __all__ = [
     "CheckpointError",
@@ -57,3 +62,13 @@ __all__ = [
     "start_run",
     "summarize",
 ]
+
+import_on_first_touch(
+    __name__,
+    {
+        **dict.fromkeys(("load_run", "save_run"), "gdjax.training.checkpoint"),
+        "Checkpoints": "gdjax.training.checkpoints",
+        **dict.fromkeys(("Failure", "find_failure"), "gdjax.training.failure"),
+        "CheckpointError": "gdjax.training.manifest",
+    },
+)
