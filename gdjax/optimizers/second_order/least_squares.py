@@ -55,6 +55,17 @@ def is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
     return jnp.linalg.norm(step) <= jnp.sqrt(jnp.finfo(step.dtype).eps) * jnp.linalg.norm(at)
 
 
+def has_lost_parameters(jacobian: jax.Array, r: jax.Array, p: jax.Array, longest: jax.Array) -> jax.Array:
+    """Whether a parameter that had influence has none: its column, and it times its column, are rounding.
+
+    Args:
+        longest: (n,) the largest norm of each column of J so far; where all are 0, no parameter ever had influence.
+    """
+    norms, eps = jnp.linalg.norm(jacobian, axis=0), jnp.finfo(r.dtype).eps
+    gone = (norms <= eps * longest) & (norms * jnp.abs(p) <= eps * jnp.linalg.norm(r)) & (longest > 0)
+    return jnp.any(gone) | (jnp.any(r != 0) & ~jnp.any(longest > 0))
+
+
 def check(who: str, grads: Any, params: Any) -> Any:
     prepare(who, grads, params, None, {})
     return flat_dtype(params)

@@ -11,7 +11,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.own_gradient import of_own_gradient
-from gdjax.optimizers.second_order.least_squares import Model, check, is_nothing, linearize
+from gdjax.optimizers.second_order.least_squares import Model, check, has_lost_parameters, is_nothing, linearize
 from gdjax.types import ArrayLike
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -40,7 +40,9 @@ def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
     An update whose step is refused moves nothing; the next tries a shorter one. The gradients that it is given are ignored,
     and so is `value_fn`. The steps do not depend on the units of the parameters, nor does what its state calls `converged`:
     the undamped step d is nothing beside the parameters, |D d| <= sqrt(eps) |D p|, or what the step promised and what it
-    gave are rounding of the sum, at most 4 eps of it. `minimize` stops there unless it is given another condition.
+    gave are rounding of the sum, at most 4 eps of it. `minimize` stops there unless it is given another condition. A point
+    where a parameter has lost all influence on the residuals, such as a rate in exp(-rate t) that has run to infinity,
+    is never called so: there a run stands still, or goes on.
 
     Args:
         residuals: params -> array or tree of arrays; a function of the module level compares by identity.
@@ -88,7 +90,8 @@ def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
             damping=jnp.clip(state.damping * factor, limits.tiny, limits.max**0.5).astype(dtype),
             growth=jnp.where(good, 2, jnp.minimum(2 * state.growth, 2.0**20)).astype(dtype),
             value=jnp.where(good, value - decrease, value).astype(dtype),
-            converged=is_nothing(model.whole_step(), scale * p) | lost,
+            converged=(is_nothing(model.whole_step(), scale * p) | lost)
+            & ~has_lost_parameters(jacobian, r, p, longest),
         )
         return jax.tree.map(lambda u: jnp.where(good, u, 0).astype(u.dtype), step), new_state
 
