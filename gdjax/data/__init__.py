@@ -12,7 +12,7 @@ from gdjax.data.arrays import standardize as standardize
 from gdjax.data.arrays import take as take
 from gdjax.data.arrays import to_device as to_device
 from gdjax.data.arrays import unstandardize as unstandardize
-from gdjax.data.files import DataError as DataError
+from gdjax.data.errors import DataError as DataError
 from gdjax.data.files import hash_of as hash_of
 from gdjax.data.files import read_features as read_features
 from gdjax.data.loaders import Batches as Batches
@@ -28,9 +28,11 @@ from gdjax.data.stream import MappedRows as MappedRows
 from gdjax.data.stream import is_source as is_source
 from gdjax.data.stream import open_rows as open_rows
 from gdjax.data.stream import write_rows as write_rows
+from gdjax.data.table import Table as Table
 from gdjax.first_touch import import_on_first_touch
 
 if TYPE_CHECKING:
     from gdjax.data.conversion import convert as convert
+    from gdjax.data.readers import read_table as read_table
 
-import_on_first_touch(__name__, {"convert": "gdjax.data.conversion"})
+import_on_first_touch(__name__, {"convert": "gdjax.data.conversion", "read_table": "gdjax.data.readers"})

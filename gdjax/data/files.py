@@ -18,24 +18,20 @@ import itertools
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from gdjax.data.arrays import TASKS, Dataset
-from gdjax.text import near
+from gdjax.data.errors import DataError, nearest
 
 MAX_CLASSES = 20
 PART = 1 << 16  # rows
 
 # Errors of NumPy and zipfile for broken archives.
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-
-
-class DataError(ValueError):
-    """A file with wrong content; the message is one line."""
 
 
 def read(path: str | os.PathLike[str], target: str | None = None, task: str | None = None) -> Dataset:
@@ -136,14 +132,6 @@ def hash_of(dataset: Dataset) -> str:
     for numbers in (dataset.x, dataset.y):  # in their own dtypes, float64 from files
         digest.update(np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()[:16]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint for an unknown name: "did you mean 'age'? there are age, sex"."""
-    names = list(names)
-    close = near(name, names)
-    hint = f"did you mean {close!r}? " if close else ""
-    return f"{hint}there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"
 
 
 class _File(NamedTuple):

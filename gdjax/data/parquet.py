@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.data.files import DataError, nearest
+from gdjax.data.errors import DataError, nearest
 from gdjax.types import Batch, Source
 
 KEEP = 1 << 26  # bytes of decoded row groups that are kept

@@ -19,7 +19,8 @@ import numpy as np
 
 from gdjax.calls import check_interval
 from gdjax.data.arrays import Dataset
-from gdjax.data.files import nearest, read
+from gdjax.data.errors import nearest
+from gdjax.data.files import read
 
 
 def load(name: str | os.PathLike[str], **options: Any) -> Dataset:

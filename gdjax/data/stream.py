@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from gdjax.data.arrays import num_rows
-from gdjax.data.files import DataError
+from gdjax.data.errors import DataError
 from gdjax.data.parquet import ParquetRows
 from gdjax.data.rows import as_leaves
 from gdjax.files import folder_written_whole

@@ -1,0 +1,54 @@
+"""What stands below a table: a row of totals, a line with its source."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from gdjax.data.readers.cells import number_of
+from gdjax.data.readers.records import Dialect, Record
+
+LAST = 5  # records that may be a footer
+_TOTAL = re.compile(
+    r"(grand |sub)?totals?|total g[eé]n[eé]ral|sum|summe|gesamt(summe)?|insgesamt|somme|suma|totale|mean|average|avg\.?"
+    r"|mittelwert|moyenne|итого|всего|合计|总计|合計|总和|합계|총계",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(r"(source|notes?|quelle|anmerkung|footnote|remark)\b|\*|\(\d+ rows?\)", re.IGNORECASE)
+
+
+def without_footer(
+    records: Iterable[Record], dialect: Dialect, width: int, labels: frozenset[str], notes: list[str]
+) -> Iterator[Record]:
+    """The records without the last ones that are no rows of the table, which are noted.
+
+    Args:
+        labels: first cells of the table, among which a total is a row like others.
+    """
+    last: deque[Record] = deque()
+    for record in records:
+        last.append(record)
+        if len(last) > LAST:
+            yield last.popleft()
+    found = []
+    while len(last) > 1 and (cell := _footer(last[-1], dialect, width, labels)):
+        found.append(f"line {last.pop().line} below the table, {cell[:40]!r}, is left out")
+    notes += reversed(found)
+    yield from last
+
+
+def _footer(record: Record, dialect: Dialect, width: int, labels: frozenset[str]) -> str:
+    """The text of a footer, or ""."""
+    cells = dialect.cells(record.text) if record.width else []
+    filled = [cell for cell in cells if cell]
+    if width < 2 or not filled or filled[0] in labels:
+        return ""
+    first = filled[0]
+    if _TOTAL.fullmatch(first.rstrip(" :.")) and first in cells[:2] and len(cells) <= width:
+        return first
+    if len(filled) == 1 and number_of(first) is None and (len(cells) < width or _REMARK.match(first)):
+        return first
+    if len(cells) < width and _REMARK.match(first):
+        return ", ".join(filled)
+    return ""

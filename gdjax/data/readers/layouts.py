@@ -1,0 +1,87 @@
+"""How a text is cut into records of cells, decided on a sample of its lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+
+from gdjax.data.errors import DataError
+from gdjax.data.readers.contents import Contents
+from gdjax.data.readers.delimiters import NONE, dialect_of, hinted, named
+from gdjax.data.readers.encodings import encoding_of, undecodable
+from gdjax.data.readers.headers import Start, start_of
+from gdjax.data.readers.records import Dialect, Record, Records
+
+SAMPLE = 2_000  # rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a text is cut into records of cells, and where its data begin."""
+
+    source: Contents
+    encoding: str
+    dialect: Dialect
+    start: Start
+    skipped: int  # lines above the first record
+    labels: frozenset[str]  # first cells of the sample
+    notes: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        return _lines(self.source, self.encoding, self.skipped)
+
+    def records(self) -> Iterator[Record]:
+        """The records of data."""
+        records = Records(self.lines(), self.dialect, self.skipped + 1, self.start.width)
+        return itertools.islice(records, self.start.first, None)
+
+
+def _lines(source: Contents, encoding: str, skipped: int = 0) -> Iterator[str]:
+    with io.TextIOWrapper(source.open(), encoding) as stream:  # pyright: ignore[reportArgumentType]
+        try:
+            yield from itertools.islice(stream, skipped, None)
+        except UnicodeDecodeError:
+            raise undecodable(source, encoding) from None
+
+
+def layout_of(source: Contents, sep: str | None, header: bool | None, encoding: str | None) -> Layout:
+    notes = list(source.notes)
+    if encoding is None:
+        encoding, found = encoding_of(source)
+        notes += found
+    sample = list(itertools.islice(_lines(source, encoding), SAMPLE + 100))
+    skipped = 0
+    hint = hinted(sample[0]) if sample and sep is None else None
+    if hint is not None:
+        sep, skipped, sample = hint, 1, sample[1:]
+        notes.append("the first line names the delimiter")
+    dialect = dialect_of(sample, sep)
+    if dialect.comment:
+        dialect, more, sample = _below_comments(dialect, sample, sep)
+        skipped += more
+    records = list(itertools.islice(Records(sample, dialect, skipped + 1), SAMPLE + 50))
+    if not records:
+        raise DataError(f"{source.name}: empty")
+    cells = [dialect.cells(record.text) for record in records]
+    if dialect.comment and cells[0]:
+        cells[0][0] = cells[0][0].lstrip("# ")
+    start = start_of(cells, [record.line for record in records], header)
+    if dialect.sep not in (",", NONE):
+        notes.append(f"the delimiter is {named(dialect.sep)}")
+    if dialect.quote != '"':
+        notes.append("cells are quoted by '")
+    labels = frozenset(row[0] for row in cells[start.first : -4] if row)
+    return Layout(source, encoding, dialect, start, skipped, labels, (*notes, *start.notes))
+
+
+def _below_comments(dialect: Dialect, sample: Sequence[str], sep: str | None) -> tuple[Dialect, int, Sequence[str]]:
+    """The dialect, the number of lines above, and those of a sample whose last comment may name the columns."""
+    top = next((i for i, line in enumerate(sample) if not line.startswith("#")), len(sample))
+    found = dialect_of(sample[top:], sep)
+    names = found.cells(next(iter(Records([sample[top - 1].lstrip("# ")], found)), Record(0, "", 0)).text)
+    width = len(found.cells(next(iter(Records(sample[top:], found)), Record(0, "", 0)).text))
+    if len(names) == width > 1:
+        return found, top - 1, [sample[top - 1].lstrip("# "), *sample[top:]]
+    return found._replace(comment="#"), top, sample[top:]

@@ -1,0 +1,320 @@
+"""A table from a text of any delimiter: decided on a sample of its rows, then read in one typed pass.
+
+The sample decides the encoding, the delimiter, the header and which columns hold plain numbers; these are parsed by pandas,
+100 MB at a few seconds, all others are taken as text and decided by all of their cells. Where a later row contradicts the
+sample (a first currency sign in row 90,000, codes with leading zeros, a decimal comma) the file is read once more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gdjax.data.errors import DataError, in_one_line
+from gdjax.data.readers.cells import EXACT, INFINITE, MISSING, PLAIN
+from gdjax.data.readers.columns import Column, Levels, Options, decide
+from gdjax.data.readers.contents import DAMAGE, Contents, damaged
+from gdjax.data.readers.delimiters import named
+from gdjax.data.readers.footers import without_footer
+from gdjax.data.readers.layouts import SAMPLE, Layout, layout_of
+from gdjax.data.readers.records import Dialect, Record
+
+if TYPE_CHECKING:
+    import pandas
+
+PART = 50_000  # rows of a part that is parsed at once
+LOOKED_AT = 100  # rows of a part in which words for missing values are sought
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Which columns are taken as text, and the decimal mark of the others."""
+
+    options: Options
+    held: frozenset[int]
+
+
+@dataclasses.dataclass
+class Draft:
+    """What one pass has found."""
+
+    parts: list[list[Any]]
+    lines: list[np.ndarray]
+    problems: list[tuple[int, str]]
+    notes: list[str]
+    doubtful: set[int] = dataclasses.field(default_factory=set)
+    words: set[str] = dataclasses.field(default_factory=set)
+    empty: int = 0
+
+
+def read_text(
+    source: Contents,
+    options: Options,
+    sep: str | None,
+    header: bool | None,
+    encoding: str | None,
+    texts: frozenset[str],
+) -> tuple[dict[str, Column], np.ndarray, tuple[str, ...]]:
+    """(the columns by name, the number of the line of each row, notes).
+
+    Args:
+        texts: columns whose text is kept beside their numbers.
+
+    Raises: DataError with all problems of the file.
+    """
+    try:
+        layout = layout_of(source, sep, header, encoding)
+        plan = _plan(layout, options, texts)
+        while True:
+            draft = _pass(layout, plan)
+            lines = np.concatenate(draft.lines) if draft.lines else np.zeros(0, np.int64)
+            if not len(lines) and not draft.problems:
+                raise DataError(f"{source.name}: empty: there is a header and no row below it")
+            columns = {} if draft.doubtful else _decided(layout, plan, draft, lines)
+            learnt = _learnt(plan, draft, columns)
+            if learnt == plan:
+                break
+            plan = learnt
+    except DAMAGE as error:
+        if isinstance(error, DataError):
+            raise
+        raise damaged(source.name, error) from None
+    return _finished(layout, draft, columns, lines)
+
+
+# What the sample says.
+
+
+def _plan(layout: Layout, options: Options, texts: frozenset[str]) -> Plan:
+    """What the sample says of each column."""
+    start = layout.start
+    records = itertools.islice(without_footer(layout.records(), layout.dialect, start.width, layout.labels, []), SAMPLE)
+    rows = [layout.dialect.cells(record.text) for record in records]
+    rows = [row for row in rows if len(row) == start.width]
+    options = dataclasses.replace(options, thousands=layout.dialect.sep != ",")
+    if not options.given and layout.dialect.sep == ";":
+        options = dataclasses.replace(options, comma=True)
+    frames = [_series([row[j] for row in rows]) for j in range(start.width)]
+    for _ in range(2):  # what the columns prove says how the unclear ones are read
+        found = [decide(name, cells, options) for name, cells in zip(start.names, frames, strict=True)]
+        options = _proven(options, found)
+    held = {
+        j
+        for j, (name, cells, column) in enumerate(zip(start.names, frames, found, strict=True))
+        if name in texts or not _is_plain(name, cells, column, options)
+    }
+    return Plan(options, frozenset(held))
+
+
+def _series(cells: Sequence[str]) -> pandas.Series:
+    import pandas
+
+    return pandas.Series(cells, dtype=str)
+
+
+def _proven(options: Options, columns: Iterable[Column]) -> Options:
+    """The options with the decimal mark that most columns prove."""
+    if options.given:
+        return options
+    proofs = [column.proof for column in columns if column.proof]
+    if not proofs:
+        return options
+    points = proofs.count(".")
+    return dataclasses.replace(options, decimal="." if 2 * points >= len(proofs) else ",", proven=True)
+
+
+def _is_plain(name: str, cells: pandas.Series, column: Column, options: Options) -> bool:
+    """Whether pandas reads the column as it should be read."""
+    if name in options.as_text or column.values.dtype.kind not in "if" or column.decimal not in ("", options.decimal):
+        return False
+    levels = [text for text, gone in Levels.of(name, cells, options) if not gone]
+    return all(PLAIN[options.decimal].fullmatch(text) or text in INFINITE - {"∞"} for text in levels)
+
+
+# A pass over the file.
+
+
+def _pass(layout: Layout, plan: Plan) -> Draft:
+    draft = Draft([[] for _ in layout.start.names], [], [], [])
+    records = without_footer(layout.records(), layout.dialect, layout.start.width, layout.labels, draft.notes)
+    fitting = _fitting(records, layout, draft)
+    while part := list(itertools.islice(fitting, PART)):
+        _parse(part, layout, plan, draft)
+    return draft
+
+
+def _fitting(records: Iterable[Record], layout: Layout, draft: Draft) -> Iterator[Record]:
+    """The records that have the right number of cells; what is wrong with the others is noted in the draft."""
+    width, mark = layout.start.width, layout.dialect.mark
+    blank = f"{mark} \t\n\"'"
+    for record in records:
+        if not record.text.strip(blank) and width > 1:
+            draft.empty += 1
+        elif record.width == width:
+            yield record
+        else:
+            cut = _cut(record, width, mark)
+            if cut is not None:
+                yield cut
+            else:
+                draft.problems.append((record.line, _misfit(record, width, layout.dialect)))
+
+
+def _cut(record: Record, width: int, mark: str) -> Record | None:
+    """The record without the empty cells at its end that are too many."""
+    text = record.text.rstrip("\n")
+    for _ in range(record.width - width):
+        bare = text.rstrip(" ")
+        if not bare.endswith(mark):
+            return None
+        text = bare[:-1]
+    return Record(record.line, text + "\n", width) if record.width > width else None
+
+
+def _misfit(record: Record, width: int, dialect: Dialect) -> str:
+    if not record.width:
+        return f"line {record.line}: a quote is opened in a cell and not closed"
+    hint = f" (a cell with {named(dialect.sep)} in it must stand in quotes)" if record.width > width > 1 else ""
+    return f"line {record.line}: {width} cells are needed, got {record.width}{hint}"
+
+
+def _parse(part: Sequence[Record], layout: Layout, plan: Plan, draft: Draft) -> None:
+    text = "".join([record.text if record.text[-1:] == "\n" else record.text + "\n" for record in part]).encode()
+    draft.lines.append(np.fromiter((record.line for record in part), np.int64, len(part)))
+    frame = _parsed(text, layout, plan)
+    plain = [j for j in range(layout.start.width) if j not in plan.held]
+    for j in range(layout.start.width):
+        column = frame[j]
+        draft.parts[j].append(column.reset_index(drop=True) if j in plan.held else column.to_numpy().copy())
+    _seek_words(part, layout, frame, plain, plan, draft)
+    numbers = [j for j in plain if draft.parts[j][-1].dtype.kind in "if"]
+    draft.doubtful.update(set(plain) - set(numbers))
+    suspects = [j for j in numbers if _is_large(draft.parts[j][-1])]
+    if _has_leading_zeros(text, layout.dialect.mark):
+        suspects += [j for j in numbers if _is_whole(draft.parts[j][-1])]
+    if suspects:
+        cells = _parsed(text, layout, dataclasses.replace(plan, held=frozenset(suspects)), suspects)
+        found = [j for j in suspects if cells[j].str.fullmatch(r"\s*(0\d+|[-+]?\d{16,})\s*").any()]
+        draft.doubtful.update(found)
+
+
+def _parsed(text: bytes, layout: Layout, plan: Plan, only: Any = None) -> pandas.DataFrame:
+    import pandas
+
+    dialect, width = layout.dialect, layout.start.width
+    words = sorted(MISSING | plan.options.missing)
+    read: Any = pandas.read_csv
+    is_exact = tuple(map(int, pandas.__version__.split(".")[:2])) >= (3, 1)
+    precision: dict[str, Any] = {} if is_exact else {"float_precision": "round_trip"}
+    return read(
+        io.BytesIO(text),
+        header=None,
+        names=list(range(width)),
+        usecols=only,
+        index_col=False,
+        sep=dialect.mark,
+        quotechar=dialect.quote,
+        escapechar=dialect.escape,
+        skipinitialspace=True,
+        skip_blank_lines=False,
+        decimal=plan.options.decimal,
+        dtype=dict.fromkeys(plan.held, str),
+        na_values={j: words for j in range(width) if j not in plan.held},
+        keep_default_na=False,
+        low_memory=False,
+        encoding="utf-8",
+        **precision,
+    )
+
+
+def _seek_words(part, layout, frame, plain, plan, draft) -> None:
+    """Note the words for missing values in the first rows that have some."""
+    gone = np.zeros(len(part), bool)
+    for j in plain:
+        if frame[j].dtype.kind == "f":
+            gone |= np.isnan(frame[j].to_numpy())
+    known = MISSING | plan.options.missing
+    for i in np.flatnonzero(gone)[:LOOKED_AT]:
+        cells = layout.dialect.cells(part[i].text)
+        draft.words.update(cells[j] for j in plain if cells[j] and cells[j] in known)
+
+
+def _is_large(numbers: np.ndarray) -> bool:
+    finite = numbers[np.isfinite(numbers)]
+    return bool(finite.size) and max(finite.max(), -finite.min()) > EXACT
+
+
+def _is_whole(numbers: np.ndarray) -> bool:
+    if numbers.dtype.kind == "i":
+        return True
+    finite = numbers[np.isfinite(numbers)]
+    return bool(np.all(finite[:100] == np.round(finite[:100]))) and bool(np.all(finite == np.round(finite)))
+
+
+def _has_leading_zeros(text: bytes, mark: str) -> bool:
+    """Whether some cell begins with 0 and another digit."""
+    codes = np.frombuffer(text, np.uint8)
+    zero = codes[1:-1] == ord("0")
+    zero &= (codes[2:] >= ord("0")) & (codes[2:] <= ord("9"))
+    before = codes[:-2][zero]
+    return bool(np.isin(before, np.frombuffer(f"{mark}\n\" '".encode(), np.uint8)).any()) or text[:1] == b"0"
+
+
+# What the pass has shown.
+
+
+def _decided(layout: Layout, plan: Plan, draft: Draft, lines: np.ndarray) -> dict[str, Column]:
+    import pandas
+
+    columns = {}
+    for j, name in enumerate(layout.start.names):
+        parts, draft.parts[j] = draft.parts[j], []
+        if j in plan.held:
+            cells: Any = pandas.concat(parts, ignore_index=True) if parts else _series([])
+            columns[name] = decide(name, cells, plan.options, lines)
+        else:
+            columns[name] = Column(np.concatenate(parts) if parts else np.zeros(0))
+    return columns
+
+
+def _learnt(plan: Plan, draft: Draft, columns: dict[str, Column]) -> Plan:
+    if draft.doubtful:
+        return dataclasses.replace(plan, held=plan.held | draft.doubtful)
+    if plan.options.proven:
+        return plan
+    return dataclasses.replace(plan, options=_proven(plan.options, columns.values()))
+
+
+def _finished(layout: Layout, draft: Draft, columns: dict[str, Column], lines: np.ndarray):
+    problems = draft.problems + [problem for column in columns.values() for problem in column.problems]
+    if problems:
+        raise in_one_line(layout.source.name, [text for _, text in sorted(problems, key=lambda each: each[0])])
+    notes = [*layout.notes, *draft.notes]
+    if draft.empty:
+        notes.append(f"{draft.empty} rows of empty cells are left out")
+    if draft.words:
+        notes.append(f"missing values are written {' and '.join(map(repr, sorted(draft.words)[:5]))}")
+    for j in layout.start.unnamed:
+        name = layout.start.names[j]
+        reason = _superfluous(columns[name].values, j)
+        if reason:
+            del columns[name]
+            notes.append(reason)
+        else:
+            notes.append(f"column {j + 1} has no name and is called {name!r}")
+    notes += [note for column in columns.values() for note in column.notes]
+    return columns, lines, tuple(dict.fromkeys(notes))
+
+
+def _superfluous(values: Any, j: int) -> str:
+    """Why a column without a name is left out, or ""."""
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return f"column {j + 1} has neither a name nor values and is left out"
+    if j == 0 and values.dtype.kind == "i" and len(np.unique(values)) == len(values):
+        return "the first column, which has no name, numbers the rows and is left out"
+    return ""
