@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from gdjax import certify as certify
     from gdjax import plots as plots
     from gdjax import runs as runs
+    from gdjax import tables as tables
     from gdjax.version import __version__ as __version__
 
 __all__ = [
@@ -183,7 +184,10 @@ __all__ += optimizers.__all__
 __all__ += utilities.__all__
 
 ON_FIRST_TOUCH = {
-    **{name: f"gdjax.{name}" for name in ("backprop", "certify", "laws", "plots", "problems", "runs", "search")},
+    **{
+        name: f"gdjax.{name}"
+        for name in ("backprop", "certify", "laws", "plots", "problems", "runs", "search", "tables")
+    },
     **dict.fromkeys(("Minimum", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
     **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),

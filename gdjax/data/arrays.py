@@ -125,11 +125,12 @@ def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any
     if labels.shape != (rows,):
         raise ValueError(f"split: stratify must have shape ({rows},), got {labels.shape}")
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    table = _apportion(counts, shares)
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    shuffled = generator.permutation(rows)
+    table = apportion(counts, shares, generator)
     for fraction, size in zip(fractions, table.sum(0), strict=True):
         if not size:
             raise ValueError(f"split: every part must get a row, got none of {rows} for fraction {fraction}")
-    shuffled = np.random.default_rng(np.asarray(jax.random.key_data(key))).permutation(rows)
     part = np.empty(rows, np.int32)
     for label, sizes in enumerate(table):
         part[shuffled[classes[shuffled] == label]] = np.repeat(np.arange(len(shares)), sizes)
@@ -279,24 +280,26 @@ def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
     return shares / shares.sum()
 
 
-def _apportion(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def apportion(counts: np.ndarray, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The number of rows of each class in each part, (classes, parts) int: counts x shares, rounded up or down.
 
     The rows of a class that remain after rounding down go, one each, to the parts that lack most. This is Gale's and Ryser's
-    construction of a 0-1 matrix with given margins.
+    construction of a 0-1 matrix with given margins. Classes with fewer rows than there are parts come last, in random order.
     """
     exact = np.outer(counts, shares)
     table = np.floor(exact).astype(int)
-    lacking = _largest_remainder(counts.sum() * shares) - table.sum(0)
+    lacking = largest_remainder(counts.sum() * shares) - table.sum(0)
     rest = counts - table.sum(1)
-    for label in range(len(counts)):
+    is_rare = counts < len(shares)
+    for label in [*np.flatnonzero(~is_rare), *generator.permutation(np.flatnonzero(is_rare))]:
         order = np.lexsort((table[label] - exact[label], -lacking))
         table[label, order[: rest[label]]] += 1
         lacking[order[: rest[label]]] -= 1
     return table
 
 
-def _largest_remainder(exact: np.ndarray) -> np.ndarray:
+def largest_remainder(exact: np.ndarray) -> np.ndarray:
+    """Numbers rounded down, and up where most is cut off, so that their sum is that of the exact ones."""
     sizes = np.floor(exact).astype(int)
     missing = round(exact.sum()) - sizes.sum()
     sizes[np.argsort(sizes - exact, kind="stable")[:missing]] += 1

@@ -1,0 +1,40 @@
+"""What is to be said of rows to predict: cells that are spoiled, outside the training range, unseen or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+SAID = {
+    "spoiled": "cannot be read",
+    "outside": "outside the training range",
+    "unseen": "a level without training rows",
+    "missing": "missing, as in no training row",
+}
+
+
+class Flags(NamedTuple):
+    """Masks of rows, by (column, what is said of its cell: one of SAID); without those of no row."""
+
+    rows: int
+    masks: Mapping[tuple[str, str], np.ndarray]
+
+    @property
+    def spoiled(self) -> np.ndarray:
+        """The rows that have no features, since a cell is no number or no date where one is needed."""
+        return self.of("spoiled")
+
+    def of(self, what: str) -> np.ndarray:
+        """The rows of which this is said for any column."""
+        found = [mask for (_, said), mask in self.masks.items() if said == what]
+        return np.logical_or.reduce(found) if found else np.zeros(self.rows, bool)
+
+    def notes(self) -> list[str]:
+        """A text for each row: "'age' outside the training range; 'city' ...", empty where nothing is to be said."""
+        said: list[list[str]] = [[] for _ in range(self.rows)]
+        for (column, what), mask in self.masks.items():
+            for row in np.flatnonzero(mask):
+                said[row].append(f"{column!r} {SAID[what]}")
+        return ["; ".join(each) for each in said]

@@ -1,0 +1,57 @@
+"""An understanding as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gdjax.tables.columns import Column
+from gdjax.text import short, table
+
+if TYPE_CHECKING:
+    from gdjax.tables.understanding import Understanding
+
+OTHER = {"classification": "regression", "regression": "classification"}
+
+
+def told(found: Understanding) -> str:
+    """Everything that was understood, as paragraphs of lines."""
+    features = f"{len(found.columns)} feature{'s' * (len(found.columns) != 1)}"
+    parts = [
+        [f"{found.name}: {found.origin}, {features}", *(f"  {note}" for note in found.notes)],
+        [_task(found), *_goal(found)],
+        table(_features(found.columns), right=(2,)).splitlines(),
+    ]
+    if found.left_out:
+        parts.append(["left out (--only, --categorical or --numeric takes them in):", *_left(found.left_out)])
+    if found.remarks:
+        parts.append(["remarks:", *(f"  - {remark}" for remark in found.remarks)])
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def _task(found: Understanding) -> str:
+    override = "" if found.reason == "as asked" else f" (else --task {OTHER[found.task]})"
+    return f"target {found.target!r}: {found.task}, {found.reason}{override}"
+
+
+def _goal(found: Understanding) -> list[str]:
+    y = found.y[found.rows]
+    if not found.classes:
+        return [f"  {len(y):,} rows, {y.min():.6g} to {y.max():.6g}, mean {y.mean():.6g}, median {np.median(y):.6g}"]
+    counts = np.bincount(y, minlength=len(found.classes))
+    shown = [f"{each} ({count:,})" for each, count in zip(found.classes, counts, strict=True)][:10]
+    more = f", ... ({len(counts)} classes)" if len(counts) > len(shown) else ""
+    return [f"  {', '.join(shown)}{more}"]
+
+
+def _features(columns: tuple[Column, ...]) -> list[tuple[str, ...]]:
+    rows = [("feature", "kind", "missing", "range or levels")]
+    for column in columns:
+        kind = f"{column.kind} ({column.reason})" if column.reason else column.kind
+        rows.append((column.name, kind, f"{column.missing:,}" if column.missing else "", short(column.span(), 80)))
+    return rows
+
+
+def _left(columns: tuple[Column, ...]) -> list[str]:
+    return [f"  {line}" for line in table((each.name, each.kind, each.reason) for each in columns).splitlines()]
