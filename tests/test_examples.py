@@ -19,6 +19,7 @@ ROOMS = [
     "gdjax",
     *sorted(f"gdjax.{name}" for name in gd.__all__ if isinstance(getattr(gd, name), types.ModuleType)),
     "gdjax.laws",
+    "gdjax.tables",
 ]
 READY = {"gd": gd, "jax": jax, "jnp": jnp, "np": np, "optax": optax}  # what an example need not import
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")

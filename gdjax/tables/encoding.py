@@ -11,8 +11,8 @@ from gdjax.tables.cells import cells_of
 from gdjax.tables.columns import Column
 from gdjax.tables.encoders import Dates, Fitting, Levels, Numbers, YesNo
 from gdjax.tables.flags import Flags
+from gdjax.tables.json_fields import plain, restored
 from gdjax.tables.number_map import FORMS
-from gdjax.tables.plain import plain, restored
 from gdjax.tables.understanding import Understanding, recognize_columns
 from gdjax.text import near
 
