@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from gdjax.data.readers.cells import number_of
+
 if TYPE_CHECKING:
     import pandas
 
@@ -43,13 +45,28 @@ def is_dates(series: pandas.Series) -> bool:
 
 def numbers(series: pandas.Series) -> tuple[np.ndarray, np.ndarray]:
     """The cells as float64, NaN where one is missing or spoiled, and the mask of the spoiled ones: no finite number."""
-    pandas = needs("pandas")
     if is_dates(series):
         return np.full(len(series), np.nan), series.notna().to_numpy()
-    cells = texts(series).str.strip() if is_text(series) else series
-    found = pandas.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    found = _numbers_of_text(series) if is_text(series) else series.to_numpy(np.float64, na_value=np.nan)
     finite = np.isfinite(found)
     return np.where(finite, found, np.nan), ~finite & series.notna().to_numpy()
+
+
+def _numbers_of_text(series: pandas.Series) -> np.ndarray:
+    """Numbers as Python writes them, else as the readers of files take them: "1,5", "$2", "(3)"; NaN for anything else."""
+    cells = texts(series).str.strip()
+    found = needs("pandas").to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    codes, distinct = needs("pandas").factorize(cells.where(np.isnan(found)))
+    other = [number_of(str(cell)) for cell in distinct]
+    marks = [number.proof for number in other if number]
+    if "," in marks and marks.count(",") > marks.count("."):  # then "1.200" is 1200
+        codes, distinct = needs("pandas").factorize(cells)
+        other, decimal = [number_of(str(cell)) for cell in distinct], ","
+    else:
+        decimal = "."
+    values = [number.value(decimal) if number else None for number in other]
+    values = np.array([*(np.nan if value is None else value for value in values), np.nan])
+    return np.where(codes < 0, found, values[codes])
 
 
 def texts(series: pandas.Series) -> pandas.Series:

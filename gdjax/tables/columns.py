@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gdjax.data.readers.columns import Options, decide
 from gdjax.tables.cells import are_whole, is_text, name_of, numbers, texts
 from gdjax.tables.dates import date_format, read_dates, shown
 from gdjax.tables.names import COUNTING, NAMING, says
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 USED = ("number", "category", "text with few levels", "yes/no", "date")
 LEFT_OUT = ("identifier", "constant", "copy of the target")
 FEW_LEVELS = 50
-NUMERIC = 0.9  # share of numbers among the cells of a column of text that is a column of numbers with spoiled cells
+PROBE = 200  # cells that are tried first
 OWN = 0.95  # share of distinct cells in a column that identifies rows
 PAIRS = frozenset(
     frozenset(pair.split())
@@ -149,23 +150,21 @@ def _identifies(series: pandas.Series, values: np.ndarray) -> str | None:
 
 
 def _of_text(series: pandas.Series, missing: int, forced: str | None) -> Column:
+    if not forced and not _are_numbers(series):
+        return _of_levels(series, missing)
     values, spoiled = numbers(series)
-    present = len(series) - missing
-    if forced or _are_numbers(series, present, int(spoiled.sum())):
-        if spoiled.all() and forced:
-            raise ValueError(f"column {series.name!r} has no number, such as {series.dropna().iloc[0]!r}")
-        return Column(
-            name_of(series), "number", (forced and "as asked") or "", missing, int(spoiled.sum()), *_extremes(values)
-        )
-    return _of_levels(series, missing)
+    if spoiled.sum() == len(series) - missing:
+        raise ValueError(f"column {series.name!r} has no number, such as {series.dropna().iloc[0]!r}")
+    reason, count = "as asked" if forced else "", int(spoiled.sum())
+    return Column(name_of(series), "number", reason, missing, count, *_extremes(values))
 
 
-def _are_numbers(series: pandas.Series, present: int, spoiled: int) -> bool:
-    """Nearly all cells are numbers, and none is a code such as 01234 or beyond what float64 holds exactly."""
-    if present - spoiled < max(NUMERIC * present, 2):
-        return False
-    cells = texts(series.dropna()).str.strip()
-    return not cells.str.fullmatch(r"[-+]?(0\d+|\d{16,})").any()
+def _are_numbers(series: pandas.Series) -> bool:
+    """True if a reader of files takes these cells as numbers, a few spoiled ones among them; False for codes as 01234."""
+    cells = texts(series.dropna())
+    few = cells.iloc[np.linspace(0, len(cells) - 1, min(len(cells), PROBE)).astype(int)]
+    fitting = (decide(name_of(series), each, Options()) for each in (few, cells))
+    return all(each.problems or each.values.dtype.kind in "if" for each in fitting)
 
 
 def _of_levels(series: pandas.Series, missing: int, asked: str = "") -> Column:

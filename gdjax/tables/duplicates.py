@@ -14,39 +14,38 @@ if TYPE_CHECKING:
 
     from gdjax.tables.target import Target
 
-AGREE = 0.9  # share of the rows with equal features whose targets are equal too, from which on they are copies
+AGREE = 0.9  # share of the rows with the same features that have the same target too, from which on these are copies
 MANY_VALUES = 50  # of a target: that two rows share one is no coincidence any more
 
 
 class Copies(NamedTuple):
-    """For each row the number of its group of copies, and whether these are copies: see `copy_groups`."""
+    """For each row the number of its group of copies, and how many rows are no copies although others are equal to them."""
 
     group: np.ndarray
-    are_copies: bool
+    coincidences: int
 
     def extra(self) -> int:
         """The number of rows that repeat another one."""
         return len(self.group) - int(self.group.max()) - 1
 
 
-def copy_groups(frame: pandas.DataFrame, features: Sequence[str], target: Target) -> Copies | None:
-    """The rows that agree in all features and the target; None if there are none.
+def copy_groups(frame: pandas.DataFrame, features: Sequence[str], target: Target) -> Copies:
+    """The rows that agree in all features and the target.
 
-    Rows with the same features are copies of one observation if their targets are equal too. Where these differ, as in a
-    table of a few categories, the rows are observations of their own which happen to have the same features.
+    They are copies of one observation if nearly all rows with these features have this target. Where targets differ, as in a
+    table of a few categories, the rows are observations of their own which happen to be equal.
     """
-    alike, groups = _equal(frame.loc[:, list(features)]), None
+    alike = _equal(frame.loc[:, list(features)])
     if alike.max() + 1 == len(alike):
-        return None
+        return Copies(alike, 0)
     labels = needs("pandas").factorize(target.y)[0]  # -1 for NaN
-    groups = _equal(needs("pandas").DataFrame({"alike": alike, "labels": labels}))
-    if groups.max() + 1 == len(groups):
-        return None
+    equal = _equal(needs("pandas").DataFrame({"alike": alike, "labels": labels}))
+    of_equals = np.bincount(equal)[equal]
     if labels.max() + 1 > MANY_VALUES:
-        return Copies(groups, True)
-    repeated = np.bincount(alike)[alike] > 1
-    agreeing = np.bincount(alike)[alike] == np.bincount(groups)[groups]
-    return Copies(groups, bool(agreeing[repeated].mean() >= AGREE))
+        return Copies(equal, 0)
+    apart = (of_equals > 1) & (of_equals < AGREE * np.bincount(alike)[alike])
+    own = np.where(apart, len(alike) + np.arange(len(alike)), equal)
+    return Copies(needs("pandas").factorize(own)[0], int(apart.sum()))
 
 
 def _equal(frame: pandas.DataFrame) -> np.ndarray:

@@ -60,27 +60,25 @@ class Encoding:
 
         Raises: ValueError that names all columns that are missing.
         """
-        self._check(frame)
-        features, spans = np.empty((len(frame), len(self.feature_names)), dtype), self.spans
-        for start in range(0, len(frame), BLOCK):
-            rows = features[start : start + BLOCK]
-            block = frame.iloc[start : start + BLOCK]
-            spoiled = np.zeros(len(rows), bool)
-            for encoder in self.encoders:
-                found = encoder.read(cells_of(block, encoder.name))
-                rows[:, spans[encoder.name]] = found.features
-                spoiled |= found.masks.get("spoiled", False)
-            rows[spoiled] = np.nan
-        return features
+        return self.encode(frame, dtype)[0]
 
     def flags(self, frame: pandas.DataFrame) -> Flags:
         """What is to be said of each row: spoiled cells, values outside the training range, unseen levels ..."""
+        return self.encode(frame, np.float32)[1]
+
+    def encode(self, frame: pandas.DataFrame, dtype: Any = np.float64) -> tuple[np.ndarray, Flags]:
+        """What `transform` and `flags` give, in one pass."""
         self._check(frame)
-        masks = {}
-        for encoder in self.encoders:
-            found = encoder.read(cells_of(frame, encoder.name))
-            masks |= {(encoder.name, what): mask for what, mask in found.masks.items() if mask.any()}
-        return Flags(len(frame), masks)
+        features, flags = np.empty((len(frame), len(self.feature_names)), dtype), Flags(len(frame), {})
+        spans = self.spans
+        for start in range(0, len(frame), BLOCK):
+            rows, block = features[start : start + BLOCK], frame.iloc[start : start + BLOCK]
+            for encoder in self.encoders:
+                found = encoder.read(cells_of(block, encoder.name))
+                rows[:, spans[encoder.name]] = found.features
+                flags.add(encoder.name, found.masks, start)
+        features[flags.spoiled] = np.nan
+        return features, flags
 
     def differences(self, frame: pandas.DataFrame) -> tuple[str, ...]:
         """How the columns of a frame differ from those that are used, each difference a phrase."""

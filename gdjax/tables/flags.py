@@ -19,7 +19,14 @@ class Flags(NamedTuple):
     """Masks of rows, by (column, what is said of its cell: one of SAID); without those of no row."""
 
     rows: int
-    masks: Mapping[tuple[str, str], np.ndarray]
+    masks: dict[tuple[str, str], np.ndarray]
+
+    def add(self, column: str, masks: Mapping[str, np.ndarray], start: int) -> None:
+        """Note what is said of the cells of a column in the rows from `start` on."""
+        for what, mask in masks.items():
+            if mask.any():
+                whole = self.masks.setdefault((column, what), np.zeros(self.rows, bool))
+                whole[start : start + len(mask)] = mask
 
     @property
     def spoiled(self) -> np.ndarray:

@@ -23,7 +23,7 @@ RARE = 3  # rows of a class that are too few for three parts
 MOSTLY = 0.5
 
 
-def suspicions(table: Table, columns: tuple[Column, ...], target: Target, copies: Copies | None) -> tuple[str, ...]:
+def suspicions(table: Table, columns: tuple[Column, ...], target: Target, copies: Copies) -> tuple[str, ...]:
     """All remarks on a table: on its rows, its target, and each of its features."""
     said = [*_of_rows(copies), *_of_target(table, target)]
     for column in columns:
@@ -33,16 +33,14 @@ def suspicions(table: Table, columns: tuple[Column, ...], target: Target, copies
     return tuple(said)
 
 
-def _of_rows(copies: Copies | None) -> Iterator[str]:
-    if copies is None:
-        return
+def _of_rows(copies: Copies) -> Iterator[str]:
     rows, extra = len(copies.group), copies.extra()
-    if copies.are_copies:
+    if extra:
         yield f"{extra:,} of {rows:,} rows are copies of others: all copies of a row stand on one side of the split"
-    else:
+    if copies.coincidences:
         yield (
-            f"{extra:,} of {rows:,} rows are equal to others, but rows with the same features have different targets: "
-            "they are taken as observations of their own, not as copies"
+            f"{copies.coincidences:,} of {rows:,} rows are equal to others, but the targets of rows with these features "
+            "differ: they are taken as observations of their own, not as copies"
         )
 
 
@@ -52,7 +50,7 @@ def _of_target(table: Table, target: Target) -> Iterator[str]:
         yield f"the target {name!r} is missing in {len(lost):,} of {len(target.y):,} rows, which are left out"
     series = cells_of(table.frame, name)
     if target.classes:
-        yield from _spellings(f"classes of {name!r}", target.classes)
+        yield from _spellings(f"classes of {name!r}", target.classes, "kept apart")
         counts = np.bincount(target.y[target.y >= 0], minlength=len(target.classes))
         rare = [f"{each!r}" for each, count in zip(target.classes, counts, strict=True) if count < RARE]
         if rare:
@@ -128,14 +126,15 @@ def _of_dates(table: Table, column: Column) -> Iterator[str]:
 
 def _of_levels(table: Table, column: Column) -> Iterator[str]:
     if is_text(cells_of(table.frame, column.name)):
-        yield from _spellings(f"levels of {column.name!r}", column.levels)
+        what = "read as one" if column.kind == "yes/no" else "kept apart"
+        yield from _spellings(f"levels of {column.name!r}", column.levels, what)
 
 
-def _spellings(what: str, levels: tuple[str, ...]) -> Iterator[str]:
+def _spellings(what: str, levels: tuple[str, ...], treated: str) -> Iterator[str]:
     """A remark if levels differ by case or blanks alone."""
     spelled: dict[str, list[str]] = {}
     for level in levels:
         spelled.setdefault(" ".join(level.casefold().split()), []).append(level)
     for same in spelled.values():
         if len(same) > 1:
-            yield f"{what} that differ in their spelling alone are kept apart: {listing([repr(each) for each in same])}"
+            yield f"{what} that differ in their spelling alone are {treated}: {listing([repr(each) for each in same])}"

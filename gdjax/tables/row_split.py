@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from gdjax.data.table import Table
     from gdjax.tables.understanding import Understanding
 
-NAMES = ("training", "validation", "calibration", "test")
+PARTS = ("training", "validation", "test")
 CALIBRATED = 200  # validation rows from which on half of them are for calibration
-TRAIN, VALIDATION, TEST, CALIBRATION = range(4)
+TRAIN, VALIDATION, TEST = range(3)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,8 +34,24 @@ class RowSplit:
 
     def sizes(self) -> dict[str, int]:
         """The number of rows of each part, by its name."""
+        named = {
+            "training": self.train,
+            "validation": self.validation,
+            "calibration": self.calibration,
+            "test": self.test,
+        }
+        return {name: len(rows) for name, rows in named.items()}
+
+    def without(self, spoiled: np.ndarray) -> RowSplit:
+        """The split without some rows.
+
+        Args:
+            spoiled: their mask, for all rows of the table.
+        """
         parts = (self.train, self.validation, self.calibration, self.test)
-        return {name: len(rows) for name, rows in zip(NAMES, parts, strict=True)}
+        count = sum(int(spoiled[rows].sum()) for rows in parts)
+        said = [f"{count:,} rows with cells that cannot be read are left out"] if count else []
+        return RowSplit(*(rows[~spoiled[rows]] for rows in parts), remarks=(*self.remarks, *said))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes().items())
@@ -77,18 +93,17 @@ def split_rows(
     shares = _shares(fractions, test_rows is not None)
     rows = dealer.rows if test_rows is None else np.setdiff1d(dealer.rows, test_rows)
     part = dealer.deal(rows, shares)
-    for i in np.flatnonzero(shares).tolist():
-        if not np.any(part == i):
-            name = NAMES[i] if i < TEST else "test"
-            raise ValueError(
-                f"split: every part must get a row, got none of {len(rows):,} for {name} ({fractions[i]:g})"
-            )
+    for i in np.setdiff1d(np.flatnonzero(shares), part).tolist():
+        raise ValueError(
+            f"split: every part must get a row, got none of {len(rows):,} for {PARTS[i]} ({fractions[i]:g})"
+        )
     test = rows[part == TEST] if test_rows is None else np.intersect1d(dealer.rows, test_rows)
     validation = rows[part == VALIDATION]
-    reserved = dealer.deal(validation, _calibration_shares(understanding, len(validation), calibration)) == 1
+    share = _calibration_share(understanding, dealer.most_parts(validation), len(validation), calibration)
+    reserved = dealer.deal(validation, np.array([1 - share, share])) == 1
     return RowSplit(
         *(rows[part == TRAIN], validation[~reserved], validation[reserved], test),
-        remarks=(*dealer.remarks, *_spread(understanding, rows[part == TRAIN], test)),
+        remarks=(*dealer.remarks, *_unseen(understanding, rows[part == TRAIN])),
     )
 
 
@@ -101,15 +116,16 @@ def _shares(fractions: Sequence[float], test_is_given: bool) -> np.ndarray:
     return shares / shares.sum()
 
 
-def _calibration_shares(understanding: Understanding, rows: int, share: float | None) -> np.ndarray:
-    default = 0.5 if understanding.task == "regression" and rows >= CALIBRATED else 0.0
-    share = default if share is None else share
+def _calibration_share(understanding: Understanding, parts: int, rows: int, share: float | None) -> float:
+    """The share of the validation rows, which can be dealt to so many parts."""
+    if share is None:
+        return 0.5 if understanding.task == "regression" and rows >= CALIBRATED and parts > 1 else 0.0
     if not 0 <= share < 1:
         raise ValueError(f"`calibration`: a share in [0, 1) is needed, got {share}")
-    return np.array([1 - share, share])
+    return share
 
 
-def _spread(understanding: Understanding, train: np.ndarray, test: np.ndarray) -> list[str]:
+def _unseen(understanding: Understanding, train: np.ndarray) -> list[str]:
     """A remark on classes without a training row."""
     if not understanding.classes:
         return []
@@ -125,10 +141,10 @@ class Dealer:
         self, understanding: Understanding, table: Table, seed: int, group: str | None, time: str | None
     ) -> None:
         self.remarks: list[str] = []
-        self.generator = np.random.default_rng(seed)
+        self.seed, self.deals = seed, 0
         self.rows, self.times = understanding.rows, None
         self.labels = understanding.y if understanding.classes else np.zeros(len(table.frame), np.int32)
-        self.groups = _copies(understanding, len(table.frame))
+        self.groups = understanding.copies
         for option, name in (("group", group), ("time", time)):
             if name is not None and name not in table.frame:
                 close = near(name, table.frame)
@@ -154,6 +170,10 @@ class Dealer:
         if lost.any():
             self.remarks.append(f"{lost.sum():,} rows without a {time!r} are left out")
 
+    def most_parts(self, rows: np.ndarray) -> int:
+        """The number of groups, or of times: each stays whole."""
+        return len(np.unique((self.groups if self.times is None else self.times)[rows]))
+
     def deal(self, rows: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """The number of the part of each of the rows; parts with a share of 0 get none."""
         parts = np.flatnonzero(shares)
@@ -162,11 +182,8 @@ class Dealer:
         if self.times is not None:
             return cut(self.times[rows], shares)
         labels, groups = (np.unique(each[rows], return_inverse=True)[1] for each in (self.labels, self.groups))
-        return parts[deal_rows(labels, groups, shares[parts], self.generator)]
-
-
-def _copies(understanding: Understanding, rows: int) -> np.ndarray:
-    return np.arange(rows) if understanding.copies is None else understanding.copies
+        generator, self.deals = np.random.default_rng((self.seed, self.deals)), self.deals + 1
+        return parts[deal_rows(labels, groups, shares[parts], generator)]
 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ class Understanding:
         target, task, reason: the column to predict, "classification" or "regression", and why.
         classes: the labels as they stand in the file, in natural order; () for a regression.
         y: one entry a row of the table: float64, or int32 positions in `classes`; NaN or -1 where there is none.
-        copies: for each row a number that exact copies of it share; None if no row is one, or if they are no copies.
+        copies: for each row a number that its exact copies share.
         remarks: what is suspicious, each a sentence.
         wishes: what the user has said of the columns.
     """
@@ -46,7 +46,7 @@ class Understanding:
     reason: str
     classes: tuple[str, ...]
     y: np.ndarray
-    copies: np.ndarray | None
+    copies: np.ndarray
     remarks: tuple[str, ...]
     wishes: Wishes
 
@@ -114,7 +114,7 @@ def understand(
         reason=goal.decision.reason,
         classes=goal.classes,
         y=goal.y,
-        copies=copies.group if copies is not None and copies.are_copies else None,
+        copies=copies.group,
         remarks=suspicions(table, used, goal, copies),
         wishes=wishes,
     )
