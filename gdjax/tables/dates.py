@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ def date_format(series: pandas.Series) -> str | None:
     if cells.iloc[:PROBE].str.fullmatch(r"[-+]?[\d.,]*\d[\d.,]*").all() and cells.iloc[0].count(".") != 2:
         return COMPACT if _are_compact(cells) else None
     few = cells.iloc[:PROBE]
-    fitting = [each for each in (*FORMATS, *CLOCKS) if _fits(few, each)]
+    fitting = [each for each in (*FORMATS, *CLOCKS) if _is_date(cells.iloc[0], each) and _fits(few, each)]
     fitting = [each for each in fitting if _fits(cells, each)][:2]
     if len(fitting) == 2 and other_order(fitting[0]) == fitting[1]:
         ordered = [_read(cells, each).is_monotonic_increasing for each in fitting]
@@ -92,6 +93,15 @@ def _are_compact(cells: pandas.Series) -> bool:
         and _fits(cells.iloc[:PROBE], COMPACT)
         and _fits(cells, COMPACT)
     )
+
+
+def _is_date(cell: str, found: str) -> bool:
+    """True if one cell can be read in a format; much faster than `_fits`."""
+    try:
+        datetime.datetime.fromisoformat(cell) if found == ISO else datetime.datetime.strptime(cell, found)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(cells: pandas.Series, found: str) -> bool:

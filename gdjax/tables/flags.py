@@ -41,7 +41,7 @@ class Flags(NamedTuple):
     def notes(self) -> list[str]:
         """A text for each row: "'age' outside the training range; 'city' ...", empty where nothing is to be said."""
         said: list[list[str]] = [[] for _ in range(self.rows)]
-        for (column, what), mask in self.masks.items():
-            for row in np.flatnonzero(mask):
+        for column, what in sorted(self.masks):
+            for row in np.flatnonzero(self.masks[column, what]):
                 said[row].append(f"{column!r} {SAID[what]}")
         return ["; ".join(each) for each in said]

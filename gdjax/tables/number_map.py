@@ -54,7 +54,7 @@ def fit_map(x: np.ndarray, form: str, by_rank: bool) -> NumberMap:
     number = _by_rank(x) if by_rank else _standardized(x)
     if form == "standardized":
         return number
-    edges = np.unique(np.quantile(number.apply(x)[:, 0], np.linspace(0, 1, BINS + 1)))
+    edges = np.unique(np.quantile(number.apply(x)[:, 0], np.linspace(0, 1, BINS + 1), method="inverted_cdf"))
     return dataclasses.replace(number, edges=tuple(edges.tolist())) if len(edges) > 2 else number
 
 

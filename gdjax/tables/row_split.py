@@ -144,7 +144,7 @@ class Dealer:
         self.seed, self.deals = seed, 0
         self.rows, self.times = understanding.rows, None
         self.labels = understanding.y if understanding.classes else np.zeros(len(table.frame), np.int32)
-        self.groups = understanding.copies
+        self.groups, self.copies = np.arange(len(table.frame)), understanding.copies
         for option, name in (("group", group), ("time", time)):
             if name is not None and name not in table.frame:
                 close = near(name, table.frame)
@@ -159,7 +159,8 @@ class Dealer:
             self._order(table, time)
 
     def _keep_together(self, table: Table, group: str) -> None:
-        self.groups = _joined(self.groups, needs("pandas").factorize(cells_of(table.frame, group))[0])
+        found = needs("pandas").factorize(cells_of(table.frame, group))[0]  # -1 where it is missing: a group of its own
+        self.groups = np.where(found < 0, len(found) + self.groups, found)
         self.remarks.append(f"all rows of one {group!r} stand in one part")
 
     def _order(self, table: Table, time: str) -> None:
@@ -181,16 +182,8 @@ class Dealer:
             return np.full(len(rows), parts[0])
         if self.times is not None:
             return cut(self.times[rows], shares)
-        labels, groups = (np.unique(each[rows], return_inverse=True)[1] for each in (self.labels, self.groups))
+        labels, groups, copies = (
+            np.unique(each[rows], return_inverse=True)[1] for each in (self.labels, self.groups, self.copies)
+        )
         generator, self.deals = np.random.default_rng((self.seed, self.deals)), self.deals + 1
-        return parts[deal_rows(labels, groups, shares[parts], generator)]
-
-
-def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Groups whose rows share a group in one of two divisions, or are connected by such rows; -1 in the second is none."""
-    csgraph, sparse = needs("scipy.sparse.csgraph"), needs("scipy.sparse")
-    there = second >= 0
-    count = first.max() + 1
-    edges = (np.ones(there.sum()), (first[there], count + second[there]))
-    graph = sparse.coo_array(edges, shape=(count + second.max() + 1,) * 2)
-    return csgraph.connected_components(graph, directed=False)[1][first]
+        return parts[deal_rows(labels, groups, copies, shares[parts], generator)]
