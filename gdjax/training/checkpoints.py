@@ -16,10 +16,11 @@ from typing import Any
 
 from gdjax.domain import as_length
 from gdjax.files import present, present_names, remove_folder, remove_leftovers, sync
-from gdjax.training.checkpoint import read_checkpoint, read_manifest, write_checkpoint, writing
+from gdjax.training.checkpoint import Checkpoint, read_checkpoint, read_manifest, write_checkpoint, writing
 from gdjax.training.identity import full_identity, plain
 from gdjax.training.manifest import CheckpointError, place_errors
 from gdjax.training.snapshot import Snapshot, check_run_state, step_of, take_snapshot
+from gdjax.training.together import ALONE, Alone, processes_of
 from gdjax.types import RunState
 
 STEP = re.compile(r"0|[1-9]\d*")
@@ -34,7 +35,8 @@ class Checkpoints:
                 checkpoints.save(run_state)
 
     Args:
-        folder: it is made by the first save. One process at a time may save there.
+        folder: it is made by the first save. One process at a time may save there, or all that share a state that is spread
+            over several hosts: they call every method in the same order, and an error in one is an error in all.
         identity: what identifies the run, as for `save_run` and `load_run`.
         keep_last: how many of the newest steps to keep, at least 1.
         keep_best: also the steps that first reached one of this many lowest values of `run_state.best_value`.
@@ -78,6 +80,7 @@ class Checkpoints:
         self._newest = -1  # the newest step that was saved or restored here
         self._passed_over: set[int] = set()  # the steps that did not verify, which are left alone
         self._closed = False
+        self._together = ALONE
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -104,15 +107,18 @@ class Checkpoints:
         check_run_state("Checkpoints.save", "run_state", run_state)
         if self._closed:
             raise CheckpointError(f"Checkpoints.save: {self.folder} was closed")
+        together = self._processes_of(run_state)
+        while self._pending and together is not ALONE:  # a failure is told at the same save in all processes
+            self._pending.popleft().result()
         self._raise_failure()
         extra, step = plain("Checkpoints.save", "extra", extra), step_of(run_state)
         with writing(f"Checkpoints: step {step} in {self.folder}"):
-            self._check_order(step)
+            together.lead(lambda: self._check_order(step))
         while len(self._pending) > 1:
             self._pending.popleft().result()
         snapshot = take_snapshot("Checkpoints.save", run_state)
         self._newest = step
-        self._pending.append(self._worker.submit(self._commit, snapshot, self.identity, extra))
+        self._pending.append(self._worker.submit(self._commit, snapshot, self.identity, extra, together))
 
     def restore(self, like: RunState, ignore: Collection[str] = ()) -> tuple[RunState, Any] | None:
         """(run_state, extra) of the newest step that verifies; None where there is no step. Nothing changes on the disk.
@@ -125,19 +131,15 @@ class Checkpoints:
         """
         check_run_state("Checkpoints.restore", "like", like)
         self.wait()
-        faults: dict[int, str] = {}
-        for step in reversed(self.steps):
+        together, faults = self._processes_of(like), dict[int, str]()
+        for step in reversed(together.lead(lambda: self.steps)):
             try:
-                checkpoint = read_checkpoint(present(self.folder / str(step)))
-                if checkpoint.manifest["step"] != step:
-                    raise CheckpointError(f"it is step {checkpoint.manifest['step']}, under another name")
-                checkpoint.check_identity(self.identity, ignore, strict=self._given is not None)
-                checkpoint.check_leaves()
+                checkpoint = together.agree(functools.partial(self._verified, step, ignore, together))
             except CheckpointError as error:
                 faults[step] = f"step {step}: {error}"
                 continue
             with place_errors(f"Checkpoints.restore: step {step} in {self.folder}"):
-                run_state = checkpoint.fit(like)
+                run_state = together.agree(functools.partial(checkpoint.fit, like))
             if faults:
                 warnings.warn(f"step {step} is restored, not {'; '.join(faults.values())}", stacklevel=2)
             self._newest, self._passed_over = step, set(faults)
@@ -147,6 +149,22 @@ class Checkpoints:
                 f"Checkpoints.restore: no step in {self.folder} verifies; {'; '.join(faults.values())}"
             )
         return None
+
+    def _verified(self, step: int, ignore: Collection[str], together: Alone) -> Checkpoint:
+        """The checkpoint of a step, of which each process looks at a part."""
+        checkpoint = read_checkpoint(present(self.folder / str(step)))
+        if checkpoint.manifest["step"] != step:
+            raise CheckpointError(f"it is step {checkpoint.manifest['step']}, under another name")
+        if together.index == 0:  # another host may have another number of cores
+            checkpoint.check_identity(self.identity, ignore, strict=self._given is not None)
+        checkpoint.check_leaves(together.index, together.count)
+        return checkpoint
+
+    def _processes_of(self, run_state: RunState) -> Alone:
+        """Those that save and restore together; made once, since a thread uses it."""
+        if self._together is ALONE:
+            self._together = processes_of(run_state)
+        return self._together
 
     def wait(self) -> None:
         """Return when what was saved is on the disk.   Raises: CheckpointError if a save has failed."""
@@ -181,23 +199,26 @@ class Checkpoints:
                 "from there, or choose another folder"
             )
 
-    def _commit(self, snapshot: Snapshot, identity: Mapping[str, Any], extra: Any) -> None:
+    def _commit(self, snapshot: Snapshot, identity: Mapping[str, Any], extra: Any, together: Alone = ALONE) -> None:
         """Write a step, then remove those that need not be kept; a failure is stored."""
         step, place = snapshot.step, f"Checkpoints: step {snapshot.step} in {self.folder}"
         try:
             with writing(place):
-                if not self.folder.exists():
-                    self.folder.mkdir(parents=True)
-                    sync(self.folder.parent)
-                remove_leftovers(self.folder, STEP)
-                write_checkpoint(self.folder / str(step), snapshot, identity, extra)
+                together.lead(self._make_room)
+                write_checkpoint(self.folder / str(step), snapshot, identity, extra, together)
                 self._values[step] = snapshot.value
                 self._passed_over.discard(step)
             with writing(f"{place} is saved, but older steps"):
-                self._prune(step)
+                together.lead(lambda: self._prune(step))
         except Exception as error:
             known = isinstance(error, CheckpointError)
             self._failures.append(_Failure(error if known else CheckpointError(f"{place}: {error!r}")))
+
+    def _make_room(self) -> None:
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            sync(self.folder.parent)
+        remove_leftovers(self.folder, STEP)
 
     def _prune(self, newest: int) -> None:
         steps = [step for step in self.steps if step <= newest and step not in self._passed_over]

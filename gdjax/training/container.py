@@ -10,6 +10,7 @@ What the format does not know is stored as a view: a complex array as pairs of r
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,22 @@ def entries_of(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1).view(np.uint8)
 
 
-def read_container(path: Path) -> tuple[bytes, memoryview]:
-    """The header with its length, and the rest of the file.   Raises: OSError; ValueError if the header is not whole."""
-    data = memoryview(path.read_bytes())
+def read_container(path: Path, mapped: bool = False) -> tuple[bytes, memoryview]:
+    """The header with its length, and the rest of the file.   Raises: OSError; ValueError if the header is not whole.
+
+    Args:
+        mapped: whether the rest is read where it is used.
+    """
+    data = memoryview(_map(path) if mapped else path.read_bytes())
     end = 8 + int.from_bytes(data[:8], "little")
     if not 8 < end <= len(data):
         raise ValueError(f"{path.name} is cut short in its header")
     return bytes(data[:end]), data[end:]
+
+
+def _map(path: Path) -> mmap.mmap:
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def find_entries(header: bytes, rest: memoryview) -> dict[str, memoryview]:

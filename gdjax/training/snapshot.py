@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls import data_of, is_key
+from gdjax.calls import is_key
+from gdjax.training.blocks import Start, blocks_of, find_region
 from gdjax.training.manifest import CheckpointError
 from gdjax.types import RunState
 
@@ -20,7 +21,7 @@ from gdjax.types import RunState
 class Leaf(NamedTuple):
     """A leaf on the host, and what a manifest says of it."""
 
-    data: np.ndarray  # of a random key, its data
+    blocks: dict[Start, np.ndarray]  # of this process; of a random key, its data
     about: dict[str, Any]  # dtype, shape, kind; weak if its dtype is
 
 
@@ -41,8 +42,9 @@ def take_snapshot(who: str, run_state: RunState) -> Snapshot:
     check_run_state(who, "run_state", run_state)
     leaves, structure = jax.tree_util.tree_flatten_with_path(run_state)
     for _, x in leaves:
-        if isinstance(x, jax.Array) and x.is_fully_addressable:
-            data_of(x).copy_to_host_async()
+        for _, part in blocks_of(x):
+            if isinstance(part, jax.Array):
+                part.copy_to_host_async()
     taken = {jax.tree_util.keystr(path): _take(f"{who}: {jax.tree_util.keystr(path)}", x) for path, x in leaves}
     if len(taken) < len(leaves):
         raise CheckpointError(
@@ -72,14 +74,13 @@ def _best_value(run_state: RunState) -> float | None:
 
 
 def _take(what: str, x: Any) -> Leaf:
-    if isinstance(x, jax.Array) and not x.is_fully_addressable:
-        raise CheckpointError(f"{what} lies on devices of several hosts; saving it is not supported yet")
-    data = np.array(data_of(x), order="C", copy=True)
-    if data.dtype.kind in "OSUMm" or data.dtype.names or not data.dtype.isnative:
-        raise CheckpointError(f"{what} must be an array of numbers, got dtype {data.dtype}")
+    blocks = {start: np.array(part, order="C", copy=True) for start, part in blocks_of(x)}
+    for data in blocks.values():
+        if data.dtype.kind in "OSUMm" or data.dtype.names or not data.dtype.isnative:
+            raise CheckpointError(f"{what} must be an array of numbers, got dtype {data.dtype}")
     kind = "device" if isinstance(x, jax.Array) else "numpy" if isinstance(x, (np.ndarray, np.generic)) else "python"
     about = {"dtype": str(_dtype(x)), "shape": [*np.shape(x)], "kind": kind}
-    return Leaf(data, about | {"weak": True} if getattr(x, "weak_type", False) else about)
+    return Leaf(blocks, about | {"weak": True} if getattr(x, "weak_type", False) else about)
 
 
 def _dtype(x: Any) -> Any:
@@ -135,24 +136,37 @@ def restore_state(leaves: Mapping[str, Mapping[str, Any]], entries: Mapping[str,
 
     def restore(path, x):
         name = jax.tree_util.keystr(path)
-        return _restore(leaves[name], entries[name], x)
+        return _restore(name, leaves[name], entries, x)
 
     return jax.tree_util.tree_map_with_path(restore, like)
 
 
-def _restore(about: Mapping[str, Any], entries: Any, like: Any) -> Any:
-    shape, kind = tuple(about["shape"]), about["kind"]
-    if is_key(like):
-        data = np.frombuffer(entries, np.uint32).reshape(*shape, -1)
-        return _place(jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(like)), like)
-    data = np.frombuffer(entries, _dtype(like)).reshape(shape)
+def _restore(name: str, about: Mapping[str, Any], entries: Mapping[str, Any], like: Any) -> Any:
+    shape, kind, key = tuple(about["shape"]), about["kind"], is_key(like)
+    words = jax.eval_shape(jax.random.key_data, like).shape[like.ndim :] if key else ()
+    dtype = np.dtype(np.uint32) if key else _dtype(like)
+
+    def data(where: tuple[Any, ...] = ()) -> np.ndarray:
+        return find_region(name, about.get("blocks"), entries, dtype, (*shape, *words), where)
+
+    def array(where: tuple[Any, ...] = (), device: Any = None) -> jax.Array:
+        placed = jax.device_put(data(where), device, may_alias=False)
+        return jax.random.wrap_key_data(placed, impl=jax.random.key_impl(like)) if key else placed
+
+    if isinstance(like, jax.Array) and not like.is_fully_addressable:
+        where = like.sharding.addressable_devices_indices_map(shape)
+        pieces = [array(index or (), device) for device, index in where.items()]
+        spread = jax.make_array_from_single_device_arrays(shape, like.sharding, pieces)
+        return jax.jit(_weak, out_shardings=like.sharding)(spread) if about.get("weak") else spread
+    if key:
+        return _place(array(), like)
     if kind == "device":
-        return _place(_weak(data) if about.get("weak") else data, like)
+        return _place(_weak(data()) if about.get("weak") else data(), like)
     if kind == "python":
-        return data.item()
-    data = data.copy()  # the bytes of the file are not kept
-    data.flags.writeable = False
-    return data
+        return data().item()
+    own = data().copy()  # the bytes of the file are not kept
+    own.flags.writeable = False
+    return own
 
 
 def _place(x: Any, like: Any) -> jax.Array:
@@ -161,6 +175,6 @@ def _place(x: Any, like: Any) -> jax.Array:
     return jax.device_put(x, like.sharding if placed else None, may_alias=False)
 
 
-def _weak(data: np.ndarray) -> jax.Array:
+def _weak(data: Any) -> jax.Array:
     """An array whose dtype is weak, as that of a Python number."""
     return jnp.full(data.shape, data.dtype.type(0).item()).at[...].set(data)
