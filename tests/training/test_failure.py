@@ -1,5 +1,7 @@
 """The first step of a run with which it goes wrong, found again from a good state, and explained."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,3 +95,43 @@ def test_a_batch_that_was_skipped_is_not_to_blame():
     failure = gd.find_failure(run, start, (x, y), batches=6, every=1)
     assert int(failure.state.batches) == 5 and failure.rows.tolist() == [25, 26, 27, 28, 29]
     assert "loss" in failure.leaves
+
+
+@pytest.fixture
+def optimized():
+    """Programs as users compile them, so that a product and a difference are rounded once."""
+    was = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", was)
+
+
+def spread(w, a, b, c):
+    return jnp.mean((w - a) ** 2) + jnp.mean(jnp.sqrt(a * b - c))  # here
+
+
+def test_a_run_that_goes_wrong_only_compiled(optimized, tmp_path):
+    """c is a b as rounded: a b - c is 0 in two operations, and the rounding error where the two are one."""
+    a, b = np.random.default_rng(2).normal(size=(2, 400)).astype(np.float32)
+    exact = a.astype(np.float64) * b  # of two numbers of 24 bits: 48 bits
+    below = np.flatnonzero(exact < (a * b).astype(np.float64))
+    bad = below[5:8]
+    data = a, b, np.where(np.isin(np.arange(400), bad), a * b, a * b - 1)
+    if not np.isnan(np.asarray(jax.jit(spread)(0.5, *(x[bad] for x in data)))):
+        pytest.skip("this processor rounds a product before it is subtracted from")
+    options = {"epochs": 3, "batch_size": 4, "key": 0, "stop": non_finite()}
+    result = gd.fit(spread, 0.5, gd.adam(0.01), data, **options)
+    assert result.stop == Stop.NON_FINITE
+
+    run = gd.make_run(gd.make_epoch(gd.make_step(spread), batch_size=4))
+    start = gd.start_run(run, gd.make_state(0.5, gd.adam(0.01)), non_finite(), data, None, steps=100)
+    failure = gd.find_failure(run, start, data, batches=int(result.run_state.state.batches))
+    gd.save_run(tmp_path / "good", failure.run_state)
+    good = gd.load_run(tmp_path / "good", start).state
+    for after in (failure.after, None):
+        birth = replay(run.period.epoch.step, good, failure.batch, failure.mask, after)
+        assert birth.only_compiled and (birth.phase, birth.operation, birth.leaves[0]) == ("forward", "sqrt", "loss")
+        assert birth.where.file == __file__ and birth.where.line == inspect.getsourcelines(spread)[1] + 1
+        rows = np.asarray(failure.rows)
+        assert set(rows[list(birth.rows)]) == {*rows} & {*bad} != set() and birth.step == int(good.batches)
+        assert "It is so only in the compiled program" in str(birth)
