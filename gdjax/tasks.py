@@ -1,7 +1,6 @@
 """Tasks: from the labels of a table follow the loss, the output layer of the model, the metric and the scaling.
 
-    parts     = deal(dataset, (0.7, 0.15, 0.15), seed=0)            rows split at random, scaled by the training rows
-    objective = choose(dataset, "mlp", hidden=(128, 64))            the model, a loss that fits it, and the metric
+    objective = choose(subject, "mlp", hidden=(128, 64))            the model, a loss that fits it, and the metric
     objective = make_objective(model, "hinge", "classification")    the same for a given model
 
 Error messages name an argument as `argument=value`, in backquotes, so that the command line can rewrite it as an option.
@@ -18,9 +17,9 @@ import jax.numpy as jnp
 
 from gdjax import metrics
 from gdjax.calls import Model
-from gdjax.data import Dataset, Scaling, fit_scaling, split, standardize
+from gdjax.data import Scaling
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
-from gdjax.models import MODELS, mlp
+from gdjax.models import MODELS, each_member, ensemble, mlp
 from gdjax.programs import bind, compile_once
 from gdjax.training import Evaluate, make_evaluate
 
@@ -43,41 +42,31 @@ FITTING_LOSSES = tuple(
 )
 
 
+class Subject(NamedTuple):
+    """What is learned: a name for messages, the task, the number of features, and the classes in the order of the labels."""
+
+    name: str
+    task: str  # "classification" or "regression"
+    features: int
+    classes: tuple[str, ...] = ()
+
+
 class Parts(NamedTuple):
-    """Training, validation and test data, in the units of training."""
+    """Training, validation, calibration and test data, each (x, y) in the units of training."""
 
     train: tuple[jax.Array, jax.Array]
     validation: tuple[jax.Array, jax.Array]
+    calibration: tuple[jax.Array, jax.Array]
     test: tuple[jax.Array, jax.Array]
-    scalings: dict[str, Scaling]
+    target: Scaling | None = None  # of the target of a regression
 
     def by_name(self) -> dict[str, tuple[jax.Array, jax.Array]]:
-        return {"train": self.train, "validation": self.validation, "test": self.test}
+        """The parts that have rows."""
+        parts = {name: getattr(self, name) for name in ("train", "validation", "calibration", "test")}
+        return {name: data for name, data in parts.items() if len(data[0])}
 
     def rows(self) -> dict[str, int]:
         return {name: len(x) for name, (x, _) in self.by_name().items()}
-
-
-def deal(dataset: Dataset, fractions: Sequence[float], seed: int, dtype: str = "float32") -> Parts:
-    """Split the rows at random and standardize the inputs, and the target of a regression, by the training rows.
-
-    Args:
-        fractions: shares of training, validation and test rows; the split is stratified by class.
-        dtype: the dtype of the inputs.
-    """
-    classes = dataset.y if dataset.task == "classification" else None
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    dealt = split((dataset.x, dataset.y), tuple(fractions), key, stratify=classes)
-    scalings = {"inputs": fit_scaling(dealt[0][0])}
-    if classes is None:
-        scalings["target"] = fit_scaling(dealt[0][1])
-
-    def scale(x, y):  # tables are float64 up to here
-        y = standardize(scalings["target"], y) if "target" in scalings else jnp.asarray(y)
-        return standardize(scalings["inputs"], x).astype(dtype), y
-
-    train, validation, test = (scale(x, y) for x, y in dealt)
-    return Parts(train, validation, test, scalings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +86,13 @@ class Objective:
 
 
 def choose(
-    dataset: Dataset,
+    subject: Subject,
     model: str = "mlp",
     loss: str | None = None,
     hidden: Sequence[int] = (128, 64),
     activation: str = "relu",
+    members: int = 1,
+    class_weights: Sequence[float] = (),
 ) -> Objective:
     """The model of a name, with a loss that fits it and the labels, and the metric.
 
@@ -109,50 +100,81 @@ def choose(
         model: one of TRAINABLE.
         loss: one of FITTING_LOSSES; None is the default of the model and the task.
         hidden, activation: hidden layer sizes and activation of an mlp.
+        members: models of that name in an ensemble.
+        class_weights: one per class, by which the loss weighs its examples; () for equal ones.
 
     Raises: ValueError if the model, the loss and the labels do not fit each other.
     """
-    loss_name = loss or MODEL_LOSSES.get(model, TASK_LOSSES[dataset.task])
+    loss_name = loss or MODEL_LOSSES.get(model, TASK_LOSSES[subject.task])
     entry = LOSSES[loss_name]
-    _check(dataset, entry, f"`loss={loss}`" if loss else f"`model={model}`", own=loss is None)
-    outputs = len(dataset.target_names) if entry.labels == "class" else None
+    _check(subject, entry, f"`loss={loss}`" if loss else f"`model={model}`", own=loss is None)
+    outputs = len(subject.classes) if entry.labels == "class" else None
     if model != "mlp" and (model == "softmax_regression") != (outputs is not None):
         wanted = "scores per class" if outputs is not None else "one score"
         raise ValueError(f"`model={model}` does not fit `loss={loss}`, which takes {wanted}; leave `loss` out")
-    return make_objective(_build(model, dataset, outputs, hidden, activation), loss_name, dataset.task)
+    built = _build(model, subject, outputs, hidden, activation)
+    return make_objective(built, loss_name, subject.task, members, class_weights)
 
 
-def make_objective(model: Model, loss_name: str, task: str) -> Objective:
-    """A model with a loss of the catalogue; the metric of a regression is r2, that of a classification the accuracy."""
+def make_objective(
+    model: Model, loss_name: str, task: str, members: int = 1, class_weights: Sequence[float] = ()
+) -> Objective:
+    """A model with a loss of the catalogue; the metric of a regression is r2, that of a classification the accuracy.
+
+    Of an ensemble, each member is trained by its own loss, and what is evaluated is the loss of their average.
+    """
     loss = _of_labels(LOSSES[loss_name])
+    whole = model if members == 1 else ensemble(model, members, _average(LOSSES[loss_name]))
+    measured = {"accuracy": metrics.correct} if task == "classification" else {}
+    weight = bind(weight_of_class, tuple(class_weights)) if len(class_weights) else None
+    loss_fn = per_example(supervised(whole, loss, measured), weight)
     if task == "regression":
-        loss_fn = per_example(supervised(model, loss))
-        return Objective(model, loss_name, loss_fn, make_evaluate(loss_fn, {"r2": metrics.r2}, model.apply), "r2")
-    loss_fn = per_example(supervised(model, loss, {"accuracy": metrics.correct}))
-    return Objective(model, loss_name, loss_fn, make_evaluate(loss_fn), "accuracy")
+        evaluate, metric = make_evaluate(loss_fn, {"r2": metrics.r2}, whole.apply), "r2"
+    else:
+        evaluate, metric = make_evaluate(loss_fn), "accuracy"
+    if members > 1:
+        of_each = {name: bind(over_members, metric_of_one) for name, metric_of_one in measured.items()}
+        loss_fn = per_example(supervised(each_member(model, members), bind(over_members, loss), of_each), weight)
+    return Objective(whole, loss_name, loss_fn, evaluate, metric)
 
 
-def _check(dataset: Dataset, entry: LossEntry, asked: str, own: bool) -> None:
+def _average(loss: LossEntry) -> str:
+    """How the outputs of members become one: by their probabilities, where the loss defines them."""
+    if loss.probabilities is None:
+        return "outputs"
+    return "softmax" if loss.labels == "class" else "sigmoid"
+
+
+def weight_of_class(weights: tuple[float, ...], example: tuple[jax.Array, jax.Array]) -> jax.Array:
+    return jnp.asarray(weights, jnp.float32)[example[1]]
+
+
+def over_members(function: Callable[..., Any], outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """The mean over the members of a function of their output and the label."""
+    return jnp.mean(jax.vmap(function, (0, None))(outputs, y))
+
+
+def _check(subject: Subject, entry: LossEntry, asked: str, own: bool) -> None:
     """Raise ValueError if a loss, the requested or the model's own, is not defined for these labels."""
-    if entry.task != dataset.task:
-        fits = f"; `model={' or '.join(_models_for(dataset.task))}` fits it" if own else ""
-        raise ValueError(f"{asked} is for {entry.task}, the target of {dataset.name} asks for {dataset.task}{fits}")
-    classes = len(dataset.target_names)
-    if dataset.task == "classification" and classes < 2:
-        alone = dataset.target_names[0]
-        raise ValueError(f"the target of {dataset.name} must have at least two classes, got {alone} alone")
+    if entry.task != subject.task:
+        fits = f"; `model={' or '.join(_models_for(subject.task))}` fits it" if own else ""
+        raise ValueError(f"{asked} is for {entry.task}, the target of {subject.name} asks for {subject.task}{fits}")
+    classes = len(subject.classes)
+    if subject.task == "classification" and classes < 2:
+        alone = subject.classes[0]
+        raise ValueError(f"the target of {subject.name} must have at least two classes, got {alone} alone")
     if entry.labels in ("binary", "sign") and classes != 2:
         fits = "; `model=mlp or softmax_regression` takes any number" if own else ""
-        raise ValueError(f"{asked} is for two classes, {dataset.name} has {classes}{fits}")
+        raise ValueError(f"{asked} is for two classes, {subject.name} has {classes}{fits}")
 
 
 def _models_for(task: str) -> list[str]:
     return ["mlp", *(model for model, loss in MODEL_LOSSES.items() if LOSSES[loss].task == task)]
 
 
-def _build(model: str, dataset: Dataset, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
+def _build(model: str, subject: Subject, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
     """The model, with as many outputs as the loss needs: a score per class, or one number."""
-    features = dataset.x.shape[1]
+    features = subject.features
     if model == "mlp":
         return mlp((features, *hidden, outputs), activation=activation)
     return MODELS[model](features) if outputs is None else MODELS[model](features, outputs)

@@ -5,18 +5,14 @@ import numpy as np
 import pytest
 
 from gdjax import tasks
-from gdjax.data import Dataset
 from gdjax.losses import LOSSES
+from gdjax.tasks import Subject
 
 
-def table(classes=0, rows=40):
-    """Three features; labels of so many classes, or numbers about 1e6 with a spread of 1e-3."""
-    rng = np.random.default_rng(classes)
-    x = rng.normal(size=(rows, 3)) * [1, 1e20, 1e-20] + [5, 0, 0]
-    if classes:
-        y = np.arange(rows, dtype=np.int32) % classes
-        return Dataset("t", x, y, "classification", ("a", "b", "c"), tuple(f"class {i}" for i in range(classes)))
-    return Dataset("t", x, 1e6 + 1e-3 * rng.normal(size=rows), "regression", ("a", "b", "c"))
+def table(classes=0):
+    """Three features; labels of so many classes, or numbers."""
+    task = "classification" if classes else "regression"
+    return Subject("t", task, 3, tuple(f"class {i}" for i in range(classes)))
 
 
 @pytest.mark.parametrize(
@@ -42,29 +38,53 @@ def test_labels_choose_loss_head_and_metric(classes, model, loss, made, fitted, 
 
 def test_the_metric_is_that_of_scikit_learns_definition():
     for classes in (3, 2, 0):
-        parts = tasks.deal(table(classes), (0.6, 0.2, 0.2), seed=1)
+        rng = np.random.default_rng(classes)
+        x = rng.normal(size=(40, 3)).astype(np.float32)
+        labels = np.arange(40, dtype=np.int32) % classes if classes else rng.normal(size=40).astype(np.float32)
         objective = tasks.choose(table(classes), "mlp", "hinge" if classes == 2 else None, hidden=(4,))
         params = objective.model.init(jax.random.key(0))
-        y = np.asarray(parts.test[1], float)
-        out = np.asarray(objective.model.apply(params, parts.test[0]), float)
+        y = np.asarray(labels, float)
+        out = np.asarray(objective.model.apply(params, x), float)
         if classes == 0:
             expected = 1 - np.sum((out - y) ** 2) / np.sum((y - y.mean()) ** 2)
         else:
             expected = np.mean((out > 0) == y if classes == 2 else out.argmax(-1) == y)
-        scores = objective.scores(params, parts.test)
+        scores = objective.scores(params, (x, labels))
         assert scores[objective.metric] == pytest.approx(expected, rel=1e-4)
         if classes == 2:  # labels 0 and 1 are -1 and +1 to a hinge
             assert scores["loss"] == pytest.approx(np.maximum(0, 1 - (2 * y - 1) * out).mean(), rel=1e-5)
 
 
-def test_parts_are_scaled_by_the_training_rows_and_follow_from_the_seed():
-    data = table()
-    parts = tasks.deal(data, (0.5, 0.25, 0.25), seed=3)
-    assert parts.rows() == {"train": 20, "validation": 10, "test": 10}
-    for column in (*np.asarray(parts.train[0], float).T, np.asarray(parts.train[1], float)):
-        assert abs(column.mean()) < 1e-3 and column.std() == pytest.approx(1, rel=1e-3)
-    again, other = tasks.deal(data, (0.5, 0.25, 0.25), seed=3), tasks.deal(data, (0.5, 0.25, 0.25), seed=4)
-    assert np.array_equal(parts.test[0], again.test[0]) and not np.array_equal(parts.test[0], other.test[0])
+def test_an_ensemble_is_trained_by_the_losses_of_its_members_and_judged_by_their_average():
+    """In NumPy: the mean of the members' losses, and the loss of the mean of their probabilities or outputs."""
+    x = np.random.default_rng(2).normal(size=(9, 3)).astype(np.float32)
+    for classes, loss in ((3, None), (0, None), (2, "binary_cross_entropy_from_logits")):
+        labels = np.arange(9, dtype=np.int32) % classes if classes else x[:, 0] * 3
+        objective = tasks.choose(table(classes), "mlp", loss, hidden=(4,), members=3)
+        alone = tasks.choose(table(classes), "mlp", loss, hidden=(4,))
+        params = objective.model.init(jax.random.key(1))
+        members = [jax.tree.map(lambda p, k=k: p[k], params) for k in range(3)]
+        each = [float(alone.loss(member, (x, labels))[0]) for member in members]
+        assert float(objective.loss(params, (x, labels))[0]) == pytest.approx(np.mean(each), rel=1e-5)
+        out = np.stack([np.asarray(alone.model.apply(member, x), float) for member in members])
+        if classes == 3:
+            p = (np.exp(out) / np.exp(out).sum(-1, keepdims=True)).mean(0)
+            expected = -np.log(p[np.arange(9), labels]).mean()
+        elif classes == 2:
+            p = (1 / (1 + np.exp(-out))).mean(0)
+            expected = -np.log(np.where(labels == 1, p, 1 - p)).mean()
+        else:
+            expected = np.mean((out.mean(0) - labels) ** 2)
+        assert objective.scores(params, (x, labels))["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_classes_weigh_as_they_are_told():
+    x, labels = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]], np.array([0, 1, 1, 0], np.int32)
+    objective = tasks.choose(table(2), "logistic_regression", class_weights=(1.0, 5.0))
+    params = jax.tree.map(lambda p: p + 0.7, objective.model.init(jax.random.key(0)))
+    losses = np.where(labels == 1, np.log1p(np.exp(-1.4)), np.log1p(np.exp(1.4)))
+    expected = np.average(losses, weights=np.array([1, 5])[labels])
+    assert float(objective.loss(params, (x, labels))[0]) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`gdjax evaluate RUN`: the scores of a run folder, recomputed."""
+"""`gdjax evaluate RUN [FILE]`: the scores of a run, recomputed on its own rows or on those of a file."""
 
 from __future__ import annotations
 
@@ -7,32 +7,26 @@ from pathlib import Path
 
 import tyro
 
-from gdjax import tasks
 from gdjax.cli.device import use_device
-from gdjax.cli.errors import UserError, user_mistakes
-from gdjax.data import hash_of, load
-from gdjax.runs import LoadedRun, read_config, read_run
-from gdjax.runs.report import score_table
+from gdjax.cli.errors import option_mistakes, user_mistakes
+from gdjax.runs import LoadedRun, evaluate_on, load, read_config, reevaluation
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Load a run, split its data again by its seed, and print the scores of each part."""
+    """Load a run and print its scores: on the rows of a file, or on its own, which are split again by its seed."""
 
     folder: tyro.conf.Positional[Path]
     """A run folder, written by `gdjax train`."""
+    file: tyro.conf.Positional[Path | None] = None
+    """A file with the columns of the training table and the target; without it, the table of the run itself."""
+    level: float = 0.9
+    """The share of rows that an interval should cover, whose coverage is measured."""
 
     def run(self, argv: list[str]) -> int:
         run = open_run(self.folder)
-        data = run.config.data
-        with user_mistakes():
-            dataset = load(data.source, **data.given)
-            if hash_of(dataset) != data.hash:
-                raise UserError(f"{data.source} has changed since {self.folder} was trained on it")
-        parts = tasks.deal(dataset, data.split, run.config.seed, run.config.dtype)
-        objective = tasks.make_objective(run.model, run.config.loss, data.task)
-        scores = {name: objective.scores(run.params, rows) for name, rows in parts.by_name().items()}
-        print(score_table(parts.rows(), scores, objective.metric, digits=6))
+        with option_mistakes({"level"}):
+            print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, self.level))
         return 0
 
 
@@ -40,4 +34,4 @@ def open_run(folder: Path) -> LoadedRun:
     """The run, after setting up JAX for its dtype."""
     with user_mistakes():
         use_device(None, read_config(folder).dtype)
-        return read_run(folder)
+        return load(folder)

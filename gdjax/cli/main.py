@@ -13,44 +13,13 @@ from typing import Any
 import jax
 import tyro
 
-from gdjax.cli.backprop import Backprop
-from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
-from gdjax.cli.certify import Certify
-from gdjax.cli.check import Check
-from gdjax.cli.compare import Compare
-from gdjax.cli.data import Data
+from gdjax.cli.commands import COMMANDS
 from gdjax.cli.errors import UserError, one_line
-from gdjax.cli.evaluate import Evaluate
-from gdjax.cli.minimize import Minimize
-from gdjax.cli.optimizers import Optimizers
-from gdjax.cli.predict import Predict
-from gdjax.cli.replay import Replay
-from gdjax.cli.runs import Runs
 from gdjax.cli.signals import Termination, terminating
-from gdjax.cli.train import Train
 from gdjax.cli.words import MARK, mark, unmark
 from gdjax.runs import CheckpointError
 from gdjax.text import did_you_mean
 
-COMMANDS: dict[str, type[Any]] = {
-    "train": Train,
-    "evaluate": Evaluate,
-    "predict": Predict,
-    "runs": Runs,
-    "compare": Compare,
-    "replay": Replay,
-    "minimize": Minimize,
-    "backprop": Backprop,
-    "check": Check,
-    "certify": Certify,
-    "optimizers": Optimizers,
-    "schedules": Schedules,
-    "losses": Losses,
-    "metrics": Metrics,
-    "models": Models,
-    "problems": Problems,
-    "data": Data,
-}
 DESCRIPTION = "Gradient descent in JAX, from one command. `gdjax train digits` is a good first one."
 
 

@@ -8,21 +8,28 @@ from pathlib import Path
 
 import tyro
 
-from gdjax.cli.errors import UserError, user_mistakes
+from gdjax.cli.errors import UserError, option_mistakes, user_mistakes
 from gdjax.cli.evaluate import open_run
-from gdjax.data import read_features
 from gdjax.files import write_whole
-from gdjax.runs import predictions
+from gdjax.runs import predicted_file
 
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """Predict the target of every row of a file, and print CSV or write it to --out."""
+    """Predict the target of every row of a file, and print CSV or write it to --out.
+
+    The columns are the prediction; the probability of each class, or the ends low and high of an interval; and a remark on
+    what is outside of the training rows, or cannot be read.
+    """
 
     folder: tyro.conf.Positional[Path]
     """A run folder, written by `gdjax train`."""
     file: tyro.conf.Positional[Path]
-    """A .csv or .npz file with the features of the training table; other columns are not looked at."""
+    """A file with the columns of the training table, read as that was; others are not looked at. - is the standard input."""
+    keep: tuple[str, ...] = ()
+    """Columns of the file to repeat before the predictions; names, or one text with commas."""
+    level: float = 0.9
+    """The share of new rows that an interval covers."""
     out: Path | None = None
     """A CSV file to write instead of the screen."""
     overwrite: bool = False
@@ -31,22 +38,23 @@ class Predict:
     def run(self, argv: list[str]) -> int:
         self._check_out()
         run = open_run(self.folder)
-        with user_mistakes():
-            x = read_features(self.file, run.config.data.feature_names)
-        text = predictions(run, x)
+        kept = [name for each in self.keep for name in each.split(",")]
+        with option_mistakes({"keep", "level"}):
+            text, rows = predicted_file(run, self.file, kept, self.level)
         if self.out is None:
             sys.stdout.write(text)
             return 0
         with user_mistakes(f"--out {self.out}: "):
             write_whole(self.out, text)
-        print(f"{self.out}: {len(x)} rows")
+        print(f"{self.out}: {rows} rows")
         return 0
 
     def _check_out(self) -> None:
         """Raise UserError if --out would replace a file that it must not."""
         if self.out is None or not self.out.exists():
             return
-        if any(kept.exists() and self.out.samefile(kept) for kept in (*self.folder.glob("*"), self.file)):
+        kept = (*self.folder.glob("*"), self.file)
+        if any(each.exists() and self.out.samefile(each) for each in kept):
             raise UserError(f"{self.out} belongs to the run, or is the file to read: choose another --out")
         if not self.overwrite:
             raise UserError(f"{self.out} exists: choose another --out, or --overwrite it")

@@ -26,7 +26,7 @@ def complete(options: T) -> T:
     if options.data is not None:
         return options
     if not options.resume or options.out is None:
-        raise UserError("data is missing: a name listed by `gdjax data`, or a .csv or .npz file")
+        raise UserError("data is missing: a name listed by `gdjax data`, or a file with a table")
     for field in dataclasses.fields(options):
         if field.name not in (*OF_THE_DAY, KEPT, "resume") and getattr(options, field.name) != field.default:
             name = field.name.replace("_", "-")

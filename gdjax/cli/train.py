@@ -9,23 +9,19 @@ import sys
 
 from tqdm import tqdm
 
-from gdjax import runs, tasks
+from gdjax import runs
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import option_mistakes, user_mistakes
 from gdjax.cli.options import Options
 from gdjax.cli.resume import complete
 from gdjax.cli.signals import Termination, noting
-from gdjax.data import load
-from gdjax.optimizers.request import OptimizerRequest
-from gdjax.runs.report import describe_run, numbers, pictures
 
-OPTIMIZER = "adamw(weight_decay=1.0)"  # the default; adam if a decay is given
 NAMES = {field.name for field in dataclasses.fields(Options)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Train(Options):
-    """Train a model on a data set and write a run folder: config, metrics, result, parameters, pictures."""
+    """Train a model on a table and write a run folder: config, metrics, result, parameters, pictures, report."""
 
     def run(self, argv: list[str]) -> int:
         options = complete(self)
@@ -34,80 +30,57 @@ class Train(Options):
             return options._train(stack, shlex.join(["gdjax", *argv]))
 
     def _train(self, stack: contextlib.ExitStack, command: str) -> int:
-        folder = self.out or runs.next_folder(str(self.data))
+        bar = stack.enter_context(self._bar())
         with option_mistakes(NAMES):
-            cadence = runs.Cadence.read(self.checkpoint_every)
-            draft = stack.enter_context(runs.open_folder(folder, self.overwrite, self.resume))
-            work = self.choose(command)
-            config, end = work.config, None
-            if self.resume:
-                config, end = runs.resumption(folder, config, self.allow_versions)
-        if end is not None:
-            print(f"{folder} is finished, it ended {end}: it is left as it is")
-            return int(runs.went_wrong(end))
-        fitting = runs.prepare(work.job, work.parts)
+            training = stack.enter_context(
+                runs.Training(self.data, self.without_data(), command, lambda said: bar.set_description_str(said))
+            )
+        if training.end is not None:
+            print(f"{training.folder} is finished, it ended {training.end}: it is left as it is")
+            return int(runs.went_wrong(training.end))
         with user_mistakes():
             if self.memory:
-                print(fitting.memory())
-            recording = runs.Recording(draft, config, fitting, cadence, self.tensorboard, self.resume)
-        stack.enter_context(recording)
-        for remark in recording.remarks:
+                print(training.fitting.memory())
+        for remark in training.recording.remarks:
             print(f"gdjax: {remark}", file=sys.stderr)
         try:
-            signals = execute(work, recording, self.quiet)
-            return self._finish(work, recording, signals)
+            return self._finish(training, execute(training, bar), bar)
         except (KeyboardInterrupt, Termination) as error:
-            if not draft.has_appeared:
+            if not training.draft.has_appeared:
                 raise
-            print(f"gdjax: {recording.last_words()}", file=sys.stderr)
+            print(f"gdjax: {training.recording.last_words()}", file=sys.stderr)
             return 130 if isinstance(error, KeyboardInterrupt) else 143
 
-    def choose(self, command: str) -> runs.Work:
+    def choose(self, command: str, choice: runs.Choice | None = None) -> runs.Work:
         """The run of these options, checked before its first step."""
-        given = {name: getattr(self, name) for name in ("target", "task") if getattr(self, name) is not None}
-        dataset = load(str(self.data), **given)
-        parts = tasks.deal(dataset, self.split, self.seed, self.dtype)
-        objective = tasks.choose(dataset, self.model, self.loss, self.hidden, self.activation)
-        job = runs.plan(objective, parts, self._settings())
-        config = runs.config_of(job, dataset, parts, self.split, str(self.data), given, command)
-        return runs.Work(dataset, parts, job, config)
+        return runs.choose(self.data, self.without_data(), command, choice)
 
-    def _settings(self) -> runs.Settings:
-        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(OptimizerRequest)}
-        asked["optimizer"] = self.optimizer or (OPTIMIZER if self.weight_decay is None else "adam")
-        names = [field.name for field in dataclasses.fields(runs.Settings) if field.name != "optimizer"]
-        return runs.Settings(OptimizerRequest(**asked), **{name: getattr(self, name) for name in names})
+    def _bar(self) -> tqdm:
+        off = True if self.quiet else None  # None: where stderr is no terminal
+        return tqdm(total=0, unit=" evaluations", disable=off, file=sys.stderr, leave=False)
 
-    def _finish(self, work: runs.Work, recording: runs.Recording, signals: list[int]) -> int:
+    def _finish(self, training: runs.Training, signals: list[int], bar: tqdm) -> int:
         """Write the results, and tell how the run has ended."""
-        result, objective, place = recording.fitting.result(), work.job.objective, recording.draft.path
-        recording.draft.appear()
-        scores = {name: objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
-        said = {**numbers(result, scores), "resumed_at": recording.resumed}
-        made = pictures(work.job, work.dataset, work.parts, result)
-        runs.finish_run(place, said, result.params, work.parts.scalings, made)
+        result = training.finish()
+        bar.close()
         if not self.quiet:
-            print(describe_run(place, work.job, work.dataset, work.parts, result, scores))
+            print(training.words)
         if runs.went_wrong(result.stop.name):
-            hint = runs.advise(place, work.config, recording.fitting)
-            print(f"gdjax: the run ended {result.stop.name}: {hint}", file=sys.stderr)
+            print(f"gdjax: the run ended {result.stop.name}: {training.advice()}", file=sys.stderr)
             return 1
         if result.stop.name != "INTERRUPTED":
             return 0
-        print(f"gdjax: {recording.last_words()}", file=sys.stderr)
+        print(f"gdjax: {training.recording.last_words()}", file=sys.stderr)
         return 128 + signals[0]
 
 
-def execute(work: runs.Work, recording: runs.Recording, quiet: bool) -> list[int]:
+def execute(training: runs.Training, bar: tqdm) -> list[int]:
     """Run the job and record it, with a progress bar; return the signals that have come."""
-    fitting, total = recording.fitting, work.job.evaluations(len(work.parts.train[0]))
-    off = True if quiet else None  # None: where stderr is no terminal
-    bar = tqdm(total=total, unit=" evaluations", disable=off, file=sys.stderr, leave=False)
-    with noting(recording.abandon) as signals, bar:
-        for run_state in fitting.segments(signals=signals, **recording.cadence.segments):
-            recording.take(run_state)
+    work = training.work
+    bar.total = work.job.evaluations(len(work.parts.train[0]))
+    with noting(training.recording.abandon) as signals:
+        for run_state in training.segments(signals):
             done, numbers = runs.progress(run_state, work.job.objective.metric)
             bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
             bar.update(done - bar.n)
-        recording.end()
     return signals

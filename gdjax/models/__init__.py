@@ -10,12 +10,13 @@ are free: `apply` works on one example and on a batch.
 To write a model, return its `init` and its `apply` from a function decorated with `@model`; an `Init` draws all parameters
 of a tree at once. Models of other libraries can be used without this, since training needs only parameters and a loss.
 
-In reading order: initializers, layers, linear, mlp, summary.
+In reading order: initializers, layers, linear, mlp, ensemble, summary.
 """
 
 from collections.abc import Callable
 
 from gdjax.calls import Model
+from gdjax.models._ensemble import each_member, ensemble
 from gdjax.models._mlp import mlp
 from gdjax.models._summary import Summary, summary
 from gdjax.models.initializers import (
@@ -55,6 +56,8 @@ __all__ = [
     "activation",
     "dense",
     "dropout",
+    "each_member",
+    "ensemble",
     "flatten",
     "he_normal",
     "he_uniform",
@@ -91,5 +94,7 @@ MODELS: dict[str, Callable[..., Model]] = {
         dropout,
         flatten,
         serial,
+        ensemble,
+        each_member,
     )
 }

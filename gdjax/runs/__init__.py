@@ -1,47 +1,64 @@
-"""Saved runs: their configuration (config), their execution (job), their folder and their report."""
+"""Runs on tables: their options (options), the problem they pose (problem), what is chosen (work), and the run folder."""
 
+from gdjax.runs._train import Training, train
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.compare import Overview, list_runs
 from gdjax.runs.config import ConfigError, DataConfig, RunConfig
 from gdjax.runs.damage import RecordError
+from gdjax.runs.defaults import Choice
+from gdjax.runs.evaluation import evaluate_on, predicted_file, reevaluation, shown
 from gdjax.runs.failure import advise, explain_failure, read_failure
-from gdjax.runs.folder import LoadedRun, finish_run, new_folder, next_folder, open_folder, read_config, read_run
-from gdjax.runs.job import Job, Settings, Work, config_of, plan, prepare, progress, went_wrong
+from gdjax.runs.folder import LoadedRun, load, new_folder, next_folder, open_folder, read_config
+from gdjax.runs.intervals import half_width
+from gdjax.runs.job import Job, Settings, plan, prepare, progress, went_wrong
+from gdjax.runs.options import ReadingOptions, TrainOptions
+from gdjax.runs.problem import Problem, pose, table_of
 from gdjax.runs.recording import Recording
 from gdjax.runs.resuming import resumption
-from gdjax.runs.table import predictions
 from gdjax.runs.tensorboard import TensorBoard
+from gdjax.runs.work import Work, choose
 from gdjax.training import CheckpointError
 
 __all__ = [
     "Cadence",
     "CheckpointError",
+    "Choice",
     "ConfigError",
     "DataConfig",
     "Job",
     "LoadedRun",
     "Overview",
+    "Problem",
+    "ReadingOptions",
     "RecordError",
     "Recording",
     "RunConfig",
     "Settings",
     "TensorBoard",
+    "TrainOptions",
+    "Training",
     "Work",
     "advise",
-    "config_of",
+    "choose",
+    "evaluate_on",
     "explain_failure",
-    "finish_run",
+    "half_width",
     "list_runs",
+    "load",
     "new_folder",
     "next_folder",
     "open_folder",
     "plan",
-    "predictions",
+    "pose",
+    "predicted_file",
     "prepare",
     "progress",
     "read_config",
     "read_failure",
-    "read_run",
+    "reevaluation",
     "resumption",
+    "shown",
+    "table_of",
+    "train",
     "went_wrong",
 ]

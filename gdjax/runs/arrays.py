@@ -8,7 +8,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ import numpy as np
 from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.files import replacing
+from gdjax.runs.config import RunConfig
+from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import LARGEST
 from gdjax.tree import path_string
 
@@ -27,14 +29,29 @@ DTYPES: dict[str, Any] = {
     "float64": np.float64,
 }
 NAME = "params.npz"
-FILES = ("config.json", "metrics.jsonl", "result.json")  # files whose hashes are stored with the arrays
+FILES = (
+    "config.json",
+    "metrics.jsonl",
+    "result.json",
+    "encoding.json",
+)  # files whose hashes are stored with the arrays
 
 
-def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling], files: Mapping[str, bytes]) -> None:
-    """Write parameters by path, scalings by name, and the hashes of these files; bfloat16 is stored exactly as float32."""
-    arrays = {f"params{path_string(place)}": x for place, x in jax.tree_util.tree_leaves_with_path(params)}
-    for name, scaling in scalings.items():
-        arrays |= {f"{name}.mean": scaling.mean, f"{name}.scale": scaling.scale}
+class Kept(NamedTuple):
+    """The arrays of a run."""
+
+    params: Any
+    target: Scaling | None  # of a regression
+    intervals: Calibration | Folds | None
+
+
+def write_arrays(path: Path, kept: Kept, files: Mapping[str, bytes]) -> None:
+    """Write arrays by path, and the hashes of these files; bfloat16 is stored exactly as float32."""
+    arrays = _by_path("params", kept.params)
+    if kept.target is not None:
+        arrays |= {"target.mean": kept.target.mean, "target.scale": kept.target.scale}
+    if kept.intervals is not None:
+        arrays |= _by_path("intervals", kept.intervals.arrays())
 
     def portable(x: jax.Array) -> np.ndarray:
         return np.asarray(x, np.float32) if x.dtype == jnp.bfloat16 else np.asarray(x)
@@ -44,6 +61,10 @@ def write_arrays(path: Path, params: Any, scalings: Mapping[str, Scaling], files
     hashes["arrays"] = _hash(*_describe(stored))
     with replacing(path) as draft, draft.open("wb") as file:
         np.savez(file, **stored, **{f"sha256.{name}": x for name, x in hashes.items()})  # type: ignore[arg-type]
+
+
+def _by_path(name: str, tree: Any) -> dict[str, Any]:
+    return {f"{name}{path_string(place)}": x for place, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _hash(*parts: bytes) -> np.ndarray:
@@ -60,18 +81,41 @@ def _describe(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
         yield x.tobytes()
 
 
-def read_arrays(folder: Path, model: Model, task: str, dtype: str) -> tuple[Any, dict[str, Scaling]]:
-    """The parameters of a model and the scalings of a run folder.
+def read_arrays(folder: Path, model: Model, config: RunConfig, features: int) -> Kept:
+    """The arrays of a run folder.
 
-    Raises: ValueError if they do not fit this model, task and dtype, or differ from what was written.
+    Args:
+        features: columns of the encoded table.
+
+    Raises: ValueError if they do not fit this model and configuration, or differ from what was written.
     """
     template = jax.eval_shape(model.init, jax.random.key(0))
     with zipfile.ZipFile(folder / NAME) as archive:
         read = _Members(archive)
-        params = _restore(template, read, dtype)
-        scalings = _scalings(read, model, template, task, dtype)
+        params = _restore("params", template, read, config.dtype)
+        target = _scaling(read, "target") if config.data.task == "regression" else None
+        if target is None and "target.mean" in read:
+            raise ValueError("a classification must have no scaling of its target")
+        _check_fit(model, template, config, features, target)
+        intervals = _intervals(read, template, config)
         _check_hashes(read, folder)
-    return params, scalings
+    return Kept(params, target, intervals)
+
+
+def _intervals(read: _Members, template: Any, config: RunConfig) -> Calibration | Folds | None:
+    if config.data.task != "regression":
+        return None
+    number = np.dtype(np.float64)
+    if not config.folds:
+        rows = config.data.rows.get("calibration", 0)
+        return Calibration(read("intervals['distances']", (rows,), (number,))) if rows else None
+    rows = config.data.rows["train"]
+    fold = read("intervals['fold']", (rows,), (np.dtype(np.int32),))
+    if not ((fold >= -1) & (fold < config.folds)).all():
+        raise ValueError(f"params.npz must hold folds from -1 to {config.folds - 1}")
+    stacked = jax.tree.map(lambda like: jax.ShapeDtypeStruct((config.folds, *like.shape), like.dtype), template)
+    params = _restore("intervals['params']", stacked, read, config.dtype)
+    return Folds(read("intervals['distances']", (rows,), (number,)), fold, params)
 
 
 class _Members:
@@ -110,26 +154,22 @@ class _Members:
         return x
 
 
-def _restore(template: Any, read: _Members, dtype: str) -> Any:
+def _restore(name: str, template: Any, read: _Members, dtype: str) -> Any:
     """The parameters in the model's structure, with checked shapes and dtypes."""
 
     def restore(path, like):
-        return jnp.asarray(read(f"params{path_string(path)}", like.shape, (np.dtype(DTYPES[dtype]),)), dtype)
+        return jnp.asarray(read(f"{name}{path_string(path)}", like.shape, (np.dtype(DTYPES[dtype]),)), dtype)
 
     return jax.tree_util.tree_map_with_path(restore, template)
 
 
-def _scalings(read: _Members, model: Model, template: Any, task: Any, dtype: str) -> dict[str, Scaling]:
-    """The scalings of the inputs and, for a regression, of the target; they must fit the model's inputs and outputs."""
-    found = {name: _scaling(read, name) for name in ("inputs", *["target"] * (task == "regression"))}
-    if task == "classification" and "target.mean" in read:
-        raise ValueError("a classification must have no scaling of its target")
-    row = jax.ShapeDtypeStruct((1, *found["inputs"].mean.shape), dtype)
-    params = jax.tree.map(lambda like: jax.ShapeDtypeStruct(like.shape, dtype), template)
+def _check_fit(model: Model, template: Any, config: RunConfig, features: int, target: Scaling | None) -> None:
+    """Raise ValueError if the model does not take rows of this encoding, or the target's scaling is not of its outputs."""
+    row = jax.ShapeDtypeStruct((1, features), config.dtype)
+    params = jax.tree.map(lambda like: jax.ShapeDtypeStruct(like.shape, config.dtype), template)
     outputs = jax.eval_shape(model.apply, params, row).shape[1:]
-    if task == "regression" and np.broadcast_shapes(outputs, found["target"].mean.shape) != outputs:
-        raise ValueError(f"the scaling of the target must have shape {outputs}, got {found['target'].mean.shape}")
-    return found
+    if target is not None and np.broadcast_shapes(outputs, target.mean.shape) != outputs:
+        raise ValueError(f"the scaling of the target must have shape {outputs}, got {target.mean.shape}")
 
 
 def _scaling(read: _Members, name: str) -> Scaling:

@@ -14,13 +14,7 @@ from typing import Any, Literal
 
 from gdjax.text import did_you_mean
 
-VERSION = 1
-# Names of losses in runs without a version, and their names since.
-LOSSES_BEFORE = {
-    "softmax_cross_entropy": "softmax_cross_entropy_with_integer_labels",
-    "softmax_cross_entropy_one_hot": "softmax_cross_entropy",
-}
-EPOCHS_BEFORE = 200  # length of runs without a version whose options name none
+VERSION = 2
 
 
 class ConfigError(ValueError):
@@ -29,17 +23,19 @@ class ConfigError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """The table, and how its rows were split."""
+    """The table, how it was understood, and how its rows were split."""
 
-    source: str  # the first argument of `gdjax.data.load`
-    given: dict[str, str]  # its other arguments: target, task
+    source: str  # a path, the name of a data set, or "a data frame"
+    reading: dict[str, Any]  # what was said of its reading, its columns and its split
     name: str
     hash: str
+    target: str
     task: Literal["classification", "regression"]
     split: tuple[float, ...]  # shares of training, validation and test rows
-    rows: dict[str, int]
-    feature_names: tuple[str, ...]
-    target_names: tuple[str, ...]
+    rows: dict[str, int]  # of each part
+    columns: tuple[str, ...]  # that are read
+    numbers: str  # how they are encoded
+    target_names: tuple[str, ...]  # classes, in the order of the labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +47,10 @@ class RunConfig:
     model: str
     loss: str
     optimizer: str
+    weight_decay: float | None  # that was chosen by validation loss, or taken by default
+    class_weights: tuple[float, ...]
+    threshold: float | None
+    folds: int  # of the training rows, for intervals
     stop: str
     batch_size: int
     epochs: float | None  # maximal length of the run, in epochs or in steps
@@ -77,13 +77,11 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> RunConfig:
-        """The config that `to_json` wrote, or that of a run folder without a version.
+        """The config that `to_json` wrote.
 
         Raises: ConfigError for another version, an unknown or missing field, or a value of another type.
         """
-        if "version" not in fields and "options" in fields:
-            fields = _from_options(fields)
-        version = fields.get("version", VERSION)
+        version = fields.get("version", 0 if "options" in fields else VERSION)
         if isinstance(version, int) and version != VERSION:
             raise ConfigError(
                 f"config.json is of version {version}, this gdjax reads version {VERSION}: use the gdjax that wrote it "
@@ -96,21 +94,6 @@ def _writer(fields: Mapping[str, Any]) -> str:
     versions = fields.get("versions")
     version = versions.get("gdjax") if isinstance(versions, Mapping) else None
     return str(version)[:40] if version else "its version is not said"
-
-
-def _from_options(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a config without a version, which held the options of the command line, to version 1."""
-    options, data = fields["options"], fields.get("data")
-    if not isinstance(options, Mapping) or not isinstance(data, Mapping):
-        raise ConfigError("config.json: options and data must be objects")
-    given = {name: options[name] for name in ("target", "task") if options.get(name) is not None}
-    where = {"source": options.get("data"), "given": given, "split": options.get("split")}
-    length = {name: options.get(name) for name in ("epochs", "steps", "every")}
-    if length["epochs"] is None and length["steps"] is None:
-        length["epochs"] = EPOCHS_BEFORE
-    rest = {name: value for name, value in fields.items() if name != "options"}
-    rest["loss"] = LOSSES_BEFORE.get(str(rest.get("loss")), rest.get("loss"))
-    return {**rest, **length, "data": {**data, **where}, "flow": bool(options.get("flow")), "version": VERSION}
 
 
 def _read(kind: type, value: Any, place: str) -> Any:
@@ -134,6 +117,8 @@ def _read(kind: type, value: Any, place: str) -> Any:
 def _value(hint: Any, value: Any, place: str) -> Any:
     """A value of JSON, converted to the type. Raises: ConfigError if it is of another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint):
         return _read(typing.cast(type, hint), value, place)
     if origin in (types.UnionType, typing.Union):

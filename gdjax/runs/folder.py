@@ -2,15 +2,16 @@
 
 config.json     the RunConfig, which is enough to repeat the run; written first
 metrics.jsonl   one line per evaluation, appended while the run goes on
-params.npz      the best parameters by path, the scalings of inputs and targets, and the hashes of the other files
+encoding.json   how the columns become numbers, as fitted on the training rows
+params.npz      the best parameters by path, the scaling of the target, its intervals, and the hashes of the other files
 *.png           pictures
 result.json     the reason of the stop, the duration, the scores on each part of the data; written last
 
     with new_folder(path) as draft:
         write_whole(draft.place / "config.json", to_text(config.to_json()))
         ...
-        finish_run(draft.place, result, params, scalings)
-    run = read_run(path)
+        finish_run(draft.place, result, kept, encoding)
+    run = load(path)
 """
 
 from __future__ import annotations
@@ -23,22 +24,31 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gdjax.calls import Model, parse
-from gdjax.data import Scaling, standardize, unstandardize
+from gdjax.data import Scaling, unstandardize
 from gdjax.files import sync, write_whole
 from gdjax.losses import LOSSES
 from gdjax.models import INITIALIZERS, MODELS
-from gdjax.runs.arrays import NAME, read_arrays, write_arrays
+from gdjax.programs import compile_once
+from gdjax.runs.arrays import NAME, Kept, read_arrays, write_arrays
 from gdjax.runs.config import RunConfig
 from gdjax.runs.damage import RecordError, reading
+from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import from_text, read_bytes, to_text
 from gdjax.runs.records import is_being_written, read_records
+from gdjax.tables import Encoding
 from gdjax.types import Stop
+
+if TYPE_CHECKING:
+    import pandas
+
+ROWS = 1 << 16  # that are predicted at once
 
 
 class Draft:
@@ -142,14 +152,15 @@ def _move(draft: Path, path: Path) -> None:
 def finish_run(
     place: Path,
     result: Mapping[str, Any],
-    params: Any,
-    scalings: Mapping[str, Scaling],
+    kept: Kept,
+    encoding: Encoding,
     pictures: Mapping[str, Any] | None = None,
 ) -> None:
     """Write what a run leaves at its end beside config.json and metrics.jsonl: each file whole, and result.json last."""
     text = to_text(result)
-    files = {name: (place / name).read_bytes() for name in ("config.json", "metrics.jsonl")}
-    write_arrays(place / NAME, params, scalings, {**files, "result.json": text.encode()})
+    write_whole(place / "encoding.json", to_text(encoding.to_json()))
+    files = {name: (place / name).read_bytes() for name in ("config.json", "metrics.jsonl", "encoding.json")}
+    write_arrays(place / NAME, kept, {**files, "result.json": text.encode()})
     for name, picture in (pictures or {}).items():
         from gdjax.plots import save  # of the extra `lab`
 
@@ -157,9 +168,9 @@ def finish_run(
     write_whole(place / "result.json", text)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A run that was read back: `predict(x)` takes rows in the units of the original table."""
+    """A run that was read back: `predict(table)` takes rows as they stand in files."""
 
     folder: Path
     config: RunConfig
@@ -167,15 +178,45 @@ class LoadedRun:
     history: list[dict[str, Any]]
     model: Model
     params: Any
-    scalings: dict[str, Scaling]
+    encoding: Encoding
+    target: Scaling | None
+    intervals: Calibration | Folds | None
 
-    def predict(self, x: Any) -> Any:
-        """The model's output: scores per class, one score for two classes, or the target in its own units (float64)."""
-        y = self.model.apply(self.params, standardize(self.scalings["inputs"], x).astype(self.config.dtype))
-        y = y.astype(jnp.result_type(float))
-        if "target" not in self.scalings:
-            return y
-        return unstandardize(self.scalings["target"], y)
+    def predict(self, data: Any, level: float = 0.9) -> pandas.DataFrame:
+        """Predict each row of a table.
+
+        Args:
+            data: a path, a data frame or a `Table`, whose columns have the names of the training table; or an array
+                (n, d) of those columns.
+            level: the share of new rows that the interval of a regression covers.
+
+        Returns: the column `prediction`; `probability_<class>` for each class, if the loss defines them, or `low` and
+            `high`; and `remark`: what is outside of the training rows, or cannot be read. A row with a spoiled cell has no
+            prediction.
+
+        Raises: ValueError, in one line, for a table without the columns.
+        """
+        from gdjax.runs.prediction import predictions
+
+        return predictions(self, data, level)
+
+    def outputs(self, x: Any) -> np.ndarray:
+        """The model's output for encoded rows: scores per class, one score for two classes, or the target in its units."""
+        return outputs(self.model, self.params, self.target, jnp.asarray(x, self.config.dtype))
+
+    def outputs_of_folds(self, x: Any) -> np.ndarray:
+        """As `outputs`, of each model that was trained without a fold, (k, n)."""
+        assert isinstance(self.intervals, Folds)
+        x = jnp.asarray(x, self.config.dtype)
+        each = [jax.tree.map(lambda p, k=k: p[k], self.intervals.params) for k in range(self.config.folds)]
+        return np.stack([outputs(self.model, params, self.target, x) for params in each])
+
+
+def outputs(model: Model, params: Any, target: Scaling | None, x: jax.Array) -> np.ndarray:
+    """The model's outputs in float64; those of a regression in the units of the file."""
+    apply = compile_once(model.apply)
+    y = np.concatenate([np.asarray(apply(params, x[i : i + ROWS]), np.float64) for i in range(0, len(x), ROWS)])
+    return y if target is None else np.asarray(unstandardize(target, y))
 
 
 def read_config(folder: str | Path) -> RunConfig:
@@ -189,7 +230,7 @@ def read_config(folder: str | Path) -> RunConfig:
         return RunConfig.from_json(fields)
 
 
-def read_run(folder: str | Path) -> LoadedRun:
+def load(folder: str | Path) -> LoadedRun:
     """Read a run folder.
 
     Raises: RecordError with a message of one line, if it is missing or damaged, or needs float64 without jax_enable_x64.
@@ -206,5 +247,6 @@ def read_run(folder: str | Path) -> LoadedRun:
         if config.loss not in LOSSES:
             raise ValueError(f"no loss {config.loss[:40]!r}")
         model = parse(config.model, {**MODELS, **INITIALIZERS})
-        params, scalings = read_arrays(folder, model, config.data.task, config.dtype)
-    return LoadedRun(folder, config, result, history, model, params, scalings)
+        encoding = Encoding.from_json(from_text(read_bytes(folder / "encoding.json")))
+        kept = read_arrays(folder, model, config, len(encoding.feature_names))
+    return LoadedRun(folder, config, result, history, model, kept.params, encoding, kept.target, kept.intervals)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from gdjax import stopping
 from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
-from gdjax.data import Dataset, hash_of
 from gdjax.optimizers.request import OptimizerRequest
-from gdjax.runs.config import DataConfig, RunConfig
-from gdjax.runs.machine import environment
 from gdjax.tasks import Objective, Parts
 from gdjax.training import Fitting, Length, Result, make_step
 from gdjax.types import RunState, Stop
@@ -33,7 +30,7 @@ class Settings:
     epochs: float | None = None  # DEFAULT_EPOCHS if neither epochs nor steps are given
     steps: int | None = None
     every: int | None = None  # steps between evaluations; one epoch if not given
-    patience: int = 20
+    patience: int | None = 20  # None: the run goes on to its end
     min_delta: float = 0.0
     seed: int = 0
     dtype: str = "float32"
@@ -76,15 +73,6 @@ class Job:
         return self.watch.read(result.history) if self.watch and len(result.history["loss"]) else None
 
 
-class Work(NamedTuple):
-    """A run that is chosen and checked, and what identifies it."""
-
-    dataset: Dataset
-    parts: Parts
-    job: Job
-    config: RunConfig
-
-
 def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     """Choose and check everything before the first step.
 
@@ -112,7 +100,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     return Job(
         objective=objective,
         optimizer=optimizer,
-        stop=stopping.patience(settings.patience, settings.min_delta),
+        stop=_stop(settings),
         batch_size=batch_size,
         epochs=epochs,
         steps=settings.steps,
@@ -125,6 +113,12 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         microbatches=settings.microbatches,
         remat=settings.remat,
     )
+
+
+def _stop(settings: Settings) -> Condition:
+    if settings.patience is None:
+        return stopping.never()
+    return stopping.patience(settings.patience, settings.min_delta)
 
 
 def _watch(objective: Objective, parts: Parts, params: Any, batch_size: int, every: int | None) -> Watch:
@@ -165,6 +159,16 @@ def prepare(job: Job, parts: Parts) -> Fitting:
     )
 
 
+def run_through(job: Job, parts: Parts) -> Result:
+    """The result of a run that nobody records.   Raises: KeyboardInterrupt if it was interrupted."""
+    fitting = prepare(job, parts)
+    for _ in fitting.segments():
+        pass
+    if int(fitting.run_state.stop) == Stop.INTERRUPTED:
+        raise KeyboardInterrupt
+    return fitting.result()
+
+
 def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
     """The number of evaluations done, and the latest loss and metric, if there was one."""
     done = int(run_state.evaluations)
@@ -178,40 +182,3 @@ def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:
 def went_wrong(stop: str) -> bool:
     """Whether a run that ended so is a bad one."""
     return stop in (Stop.NON_FINITE.name, Stop.DIVERGED.name)
-
-
-def config_of(
-    job: Job, dataset: Dataset, parts: Parts, split: tuple[float, ...], source: str, given: dict[str, str], command: str
-) -> RunConfig:
-    """The RunConfig, for a data set that was loaded by load(source, **given) and split by split."""
-    data = DataConfig(
-        source=source,
-        given=given,
-        name=dataset.name,
-        hash=hash_of(dataset),
-        task=dataset.task,  # type: ignore[arg-type]
-        split=split,
-        rows=parts.rows(),
-        feature_names=tuple(dataset.feature_names),
-        target_names=tuple(dataset.target_names),
-    )
-    return RunConfig(
-        command=command,
-        data=data,
-        model=repr(job.objective.model),
-        loss=job.objective.loss_name,
-        optimizer=repr(job.optimizer),
-        stop=repr(job.stop),
-        batch_size=job.batch_size,
-        epochs=job.epochs,
-        steps=job.steps,
-        every=job.every,
-        seed=job.seed,
-        dtype=job.dtype,  # type: ignore[arg-type]
-        flow=job.watch is not None,
-        deterministic=job.deterministic,
-        compute_dtype=job.compute_dtype,  # type: ignore[arg-type]
-        microbatches=job.microbatches,
-        remat=job.remat,
-        **environment(),
-    )

@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from gdjax import metrics
-from gdjax.data import Dataset, standardize, unstandardize
 from gdjax.losses import LOSSES
 from gdjax.models import summary
 from gdjax.plots import boundary, confusion, curves, layer_flow, style
 from gdjax.programs import compile_once
-from gdjax.runs.job import Job
-from gdjax.tasks import Parts
+from gdjax.runs.work import Work
 from gdjax.text import table
 from gdjax.training import Result
 
@@ -49,11 +46,14 @@ def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: in
     return textwrap.indent(table(lines, right=(1, 2, 3)), "  ")
 
 
-def describe_run(folder: Path, job: Job, dataset: Dataset, parts: Parts, result: Result, scores: Scores) -> str:
+def describe_run(folder: Path, work: Work, result: Result, scores: Scores) -> str:
     """The text printed at the end."""
+    job, parts, understanding = work.job, work.parts, work.problem.understanding
     gradient_flow = job.flow(result)
     lines = [
-        f"{dataset.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
+        f"target {understanding.target!r}: {understanding.task}, {understanding.reason}",
+        str(work.problem.rows),
+        f"{work.subject.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
         str(result),
         "",
         score_table(parts.rows(), scores, job.objective.metric),
@@ -64,40 +64,44 @@ def describe_run(folder: Path, job: Job, dataset: Dataset, parts: Parts, result:
     return "\n".join(lines)
 
 
-def pictures(job: Job, dataset: Dataset, parts: Parts, result: Result) -> dict[str, Any]:
-    """The learning curves; for a classification the confusion matrix of the test rows; with two features the boundary."""
+def pictures(work: Work, result: Result) -> dict[str, Any]:
+    """The learning curves; for a classification the confusion matrix of the test rows; with two numbers the boundary."""
+    job, subject, parts = work.job, work.subject, work.parts
     loss_name, metric, model = job.objective.loss_name, job.objective.metric, job.objective.model
     unit = "nats" if "cross_entropy" in loss_name else "standardized units" if metric == "r2" else ""
     label = loss_name.replace("_", " ") + (f" ({unit})" if unit else "")
     best = result.best_evaluation if result.best_evaluation >= 0 else None
-    made = {"curves.png": curves(result.history, best, f"{dataset.name}: {job.optimizer}", metric, loss_label=label)}
+    made = {"curves.png": curves(result.history, best, f"{subject.name}: {job.optimizer}", metric, loss_label=label)}
     gradient_flow = job.flow(result)
     if gradient_flow is not None:
-        title = f"{dataset.name}: {model}, {style.shorten(job.optimizer, 40)}"
+        title = f"{subject.name}: {model}, {style.shorten(job.optimizer, 40)}"
         made["flow.png"] = layer_flow(gradient_flow, title, result.history["epoch"])
-    if dataset.task == "classification":
+    if subject.task == "classification" and len(parts.test[0]):
         x, y = parts.test
-        counts = metrics.confusion_counts(len(dataset.target_names))(compile_once(model.apply)(result.params, x), y)
-        title = f"{dataset.name}: {len(y)} test rows"
-        made["confusion.png"] = confusion(np.asarray(counts), dataset.target_names, title)
-    if dataset.task == "classification" and dataset.x.shape[1] == 2:
-        made["boundary.png"] = _decision(job, dataset, parts, result)
+        counts = metrics.confusion_counts(len(subject.classes))(compile_once(model.apply)(result.params, x), y)
+        title = f"{subject.name}: {len(y)} test rows"
+        made["confusion.png"] = confusion(np.asarray(counts), subject.classes, title)
+    columns = work.problem.understanding.columns
+    if subject.task == "classification" and [column.kind for column in columns] == ["number", "number"]:
+        made["boundary.png"] = _decision(work, result)
     return made
 
 
-def _decision(job: Job, dataset: Dataset, parts: Parts, result: Result) -> Any:
-    """The picture of the decision over two features, in their own units."""
-    inputs = parts.scalings["inputs"]
-    shown = LOSSES[job.objective.loss_name].probabilities or (lambda scores: scores)
-    apply = compile_once(job.objective.model.apply)
+def _decision(work: Work, result: Result) -> Any:
+    """The picture of the decision over two numbers, in their own units."""
+    from pandas import DataFrame
+
+    shown = LOSSES[work.job.objective.loss_name].probabilities or (lambda scores: scores)
+    apply, problem = compile_once(work.job.objective.model.apply), work.problem
+    names = [column.name for column in problem.understanding.columns]
 
     def predict(points: np.ndarray) -> np.ndarray:
-        x = standardize(inputs, points).astype(parts.train[0].dtype)
+        x = work.encoding.transform(DataFrame(points, columns=names)).astype(work.job.dtype)
         return np.asarray(shown(apply(result.params, x).astype(float)))
 
-    def in_own_units(x: jax.Array, y: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-        return unstandardize(inputs, x), np.asarray(y)
+    def part(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return problem.table.frame.iloc[rows][names].to_numpy(float), problem.y[rows]
 
-    train, test = in_own_units(*parts.train), in_own_units(*parts.test)
-    title = f"{dataset.name}: {job.objective.model}"
-    return boundary(predict, *train, dataset.target_names, dataset.feature_names, test, title)
+    title = f"{work.subject.name}: {work.job.objective.model}"
+    train, test = part(problem.rows.train), part(problem.rows.test)
+    return boundary(predict, *train, work.subject.classes, names, test, title)

@@ -27,7 +27,8 @@ from gdjax.models import MODELS
 from gdjax.optimizers import OPTIMIZERS, TRANSFORMS, WRAPPERS
 from gdjax.optimizers.request import DEFAULT_RATES, default_rate
 from gdjax.problems import PROBLEMS
-from gdjax.runs.folder import RecordError, next_folder, read_run
+from gdjax.runs.folder import RecordError, next_folder
+from gdjax.runs.folder import load as load_run_folder
 from gdjax.runs.records import read_records
 from gdjax.schedules import SCHEDULES
 
@@ -63,7 +64,15 @@ def wine(tmp_path_factory):
 def test_train_evaluate_predict(place):
     code, out, err = gdjax("train", "iris", "--epochs", 40, "--hidden", 16, "--learning-rate", 0.01, "--out", "run")
     assert (code, err) == (0, "")
-    files = {"config.json", "metrics.jsonl", "result.json", "params.npz", "curves.png", "confusion.png"}
+    files = {
+        "config.json",
+        "metrics.jsonl",
+        "result.json",
+        "encoding.json",
+        "params.npz",
+        "curves.png",
+        "confusion.png",
+    }
     assert {path.name for path in (place / "run").iterdir()} == files
     assert [path.name for path in place.iterdir()] == ["run"]
     result = json.loads((place / "run" / "result.json").read_text())
@@ -75,7 +84,8 @@ def test_train_evaluate_predict(place):
     assert len(rows) == result["epochs"] and rows[-1]["step"] == result["steps"]
     assert min(row["validation_loss"] for row in rows) == pytest.approx(result["best_value"], rel=1e-6)
     config = json.loads((place / "run" / "config.json").read_text())
-    assert config["optimizer"] == "adamw(0.01, weight_decay=1)" and config["model"] == "mlp((4, 16, 3))"
+    assert config["optimizer"] == "decay_weights(adam(cosine(0.01, 80)), 1, mask=weights)"
+    assert config["model"] == "ensemble(mlp((4, 16, 3)), 4, average='softmax')"
     assert config["versions"]["jax"] == jax.__version__ and len(config["data"]["hash"]) == 16
     assert matplotlib.image.imread(place / "run" / "curves.png").shape[1] >= 800
 
@@ -86,10 +96,11 @@ def test_train_evaluate_predict(place):
     np.savez("rows.npz", x=iris.x)
     code, out, _ = gdjax("predict", "run", "rows.npz")
     lines = out.splitlines()
-    assert code == 0 and lines[0] == "prediction," + ",".join(f"probability_{name}" for name in iris.target_names)
+    names = ",".join(f"probability_{name}" for name in iris.target_names)
+    assert code == 0 and lines[0] == f"prediction,{names},remark"
     predicted = np.array([line.split(",")[0] for line in lines[1:]])
     assert np.mean(predicted == np.array(iris.target_names)[iris.y]) > 0.85
-    np.testing.assert_allclose([sum(map(float, line.split(",")[1:])) for line in lines[1:]], 1, atol=1e-5)
+    np.testing.assert_allclose([sum(map(float, line.split(",")[1:4])) for line in lines[1:]], 1, atol=1e-5)
     assert gdjax("predict", "run", "rows.npz", "--out", "out.csv")[0] == 0
     (place / "out.csv").write_text("of another")
     assert gdjax("predict", "run", "rows.npz", "--out", "out.csv")[0] == 2
@@ -101,7 +112,7 @@ def test_train_evaluate_predict(place):
 def test_the_memory_of_a_run_is_that_of_its_program(place, monkeypatch):
     said, analysis = [], jax.stages.Compiled.memory_analysis
     monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda self: said.append(analysis(self)) or said[-1])
-    words = ["iris", *QUICK, "--hidden", 256, 128, "--optimizer", "adam", "--quiet", "--memory", "--out", "run"]
+    words = ["iris", *QUICK, "--hidden", 256, 128, "--optimizer", "adam", "--ensemble", 1, "--memory", "--out", "run"]
     code, out, err = gdjax("train", *words)
     assert (code, err, len(said)) == (0, "", 1)
     found = {
@@ -137,7 +148,7 @@ def test_the_flow_of_a_run(place):
     table = [line.split() for line in out.splitlines() if "sigmoid  " in line]
     assert [row[:3] for row in table] == [["1", "[0]", "sigmoid"], ["2", "[1]", "sigmoid"]]
     assert "layer 1" in out or "gradients reach all layers" in out
-    seen = read_run(place / "run").history
+    seen = load_run_folder(place / "run").history
     assert len(seen) == 2 and all(
         len(row["flow_gradient_norm"]) == 3 and min(row["flow_gradient_norm"]) > 0 for row in seen
     )
@@ -149,7 +160,7 @@ def test_a_run_reads_back_to_the_same_numbers(wine, dtype):
     if dtype != "float32":
         assert gdjax("train", "wine", *QUICK, "--dtype", dtype, "--out", dtype)[0] == 0
     folder = wine if dtype == "float32" else dtype
-    run = read_run(folder)
+    run = load_run_folder(folder)
     assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(run.params))
     code, out, _ = gdjax("evaluate", folder)
     assert code == 0 and f"{run.result['test']['loss']:.6f}" in out
@@ -160,10 +171,10 @@ def test_float64_runs_in_float64(place):
     with np.load(place / "run" / "params.npz") as arrays:
         assert arrays["params[0]['w']"].dtype == np.float64
     code, out, _ = gdjax("evaluate", "run")
-    assert code == 0 and f"{read_run('run').result['test']['loss']:.6f}" in out
+    assert code == 0 and f"{load_run_folder('run').result['test']['loss']:.6f}" in out
     jax.config.update("jax_enable_x64", False)
     with pytest.raises(RecordError, match="jax_enable_x64"):
-        read_run("run")
+        load_run_folder("run")
 
 
 def untimed(folder):
@@ -183,7 +194,14 @@ def test_regression_reports_in_the_targets_units(place):
     result = json.loads((place / "run" / "result.json").read_text())
     assert result["test"]["r2"] > 0.2
     np.savez("rows.npz", x=load("diabetes").x)
-    values = np.array(gdjax("predict", "run", "rows.npz")[1].splitlines()[1:], float)
+    lines = [line.split(",") for line in gdjax("predict", "run", "rows.npz")[1].splitlines()]
+    assert lines[0] == ["prediction", "low", "high", "remark"]
+    values, low, high = np.array([line[:3] for line in lines[1:]], float).T
+    assert (
+        (low < values).all()
+        and (values < high).all()
+        and np.mean((low <= load("diabetes").y) & (high >= load("diabetes").y)) > 0.8
+    )
     assert 100 < values.mean() < 200 and "confusion.png" not in {path.name for path in (place / "run").iterdir()}
 
 
@@ -194,12 +212,12 @@ def test_a_table_in_units_that_float32_loses(place):
     y = 20240000000 + 50 * (z[:, 0] - 2 * z[:, 1])
     lines = ["at,size,number", *(f"{a!r},{b!r},{c!r}" for (a, b), c in zip(x.tolist(), y.tolist(), strict=True))]
     (place / "t.csv").write_text("\n".join(lines))
-    words = ["--model", "linear_regression", "--optimizer", "sgd(0.1)", "--epochs", 100, "--quiet", "--out", "run"]
-    assert gdjax("train", "t.csv", *words)[0] == 0
-    assert read_run("run").result["test"]["r2"] > 0.9999
+    words = ["--model", "linear_regression", "--quiet", "--out", "run", "--cv", 0]
+    assert gdjax("train", "t.csv", *words) == (0, "", "")
+    assert load_run_folder("run").result["test"]["r2"] > 0.9999
     code, out, _ = gdjax("evaluate", "run")
-    assert code == 0 and f"{read_run('run').result['test']['loss']:.6f}" in out
-    predicted = np.array(gdjax("predict", "run", "t.csv")[1].split()[1:], float)
+    assert code == 0 and f"{load_run_folder('run').result['test']['loss']:.6f}" in out
+    predicted = np.array([line.split(",")[0] for line in gdjax("predict", "run", "t.csv")[1].splitlines()[1:]], float)
     np.testing.assert_allclose(predicted - 20240000000, y - 20240000000, atol=0.5)
 
 
@@ -241,7 +259,7 @@ def test_a_table_with_words_for_classes(place):
             ["--learning-rate", "0.2", "--clip", "1", "--optimizer", "momentum"],
             "chain(clip_by_global_norm(1), momentum(0.2))",
         ),
-        (["--weight-decay", "0.1", "--device", "cpu"], "decay_weights(adam(0.001), 0.1, mask=weights)"),
+        (["--weight-decay", "0.1", "--device", "cpu"], "decay_weights(adam(cosine(0.001, 24)), 0.1, mask=weights)"),
         (
             ["--weight-decay", "0.3", "--optimizer", "average(adamw)"],
             "decay_weights(average(adamw(0.001, weight_decay=0)), 0.3, mask=weights)",
@@ -254,12 +272,15 @@ def test_a_table_with_words_for_classes(place):
             ["--weight-decay", "0.3", "--optimizer", "mechanize(sgd)"],
             "decay_weights(mechanize(sgd(0.1)), 0.3, mask=weights)",
         ),
-        (["--schedule", "cosine", "--learning-rate", "0.2"], "adamw(cosine(0.2, 24), weight_decay=1)"),
+        (["--schedule", "cosine", "--learning-rate", "0.2"], "decay_weights(adam(cosine(0.2, 24)), 1, mask=weights)"),
         (
             ["--schedule", "cosine", "--schedule-unit", "epochs"],
-            "adamw(in_epochs(cosine(0.001, 3), 8), weight_decay=1)",
+            "decay_weights(adam(in_epochs(cosine(0.001, 3), 8)), 1, mask=weights)",
         ),
-        (["--schedule", "cyclic(0.0001, step_size=4)"], "adamw(cyclic(0.0001, 0.001, 4), weight_decay=1)"),
+        (
+            ["--schedule", "cyclic(0.0001, step_size=4)"],
+            "decay_weights(adam(cyclic(0.0001, 0.001, 4)), 1, mask=weights)",
+        ),
         (["--optimizer", "accumulate(adam, 4)", "--schedule", "cosine"], "accumulate(adam(cosine(0.001, 6)), 4)"),
         (["--optimizer", "reduce_on_plateau(adam, patience=3)"], "reduce_on_plateau(adam(0.001), patience=3)"),
     ],
@@ -267,8 +288,8 @@ def test_a_table_with_words_for_classes(place):
 def test_specs_take_the_rate_and_the_length_they_leave_out(monkeypatch, words, optimizer):
     """What is printed and kept of the optimizer is its call; nothing need be trained to see it."""
 
-    def plan(work, *_):
-        raise UserError(repr(work.job.optimizer))
+    def plan(training, *_):
+        raise UserError(repr(training.work.job.optimizer))
 
     monkeypatch.setattr("gdjax.cli.train.execute", plan)
     assert gdjax("train", "wine", *QUICK, "--batch-size", 16, *words, "--out", "run") == (
@@ -280,7 +301,7 @@ def test_specs_take_the_rate_and_the_length_they_leave_out(monkeypatch, words, o
 
 MISTAKES = [
     (["trian"], "no command 'trian': did you mean 'train'?"),
-    (["train", "nosuch"], "no data set 'nosuch'"),
+    (["train", "nosuch"], "there is no file and no data set 'nosuch'"),
     (["train", "digit"], "did you mean"),
     (["train", "wine", "--optimizer", "adamm"], "no 'adamm' here: did you mean 'adam'?"),
     (["train", "wine", "--optimizer", "adam(b1=2)"], "adam: b1 must be in [0, 1), got 2"),
@@ -292,7 +313,7 @@ MISTAKES = [
     (["train", "wine", "--optimizer", "decay_weights(adam, 0.2)", "--weight-decay", "0.1"], "the decay is given twice"),
     (["train", "wine", "--schedule", "cosin"], "did you mean 'cosine'?"),
     (["train", "wine", "--schedule", "adam(0.1)"], "no 'adam' here"),
-    (["train", "wine", "--learning-rate", "-1"], "adamw: learning_rate must be in [0, inf), got -1"),
+    (["train", "wine", "--learning-rate", "-1"], "--learning-rate must be at least 0, got -1"),
     (["train", "wine", "--learning-rate", "fast"], "could not convert string to float: 'fast'"),
     (["train", "wine", "--batch-size", "0"], "--batch-size must be between 1 and the 124 training rows, got 0"),
     (["train", "wine", "--batch-size", "10000"], "--batch-size must be between 1 and the 124 training rows, got 10000"),
@@ -319,15 +340,11 @@ MISTAKES = [
     (["train", "wine", "--model", "nosuch"], "nosuch"),
     (["train", "wine", "--optimizer", "adamw(mask=by_path('W'))"], "by_path: 'W' must be found in one of the paths"),
     (["train", "wine", "--optimizer", "freeze(sgd, 'W')"], "freeze: 'W' must be found in one of the paths"),
-    (["train", "one.csv"], "the target of one must have at least two classes, got 1 alone"),
-    (["train", "one.csv", "--target", "a"], "the target of one must have at least two classes, got 2 alone"),
-    (
-        ["train", "one.csv", "--target", "a", "--model", "perceptron"],
-        "the target of one must have at least two classes",
-    ),
+    (["train", "one.csv"], "the target 'y' has one value, '1', in all of its 20 cells"),
+    (["train", "one.csv", "--target", "a"], "the target 'a' has one value, '2', in all of its 20 cells"),
     (["train", "header.csv"], "header.csv: empty: there is a header and no row below it"),
-    (["train", "row.csv"], "split: every part must get a row, got none of 1"),
-    (["train", "nan.csv"], "nan.csv: line 3, column 'y': a finite number is needed, got nan"),
+    (["train", "row.csv"], "the target 'y' has one value, '0', in all of its 1 cells"),
+    (["train", "three.csv"], "split: every part must get a row, got none of 3"),
     (["train", "wine", "--clip", "-1"], "max_norm must be in [0, inf), got -1"),
     (["train", "wine", "--out", "/proc/nothing/here"], "must be in a folder that can be written"),
     (["train", "wine", "--out", "taken"], "taken exists: choose another --out\n"),
@@ -338,7 +355,7 @@ MISTAKES = [
     (["compare", "nowhere", "taken"], "gdjax: nowhere must be the folder of a run"),
     (["train", "table.csv", "--target", "price"], "price"),
     (["train", "words.csv", "--target", "y"], "blue"),
-    (["train", "hole.csv"], "hole.csv"),
+    (["train", "hole.csv"], "got none of 3"),
     (["train", "damaged.npz"], "damaged.npz"),
     (["train", "missing.csv"], "missing.csv"),
     (["train"], "data"),
@@ -357,12 +374,12 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(place, words, message):
     (place / "foreign").mkdir()
     (place / "foreign" / "config.json").write_text('{"model_type": "bert"}')
     (place / "table.csv").write_text("a,b\n1,2\n3,4\n")
-    (place / "words.csv").write_text("x,y\n1,0\nblue,1\n2,0\n")
+    (place / "words.csv").write_text("x,y\n" + "1,0\n2.5,1\n" * 30 + "blue,1\n")
     (place / "hole.csv").write_text("x,y\n1,0\n,1\n2,0\n")
     (place / "one.csv").write_text("a,y\n" + "2,1\n" * 20)
     (place / "header.csv").write_text("x,y\n")
     (place / "row.csv").write_text("x,y\n1,0\n")
-    (place / "nan.csv").write_text("x,y\n1,0\n2,nan\n")
+    (place / "three.csv").write_text("x,y\n1,0\n5,1\n2,0\n")
     (place / "damaged.npz").write_bytes(b"PK\x03\x04 not quite")
     before = sorted(path.relative_to(place) for path in place.rglob("*"))
     code, _, err = gdjax(*words)
@@ -437,7 +454,9 @@ def test_runs_are_listed_and_two_are_compared(place, wine):
         "epochs",
         "seconds",
     ]
-    assert re.split(" {2,}", lines["model"]) == ["mlp((13, 8, 3))", "mlp((13, 8, 8, 3))"]
+    assert re.split(" {2,}", lines["model"]) == [
+        f"ensemble(mlp((13, {sizes}, 3)), 4, average='softmax')" for sizes in ("8", "8, 8")
+    ]
     assert re.split(" {2,}", lines["status"]) == ["BUDGET", "unfinished: no checkpoint"]
     assert gdjax("runs", "nowhere") == (2, "", "gdjax: no run in nowhere or below it\n")
 
@@ -463,7 +482,8 @@ def test_an_error_before_the_first_step_leaves_nothing_and_a_later_one_what_was_
     with pytest.raises(RuntimeError, match="the disk is full"):
         entry.main(["train", "wine", *QUICK, "--out", "deep/down/run"])
     assert sorted(path.name for path in (place / "deep" / "down").iterdir()) == ["run"]
-    assert sorted(path.name for path in (place / "deep" / "down" / "run").iterdir()) == ["config.json", "metrics.jsonl"]
+    files = sorted(path.name for path in (place / "deep" / "down" / "run").iterdir())
+    assert files == ["config.json", "encoding.json", "metrics.jsonl"]
     assert len(read_records(place / "deep" / "down" / "run" / "metrics.jsonl")) == 3
     monkeypatch.setattr("gdjax.runs.recording.Records", fail)
     with pytest.raises(RuntimeError, match="the disk is full"):

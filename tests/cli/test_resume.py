@@ -29,7 +29,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("gdjax.cli.train.pictures", lambda *_: {})
+    monkeypatch.setattr("gdjax.runs._train.pictures", lambda *_: {})
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def heeds_interrupts():
 def train(folder, *words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entry, "_use_compilation_cache", lambda: None)
-        patch.setattr("gdjax.cli.train.pictures", lambda *_: {})
+        patch.setattr("gdjax.runs._train.pictures", lambda *_: {})
         assert gdjax(*WORDS, *words, "--out", folder) == (0, "", "")
     return folder
 
@@ -90,7 +90,7 @@ def killed(folder, *words, at):
     return folder / "cut"
 
 
-MOMENTS = [10, 2 * PER_EPOCH, 6 * PER_EPOCH, "gdjax.runs.Recording.end", "gdjax.runs.finish_run"]
+MOMENTS = [10, 2 * PER_EPOCH, 6 * PER_EPOCH, "gdjax.runs.Recording.end", "gdjax.runs._train.finish_run"]
 
 
 @pytest.mark.parametrize("at", MOMENTS)
@@ -137,7 +137,7 @@ def test_an_interrupted_run_is_kept_whole_and_goes_on(place, whole, monkeypatch,
         patch.setattr(runs.Recording, "take", take)
         said = "gdjax: INTERRUPTED, step 6 is saved; gdjax train --resume --out cut goes on\n"
         assert gdjax(*WORDS, "--out", "cut") == (code, "", said)
-    assert runs.read_run("cut").result["stop"] == "INTERRUPTED" and untimed(place / "cut") == []
+    assert runs.load("cut").result["stop"] == "INTERRUPTED" and untimed(place / "cut") == []
     assert runs.list_runs("cut")[0].status == "interrupted: step 6 is saved"
     assert gdjax(*WORDS, "--out", "cut")[0] == 2
     assert gdjax(*shlex.split(said.split("gdjax ")[1])[:-2], "--quiet") == (0, "", "")
@@ -150,7 +150,7 @@ def test_a_run_that_patience_has_ended_is_finished(place):
     assert gdjax(*words, "--out", "whole")[0] == 0
     assert json.loads((place / "whole" / "result.json").read_text())["stop"] == "PATIENCE"
     steps = what_it_found(place / "whole")[0]
-    for at in (steps - 3, "gdjax.runs.finish_run"):
+    for at in (steps - 3, "gdjax.runs._train.finish_run"):
         cut = killed(place, *words, "--overwrite", at=at)
         assert gdjax(*words, "--out", "cut", "--resume")[0] == 0 and what_it_found(cut) == what_it_found(
             place / "whole"
@@ -185,7 +185,7 @@ def test_another_run_is_refused_by_name(place, monkeypatch):
         refused(f"versions.{name} is {value} there", allow, versions={**config["versions"], name: value})
     refused("cores is 77 there and ", cores=77)
     assert gdjax(*WORDS, "--out", "cut", "--resume", "--allow-versions") == (0, "", "")
-    assert runs.read_run("cut").result["stop"] == "BUDGET" and runs.read_config("cut").cores == config["cores"]
+    assert runs.load("cut").result["stop"] == "BUDGET" and runs.read_config("cut").cores == config["cores"]
     refused_here = [
         (
             ["train", "wine", "--out", "new", "--resume"],
@@ -236,7 +236,7 @@ def test_more_epochs_only_where_no_schedule_derives_from_them(place, whole):
     assert contents(place / "short") == before
     assert gdjax(*PLAIN, "--epochs", 7, "--out", "short", "--resume") == (0, "", "")
     assert what_it_found(place / "short") == what_it_found(place / "long")
-    assert runs.read_config("short").epochs == 7 and runs.read_run("short").result["resumed_at"] == [6]
+    assert runs.read_config("short").epochs == 7 and runs.load("short").result["resumed_at"] == [6]
 
 
 def test_what_cannot_be_saved_is_a_failed_run_that_can_go_on(place, whole, monkeypatch):
@@ -274,6 +274,8 @@ def test_a_second_interrupt_ends_a_run_in_the_middle_of_compiled_code(place):
         "100000",
         "--every",
         "100000",
+        "--tune",
+        "none",
         "--out",
         "deep/run",
     ]

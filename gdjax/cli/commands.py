@@ -1,0 +1,41 @@
+"""The commands of `gdjax`, in the order of their list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gdjax.cli.backprop import Backprop
+from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
+from gdjax.cli.certify import Certify
+from gdjax.cli.check import Check
+from gdjax.cli.compare import Compare
+from gdjax.cli.data import Data
+from gdjax.cli.evaluate import Evaluate
+from gdjax.cli.minimize import Minimize
+from gdjax.cli.optimizers import Optimizers
+from gdjax.cli.predict import Predict
+from gdjax.cli.replay import Replay
+from gdjax.cli.runs import Runs
+from gdjax.cli.show import Show
+from gdjax.cli.train import Train
+
+COMMANDS: dict[str, type[Any]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "show": Show,
+    "runs": Runs,
+    "compare": Compare,
+    "replay": Replay,
+    "minimize": Minimize,
+    "backprop": Backprop,
+    "check": Check,
+    "certify": Certify,
+    "optimizers": Optimizers,
+    "schedules": Schedules,
+    "losses": Losses,
+    "metrics": Metrics,
+    "models": Models,
+    "problems": Problems,
+    "data": Data,
+}

@@ -1,0 +1,98 @@
+"""An ensemble: several models of one kind as one, whose prediction is the average of theirs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdjax.calls import Model, model
+from gdjax.models.layers import check_size, split_key
+
+
+def _mean_of_probabilities(logits: jax.Array) -> jax.Array:
+    """(k, ..., C) -> (..., C): logarithms of the mean of softmax(logits)."""
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(len(logits))
+
+
+def _mean_of_two_probabilities(logits: jax.Array) -> jax.Array:
+    """(k, ...) -> (...): the logit of the mean of sigmoid(logits)."""
+    both = jnp.stack([jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)])
+    one, other = jax.nn.logsumexp(both, axis=1)
+    return one - other
+
+
+def _mean(outputs: jax.Array) -> jax.Array:
+    return jnp.mean(outputs, axis=0)
+
+
+AVERAGES = {"outputs": _mean, "softmax": _mean_of_probabilities, "sigmoid": _mean_of_two_probabilities}
+
+
+@model(static=("number", "average"))
+def ensemble(member: Model, number: int, average: str = "outputs"):
+    """Several models of one kind with initial parameters of their own, as one model.
+
+        y = A(y_1, ..., y_k)        y_i = member.apply(params_i, x)         params: those of a member, each leaf (k, ...)
+
+    The average A is one of
+
+        outputs     y = mean_i y_i                      for a regression, or scores
+        softmax     softmax(y) = mean_i softmax(y_i)    for logits of C classes; y are the logarithms of the means
+        sigmoid     sigmoid(y) = mean_i sigmoid(y_i)    for the logit of one class against another
+
+    It is a model like any other: one program computes all members, and one run trains, saves and resumes them. So that each
+    is trained as it would be alone, let the loss be the mean of the members' (`each_member`), and not the loss of y; a rule
+    that goes by the norm of all parameters, such as clipping by the global norm, sees all members together.
+
+    Args:
+        member: any model; with dropout, each member drops units of its own.
+        number: k, at least 1.
+        average: how outputs become one.
+
+    Raises: TypeError for a member that is no model, ValueError for another number or average.
+    Reference: Lakshminarayanan, Pritzel & Blundell 2017 (arXiv:1612.01474).
+
+    >>> model = gd.models.ensemble(gd.models.mlp((2, 3, None)), 4)
+    >>> params = model.init(jax.random.key(0))
+    >>> print(params[0]["w"].shape, model.apply(params, jnp.zeros((5, 2))).shape)
+    (4, 2, 3) (5,)
+    """
+    if average not in AVERAGES:
+        raise ValueError(f"ensemble: average must be one of {', '.join(AVERAGES)}, got {average!r}")
+    init, apply_all = _members("ensemble", member, number)
+    return init, lambda params, x, key=None: AVERAGES[average](apply_all(params, x, key))
+
+
+@model(static=("number",))
+def each_member(member: Model, number: int):
+    """The members of an `ensemble` side by side: the same parameters, and the output of each.
+
+        y_i = member.apply(params_i, x)         x (..., in) -> y (k, ..., out)
+
+    Args:
+        member, number: as for `ensemble`.
+
+    >>> model = gd.models.each_member(gd.models.mlp((2, 3, None)), 4)
+    >>> print(model.apply(model.init(jax.random.key(0)), jnp.zeros((5, 2))).shape)
+    (4, 5)
+    """
+    return _members("each_member", member, number)
+
+
+def _members(who: str, member: Any, number: int):
+    """(init, apply) of k members; apply returns (k, ...)."""
+    check_size(who, "number", number)
+    if not isinstance(member, Model):
+        raise TypeError(f"{who}: member must be a model, got {member!r}")
+
+    def init(key: jax.Array) -> Any:
+        return jax.vmap(member.init)(jax.random.split(key, number))
+
+    def apply(params: Any, x: Any, key: jax.Array | None = None) -> jax.Array:
+        keys = None if key is None else split_key(key, number)
+        return jax.vmap(member.apply, (0, None, None if keys is None else 0))(params, x, keys)
+
+    return init, apply

@@ -1,0 +1,162 @@
+"""A training run from a table to its folder: what `gdjax train` does, and `gd.runs.train`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gdjax.runs.arrays import Kept
+from gdjax.runs.cadence import Cadence
+from gdjax.runs.defaults import Choice
+from gdjax.runs.failure import advise
+from gdjax.runs.folder import LoadedRun, finish_run, load, next_folder, open_folder, read_config
+from gdjax.runs.intervals import Calibration, Folds, calibrate, train_folds
+from gdjax.runs.job import prepare, went_wrong
+from gdjax.runs.options import TrainOptions
+from gdjax.runs.recording import Recording
+from gdjax.runs.report import describe_run, numbers, pictures
+from gdjax.runs.resuming import resumption
+from gdjax.runs.work import choose
+from gdjax.training import Result
+from gdjax.types import RunState
+
+Tell = Callable[[str], None]
+
+
+class Training:
+    """A run of `gdjax train` between its table and its folder; the parts of `train`.
+
+        with Training(data, options, command) as training:
+            for run_state in training.segments():
+                ...
+            training.finish()
+
+    Args:
+        data: as for `train`.
+        command: the words that repeat it.
+        tell: called with a few words on what is being done before the run, and after it.
+
+    Raises: ValueError, in one line, for a table, an option or a folder that cannot be used.
+    """
+
+    def __init__(self, data: Any, options: TrainOptions, command: str, tell: Tell = lambda _: None) -> None:
+        self.options, self.tell = options, tell
+        self.folder = options.out or next_folder(_name(data))
+        self.end: str | None = None  # of a run that is finished already
+        self.words = ""  # what is said at the end
+        with contextlib.ExitStack() as stack:
+            cadence = Cadence.read(options.checkpoint_every)
+            self.draft = stack.enter_context(open_folder(self.folder, options.overwrite, options.resume))
+            self.work = choose(data, options, command, self._chosen(), tell)
+            config = self.work.config
+            if options.resume:
+                config, self.end = resumption(self.folder, config, options.allow_versions)
+            self.config = config
+            self.fitting = prepare(self.work.job, self.work.parts)
+            if self.end is None:
+                args = self.draft, config, self.fitting, cadence, options.tensorboard, options.resume
+                self.recording = stack.enter_context(Recording(*args))
+            self._open = stack.pop_all()
+
+    def _chosen(self) -> Choice | None:
+        """What the run that goes on has chosen."""
+        if not self.options.resume:
+            return None
+        config = read_config(self.folder)
+        return Choice(config.data.numbers, config.weight_decay)
+
+    def segments(self, signals: list[int] | None = None) -> Iterator[RunState]:
+        """Run and record; the state after each segment."""
+        for run_state in self.fitting.segments(signals=signals, **self.recording.cadence.segments):
+            self.recording.take(run_state)
+            yield run_state
+        self.recording.end()
+
+    def finish(self) -> Result:
+        """Set the intervals, write the results, and return them."""
+        work, result, options = self.work, self.fitting.result(), self.options
+        intervals = None if result.stop.name == "INTERRUPTED" else self._intervals(result)
+        self.recording.draft.appear()
+        place = self.recording.draft.path
+        scores = {name: work.job.objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
+        said = {**numbers(result, scores), "resumed_at": self.recording.resumed}
+        said["trials"] = [trial._asdict() for trial in work.trials]
+        kept = Kept(result.params, work.parts.target, intervals)
+        finish_run(place, said, kept, work.encoding, pictures(work, result))
+        self.words = "" if options.quiet else describe_run(place, work, result, scores)
+        return result
+
+    def _intervals(self, result: Result) -> Calibration | Folds | None:
+        work = self.work
+        if work.subject.task != "regression":
+            return None
+        if work.config.folds:
+            fold = work.problem.folds(work.config.folds, self.options)
+            return train_folds(work.job_of, work.parts, fold, self.tell)
+        return calibrate(work.job, result.params, work.parts) if len(work.parts.calibration[0]) else None
+
+    def advice(self) -> str:
+        """What to do after a run that has gone wrong."""
+        return advise(self.recording.draft.path, self.config, self.fitting)
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._open.__exit__(*raised)
+
+
+def train(data: Any, target: str | None = None, out: Any = None, **options: Any) -> LoadedRun:
+    """Train a model on a table, as `gdjax train` does, and return the run that is kept in a folder.
+
+    Args:
+        data: a data frame, a path, the name of a data set, a `Dataset` or a `Table`.
+        target: the column to predict (default: the last).
+        out: the run folder (default: runs/<name>-<n>).
+        **options: those of `gdjax train`, such as `model`, `epochs`, `group`, `seed`, by their names.
+
+    Raises:
+        ValueError: in one line, for a table or an option that cannot be used.
+        TypeError: for an option that does not exist.
+        RuntimeError: the run has ended NON_FINITE or DIVERGED; the folder holds what is known of it.
+
+    >>> run = gd.runs.train("wine", epochs=5, tune="none", quick=True, out="wine-run")
+    >>> print(run.config.model, len(run.predict(gd.runs.table_of(gd.data.load("wine")))))
+    ensemble(mlp((13, 128, 64, 3)), 4, average='softmax') 178
+    """
+    read = TrainOptions.named("train", {**options, "target": target, "out": out})
+    with Training(data, read, command_of(data, read)) as training:
+        if training.end is None:
+            for _ in training.segments():
+                pass
+            result = training.finish()
+            if went_wrong(result.stop.name):
+                raise RuntimeError(f"train: the run ended {result.stop.name}: {training.advice()}")
+        return load(training.folder)
+
+
+def _name(data: Any) -> str:
+    name = getattr(data, "name", None)
+    return (
+        str(data)
+        if isinstance(data, str) or hasattr(data, "__fspath__")
+        else name
+        if isinstance(name, str)
+        else "table"
+    )
+
+
+def command_of(data: Any, options: TrainOptions) -> str:
+    """The words of the command line that repeat a run."""
+    words = ["gdjax", "train", str(data) if isinstance(data, (str, os.PathLike)) else "FRAME.csv"]
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            name = field.name.replace("_", "-")
+            words += [f"--{'' if value is not False else 'no-'}{name}"]
+            words += [] if isinstance(value, bool) else map(str, value) if isinstance(value, tuple) else [str(value)]
+    return shlex.join(words)

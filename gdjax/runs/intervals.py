@@ -1,0 +1,153 @@
+"""Intervals of a regression that cover a stated share of new rows, whatever the errors look like: conformal prediction.
+
+    calibration rows    prediction ± the ceil((n + 1) level)-th smallest of the n distances |y - prediction| on rows that
+                        neither trained nor chose (split conformal; Papadopoulos et al. 2002, Lei et al. 2018)
+    folds               from models that were each trained without one fold: between the smallest and largest, at the level,
+                        of the predictions without row i's fold minus and plus row i's distance (CV+; Barber et al. 2021)
+
+New rows must come from where the table comes from; then the interval covers at least `level` of them on average (CV+: at
+least 2 level - 1 in theory, about `level` in practice).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.data import unstandardize
+from gdjax.runs.job import Job, run_through
+from gdjax.runs.options import TrainOptions
+from gdjax.tasks import Parts, Subject
+
+FOLDS = 5
+CHUNK = 1 << 22  # numbers of a table that is sorted at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Distances of calibration rows, in the units of the file; see the module's docstring."""
+
+    distances: np.ndarray  # (n,)
+
+    def bounds(self, predictions: np.ndarray, of_folds: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """The lower and upper ends, (m,) each; infinite where there are too few rows for the level.
+
+        Args:
+            predictions: of the model, (m,).
+            of_folds: unused.
+        """
+        half = half_width(self.distances, level)
+        return predictions - half, predictions + half
+
+    def arrays(self) -> dict[str, Any]:
+        return {"distances": self.distances}
+
+
+@dataclasses.dataclass(frozen=True)
+class Folds:
+    """Distances of training rows from the model that was trained without their fold; see the module's docstring."""
+
+    distances: np.ndarray  # (n,) in the units of the file
+    fold: np.ndarray  # (n,) int32 in [0, k); -1 for a row that was never held out, whose distance does not count
+    params: Any  # those of the k models, each leaf (k, ...)
+
+    def bounds(self, predictions: np.ndarray, of_folds: Callable[[], np.ndarray], level: float):
+        """As `Calibration.bounds`, where of_folds() are the predictions of the k models, (k, m)."""
+        each, held = of_folds(), self.fold >= 0
+        fold, distances = self.fold[held], self.distances[held]
+        size = max(1, CHUNK // len(fold))
+        parts = [_between(each[:, i : i + size], fold, distances, level) for i in range(0, each.shape[1], size)]
+        low, high = zip(*parts, strict=True)
+        return np.concatenate(low), np.concatenate(high)
+
+    def arrays(self) -> dict[str, Any]:
+        return {"distances": self.distances, "fold": self.fold, "params": self.params}
+
+
+def _between(each: np.ndarray, fold: np.ndarray, distances: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the intervals from the predictions of each fold's model, (k, m)."""
+    rank = rank_of(len(distances), level)
+    if rank > len(distances):
+        return np.full(each.shape[1], -np.inf), np.full(each.shape[1], np.inf)
+    centers, widths = each[fold], distances[:, None]
+    high = np.partition(centers + widths, rank - 1, axis=0)[rank - 1]
+    low = -np.partition(widths - centers, rank - 1, axis=0)[rank - 1]
+    return low, high
+
+
+def rank_of(rows: int, level: float) -> int:
+    """ceil((n + 1) level), where 0.9 of 9 rows is 9, and not 10 by rounding."""
+    return math.ceil(round((rows + 1) * level, 9))
+
+
+def half_width(distances: np.ndarray, level: float) -> float:
+    """Half of the width of a split-conformal interval; infinite where the rows are too few.
+
+    >>> print(gd.runs.half_width(np.arange(1.0, 10.0), 0.8))
+    8.0
+    """
+    rank = rank_of(len(distances), level)
+    return math.inf if rank > len(distances) else float(np.partition(distances, rank - 1)[rank - 1])
+
+
+def folds_of(options: TrainOptions, subject: Subject, parts: Parts) -> int:
+    """The number of folds: asked for, or FOLDS for a regression without calibration rows.
+
+    Raises: ValueError for another number.
+    """
+    rows = len(parts.train[0])
+    if options.cv is not None and options.cv != 0 and not 2 <= options.cv <= rows // 2:
+        raise ValueError(f"`cv` must be 0, or from 2 to {rows // 2}, half of the training rows, got {options.cv}")
+    if subject.task != "regression":
+        return options.cv or 0
+    by_default = FOLDS if not len(parts.calibration[0]) and rows >= 2 * FOLDS else 0
+    return by_default if options.cv is None else options.cv
+
+
+def calibrate(job: Job, params: Any, parts: Parts) -> Calibration:
+    """The distances of the calibration rows."""
+    x, y = parts.calibration
+    return Calibration(_distances(job.objective.model.apply(params, x), y, parts))
+
+
+def train_folds(
+    job_of: Callable[[Parts], Job], parts: Parts, fold: np.ndarray, tell: Callable[[str], None] = lambda _: None
+) -> Folds:
+    """Train without each fold, on as many rows each, so that one compiled program serves all.
+
+    Args:
+        job_of: the run on these parts.
+        fold: (n,) the fold of each training row.
+        tell: called with a few words before each.
+    """
+    number, (x, y) = int(fold.max()) + 1, parts.train
+    trained, distances = [], np.zeros(len(fold))
+    for k, kept in enumerate(_rests(fold, number)):
+        tell(f"without fold {k + 1} of {number}")
+        rest = parts._replace(train=(x[kept], y[kept]))
+        job = job_of(rest)
+        params, out = run_through(job, rest).params, np.flatnonzero(fold == k)
+        distances[out] = _distances(job.objective.model.apply(params, x[out]), y[out], parts)
+        trained.append(params)
+    return Folds(distances, fold, jax.tree.map(lambda *each: jnp.stack(each), *trained))
+
+
+def _rests(fold: np.ndarray, number: int) -> list[np.ndarray]:
+    """The rows to train on without each fold; as many for each, where they differ by a few."""
+    rests = [np.flatnonzero((fold != k) & (fold <= k if (fold < 0).any() else True)) for k in range(number)]
+    least = min(map(len, rests))
+    if least < 0.95 * max(map(len, rests)):
+        return rests
+    return [np.sort(np.random.default_rng(k).choice(rest, least, replace=False)) for k, rest in enumerate(rests)]
+
+
+def _distances(outputs: jax.Array, y: jax.Array, parts: Parts) -> np.ndarray:
+    """|y - prediction| in the units of the file."""
+    assert parts.target is not None  # it is a regression
+    return np.abs(np.asarray(unstandardize(parts.target, outputs)) - np.asarray(unstandardize(parts.target, y)))

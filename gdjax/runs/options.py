@@ -1,0 +1,156 @@
+"""The options of a training run: of the table, the split, the model, the steps, and the folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from gdjax.models import ACTIVATIONS
+from gdjax.tasks import FITTING_LOSSES, TRAINABLE
+from gdjax.text import did_you_mean
+
+# Defined here, since tyro would take a comment beside a field as its help text.
+if TYPE_CHECKING:
+    ModelName: TypeAlias = str
+    Activation: TypeAlias = str
+    LossName: TypeAlias = str
+else:
+    ModelName = Literal[TRAINABLE]
+    Activation = Literal[tuple(sorted(ACTIVATIONS))]
+    LossName = Literal[FITTING_LOSSES]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadingOptions:
+    """How a file is read, and what its columns are; what is left out is recognized, and said."""
+
+    target: str | None = None
+    """The column (or array) of a table to predict; the last column (or "y") if not given."""
+    task: Literal["classification", "regression"] | None = None
+    """Found from the target if not given."""
+    sep: str | None = None
+    """The delimiter of a text file, such as ";" or "tab"."""
+    header: bool | None = None
+    """Whether the first line names the columns."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a text file."""
+    encoding: str | None = None
+    """Of a text file, such as latin-1."""
+    missing: tuple[str, ...] = ()
+    """Further cells that stand for a missing value, such as -999."""
+    drop: tuple[str, ...] = ()
+    """Columns that are not used."""
+    id: tuple[str, ...] = ()
+    """Columns that identify rows, and are not used."""
+    only: tuple[str, ...] = ()
+    """The only columns that are used."""
+    categorical: tuple[str, ...] = ()
+    """Columns that are categories, whatever they look like."""
+    numeric: tuple[str, ...] = ()
+    """Columns that are numbers, whatever they look like."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(ReadingOptions):
+    """The options of a training run."""
+
+    split: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares of training, validation and test rows; stratified for classes, equal rows on one side."""
+    group: str | None = None
+    """A column whose equal values stay on one side of the split."""
+    time: str | None = None
+    """A column by which later rows are for validation, and the latest for the test."""
+    test: str | None = None
+    """A file whose rows are the test rows."""
+    cv: int | None = None
+    """Folds of the training rows for the intervals of a regression; 5 for small tables if not given, 0 for none."""
+    classes: str | None = None
+    """Weights of the classes: "balanced", or such as "no=1,yes=5"."""
+    threshold: float | None = None
+    """Of two classes: the probability from which the second is predicted; 0.5 if not given."""
+    model: ModelName = "mlp"
+    """What is trained: a network with hidden layers (mlp), or a linear model with the loss that goes with its name."""
+    hidden: tuple[int, ...] = (128, 64)
+    """Sizes of the hidden layers of an mlp."""
+    activation: Activation = "relu"
+    """Of an mlp's hidden units."""
+    ensemble: int | None = None
+    """Networks that are averaged, trained in one program; 4 of an mlp if not given, 1 of a linear model or with --flow."""
+    numbers: Literal["standardized", "piecewise_linear"] | None = None
+    """The encoding of numbers; tried if not given."""
+    tune: Literal["grid", "none"] | None = None
+    """Whether what is not given of numbers and decay is chosen by validation loss; "grid" from 1,000 training rows on."""
+    loss: LossName | None = None
+    """What fits the model and the task if not given: cross-entropy, squared error, hinge (linear_svm)..."""
+    optimizer: str | None = None
+    """A call such as "adam(b1=0.95)"; `gdjax optimizers` lists them. If not given: adamw with cosine decay, or lbfgs for
+    the linear models that have a smooth loss."""
+    learning_rate: float | None = None
+    """Of the optimizer, or of the schedule; the optimizer's own default if not given."""
+    schedule: str | None = None
+    """A call such as "cosine" or "cyclic(0.0001, 0.01, 200)"; what it leaves out is the rate and the run's length."""
+    schedule_unit: Literal["steps", "epochs"] = "steps"
+    """Of the schedule's lengths."""
+    batch_size: int | None = None
+    """Rows per step; found from the number of rows if not given."""
+    epochs: float | None = None
+    """Longest run; found from the number of rows if neither epochs nor steps are given."""
+    steps: int | None = None
+    """Longest run in steps."""
+    every: int | None = None
+    """Steps between evaluations; one epoch if not given."""
+    patience: int | None = None
+    """Evaluations without a better validation loss before the run stops; 20, or none under the default schedule."""
+    min_delta: float = 0.0
+    """Improvement of the validation loss that counts."""
+    weight_decay: float | None = None
+    """Decoupled decay of the weights, not of the biases; around adam if no optimizer is given."""
+    clip: float | None = None
+    """Largest global norm of the gradient."""
+    seed: int = 0
+    """Of everything random: split, first parameters, order of rows."""
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Of the parameters."""
+    compute_dtype: Literal["bfloat16", "float16"] | None = None
+    """Of the computations of a step, if not that of the parameters; float16 needs an optimizer inside scale_loss(...)."""
+    microbatches: int = 1
+    """Parts of a batch that are read one after the other, which saves memory; the gradient is that of the whole batch."""
+    remat: bool = False
+    """Compute activations again in the backward pass instead of keeping them, which saves memory."""
+    device: Literal["cpu", "gpu", "tpu"] | None = None
+    """What JAX finds best if not given."""
+    deterministic: bool = False
+    """On a GPU: only operations whose bits are the same in each run, which may be slower; a CPU has no others."""
+    out: Path | None = None
+    """The run folder; runs/<data>-<n> if not given."""
+    quick: bool = False
+    """No report: no baselines, no importance of the columns."""
+    flow: bool = False
+    """Watch where the gradient goes: norms, updates and activations of each layer, as a table, a picture and a diagnosis."""
+    memory: bool = False
+    """Print what the run takes in memory at most, as its compiled program says: parameters, optimizer, activations..."""
+    tensorboard: bool = False
+    """Also write the evaluations into the run folder's tensorboard/, for `tensorboard --logdir`."""
+    checkpoint_every: str = "60"
+    """How often a checkpoint is saved: seconds, such as 5, or steps, such as 100steps; 0: at an interruption only."""
+    resume: bool = False
+    """Go on with the run in --out from its newest checkpoint, with the same options; without data, with those of the run."""
+    allow_versions: bool = False
+    """Resume under other versions, another device or another number of cores, although the bits may differ."""
+    overwrite: bool = False
+    """Replace the run folder if it is there."""
+    quiet: bool = False
+    """No progress bar, no summary."""
+
+    @classmethod
+    def named(cls, who: str, options: dict[str, Any]) -> TrainOptions:
+        """The options of these names.   Raises: TypeError for a name that is none, with the nearest one."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        for name in options:
+            if name not in names:
+                raise TypeError(f"{who}: no option {name!r}: {did_you_mean(name, names)}")
+        given: dict[str, Any] = dict(options)
+        if given.get("out") is not None:
+            given["out"] = Path(given["out"])
+        return cls(**given)

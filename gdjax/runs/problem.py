@@ -1,0 +1,196 @@
+"""From a table to the arrays of a run: it is read, understood and split, and then its columns are encoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax.data import SOURCES, Dataset, Scaling, Table, fit_scaling, load, read_table, standardize
+from gdjax.data.files import nearest
+from gdjax.runs.options import ReadingOptions, TrainOptions
+from gdjax.tables import Encoding, RowSplit, Understanding, fit_encoding, split_folds, split_rows, understand
+from gdjax.tables.cells import cells_of, needs, numbers, texts
+from gdjax.tasks import Parts, Subject
+
+if TYPE_CHECKING:
+    import pandas
+
+READING = ("sep", "header", "decimal", "encoding", "missing")
+PARTS = ("train", "validation", "calibration", "test")
+COLUMNS = ("drop", "id", "only", "categorical", "numeric")
+
+
+class Encoded(NamedTuple):
+    """The arrays of a problem, by a way of encoding its numbers."""
+
+    problem: Problem  # without the rows that have a spoiled cell
+    encoding: Encoding
+    subject: Subject
+    parts: Parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """A table that is understood and split.
+
+    Args:
+        table: all rows, those of a test file too.
+        understanding: of the table, without the rows of a test file.
+        y: the target of each row: float64, or int32 positions in the classes.
+        rows: the rows of each part.
+    """
+
+    table: Table
+    understanding: Understanding
+    y: np.ndarray
+    rows: RowSplit
+
+    def encode(self, numbers: str, dtype: str = "float32") -> Encoded:
+        """Fit the encoding on the training rows, and encode all parts."""
+        train = self.rows.train
+        encoding = fit_encoding(self.understanding, self.table.frame, train, numbers)
+        target = None if self.understanding.classes else fit_scaling(self.y[train])
+        subject = Subject(
+            self.table.name, self.understanding.task, len(encoding.feature_names), self.understanding.classes
+        )
+        problem, parts = self.arrays(encoding, target, dtype)
+        return Encoded(problem, encoding, subject, parts)
+
+    def arrays(self, encoding: Encoding, target: Scaling | None, dtype: str) -> tuple[Problem, Parts]:
+        """The parts, the target in the units of training, without the rows that have a spoiled cell; and the rest of it."""
+        features = {name: encoding.transform(self.table.frame.iloc[rows], "float32") for name, rows in self.parts()}
+        good = {name: np.isfinite(x).all(axis=1) for name, x in features.items()}
+        kept = {name: rows if good[name].all() else rows[good[name]] for name, rows in self.parts()}
+        rows = dataclasses.replace(self.rows, **kept)
+        problem = Problem(self.table, self.understanding, self.y, rows)
+
+        def part(name: str) -> tuple[Any, Any]:
+            x, y = features.pop(name), self.y[kept[name]]
+            x = jnp.asarray(x if good[name].all() else x[good[name]], dtype)
+            return x, jnp.asarray(y) if target is None else standardize(target, y)
+
+        train, validation, calibration, test = (part(name) for name in PARTS)
+        return problem, Parts(train, validation, calibration, test, target)
+
+    def parts(self) -> list[tuple[str, np.ndarray]]:
+        """The name and the rows of each part."""
+        return [(name, getattr(self.rows, name)) for name in PARTS]
+
+    def folds(self, number: int, options: TrainOptions) -> np.ndarray:
+        """(n,) the fold of each training row; -1 for one that is never held out."""
+        train = self.rows.train
+        how = {"seed": options.seed, "group": options.group, "time": options.time}
+        fold = np.full(len(train), -1, np.int32)
+        for k, each in enumerate(split_folds(self.understanding, self.table, number, rows=train, **how)):
+            fold[np.searchsorted(train, each.held_out)] = k
+        return fold
+
+    def hash(self) -> str:
+        """16 hex digits that stand for the contents of the table: its columns, their cells and names."""
+        digest = hashlib.sha256(repr(list(self.table.frame.columns)).encode())
+        cells = needs("pandas").util.hash_pandas_object(self.table.frame, index=False)
+        digest.update(cells.to_numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def pose(data: Any, options: TrainOptions) -> Problem:
+    """Read, understand and split a table.
+
+    Args:
+        data: a path ("-" is the standard input), a name in `SOURCES`, a data frame, a `Table` or a `Dataset`.
+
+    Raises: ValueError, in one line, for a table, a column or an option that cannot be used.
+    """
+    table, task = read(data, options)
+    wishes = {name: getattr(options, name) for name in COLUMNS}
+    understanding = understand(table, options.target, task=task, **wishes)
+    how = {"seed": options.seed, "group": options.group, "time": options.time}
+    how |= {"fractions": options.split, "calibration": 0.0 if options.cv else None}
+    if options.test is None:
+        return Problem(table, understanding, understanding.y, split_rows(understanding, table, **how))
+    test, _ = read(options.test, dataclasses.replace(options, target=understanding.target))
+    whole, y = _with_test(table, understanding, test)
+    rows = split_rows(understanding, table, **how, test_rows=np.arange(0))
+    return Problem(whole, understanding, y, dataclasses.replace(rows, test=np.arange(len(table.frame), len(y))))
+
+
+def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
+    """The table, and its task where that is known."""
+    if isinstance(data, Table):
+        return data, options.task
+    if hasattr(data, "columns"):
+        return _of_frame(data), options.task
+    if isinstance(data, Dataset):
+        return table_of(data), options.task or data.task
+    name = os.fspath(data)
+    if name in SOURCES:
+        dataset = load(name)
+        return table_of(dataset), options.task or dataset.task
+    if not any(each in name for each in "./-") and not os.path.exists(name):
+        raise ValueError(f"there is no file and no data set {name!r}; {nearest(name, SOURCES)}")
+    reading = {name: getattr(options, name) for name in READING}
+    known = () if options.target is None else (options.target,)
+    as_text = (*(known if options.task == "classification" else ()), *options.categorical)
+    return read_table(name, **reading, keep_text=known, as_text=as_text), options.task
+
+
+def _of_frame(frame: pandas.DataFrame) -> Table:
+    frame = frame.reset_index(drop=True)
+    frame.columns = [str(name) for name in frame.columns]
+    return Table(frame, "table", f"a data frame of {len(frame):,} rows")
+
+
+def table_of(dataset: Dataset) -> Table:
+    """A data set as a table, whose last column is the target: numbers, or the names of the classes.
+
+    >>> print(gd.runs.table_of(gd.data.load("wine")).frame.shape)
+    (178, 14)
+    """
+    import pandas
+
+    frame = pandas.DataFrame(dataset.x, columns=list(dataset.feature_names)).astype(np.float64)
+    names = np.array(dataset.target_names, object)
+    target = pandas.Series(names[dataset.y], dtype="str") if len(names) else dataset.y.astype(np.float64)
+    name = "target" if "target" not in frame.columns else "the target"
+    return Table(frame.assign(**{name: target}), dataset.name, f"{len(frame):,} rows of {dataset.name}")
+
+
+def _with_test(table: Table, understanding: Understanding, test: Table) -> tuple[Table, np.ndarray]:
+    """The table with the rows of a test file below its own, and the targets of all rows."""
+    import pandas
+
+    used = [*(column.name for column in understanding.columns), understanding.target]
+    absent = [name for name in used if name not in test.frame.columns]
+    if absent:
+        raise ValueError(f"{test.origin} must have the columns of {table.origin}; absent: {', '.join(absent)}")
+    frame = pandas.concat([table.frame[used], test.frame[used]], ignore_index=True)
+    there = targets(test, understanding.target, understanding.classes)
+    if not understanding.classes or (there >= 0).all():
+        there = there.astype(understanding.y.dtype)
+    return dataclasses.replace(table, frame=frame, lines=None, text={}), np.concatenate([understanding.y, there])
+
+
+def reading_of(options: TrainOptions) -> Mapping[str, Any]:
+    """What the options say of reading, columns and split, in the types of JSON."""
+    said = {name: getattr(options, name) for name in ("target", "task", *READING, *COLUMNS, "group", "time", "test")}
+    return {name: list(x) if isinstance(x, tuple) else x for name, x in said.items() if x not in (None, ())}
+
+
+def targets(table: Table, name: str, classes: Sequence[str]) -> np.ndarray:
+    """The targets of another table: float64, NaN where there is none, or positions in the classes, -1 where it is none.
+
+    Raises: ValueError if the column is not there.
+    """
+    if name not in table.frame.columns:
+        raise ValueError(f"{table.origin} must have the target {name!r}; {nearest(name, table.frame.columns)}")
+    if not classes:
+        return numbers(cells_of(table.frame, name))[0]
+    index = {label: i for i, label in enumerate(classes)}
+    written = table.text.get(name, texts(cells_of(table.frame, name)))
+    return written.map(index).fillna(-1).to_numpy(np.int32)

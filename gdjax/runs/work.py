@@ -1,0 +1,126 @@
+"""A run that is chosen and checked before its first step, and what identifies it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gdjax import tasks
+from gdjax.runs import defaults, tuning
+from gdjax.runs.config import DataConfig, RunConfig
+from gdjax.runs.defaults import Choice
+from gdjax.runs.intervals import folds_of
+from gdjax.runs.job import Job, plan
+from gdjax.runs.machine import environment
+from gdjax.runs.options import TrainOptions
+from gdjax.runs.problem import Encoded, Problem, pose, reading_of
+from gdjax.runs.tuning import Trial
+from gdjax.tables import Encoding
+from gdjax.tasks import Objective, Parts, Subject
+
+
+class Work(NamedTuple):
+    """A run that is chosen and checked, and what identifies it."""
+
+    problem: Problem
+    encoding: Encoding
+    subject: Subject
+    parts: Parts
+    job: Job
+    config: RunConfig
+    job_of: Callable[[Parts], Job]  # the same run on other parts
+    trials: tuple[Trial, ...] = ()  # what the choice went by
+
+
+def choose(
+    data: Any,
+    options: TrainOptions,
+    command: str,
+    choice: Choice | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Work:
+    """Read the table, and choose what the options leave open.
+
+    Args:
+        data: as for `pose`.
+        command: the words that repeat the run.
+        choice: what was chosen before, in a run that goes on.
+        tell: called with a few words on what is being done.
+
+    Raises: ValueError, in one line, for a table, a column or an option that cannot be used.
+    """
+    problem, trials = pose(data, options), ()
+    rows = len(problem.rows.train)
+
+    def job_of(encoded: Encoded, choice: Choice) -> Job:
+        made = objective(encoded.subject, encoded.parts, options)
+        return plan(made, encoded.parts, defaults.settings(options, choice, len(encoded.parts.train[0])))
+
+    if choice is None:
+        open_ = defaults.choices(options, rows)
+        choice = open_[0]
+        if len(open_) > 1:
+            trials = tuning.try_all(tuning.sampled(problem, options.seed), open_, job_of, options.dtype, tell)
+            choice = tuning.best(trials)
+    encoded = problem.encode(choice.numbers, options.dtype)
+    job = job_of(encoded, choice)
+    defaults.check_threshold(options, encoded.subject, job.objective.loss_name)
+    config = _config(encoded, job, options, choice, _source(data), command)
+    again = lambda parts: job_of(encoded._replace(parts=parts), choice)  # noqa: E731
+    return Work(*encoded, job, config, again, trials)
+
+
+def objective(subject: Subject, parts: Parts, options: TrainOptions) -> Objective:
+    """The model with its loss, for these options."""
+    weights = defaults.class_weights(options, subject, np.asarray(parts.train[1]))
+    model = options.model, options.loss, options.hidden, options.activation
+    return tasks.choose(subject, *model, defaults.members(options), weights)
+
+
+def _source(data: Any) -> str:
+    return os.fspath(data) if isinstance(data, (str, os.PathLike)) else "a data frame"
+
+
+def _config(encoded: Encoded, job: Job, options: TrainOptions, choice: Choice, source: str, command: str) -> RunConfig:
+    problem = encoded.problem
+    understanding = problem.understanding
+    data = DataConfig(
+        source=source,
+        reading=dict(reading_of(options)),
+        name=encoded.subject.name,
+        hash=problem.hash(),
+        target=understanding.target,
+        task=encoded.subject.task,  # type: ignore[arg-type]
+        split=tuple(options.split),
+        rows=encoded.parts.rows(),
+        columns=tuple(column.name for column in understanding.columns),
+        numbers=choice.numbers,
+        target_names=encoded.subject.classes,
+    )
+    return RunConfig(
+        command=command,
+        data=data,
+        model=repr(job.objective.model),
+        loss=job.objective.loss_name,
+        optimizer=repr(job.optimizer),
+        weight_decay=choice.weight_decay,
+        class_weights=defaults.class_weights(options, encoded.subject, np.asarray(encoded.parts.train[1])),
+        threshold=options.threshold,
+        folds=folds_of(options, encoded.subject, encoded.parts),
+        stop=repr(job.stop),
+        batch_size=job.batch_size,
+        epochs=job.epochs,
+        steps=job.steps,
+        every=job.every,
+        seed=job.seed,
+        dtype=job.dtype,  # type: ignore[arg-type]
+        flow=job.watch is not None,
+        deterministic=job.deterministic,
+        compute_dtype=job.compute_dtype,  # type: ignore[arg-type]
+        microbatches=job.microbatches,
+        remat=job.remat,
+        **environment(),
+    )
