@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 USED = ("number", "category", "text with few levels", "yes/no", "date")
 LEFT_OUT = ("identifier", "constant", "copy of the target")
-FEW_LEVELS = 50
+FEW_LEVELS = 64
 PROBE = 200  # cells that are tried first
 OWN = 0.95  # share of distinct cells in a column that identifies rows
 PAIRS = frozenset(

@@ -65,7 +65,7 @@ class Numbers:
     def of(name: str, x: np.ndarray, has_missing: bool, fitting: Fitting) -> Numbers:
         """Fitted to numbers that are all present."""
         low, high, median = (float(each) for each in (x.min(), x.max(), np.median(x)))
-        far = deviations(x) if fitting.ranks else 0.0
+        far = deviations(x, median) if fitting.ranks else 0.0
         number = fit_map(x, fitting.form, far > FAR) if low < high else None
         return Numbers(name, low, high, median, number, has_missing, far if far > FAR and number else 0.0)
 

@@ -58,13 +58,13 @@ def fit_map(x: np.ndarray, form: str, by_rank: bool) -> NumberMap:
     return dataclasses.replace(number, edges=tuple(edges.tolist())) if len(edges) > 2 else number
 
 
-def deviations(x: np.ndarray) -> float:
+def deviations(x: np.ndarray, median: float) -> float:
     """How many robust deviations the farthest number is from the median; 0 for at most two different numbers.
 
     The deviation is that of a normal distribution with the same median absolute deviation, or the same mean one if more
     than half of the numbers are equal.
     """
-    distances = abs(x - np.median(x))
+    distances = abs(x - median)
     typical = SIGMA[0] * np.median(distances) or SIGMA[1] * np.mean(distances)
     if not typical or len(np.unique(x[:POINTS])) <= 2 >= len(np.unique(x)):
         return 0.0

@@ -31,8 +31,16 @@ def told(found: Understanding) -> str:
 
 
 def _task(found: Understanding) -> str:
-    override = "" if found.reason == "as asked" else f" (else --task {OTHER[found.task]})"
+    override = f" (else --task {OTHER[found.task]})" if _could_be_other(found) else ""
     return f"target {found.target!r}: {found.task}, {found.reason}{override}"
+
+
+def _could_be_other(found: Understanding) -> bool:
+    """Whether the task was found, and the target might be taken for the other one."""
+    if found.reason == "as asked":
+        return False
+    y = found.y[found.rows]
+    return found.has_numbers if found.classes else 2 * len(np.unique(y)) <= len(y)
 
 
 def _goal(found: Understanding) -> list[str]:

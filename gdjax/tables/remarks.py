@@ -82,6 +82,8 @@ def _outliers(table: Table, name: str, values: np.ndarray) -> Iterator[str]:
     """A remark if a few cells, at most 1 %, are HUGE times the next largest in absolute value."""
     sizes = np.where(np.isnan(values), 0, abs(values))
     count = min(len(sizes), max(2, len(sizes) // 100 + 1))
+    if np.count_nonzero(HUGE * sizes > sizes.max(initial=0)) > count:
+        return
     largest = np.argpartition(sizes, len(sizes) - count)[-count:]
     largest = largest[np.argsort(-sizes[largest], kind="stable")]
     ordered = sizes[largest]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gdjax.tables.cells import cells_of
+from gdjax.tables.cells import cells_of, is_text
 from gdjax.tables.columns import COUNTS, Column, recognize
 from gdjax.tables.copies import copied
 from gdjax.tables.duplicates import copy_groups
@@ -29,6 +29,7 @@ class Understanding:
         name, origin, notes: of the table.
         columns, left_out: the columns that are features, and the others, each with its kind and the reason.
         target, task, reason: the column to predict, "classification" or "regression", and why.
+        has_numbers: whether the target holds numbers.
         classes: the labels as they stand in the file, in natural order; () for a regression.
         y: one entry a row of the table: float64, or int32 positions in `classes`; NaN or -1 where there is none.
         copies: for each row a number that its exact copies share.
@@ -44,6 +45,7 @@ class Understanding:
     target: str
     task: str
     reason: str
+    has_numbers: bool
     classes: tuple[str, ...]
     y: np.ndarray
     copies: np.ndarray
@@ -112,6 +114,7 @@ def understand(
         target=name,
         task=goal.decision.task,
         reason=goal.decision.reason,
+        has_numbers=not is_text(cells_of(table.frame, name)) and goal.column.kind != "yes/no",
         classes=goal.classes,
         y=goal.y,
         copies=copies.group,

@@ -16,7 +16,7 @@ ROWS = 400
 RNG = np.random.default_rng(2)
 TRAIN = np.sort(RNG.permutation(ROWS)[:280])
 REST = np.setdiff1d(np.arange(ROWS), TRAIN)
-LEVELS = [f"level {i}" for i in range(70)]
+LEVELS = [f"level {i}" for i in range(90)]
 
 
 def frame_of(columns):
@@ -38,7 +38,7 @@ def everything():
             "city": city,
             "pool": rng.choice(np.array(["yes", "No", None], object), ROWS),
             "road": rng.choice(np.array(["gravel", "paved", None], object), ROWS),
-            "many": rng.choice(np.array(LEVELS, object), 5 * ROWS, p=np.arange(1, 71) / 2485)[:ROWS],
+            "many": rng.choice(np.array(LEVELS, object), 5 * ROWS, p=np.arange(1, 91) / 4095)[:ROWS],
             "when": pd.date_range("2019-11-03 05:10", periods=ROWS, freq="29h").strftime("%d.%m.%Y %H:%M"),
             "y": number + rng.normal(size=ROWS),
         }
@@ -94,20 +94,20 @@ def test_numbers_and_levels_are_encoded_as_by_scikit_learn():
 
 def test_many_levels_are_told_apart_as_far_as_they_are_frequent():
     rng = np.random.default_rng(0)
-    cells = rng.choice(np.array(LEVELS, object), 4000, p=np.arange(1, 71) / 2485)
+    cells = rng.choice(np.array(LEVELS, object), 4000, p=np.arange(1, 91) / 4095)
     frame = frame_of({"many": cells, "y": rng.normal(size=4000)})
     encoding = fitted(frame, rows=np.arange(3000))
     counts = pd.Series(cells[:3000]).value_counts()
     levels = sorted(counts[counts >= 5].index, key=lambda level: (-counts[level], level))
-    assert 50 < len(levels) < 70 < 75 and len(encoding.feature_names) == 52
+    assert 64 < len(levels) < 90 and len(encoding.feature_names) == 66
     ours = encoding.transform(frame)
-    hot = OneHotEncoder(categories=[levels[:50]], handle_unknown="ignore", sparse_output=False).fit([levels[:1]])
-    np.testing.assert_array_equal(ours[:, :50], hot.transform(cells[:, None]))
-    np.testing.assert_array_equal(ours[:, 50], 1 - ours[:, :50].sum(1))
+    hot = OneHotEncoder(categories=[levels[:64]], handle_unknown="ignore", sparse_output=False).fit([levels[:1]])
+    np.testing.assert_array_equal(ours[:, :64], hot.transform(cells[:, None]))
+    np.testing.assert_array_equal(ours[:, 64], 1 - ours[:, :64].sum(1))
     order = OrdinalEncoder(categories=[levels], handle_unknown="use_encoded_value", unknown_value=len(levels))
     places = order.fit([levels[:1]]).transform(cells[:, None])
     scaled = StandardScaler().fit(places[:3000]).transform(places)
-    np.testing.assert_allclose(ours[:, 51:], scaled, atol=1e-12)
+    np.testing.assert_allclose(ours[:, 65:], scaled, atol=1e-12)
 
 
 def test_piecewise_linear_numbers_have_a_feature_for_each_of_eight_quantile_bins():
