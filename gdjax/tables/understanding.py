@@ -136,9 +136,8 @@ def recognize_columns(
     names = [name for name in frame.columns if name != target]
     columns = [wishes.column(cells_of(frame, name)) for name in names]
     rest = [_without_copies(column, frame, y, there, task, wishes) for column in columns]
-    for found in (rest, columns):
-        if any(column.used for column in found):
-            return tuple(found)
+    if any(column.used for column in rest):
+        return tuple(rest)
     return tuple(_counter_as_number(column, cells_of(frame, column.name)) for column in columns)
 
 

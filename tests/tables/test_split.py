@@ -129,6 +129,10 @@ def test_groups_stay_whole_also_when_copies_connect_them():
         assert all(len(set(part[site == each])) == 1 for each in range(60))
         assert part[0] == part[1] and abs(len(rows.test) / n - 0.15) < 0.03
         assert abs(y[rows.test].mean() - y.mean()) < 0.12
+    few = split_rows(
+        found, table({**columns, "site": np.where(site < 20, site, np.nan)}), group="site"
+    )  # and single rows
+    assert few.sizes() == {"training": 630, "validation": 135, "calibration": 0, "test": 135}
     with pytest.raises(ValueError, match="every part must get a row, got none of 900 for"):
         split_rows(found, table({**columns, "site": site % 2}), group="site")
     with pytest.raises(ValueError, match="`group=sight`: there is no such column; did you mean 'site'"):

@@ -77,6 +77,22 @@ def test_kinds_of_columns():
     assert by_name["whole"].low == KINDS["whole"][1].min() and by_name["whole"].high == KINDS["whole"][1].max()
 
 
+def test_day_and_month_are_told_apart_by_the_cells_or_by_the_order_of_the_rows():
+    days = pd.date_range("2020-01-01", "2020-06-30")
+    days = days[days.day <= 12].repeat(3)
+    shuffled = days[RNG.permutation(len(days))]
+    y = RNG.normal(size=len(days))
+    for cells, found in (
+        (days.strftime("%d/%m/%Y"), "%d/%m/%Y"),  # in order, if so read
+        (days.strftime("%m/%d/%Y"), "%m/%d/%Y"),
+        (shuffled.strftime("%m/%d/%Y"), "%m/%d/%Y"),
+        (pd.Index([*shuffled.strftime("%d/%m/%Y")[:-1], "31/01/2020"]), "%d/%m/%Y"),
+        (days.strftime("%d.%m.%y"), "%d.%m.%y"),
+    ):
+        (column,) = understand(table({"when": cells, "y": y})).columns
+        assert column.format == found
+
+
 def test_a_copy_of_classes_under_other_names_and_with_holes():
     labels = I % 3
     columns = {
