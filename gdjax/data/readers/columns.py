@@ -30,6 +30,7 @@ class Options:
         comma: whether `1,200` is 1.2 where nothing else is known.
         missing: words that are missing values besides the usual ones.
         as_text: names of columns that are not read as numbers.
+        numbers: names of columns that must hold numbers.
         lenient: whether a column with a few cells that are no numbers is left as text, not refused.
     """
 
@@ -40,6 +41,7 @@ class Options:
     comma: bool = False
     missing: frozenset[str] = frozenset()
     as_text: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
     lenient: bool = False
 
 
@@ -121,7 +123,7 @@ def decide(name: str, cells: pandas.Series, options: Options, lines: np.ndarray 
         lines: the number of the line of each row.
     """
     levels = Levels(name, cells, options)
-    if name in options.as_text or not levels.is_number.any():
+    if name in options.as_text or not (levels.is_number.any() or name in options.numbers):
         return _as_text(levels)
     decimal, proof, why = _decimal(levels)
     values = [
@@ -129,7 +131,7 @@ def decide(name: str, cells: pandas.Series, options: Options, lines: np.ndarray 
         for number, fits in zip(levels.numbers, levels.is_number, strict=True)
     ]
     bad = np.array([value is None for value in values], bool) & ~levels.missing
-    reason = _reason_for_text(levels, values, bad)
+    reason = None if name in options.numbers else _reason_for_text(levels, values, bad)
     if reason is not None:
         text = _as_text(levels)
         return text._replace(notes=(*text.notes, *filter(None, [reason])))
@@ -186,6 +188,8 @@ def _ambiguous(levels: Levels) -> tuple[str, str, tuple[str, ...]]:
         decimal, because = other, "as whole numbers below 1000 stand beside it"
     elif not levels.options.proven and levels.options.comma and found == ",":
         decimal, because = ",", "as is usual beside ';'"
+    if decimal == found == "." and (levels.options.proven or not levels.options.thousands):
+        return decimal, "", ()
     value, turned = example.value(decimal), example.value("," if decimal == "." else ".")
     note = (
         f"column {levels.name!r}: {example.digits!r} is read as {value}, {because}; "

@@ -12,6 +12,7 @@ from gdjax.data.readers.records import Dialect, Records
 CANDIDATES = ["\t", ";", "|", ",", "\x01", "\x1f", "^", "~", ":", " "]  # the first of equals is taken
 NAMES = {"\t": "a tab", " ": "blanks", "\x01": "the character 1", "\x1f": "the character 31"}
 LINES = 500
+NO_DELIMITER = (False, False, 0.0)
 NONE = "\x1f"  # between cells of which there is only one
 _HINT = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 
@@ -33,7 +34,7 @@ def dialect_of(lines: Sequence[str], sep: str | None = None) -> Dialect:
         return found._replace(sep=sep if sep.strip() or sep == "\t" else " ")
     scores = {each: _score(lines[:LINES], found._replace(sep=each)) for each in CANDIDATES}
     best = max(CANDIDATES, key=lambda each: scores[each])
-    return found._replace(sep=best if scores[best][1] else _of_first_line(lines[:LINES], found))
+    return found._replace(sep=best if scores[best] != NO_DELIMITER else _of_first_line(lines[:LINES], found))
 
 
 def named(sep: str) -> str:
@@ -59,23 +60,34 @@ def _escape(text: str) -> str | None:
     return "\\" if re.search(r'\\"[^,;\t|\n"]', text) else None
 
 
-def _score(lines: Sequence[str], dialect: Dialect) -> tuple[bool, float]:
-    """(whether all but a few records have one width above 1, the share that has it); 0 where it is no delimiter."""
+def _score(lines: Sequence[str], dialect: Dialect) -> tuple[bool, bool, float]:
+    """(whether almost all records from the first on have one width above 1, whether those below a title have, the share
+    of records that have it); 0 where it is no delimiter."""
     records = [dialect.cells(record.text) for record in Records(lines, dialect)]
-    while len(records) > 2 and len(records[0]) == 1 and len(records[1]) > 1 and not _numeric(records[1]):
-        records = records[1:]  # a title
-    if not records:
-        return False, 0.0
-    widths = Counter(map(len, records[1:] or records))
+    below = _below_title(records)
+    widths = Counter(map(len, below[1:] or below))
+    if not widths:
+        return NO_DELIMITER
     width, _ = max(widths.items(), key=lambda each: (each[1], each[0]))
-    first, share = len(records[0]), widths[width] / sum(widths.values())
-    if width == 1 or share < 0.5 or (first != width and not _is_near(records, width)):
-        return False, 0.0
-    if dialect.sep == ":" and _numeric(records[0]):
-        return False, 0.0
-    if dialect.sep == " " and sum(map(_numeric, records)) < 0.5 * len(records):
-        return False, 0.0
-    return share >= 0.98, share
+    first, share = len(below[0]), widths[width] / sum(widths.values())
+    if width == 1 or share < 0.5 or (first != width and not _is_near(below, width)):
+        return NO_DELIMITER
+    if dialect.sep == ":" and _numeric(below[0]):
+        return NO_DELIMITER
+    if dialect.sep == " " and sum(map(_numeric, below)) < 0.5 * len(below):
+        return NO_DELIMITER
+    full = share >= 0.98
+    if len(below) < len(records):
+        return (False, True, share) if full and first == width else NO_DELIMITER
+    return full, full, share
+
+
+def _below_title(records: list[list[str]]) -> list[list[str]]:
+    """The records without lines of one cell above names of columns."""
+    top = 0
+    while top + 2 < len(records) and len(records[top]) == 1:
+        top += 1
+    return records[top:] if top and len(records[top]) > 1 and not _numeric(records[top]) else records
 
 
 def _is_near(records: Sequence[Sequence[str]], width: int) -> bool:

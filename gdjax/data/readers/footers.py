@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from gdjax.data.readers.cells import number_of
 from gdjax.data.readers.records import Dialect, Record
@@ -16,6 +16,7 @@ _TOTAL = re.compile(
     re.IGNORECASE,
 )
 _REMARK = re.compile(r"(source|notes?|quelle|anmerkung|footnote|remark)\b|\*|\(\d+ rows?\)", re.IGNORECASE)
+_SOURCE = re.compile(r"(source|notes?|quelle|anmerkung)\s*:", re.IGNORECASE)
 
 
 def without_footer(
@@ -32,15 +33,18 @@ def without_footer(
         if len(last) > LAST:
             yield last.popleft()
     found = []
-    while len(last) > 1 and (cell := _footer(last[-1], dialect, width, labels)):
+    while len(last) > 1 and (cell := footer(_cells(last[-1], dialect), width, labels)):
         found.append(f"line {last.pop().line} below the table, {cell[:40]!r}, is left out")
     notes += reversed(found)
     yield from last
 
 
-def _footer(record: Record, dialect: Dialect, width: int, labels: frozenset[str]) -> str:
-    """The text of a footer, or ""."""
-    cells = dialect.cells(record.text) if record.width else []
+def _cells(record: Record, dialect: Dialect) -> list[str]:
+    return dialect.cells(record.text) if record.width else []
+
+
+def footer(cells: Sequence[str], width: int, labels: Collection[str]) -> str:
+    """What the last record of a table says if it is no row of it, or ""."""
     filled = [cell for cell in cells if cell]
     if width < 2 or not filled or filled[0] in labels:
         return ""
@@ -49,6 +53,5 @@ def _footer(record: Record, dialect: Dialect, width: int, labels: frozenset[str]
         return first
     if len(filled) == 1 and number_of(first) is None and (len(cells) < width or _REMARK.match(first)):
         return first
-    if len(cells) < width and _REMARK.match(first):
-        return ", ".join(filled)
-    return ""
+    is_remark = _SOURCE.match(first) or (len(cells) < width and _REMARK.match(first))
+    return ", ".join(filled) if is_remark else ""

@@ -63,8 +63,8 @@ def start_of(records: Sequence[Sequence[str]], lines: Sequence[int], header: boo
         notes.append(f"line {lines[first]} holds units and is left out: {units}")
         first += 1
     unnamed = tuple(j for j, name in enumerate(names) if _UNNAMED.fullmatch(name))
-    distinct, renamed = _distinct([f"column_{j + 1}" if j in unnamed else name for j, name in enumerate(names)])
-    return Start(first, distinct, unnamed, width, (*notes, *renamed))
+    found, renamed = distinct([f"column_{j + 1}" if j in unnamed else name for j, name in enumerate(names)])
+    return Start(first, found, unnamed, width, (*notes, *renamed))
 
 
 def _width(records: Sequence[Sequence[str]]) -> int:
@@ -82,9 +82,15 @@ def _lacks_a_name(head: Sequence[str], rows: Sequence[Sequence[str]], width: int
     if len(head) != width - 1 or not any(head):
         return False
     first = [row[0] for row in fitting]
-    counts = all(cell.isdecimal() for cell in first) and len(first) > 1
+    counts = all(cell.isdecimal() for cell in first) and _count(list(map(int, first)))
     named = not any(map(_is_number, first))
     return not any(row[-1] for row in fitting) or (len(set(first)) == len(first) and (counts or named))
+
+
+def _count(numbers: Sequence[int]) -> bool:
+    """Whether they number rows: one after the other, or at least ten that increase."""
+    steps = [b - a for a, b in itertools.pairwise(numbers)]
+    return bool(steps) and (set(steps) == {1} or (len(steps) >= 9 and min(steps) > 0))
 
 
 def _title(records: Sequence[Sequence[str]], width: int) -> int:
@@ -109,7 +115,7 @@ def _fitted(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> l
     return [*head[:width], *[""] * (width - len(head))]
 
 
-def _distinct(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def distinct(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names with a number behind each that stood before, and what was renamed."""
     found: list[str] = []
     for name in names:

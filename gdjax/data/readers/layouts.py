@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gdjax.data.errors import DataError
 from gdjax.data.readers.contents import Contents
@@ -28,9 +28,12 @@ class Layout:
     skipped: int  # lines above the first record
     labels: frozenset[str]  # first cells of the sample
     notes: tuple[str, ...]
+    rewritten: Callable[[str], str] | None = None  # a line before it is cut
 
     def lines(self) -> Iterator[str]:
-        return _lines(self.source, self.encoding, self.skipped)
+        """The lines from the first record on."""
+        lines = lines_of(self.source, self.encoding, self.skipped)
+        return lines if self.rewritten is None else map(self.rewritten, lines)
 
     def records(self) -> Iterator[Record]:
         """The records of data."""
@@ -38,7 +41,8 @@ class Layout:
         return itertools.islice(records, self.start.first, None)
 
 
-def _lines(source: Contents, encoding: str, skipped: int = 0) -> Iterator[str]:
+def lines_of(source: Contents, encoding: str, skipped: int = 0) -> Iterator[str]:
+    """The lines of a text after the first ones, each with its end."""
     with io.TextIOWrapper(source.open(), encoding) as stream:  # pyright: ignore[reportArgumentType]
         try:
             yield from itertools.islice(stream, skipped, None)
@@ -51,7 +55,7 @@ def layout_of(source: Contents, sep: str | None, header: bool | None, encoding: 
     if encoding is None:
         encoding, found = encoding_of(source)
         notes += found
-    sample = list(itertools.islice(_lines(source, encoding), SAMPLE + 100))
+    sample = list(itertools.islice(lines_of(source, encoding), SAMPLE + 100))
     skipped = 0
     hint = hinted(sample[0]) if sample and sep is None else None
     if hint is not None:

@@ -6,13 +6,18 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from gdjax.data.errors import DataError
-from gdjax.data.readers.columns import Options
+from gdjax.data.readers.arff import read_arff
+from gdjax.data.readers.columns import Column, Options
 from gdjax.data.readers.contents import Contents, contents_of
-from gdjax.data.readers.text import read_text
+from gdjax.data.readers.excel import read_excel
+from gdjax.data.readers.layouts import layout_of
+from gdjax.data.readers.npz import read_npz
+from gdjax.data.readers.parquet import read_parquet
+from gdjax.data.readers.sentinels import without_sentinels
+from gdjax.data.readers.text import Found, read_text
+from gdjax.data.readers.typed import texts_of
 from gdjax.data.table import Table
 
 
@@ -53,6 +58,8 @@ def read_table(
     """
     if decimal not in (None, ".", ","):
         raise ValueError(f"read_table: decimal must be '.' or ',', got {decimal!r}")
+    if encoding is not None and not _is_encoding(encoding):
+        raise ValueError(f"read_table: encoding must be a text encoding, got {encoding!r}")
     _check_pandas()
     options = Options(
         decimal=decimal or ".",
@@ -62,11 +69,27 @@ def read_table(
         as_text=frozenset(as_text),
         lenient=lenient,
     )
+    texts = frozenset(keep_text)
     with contents_of(path) as source:
-        if source.format != "text":
-            raise DataError(f"{source.name}: {source.format} is not read yet")
-        columns, lines, notes = read_text(source, options, sep, header, encoding, frozenset(keep_text))
-        return _table(source, columns, lines, notes, keep_text)
+        if source.format == "parquet":
+            found = read_parquet(source, options)
+        elif source.format == "excel":
+            found = read_excel(source, options, header)
+        elif source.format == "npz":
+            found = read_npz(source, options)
+        elif source.format == "arff":
+            found = read_arff(source, options, encoding, texts)
+        else:
+            found = read_text(layout_of(source, sep, header, encoding), options, texts)
+        return _table(source, found, keep_text, guess=not missing)
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _check_pandas() -> None:
@@ -76,11 +99,20 @@ def _check_pandas() -> None:
         raise ImportError("a table needs pandas: pip install 'gdjax[lab]'") from error
 
 
-def _table(source: Contents, columns, lines: np.ndarray | None, notes: tuple[str, ...], keep_text) -> Table:
+def _table(source: Contents, found: Found, keep_text: Sequence[str], guess: bool) -> Table:
     import pandas
 
+    columns = {name: without_sentinels(name, column, guess) for name, column in found.columns.items()}
     frame = pandas.DataFrame({name: column.values for name, column in columns.items()}, copy=False)
-    texts = {name: columns[name].text for name in keep_text if name in columns and columns[name].text is not None}
+    notes = dict.fromkeys([*found.notes, *(note for column in columns.values() for note in column.notes)])
+    texts = {name: _kept(columns[name]) for name in keep_text if name in columns}
     path = Path(source.name)
     name = path.name.partition(".")[0] if source.name != "standard input" else "table"
-    return Table(frame, name, f"{len(frame):,} rows of {path.name}", notes, lines, texts)
+    return Table(frame, name, f"{len(frame):,} rows of {path.name}", tuple(notes), found.lines, texts)
+
+
+def _kept(column: Column) -> Any:
+    """The text of the cells, made from their values where a file holds no text."""
+    import pandas
+
+    return column.text if column.text is not None else texts_of(pandas.Series(column.values))

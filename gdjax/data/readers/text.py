@@ -11,17 +11,18 @@ import dataclasses
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gdjax.data.errors import DataError, in_one_line
 from gdjax.data.readers.cells import EXACT, INFINITE, MISSING, PLAIN
 from gdjax.data.readers.columns import Column, Levels, Options, decide
-from gdjax.data.readers.contents import DAMAGE, Contents, damaged
+from gdjax.data.readers.contents import DAMAGE, damaged
 from gdjax.data.readers.delimiters import named
 from gdjax.data.readers.footers import without_footer
-from gdjax.data.readers.layouts import SAMPLE, Layout, layout_of
+from gdjax.data.readers.headers import Start
+from gdjax.data.readers.layouts import SAMPLE, Layout
 from gdjax.data.readers.records import Dialect, Record
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ LOOKED_AT = 100  # rows of a part in which words for missing values are sought
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Which columns are taken as text, and the decimal mark of the others."""
+    """Which columns are taken as text, the decimal mark of the others, and what there is to say about these."""
 
     options: Options
     held: frozenset[int]
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass
@@ -52,15 +54,16 @@ class Draft:
     empty: int = 0
 
 
-def read_text(
-    source: Contents,
-    options: Options,
-    sep: str | None,
-    header: bool | None,
-    encoding: str | None,
-    texts: frozenset[str],
-) -> tuple[dict[str, Column], np.ndarray, tuple[str, ...]]:
-    """(the columns by name, the number of the line of each row, notes).
+class Found(NamedTuple):
+    """The columns of a table by name, the number of the line of each row or None, and what was recognized."""
+
+    columns: dict[str, Column]
+    lines: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def read_text(layout: Layout, options: Options, texts: frozenset[str]) -> Found:
+    """The columns of a text.
 
     Args:
         texts: columns whose text is kept beside their numbers.
@@ -68,23 +71,21 @@ def read_text(
     Raises: DataError with all problems of the file.
     """
     try:
-        layout = layout_of(source, sep, header, encoding)
         plan = _plan(layout, options, texts)
         while True:
             draft = _pass(layout, plan)
             lines = np.concatenate(draft.lines) if draft.lines else np.zeros(0, np.int64)
             if not len(lines) and not draft.problems:
-                raise DataError(f"{source.name}: empty: there is a header and no row below it")
+                raise DataError(f"{layout.source.name}: empty: there are names of columns and no row below them")
             columns = {} if draft.doubtful else _decided(layout, plan, draft, lines)
             learnt = _learnt(plan, draft, columns)
             if learnt == plan:
-                break
+                return _finished(layout, plan, draft, columns, lines)
             plan = learnt
     except DAMAGE as error:
         if isinstance(error, DataError):
             raise
-        raise damaged(source.name, error) from None
-    return _finished(layout, draft, columns, lines)
+        raise damaged(layout.source.name, error) from None
 
 
 # What the sample says.
@@ -108,7 +109,8 @@ def _plan(layout: Layout, options: Options, texts: frozenset[str]) -> Plan:
         for j, (name, cells, column) in enumerate(zip(start.names, frames, found, strict=True))
         if name in texts or not _is_plain(name, cells, column, options)
     }
-    return Plan(options, frozenset(held))
+    notes = [note for j, column in enumerate(found) if j not in held for note in column.notes if "is read as" in note]
+    return Plan(options, frozenset(held), tuple(notes))
 
 
 def _series(cells: Sequence[str]) -> pandas.Series:
@@ -287,20 +289,28 @@ def _learnt(plan: Plan, draft: Draft, columns: dict[str, Column]) -> Plan:
         return dataclasses.replace(plan, held=plan.held | draft.doubtful)
     if plan.options.proven:
         return plan
-    return dataclasses.replace(plan, options=_proven(plan.options, columns.values()))
+    options = _proven(plan.options, columns.values())
+    return plan if options == plan.options else dataclasses.replace(plan, options=options, notes=())
 
 
-def _finished(layout: Layout, draft: Draft, columns: dict[str, Column], lines: np.ndarray):
+def _finished(layout: Layout, plan: Plan, draft: Draft, columns: dict[str, Column], lines: np.ndarray) -> Found:
     problems = draft.problems + [problem for column in columns.values() for problem in column.problems]
     if problems:
         raise in_one_line(layout.source.name, [text for _, text in sorted(problems, key=lambda each: each[0])])
-    notes = [*layout.notes, *draft.notes]
+    notes = [*layout.notes, *draft.notes, *plan.notes]
+    if plan.options.decimal == "," and not plan.options.given:
+        notes.append("the decimal mark is a comma")
     if draft.empty:
         notes.append(f"{draft.empty} rows of empty cells are left out")
     if draft.words:
         notes.append(f"missing values are written {' and '.join(map(repr, sorted(draft.words)[:5]))}")
-    for j in layout.start.unnamed:
-        name = layout.start.names[j]
+    return Found(columns, lines, without_superfluous(columns, layout.start, notes))
+
+
+def without_superfluous(columns: dict[str, Column], start: Start, notes: list[str]) -> tuple[str, ...]:
+    """Delete the columns without a name that only number the rows or are empty; all notes, each once."""
+    for j in start.unnamed:
+        name = start.names[j]
         reason = _superfluous(columns[name].values, j)
         if reason:
             del columns[name]
@@ -308,7 +318,7 @@ def _finished(layout: Layout, draft: Draft, columns: dict[str, Column], lines: n
         else:
             notes.append(f"column {j + 1} has no name and is called {name!r}")
     notes += [note for column in columns.values() for note in column.notes]
-    return columns, lines, tuple(dict.fromkeys(notes))
+    return tuple(dict.fromkeys(notes))
 
 
 def _superfluous(values: Any, j: int) -> str:

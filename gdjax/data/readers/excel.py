@@ -1,0 +1,71 @@
+"""A table from a workbook of Excel: its first sheet that holds one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gdjax.data.errors import DataError, in_one_line
+from gdjax.data.readers.columns import Options
+from gdjax.data.readers.contents import DAMAGE, Contents, damaged
+from gdjax.data.readers.footers import footer
+from gdjax.data.readers.headers import start_of
+from gdjax.data.readers.layouts import SAMPLE
+from gdjax.data.readers.text import Found, without_superfluous
+from gdjax.data.readers.typed import text_of, typed
+
+
+def read_excel(source: Contents, options: Options, header: bool | None) -> Found:
+    """The columns of a sheet, whose header is found as in a CSV file; its cells keep their types."""
+    sheet, notes = _sheet(source)
+    frame = sheet.dropna(how="all").dropna(how="all", axis=1)
+    lines = frame.index.to_numpy() + 1
+    if not len(frame):
+        raise DataError(f"{source.name}: empty")
+    cells = [
+        ["" if each != each or each is None else text_of(each).strip() for each in row]
+        for row in frame.head(SAMPLE).to_numpy()
+    ]
+    start = start_of(cells, lines.tolist(), header)
+    labels = {row[0] for row in cells[start.first : -1]}
+    last = len(frame)
+    while last - start.first > 1 and (cell := footer([*map(_shown, frame.iloc[last - 1])], start.width, labels)):
+        last -= 1
+        notes.append(f"line {lines[last]} below the table, {cell[:40]!r}, is left out")
+    rows, lines = frame.iloc[start.first : last], lines[start.first : last]
+    if not len(rows):
+        raise DataError(f"{source.name}: empty: there are names of columns and no row below them")
+    columns = {name: typed(name, rows.iloc[:, j].infer_objects(), options, lines) for j, name in enumerate(start.names)}
+    problems = [problem for column in columns.values() for problem in column.problems]
+    if problems:
+        raise in_one_line(source.name, [text for _, text in sorted(problems)])
+    return Found(columns, np.asarray(lines), without_superfluous(columns, start, [*notes, *start.notes]))
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None or value != value else text_of(value).strip()
+
+
+def _sheet(source: Contents) -> tuple[Any, list[str]]:
+    """The first sheet with at least two cells, and notes."""
+    import pandas
+
+    try:
+        with source.open() as stream, pandas.ExcelFile(stream) as book:
+            for name in book.sheet_names:
+                sheet = pandas.read_excel(
+                    book, sheet_name=name, header=None, dtype=object, keep_default_na=False, na_values=[""]
+                )
+                if sheet.notna().to_numpy().sum() > 1:
+                    more = len(book.sheet_names) > 1
+                    return sheet, [
+                        *source.notes,
+                        *([f"sheet {name!r} of {len(book.sheet_names)} is read"] if more else []),
+                    ]
+    except ImportError as error:
+        kind = "xlrd" if source.head.startswith(b"\xd0\xcf") else "openpyxl: pip install 'gdjax[data]'"
+        raise ImportError(f"a workbook of this kind needs {kind}") from error
+    except (*DAMAGE, KeyError, IndexError, TypeError) as error:
+        raise damaged(source.name, error) from None
+    raise DataError(f"{source.name}: empty")
