@@ -1,14 +1,9 @@
 """Awkward files, made here: each is read as what it says, or refused in one line with the place or the cause."""
 
 
-import bz2
 import csv
 import gzip
 import io
-import lzma
-import subprocess
-import sys
-import zipfile
 
 import numpy as np
 import pandas as pd

@@ -41,6 +41,7 @@ _NUMBER = re.compile(
     r"(?P<body>\.?,?\d[\d.,'’\u00a0\u2009\u202f ]*?)(?P<exponent>[eE][-+−]?\d+)?"
     rf"\s*(?P<after>{_CURRENCY}|%)?\s*(?P<close>\))?"
 )
+_SIMPLE = re.compile(r"([-+]?)(\d+)(?:\.(\d*))?", re.ASCII)
 _BLANKS = "'’\u00a0\u2009\u202f "
 _WHOLE = re.compile(r"\d+")
 _DECIMAL = re.compile(r"\d*([.,])\d*")
@@ -92,6 +93,9 @@ class Number(NamedTuple):
 
 def number_of(cell: str) -> Number | None:
     """What a stripped cell says as a number; None for a text, a date, a range or a missing word."""
+    simple = _SIMPLE.fullmatch(cell)
+    if simple is not None:
+        return _simple(cell, *simple.groups())
     if cell in INFINITE:
         return Number("inf", "-" if cell[0] == "-" else "", "", "", "")
     found = _NUMBER.fullmatch(cell)
@@ -106,6 +110,14 @@ def number_of(cell: str) -> Number | None:
         return None
     digits = body.translate(dict.fromkeys(map(ord, _BLANKS)))
     return Number(digits, "-" if negative else "", exponent, found["before"] or found["after"] or "", proof)
+
+
+def _simple(cell: str, sign: str, whole: str, decimals: str | None) -> Number:
+    """A number of digits and at most one point, as most cells are."""
+    proof = "." if decimals is not None else ""
+    if decimals is not None and len(decimals) == 3 and 1 <= len(whole) <= 3 and whole[0] != "0":
+        proof = "?"
+    return Number(cell.lstrip("+-"), "-" if sign == "-" else "", "", "", proof)
 
 
 def _proof(body: str, exponent: str) -> str | None:

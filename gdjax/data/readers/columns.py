@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -91,11 +92,11 @@ class Levels:
             return True
         return number is not None and any(_same(number, word, self.options.decimal) for word in self.options.missing)
 
-    @staticmethod
-    def of(name: str, cells: pandas.Series, options: Options) -> list[tuple[str, bool]]:
-        """The distinct cells of a column, and whether each stands for a missing value."""
-        levels = Levels(name, cells, options)
-        return list(zip(levels.texts, levels.missing.tolist(), strict=True))
+    def under(self, options: Options) -> Levels:
+        """The same levels, read with other options for the decimal mark."""
+        found = copy.copy(self)
+        found.options = options
+        return found
 
     def rows(self, chosen: np.ndarray) -> int:
         """The number of rows whose cells are among the chosen levels."""
@@ -122,7 +123,12 @@ def decide(name: str, cells: pandas.Series, options: Options, lines: np.ndarray 
     Args:
         lines: the number of the line of each row.
     """
-    levels = Levels(name, cells, options)
+    return decided(Levels(name, cells, options), lines)
+
+
+def decided(levels: Levels, lines: np.ndarray | None = None) -> Column:
+    """As `decide`, for levels that are known."""
+    name, options = levels.name, levels.options
     if name in options.as_text or not (levels.is_number.any() or name in options.numbers):
         return _as_text(levels)
     decimal, proof, why = _decimal(levels)

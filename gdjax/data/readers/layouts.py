@@ -35,10 +35,23 @@ class Layout:
         lines = lines_of(self.source, self.encoding, self.skipped)
         return lines if self.rewritten is None else map(self.rewritten, lines)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Records:
         """The records of data."""
         records = Records(self.lines(), self.dialect, self.skipped + 1, self.start.width)
-        return itertools.islice(records, self.start.first, None)
+        for _ in zip(range(self.start.first), records, strict=False):
+            pass
+        return records
+
+    def is_regular(self, lines: Sequence[str]) -> bool:
+        """Whether each of the lines is a record as it stands, without quotes, comments, blank lines or empty rows."""
+        mark, width = self.dialect.mark, self.start.width
+        if width == 1 or len(self.dialect.sep) > 1 or self.dialect.sep == " ":
+            return False
+        if set(map(str.count, lines, itertools.repeat(mark))) != {width - 1}:
+            return False
+        text = "".join(lines)
+        irregular = [self.dialect.quote, mark * (width - 1) + "\n", *filter(None, [self.dialect.comment])]
+        return not any(each in text for each in irregular)
 
 
 def lines_of(source: Contents, encoding: str, skipped: int = 0) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|\S+')
@@ -82,6 +83,23 @@ class Records:
             else:
                 yield Record(number, text, text.count(mark) + 1)
 
+    @property
+    def line(self) -> int:
+        """The number of the last line that was taken."""
+        return self._number
+
+    def take(self, count: int) -> list[str]:
+        """The next lines as they stand; fewer at the end."""
+        lines = [self._again.popleft() for _ in range(min(count, len(self._again)))]
+        lines += itertools.islice(self._lines, count - len(lines))
+        self._number += len(lines)
+        return lines
+
+    def give_back(self, lines: Sequence[str]) -> None:
+        """Put lines back that were taken."""
+        self._again.extendleft(reversed(lines))
+        self._number -= len(lines)
+
     def _next(self) -> str | None:
         line = self._again.popleft() if self._again else next(self._lines, None)
         self._number += line is not None
@@ -103,7 +121,6 @@ class Records:
         except csv.Error:
             self._ended = True
         if self._ended or (taken and self._width not in (None, width)):
-            self._again.extendleft(reversed(taken))
-            self._number = number
+            self.give_back(taken)
             return Record(number, text, 0)
         return Record(number, text + "".join(taken), width)

@@ -17,10 +17,10 @@ import numpy as np
 
 from gdjax.data.errors import DataError, in_one_line
 from gdjax.data.readers.cells import EXACT, INFINITE, MISSING, PLAIN
-from gdjax.data.readers.columns import Column, Levels, Options, decide
+from gdjax.data.readers.columns import Column, Levels, Options, decide, decided
 from gdjax.data.readers.contents import DAMAGE, damaged
 from gdjax.data.readers.delimiters import named
-from gdjax.data.readers.footers import without_footer
+from gdjax.data.readers.footers import LAST, without_footer
 from gdjax.data.readers.headers import Start
 from gdjax.data.readers.layouts import SAMPLE, Layout
 from gdjax.data.readers.records import Dialect, Record
@@ -100,15 +100,11 @@ def _plan(layout: Layout, options: Options, texts: frozenset[str]) -> Plan:
     options = dataclasses.replace(options, thousands=layout.dialect.sep != ",")
     if not options.given and layout.dialect.sep == ";":
         options = dataclasses.replace(options, comma=True)
-    frames = [_series([row[j] for row in rows]) for j in range(start.width)]
-    for _ in range(2):  # what the columns prove says how the unclear ones are read
-        found = [decide(name, cells, options) for name, cells in zip(start.names, frames, strict=True)]
-        options = _proven(options, found)
-    held = {
-        j
-        for j, (name, cells, column) in enumerate(zip(start.names, frames, found, strict=True))
-        if name in texts or not _is_plain(name, cells, column, options)
-    }
+    levels = [Levels(name, _series([row[j] for row in rows]), options) for j, name in enumerate(start.names)]
+    options = _proven(options, map(decided, levels))
+    levels = [each.under(options) for each in levels]
+    found = list(map(decided, levels))  # what some columns prove says how the unclear ones are read
+    held = {j for j, each in enumerate(levels) if each.name in texts or not _is_plain(each, found[j])}
     notes = [note for j, column in enumerate(found) if j not in held for note in column.notes if "is read as" in note]
     return Plan(options, frozenset(held), tuple(notes))
 
@@ -130,24 +126,46 @@ def _proven(options: Options, columns: Iterable[Column]) -> Options:
     return dataclasses.replace(options, decimal="." if 2 * points >= len(proofs) else ",", proven=True)
 
 
-def _is_plain(name: str, cells: pandas.Series, column: Column, options: Options) -> bool:
+def _is_plain(levels: Levels, column: Column) -> bool:
     """Whether pandas reads the column as it should be read."""
-    if name in options.as_text or column.values.dtype.kind not in "if" or column.decimal not in ("", options.decimal):
+    options = levels.options
+    if levels.name in options.as_text or column.values.dtype.kind not in "if":
         return False
-    levels = [text for text, gone in Levels.of(name, cells, options) if not gone]
-    return all(PLAIN[options.decimal].fullmatch(text) or text in INFINITE - {"∞"} for text in levels)
+    if column.decimal not in ("", options.decimal):
+        return False
+    cells = [text for text, gone in zip(levels.texts, levels.missing, strict=True) if not gone]
+    return all(PLAIN[options.decimal].fullmatch(cell) or cell in INFINITE - {"∞"} for cell in cells)
 
 
 # A pass over the file.
 
 
 def _pass(layout: Layout, plan: Plan) -> Draft:
-    draft = Draft([[] for _ in layout.start.names], [], [], [])
-    records = without_footer(layout.records(), layout.dialect, layout.start.width, layout.labels, draft.notes)
-    fitting = _fitting(records, layout, draft)
-    while part := list(itertools.islice(fitting, PART)):
-        _parse(part, layout, plan, draft)
+    draft, records = Draft([[] for _ in layout.start.names], [], [], []), layout.records()
+    while lines := records.take(PART + LAST):
+        ended = len(lines) < PART + LAST
+        regular = not ended and layout.is_regular(lines[:PART])
+        records.give_back(lines[PART:] if regular else lines)
+        if regular:
+            _parse(lines[:PART], np.arange(records.line - PART, records.line) + 1, layout, plan, draft)
+            continue
+        last = (
+            without_footer(records, layout.dialect, layout.start.width, layout.labels, draft.notes)
+            if ended
+            else records
+        )
+        for part in _parts(_fitting(last, layout, draft), None if ended else PART):
+            lines = [each.text if each.text[-1:] == "\n" else each.text + "\n" for each in part]
+            _parse(lines, np.fromiter((each.line for each in part), np.int64, len(part)), layout, plan, draft)
     return draft
+
+
+def _parts(records: Iterator[Record], most: int | None) -> Iterator[list[Record]]:
+    """The next records as a part; all of them, in several parts, where no number is given."""
+    while part := list(itertools.islice(records, most or PART)):
+        yield part
+        if most is not None:
+            return
 
 
 def _fitting(records: Iterable[Record], layout: Layout, draft: Draft) -> Iterator[Record]:
@@ -185,9 +203,9 @@ def _misfit(record: Record, width: int, dialect: Dialect) -> str:
     return f"line {record.line}: {width} cells are needed, got {record.width}{hint}"
 
 
-def _parse(part: Sequence[Record], layout: Layout, plan: Plan, draft: Draft) -> None:
-    text = "".join([record.text if record.text[-1:] == "\n" else record.text + "\n" for record in part]).encode()
-    draft.lines.append(np.fromiter((record.line for record in part), np.int64, len(part)))
+def _parse(part: Sequence[str], lines: np.ndarray, layout: Layout, plan: Plan, draft: Draft) -> None:
+    text = "".join(part).encode()
+    draft.lines.append(lines)
     frame = _parsed(text, layout, plan)
     plain = [j for j in range(layout.start.width) if j not in plan.held]
     for j in range(layout.start.width):
@@ -242,7 +260,7 @@ def _seek_words(part, layout, frame, plain, plan, draft) -> None:
             gone |= np.isnan(frame[j].to_numpy())
     known = MISSING | plan.options.missing
     for i in np.flatnonzero(gone)[:LOOKED_AT]:
-        cells = layout.dialect.cells(part[i].text)
+        cells = layout.dialect.cells(part[i])
         draft.words.update(cells[j] for j in plain if cells[j] and cells[j] in known)
 
 
