@@ -6,6 +6,7 @@ from gdjax.data.arrays import Dataset as Dataset
 from gdjax.data.arrays import Scaling as Scaling
 from gdjax.data.arrays import as_arrays as as_arrays
 from gdjax.data.arrays import fit_scaling as fit_scaling
+from gdjax.data.arrays import hash_of as hash_of
 from gdjax.data.arrays import num_rows as num_rows
 from gdjax.data.arrays import split as split
 from gdjax.data.arrays import standardize as standardize
@@ -13,8 +14,6 @@ from gdjax.data.arrays import take as take
 from gdjax.data.arrays import to_device as to_device
 from gdjax.data.arrays import unstandardize as unstandardize
 from gdjax.data.errors import DataError as DataError
-from gdjax.data.files import hash_of as hash_of
-from gdjax.data.files import read_features as read_features
 from gdjax.data.loaders import Batches as Batches
 from gdjax.data.loaders import is_loader as is_loader
 from gdjax.data.order import batch_indices as batch_indices
@@ -33,6 +32,14 @@ from gdjax.first_touch import import_on_first_touch
 
 if TYPE_CHECKING:
     from gdjax.data.conversion import convert as convert
+    from gdjax.data.files import read_features as read_features
     from gdjax.data.readers import read_table as read_table
 
-import_on_first_touch(__name__, {"convert": "gdjax.data.conversion", "read_table": "gdjax.data.readers"})
+import_on_first_touch(
+    __name__,
+    {
+        "convert": "gdjax.data.conversion",
+        "read_features": "gdjax.data.files",
+        "read_table": "gdjax.data.readers",
+    },
+)

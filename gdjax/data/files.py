@@ -1,7 +1,7 @@
-"""Tables from files: `.npz` with arrays x and y, `.csv` with a header line.
+"""Data sets of numbers from files: any table that `read_table` reads, or `.npz` with arrays x and y.
 
-Any error in a file raises a `DataError`, whose message of one line names the file and the place. Nothing is guessed: an
-empty cell, a NaN or a word among numbers is an error.
+A data set holds numbers, and a target that may be words. Columns of text and missing values are refused, all of them in one
+message; training from a table (`gd.runs.train`, `gdjax train`) encodes them.
 
 The task follows from the targets, unless the caller gives it. It is classification if the targets are words, or whole
 numbers with two distinct values, or with up to 20 distinct values and at least twice as many rows; else it is regression.
@@ -10,48 +10,42 @@ Classes are the sorted distinct values: 3, 5, 9 become the labels 0, 1, 2 and ke
 
 from __future__ import annotations
 
-import array
-import bisect
-import csv
-import hashlib
-import itertools
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gdjax.data.arrays import TASKS, Dataset
 from gdjax.data.errors import DataError, nearest
+from gdjax.data.readers.cells import number_of
+from gdjax.data.readers.contents import contents_of
+from gdjax.data.readers.npz import read_arrays
+from gdjax.data.readers.reading import table_of
+from gdjax.data.table import Table
 
 MAX_CLASSES = 20
 PART = 1 << 16  # rows
 
-# Errors of NumPy and zipfile for broken archives.
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-
 
 def read(path: str | os.PathLike[str], target: str | None = None, task: str | None = None) -> Dataset:
-    """A table for training from a file.
+    """A data set for training from a file.
 
     Args:
-        path: a file that ends in `.npz` or `.csv`.
-        target: the column of a CSV file to predict (default: the last), or the array of an NPZ file (default: "y"). All
-            other columns are features; in an NPZ file the features are the array "x".
+        path: a file with a table, or `.npz`.
+        target: the column to predict (default: the last), or the array of an NPZ file (default: "y"). All other columns
+            are features; in an NPZ file the features are the array "x".
         task: "classification" or "regression" (default: by the rule at the top of this module).
 
     Raises: DataError with a message of one line.
     """
-    file = _File(Path(path))
-    if task not in (None, *TASKS):
-        file.fail(f"task must be one of {', '.join(TASKS)}, got {task!r}")
-    table = _read_table(file, target)
-    y, task, target_names = _encode(table, task)
-    origin = f"{len(y)} rows of {file.path.name}, target {table.target!r}"
-    return Dataset(file.path.stem, table.x, y, task, table.columns, target_names, origin)
+    content = _content(Path(path), target, task)
+    found = _encoded(content, task)
+    path, rows = content.path, len(found.y)
+    origin = f"{rows} rows of {path.name}, target {found.target!r}"
+    return Dataset(path.stem, content.x(0, rows), found.y, found.task, found.feature_names, found.target_names, origin)
 
 
 def read_parts(
@@ -61,7 +55,7 @@ def read_parts(
     task: str | None = None,
     most: int | None = None,
 ) -> Targets:
-    """As `read`, for a table that does not fit in memory.
+    """As `read`, for a table that does not fit in memory: its columns of numbers are kept on disk meanwhile.
 
     Args:
         take: called with the features of each part, (k, d) float64.
@@ -69,33 +63,20 @@ def read_parts(
 
     Returns: the targets of all rows, which are kept.
     """
-    file = _File(Path(path))
-    if task not in (None, *TASKS):
-        file.fail(f"task must be one of {', '.join(TASKS)}, got {task!r}")
-    tables = (
-        iter([_read_table(file, target)])
-        if file.is_npz
-        else _csv_parts(file, _checked_pick(file, target), most or PART)
-    )
-    parts, starts = [], [0]
-    for table in tables:
-        take(table.x)
-        parts.append(table._replace(x=table.x[:0]))
-        starts.append(starts[-1] + len(table.targets))
-
-    def place(i: int) -> str:
-        part = bisect.bisect(starts, i) - 1
-        return parts[part].place(i - starts[part])
-
-    whole = parts[0]._replace(targets=np.concatenate([part.targets for part in parts]), place=place)
-    return Targets(*_encode(whole, task), whole.columns, whole.target)
+    with tempfile.TemporaryDirectory() as folder:
+        content = _content(Path(path), target, task, Path(folder))
+        found, step = _encoded(content, task), most or PART
+        for start in range(0, len(found.y), step):
+            take(content.x(start, start + step))
+        del content
+    return found
 
 
 def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.ndarray:
     """Rows to predict from: the given columns, in the given order, (n, len(columns)) float64.
 
     Args:
-        path: a file that ends in `.npz` or `.csv`; the target may be absent, and other columns of a CSV file are ignored.
+        path: a file with a table, or `.npz`; the target may be absent, and other columns of a table are ignored.
         columns: `feature_names` of the training data; for an NPZ file only their number is used.
 
     Raises: DataError, in one line.
@@ -106,43 +87,18 @@ def read_features(path: str | os.PathLike[str], columns: Sequence[str]) -> np.nd
     [[50. 2.]
      [80. 3.]]
     """
-    file, columns = _File(Path(path)), tuple(columns)
-    if file.is_npz:
-        x = _npz_features(file, *_npz_arrays(file, "x"))
+    path, columns = Path(path), tuple(columns)
+    arrays = _arrays(path)
+    if arrays is not None:
+        x = _features(path, arrays)
         if x.shape[1] != len(columns):
-            file.fail(f"x must have {len(columns)} columns, got {x.shape[1]}")
+            raise DataError(f"{path}: x must have {len(columns)} columns, got {x.shape[1]}")
         return x
-
-    def pick(header: tuple[str, ...]) -> tuple[tuple[str, ...], None]:
-        for column in columns:
-            _find(file, "column", column, header)
-        return columns, None
-
-    return _read_csv(file, pick).x
-
-
-def hash_of(dataset: Dataset) -> str:
-    """16 hex digits that stand for the contents: numbers, task, names of columns and classes.
-
-    >>> print(len(gd.data.hash_of(gd.data.load("wine"))))
-    16
-    """
-    names = repr((dataset.task, dataset.x.shape, dataset.feature_names, dataset.target_names))
-    digest = hashlib.sha256(names.encode())
-    for numbers in (dataset.x, dataset.y):  # in their own dtypes, float64 from files
-        digest.update(np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()[:16]
-
-
-class _File(NamedTuple):
-    path: Path
-
-    @property
-    def is_npz(self) -> bool:
-        return self.path.suffix.lower() == ".npz"
-
-    def fail(self, message: str) -> NoReturn:
-        raise DataError(f"{self.path}: {' '.join(message.split())}")
+    table = table_of(path, numbers=columns)
+    for column in columns:
+        _find(path, "column", column, table.frame)
+    _check_numbers(path, table, columns)
+    return table.frame[list(columns)].to_numpy(np.float64)
 
 
 class Targets(NamedTuple):
@@ -155,192 +111,138 @@ class Targets(NamedTuple):
     target: str
 
 
-class _Table(NamedTuple):
-    """The content of either format: checked features, raw targets, and the place of row i for messages."""
+class _Content(NamedTuple):
+    """The content of a file: (start, stop) -> checked features, raw targets, and the place of row i for messages."""
 
-    file: _File
-    x: np.ndarray  # (n, d) float64
+    path: Path
+    x: Callable[[int, int], np.ndarray]  # (k, d) float64
     columns: tuple[str, ...]
     targets: np.ndarray  # (n,) numbers or str
     target: str
     place: Callable[[int], str]
 
 
-def _read_table(file: _File, target: str | None) -> _Table:
-    if file.is_npz:
-        return _read_npz(file, target or "y")
-    return _read_csv(file, _checked_pick(file, target))
+def _content(path: Path, target: str | None, task: str | None, folder: Path | None = None) -> _Content:
+    if task not in (None, *TASKS):
+        raise DataError(f"{path}: task must be one of {', '.join(TASKS)}, got {task!r}")
+    arrays = _arrays(path)
+    return _of_table(path, target, folder) if arrays is None else _of_arrays(path, arrays, target or "y")
 
 
-def _checked_pick(file: _File, target: str | None) -> Callable[[tuple[str, ...]], tuple[tuple[str, ...], str]]:
-    """header -> (the columns of the features, that of the target)."""
-    if file.path.suffix.lower() != ".csv":
-        file.fail("the name must end in .npz or .csv")
-
-    def pick(header: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-        chosen = header[-1] if target is None else target
-        _find(file, "column", chosen, header)
-        if len(header) < 2:
-            file.fail(f"there must be at least one feature besides the target {chosen!r}, got that column alone")
-        return tuple(column for column in header if column != chosen), chosen
-
-    return pick
+def _find(path: Path, kind: str, name: str, names: Iterable[str]) -> None:
+    if name not in names:
+        raise DataError(f"{path}: no {kind} {name!r}; {nearest(name, names)}")
 
 
-def _find(file: _File, kind: str, name: str, names: Sequence[str]) -> None:
-    if name in names:
-        return
-    file.fail(f"no {kind} {name!r}; {nearest(name, names)}")
+# Tables.
 
 
-# NPZ.
+def _of_table(path: Path, target: str | None, folder: Path | None) -> _Content:
+    table = table_of(path, folder=folder)
+    names = tuple(table.frame)
+    target = names[-1] if target is None else target
+    _find(path, "column", target, names)
+    columns = tuple(name for name in names if name != target)
+    if not columns:
+        raise DataError(
+            f"{path}: there must be at least one feature besides the target {target!r}, got that column alone"
+        )
+    _check_numbers(path, table, columns, target)
+
+    def x(start: int, stop: int) -> np.ndarray:
+        return np.column_stack([table.frame[name].to_numpy()[start:stop] for name in columns]).astype(np.float64)
+
+    values = table.frame[target]
+    is_text = values.dtype.kind not in "biuf"
+    targets = np.array(values.astype(str).tolist()) if is_text else values.to_numpy(np.float64)
+    return _Content(path, x, columns, targets, target, lambda i: table.place(i, target))
 
 
-def _read_npz(file: _File, target: str) -> _Table:
-    x, y = _npz_arrays(file, "x", target)
-    x = _npz_features(file, x)
+def _check_numbers(path: Path, table: Table, columns: Sequence[str], target: str | None = None) -> None:
+    """Raise: DataError that names all columns of text, and all that lack values or hold infinite ones."""
+    frame = table.frame
+    text = [name for name in columns if frame.dtypes[name].kind not in "biuf"]
+    missing = [name for name in (*columns, *filter(None, [target])) if bool(np.any(frame[name].isna()))]
+    infinite = [name for name in columns if name not in text and np.isinf(frame[name].to_numpy(np.float64)).any()]
+    problems = []
+    for names, what, bad in (
+        (text, "numbers are needed, got text", lambda cells: cells.map(lambda cell: number_of(str(cell)) is None)),
+        (missing, "values are missing", lambda cells: cells.isna()),
+        (infinite, "finite numbers are needed", lambda cells: np.isinf(cells.to_numpy(np.float64))),
+    ):
+        if names:
+            row = int(np.argmax(np.asarray(bad(frame[names[0]]))))
+            example = f" {str(frame[names[0]].iloc[row])!r}" if names is text else ""
+            more = f", and in column{'s' * (len(names) > 2)} {', '.join(map(repr, names[1:]))}" if names[1:] else ""
+            problems.append(f"{table.place(row, names[0])}: {what}{example}{more}")
+    if problems:
+        hint = "; a data set holds numbers only: gdjax train and gd.runs.train encode text and missing values"
+        raise DataError(f"{path}: {'; '.join(problems)}{hint if text or missing else ''}")
+
+
+# Arrays.
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a file of NumPy; None for another one."""
+    with contents_of(path) as source:
+        return read_arrays(source) if source.format == "npz" else None
+
+
+def _of_arrays(path: Path, arrays: dict[str, np.ndarray], target: str) -> _Content:
+    x = _features(path, arrays)
+    _find(path, "array", target, arrays)
+    y = arrays[target]
     if y.ndim != 1:
-        file.fail(f"{target} must have shape (n,), got {y.shape}")
+        raise DataError(f"{path}: {target} must have shape (n,), got {y.shape}")
     if len(y) != len(x):
-        file.fail(f"x and {target} must have as many rows, got {len(x)} and {len(y)}")
+        raise DataError(f"{path}: x and {target} must have as many rows, got {len(x)} and {len(y)}")
     if y.dtype.kind not in "biufU":
-        file.fail(f"{target} must hold numbers or words, got {y.dtype}")
+        raise DataError(f"{path}: {target} must hold numbers or words, got {y.dtype}")
+    if y.dtype.kind == "U" and "" in y:
+        raise DataError(f"{path}: {target}[{y.tolist().index('')}]: a value is missing")
     columns = tuple(f"x{j}" for j in range(x.shape[1]))
     y = y if y.dtype.kind == "U" else y.astype(float)
-    return _Table(file, x, columns, y, target, lambda i: f"{target}[{i}]")
+    return _Content(path, lambda start, stop: x[start:stop], columns, y, target, lambda i: f"{target}[{i}]")
 
 
-def _npz_arrays(file: _File, *wanted: str) -> list[np.ndarray]:
-    _check_exists(file)
-    if not zipfile.is_zipfile(file.path):
-        file.fail("damaged, or no .npz file")
-    try:
-        with open(file.path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            names = archive.files
-            arrays = {name: archive[name] for name in wanted if name in names}
-    except _DAMAGE as error:
-        file.fail(f"damaged: {error}")
-    for name in wanted:
-        _find(file, "array", name, names)
-    return [arrays[name] for name in wanted]
-
-
-def _npz_features(file: _File, x: np.ndarray) -> np.ndarray:
+def _features(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    _find(path, "array", "x", arrays)
+    x = arrays["x"]
     if x.ndim != 2 or not x.size:
-        file.fail(f"x must have shape (n, d) with n, d >= 1, got {x.shape}")
+        raise DataError(f"{path}: x must have shape (n, d) with n, d >= 1, got {x.shape}")
     if x.dtype.kind not in "biuf":
-        file.fail(f"x must hold numbers, got {x.dtype}")
-    return _finite(file, x, lambda i, j: f"x[{i}, {j}]")
-
-
-# CSV.
-
-
-def _read_csv(file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ...], str | None]]) -> _Table:
-    """The columns that `pick(header)` names, features and target; other cells are ignored."""
-    return next(_csv_parts(file, pick))
-
-
-def _csv_parts(
-    file: _File, pick: Callable[[tuple[str, ...]], tuple[tuple[str, ...], str | None]], most: int | None = None
-) -> Iterator[_Table]:
-    """The rows as tables of at most `most` rows each; the numbers of features are checked, targets are as they are read."""
-    records = _records(file)
-    header = _header(file, records)
-    columns, target = pick(header)
-    first = next(records, None)
-    if first is None:
-        file.fail("empty: there is a header and no row below it")
-    records = itertools.chain([first], records)
-    while first is not None:
-        yield _csv_part(file, itertools.islice(records, most), header, columns, target)
-        first = next(records, None)
-        records = itertools.chain([first], records)
-
-
-def _csv_part(file, records, header, columns, target) -> _Table:
-    where = [header.index(column) for column in columns]
-    goal = None if target is None else header.index(target)
-    values, targets, lines = array.array("d"), [], array.array("q")
-    for line, cells in records:
-        if len(cells) != len(header):
-            file.fail(f"line {line}: {len(header)} cells are needed, got {len(cells)}")
-        try:
-            values.extend([float(cells[j]) for j in where])
-        except ValueError:
-            _blame(file, line, [(header[j], cells[j]) for j in where])
-        if goal is not None:
-            targets.append(cells[goal].strip())
-        lines.append(line)
-    x = np.frombuffer(values).reshape(len(lines), len(columns))
-    x = _finite(file, x, lambda i, j: f"line {lines[i]}, column {columns[j]!r}")
-    place = lambda i: f"line {lines[i]}, column {target!r}"  # noqa: E731
-    return _Table(file, x, columns, np.array(targets, str), target or "", place)
-
-
-def _records(file: _File) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank, with their numbers from 1."""
-    _check_exists(file)
-    try:
-        with open(file.path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, skipinitialspace=True, strict=True)
-            for cells in reader:
-                if len(cells) > 1 or "".join(cells).strip():
-                    yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        file.fail(f"cannot be read as .csv: {error}")
-
-
-def _header(file: _File, records: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:
-    _, cells = next(records, (0, []))
-    header = tuple(cell.strip() for cell in cells)
-    if not header:
-        file.fail("empty: a header line is needed")
-    if all(_is_number(cell) for cell in header):
-        file.fail(f"the first line must name the columns, got numbers: {', '.join(header[:3])}")
-    for position, column in enumerate(header):
-        if not column:
-            file.fail(f"every column must have a name, got none for column {position + 1}")
-        if column in header[:position]:
-            file.fail(f"column names must differ, got {column!r} twice")
-    return header
-
-
-def _blame(file: _File, line: int, cells: list[tuple[str, str]]) -> NoReturn:
-    column, cell = next((column, cell) for column, cell in cells if not _is_number(cell))
-    problem = f"a number is needed, got {cell!r}" if cell.strip() else "a value is missing"
-    file.fail(f"line {line}, column {column!r}: {problem}")
+        raise DataError(f"{path}: x must hold numbers, got {x.dtype}")
+    return _finite(path, x, lambda i, j: f"x[{i}, {j}]")
 
 
 # Both.
 
 
-def _encode(table: _Table, task: str | None) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    """(targets as int32 labels or float64 numbers, the task, the names of the classes)."""
-    targets = _numbers_or_words(table, task) if table.targets.dtype.kind == "U" else table.targets
-    words = targets.dtype.kind == "U"
+def _encoded(content: _Content, task: str | None) -> Targets:
+    """The targets as int32 labels or float64 numbers, the task, the names of the classes."""
+    targets, words = content.targets, content.targets.dtype.kind == "U"
     if words and task == "regression":
-        table.file.fail(f"{table.place(0)}: regression needs numbers, got {str(targets[0])!r}")
-    numbers = None if words else _finite(table.file, targets[:, None], lambda i, _: table.place(i))[:, 0]
+        raise DataError(f"{content.path}: {content.place(0)}: regression needs numbers, got {str(targets[0])!r}")
+    if words and task is None:
+        _check_words(content)
+    numbers = None if words else _finite(content.path, targets[:, None], lambda i, _: content.place(i))[:, 0]
     distinct, labels = np.unique(targets, return_inverse=True)
     if numbers is None or task == "classification" or (task is None and _are_labels(distinct, len(labels))):
-        return labels.astype(np.int32), "classification", tuple(map(_class_name, distinct))
-    return numbers, "regression", ()
+        names = tuple(map(_class_name, distinct))
+        return Targets(labels.astype(np.int32), "classification", names, content.columns, content.target)
+    return Targets(numbers, "regression", (), content.columns, content.target)
 
 
-def _numbers_or_words(table: _Table, task: str | None) -> np.ndarray:
-    """The targets as numbers if all cells are numbers, else as words; a mixture is allowed only for classification."""
-    cells = table.targets.tolist()
-    if "" in cells:
-        table.file.fail(f"{table.place(cells.index(''))}: a value is missing")
-    numeric = [_is_number(cell) for cell in cells]
-    if any(numeric) and not all(numeric) and task != "classification":
+def _check_words(content: _Content) -> None:
+    """Refuse a mixture of numbers and words, unless the numbers are codes such as 007."""
+    numeric = [number_of(cell) is not None for cell in content.targets.tolist()]
+    if any(numeric) and not all(numeric):
         word, number = numeric.index(False), numeric.index(True)
-        table.file.fail(
-            f"{table.place(word)}: numbers and words are mixed, {cells[word]!r} here, {cells[number]!r} at "
-            f"{table.place(number)}; task='classification' takes all as words"
+        raise DataError(
+            f"{content.path}: {content.place(word)}: numbers and words are mixed, {str(content.targets[word])!r} here, "
+            f"{str(content.targets[number])!r} at {content.place(number)}; task='classification' takes all as words"
         )
-    return np.array([float(cell) for cell in cells]) if all(numeric) else table.targets
 
 
 def _are_labels(distinct: np.ndarray, rows: int) -> bool:
@@ -352,23 +254,10 @@ def _class_name(value: Any) -> str:
     return str(value) if value.dtype.kind == "U" else f"{value + 0:.15g}"  # no -0
 
 
-def _finite(file: _File, numbers: np.ndarray, place: Callable[[int, int], str]) -> np.ndarray:
+def _finite(path: Path, numbers: np.ndarray, place: Callable[[int, int], str]) -> np.ndarray:
     """The numbers as float64. Raises: DataError at the first one that is not finite."""
     result = np.asarray(numbers, np.float64)
     if not np.all(np.isfinite(result)):
         i, j = np.argwhere(~np.isfinite(result))[0]
-        file.fail(f"{place(int(i), int(j))}: a finite number is needed, got {numbers[i, j]}")
+        raise DataError(f"{path}: {place(int(i), int(j))}: a finite number is needed, got {numbers[i, j]}")
     return result
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_exists(file: _File) -> None:
-    if not file.path.is_file():
-        file.fail("no such file")

@@ -2,7 +2,7 @@
 
     bundled     real data that come with scikit-learn; nothing is downloaded
     synthetic   a formula, noise and a seed of NumPy's generator
-    files       any name that ends in .npz or .csv, see `gdjax.data.files`
+    files       any other name, of a file with a table of numbers, see `gdjax.data.files`
 
 `SOURCES` is the whole list; `describe(name)` describes an entry in one line.
 """
@@ -13,6 +13,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,10 @@ import numpy as np
 from gdjax.calls import check_interval
 from gdjax.data.arrays import Dataset
 from gdjax.data.errors import nearest
-from gdjax.data.files import read
 
 
 def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
-    """A data set: a name in `SOURCES`, or a file that ends in `.npz` or `.csv`.
+    """A data set: a name in `SOURCES`, or a file with a table of numbers.
 
     Args:
         name: e.g. "digits", "moons", "table.csv".
@@ -37,8 +37,10 @@ def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
     >>> print(wine.x.shape, wine.target_names)
     (178, 13) ('class_0', 'class_1', 'class_2')
     """
+    from gdjax.data.files import read
+
     name = os.fspath(name)
-    is_file = name.lower().endswith((".npz", ".csv"))
+    is_file = name not in SOURCES and (Path(name).suffix != "" or os.sep in name or Path(name).exists())
     if not is_file and name not in SOURCES:
         raise ValueError(f"load: no data set {name!r}; {nearest(name, SOURCES)}")
     source, arguments = (read, (name,)) if is_file else (SOURCES[name], ())

@@ -1,9 +1,13 @@
 """Awkward files, made here: each is read as what it says, or refused in one line with the place or the cause."""
 
-
+import bz2
 import csv
 import gzip
 import io
+import lzma
+import subprocess
+import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -74,35 +78,74 @@ READ = {
     "escaped quotes": ('a,b\n1,"x \\"y\\" z"\n3,"y"\n', {"a": [1, 3], "b": ['x "y" z', "y"]}, ()),
     # headers
     "no header": ("5.1,3.5,setosa\n4.9,3.0,setosa\n6,3.25,virginica\n", IRIS, ["no line with names"]),
-    "no header, a word first": ("red,1,2\nblue,3,4\nred,5,6\n",
-                                {"column_1": ["red", "blue", "red"], "column_2": [1, 3, 5], "column_3": [2, 4, 6]}, ()),
-    "no header, a missing cell first": ("?,1,2\n7,3,4\n8,5,6\n",
-                                        {"column_1": [N, 7, 8], "column_2": [1, 3, 5], "column_3": [2, 4, 6]}, ()),
-    "no header, levels only": ("p,x,s\ne,x,y\np,b,s\ne,x,s\n",
-                               {"column_1": list("pepe"), "column_2": list("xxbx"), "column_3": list("syss")}, ()),
-    "no header, dates": ("2020-01-01,x\n2020-01-02,y\n2020-01-03,z\n",
-                         {"column_1": ["2020-01-01", "2020-01-02", "2020-01-03"], "column_2": list("xyz")}, ()),
+    "no header, a word first": (
+        "red,1,2\nblue,3,4\nred,5,6\n",
+        {"column_1": ["red", "blue", "red"], "column_2": [1, 3, 5], "column_3": [2, 4, 6]},
+        (),
+    ),
+    "no header, a missing cell first": (
+        "?,1,2\n7,3,4\n8,5,6\n",
+        {"column_1": [N, 7, 8], "column_2": [1, 3, 5], "column_3": [2, 4, 6]},
+        (),
+    ),
+    "no header, levels only": (
+        "p,x,s\ne,x,y\np,b,s\ne,x,s\n",
+        {"column_1": list("pepe"), "column_2": list("xxbx"), "column_3": list("syss")},
+        (),
+    ),
+    "no header, dates": (
+        "2020-01-01,x\n2020-01-02,y\n2020-01-03,z\n",
+        {"column_1": ["2020-01-01", "2020-01-02", "2020-01-03"], "column_2": list("xyz")},
+        (),
+    ),
     "no header, numbers": ("1,2,3\n4,5,6\n", {"column_1": [1, 4], "column_2": [2, 5], "column_3": [3, 6]}, ()),
-    "years as names": ("country,2019,2020\nFrance,5,7\nSpain,4,3\n",
-                       {"country": ["France", "Spain"], "2019": [5, 4], "2020": [7, 3]}, ["header=False"]),
+    "years as names": (
+        "country,2019,2020\nFrance,5,7\nSpain,4,3\n",
+        {"country": ["France", "Spain"], "2019": [5, 4], "2020": [7, 3]},
+        ["header=False"],
+    ),
     "many years as names": (
         "code;1990;1995;2000\nFR;5,5;7;1\nES;4;3;2\n",
         {"code": ["FR", "ES"], "1990": [5.5, 4], "1995": [7, 3], "2000": [1, 2]},
         ["header=False"],
     ),
-    "years as data": ("A,2019,2020\nB,2018,2021\nC,2001,2003\n",
-                      {"column_1": list("ABC"), "column_2": [2019, 2018, 2001], "column_3": [2020, 2021, 2003]}, ()),
-    "wavelengths as names": ("id,400,410,420\nu,0.5,0.25,0.5\nv,0.75,0.5,1.5\n",
-                             {"id": ["u", "v"], "400": [0.5, 0.75], "410": [0.25, 0.5], "420": [0.5, 1.5]}, ()),
-    "two columns of one name": ("a,b,a\n1,2,3\n4,5,6\n", {"a": [1, 4], "b": [2, 5], "a_2": [3, 6]}, ["two columns are named 'a'"]),
-    "three of one name beside its successor": ("a,a,a_2,a\n1,2,3,4\n5,6,7,8\n",
-                                              {"a": [1, 5], "a_3": [2, 6], "a_2": [3, 7], "a_4": [4, 8]}, ["'a_3'"]),
+    "years as data": (
+        "A,2019,2020\nB,2018,2021\nC,2001,2003\n",
+        {"column_1": list("ABC"), "column_2": [2019, 2018, 2001], "column_3": [2020, 2021, 2003]},
+        (),
+    ),
+    "wavelengths as names": (
+        "id,400,410,420\nu,0.5,0.25,0.5\nv,0.75,0.5,1.5\n",
+        {"id": ["u", "v"], "400": [0.5, 0.75], "410": [0.25, 0.5], "420": [0.5, 1.5]},
+        (),
+    ),
+    "two columns of one name": (
+        "a,b,a\n1,2,3\n4,5,6\n",
+        {"a": [1, 4], "b": [2, 5], "a_2": [3, 6]},
+        ["two columns are named 'a'"],
+    ),
+    "three of one name beside its successor": (
+        "a,a,a_2,a\n1,2,3,4\n5,6,7,8\n",
+        {"a": [1, 5], "a_3": [2, 6], "a_2": [3, 7], "a_4": [4, 8]},
+        ["'a_3'"],
+    ),
     "a title above": ("Sales of 2020\n\na,b\n1,x\n3,y\n", WORDS, ["line 1, 'Sales of 2020'"]),
     "a title with commas above": ("Sales of 2020,\n,\na,b\n1,x\n3,y\n", WORDS, ["Sales of 2020"]),
-    "units below names": ("t,v,who\ns,m/s,\n0.5,2,x\n1.5,3,y\n2.5,5,x\n",
-                          {"t": [0.5, 1.5, 2.5], "v": [2, 3, 5], "who": ["x", "y", "x"]}, ["line 2 holds units"]),
-    "units in brackets": ("t;v\n[s];[°C]\n0,5;2\n1,5;3\n2,5;5\n", {"t": [0.5, 1.5, 2.5], "v": [2, 3, 5]}, ["line 2 holds units"]),
-    "a unit for one column": ("who,v\n,(km)\nx,2\ny,3\nz,5\n", {"who": list("xyz"), "v": [2, 3, 5]}, ["line 2 holds units"]),
+    "units below names": (
+        "t,v,who\ns,m/s,\n0.5,2,x\n1.5,3,y\n2.5,5,x\n",
+        {"t": [0.5, 1.5, 2.5], "v": [2, 3, 5], "who": ["x", "y", "x"]},
+        ["line 2 holds units"],
+    ),
+    "units in brackets": (
+        "t;v\n[s];[°C]\n0,5;2\n1,5;3\n2,5;5\n",
+        {"t": [0.5, 1.5, 2.5], "v": [2, 3, 5]},
+        ["line 2 holds units"],
+    ),
+    "a unit for one column": (
+        "who,v\n,(km)\nx,2\ny,3\nz,5\n",
+        {"who": list("xyz"), "v": [2, 3, 5]},
+        ["line 2 holds units"],
+    ),
     "an unnamed index": (",a,b\n0,1,x\n1,3,y\n", WORDS, ["first column, which has no name, numbers the rows"]),
     "an index that pandas named": ("Unnamed: 0,a,b\n7,1,x\n2,3,y\n", WORDS, ["numbers the rows"]),
     "names of rows as R writes them": ("a b\nr1 1 x\nr2 3 y\n", {"column_1": ["r1", "r2"], **WORDS}, ["has no name"]),
@@ -113,25 +156,47 @@ READ = {
     "trailing commas below names": ("a,b\n1,x,\n3,y,\n", WORDS, ["neither a name nor values"]),
     "trailing commas in one row": ("a,b\n1,x\n3,y,,,\n", WORDS, ()),
     "many trailing commas": ("a,b,,,\n1,x,,,\n3,y,,,\n", WORDS, ["column 5 has neither"]),
-    "a row of totals": ("b,a\nx,1\ny,3\nTotal,4\n", {"b": ["x", "y"], "a": [1, 3]}, ["line 4 below the table, 'Total'"]),
-    "totals below numbers": ("year,a\n2019,1\n2020,3\n2021,5\n2022,4\nTOTAL:,13\n",
-                             {"year": [2019, 2020, 2021, 2022], "a": [1, 3, 5, 4]}, ["below the table"]),
+    "a row of totals": (
+        "b,a\nx,1\ny,3\nTotal,4\n",
+        {"b": ["x", "y"], "a": [1, 3]},
+        ["line 4 below the table, 'Total'"],
+    ),
+    "totals below numbers": (
+        "year,a\n2019,1\n2020,3\n2021,5\n2022,4\nTOTAL:,13\n",
+        {"year": [2019, 2020, 2021, 2022], "a": [1, 3, 5, 4]},
+        ["below the table"],
+    ),
     "Summe": ("b;a\nx;1,5\ny;3\n\nSumme;4,5\n", {"b": ["x", "y"], "a": [1.5, 3]}, ["'Summe'"]),
-    "Total as a level": ("b,a\nTotal,1\nx,3\nTotal,4\nx,2\ny,5\nx,7\nTotal,4\n",
-                         {"b": ["Total", "x", "Total", "x", "y", "x", "Total"], "a": [1, 3, 4, 2, 5, 7, 4]}, ()),
+    "Total as a level": (
+        "b,a\nTotal,1\nx,3\nTotal,4\nx,2\ny,5\nx,7\nTotal,4\n",
+        {"b": ["Total", "x", "Total", "x", "y", "x", "Total"], "a": [1, 3, 4, 2, 5, 7, 4]},
+        (),
+    ),
     "a source below": ("b,a\nx,1\ny,3\n\nSource: World Bank, 2020\n", {"b": ["x", "y"], "a": [1, 3]}, ["Source"]),
     # numbers
     "decimal commas": ("a;b\n1,5;2\n3,5;4\n", HALVES, ["decimal mark is a comma"]),
     "decimal commas in quotes": ('a,b\n"1,5",2\n"3,5",4\n', HALVES, ["decimal mark is a comma"]),
-    "1.200 beside whole numbers and ;": ("a;b\n1.200;x\n950;y\n", {"a": [1200, 950], "b": ["x", "y"]}, ["read as 1200", "decimal '.'"]),
+    "1.200 beside whole numbers and ;": (
+        "a;b\n1.200;x\n950;y\n",
+        {"a": [1200, 950], "b": ["x", "y"]},
+        ["read as 1200", "decimal '.'"],
+    ),
     "1.200 beside 3.5 and ;": ("a;b\n1.200;3.5\n2.100;6.25\n", {"a": [1.2, 2.1], "b": [3.5, 6.25]}, ()),
     "1.200 beside 3,5": ("a;b\n1.200;3,5\n2.100;6,25\n", {"a": [1200, 2100], "b": [3.5, 6.25]}, ["read as 1200"]),
-    "1.200 alone beside ;": ("a;b\n1.200;5\n2.150;6\n", {"a": [1.2, 2.15], "b": [5, 6]}, ["'1.200' is read as 1.2", "decimal ','"]),
+    "1.200 alone beside ;": (
+        "a;b\n1.200;5\n2.150;6\n",
+        {"a": [1.2, 2.15], "b": [5, 6]},
+        ["'1.200' is read as 1.2", "decimal ','"],
+    ),
     "1.200 alone beside ,": ("a,b\n1.200,5\n2.150,6\n", {"a": [1.2, 2.15], "b": [5, 6]}, ()),
     "1.200,5": ("a;b\n1.200,5;2\n3,5;4\n", {"a": [1200.5, 3.5], "b": [2, 4]}, ["decimal mark is a comma"]),
     "1.234.567": ("a;b\n1.234.567;2\n950;4\n", {"a": [1234567, 950], "b": [2, 4]}, ["decimal mark is a comma"]),
     "1,234 in quotes": ('a,b\n"1,234",2\n"11,500",4\n', {"a": [1234, 11500], "b": [2, 4]}, ["read as 1234"]),
-    "1,234 beside ;": ("a;b\n1,234;x\n2,345;y\n", {"a": [1.234, 2.345], "b": ["x", "y"]}, ["read as 1.234", "decimal '.'"]),
+    "1,234 beside ;": (
+        "a;b\n1,234;x\n2,345;y\n",
+        {"a": [1.234, 2.345], "b": ["x", "y"]},
+        ["read as 1.234", "decimal '.'"],
+    ),
     "1,234,567.5": ('a,b\n"1,234,567.5",2\n"950",4\n', {"a": [1234567.5, 950], "b": [2, 4]}, ["separates thousands"]),
     "1 234 567": ("a;b\n1 234 567;2\n950;4\n", {"a": [1234567, 950], "b": [2, 4]}, ()),
     "1\u202f234,5": ("a;b\n1\u202f234,5;2\n950;4\n", {"a": [1234.5, 950], "b": [2, 4]}, ["decimal mark is a comma"]),
@@ -139,7 +204,11 @@ READ = {
     "dollars": ('a,b\n"$396,538",2\n"$1,000",4\n', {"a": [396538, 1000], "b": [2, 4]}, ["'$' is taken off"]),
     "euros": ("a;b\n12,50 €;2\n1.000,00 €;4\n", {"a": [12.5, 1000], "b": [2, 4]}, ["'€' is taken off"]),
     "codes of currencies": ("a,b\nUSD 12.50,2\nUSD 7,4\n", {"a": [12.5, 7], "b": [2, 4]}, ["'USD' is taken off"]),
-    "negative dollars": ('a,b\n"-$1,200.50",2\n($7.25),4\n', {"a": [-1200.5, -7.25], "b": [2, 4]}, ["'$' is taken off"]),
+    "negative dollars": (
+        'a,b\n"-$1,200.50",2\n($7.25),4\n',
+        {"a": [-1200.5, -7.25], "b": [2, 4]},
+        ["'$' is taken off"],
+    ),
     "two currencies": ("a,b\n$5,2\n€7,4\n", {"a": ["$5", "€7"], "b": [2, 4]}, ["units differ: $, €"]),
     "percents": ("a,b\n5%,2\n7.5 %,4\n", {"a": [5, 7.5], "b": [2, 4]}, ["'%' is taken off"]),
     "percents and shares": ("a,b\n5%,2\n0.075,4\n", {"a": ["5%", "0.075"], "b": [2, 4]}, ["units differ: none, %"]),
@@ -147,44 +216,92 @@ READ = {
     "the minus of web pages": ("a,b\n−1.5,2\n3.5,4\n", {"a": [-1.5, 3.5], "b": [2, 4]}, ()),
     "an en dash for minus": ("a;b\n–1,5;2\n3,5;4\n", {"a": [-1.5, 3.5], "b": [2, 4]}, ["decimal mark is a comma"]),
     "signs and exponents": ("a,b\n+1.5e3,2\n-.5E-2,4\n", {"a": [1500, -0.005], "b": [2, 4]}, ()),
-    "an exponent with a comma": ("a;b\n1,5e3;2\n2,5E-1;4\n", {"a": [1500, 0.25], "b": [2, 4]}, ["decimal mark is a comma"]),
+    "an exponent with a comma": (
+        "a;b\n1,5e3;2\n2,5E-1;4\n",
+        {"a": [1500, 0.25], "b": [2, 4]},
+        ["decimal mark is a comma"],
+    ),
     "underscores": ("a,b\n1_000,2\n2_000,4\n", {"a": ["1_000", "2_000"], "b": [2, 4]}, ()),
-    "inf": ("a,b\ninf,2\n3.5,4\n-Infinity,5\n", {"a": [np.inf, 3.5, -np.inf], "b": [2, 4, 5]}, ["2 numbers are infinite"]),
-    "the last bit": ("a\n0.1\n0.30000000000000004\n1.7976931348623157e308\n5e-324\n123456.78901234567\n",
-                     {"a": [0.1, 0.30000000000000004, 1.7976931348623157e308, 5e-324, 123456.78901234567]}, ()),
+    "inf": (
+        "a,b\ninf,2\n3.5,4\n-Infinity,5\n",
+        {"a": [np.inf, 3.5, -np.inf], "b": [2, 4, 5]},
+        ["2 numbers are infinite"],
+    ),
+    "the last bit": (
+        "a\n0.1\n0.30000000000000004\n1.7976931348623157e308\n5e-324\n123456.78901234567\n",
+        {"a": [0.1, 0.30000000000000004, 1.7976931348623157e308, 5e-324, 123456.78901234567]},
+        (),
+    ),
     # text that looks like numbers
     "leading zeros": ("a,b\n01234,2\n98765,4\n", {"a": ["01234", "98765"], "b": [2, 4]}, ["stays text", "'01234'"]),
     "leading zeros of numbers": ("a,b\n01.5,2\n-03,4\n10,5\n", {"a": [1.5, -3, 10], "b": [2, 4, 5]}, ()),
-    "whole numbers beyond 2^53": ("a,b\n9007199254740993,2\n5,4\n", {"a": ["9007199254740993", "5"], "b": [2, 4]}, ["no float holds"]),
-    "whole numbers beyond 2^64": ("a,b\n-123456789012345678901234567890,2\n5,4\n",
-                                  {"a": ["-123456789012345678901234567890", "5"], "b": [2, 4]}, ["no float holds"]),
+    "whole numbers beyond 2^53": (
+        "a,b\n9007199254740993,2\n5,4\n",
+        {"a": ["9007199254740993", "5"], "b": [2, 4]},
+        ["no float holds"],
+    ),
+    "whole numbers beyond 2^64": (
+        "a,b\n-123456789012345678901234567890,2\n5,4\n",
+        {"a": ["-123456789012345678901234567890", "5"], "b": [2, 4]},
+        ["no float holds"],
+    ),
     "whole numbers up to 2^53": ("a,b\n9007199254740992,2\n5,4\n", {"a": [2**53, 5], "b": [2, 4]}, ()),
-    "large floats": ("a,b\n1e300,2\n12345678901234567890.5,4\n", {"a": [1e300, 12345678901234567890.5], "b": [2, 4]}, ()),
+    "large floats": (
+        "a,b\n1e300,2\n12345678901234567890.5,4\n",
+        {"a": [1e300, 12345678901234567890.5], "b": [2, 4]},
+        (),
+    ),
     "ranges": ("a,b\n40-49,2\n50-59,4\n", {"a": ["40-49", "50-59"], "b": [2, 4]}, ()),
     "dates": ("a,b\n2020-01-31,2\n2020-02-01,4\n", {"a": ["2020-01-31", "2020-02-01"], "b": [2, 4]}, ()),
     "dates with points": ("a,b\n31.01.2020,2\n01.02.2020,4\n", {"a": ["31.01.2020", "01.02.2020"], "b": [2, 4]}, ()),
     "times": ("a,b\n12:30,2\n08:15,4\n", {"a": ["12:30", "08:15"], "b": [2, 4]}, ()),
     "versions": ("a,b\n1.2.3,2\n1.10.0,4\n", {"a": ["1.2.3", "1.10.0"], "b": [2, 4]}, ()),
     "telephone numbers": ("a;b\n030 123 456;2\n0171 555;4\n", {"a": ["030 123 456", "0171 555"], "b": [2, 4]}, ()),
-    "3+": ("a,b\n" + "0,1\n1,2\n2,3\n3+,4\n" * 6, {"a": ["0", "1", "2", "3+"] * 6, "b": [1, 2, 3, 4] * 6}, ["6 of 24 cells are no numbers"]),
+    "3+": (
+        "a,b\n" + "0,1\n1,2\n2,3\n3+,4\n" * 6,
+        {"a": ["0", "1", "2", "3+"] * 6, "b": [1, 2, 3, 4] * 6},
+        ["6 of 24 cells are no numbers"],
+    ),
     # missing
     "question marks and NA": ("a,b\n?,2\n3.5,NA\n5,6\n", {"a": [N, 3.5, 5], "b": [2, N, 6]}, ["'?' and 'NA'"]),
-    "many words": ("a,b,c,d,e\n-,2,n/a,x,1\n3,null,5,None,.\n4,7,#N/A,y,8\n",
-                   {"a": [N, 3, 4], "b": [2, N, 7], "c": [N, 5, N], "d": ["x", "None", "y"], "e": [1, N, 8]}, ["'#N/A'"]),
+    "many words": (
+        "a,b,c,d,e\n-,2,n/a,x,1\n3,null,5,None,.\n4,7,#N/A,y,8\n",
+        {"a": [N, 3, 4], "b": [2, N, 7], "c": [N, 5, N], "d": ["x", "None", "y"], "e": [1, N, 8]},
+        ["'#N/A'"],
+    ),
     "empty cells": ("a,b\n,x\n3,\n", {"a": [N, 3], "b": ["x", N]}, ()),
     "a column without values": ("a,b\n,x\n,y\n", {"a": [N, N], "b": ["x", "y"]}, ()),
-    "NA and None among levels": ("a,b\nNA,1\nbrick,2\nNone,3\nstone,4\n",
-                                 {"a": [N, "brick", "None", "stone"], "b": [1, 2, 3, 4]}, ["'NA' is taken as missing", "'None' is kept"]),
-    "NA among countries": ("a,b\nNA,1\nDE,2\nFR,3\nZA,4\n", {"a": ["NA", "DE", "FR", "ZA"], "b": [1, 2, 3, 4]}, ["'NA' is kept"]),
+    "NA and None among levels": (
+        "a,b\nNA,1\nbrick,2\nNone,3\nstone,4\n",
+        {"a": [N, "brick", "None", "stone"], "b": [1, 2, 3, 4]},
+        ["'NA' is taken as missing", "'None' is kept"],
+    ),
+    "NA among countries": (
+        "a,b\nNA,1\nDE,2\nFR,3\nZA,4\n",
+        {"a": ["NA", "DE", "FR", "ZA"], "b": [1, 2, 3, 4]},
+        ["'NA' is kept"],
+    ),
     "None among numbers": ("a,b\nNone,1\n2,2\n3.5,3\n4,4\n", {"a": [N, 2, 3.5, 4], "b": [1, 2, 3, 4]}, ["'None'"]),
     "- beside +": ("a,b\n-,1\n+,2\n+,3\n-,4\n", {"a": ["-", "+", "+", "-"], "b": [1, 2, 3, 4]}, ["'-' is kept"]),
-    "-999": ("a,b\n-999,1\n21.5,2\n-3,3\n-999,4\n30,5\n", {"a": [N, 21.5, -3, N, 30], "b": [1, 2, 3, 4, 5]}, ["-999 stands in 2 cells"]),
-    "-9999.0 and NA": ("a,b\n-9999.0,1\n21.5,2\nNA,3\n7,4\n", {"a": [N, 21.5, N, 7], "b": [1, 2, 3, 4]}, ["-9999 stands in 1"]),
+    "-999": (
+        "a,b\n-999,1\n21.5,2\n-3,3\n-999,4\n30,5\n",
+        {"a": [N, 21.5, -3, N, 30], "b": [1, 2, 3, 4, 5]},
+        ["-999 stands in 2 cells"],
+    ),
+    "-9999.0 and NA": (
+        "a,b\n-9999.0,1\n21.5,2\nNA,3\n7,4\n",
+        {"a": [N, 21.5, N, 7], "b": [1, 2, 3, 4]},
+        ["-9999 stands in 1"],
+    ),
     "-99 among its like": ("a,b\n-99,1\n-98,2\n-101,3\n7,4\n", {"a": [-99, -98, -101, 7], "b": [1, 2, 3, 4]}, ()),
     "9999": ("a,b\n9999,1\n21.5,2\n3,3\n7,4\n", {"a": [9999, 21.5, 3, 7], "b": [1, 2, 3, 4]}, ["missing='9999'"]),
-    "case of levels": ("a,b\nYes,1\nyes,2\nYES,3\nno,4\n", {"a": ["Yes", "yes", "YES", "no"], "b": [1, 2, 3, 4]}, ["differ in case only"]),
+    "case of levels": (
+        "a,b\nYes,1\nyes,2\nYES,3\nno,4\n",
+        {"a": ["Yes", "yes", "YES", "no"], "b": [1, 2, 3, 4]},
+        ["differ in case only"],
+    ),
     "truth values": ("a,b\nTRUE,1\nFALSE,2\nTRUE,3\n", {"a": ["TRUE", "FALSE", "TRUE"], "b": [1, 2, 3]}, ()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", READ)
@@ -271,7 +388,10 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, name):
 
 def test_what_is_no_file_is_said(tmp_path):
     written(tmp_path, "a\n1\n", "houses.csv")
-    for name, said in (("house.csv", "no such file; did you mean 'houses.csv'?"), (".", "a folder, not a file with a table")):
+    for name, said in (
+        ("house.csv", "no such file; did you mean 'houses.csv'?"),
+        (".", "a folder, not a file with a table"),
+    ):
         with pytest.raises(DataError, match=said.replace("?", r"\?")):
             read_table(tmp_path / name)
 
@@ -325,8 +445,11 @@ OPTIONS = [
     ("a,b;c\n1,2;3\n", {"sep": ";"}, {"a,b": [1.2], "c": [3]}),
     ("1,2\n3,4\n", {"header": True}, {"1": [3], "2": [4]}),
     ("a,b\n1,x\n", {"header": False}, {"column_1": ["a", "1"], "column_2": ["b", "x"]}),
-    ("country,2019,2020\nFrance,5,7\n", {"header": False},
-     {"column_1": ["country", "France"], "column_2": [2019, 5], "column_3": [2020, 7]}),
+    (
+        "country,2019,2020\nFrance,5,7\n",
+        {"header": False},
+        {"column_1": ["country", "France"], "column_2": [2019, 5], "column_3": [2020, 7]},
+    ),
     ("a;b\n1.200;x\n950;y\n", {"decimal": "."}, {"a": [1.2, 950], "b": ["x", "y"]}),
     ("a;b\n1.200;x\n2.100;y\n", {"decimal": ","}, {"a": [1200, 2100], "b": ["x", "y"]}),
     ('a,b\n"1,234",x\n"5,678",y\n', {"decimal": ","}, {"a": [1.234, 5.678], "b": ["x", "y"]}),
@@ -334,11 +457,17 @@ OPTIONS = [
     ("a,b\n-999.0,lost\n5,x\n7,y\n", {"missing": ["-999", "lost"]}, {"a": [N, 5, 7], "b": [N, "x", "y"]}),
     ("a,b\n-999,1\n5,NA\n7,-1\n", {"missing": ["lost"]}, {"a": [-999, 5, 7], "b": [1, N, -1]}),
     ("a,b\nNA,1\nx,2\n,3\n", {"as_text": ["a", "b"]}, {"a": ["NA", "x", N], "b": ["1", "2", "3"]}),
-    ("a,b\n" + "1.5,x\n2.5,y\n" * 9 + "lost,z\n", {"missing": ["lost"]},
-     {"a": [1.5, 2.5] * 9 + [N], "b": ["x", "y"] * 9 + ["z"]}),
-    ("a,b\n" + "1.5,x\n2.5,y\n" * 9 + "lost,z\n", {"lenient": True},
-     {"a": ["1.5", "2.5"] * 9 + ["lost"], "b": ["x", "y"] * 9 + ["z"]}),
-]  # fmt: skip
+    (
+        "a,b\n" + "1.5,x\n2.5,y\n" * 9 + "lost,z\n",
+        {"missing": ["lost"]},
+        {"a": [1.5, 2.5] * 9 + [N], "b": ["x", "y"] * 9 + ["z"]},
+    ),
+    (
+        "a,b\n" + "1.5,x\n2.5,y\n" * 9 + "lost,z\n",
+        {"lenient": True},
+        {"a": ["1.5", "2.5"] * 9 + ["lost"], "b": ["x", "y"] * 9 + ["z"]},
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "options", "right"), OPTIONS, ids=[f"option {i}" for i in range(len(OPTIONS))])
@@ -366,11 +495,27 @@ def test_lines_are_those_of_the_file(tmp_path):
 LATE = {
     "a code": ({11_000: "007,5,x"}, "a", lambda cells: cells),
     "a whole number beyond 2^53": ({11_000: "9007199254740993,5,x"}, "a", lambda cells: cells),
-    "a dollar": ({11_000: '"$1,250",5,x'}, "a", lambda cells: [1250.0 if "$" in cell else float(cell) for cell in cells]),
-    "a decimal comma": ({11_000: '1,"1.234.567,5",x', 11_500: '1,"1.000,5",x'}, None, "2 problems: line 11002, column 'b'"),
+    "a dollar": (
+        {11_000: '"$1,250",5,x'},
+        "a",
+        lambda cells: [1250.0 if "$" in cell else float(cell) for cell in cells],
+    ),
+    "a decimal comma": (
+        {11_000: '1,"1.234.567,5",x', 11_500: '1,"1.000,5",x'},
+        None,
+        "2 problems: line 11002, column 'b'",
+    ),
     "a word": ({11_000: "many,5,x"}, None, "line 11002, column 'a': 'many' is no number"),
-    "a longer row": ({11_000: "1,5,x,y", 5: "1"}, None, "2 problems: line 7: 3 cells are needed, got 1; line 11002: 3 cells"),
-    "a missing word": ({11_000: "unknown,5,x"}, "a", lambda cells: [N if "u" in cell else float(cell) for cell in cells]),
+    "a longer row": (
+        {11_000: "1,5,x,y", 5: "1"},
+        None,
+        "2 problems: line 7: 3 cells are needed, got 1; line 11002: 3 cells",
+    ),
+    "a missing word": (
+        {11_000: "unknown,5,x"},
+        "a",
+        lambda cells: [N if "u" in cell else float(cell) for cell in cells],
+    ),
     "an accent": ({11_000: "3,5,é"}, "c", lambda cells: cells),
     "quotes": ({11_000: '"3",5,"x\n,y"'}, "a", lambda cells: [float(cell) for cell in cells]),
 }
@@ -396,3 +541,165 @@ def test_what_stands_far_below_is_seen(tmp_path, name, monkeypatch):
     assert frame[column].isna().tolist() == [each != each for each in expected]
     others = frame.drop(columns=[column]).iloc[:11_000]
     assert others.equals(pd.read_csv(io.StringIO("\n".join(["a,b,c", *rows[:11_000]]))).drop(columns=[column]))
+
+
+# Other formats.
+
+
+def test_packed_files_and_archives_are_read(tmp_path):
+    text = b"a;b\n1;x\n3;y\n"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("inner/t.csv", text)
+    for pack, said in ((gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "xz")):
+        table = read_table(written(tmp_path, pack(text), "t.dat"))
+        same(table.frame, WORDS)
+        assert table.notes == (f"packed by {said}", "the delimiter is ';'")
+    table = read_table(written(tmp_path, archive.getvalue(), "t.zip"))
+    same(table.frame, WORDS)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("more.csv", text)
+    with pytest.raises(DataError, match=r"t\.zip: an archive or document of 2 files: unpack the table first"):
+        read_table(written(tmp_path, archive.getvalue(), "t.zip"))
+
+
+def test_standard_input_is_read():
+    program = "import gdjax as gd; t = gd.data.read_table('-'); print(t.frame.to_dict('list'), t.name, t.origin)"
+    command = [sys.executable, "-c", program]
+    for content in (b"a|b\n1|x\n3|y\n", gzip.compress(b"a|b\n1|x\n3|y\n")):
+        done = subprocess.run(command, input=content, capture_output=True, check=True)
+        assert b"{'a': [1, 3], 'b': ['x', 'y']} table 2 rows of standard input" in done.stdout
+
+
+def test_the_name_and_the_origin_are_those_of_the_file(tmp_path):
+    table = read_table(written(tmp_path, "a,b\n" + "1,2\n" * 1234, "houses.2020.unknown"))
+    assert (table.name, table.origin) == ("houses", "1,234 rows of houses.2020.unknown")
+    assert table.frame.index.equals(pd.RangeIndex(1234)) and table.lines.tolist() == list(range(2, 1236))
+
+
+TYPED = pd.DataFrame(
+    {
+        "whole": [1, 2, 3],
+        "holes": pd.array([1, None, 3], dtype="Int64"),
+        "half": np.float32([0.5, np.nan, 2]),
+        "text": ["01", None, "x"],
+        "level": pd.Categorical(["u", "v", "u"]),
+        "yes": [True, False, True],
+        "day": pd.to_datetime(["2020-01-31 00:00", "2020-02-01 12:30", None]),
+        "big": [2**60 + 1, 1, 2],
+        "price": ["$1,200", "$7", "$3"],
+    }
+)
+OF_TYPED = {
+    "whole": [1, 2, 3],
+    "holes": [1, N, 3],
+    "half": [0.5, N, 2],
+    "text": ["01", N, "x"],
+    "level": ["u", "v", "u"],
+    "big": [str(2**60 + 1), "1", "2"],
+    "price": [1200, 7, 3],
+}
+
+
+def check_typed(table):
+    frame = table.frame
+    assert list(frame) == list(TYPED) and frame["yes"].tolist() == [True, False, True] and frame["yes"].dtype == bool
+    assert frame["day"].dtype.kind == "M" and frame["day"].equals(TYPED["day"].astype(frame["day"].dtype))
+    same(frame[list(OF_TYPED)], OF_TYPED)
+    said = "; ".join(table.notes)
+    assert "no float holds" in said and "'$' is taken off" in said
+
+
+def test_parquet(tmp_path):
+    path = tmp_path / "t.parquet"
+    TYPED.to_parquet(path)
+    table = read_table(path, keep_text=("whole", "half"))
+    check_typed(table)
+    assert table.lines is None and table.place(1, "half") == "row 2, column 'half'"
+    assert {name: list(each.dropna()) for name, each in table.text.items()} == {
+        "whole": ["1", "2", "3"],
+        "half": ["0.5", "2"],
+    }
+    TYPED.iloc[[0, 2, 1]].to_parquet(path)
+    assert "numbers the rows" in "; ".join(read_table(path).notes)
+    TYPED[:0].to_parquet(path)
+    with pytest.raises(DataError, match="empty: there are names of columns and no row below them"):
+        read_table(path)
+    pd.DataFrame({"a": [[1, 2], [3]], "b": [1, 2]}).to_parquet(path)
+    with pytest.raises(DataError, match="column 'a' must hold single values, got ndarray"):
+        read_table(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"t\.parquet: damaged"):
+        read_table(path)
+
+
+def test_excel(tmp_path):
+    path = tmp_path / "t.xlsx"
+    TYPED.assign(big=TYPED["big"].astype(str)).to_excel(path, index=False)
+    check_typed(read_table(path))
+    rows = [["Sales", None, None, None], [None] * 4, ["", "shop", "x", "x"], [1, "u", 1, 2.5], [2, "w", 3, None]]
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame([["a note"]]).to_excel(book, sheet_name="about", index=False, header=False)
+        sums = [[None, "Total", 4, 2.5]]
+        pd.DataFrame(rows + sums).to_excel(book, sheet_name="data", index=False, header=False)
+    table = read_table(path)
+    same(table.frame, {"shop": ["u", "w"], "x": [1, 3], "x_2": [2.5, N]})
+    assert table.lines.tolist() == [4, 5]
+    said = "; ".join(table.notes)
+    for note in (
+        "sheet 'data' of 2",
+        "line 1, 'Sales",
+        "'Total', is left out",
+        "numbers the rows",
+        "two columns are named 'x'",
+    ):
+        assert note in said
+
+
+def test_arff(tmp_path):
+    text = """% made in May
+@RELATION 'a b'
+
+@attribute 'the age' numeric
+@attribute kind {x, 'y z', 01}
+@ATTRIBUTE said string
+@attribute day DATE yyyy-MM-dd
+@DATA
+1,x,'it\\'s, so',2020-01-31
+% between
+?,'y z',?,?
+2.5,01,NA,2020-02-01
+"""
+    table = read_table(written(tmp_path, text, "t.arff"))
+    right = {
+        "the age": [1, N, 2.5],
+        "kind": ["x", "y z", "01"],
+        "said": ["it's, so", N, "NA"],
+        "day": ["2020-01-31", N, "2020-02-01"],
+    }
+    same(table.frame, right)
+    assert table.lines.tolist() == [9, 11, 12]
+    sparse = "@relation t\n@attribute a real\n@attribute b {no,yes}\n@attribute c real\n@data\n{0 3, 1 yes}\n{2 1.5}\n"
+    same(read_table(written(tmp_path, sparse)).frame, {"a": [3, 0], "b": ["yes", "no"], "c": [0, 1.5]})
+
+
+def test_arrays(tmp_path):
+    path = tmp_path / "t.npz"
+    x = np.array([[1.5, 2], [3, np.nan]], ">f8")
+    np.savez(path, x=x, y=np.array(["a", "01"]), flag=[True, False], names=np.array(list("pqr")))
+    frame = read_table(path).frame
+    same(frame.drop(columns=["flag"]), {"x0": [1.5, 3], "x1": [2, N], "y": ["a", "01"]})
+    assert frame["flag"].tolist() == [True, False] and "array 'names' of shape (3,)" in "; ".join(
+        read_table(path).notes
+    )
+    np.save(tmp_path / "t.npy", x)
+    same(read_table(tmp_path / "t.npy").frame, {"x0": [1.5, 3], "x1": [2, N]})
+    np.savez(path, x=np.zeros((2, 2, 2)))
+    with pytest.raises(
+        DataError, match=r"there must be an array of shape \(n,\) or \(n, d\) with n >= 1, got x \(2, 2, 2\)"
+    ):
+        read_table(path)
+    np.savez(path, x=np.array([1, None], object))
+    with pytest.raises(DataError, match="damaged: Object arrays cannot be loaded"):
+        read_table(path)

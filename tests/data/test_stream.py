@@ -158,7 +158,7 @@ def test_a_damaged_parquet_file_is_named(tmp_path):
 def test_a_wrong_cell_in_any_part_is_named_by_its_line(tmp_path, monkeypatch):
     monkeypatch.setattr("gdjax.data.files.PART", 17)
     for at, cell, told in (
-        (40, "x", "line 42, column 'kind': numbers and words are mixed"),
+        (40, "x", "line 42, column 'kind': 'x' is no number"),
         (58, "nan", "line 60, column"),
     ):
         table = csv(tmp_path / "t.csv", 60, lambda i: cell if i == at else repr(i / 7))  # noqa: B023

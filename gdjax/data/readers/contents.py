@@ -147,9 +147,12 @@ def _archive(name: str, head: bytes, opened: Callable[[], IO[bytes]], notes: tup
         raise DataError(f"{name}: an archive or document of {len(names)} files: unpack the table first")
 
     def member() -> IO[bytes]:
-        stream = opened()
-        archive = zipfile.ZipFile(stream)
-        return _Together(archive.open(names[0]), archive, stream)
+        with contextlib.ExitStack() as opening:
+            stream = opening.enter_context(opened())
+            archive = opening.enter_context(zipfile.ZipFile(stream))
+            found = _Together(archive.open(names[0]), archive, stream)
+            opening.pop_all()
+            return found
 
     return _look(name, member, (f"unpacked from a zip archive: {names[0]}",))
 

@@ -27,7 +27,8 @@ def read_npz(source: Contents, options: Options) -> Found:
     import pandas
 
     arrays = read_arrays(source)
-    rows = max((len(array) for array in arrays.values() if array.ndim in (1, 2)), default=0)
+    vectors, matrices = ([len(each) for each in arrays.values() if each.ndim == ndim] for ndim in (1, 2))
+    rows = max(matrices or vectors, default=0)
     kept = {name: array for name, array in arrays.items() if array.ndim in (1, 2) and len(array) == rows}
     if not rows:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())

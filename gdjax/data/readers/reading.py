@@ -60,7 +60,6 @@ def read_table(
         raise ValueError(f"read_table: decimal must be '.' or ',', got {decimal!r}")
     if encoding is not None and not _is_encoding(encoding):
         raise ValueError(f"read_table: encoding must be a text encoding, got {encoding!r}")
-    _check_pandas()
     options = Options(
         decimal=decimal or ".",
         given=decimal is not None,
@@ -69,6 +68,27 @@ def read_table(
         as_text=frozenset(as_text),
         lenient=lenient,
     )
+    return table_of(path, options, sep, header, encoding, keep_text)
+
+
+def table_of(
+    path: str | os.PathLike[str],
+    options: Options | None = None,
+    sep: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+    keep_text: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    folder: Path | None = None,
+) -> Table:
+    """As `read_table`, for callers of this room.
+
+    Args:
+        numbers: columns that must hold numbers; what is wrong in others is then no error.
+        folder: where the numbers of a text are kept, so that they need no memory.
+    """
+    _check_pandas()
+    options = options or Options(numbers=frozenset(numbers), lenient=bool(numbers))
     texts = frozenset(keep_text)
     with contents_of(path) as source:
         if source.format == "parquet":
@@ -80,8 +100,8 @@ def read_table(
         elif source.format == "arff":
             found = read_arff(source, options, encoding, texts)
         else:
-            found = read_text(layout_of(source, sep, header, encoding), options, texts)
-        return _table(source, found, keep_text, guess=not missing)
+            found = read_text(layout_of(source, sep, header, encoding), options, texts, folder)
+        return _table(source, found, keep_text, guess=not options.missing)
 
 
 def _is_encoding(name: str) -> bool:

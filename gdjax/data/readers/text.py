@@ -11,6 +11,7 @@ import dataclasses
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class Plan:
 class Draft:
     """What one pass has found."""
 
-    parts: list[list[Any]]
+    parts: list[Any]
     lines: list[np.ndarray]
     problems: list[tuple[int, str]]
     notes: list[str]
@@ -62,18 +63,41 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_text(layout: Layout, options: Options, texts: frozenset[str]) -> Found:
+class OnDisk:
+    """The parts of a column of numbers in a file, of which only the last is in memory."""
+
+    def __init__(self, path: Path):
+        self._path, self._last = path, np.zeros(0)
+        path.write_bytes(b"")
+
+    def append(self, part: np.ndarray) -> None:
+        """Write a part to the end of the file."""
+        self._last = part
+        if part.dtype.kind in "if":
+            with self._path.open("ab") as file:
+                file.write(part.astype(np.float64).tobytes())
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._last
+
+    def whole(self) -> np.ndarray:
+        """All parts, mapped into memory."""
+        return np.memmap(self._path, np.float64, "r") if self._path.stat().st_size else np.zeros(0)
+
+
+def read_text(layout: Layout, options: Options, texts: frozenset[str], folder: Path | None = None) -> Found:
     """The columns of a text.
 
     Args:
         texts: columns whose text is kept beside their numbers.
+        folder: where the numbers are kept as files, mapped into memory (default: in memory).
 
     Raises: DataError with all problems of the file.
     """
     try:
         plan = _plan(layout, options, texts)
         while True:
-            draft = _pass(layout, plan)
+            draft = _pass(layout, plan, folder)
             lines = np.concatenate(draft.lines) if draft.lines else np.zeros(0, np.int64)
             if not len(lines) and not draft.problems:
                 raise DataError(f"{layout.source.name}: empty: there are names of columns and no row below them")
@@ -140,8 +164,9 @@ def _is_plain(levels: Levels, column: Column) -> bool:
 # A pass over the file.
 
 
-def _pass(layout: Layout, plan: Plan) -> Draft:
-    draft, records = Draft([[] for _ in layout.start.names], [], [], []), layout.records()
+def _pass(layout: Layout, plan: Plan, folder: Path | None) -> Draft:
+    parts = [[] if folder is None or j in plan.held else OnDisk(folder / f"{j}") for j in range(layout.start.width)]
+    draft, records = Draft(parts, [], [], []), layout.records()
     while lines := records.take(PART + LAST):
         ended = len(lines) < PART + LAST
         regular = not ended and layout.is_regular(lines[:PART])
@@ -298,7 +323,9 @@ def _decided(layout: Layout, plan: Plan, draft: Draft, lines: np.ndarray) -> dic
             cells: Any = pandas.concat(parts, ignore_index=True) if parts else _series([])
             columns[name] = decide(name, cells, plan.options, lines)
         else:
-            columns[name] = Column(np.concatenate(parts) if parts else np.zeros(0))
+            columns[name] = Column(
+                parts.whole() if isinstance(parts, OnDisk) else np.concatenate(parts or [np.zeros(0)])
+            )
     return columns
 
 
