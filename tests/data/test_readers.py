@@ -320,7 +320,7 @@ ROWS = "".join(f"{i},{i / 4},{'xyz'[i % 3]}\n" for i in range(1000))
 REFUSED = {
     "nothing": ("", "empty"),
     "blank lines": ("\n \r\n\n", "empty"),
-    "names alone": ("a,b\n", "empty: there are names of columns and no row below them"),
+    "names alone": ("a,b\n", "empty: there is a header and no row below it"),
     "an HTML page": ("\n <!DOCTYPE html>\n<html><body>1,2</body></html>", "no table but an HTML page"),
     "an HTML fragment": ("<HTML>\n<table><tr><td>1</td></tr></table>", "no table but an HTML page"),
     "XML": ("<?xml version='1.0'?><a/>", "no table but an XML document"),
@@ -623,7 +623,7 @@ def test_parquet(tmp_path):
     TYPED.iloc[[0, 2, 1]].to_parquet(path)
     assert "numbers the rows" in "; ".join(read_table(path).notes)
     TYPED[:0].to_parquet(path)
-    with pytest.raises(DataError, match="empty: there are names of columns and no row below them"):
+    with pytest.raises(DataError, match="empty: there is a header and no row below it"):
         read_table(path)
     pd.DataFrame({"a": [[1, 2], [3]], "b": [1, 2]}).to_parquet(path)
     with pytest.raises(DataError, match="column 'a' must hold single values, got ndarray"):

@@ -511,7 +511,7 @@ def test_the_caller_may_decide_the_task(tmp_path):
     ("text", "options", "message"),
     [
         ("", {}, "empty"),
-        ("a,b\n\n", {}, "empty: there are names of columns and no row below them"),
+        ("a,b\n\n", {}, "empty: there is a header and no row below it"),
         ("a,b\n1,2\n", {"target": "c"}, "no column 'c'; there are a, b"),
         (
             "age,sex\n1,2\n",

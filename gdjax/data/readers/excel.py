@@ -13,7 +13,7 @@ from gdjax.data.readers.footers import footer
 from gdjax.data.readers.headers import start_of
 from gdjax.data.readers.layouts import SAMPLE
 from gdjax.data.readers.text import Found, without_superfluous
-from gdjax.data.readers.typed import text_of, typed
+from gdjax.data.readers.typed import text_of, typed_column
 
 
 def read_excel(source: Contents, options: Options, header: bool | None) -> Found:
@@ -23,20 +23,18 @@ def read_excel(source: Contents, options: Options, header: bool | None) -> Found
     lines = frame.index.to_numpy() + 1
     if not len(frame):
         raise DataError(f"{source.name}: empty")
-    cells = [
-        ["" if each != each or each is None else text_of(each).strip() for each in row]
-        for row in frame.head(SAMPLE).to_numpy()
-    ]
+    sample = [list(map(_shown, row)) for row in frame.head(SAMPLE).to_numpy()]
     start = start_of(cells, lines.tolist(), header)
-    labels = {row[0] for row in cells[start.first : -1]}
+    labels = {row[0] for row in sample[start.first : -1]}
     last = len(frame)
     while last - start.first > 1 and (cell := footer([*map(_shown, frame.iloc[last - 1])], start.width, labels)):
         last -= 1
         notes.append(f"line {lines[last]} below the table, {cell[:40]!r}, is left out")
     rows, lines = frame.iloc[start.first : last], lines[start.first : last]
     if not len(rows):
-        raise DataError(f"{source.name}: empty: there are names of columns and no row below them")
-    columns = {name: typed(name, rows.iloc[:, j].infer_objects(), options, lines) for j, name in enumerate(start.names)}
+        raise DataError(f"{source.name}: empty: there is a header and no row below it")
+    cells = (rows.iloc[:, j].infer_objects() for j in range(start.width))
+    columns = {name: typed_column(name, each, options, lines) for name, each in zip(start.names, cells, strict=True)}
     problems = [problem for column in columns.values() for problem in column.problems]
     if problems:
         raise in_one_line(source.name, [text for _, text in sorted(problems)])

@@ -9,7 +9,7 @@ from gdjax.data.readers.columns import Options
 from gdjax.data.readers.contents import DAMAGE, Contents, damaged
 from gdjax.data.readers.headers import distinct
 from gdjax.data.readers.text import Found
-from gdjax.data.readers.typed import typed
+from gdjax.data.readers.typed import typed_column
 
 
 def read_arrays(source: Contents) -> dict[str, np.ndarray]:
@@ -42,7 +42,7 @@ def read_npz(source: Contents, options: Options) -> Found:
     named = [(each, column) for name, array in kept.items() for each, column in _columns(name, array)]
     names, renamed = distinct([name for name, _ in named])
     columns = {
-        name: typed(name, pandas.Series(column), options) for name, (_, column) in zip(names, named, strict=True)
+        name: typed_column(name, pandas.Series(column), options) for name, (_, column) in zip(names, named, strict=True)
     }
     notes = [f"array {name!r} of shape {arrays[name].shape} is left out" for name in arrays if name not in kept]
     notes += [note for column in columns.values() for note in column.notes]

@@ -10,7 +10,7 @@ from gdjax.data.readers.columns import Options
 from gdjax.data.readers.contents import DAMAGE, Contents, damaged
 from gdjax.data.readers.headers import distinct
 from gdjax.data.readers.text import Found
-from gdjax.data.readers.typed import typed
+from gdjax.data.readers.typed import typed_column
 
 
 def read_parquet(source: Contents, options: Options) -> Found:
@@ -23,9 +23,9 @@ def read_parquet(source: Contents, options: Options) -> Found:
     except DAMAGE as error:
         raise damaged(source.name, error) from None
     if not len(frame):
-        raise DataError(f"{source.name}: empty: there are names of columns and no row below them")
+        raise DataError(f"{source.name}: empty: there is a header and no row below it")
     names, renamed = distinct(list(map(str, frame.columns)))
-    columns = {name: typed(name, frame.iloc[:, j], options) for j, name in enumerate(names)}
+    columns = {name: typed_column(name, frame.iloc[:, j], options) for j, name in enumerate(names)}
     problems = [problem for column in columns.values() for problem in column.problems]
     if problems:
         raise in_one_line(source.name, [text for _, text in problems])

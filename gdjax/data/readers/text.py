@@ -100,7 +100,7 @@ def read_text(layout: Layout, options: Options, texts: frozenset[str], folder: P
             draft = _pass(layout, plan, folder)
             lines = np.concatenate(draft.lines) if draft.lines else np.zeros(0, np.int64)
             if not len(lines) and not draft.problems:
-                raise DataError(f"{layout.source.name}: empty: there are names of columns and no row below them")
+                raise DataError(f"{layout.source.name}: empty: there is a header and no row below it")
             columns = {} if draft.doubtful else _decided(layout, plan, draft, lines)
             learnt = _learnt(plan, draft, columns)
             if learnt == plan:

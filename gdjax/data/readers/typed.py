@@ -12,7 +12,7 @@ from gdjax.data.readers.cells import EXACT
 from gdjax.data.readers.columns import Column, Options, decide
 
 
-def typed(name: str, values: Any, options: Options, lines: np.ndarray | None = None) -> Column:
+def typed_column(name: str, values: Any, options: Options, lines: np.ndarray | None = None) -> Column:
     """A pandas series as a column of a table; text is decided by its cells, as in a CSV file."""
     import pandas
 
@@ -54,15 +54,14 @@ def _objects(name: str, values: Any, options: Options, lines: np.ndarray | None)
 
     kinds = {_kind(each) for each in values.dropna().unique()} if _are_plain(values) else {"other"}
     if kinds == {"number"}:
-        return typed(name, pandas.to_numeric(values.map(_plain_number)), options)
+        return typed_column(name, pandas.to_numeric(values.map(_plain_number)), options)
     if kinds == {"date"}:
         return _dates(pandas.to_datetime(values))
     if "other" in kinds:
         example = next(each for each in values if not isinstance(each, str) and _kind(each) == "other")
         line = 0 if lines is None else int(lines[0])
-        return Column(
-            texts_of(values), (), ((line, f"column {name!r} must hold single values, got {type(example).__name__}"),)
-        )
+        problem = f"column {name!r} must hold single values, got {type(example).__name__}"
+        return Column(np.zeros(len(values)), (), ((line, problem),))
     return decide(name, texts_of(values), options, lines)
 
 
