@@ -24,7 +24,7 @@ def read_excel(source: Contents, options: Options, header: bool | None) -> Found
     if not len(frame):
         raise DataError(f"{source.name}: empty")
     sample = [list(map(_shown, row)) for row in frame.head(SAMPLE).to_numpy()]
-    start = start_of(cells, lines.tolist(), header)
+    start = start_of(sample, lines.tolist(), header)
     labels = {row[0] for row in sample[start.first : -1]}
     last = len(frame)
     while last - start.first > 1 and (cell := footer([*map(_shown, frame.iloc[last - 1])], start.width, labels)):
