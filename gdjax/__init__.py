@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
     # Minimization of any function.
     from gdjax import problems, search
-    from gdjax.solve import Minimum, gradient_flow, minimize
+    from gdjax.solve import CurveFit, Minimum, fit_curve, gradient_flow, minimize
     from gdjax.planes import Plane, pca_plane, plane_through, random_plane
 
     # Backpropagation, step by step.
@@ -97,6 +97,7 @@ __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Condition",
+    "CurveFit",
     "Minimum",
     "Model",
     "Optimizer",
@@ -122,6 +123,7 @@ __all__ = [
     "exponential_decay",
     "find_failure",
     "fit",
+    "fit_curve",
     "generalized_kl_divergence",
     "gradient_flow",
     "hinge_loss",
@@ -188,7 +190,7 @@ ON_FIRST_TOUCH = {
         name: f"gdjax.{name}"
         for name in ("backprop", "certify", "laws", "plots", "problems", "runs", "search", "tables")
     },
-    **dict.fromkeys(("Minimum", "gradient_flow", "minimize"), "gdjax.solve"),
+    **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
     **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),
     "__version__": "gdjax.version",

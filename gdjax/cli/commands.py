@@ -9,6 +9,7 @@ from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
 from gdjax.cli.certify import Certify
 from gdjax.cli.check import Check
 from gdjax.cli.compare import Compare
+from gdjax.cli.curve import Curve
 from gdjax.cli.data import Data
 from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.minimize import Minimize
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[Any]] = {
     "compare": Compare,
     "replay": Replay,
     "minimize": Minimize,
+    "curve": Curve,
     "backprop": Backprop,
     "check": Check,
     "certify": Certify,

@@ -18,6 +18,7 @@ from gdjax.plots._boundary import boundary
 from gdjax.plots._computation import computation, graph_svg
 from gdjax.plots._confusion import confusion
 from gdjax.plots._curves import curves
+from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import contour, curve, field, landscape, loss_surface, surface
 from gdjax.plots._picture import picture
 from gdjax.plots.animation import animate
@@ -36,6 +37,7 @@ __all__ = [
     "curves",
     "descent",
     "field",
+    "fitted_curve",
     "graph_svg",
     "landscape",
     "layer_flow",

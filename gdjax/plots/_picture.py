@@ -13,11 +13,12 @@ from gdjax.backprop import Flow, Graph
 from gdjax.calls import Node
 from gdjax.plots._computation import computation
 from gdjax.plots._curves import curves
+from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import landscape
 from gdjax.plots.flow import layer_flow
 from gdjax.plots.progress import descent, rates
 from gdjax.plots.reading import describe_kind
-from gdjax.solve import Minimum
+from gdjax.solve import CurveFit, Minimum
 from gdjax.training import Result
 from gdjax.types import Stop
 
@@ -25,12 +26,13 @@ FITTING: tuple[tuple[type, Callable[..., Figure]], ...] = (
     (Result, curves),
     (Graph, computation),
     (Flow, layer_flow),
+    (CurveFit, fitted_curve),
     (Node, rates),
 )
 
 
 def picture(what: Any, **options: Any) -> Figure:
-    """Of a `Result` its curves, of a `Minimum` its path, of a graph, a flow or a schedule what is drawn of them.
+    """Of a `Result` its curves, of a `Minimum` its path, of a `CurveFit` its curve, of a graph, a flow or a schedule theirs.
 
     A Minimum over one or two variables is shown on its function, any other by its values, step by step.
 
@@ -44,7 +46,7 @@ def picture(what: Any, **options: Any) -> Figure:
         if isinstance(what, known):
             return draw(what, **options)
     raise ValueError(
-        f"picture: there must be a Result, Minimum, Graph, Flow, schedule or optimizer, got {describe_kind(what)}"
+        f"picture: there must be a Result, Minimum, CurveFit, Graph, Flow, schedule or optimizer, got {describe_kind(what)}"
     )
 
 

@@ -50,6 +50,16 @@ class Model(NamedTuple):
         return -jax.scipy.linalg.solve_triangular(self.triangle, self.projection)
 
 
+def adapt(
+    damping: jax.Array, growth: jax.Array, decrease: jax.Array, promised: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Nielsen's rule: whether a step is taken, and the damping of the next and its growth, should that be refused."""
+    good, limits = (decrease > 0) & (promised > 0), jnp.finfo(damping.dtype)
+    factor = jnp.where(good, jnp.maximum(1 / 3, 1 - (2 * decrease / promised - 1) ** 3), growth)
+    next_growth = jnp.where(good, 2, jnp.minimum(2 * growth, 2.0**20)).astype(damping.dtype)
+    return good, jnp.clip(damping * factor, limits.tiny, limits.max**0.5).astype(damping.dtype), next_growth
+
+
 def is_nothing(step: jax.Array, at: jax.Array) -> jax.Array:
     """Whether the norm of a step is at most sqrt(eps) times that of the parameters; false if it is not finite."""
     return jnp.linalg.norm(step) <= jnp.sqrt(jnp.finfo(step.dtype).eps) * jnp.linalg.norm(at)

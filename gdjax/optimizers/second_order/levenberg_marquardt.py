@@ -11,7 +11,7 @@ from gdjax import tree
 from gdjax.calls import optimizer
 from gdjax.optimizers.leafwise import refuse_integers
 from gdjax.optimizers.own_gradient import of_own_gradient
-from gdjax.optimizers.second_order.least_squares import Model, check, has_lost_parameters, is_nothing, linearize
+from gdjax.optimizers.second_order.least_squares import Model, adapt, check, has_lost_parameters, is_nothing, linearize
 from gdjax.types import ArrayLike
 from gdjax.vector import dot, flat_dtype, ravel, unravel
 
@@ -81,14 +81,12 @@ def levenberg_marquardt(residuals, initial_damping: ArrayLike = 1e-3):
         # The difference of squares, not of the sums: near the minimum the sums agree to the last digit.
         decrease, promised = 0.5 * dot(r - new, r + new), 0.5 * dot(z, state.damping * z - g)
         lost = (promised <= 4 * limits.eps * value) & (jnp.abs(decrease) <= 4 * limits.eps * value)
-        gain = decrease / promised
-        good = (decrease > 0) & (promised > 0)
-        factor = jnp.where(good, jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), state.growth)
+        good, damping, growth = adapt(state.damping, state.growth, decrease, promised)
         new_state = LevenbergMarquardtState(
             count=tree.increment(state.count),
             scale=longest,
-            damping=jnp.clip(state.damping * factor, limits.tiny, limits.max**0.5).astype(dtype),
-            growth=jnp.where(good, 2, jnp.minimum(2 * state.growth, 2.0**20)).astype(dtype),
+            damping=damping,
+            growth=growth,
             value=jnp.where(good, value - decrease, value).astype(dtype),
             converged=(is_nothing(model.whole_step(), scale * p) | lost)
             & ~has_lost_parameters(jacobian, r, p, longest),
