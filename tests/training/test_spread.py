@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -29,11 +30,14 @@ def run_both(folder):
         subprocess.Popen([*command, str(i), str(port), str(folder)], env=environment, stdout=-1, stderr=-1, text=True)
         for i in range(2)
     ]
-    try:
-        outputs = [each.communicate(timeout=180) for each in both]
-    finally:
-        for each in both:
-            each.kill()
+    end = time.monotonic() + 180
+    while (
+        any(each.poll() is None for each in both) and not any(each.poll() for each in both) and time.monotonic() < end
+    ):
+        time.sleep(0.05)
+    for each in both:
+        each.kill()
+    outputs = [each.communicate() for each in both]
     assert [each.returncode for each in both] == [0, 0], "\n".join(error[-3000:] for _, error in outputs)
     return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
 
