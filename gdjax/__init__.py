@@ -88,6 +88,7 @@ if TYPE_CHECKING:
 
     # Pictures, measurements, runs on disk.
     from gdjax import certify as certify
+    from gdjax import estimators as estimators
     from gdjax import plots as plots
     from gdjax import runs as runs
     from gdjax import tables as tables
@@ -188,7 +189,7 @@ __all__ += utilities.__all__
 ON_FIRST_TOUCH = {
     **{
         name: f"gdjax.{name}"
-        for name in ("backprop", "certify", "laws", "plots", "problems", "runs", "search", "tables")
+        for name in ("backprop", "certify", "estimators", "laws", "plots", "problems", "runs", "search", "tables")
     },
     **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),

@@ -18,6 +18,7 @@ import gdjax as gd
 ROOMS = [
     "gdjax",
     *sorted(f"gdjax.{name}" for name in gd.__all__ if isinstance(getattr(gd, name), types.ModuleType)),
+    "gdjax.estimators",
     "gdjax.laws",
     "gdjax.tables",
 ]
@@ -76,7 +77,9 @@ FACTORIES = {function: f"{room}.{name}" for room in ROOMS for name, function in 
 EXAMPLES = {name: shown(function) for function, name in FACTORIES.items()}
 EXAMPLES["gdjax.metrics.Metric"] = inspect.getdoc(gd.metrics.Metric)  # of the metrics that are no functions
 EXAMPLES["gdjax.Checkpoints"] = inspect.getdoc(gd.Checkpoints)
-NIGHTLY = {  # what is computed by another library: Optax's transformations, and evosax's populations
+EXAMPLES |= {f"gdjax.estimators.{name}": getattr(gd.estimators, name).__doc__ for name in gd.estimators.__all__}
+TRAINED = {"gdjax.estimators.MLPClassifier", "gdjax.estimators.MLPRegressor"}
+NIGHTLY = TRAINED | {  # and what is computed by another library: Optax's transformations, and evosax's populations
     name
     for function, name in FACTORIES.items()
     if lifted(function) or function.__module__ == "gdjax.search.populations"
@@ -107,7 +110,7 @@ def test_examples_give_what_they_say(room, tmp_path, monkeypatch):
 
 
 @pytest.mark.nightly
-def test_examples_of_what_other_libraries_compute():
+def test_examples_of_what_is_trained_or_other_libraries_compute():
     assert 55 < len(NIGHTLY) < 75
     assert failures(sorted(NIGHTLY)) == ""
 
