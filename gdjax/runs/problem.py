@@ -51,10 +51,10 @@ class Problem:
     y: np.ndarray
     rows: RowSplit
 
-    def encode(self, numbers: str, dtype: str = "float32") -> Encoded:
-        """Fit the encoding on the training rows, and encode all parts."""
+    def encode(self, numbers: str, bounded: bool = True, dtype: str = "float32") -> Encoded:
+        """Fit the encoding on the training rows, and encode all parts; the arguments are those of `fit_encoding`."""
         train = self.rows.train
-        encoding = fit_encoding(self.understanding, self.table.frame, train, numbers)
+        encoding = fit_encoding(self.understanding, self.table.frame, train, numbers, bounded=bounded)
         target = None if self.understanding.classes else fit_scaling(self.y[train])
         subject = Subject(
             self.table.name, self.understanding.task, len(encoding.feature_names), self.understanding.classes

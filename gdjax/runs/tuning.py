@@ -37,11 +37,11 @@ def try_all(
         job_of: the run of a choice.
         tell: called with a few words before each trial.
     """
-    trials, numbers, encoded = [], None, problem.encode(choices[0].numbers, dtype)
+    trials, numbers, encoded = [], None, problem.encode(choices[0].numbers, dtype=dtype)
     for i, choice in enumerate(choices):
         tell(f"trying {i + 1} of {len(choices)} ways to encode numbers and to decay weights")
         if numbers not in (None, choice.numbers):
-            encoded = problem.encode(choice.numbers, dtype)
+            encoded = problem.encode(choice.numbers, dtype=dtype)
         numbers = choice.numbers
         result = run_through(job_of(encoded, choice), encoded.parts)
         best = result.best_evaluation

@@ -65,7 +65,7 @@ def choose(
         if len(open_) > 1:
             trials = tuning.try_all(tuning.sampled(problem, options.seed), open_, job_of, options.dtype, tell)
             choice = tuning.best(trials)
-    encoded = problem.encode(choice.numbers, options.dtype)
+    encoded = problem.encode(choice.numbers, options.model == "mlp", options.dtype)
     job = job_of(encoded, choice)
     defaults.check_threshold(options, encoded.subject, job.objective.loss_name)
     config = _config(encoded, job, options, choice, _source(data), command)

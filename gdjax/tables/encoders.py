@@ -32,10 +32,11 @@ class Found(NamedTuple):
 
 
 class Fitting(NamedTuple):
-    """How numbers are encoded: the form, and whether columns with far values are encoded by ranks."""
+    """How numbers are encoded: the form, whether far values make it one of ranks, whether others are moved into the range."""
 
     form: str
     ranks: bool
+    bounded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Numbers:
         low, high, median: of the training rows.
         map: None if all training rows have the same number.
         deviations: of the farthest number, where it is the reason for an encoding by ranks, else 0.
+        bounded: whether a number outside the range of the training rows is taken as its nearest end.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Numbers:
     map: NumberMap | None
     marks_missing: bool
     deviations: float = 0.0
+    bounded: bool = False
 
     @staticmethod
     def fit(series: pandas.Series, fitting: Fitting) -> Numbers:
@@ -67,7 +70,8 @@ class Numbers:
         low, high, median = (float(each) for each in (x.min(), x.max(), np.median(x)))
         far = deviations(x, median) if fitting.ranks else 0.0
         number = fit_map(x, fitting.form, far > FAR) if low < high else None
-        return Numbers(name, low, high, median, number, has_missing, far if far > FAR and number else 0.0)
+        deviations_told = far if far > FAR and number else 0.0
+        return Numbers(name, low, high, median, number, has_missing, deviations_told, fitting.bounded)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +87,8 @@ class Numbers:
         """The features of numbers, NaN where one is missing or spoiled."""
         absent = np.isnan(x)
         missing = absent & ~spoiled
-        parts = [self.map.apply(np.where(absent, self.median, x))] if self.map else []
+        known = np.where(absent, self.median, np.clip(x, self.low, self.high) if self.bounded else x)
+        parts = [self.map.apply(known)] if self.map else []
         parts += [missing[:, None]] if self.marks_missing else []
         masks = {"spoiled": spoiled, "outside": (x < self.low) | (x > self.high)}
         return Found(np.concatenate(parts, axis=1), masks | ({} if self.marks_missing else {"missing": missing}))

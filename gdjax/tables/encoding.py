@@ -130,6 +130,7 @@ def fit_encoding(
     numbers: str = "standardized",
     *,
     ranks: bool = True,
+    bounded: bool = False,
 ) -> Encoding:
     """Determine the encoding of the features from the given rows alone: no other row changes a bit of it.
 
@@ -140,6 +141,8 @@ def fit_encoding(
         rows: positions of the training rows.
         numbers: "standardized", or "piecewise_linear": between 8 quantiles, a feature for each bin.
         ranks: whether numbers are encoded by ranks where the farthest is more than 8 robust deviations from the median.
+        bounded: whether a number outside the range of the training rows is taken as its nearest end, as for a network, whose
+            answer far outside means nothing; a straight line goes on.
 
     Raises: ValueError if no column varies in these rows.
 
@@ -166,7 +169,9 @@ def fit_encoding(
         for each in columns
         if not (each.used or each.name in known)
     ]
-    encoders = [_fit(column, cells_of(part, column.name), Fitting(numbers, ranks)) for column in columns if column.used]
+    encoders = [
+        _fit(column, cells_of(part, column.name), Fitting(numbers, ranks, bounded)) for column in columns if column.used
+    ]
     kept = [each for each in encoders if each.names]
     if not kept:
         raise ValueError(f"encoding: no column varies in the {len(rows):,} training rows")
