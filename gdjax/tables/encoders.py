@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 class Fitting(NamedTuple):
-    """How numbers are encoded: the form, whether far values make it one of ranks, whether others are moved into the range."""
+    """How numbers are encoded: the form, whether by ranks where some are far, whether those out of range are moved to it."""
 
     form: str
     ranks: bool

@@ -128,9 +128,9 @@ def test_piecewise_linear_numbers_have_a_feature_for_each_of_eight_quantile_bins
 @pytest.mark.parametrize("numbers", ["standardized", "piecewise_linear"])
 def test_numbers_outside_the_training_range_are_taken_as_its_ends_where_it_is_bounded(numbers):
     """A typing error in a row to predict, such as 31.8 among numbers up to 10, moves a network no further than 10 does."""
-    frame = pandas.DataFrame({"x": np.random.default_rng(3).uniform(-2, 10, 60), "y": np.arange(60) ** 0.5})
-    understanding, beyond = understand(Table(frame, "t", "60 rows"), "y"), frame["x"].agg(["min", "max"])
-    new = pandas.DataFrame({"x": [beyond["min"] - 5, beyond["min"], beyond["max"], 31.8]})
+    frame = pd.DataFrame({"x": np.random.default_rng(3).uniform(-2, 10, 60), "y": np.arange(60) ** 0.5})
+    understanding, beyond = understand(gd.data.Table(frame, "t", "60 rows"), "y"), frame["x"].agg(["min", "max"])
+    new = pd.DataFrame({"x": [beyond["min"] - 5, beyond["min"], beyond["max"], 31.8]})
     for bounded in (True, False):
         encoding = fit_encoding(understanding, frame, np.arange(60), numbers, bounded=bounded)
         low, lowest, highest, high = encoding.transform(new)
