@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import tyro
@@ -18,6 +19,8 @@ from gdjax.text import short
 MARK = "\ufeff"  # put before a word that begins with a minus and is no option
 OPTION = re.compile(r"-h|--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
+
+SWITCHES = {"--header": "True", "--no-header": "False"}  # of an option that may be left open
 
 MOST = {"seed": 2**63}  # whole numbers are below 2**31 in size, but for these
 
@@ -30,7 +33,16 @@ def mark(words: Sequence[str]) -> list[str]:
     def is_text(word: str) -> bool:
         return word.startswith("-") and word != "--" and not OPTION.fullmatch(word) and not NUMBER.fullmatch(word)
 
-    return [MARK + word if is_text(word) else word for word in words]
+    return [MARK + word if is_text(word) else word for word in _switched(words)]
+
+
+def _switched(words: Sequence[str]) -> Iterator[str]:
+    """The words, --no-header as --header False."""
+    for word, after in itertools.zip_longest(words, words[1:]):
+        if word in SWITCHES and after not in SWITCHES.values():
+            yield from ("--header", SWITCHES[word])
+        else:
+            yield word
 
 
 def unmark(command: T) -> T:

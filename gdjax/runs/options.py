@@ -32,7 +32,7 @@ class ReadingOptions:
     sep: str | None = None
     """The delimiter of a text file, such as ";" or "tab"."""
     header: bool | None = None
-    """Whether the first line names the columns."""
+    """Whether the first line names the columns, --header or --no-header; recognized if not given."""
     decimal: Literal[".", ","] | None = None
     """The decimal mark of a text file."""
     encoding: str | None = None

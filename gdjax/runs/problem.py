@@ -51,10 +51,10 @@ class Problem:
     y: np.ndarray
     rows: RowSplit
 
-    def encode(self, numbers: str, bounded: bool = True, dtype: str = "float32") -> Encoded:
-        """Fit the encoding on the training rows, and encode all parts; the arguments are those of `fit_encoding`."""
-        train = self.rows.train
-        encoding = fit_encoding(self.understanding, self.table.frame, train, numbers, bounded=bounded)
+    def encode(self, numbers: str, network: bool = True, dtype: str = "float32") -> Encoded:
+        """Fit the encoding on the training rows, and encode all parts; a straight line takes numbers as they are."""
+        train, how = self.rows.train, {"ranks": network, "bounded": network}
+        encoding = fit_encoding(self.understanding, self.table.frame, train, numbers, **how)
         target = None if self.understanding.classes else fit_scaling(self.y[train])
         subject = Subject(
             self.table.name, self.understanding.task, len(encoding.feature_names), self.understanding.classes
@@ -109,6 +109,8 @@ def pose(data: Any, options: TrainOptions) -> Problem:
     """
     table, task = read(data, options)
     wishes = {name: getattr(options, name) for name in COLUMNS}
+    if options.group in table.frame and options.group not in options.only:
+        wishes["id"] = (*options.id, str(options.group))  # other groups are to be predicted
     understanding = understand(table, options.target, task=task, **wishes)
     how = {"seed": options.seed, "group": options.group, "time": options.time}
     how |= {"fractions": options.split, "calibration": 0.0 if options.cv else None}

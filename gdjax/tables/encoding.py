@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,9 +13,9 @@ from gdjax.tables.columns import Column
 from gdjax.tables.encoders import Dates, Fitting, Levels, Numbers, YesNo
 from gdjax.tables.flags import Flags
 from gdjax.tables.json_fields import plain, restored
-from gdjax.tables.number_map import FORMS
+from gdjax.tables.number_map import FAR, FORMS
 from gdjax.tables.understanding import Understanding, recognize_columns
-from gdjax.text import near
+from gdjax.text import listing, near
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +27,7 @@ VERSION = 1
 BLOCK = 1 << 16  # rows that are encoded at a time
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Encoding:
     """Columns -> features, (n, d): what `fit_encoding` has learned from training rows.
 
@@ -37,6 +38,10 @@ class Encoding:
 
     encoders: tuple[Encoder, ...]
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.feature_names):,} features of {len(self.encoders):,} columns"
+        return "\n".join([f"encoding: {counts}", *(f"  - {remark}" for remark in self.remarks)])
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -175,7 +180,7 @@ def fit_encoding(
     kept = [each for each in encoders if each.names]
     if not kept:
         raise ValueError(f"encoding: no column varies in the {len(rows):,} training rows")
-    return Encoding(tuple(kept), (*remarks, *(said for each in encoders for said in _remarks(each))))
+    return Encoding(tuple(kept), (*remarks, *_remarks(encoders)))
 
 
 def _fit(column: Column, series: pandas.Series, fitting: Fitting) -> Encoder:
@@ -184,15 +189,14 @@ def _fit(column: Column, series: pandas.Series, fitting: Fitting) -> Encoder:
     return KINDS[column.kind].fit(series, fitting)
 
 
-def _remarks(encoder: Encoder) -> list[str]:
-    if not encoder.names:
-        return [f"{encoder.name!r} does not vary in the training rows and is left out"]
-    if isinstance(encoder, Numbers) and encoder.deviations:
-        return [
-            f"{encoder.name!r} is encoded by ranks: its farthest value, of {encoder.low:.6g} to {encoder.high:.6g}, is "
-            f"{encoder.deviations:,.0f} robust deviations from the median"
-        ]
-    return []
+def _remarks(encoders: list[Encoder]) -> Iterator[str]:
+    for encoder in encoders:
+        if not encoder.names:
+            yield f"{encoder.name!r} does not vary in the training rows and is left out"
+    far = [each for each in encoders if isinstance(each, Numbers) and each.deviations]
+    if far:
+        names = listing([f"{each.name!r} ({each.deviations:,.0f})" for each in far], 12)
+        yield f"encoded by ranks, since values are more than {FAR:.0f} robust deviations from the median: {names}"
 
 
 def _affine(encoder: Encoder) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from gdjax.tables.cells import needs
 FAR = 8.0  # robust deviations from the median, from which on a column is encoded by ranks
 BINS = 8
 POINTS = 1000  # at most, between which ranks are interpolated
-SIGMA = 1.4826, 1.2533  # standard deviation of a normal distribution over its median and mean absolute deviation
+SIGMA = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 FORMS = ("standardized", "piecewise_linear")
 
 
@@ -59,16 +59,16 @@ def fit_map(x: np.ndarray, form: str, by_rank: bool) -> NumberMap:
 
 
 def deviations(x: np.ndarray, median: float) -> float:
-    """How many robust deviations the farthest number is from the median; 0 for at most two different numbers.
+    """How many robust deviations the farthest number is from the median; of the distinct numbers, if most are equal.
 
-    The deviation is that of a normal distribution with the same median absolute deviation, or the same mean one if more
-    than half of the numbers are equal.
+    The deviation is that of a normal distribution with the same median absolute deviation.
     """
     distances = abs(x - median)
-    typical = SIGMA[0] * np.median(distances) or SIGMA[1] * np.mean(distances)
-    if not typical or len(np.unique(x[:POINTS])) <= 2 >= len(np.unique(x)):
-        return 0.0
-    return float(distances.max() / typical)
+    if not np.median(distances):
+        distinct = np.unique(x)
+        distances = abs(distinct - np.median(distinct))
+    typical = SIGMA * np.median(distances)
+    return float(distances.max() / typical) if typical else 0.0
 
 
 def _standardized(x: np.ndarray) -> NumberMap:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gdjax.tables.columns import Column
+from gdjax.tables.cells import cells_of
+from gdjax.tables.columns import Column, recognize
 from gdjax.text import short, table
 
 if TYPE_CHECKING:
+    from gdjax.data.table import Table
     from gdjax.tables.understanding import Understanding
 
 OTHER = {"classification": "regression", "regression": "classification"}
@@ -21,13 +24,20 @@ def told(found: Understanding) -> str:
     parts = [
         [f"{found.name}: {found.origin}, {features}", *(f"  {note}" for note in found.notes)],
         [_task(found), *_goal(found)],
-        table(_features(found.columns), right=(2,)).splitlines(),
+        _features(found.columns),
     ]
     if found.left_out:
         parts.append(["left out (--only, --categorical or --numeric takes them in):", *_left(found.left_out)])
     if found.remarks:
         parts.append(["remarks:", *(f"  - {remark}" for remark in found.remarks)])
     return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def kinds(given: Table) -> str:
+    """The kind of each column of a table, whatever the target."""
+    columns = [recognize(cells_of(given.frame, name)) for name in given.frame]
+    lines = [f"{given.name}: {given.origin}", *(f"  {note}" for note in given.notes), "", *_features(columns)]
+    return "\n".join(lines)
 
 
 def _task(found: Understanding) -> str:
@@ -53,12 +63,12 @@ def _goal(found: Understanding) -> list[str]:
     return [f"  {', '.join(shown)}{more}"]
 
 
-def _features(columns: tuple[Column, ...]) -> list[tuple[str, ...]]:
-    rows = [("feature", "kind", "missing", "range or levels")]
+def _features(columns: Sequence[Column]) -> list[str]:
+    rows = [("column", "kind", "missing", "range or levels")]
     for column in columns:
         kind = f"{column.kind} ({column.reason})" if column.reason else column.kind
         rows.append((column.name, kind, f"{column.missing:,}" if column.missing else "", short(column.span(), 80)))
-    return rows
+    return table(rows, right=(2,)).splitlines()
 
 
 def _left(columns: tuple[Column, ...]) -> list[str]:

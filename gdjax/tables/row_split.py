@@ -22,7 +22,7 @@ CALIBRATED = 200  # validation rows from which on half of them are for calibrati
 TRAIN, VALIDATION, TEST = range(3)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RowSplit:
     """The rows of each part, as sorted positions in the table, and what is worth knowing about them."""
 
@@ -41,17 +41,6 @@ class RowSplit:
             "test": self.test,
         }
         return {name: len(rows) for name, rows in named.items()}
-
-    def without(self, spoiled: np.ndarray) -> RowSplit:
-        """The split without some rows.
-
-        Args:
-            spoiled: their mask, for all rows of the table.
-        """
-        parts = (self.train, self.validation, self.calibration, self.test)
-        count = sum(int(spoiled[rows].sum()) for rows in parts)
-        said = [f"{count:,} rows with cells that cannot be read are left out"] if count else []
-        return RowSplit(*(rows[~spoiled[rows]] for rows in parts), remarks=(*self.remarks, *said))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes().items())

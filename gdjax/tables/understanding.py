@@ -13,7 +13,7 @@ from gdjax.tables.columns import COUNTS, Column, recognize
 from gdjax.tables.copies import copied
 from gdjax.tables.duplicates import copy_groups
 from gdjax.tables.target import read_target
-from gdjax.tables.wishes import Wishes
+from gdjax.tables.wishes import Wishes, apart
 
 if TYPE_CHECKING:
     import pandas
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gdjax.data.table import Table
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Understanding:
     """What a table is understood to hold; it prints as what `gdjax data FILE --target y` says.
 
@@ -81,7 +81,7 @@ def understand(
         task: "classification" or "regression" (default: by the rule of `gdjax.tables.decision`).
         drop, id: columns that are no features; `id` for those that name rows or groups.
         only: the only columns that are features, whatever they look like.
-        categorical, numeric: columns that are features of this kind, whatever they look like.
+        categorical, numeric: columns that are features of this kind, whatever they look like. "a,b" stands for two names.
 
     Raises: ValueError, in one line, for a column that is not there, a target of one value or with no number to regress on,
         and a table without a feature.
@@ -96,7 +96,7 @@ def understand(
 
     names = list(table.frame.columns)
     name = str(names[-1]) if target is None else target
-    wishes = Wishes(*(tuple(each) for each in (drop, id, only, categorical, numeric)))
+    wishes = Wishes(*(apart(each, names) for each in (drop, id, only, categorical, numeric)))
     wishes.check(names, name)
     goal = read_target(table, name, task)
     columns = recognize_columns(table.frame, goal.y, goal.present(), goal.decision.task, name, wishes)

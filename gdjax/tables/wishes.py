@@ -56,6 +56,12 @@ class Wishes:
         return name in (*self.only, *self.categorical, *self.numeric)
 
 
+def apart(given: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The names that were given, those apart that were given as one text: "age,sex"."""
+    words = [given] if isinstance(given, str) else list(given)
+    return tuple(name for word in words for name in ([word] if word in names else word.split(",")))
+
+
 def _in_spite(series: pandas.Series, found: Column) -> Column:
     """A column that is used although it looks like an identifier or a constant."""
     kind = "category" if is_text(series) else "number"

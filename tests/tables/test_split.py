@@ -174,12 +174,6 @@ def test_rows_without_target_and_given_test_rows():
     np.testing.assert_array_equal(rows.test, given[given % 10 > 0])
     assert len(rows.train) == 243 and len(rows.validation) == 81
     part_of(rows, 400)
-    spoiled = np.arange(400) % 2 == 1
-    less = rows.without(spoiled)
-    np.testing.assert_array_equal(less.train, rows.train[rows.train % 2 == 0])
-    assert "200 rows" not in repr(
-        rows
-    ) and f"{int(spoiled[[*rows.train, *rows.validation, *rows.test]].sum())} rows" in repr(less)
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.7, 0.2, 0.2), (1.0, 0.0, 0.0), (0.7, -0.1, 0.4)])

@@ -124,7 +124,7 @@ def test_wishes_go_before_what_columns_look_like():
     }
     assert [(c.name, c.reason) for c in found.left_out] == [("unit", "left out as asked (drop)")]
     assert found.columns[1].levels == ("0", "1", "2", "3")
-    only = understand(table(columns), "y", only=["id", "x"])
+    only = understand(table(columns), "y", only="id,x")
     assert [c.name for c in only.columns] == ["id", "x"]
     with pytest.raises(ValueError) as error:
         understand(table(columns), "z", drop=["units"], only=["Code", "y"], categorical=["x"], numeric=["x"])
