@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,17 @@ def suspicions(table: Table, columns: tuple[Column, ...], target: Target, copies
         said += {"number": _of_numbers, "date": _of_dates}.get(column.kind, _of_levels)(table, column)
         if column.missing > MOSTLY * len(table.frame):
             said.append(f"{column.name!r} is missing in {column.missing:,} of {len(table.frame):,} rows")
-    return tuple(said)
+    return tuple(remark for remark in said if not _is_noted(remark, table))
+
+
+def _is_noted(remark: str, table: Table) -> bool:
+    """Whether the reader of the file has said it already, of the same column."""
+    of_reader = {" far from all others": "stands in", " spelling alone ": "differ in case only"}
+    column = re.search(r"'[^']*'", remark)
+    return column is not None and any(
+        ours in remark and any(theirs in note and column[0] in note for note in table.notes)
+        for ours, theirs in of_reader.items()
+    )
 
 
 def _of_rows(copies: Copies) -> Iterator[str]:

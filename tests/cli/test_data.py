@@ -81,6 +81,13 @@ def test_without_a_target_the_last_column_is_it_or_all_kinds_are_shown(gdjax, ho
     )
 
 
+def test_a_delimiter_may_be_spoken(gdjax, place):
+    (place / "t.txt").write_text("a b\tc\n" + "".join(f"{i} x\t{i % 7}.5\n" for i in range(30)))
+    for tab in ("tab", "\\t", "\t"):
+        code, out, _ = gdjax("t.txt", "--sep", tab, "--target", "c", "--categorical", "a b")
+        assert code == 0 and "t: 30 rows of t.txt, 1 feature" in out
+
+
 def test_header_and_no_header_are_switches(gdjax, place):
     (place / "t.csv").write_text("1,2\n" + "".join(f"{i},{i * i % 7 + 0.5}\n" for i in range(30)))
     for switch, rows in (("--header", 30), ("--no-header", 31)):

@@ -248,6 +248,15 @@ def test_what_is_suspicious_is_said():
             assert remark.startswith(f"line {int(re.findall('[0-9]+', said)[0]) + 1}, column 'x'")
 
 
+def test_what_the_reader_has_noted_is_not_said_again():
+    columns = {"y": Y, "x": np.where(I % 4 == 0, -999, I / 10), "z": pick("red", "Red", "blue")}
+    notes = ("column 'x': -999 stands in 60 cells, far from all others", "column 'z': 'Red', 'red' differ in case only")
+    assert len(understand(table(columns), "y").remarks) == 2
+    assert understand(table(columns, notes=notes), "y").remarks == ()
+    others = tuple(note.replace("'x'", "'w'").replace("'z'", "'v'") for note in notes)
+    assert len(understand(table(columns, notes=others), "y").remarks) == 2
+
+
 def test_an_ordinary_table_is_not_suspicious():
     columns = {
         "x": Y,

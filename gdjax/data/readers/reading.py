@@ -20,6 +20,8 @@ from gdjax.data.readers.text import Found, read_text
 from gdjax.data.readers.typed import texts_of
 from gdjax.data.table import Table
 
+SPOKEN = {"tab": "\t", "\\t": "\t", "space": " "}  # delimiters that are hard to write on a command line
+
 
 def read_table(
     path: str | os.PathLike[str],
@@ -39,7 +41,7 @@ def read_table(
 
     Args:
         path: of the file, whatever its ending; "-" is standard input.
-        sep: the delimiter (default: as recognized); " " is any run of blanks.
+        sep: the delimiter (default: as recognized), or "tab" or "space"; " " is any run of blanks.
         header: whether the first line names the columns (default: as recognized); the names are column_1, ... without it.
         decimal: the decimal mark, "." or "," (default: as recognized).
         encoding: of the text (default: as recognized).
@@ -68,7 +70,7 @@ def read_table(
         as_text=frozenset(as_text),
         lenient=lenient,
     )
-    return table_of(path, options, sep, header, encoding, keep_text)
+    return table_of(path, options, SPOKEN.get(sep or "", sep), header, encoding, keep_text)
 
 
 def table_of(
