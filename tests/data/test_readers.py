@@ -151,6 +151,34 @@ READ = {
     "names of rows as R writes them": ("a b\nr1 1 x\nr2 3 y\n", {"column_1": ["r1", "r2"], **WORDS}, ["has no name"]),
     "numbers of rows as R writes them": ('"a","b"\n"1",1,"x"\n"2",3,"y"\n', WORDS, ["numbers the rows"]),
     "a byte order mark": ("\ufeffa,b\n1,x\n3,y\n", WORDS, ()),
+    "a title with commas and spaces": (
+        "Annual report, 2020\nsecond line\na,b,c\n1,2,x\n3,4,y\n",
+        {"a": [1, 3], "b": [2, 4], "c": ["x", "y"]},
+        ["Annual report"],
+    ),
+    "two lines above": (
+        "Report\nMade: 2020-01-01\n\nb;a\nx;1,5\ny;3\n",
+        {"b": ["x", "y"], "a": [1.5, 3]},
+        ["'Report'"],
+    ),
+    "a remark above data without names": (
+        "|1x3 Cross validator\n25, x, 8, u\n38, x, 9, w\n28, y, 3, u\n",
+        {"column_1": [25, 38, 28], "column_2": list("xxy"), "column_3": [8, 9, 3], "column_4": list("uwu")},
+        ["Cross validator", "no line with names"],
+    ),
+    "names again between rows": ("a,b\n1,x\na,b\n3,y\n", WORDS, ["stands again 1 times"]),
+    "a table of Markdown": ("| a | b |\n|---|:--|\n| 1 | x |\n| 3 | y |\n", WORDS, ["delimiter is '|'"]),
+    "numbers in columns of blanks, a text behind a tab": (
+        '18.0   8   307.0\t"ford pinto"\n15.0   6   ?\t"amc"\n16.5   4   98.00\t"vw 1131"\n',
+        {
+            "column_1": [18, 15, 16.5],
+            "column_2": [8, 6, 4],
+            "column_3": [307, N, 98],
+            "column_4": ["ford pinto", "amc", "vw 1131"],
+        },
+        ["delimiter is blanks", "no line with names"],
+    ),
+    "an index and one column": (",a\n0,1\n1,3\n", {"a": [1, 3]}, ["numbers the rows"]),
     # ends of lines and of the file
     "trailing commas": ("a,b,\n1,x,\n3,y,\n", WORDS, ["neither a name nor values"]),
     "trailing commas below names": ("a,b\n1,x,\n3,y,\n", WORDS, ["neither a name nor values"]),
@@ -232,6 +260,9 @@ READ = {
         {"a": [0.1, 0.30000000000000004, 1.7976931348623157e308, 5e-324, 123456.78901234567]},
         (),
     ),
+    "money in parentheses": ('a,b\n$(12.00),2\n"$(1,200.50)",4\n', {"a": [-12, -1200.5], "b": [2, 4]}, ["parentheses"]),
+    "a minus behind": ("a,b\n5.00-,2\n7.25,4\n", {"a": [-5, 7.25], "b": [2, 4]}, ()),
+    "grades": ("a,b\n2-,2\n1,4\n3+,5\n", {"a": ["2-", "1", "3+"], "b": [2, 4, 5]}, ["stays text"]),
     # text that looks like numbers
     "leading zeros": ("a,b\n01234,2\n98765,4\n", {"a": ["01234", "98765"], "b": [2, 4]}, ["stays text", "'01234'"]),
     "leading zeros of numbers": ("a,b\n01.5,2\n-03,4\n10,5\n", {"a": [1.5, -3, 10], "b": [2, 4, 5]}, ()),
@@ -257,6 +288,11 @@ READ = {
     "times": ("a,b\n12:30,2\n08:15,4\n", {"a": ["12:30", "08:15"], "b": [2, 4]}, ()),
     "versions": ("a,b\n1.2.3,2\n1.10.0,4\n", {"a": ["1.2.3", "1.10.0"], "b": [2, 4]}, ()),
     "telephone numbers": ("a;b\n030 123 456;2\n0171 555;4\n", {"a": ["030 123 456", "0171 555"], "b": [2, 4]}, ()),
+    "foreign telephone numbers": (
+        "a;b\n+49 171 555;2\n+1 800 555;4\n",
+        {"a": ["+49 171 555", "+1 800 555"], "b": [2, 4]},
+        (),
+    ),
     "3+": (
         "a,b\n" + "0,1\n1,2\n2,3\n3+,4\n" * 6,
         {"a": ["0", "1", "2", "3+"] * 6, "b": [1, 2, 3, 4] * 6},

@@ -56,7 +56,7 @@ def read_arff(source: Contents, options: Options, encoding: str | None, texts: f
         line,
         frozenset(),
         (*notes, *renamed),
-        (lambda text: _dense(text, attributes)) if sparse else None,
+        rewritten=(lambda text: _dense(text, attributes)) if sparse else None,
     )
     numbers = frozenset(name for name, each in zip(names, attributes, strict=True) if each.is_number) - options.as_text
     options = dataclasses.replace(

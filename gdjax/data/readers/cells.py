@@ -7,28 +7,11 @@ from typing import NamedTuple
 
 EXACT = 2**53  # the whole numbers up to it are floats
 MISSING = frozenset(
-    [
-        *(
-            "",
-            "NA",
-            "N/A",
-            "n/a",
-            "na",
-            "#N/A",
-            "#NA",
-            "<NA>",
-            "NaN",
-            "nan",
-            "NAN",
-            "-nan",
-            "NULL",
-            "null",
-            "Null",
-            "?",
-        ),
-        *("-", "--", "---", ".", "..", "—", "–", "None", "none", "NONE", "n.a.", "N.A.", "#VALUE!", "#DIV/0!"),
-        *("#REF!", "#NAME?", "missing", "Missing", "MISSING", "unknown", "Unknown", "UNKNOWN", "\\N", "NaT", "(null)"),
-    ]
+    (
+        "|NA|N/A|n/a|na|#N/A|#NA|<NA>|NaN|nan|NAN|-nan|NaT|NULL|null|Null|(null)|\\N|?|-|--|---|.|..|—|–|None|none|NONE|n.a.|N.A."
+        "|n.d.|n/d|#VALUE!|#DIV/0!|#REF!|#NAME?|missing|Missing|MISSING|unknown|Unknown|UNKNOWN|no data|No data"
+        "|not available|Not available|Not Available|NOT AVAILABLE"
+    ).split("|")
 )
 INFINITE = frozenset(
     sign + word for sign in ("", "+", "-") for word in ("inf", "Inf", "INF", "infinity", "Infinity", "∞")
@@ -37,8 +20,8 @@ _CODES = r"(?:USD|EUR|GBP|CHF|JPY|CNY|INR|RUB|AUD|CAD|SEK|NOK|DKK|PLN|CZK|kr|zł
 _CURRENCY = rf"(?:US|R|A|C|NZ|HK)?\$|[\u00a2-\u00a5\u20a0-\u20cf\uffe5]|{_CODES}\.?"
 _MINUS = "−–‐‑－"  # of web pages and word processors
 _NUMBER = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[-+{_MINUS}])?\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[-+{_MINUS}])?"
-    r"(?P<body>\.?,?\d[\d.,'’\u00a0\u2009\u202f ]*?)(?P<exponent>[eE][-+−]?\d+)?"
+    rf"(?:(?P<outer>{_CURRENCY})\s*(?=\())?(?P<open>\()?\s*(?P<sign>[-+{_MINUS}])?\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[-+{_MINUS}])?"
+    r"(?P<body>\.?,?\d[\d.,'’\u00a0\u2009\u202f ]*?)(?P<exponent>[eE][-+−]?\d+)?(?P<behind>-)?"
     rf"\s*(?P<after>{_CURRENCY}|%)?\s*(?P<close>\))?"
 )
 _SIMPLE = re.compile(r"([-+]?)(\d+)(?:\.(\d*))?", re.ASCII)
@@ -103,13 +86,18 @@ def number_of(cell: str) -> Number | None:
         return None
     if (found["sign"] or found["open"]) and found["inner"]:
         return None
-    negative = found["open"] or (found["sign"] or found["inner"] or "+") != "+"
+    sign = found["sign"] or found["inner"]
+    if found["behind"] and (sign or found["open"] or not re.search(r"[.,]\d\d$", found["body"])):
+        return None
+    negative = found["open"] or found["behind"] or (sign or "+") != "+"
     body, exponent = found["body"].strip(), (found["exponent"] or "").replace("−", "-")
     proof = _proof(body, exponent)
-    if proof is None:
+    if proof is None or (sign == "+" and " " in body):  # a telephone number
         return None
     digits = body.translate(dict.fromkeys(map(ord, _BLANKS)))
-    return Number(digits, "-" if negative else "", exponent, found["before"] or found["after"] or "", proof)
+    return Number(
+        digits, "-" if negative else "", exponent, found["outer"] or found["before"] or found["after"] or "", proof
+    )
 
 
 def _simple(cell: str, sign: str, whole: str, decimals: str | None) -> Number:

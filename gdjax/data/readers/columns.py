@@ -241,8 +241,8 @@ def _is_spoiled(levels: Levels, fine: np.ndarray, bad: np.ndarray, values: Seque
     total = good + wrong
     if good < 4 or levels.options.lenient:
         return False
-    few_words = int(bad.sum()) <= 3 and wrong <= 0.1 * total
-    if wrong > max(1, RARE * total) and not (few_words and total >= 20):
+    few_words = int(bad.sum()) <= 3 and wrong < good and total >= 20
+    if wrong > max(1, RARE * total) and not few_words:
         return False
     whole = all(isinstance(value, int) for value, each in zip(values, fine, strict=True) if each)
     are_levels = whole and int(fine.sum()) <= FEW and good >= 5 * int(fine.sum())

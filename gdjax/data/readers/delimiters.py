@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gdjax.data.readers.cells import number_of
+from gdjax.data.readers.headers import title_of
 from gdjax.data.readers.records import Dialect, Records
 
 CANDIDATES = ["\t", ";", "|", ",", "\x01", "\x1f", "^", "~", ":", " "]  # the first of equals is taken
@@ -34,6 +35,12 @@ def dialect_of(lines: Sequence[str], sep: str | None = None) -> Dialect:
         return found._replace(sep=sep if sep.strip() or sep == "\t" else " ")
     scores = {each: _score(lines[:LINES], found._replace(sep=each)) for each in CANDIDATES}
     best = max(CANDIDATES, key=lambda each: scores[each])
+    if (
+        best != " "
+        and scores[" "][0]
+        and not any(_numeric(found._replace(sep=best).cells(line)) for line in lines[:20])
+    ):
+        best = " "  # numbers in columns of blanks, and a text behind a tab
     return found._replace(sep=best if scores[best] != NO_DELIMITER else _of_first_line(lines[:LINES], found))
 
 
@@ -64,12 +71,14 @@ def _score(lines: Sequence[str], dialect: Dialect) -> tuple[bool, bool, float]:
     """(whether almost all records from the first on have one width above 1, whether those below a title have, the share
     of records that have it); 0 where it is no delimiter."""
     records = [dialect.cells(record.text) for record in Records(lines, dialect)]
-    below = _below_title(records)
-    widths = Counter(map(len, below[1:] or below))
+    widths = Counter(map(len, records[1:] or records))
     if not widths:
         return NO_DELIMITER
     width, _ = max(widths.items(), key=lambda each: (each[1], each[0]))
-    first, share = len(below[0]), widths[width] / sum(widths.values())
+    top = title_of(records, width)
+    below = records[top:]
+    first, rows = len(below[0]), below[1:] or below
+    share = sum(len(record) == width for record in rows) / len(rows)
     if width == 1 or share < 0.5 or (first != width and not _is_near(below, width)):
         return NO_DELIMITER
     if dialect.sep == ":" and _numeric(below[0]):
@@ -77,17 +86,7 @@ def _score(lines: Sequence[str], dialect: Dialect) -> tuple[bool, bool, float]:
     if dialect.sep == " " and sum(map(_numeric, below)) < 0.5 * len(below):
         return NO_DELIMITER
     full = share >= 0.98
-    if len(below) < len(records):
-        return (False, True, share) if full and first == width else NO_DELIMITER
-    return full, full, share
-
-
-def _below_title(records: list[list[str]]) -> list[list[str]]:
-    """The records without lines of one cell above names of columns."""
-    top = 0
-    while top + 2 < len(records) and len(records[top]) == 1:
-        top += 1
-    return records[top:] if top and len(records[top]) > 1 and not _numeric(records[top]) else records
+    return full and not top, full, share
 
 
 def _is_near(records: Sequence[Sequence[str]], width: int) -> bool:

@@ -12,7 +12,8 @@ from gdjax.data.readers.records import Dialect, Record
 LAST = 5  # records that may be a footer
 _TOTAL = re.compile(
     r"(grand |sub)?totals?|total g[eé]n[eé]ral|sum|summe|gesamt(summe)?|insgesamt|somme|suma|totale|mean|average|avg\.?"
-    r"|mittelwert|moyenne|итого|всего|合计|总计|合計|总和|합계|총계",
+    r"|std\.?( ?dev\.?)?|stdev|s\.d\.|standard deviation|median|mittelwert"
+    r"|moyenne|итого|всего|合计|总计|合計|总和|합계|총계",
     re.IGNORECASE,
 )
 _REMARK = re.compile(r"(source|notes?|quelle|anmerkung|footnote|remark)\b|\*|\(\d+ rows?\)", re.IGNORECASE)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gdjax.data.readers.cells import INFINITE, MISSING, number_of
 
+TITLE = 20  # records that may stand above a table
 SEEN = 200  # cells of a column that are looked at
 _UNIT = re.compile(r"[(\[{].*[)\]}]|[^\W\d_]{1,3}|.*[%°µμΩ²³/^·*].*|-|")
 _SURE_UNIT = re.compile(
@@ -26,6 +27,7 @@ class Start(NamedTuple):
         names: of the columns, distinct.
         unnamed: columns that have no name in the file.
         width: the number of cells of a record.
+        header: the record with names, counted from 0; None if there is none.
     """
 
     first: int
@@ -33,6 +35,7 @@ class Start(NamedTuple):
     unnamed: tuple[int, ...]
     width: int
     notes: tuple[str, ...]
+    header: int | None = None
 
 
 def start_of(records: Sequence[Sequence[str]], lines: Sequence[int], header: bool | None = None) -> Start:
@@ -43,8 +46,8 @@ def start_of(records: Sequence[Sequence[str]], lines: Sequence[int], header: boo
         header: whether the first record names the columns (default: as it looks).
     """
     width = _width(records)
-    top, notes = _title(records, width), []
-    if len(records[top]) != width and not _lacks_a_name(records[top], records[top + 1 :], width):
+    top, notes = title_of(records, width), []
+    if len(records[top]) != width and not lacks_a_name(records[top], records[top + 1 :], width):
         width = len(records[top])
     if top:
         notes.append(f"what stands above the table in line {lines[0]}, {' '.join(records[0])[:40]!r}, is left out")
@@ -64,7 +67,7 @@ def start_of(records: Sequence[Sequence[str]], lines: Sequence[int], header: boo
         first += 1
     unnamed = tuple(j for j, name in enumerate(names) if _UNNAMED.fullmatch(name))
     found, renamed = distinct([f"column_{j + 1}" if j in unnamed else name for j, name in enumerate(names)])
-    return Start(first, found, unnamed, width, (*notes, *renamed))
+    return Start(first, found, unnamed, width, (*notes, *renamed), top)
 
 
 def _width(records: Sequence[Sequence[str]]) -> int:
@@ -73,7 +76,7 @@ def _width(records: Sequence[Sequence[str]]) -> int:
     return max(counts, key=lambda width: (counts[width], width))
 
 
-def _lacks_a_name(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+def lacks_a_name(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
     """Whether the first record has one cell less than the rows, which begin with names or numbers of rows, as R writes
     them, or end with an empty cell; or ends with empty cells itself."""
     if len(head) > width:
@@ -93,18 +96,30 @@ def _count(numbers: Sequence[int]) -> bool:
     return bool(steps) and (set(steps) == {1} or (len(steps) >= 9 and min(steps) > 0))
 
 
-def _title(records: Sequence[Sequence[str]], width: int) -> int:
-    """The number of records above the table, which have one cell or only empty ones beside it."""
+def title_of(records: Sequence[Sequence[str]], width: int) -> int:
+    """The number of records above the table: single cells, or such that are shorter than the table and above names."""
     top = 0
-    while width > 1 and top + 2 < len(records) and sum(map(bool, records[top])) <= 1 and len(records[top + 1]) > 1:
-        if len(records[top]) == width and _sparse(records[top + 1 : top + 4]):
-            break
+    while top + 1 < len(records) and top < TITLE and _is_above(records, top, width):
         top += 1
-    return top
+    rest = records[top:]
+    if (
+        not top
+        or len(records[top]) != width
+        or len(rest) < max(2, top)
+        or sum(len(record) == width for record in rest) < 0.9 * len(rest)
+    ):
+        return 0
+    if not any(map(_is_number, records[top])):
+        return top
+    words = all(len(record) == 1 and re.search(r"\W", record[0]) for record in records[:top])
+    return top if width > 2 and words else 0
 
 
-def _sparse(records: Sequence[Sequence[str]]) -> bool:
-    return all(sum(map(bool, record)) <= 1 for record in records)
+def _is_above(records: Sequence[Sequence[str]], top: int, width: int) -> bool:
+    record, below = records[top], records[top + 1 : top + 4]
+    if len(record) < width:
+        return width > 1
+    return len(record) == width > 1 and not any(record[1:]) and not all(not any(each[1:]) for each in below)
 
 
 def _fitted(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -132,7 +147,8 @@ def distinct(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _is_header(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[bool, bool]:
     """(whether the first record names the columns, whether that is in doubt)."""
-    columns = [[row[j] for row in rows[:SEEN] if row[j] not in MISSING] for j in range(len(head))]
+    seen = rows[len(rows) > 2 : SEEN]  # the first may hold units
+    columns = [[row[j] for row in seen if row[j] not in MISSING] for j in range(len(head))]
     votes = [_vote(cell, below) for cell, below in zip(head, columns, strict=True)]
     names, data = sum(vote > 0 for vote in votes), sum(vote < 0 for vote in votes)
     if _are_labels(head, columns):

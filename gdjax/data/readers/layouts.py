@@ -28,6 +28,7 @@ class Layout:
     skipped: int  # lines above the first record
     labels: frozenset[str]  # first cells of the sample
     notes: tuple[str, ...]
+    header: str = ""  # the text of the record with names, which may be repeated
     rewritten: Callable[[str], str] | None = None  # a line before it is cut
 
     def lines(self) -> Iterator[str]:
@@ -51,7 +52,7 @@ class Layout:
             return False
         text = "".join(lines)
         irregular = [self.dialect.quote, mark * (width - 1) + "\n", *filter(None, [self.dialect.comment])]
-        return not any(each in text for each in irregular)
+        return not any(each in text for each in irregular) and self.header not in lines
 
 
 def lines_of(source: Contents, encoding: str, skipped: int = 0) -> Iterator[str]:
@@ -90,7 +91,8 @@ def layout_of(source: Contents, sep: str | None, header: bool | None, encoding: 
     if dialect.quote != '"':
         notes.append("cells are quoted by '")
     labels = frozenset(row[0] for row in cells[start.first : -4] if row)
-    return Layout(source, encoding, dialect, start, skipped, labels, (*notes, *start.notes))
+    above = "" if start.header is None else records[start.header].text
+    return Layout(source, encoding, dialect, start, skipped, labels, (*notes, *start.notes), above)
 
 
 def _below_comments(dialect: Dialect, sample: Sequence[str], sep: str | None) -> tuple[Dialect, int, Sequence[str]]:

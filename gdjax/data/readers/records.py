@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-_TOKEN = re.compile(r'"(?:[^"]|"")*"|\S+')
+_TOKEN = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
 
 
 class Dialect(NamedTuple):

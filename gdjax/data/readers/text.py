@@ -53,6 +53,7 @@ class Draft:
     doubtful: set[int] = dataclasses.field(default_factory=set)
     words: set[str] = dataclasses.field(default_factory=set)
     empty: int = 0
+    repeated: int = 0
 
 
 class Found(NamedTuple):
@@ -120,7 +121,7 @@ def _plan(layout: Layout, options: Options, texts: frozenset[str]) -> Plan:
     start = layout.start
     records = itertools.islice(without_footer(layout.records(), layout.dialect, start.width, layout.labels, []), SAMPLE)
     rows = [layout.dialect.cells(record.text) for record in records]
-    rows = [row for row in rows if len(row) == start.width]
+    rows = [row for row in rows if len(row) == start.width and row != layout.dialect.cells(layout.header or "\n")]
     options = dataclasses.replace(options, thousands=layout.dialect.sep != ",")
     if not options.given and layout.dialect.sep == ";":
         options = dataclasses.replace(options, comma=True)
@@ -200,6 +201,10 @@ def _fitting(records: Iterable[Record], layout: Layout, draft: Draft) -> Iterato
     for record in records:
         if not record.text.strip(blank) and width > 1:
             draft.empty += 1
+        elif record.text == layout.header:
+            draft.repeated += 1
+        elif mark == "|" and not record.text.strip("|-+:= \t\n"):
+            continue  # the ruler of a table in Markdown
         elif record.width == width:
             yield record
         else:
@@ -347,6 +352,8 @@ def _finished(layout: Layout, plan: Plan, draft: Draft, columns: dict[str, Colum
         notes.append("the decimal mark is a comma")
     if draft.empty:
         notes.append(f"{draft.empty} rows of empty cells are left out")
+    if draft.repeated:
+        notes.append(f"the line with names of columns stands again {draft.repeated} times, and is left out there")
     if draft.words:
         notes.append(f"missing values are written {' and '.join(map(repr, sorted(draft.words)[:5]))}")
     return Found(columns, lines, without_superfluous(columns, layout.start, notes))
