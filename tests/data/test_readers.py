@@ -49,6 +49,7 @@ READ = {
     "caret": ("a^b\n1^x\n3^y\n", WORDS, ["delimiter is '^'"]),
     "colon": ("a:b\n1:x\n3:y\n", WORDS, ["delimiter is ':'"]),
     "blanks": ("a  b\n1    x\n 3  y\n", WORDS, ["delimiter is blanks"]),
+    "two blanks": ("name  a\nAnn Lee   1\nBob Ray  3\n", {"name": ["Ann Lee", "Bob Ray"], "a": [1, 3]}, ["two blanks"]),
     "blanks after commas": ("a, b\n1, x\n3 , y \n", WORDS, ()),
     "commas in text beside tabs": ("a\tb\n1\tx, y\n3\tz, w, v\n", {"a": [1, 3], "b": ["x, y", "z, w, v"]}, ["a tab"]),
     "semicolons in quotes": ('a,b\n1,"x;y"\n3,"z;w"\n', {"a": [1, 3], "b": ["x;y", "z;w"]}, ()),
@@ -139,6 +140,11 @@ READ = {
     "units in brackets": (
         "t;v\n[s];[°C]\n0,5;2\n1,5;3\n2,5;5\n",
         {"t": [0.5, 1.5, 2.5], "v": [2, 3, 5]},
+        ["line 2 holds units"],
+    ),
+    "types below names": (
+        "a,b,c\nint,float,str\n1,2.5,x\n2,3.5,y\n3,4.5,x\n",
+        {"a": [1, 2, 3], "b": [2.5, 3.5, 4.5], "c": ["x", "y", "x"]},
         ["line 2 holds units"],
     ),
     "a unit for one column": (
@@ -498,6 +504,7 @@ OPTIONS = [
         {"missing": ["lost"]},
         {"a": [1.5, 2.5] * 9 + [N], "b": ["x", "y"] * 9 + ["z"]},
     ),
+    ("a,b\n1,x\n2\n3,y,z\n4,w\n", {"lenient": True}, {"a": [1, N, N, 4], "b": ["x", N, N, "w"]}),
     (
         "a,b\n" + "1.5,x\n2.5,y\n" * 9 + "lost,z\n",
         {"lenient": True},

@@ -7,11 +7,57 @@ from typing import NamedTuple
 
 EXACT = 2**53  # the whole numbers up to it are floats
 MISSING = frozenset(
-    (
-        "|NA|N/A|n/a|na|#N/A|#NA|<NA>|NaN|nan|NAN|-nan|NaT|NULL|null|Null|(null)|\\N|?|-|--|---|.|..|—|–|None|none|NONE|n.a.|N.A."
-        "|n.d.|n/d|#VALUE!|#DIV/0!|#REF!|#NAME?|missing|Missing|MISSING|unknown|Unknown|UNKNOWN|no data|No data"
-        "|not available|Not available|Not Available|NOT AVAILABLE"
-    ).split("|")
+    [
+        "",
+        "NA",
+        "N/A",
+        "n/a",
+        "na",
+        "#N/A",
+        "#NA",
+        "<NA>",
+        "NaN",
+        "nan",
+        "NAN",
+        "-nan",
+        "NaT",
+        "NULL",
+        "null",
+        "Null",
+        "(null)",
+        "\\N",
+        "?",
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
+        "—",
+        "–",
+        "None",
+        "none",
+        "NONE",
+        "n.a.",
+        "N.A.",
+        "n.d.",
+        "n/d",
+        "#VALUE!",
+        "#DIV/0!",
+        "#REF!",
+        "#NAME?",
+        "missing",
+        "Missing",
+        "MISSING",
+        "unknown",
+        "Unknown",
+        "UNKNOWN",
+        "no data",
+        "No data",
+        "not available",
+        "Not available",
+        "Not Available",
+        "NOT AVAILABLE",
+    ]
 )
 INFINITE = frozenset(
     sign + word for sign in ("", "+", "-") for word in ("inf", "Inf", "INF", "infinity", "Infinity", "∞")
@@ -27,7 +73,7 @@ _NUMBER = re.compile(
 _SIMPLE = re.compile(r"([-+]?)(\d+)(?:\.(\d*))?", re.ASCII)
 _BLANKS = "'’\u00a0\u2009\u202f "
 _WHOLE = re.compile(r"\d+")
-_DECIMAL = re.compile(r"\d*([.,])\d*")
+_DECIMAL = re.compile(r"\d*(\.)\d*|\d*(,)\d+")
 _AMBIGUOUS = re.compile(r"[1-9]\d{0,2}([.,])\d{3}")
 _GROUPED = re.compile(
     r"[1-9]\d{0,2}(?:(?P<blank>[" + _BLANKS + r"])\d{3}(?:(?P=blank)\d{3})*(?:([.,])\d*)?"
@@ -36,7 +82,7 @@ _GROUPED = re.compile(
 )
 PLAIN = {
     ".": re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"),
-    ",": re.compile(r"[-+]?(\d+,?\d*|,\d+)([eE][-+]?\d+)?"),
+    ",": re.compile(r"[-+]?(\d+(,\d+)?|,\d+)([eE][-+]?\d+)?"),
 }
 CODE = re.compile(r"0\d+")
 

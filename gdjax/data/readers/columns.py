@@ -32,7 +32,7 @@ class Options:
         missing: words that are missing values besides the usual ones.
         as_text: names of columns that are not read as numbers.
         numbers: names of columns that must hold numbers.
-        lenient: whether a column with a few cells that are no numbers is left as text, not refused.
+        lenient: whether a column of numbers with cells that are none is left as text, not refused.
     """
 
     decimal: str = "."
@@ -281,7 +281,7 @@ def _notes_of_numbers(levels: Levels) -> tuple[str, ...]:
     if units:
         example = next(text for text, each in zip(levels.texts, levels.numbers, strict=True) if each and each.unit)
         notes.append(f"column {name!r}: {min(units)!r} is taken off, as in {example!r}")
-    if any(text.startswith("(") for text in cells):
+    if any("(" in text for text in cells):
         notes.append(f"column {name!r}: numbers in parentheses are negative")
     return tuple(notes)
 

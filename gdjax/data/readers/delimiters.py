@@ -11,7 +11,13 @@ from gdjax.data.readers.headers import title_of
 from gdjax.data.readers.records import Dialect, Records
 
 CANDIDATES = ["\t", ";", "|", ",", "\x01", "\x1f", "^", "~", ":", " "]  # the first of equals is taken
-NAMES = {"\t": "a tab", " ": "blanks", "\x01": "the character 1", "\x1f": "the character 31"}
+NAMES = {
+    "\t": "a tab",
+    " ": "blanks",
+    "  ": "two blanks or more",
+    "\x01": "the character 1",
+    "\x1f": "the character 31",
+}
 LINES = 500
 NO_DELIMITER = (False, False, 0.0)
 NONE = "\x1f"  # between cells of which there is only one
@@ -32,16 +38,26 @@ def dialect_of(lines: Sequence[str], sep: str | None = None) -> Dialect:
     comment = "#" if lines and lines[0].startswith("#") else ""
     found = Dialect(sep or ",", _quote(text), _escape(text), comment)
     if sep is not None:
-        return found._replace(sep=sep if sep.strip() or sep == "\t" else " ")
+        return found._replace(sep=sep if sep.strip() or sep == "\t" else sep[:2])
     scores = {each: _score(lines[:LINES], found._replace(sep=each)) for each in CANDIDATES}
     best = max(CANDIDATES, key=lambda each: scores[each])
+    if scores[best] == NO_DELIMITER:
+        return found._replace(sep=_of_first_line(lines[:LINES], found))
     if (
         best != " "
         and scores[" "][0]
         and not any(_numeric(found._replace(sep=best).cells(line)) for line in lines[:20])
     ):
         best = " "  # numbers in columns of blanks, and a text behind a tab
-    return found._replace(sep=best if scores[best] != NO_DELIMITER else _of_first_line(lines[:LINES], found))
+    if best == " " and _is_wide(lines[:LINES], found):
+        best = "  "
+    return found._replace(sep=best)
+
+
+def _is_wide(lines: Sequence[str], dialect: Dialect) -> bool:
+    """Whether two blanks or more, and not one, cut names and rows into the same number of cells."""
+    one, two = ({record.width for record in Records(lines, dialect._replace(sep=sep))} for sep in (" ", "  "))
+    return len(one) > 1 and len(two) == 1 and two != {1}
 
 
 def named(sep: str) -> str:

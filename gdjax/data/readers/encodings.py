@@ -42,7 +42,7 @@ def encoding_of(source: Contents) -> tuple[str, tuple[str, ...]]:
     if _is_utf8(source):
         return "utf-8", ()
     encoding = _likely(source)
-    return encoding, (f"the encoding is taken as {encoding}",)
+    return encoding, (f"the encoding is taken as {encoding}; the option encoding names another",)
 
 
 def undecodable(source: Contents, encoding: str) -> DataError:

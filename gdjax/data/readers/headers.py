@@ -147,6 +147,7 @@ def distinct(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _is_header(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[bool, bool]:
     """(whether the first record names the columns, whether that is in doubt)."""
+    rows = [row for row in rows if list(row) != list(head)]
     seen = rows[len(rows) > 2 : SEEN]  # the first may hold units
     columns = [[row[j] for row in seen if row[j] not in MISSING] for j in range(len(head))]
     votes = [_vote(cell, below) for cell, below in zip(head, columns, strict=True)]
@@ -187,6 +188,7 @@ def _shape(cell: str) -> str:
 
 def _are_labels(head: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     """Whether the numbers of the first record are names: years, or evenly spaced ones, unlike what stands below."""
+    head = [cell.removesuffix(".0") for cell in head]
     chosen = [j for j, cell in enumerate(head) if cell.isdecimal() and _mostly_numbers(columns[j] or ["x"])]
     rest = [cell for j, cell in enumerate(head) if j not in chosen]
     if len(chosen) < 2 or any(_is_number(cell) for cell in rest):
@@ -207,7 +209,7 @@ def _evenly_spaced(cells: Sequence[str]) -> bool:
 
 
 def _are_units(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has words, most of them units, above all columns of numbers."""
+    """Whether the first row has words above all columns of numbers: units or types."""
     if len(rows) < 3:
         return False
     columns = [[row[j] for row in rows[1:SEEN] if row[j] not in MISSING] for j in range(len(rows[0]))]
@@ -216,37 +218,6 @@ def _are_units(rows: Sequence[Sequence[str]]) -> bool:
     levels = any(cell and cell in below for cell, below in zip(rows[0], columns, strict=True))
     if levels or not any(over) or any(_is_number(cell) or cell in MISSING - {"", "-"} for cell in over):
         return False
-    units = sum(_UNIT.fullmatch(cell) is not None for cell in over)
-    return (
-        units > 0.5 * len(over)
-        if len(numeric) > 1
-        else bool(
-            re.match(r"[(\[{]|.*[%°µμΩ²³/^]", over[0])
-            or over[0]
-            in (
-                "m",
-                "s",
-                "kg",
-                "g",
-                "cm",
-                "mm",
-                "km",
-                "K",
-                "V",
-                "A",
-                "Hz",
-                "W",
-                "J",
-                "N",
-                "Pa",
-                "ms",
-                "h",
-                "min",
-                "L",
-                "ml",
-                "mg",
-                "eV",
-            )
-        )
-    )
+    if len(numeric) > 1:
+        return all(over) or sum(_UNIT.fullmatch(cell) is not None for cell in over) > 0.5 * len(over)
     return _SURE_UNIT.fullmatch(over[0]) is not None

@@ -48,7 +48,8 @@ def read_table(
         missing: words, or numbers such as "-999", that stand for missing values besides empty cells, NA, ? and the like.
         keep_text: columns whose text is kept in `Table.text` beside their numbers.
         as_text: columns that stay text, where only empty cells and the words of `missing` are missing.
-        lenient: whether a column of numbers with a few cells that are none is left as text, not refused.
+        lenient: whether a bad cell spoils no more than itself: a column of numbers with cells that are none is left as
+            text, and a row with a wrong number of cells has only missing ones.
 
     Raises: DataError, in one line.
 

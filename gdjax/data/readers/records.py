@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+_WIDE = re.compile(r"\s{2,}|\t")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
 
 
@@ -16,7 +17,7 @@ class Dialect(NamedTuple):
     """How cells stand in a line.
 
     Args:
-        sep: one character, a longer word, or " " for any run of blanks.
+        sep: one character, a longer word, " " for any run of blanks, or "  " for one of at least two.
         quote: '"' or "'".
         escape: "\\\\" where it stands before quotes within cells, or None.
         comment: what lines begin with that are not read, or "".
@@ -30,7 +31,7 @@ class Dialect(NamedTuple):
     @property
     def mark(self) -> str:
         """The one character between the cells of a record."""
-        return "\t" if self.sep == " " else self.sep if len(self.sep) == 1 else "\x1f"
+        return "\t" if self.sep in (" ", "  ") else self.sep if len(self.sep) == 1 else "\x1f"
 
     def cells(self, text: str) -> list[str]:
         """The stripped cells of a record."""
@@ -44,6 +45,8 @@ class Dialect(NamedTuple):
     def _marked(self, line: str) -> str:
         if self.sep == " ":
             return "\t".join(_TOKEN.findall(line) if self.quote in line else line.split()) + "\n"
+        if self.sep == "  ":
+            return _WIDE.sub("\t", line.strip()) + "\n"
         return line if len(self.sep) == 1 else line.replace(self.sep, self.mark)
 
 

@@ -180,7 +180,7 @@ def _pass(layout: Layout, plan: Plan, folder: Path | None) -> Draft:
             if ended
             else records
         )
-        for part in _parts(_fitting(last, layout, draft), None if ended else PART):
+        for part in _parts(_fitting(last, layout, plan.options.lenient, draft), None if ended else PART):
             lines = [each.text if each.text[-1:] == "\n" else each.text + "\n" for each in part]
             _parse(lines, np.fromiter((each.line for each in part), np.int64, len(part)), layout, plan, draft)
     return draft
@@ -194,7 +194,7 @@ def _parts(records: Iterator[Record], most: int | None) -> Iterator[list[Record]
             return
 
 
-def _fitting(records: Iterable[Record], layout: Layout, draft: Draft) -> Iterator[Record]:
+def _fitting(records: Iterable[Record], layout: Layout, lenient: bool, draft: Draft) -> Iterator[Record]:
     """The records that have the right number of cells; what is wrong with the others is noted in the draft."""
     width, mark = layout.start.width, layout.dialect.mark
     blank = f"{mark} \t\n\"'"
@@ -207,12 +207,13 @@ def _fitting(records: Iterable[Record], layout: Layout, draft: Draft) -> Iterato
             continue  # the ruler of a table in Markdown
         elif record.width == width:
             yield record
+        elif (cut := _cut(record, width, mark)) is not None:
+            yield cut
+        elif lenient:
+            draft.notes.append(f"{_misfit(record, width, layout.dialect)}; its cells are taken as missing")
+            yield Record(record.line, mark * (width - 1) + "\n", width)
         else:
-            cut = _cut(record, width, mark)
-            if cut is not None:
-                yield cut
-            else:
-                draft.problems.append((record.line, _misfit(record, width, layout.dialect)))
+            draft.problems.append((record.line, _misfit(record, width, layout.dialect)))
 
 
 def _cut(record: Record, width: int, mark: str) -> Record | None:
