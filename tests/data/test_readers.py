@@ -379,6 +379,10 @@ REFUSED = {
     "SQLite": (b"SQLite format 3\0\x10\0", "no table but an SQLite database: export its table as CSV"),
     "random bytes": (np.random.default_rng(0).bytes(5000), "no table but binary data"),
     "a truncated gzip": (gzip.compress(ROWS.encode())[:-100], "damaged: Compressed file ended before"),
+    "a long truncated gzip": (
+        gzip.compress("".join(f"{i * 7919 % 100_003},{i * 104_729 % 1_000_003}\n" for i in range(20_000)).encode())[:-100],
+        "damaged: Compressed file ended before",
+    ),
     "a spoiled gzip": (gzip.compress(ROWS.encode())[:-8] + b"\0" * 8, "damaged: CRC check failed"),
     "a packed page": (gzip.compress(b"<html></html>"), "no table but an HTML page"),
     "a truncated zip": (b"PK\x03\x04" + b"\0" * 40, "damaged: File is not a zip file"),
@@ -566,7 +570,7 @@ LATE = {
 
 @pytest.mark.parametrize("name", LATE)
 def test_what_stands_far_below_is_seen(tmp_path, name, monkeypatch):
-    monkeypatch.setattr("gdjax.data.readers.text.PART", 5000)
+    monkeypatch.setattr("gdjax.data.readers.passes.PART", 5000)
     changed, column, right = LATE[name]
     rows = [f"{i % 500},{i % 7}.5,{'xyz'[i % 3]}" for i in range(12_000)]
     for i, row in changed.items():
@@ -615,8 +619,8 @@ def test_standard_input_is_read():
 
 
 def test_the_name_and_the_origin_are_those_of_the_file(tmp_path):
-    table = read_table(written(tmp_path, "a,b\n" + "1,2\n" * 1234, "houses.2020.unknown"))
-    assert (table.name, table.origin) == ("houses", "1,234 rows of houses.2020.unknown")
+    table = read_table(written(tmp_path, "a,b\n" + "1,2\n" * 1234, "houses.unknown"))
+    assert (table.name, table.origin) == ("houses", "1,234 rows of houses.unknown")
     assert table.frame.index.equals(pd.RangeIndex(1234)) and table.lines.tolist() == list(range(2, 1236))
 
 

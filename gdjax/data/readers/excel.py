@@ -8,12 +8,13 @@ import numpy as np
 
 from gdjax.data.errors import DataError, in_one_line
 from gdjax.data.readers.columns import Options
-from gdjax.data.readers.contents import DAMAGE, Contents, damaged
+from gdjax.data.readers.contents import Contents, damaged
 from gdjax.data.readers.footers import footer
 from gdjax.data.readers.headers import start_of
 from gdjax.data.readers.layouts import SAMPLE
-from gdjax.data.readers.text import Found, without_superfluous
+from gdjax.data.readers.text import Found
 from gdjax.data.readers.typed import text_of, typed_column
+from gdjax.data.readers.unnamed import without_unnamed
 
 
 def read_excel(source: Contents, options: Options, header: bool | None) -> Found:
@@ -38,7 +39,7 @@ def read_excel(source: Contents, options: Options, header: bool | None) -> Found
     problems = [problem for column in columns.values() for problem in column.problems]
     if problems:
         raise in_one_line(source.name, [text for _, text in sorted(problems)])
-    return Found(columns, np.asarray(lines), without_superfluous(columns, start, [*notes, *start.notes]))
+    return Found(columns, np.asarray(lines), without_unnamed(columns, start, [*notes, *start.notes]))
 
 
 def _shown(value: Any) -> str:
@@ -64,6 +65,6 @@ def _sheet(source: Contents) -> tuple[Any, list[str]]:
     except ImportError as error:
         kind = "xlrd" if source.head.startswith(b"\xd0\xcf") else "openpyxl: pip install 'gdjax[data]'"
         raise ImportError(f"a workbook of this kind needs {kind}") from error
-    except (*DAMAGE, KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError) as error:
         raise damaged(source.name, error) from None
     raise DataError(f"{source.name}: empty")

@@ -7,7 +7,7 @@ from typing import Any
 from gdjax.data.errors import DataError, in_one_line
 from gdjax.data.parquet import pyarrow
 from gdjax.data.readers.columns import Options
-from gdjax.data.readers.contents import DAMAGE, Contents, damaged
+from gdjax.data.readers.contents import Contents
 from gdjax.data.readers.headers import distinct
 from gdjax.data.readers.text import Found
 from gdjax.data.readers.typed import typed_column
@@ -16,12 +16,8 @@ from gdjax.data.readers.typed import typed_column
 def read_parquet(source: Contents, options: Options) -> Found:
     """The columns of a Parquet file; the index of a pandas frame is one of them unless it only numbers the rows."""
     parquet, notes = pyarrow("pyarrow.parquet"), list(source.notes)
-    try:
-        with source.open() as stream:
-            table = parquet.read_table(stream)
-        frame = table.to_pandas(types_mapper=_nullable, ignore_metadata=True)
-    except DAMAGE as error:
-        raise damaged(source.name, error) from None
+    with source.open() as stream:
+        frame = parquet.read_table(stream).to_pandas(types_mapper=_nullable, ignore_metadata=True)
     if not len(frame):
         raise DataError(f"{source.name}: empty: there is a header and no row below it")
     names, renamed = distinct(list(map(str, frame.columns)))

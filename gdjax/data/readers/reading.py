@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gdjax.data.errors import DataError
 from gdjax.data.readers.arff import read_arff
 from gdjax.data.readers.columns import Column, Options
-from gdjax.data.readers.contents import Contents, contents_of
+from gdjax.data.readers.contents import DAMAGE, Contents, contents_of, damaged
 from gdjax.data.readers.excel import read_excel
 from gdjax.data.readers.layouts import layout_of
 from gdjax.data.readers.npz import read_npz
@@ -94,16 +95,19 @@ def table_of(
     options = options or Options(numbers=frozenset(numbers), lenient=bool(numbers))
     texts = frozenset(keep_text)
     with contents_of(path) as source:
-        if source.format == "parquet":
-            found = read_parquet(source, options)
-        elif source.format == "excel":
-            found = read_excel(source, options, header)
-        elif source.format == "npz":
-            found = read_npz(source, options)
-        elif source.format == "arff":
-            found = read_arff(source, options, encoding, texts)
-        else:
-            found = read_text(layout_of(source, sep, header, encoding), options, texts, folder)
+        try:
+            if source.format == "text":
+                found = read_text(layout_of(source, sep, header, encoding), options, texts, folder)
+            elif source.format == "arff":
+                found = read_arff(source, options, encoding, texts)
+            elif source.format == "excel":
+                found = read_excel(source, options, header)
+            else:
+                found = (read_parquet if source.format == "parquet" else read_npz)(source, options)
+        except DataError:
+            raise
+        except DAMAGE as error:
+            raise damaged(source.name, error) from None
         return _table(source, found, keep_text, guess=not options.missing)
 
 
@@ -130,7 +134,8 @@ def _table(source: Contents, found: Found, keep_text: Sequence[str], guess: bool
     notes = dict.fromkeys([*found.notes, *(note for column in columns.values() for note in column.notes)])
     texts = {name: _kept(columns[name]) for name in keep_text if name in columns}
     path = Path(source.name)
-    name = path.name.partition(".")[0] if source.name != "standard input" else "table"
+    name = path.stem if source.name != "standard input" else "table"
+    name = name.removesuffix(Path(name).suffix) if source.notes else name  # t.csv.gz
     return Table(frame, name, f"{len(frame):,} rows of {path.name}", tuple(notes), found.lines, texts)
 
 
