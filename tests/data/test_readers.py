@@ -323,6 +323,12 @@ READ = {
         {"a": ["NA", "DE", "FR", "ZA"], "b": [1, 2, 3, 4]},
         ["'NA' is kept"],
     ),
+    "NA among genotypes": (
+        "a,b\nNA,1\nWW,2\nWM,3\nMM,4\n",
+        {"a": [N, "WW", "WM", "MM"], "b": [1, 2, 3, 4]},
+        ["'NA' is taken"],
+    ),
+    "NA among continents": ("a,b\nNA,1\nEU,2\nAS,3\n", {"a": ["NA", "EU", "AS"], "b": [1, 2, 3]}, ["'NA' is kept"]),
     "None among numbers": ("a,b\nNone,1\n2,2\n3.5,3\n4,4\n", {"a": [N, 2, 3.5, 4], "b": [1, 2, 3, 4]}, ["'None'"]),
     "- beside +": ("a,b\n-,1\n+,2\n+,3\n-,4\n", {"a": ["-", "+", "+", "-"], "b": [1, 2, 3, 4]}, ["'-' is kept"]),
     "-999": (
@@ -380,7 +386,9 @@ REFUSED = {
     "random bytes": (np.random.default_rng(0).bytes(5000), "no table but binary data"),
     "a truncated gzip": (gzip.compress(ROWS.encode())[:-100], "damaged: Compressed file ended before"),
     "a long truncated gzip": (
-        gzip.compress("".join(f"{i * 7919 % 100_003},{i * 104_729 % 1_000_003}\n" for i in range(20_000)).encode())[:-100],
+        gzip.compress("".join(f"{i * 7919 % 100_003},{i * 104_729 % 1_000_003}\n" for i in range(20_000)).encode())[
+            :-100
+        ],
         "damaged: Compressed file ended before",
     ),
     "a spoiled gzip": (gzip.compress(ROWS.encode())[:-8] + b"\0" * 8, "damaged: CRC check failed"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+WHITE = " \t\n\r\f\v\x1a\u00a0\u2002\u2003\u2009\u200b\u202f\u3000\ufeff"  # what may stand around a cell
 EXACT = 2**53  # the whole numbers up to it are floats
 MISSING = frozenset(
     [

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gdjax.data.readers.cells import EXACT, MISSING, Number, mark, number_of
+from gdjax.data.readers.cells import EXACT, MISSING, WHITE, Number, mark, number_of
 
 if TYPE_CHECKING:
     import pandas
 
 FEW = 20  # levels
 RARE = 0.02  # of the cells of a column of numbers, that may be none without making it a column of text
-TWO_LETTERS = re.compile("[A-Z]{2}")
+REGIONS = frozenset(  # ISO 3166, among which NA is Namibia, and continents, among which it is North America
+    (
+        "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC "
+        "CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD "
+        "GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH "
+        "KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW "
+        "MX MY MZ NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD "
+        "SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ "
+        "VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW AN EU OC UK XK EL"
+    ).split()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +88,7 @@ class Levels:
         import pandas
 
         self.name, self.options = name, options
-        self.cells = cells.str.strip()
+        self.cells = cells.str.strip(WHITE)
         self.codes, texts = pandas.factorize(self.cells.fillna(""))
         self.texts = [str(each) for each in texts]
         self.counts = np.bincount(self.codes, minlength=len(self.texts))
@@ -321,8 +330,8 @@ def _is_level(word: str, words: set[str], rest: set[str], levels: Levels) -> str
     """Why a word that usually stands for a missing value is a level of its own; "" if it is missing."""
     if word in ("None", "none", "NONE", "unknown", "Unknown", "UNKNOWN"):
         return "as one of several words" if rest else ""
-    if word == "NA" and len(rest) >= 2 and all(TWO_LETTERS.fullmatch(text) for text in rest):
-        return "since all are two capital letters"
+    if word == "NA" and len(rest) >= 2 and rest <= REGIONS:
+        return "since all are codes of countries or continents"
     if word == "-" and "+" in rest:
         return "beside '+'"
     return ""

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from gdjax.data.readers.cells import WHITE
+
 _WIDE = re.compile(r"\s{2,}|\t")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
 
@@ -35,7 +37,7 @@ class Dialect(NamedTuple):
 
     def cells(self, text: str) -> list[str]:
         """The stripped cells of a record."""
-        return [cell.strip() for cell in next(self._reader([text]), [])]
+        return [cell.strip(WHITE) for cell in next(self._reader([text]), [])]
 
     def _reader(self, lines: Iterable[str]):
         return csv.reader(
