@@ -12,6 +12,8 @@ from gdjax.tables.cells import needs
 FAR = 8.0  # robust deviations from the median, from which on a column is encoded by ranks
 BINS = 8
 POINTS = 1000  # at most, between which ranks are interpolated
+LARGEST = 1e30  # feature, which float32 holds
+MOST = 1e300  # deviations, so that their number is finite
 SIGMA = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 FORMS = ("standardized", "piecewise_linear")
 
@@ -39,14 +41,15 @@ class NumberMap:
         return max(1, len(self.edges) - 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        """(n,) numbers -> (n, width) features, in float64."""
-        z = np.interp(x, self.points, self.scores) if self.points else (x - self.center) / self.scale
-        if not self.edges:
-            return z[:, None]
-        edges = np.array(self.edges)
-        lower, upper = np.zeros(self.width), np.ones(self.width)
-        lower[0], upper[-1] = -np.inf, np.inf
-        return np.clip((z[:, None] - edges[:-1]) / np.diff(edges), lower, upper)
+        """(n,) numbers -> (n, width) features, in float64, at most LARGEST in size."""
+        with np.errstate(over="ignore"):
+            z = np.interp(x, self.points, self.scores) if self.points else (x - self.center) / self.scale
+            if not self.edges:
+                return np.clip(z[:, None], -LARGEST, LARGEST)
+            edges = np.array(self.edges)
+            lower, upper = np.zeros(self.width), np.ones(self.width)
+            lower[0], upper[-1] = -LARGEST, LARGEST
+            return np.clip((z[:, None] - edges[:-1]) / np.diff(edges), lower, upper)
 
 
 def fit_map(x: np.ndarray, form: str, by_rank: bool) -> NumberMap:
@@ -68,7 +71,7 @@ def deviations(x: np.ndarray, median: float) -> float:
         distinct = np.unique(x)
         distances = abs(distinct - np.median(distinct))
     typical = SIGMA * np.median(distances)
-    return float(distances.max() / typical) if typical else 0.0
+    return float(distances.max() / max(typical, distances.max() / MOST)) if typical else 0.0
 
 
 def _standardized(x: np.ndarray) -> NumberMap:

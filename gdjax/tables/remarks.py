@@ -93,17 +93,18 @@ def _outliers(table: Table, name: str, values: np.ndarray) -> Iterator[str]:
     """A remark if a few cells, at most 1 %, are HUGE times the next largest in absolute value."""
     sizes = np.where(np.isnan(values), 0, abs(values))
     count = min(len(sizes), max(2, len(sizes) // 100 + 1))
-    if np.count_nonzero(HUGE * sizes > sizes.max(initial=0)) > count:
+    if np.count_nonzero(sizes > sizes.max(initial=0) / HUGE) > count:
         return
     largest = np.argpartition(sizes, len(sizes) - count)[-count:]
     largest = largest[np.argsort(-sizes[largest], kind="stable")]
     ordered = sizes[largest]
-    gap = np.flatnonzero((ordered[1:] > 0) & (ordered[:-1] >= HUGE * ordered[1:]))
+    gap = np.flatnonzero((ordered[1:] > 0) & (ordered[:-1] / HUGE >= ordered[1:]))
     if len(gap):
         cells = largest[: gap[0] + 1]
-        times = ordered[gap[0]] / ordered[gap[0] + 1]
+        times = float(ordered[gap[0]]) / float(ordered[gap[0] + 1])
+        many = f"{times:,.0f}" if times < 1e12 else f"{times:.0e}"
         rest = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
-        yield f"{table.place(cells[0], name)}: {values[cells[0]]:.6g}{rest}: {times:,.0f} times the next largest"
+        yield f"{table.place(cells[0], name)}: {values[cells[0]]:.6g}{rest}: {many} times the next largest"
 
 
 def _missing_codes(name: str, values: np.ndarray) -> Iterator[str]:

@@ -283,6 +283,14 @@ def test_what_varies_in_the_file_varies_in_float32():
             assert x[:, encoding.spans[name]].std() > 0.1
 
 
+def test_no_number_overflows():
+    frame = frame_of({"x": RNG.normal(size=ROWS), "wide": 10.0 ** RNG.uniform(-300, 300, ROWS), "y": RNG.normal(size=ROWS)})
+    far = frame.assign(x=np.where(np.arange(ROWS) % 2, 1e308, -1e308))
+    for numbers in FORMS:
+        x = fitted(frame, numbers).transform(far, np.float32)
+        assert np.isfinite(x).all() and x[:, 0].max() == (1e30 if numbers == "standardized" else 1)
+
+
 def test_columns_are_matched_by_name_and_cells_spoil_their_row_alone():
     frame = everything()
     encoding = fitted(frame)
