@@ -130,14 +130,14 @@ class Levels:
     Where there are more, a feature is the place of the level in the order of their frequencies, standardized.
 
     Args:
-        levels: those told apart, the most frequent first.
-        has_others, has_missing: whether training rows have levels that are too rare to be told apart, and missing cells.
+        levels, rare: the levels of the training rows, the most frequent first; the rare ones are not told apart.
+        has_missing: whether training rows have missing cells.
         order: of the place in the order of frequencies; None for few levels.
     """
 
     name: str
     levels: tuple[str, ...]
-    has_others: bool
+    rare: tuple[str, ...]
     has_missing: bool
     order: NumberMap | None
 
@@ -145,21 +145,26 @@ class Levels:
     def fit(series: pandas.Series, fitting: Fitting) -> Levels:
         cells = texts(series)
         counts = needs("pandas").Series(cells.value_counts())
-        frequent = counts[counts >= min(RARE, len(series) / 20)]
-        levels, missing = by_frequency(frequent), bool(series.isna().any())
-        is_long = len(levels) > FEW_LEVELS
-        others = is_long or len(frequent) < len(counts)
-        draft = Levels(str(series.name), levels, others, missing, None)
-        if not is_long:
+        is_frequent = counts >= min(RARE, len(series) / 20)
+        levels, rare = by_frequency(counts[is_frequent]), by_frequency(counts[~is_frequent])
+        draft = Levels(str(series.name), levels, rare, bool(series.isna().any()), None)
+        if len(levels) <= FEW_LEVELS:
             return draft
-        return dataclasses.replace(draft, order=fit_map(draft._places(cells).astype(float), "standardized", False))
+        places = np.minimum(draft._places(cells), len(levels))
+        return dataclasses.replace(draft, order=fit_map(places.astype(float), "standardized", False))
 
     @property
     def told_apart(self) -> tuple[str, ...]:
         return self.levels[:FEW_LEVELS]
 
     @property
+    def has_others(self) -> bool:
+        return len(self.levels) > FEW_LEVELS or len(self.rare) > 0
+
+    @property
     def names(self) -> tuple[str, ...]:
+        if not self.levels and not self.has_missing:
+            return ()
         hot = [f"{self.name}={level}" for level in self.told_apart]
         hot += [f"{self.name} other"] * self.has_others + [f"{self.name} missing"] * self.has_missing
         return (*hot, f"{self.name} order") if self.order else tuple(hot)
@@ -167,21 +172,23 @@ class Levels:
     def read(self, series: pandas.Series) -> Found:
         cells = texts(series)
         places, missing = self._places(cells), series.isna().to_numpy()
-        unseen = (places == len(self.levels)) & ~missing
+        unseen = (places == len(self.levels) + len(self.rare)) & ~missing
         few = len(self.told_apart)
         others = few if self.has_others else -1
         hot = np.where(places < few, places, others)
         hot[missing] = few + self.has_others if self.has_missing else 0  # the most frequent level
         features = (hot[:, None] == np.arange(few + self.has_others + self.has_missing)).astype(float)
         if self.order:
-            features = np.concatenate([features, self.order.apply(places.astype(float))], axis=1)
+            places = np.minimum(places, len(self.levels)).astype(float)
+            features = np.concatenate([features, self.order.apply(places)], axis=1)
         masks = {"unseen": unseen} | ({} if self.has_missing else {"missing": missing})
         return Found(features, masks)
 
     def _places(self, cells: pandas.Series) -> np.ndarray:
         """The place of each cell's level in the order of frequencies; the number of levels for any other cell."""
-        found = needs("pandas").Index(self.levels, dtype="str").get_indexer(cells)
-        return np.where(found < 0, len(self.levels), found)
+        known = needs("pandas").Index((*self.levels, *self.rare), dtype="str")
+        found = known.get_indexer(cells)
+        return np.where(found < 0, len(known), found)
 
 
 @dataclasses.dataclass(frozen=True)

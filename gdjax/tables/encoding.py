@@ -192,7 +192,8 @@ def _fit(column: Column, series: pandas.Series, fitting: Fitting) -> Encoder:
 def _remarks(encoders: list[Encoder]) -> Iterator[str]:
     for encoder in encoders:
         if not encoder.names:
-            yield f"{encoder.name!r} does not vary in the training rows and is left out"
+            what = "has no level that is frequent" if isinstance(encoder, Levels) else "does not vary"
+            yield f"{encoder.name!r} {what} in the training rows and is left out"
     far = [each for each in encoders if isinstance(each, Numbers) and each.deviations]
     if far:
         names = listing([f"{each.name!r} ({each.deviations:,.0f})" for each in far], 12)

@@ -284,7 +284,9 @@ def test_what_varies_in_the_file_varies_in_float32():
 
 
 def test_no_number_overflows():
-    frame = frame_of({"x": RNG.normal(size=ROWS), "wide": 10.0 ** RNG.uniform(-300, 300, ROWS), "y": RNG.normal(size=ROWS)})
+    frame = frame_of(
+        {"x": RNG.normal(size=ROWS), "wide": 10.0 ** RNG.uniform(-300, 300, ROWS), "y": RNG.normal(size=ROWS)}
+    )
     far = frame.assign(x=np.where(np.arange(ROWS) % 2, 1e308, -1e308))
     for numbers in FORMS:
         x = fitted(frame, numbers).transform(far, np.float32)
@@ -313,6 +315,7 @@ def test_columns_are_matched_by_name_and_cells_spoil_their_row_alone():
     assert "'number' cannot be read" in notes[0] and "'number' missing, as in no training row" in notes[1]
     assert "'when' cannot be read" in notes[2] and "'city' a level without training rows" in notes[3]
     assert "'number' outside the training range" in notes[4] and "'pool' a level without training rows" in notes[5]
+    assert encoding.flags(frame.iloc[TRAIN]).masks == {}  # not even of the rare levels
     assert columns_of(encoding, frame_of(rows), "city")[3].tolist() == [0, 0, 0, 1]  # as the rare levels
     median = frame["number"].iloc[TRAIN].median()
     expected = (median - frame["number"].iloc[TRAIN].mean()) / frame["number"].iloc[TRAIN].std(ddof=0)
@@ -335,6 +338,9 @@ def test_a_column_that_is_constant_in_the_training_rows_is_left_out():
     frame = everything().assign(late=np.where(np.arange(ROWS) < 300, 1.0, 2.0))
     encoding = fitted(frame, rows=np.arange(280))
     assert "late" not in encoding.spans and any("'late' is left out: constant" in said for said in encoding.remarks)
+    rare = frame.assign(ticket=[f"t{i // 2}" for i in range(ROWS)])
+    encoding = fitted(frame_of(rare))
+    assert "ticket" not in encoding.spans and "'ticket' has no level that is frequent" in repr(encoding)
     with pytest.raises(ValueError, match=r"no column varies in the 3 training rows|at least one feature"):
         fitted(frame[["late", "y"]], rows=np.arange(3))
     with pytest.raises(ValueError, match="`numbers=binned`: one of standardized, piecewise_linear"):
