@@ -17,6 +17,7 @@ MEMBERS = 4  # networks in an ensemble
 FEW_ROWS = 1000  # training rows below which nothing is chosen by validation loss
 PATIENCE = 20  # evaluations, under a rate that does not follow the length of the run
 DECAYS = (0.01, 0.3, 1.0)
+DECAYS_OF_FEW = {"classification": 3.0, "regression": 6.0}  # numbers are fitted to their noise more than labels are
 NUMBERS = ("standardized", "piecewise_linear")
 WHOLE_BATCHES = 500  # steps of lbfgs at most
 MANY_ROWS = 20_000  # from which on a number of epochs is one of passes in batches
@@ -31,12 +32,12 @@ class Choice(NamedTuple):
     weight_decay: float | None  # None: that of the optimizer that was asked for
 
 
-def choices(options: TrainOptions, rows: int) -> tuple[Choice, ...]:
+def choices(options: TrainOptions, rows: int, task: str) -> tuple[Choice, ...]:
     """The choices that the options leave open, for so many training rows; one where there is nothing to choose."""
     is_open = _takes_decay(options)
     given = options.weight_decay
     if options.tune == "none" or (options.tune is None and rows < FEW_ROWS) or options.model != "mlp":
-        decay = _decay(options.model, rows) if is_open else given
+        decay = decay_of(options.model, rows, task) if is_open else given
         return (Choice(options.numbers or NUMBERS[0], decay),)
     decays = DECAYS if is_open else (given,)
     numbers = NUMBERS if options.numbers is None else (options.numbers,)
@@ -48,9 +49,11 @@ def _takes_decay(options: TrainOptions) -> bool:
     return options.optimizer is None and options.weight_decay is None
 
 
-def _decay(model: str, rows: int) -> float:
-    """1 for a network on few rows, 0.01 from some 20,000 on; none for a linear model."""
-    return 0.0 if model != "mlp" else float(np.clip((FEW_ROWS / rows) ** 1.5, 0.01, 1.0))
+def decay_of(model: str, rows: int, task: str) -> float:
+    """The decay that is not tuned: strong for a network on few rows, 0.01 from some 20,000 on; none for a linear model."""
+    if model != "mlp":
+        return 0.0
+    return DECAYS_OF_FEW[task] if rows < FEW_ROWS else float(np.clip((FEW_ROWS / rows) ** 1.5, 0.01, 1.0))
 
 
 def members(options: TrainOptions) -> int:
@@ -77,8 +80,8 @@ def settings(options: TrainOptions, choice: Choice, rows: int) -> Settings:
         asked["optimizer"] = options.optimizer or "adam"
         asked["schedule"] = "cosine" if by_default else options.schedule
         asked["weight_decay"] = choice.weight_decay or options.weight_decay
-        if by_default and options.model != "mlp" and options.learning_rate is None:
-            asked["learning_rate"] = LINEAR_RATE
+        if options.optimizer is None and options.learning_rate is None:
+            asked["learning_rate"] = rate_of(options, rows)
         found["batch_size"] = min(batch_of(rows), rows) if options.batch_size is None else options.batch_size
         found["epochs"] = epochs_of(rows) if unsaid else options.epochs
     if options.patience is None:
@@ -95,12 +98,22 @@ def _takes_whole_batch(options: TrainOptions, rows: int) -> bool:
     return options.model in SMOOTH and own and is_open
 
 
+# Rate, batch and length of a network: found on ten tables by `experiments/bench/tables.py`, with three splits each.
+def rate_of(options: TrainOptions, rows: int) -> float | None:
+    """The rate of adam under its cosine; None where a schedule is given that has its own."""
+    if options.schedule is not None:
+        return None
+    if options.model != "mlp":
+        return LINEAR_RATE
+    return 1e-3 if rows < FEW_ROWS else 2e-3
+
+
 def batch_of(rows: int) -> int:
-    return 64 if rows < 5_000 else 256
+    return 32 if rows < FEW_ROWS else 128 if rows < MANY_ROWS else 256
 
 
 def epochs_of(rows: int) -> int:
-    return int(np.clip(200_000 // rows, 20, 200))
+    return int(np.clip(200_000 // rows, 20, 120) if rows < 50_000 else np.clip(1_000_000 // rows, 5, 20))
 
 
 def class_weights(options: TrainOptions, subject: Subject, labels: np.ndarray) -> tuple[float, ...]:

@@ -60,7 +60,7 @@ def choose(
         return plan(made, encoded.parts, defaults.settings(options, choice, len(encoded.parts.train[0])))
 
     if choice is None:
-        open_ = defaults.choices(options, rows)
+        open_ = defaults.choices(options, rows, problem.understanding.task)
         choice = open_[0]
         if len(open_) > 1:
             trials = tuning.try_all(tuning.sampled(problem, options.seed), open_, job_of, options.dtype, tell)

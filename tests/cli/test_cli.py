@@ -84,7 +84,7 @@ def test_train_evaluate_predict(place):
     assert len(rows) == result["epochs"] and rows[-1]["step"] == result["steps"]
     assert min(row["validation_loss"] for row in rows) == pytest.approx(result["best_value"], rel=1e-6)
     config = json.loads((place / "run" / "config.json").read_text())
-    assert config["optimizer"] == "decay_weights(adam(cosine(0.01, 80)), 1, mask=weights)"
+    assert config["optimizer"] == "decay_weights(adam(cosine(0.01, 160)), 3, mask=weights)"
     assert config["model"] == "ensemble(mlp((4, 16, 3)), 4, average='softmax')"
     assert config["versions"]["jax"] == jax.__version__ and len(config["data"]["hash"]) == 16
     assert matplotlib.image.imread(place / "run" / "curves.png").shape[1] >= 800
@@ -142,7 +142,7 @@ def test_a_run_in_fewer_bits_and_less_memory_is_noted_and_resumed_as_itself(plac
 
 
 def test_the_flow_of_a_run(place):
-    words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4]
+    words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4, "--batch-size", 64]
     code, out, err = gdjax("train", "iris", *words, "--flow", "--out", "run")
     assert (code, err) == (0, "") and (place / "run" / "flow.png").exists()
     table = [line.split() for line in out.splitlines() if "sigmoid  " in line]
@@ -272,14 +272,14 @@ def test_a_table_with_words_for_classes(place):
             ["--weight-decay", "0.3", "--optimizer", "mechanize(sgd)"],
             "decay_weights(mechanize(sgd(0.1)), 0.3, mask=weights)",
         ),
-        (["--schedule", "cosine", "--learning-rate", "0.2"], "decay_weights(adam(cosine(0.2, 24)), 1, mask=weights)"),
+        (["--schedule", "cosine", "--learning-rate", "0.2"], "decay_weights(adam(cosine(0.2, 24)), 3, mask=weights)"),
         (
             ["--schedule", "cosine", "--schedule-unit", "epochs"],
-            "decay_weights(adam(in_epochs(cosine(0.001, 3), 8)), 1, mask=weights)",
+            "decay_weights(adam(in_epochs(cosine(0.001, 3), 8)), 3, mask=weights)",
         ),
         (
             ["--schedule", "cyclic(0.0001, step_size=4)"],
-            "decay_weights(adam(cyclic(0.0001, 0.001, 4)), 1, mask=weights)",
+            "decay_weights(adam(cyclic(0.0001, 0.001, 4)), 3, mask=weights)",
         ),
         (["--optimizer", "accumulate(adam, 4)", "--schedule", "cosine"], "accumulate(adam(cosine(0.001, 6)), 4)"),
         (["--optimizer", "reduce_on_plateau(adam, patience=3)"], "reduce_on_plateau(adam(0.001), patience=3)"),
