@@ -1,0 +1,148 @@
+"""Training on tables: nothing leaks from the rows that judge, and intervals are those of the definition."""
+
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import gdjax as gd
+from gdjax import runs
+
+ROWS = 240
+
+
+def houses(seed=0, rows=ROWS):
+    """Numbers, levels, holes, yes and no; a price, and whether it is dear."""
+    rng = np.random.default_rng(seed)
+    area, city = rng.uniform(30, 200, rows), rng.choice(np.array(["Ulm", "Bonn", "Köln"], object), rows)
+    price = 3 * area + 50 * (city == "Köln") + rng.normal(0, 20, rows)
+    frame = pd.DataFrame({"area": area, "age": np.where(rng.random(rows) < 0.1, np.nan, rng.integers(0, 90, rows))})
+    frame = frame.assign(city=city, garden=rng.choice(np.array(["yes", "no"], object), rows), price=price)
+    return frame.astype({"city": "str", "garden": "str"})
+
+
+def spoiled(frame, rows):
+    """Garbage in these rows: numbers out of all bounds, holes, and levels that nobody has seen."""
+    frame, half = frame.copy(), rows[::2]
+    frame.loc[rows, "area"] = 1e30 * np.arange(1, len(rows) + 1)
+    frame.loc[half, ["area", "age"]] = np.nan
+    frame.loc[rows, "city"] = [f"nowhere {i % 4}" for i in range(len(rows))]
+    frame.loc[half, "garden"] = np.nan
+    return frame
+
+
+def trained(frame, out, **options):
+    """The training after its end: its last parameters, its encoding, its rows, its folder."""
+    given = {"hidden": (6,), "epochs": 3, "quick": True, "out": out, "cv": 0, **options}
+    training = runs.Training(frame, runs.TrainOptions.named("train", given), "gdjax train frame.csv")
+    with training:
+        for _ in training.segments():
+            pass
+        training.finish()
+    return training
+
+
+def bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize("target", ["price", "dear"])
+def test_no_row_that_judges_changes_a_bit_of_what_is_learned(tmp_path, target):
+    """Garbage in the test rows changes the test scores alone; garbage in the validation rows not the last parameters."""
+    frame = houses()
+    frame["dear"] = np.where(frame.pop("price") > 400, "dear", "cheap") if target == "dear" else frame["price"]
+    frame = frame.astype({"dear": "str"}) if target == "dear" else frame.drop(columns="dear")
+    clean = trained(frame, tmp_path / "clean")
+    kept = json.loads((tmp_path / "clean" / "encoding.json").read_text())
+    for name in ("test", "validation"):
+        rows = getattr(clean.work.problem.rows, name)
+        other = trained(spoiled(frame, rows), tmp_path / name)
+        for part in ("train", "validation", "test"):
+            assert np.array_equal(getattr(other.work.problem.rows, part), getattr(clean.work.problem.rows, part))
+        assert json.loads((tmp_path / name / "encoding.json").read_text()) == kept
+        states = other.fitting.run_state.state, clean.fitting.run_state.state
+        assert bits(states[0].params) == bits(states[1].params)
+        found, expected = (json.loads((tmp_path / each / "result.json").read_text()) for each in (name, "clean"))
+        assert (found[name] != expected[name] and found["train"] == expected["train"]) or name == "validation"
+        if name == "test":
+            assert bits(runs.load(tmp_path / name).params) == bits(runs.load(tmp_path / "clean").params)
+
+
+def test_a_file_of_test_rows_judges_alone(tmp_path):
+    frame, test = houses(), houses(1, 50)
+    for number, each in enumerate((test, spoiled(test, np.arange(50)))):
+        each.to_csv(tmp_path / f"test{number}.csv", index=False)
+    one, two = (trained(frame, tmp_path / f"run{i}", test=str(tmp_path / f"test{i}.csv")) for i in (0, 1))
+    assert one.config.data.rows["test"] == 50 and sum(one.config.data.rows.values()) == ROWS + 50
+    assert bits(one.fitting.run_state.state.params) == bits(two.fitting.run_state.state.params)
+    predicted = runs.load(tmp_path / "run0").predict(test)["prediction"]
+    rmse = float(np.sqrt(np.mean((predicted - test["price"]) ** 2)))
+    scale = float(one.work.parts.target.scale)
+    result = json.loads((tmp_path / "run0" / "result.json").read_text())
+    assert result["test"]["loss"] == pytest.approx((rmse / scale) ** 2, rel=1e-4)
+
+
+def test_intervals_have_the_width_of_a_judge():
+    """The half-width of MAPIE and of crepes, given the same predictions."""
+    rng = np.random.default_rng(4)
+    y, predicted = rng.normal(size=203), rng.normal(size=203)
+    for level in (0.5, 0.8, 0.9, 0.95):
+        own = runs.half_width(np.abs(y - predicted), level)
+        ranked = np.sort(np.abs(y - predicted))[int(np.ceil(204 * level)) - 1]
+        assert own == ranked
+        crepes = pytest.importorskip("crepes")
+        judge = crepes.ConformalRegressor().fit(residuals=y - predicted)
+        low, high = judge.predict_int(y_hat=np.zeros(1), confidence=level)[0]
+        assert (high - low) / 2 == pytest.approx(own, abs=1e-6)
+
+
+def test_folds_are_held_out_of_the_model_that_measures_them(tmp_path):
+    """Each fold's distances are those of its model, and this model is that of the other rows, to the last bit."""
+    frame = houses(3, 120)
+    training = trained(frame, tmp_path / "run", target="price", cv=4)
+    work, folds = training.work, runs.load(tmp_path / "run").intervals
+    assert sorted(np.bincount(folds.fold)) == [21, 21, 21, 21] and len(folds.fold) == len(work.parts.train[0])
+    x, y = work.parts.train
+    for k in range(4):
+        params = jax.tree.map(lambda p, k=k: p[k], folds.params)
+        outputs = work.job.objective.model.apply(params, x) - y
+        distances = np.abs(np.asarray(outputs, float)) * float(work.parts.target.scale)
+        np.testing.assert_allclose(folds.distances[folds.fold == k], distances[folds.fold == k], rtol=1e-3, atol=1e-3)
+    rest = work.parts._replace(train=(x[folds.fold != 2], y[folds.fold != 2]))
+    again = runs.job.run_through(work.job_of(rest), rest).params
+    assert bits(again) == bits(jax.tree.map(lambda p: p[2], folds.params))
+
+
+def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("gdjax.runs.defaults.FEW_ROWS", 100)
+    monkeypatch.setattr("gdjax.runs.defaults.DECAYS", (0.01, 3.0))
+    frame = houses()
+    training = trained(frame, tmp_path / "run")
+    trials = training.work.trials
+    assert [(each.numbers, each.weight_decay) for each in trials] == [
+        (numbers, decay) for numbers in ("standardized", "piecewise_linear") for decay in (0.01, 3.0)
+    ]
+    best = min(trials, key=lambda trial: trial.validation_loss)
+    assert (training.config.data.numbers, training.config.weight_decay) == best[:2]
+    assert training.fitting.result().best_value == pytest.approx(best.validation_loss, rel=1e-6)
+    alone = trained(frame, tmp_path / "alone", numbers=best.numbers, weight_decay=best.weight_decay)
+    assert bits(alone.fitting.run_state.state.params) == bits(training.fitting.run_state.state.params)
+
+
+def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    houses().to_csv("houses.csv", index=False)
+    run = runs.train("houses.csv", "price", "one", hidden=(4,), epochs=2, quick=True, drop=("age",), cv=0)
+    words = "gdjax train houses.csv --target price --drop age --cv 0 --hidden 4 --epochs 2 --out one --quick"
+    assert run.config.command == words and run.config.data.columns == ("area", "city", "garden")
+    with pytest.raises(TypeError, match="train: no option 'epoch': did you mean 'epochs'"):
+        runs.train("houses.csv", "price", epoch=3)
+    with pytest.raises(ValueError, match="there is no such column"):
+        runs.train("houses.csv", "prize", "two")
+    assert not (tmp_path / "two").exists()
+    monkeypatch.chdir(tmp_path.parent)
+    moved = (tmp_path / "houses.csv").rename(tmp_path / "gone.csv")
+    found = gd.runs.load(tmp_path / "one").predict(moved)
+    assert len(found) == ROWS and list(found.columns) == ["prediction", "remark"]
