@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import tyro
 
 from gdjax.cli.errors import UserError, option_mistakes
 from gdjax.cli.files import check_picture
-from gdjax.cli.objects import is_place, load_object
+from gdjax.cli.objects import is_place, load_object, own_mistakes
 from gdjax.data import read_table
 from gdjax.solve import CurveFit, fit_curve
 
@@ -75,12 +76,14 @@ class Curve:
         return 1
 
     def _fit(self, table: Any) -> CurveFit:
-        formula: str | Callable[..., Any] = load_object(self.formula) if is_place(self.formula) else self.formula
+        own = is_place(self.formula)
+        formula: str | Callable[..., Any] = load_object(self.formula) if own else self.formula
         asked: dict[str, Any] = {name: getattr(self, name) for name in ("weights", "sigma", "absolute_sigma", "level")}
         asked |= {"starts": self.starts, "seed": self.seed, "x": dict(_pairs("x", self.x, "x"))}
         asked["start"] = {name: _number("start", word) for name, word in _pairs("start", self.start)}
         asked["bounds"] = {name: _bounds(name, word) for name, word in _pairs("bounds", self.bounds)}
-        return fit_curve(formula, table, self.y, **asked)
+        with own_mistakes(self.formula, formula) if own else contextlib.nullcontext():
+            return fit_curve(formula, table, self.y, **asked)
 
     def _write(self, fit: CurveFit) -> None:
         with option_mistakes(NAMES):

@@ -56,6 +56,9 @@ class Columns:
 
 
 def _as_numbers(what: str, values: Any) -> np.ndarray:
+    kind = getattr(getattr(values, "dtype", None), "kind", "f")
+    if kind in "mMc":
+        raise ValueError(f"{what} must be numbers, got {'complex numbers' if kind == 'c' else 'dates'}")
     try:
         numbers = np.asarray(values, float)
     except (TypeError, ValueError):

@@ -31,8 +31,8 @@ def uncertainty(jacobian: np.ndarray, free: np.ndarray) -> Uncertainty:
     index = np.flatnonzero(free)
     if not index.size:
         return Uncertainty(0, covariance, ())
-    _, sizes, directions = np.linalg.svd(jacobian[:, index] / scale[index], full_matrices=True)
-    sizes = np.resize(np.append(sizes, np.zeros(len(index))), len(index)) if len(sizes) < len(index) else sizes
+    triangle = np.linalg.qr(jacobian[:, index] / scale[index], mode="r")
+    _, sizes, directions = np.linalg.svd(triangle)
     known = sizes > rank_tolerance(jacobian) * sizes[0]
     loose = np.abs(directions[~known]) > 1e-3
     good = ~loose.any(axis=0)

@@ -17,6 +17,7 @@ import numpy as np
 from gdjax.drawing import load_plots
 from gdjax.files import folder_written_whole
 from gdjax.programs import compile_once
+from gdjax.solve.curve_data import Columns
 from gdjax.solve.curve_errors import t_quantile
 from gdjax.solve.curve_formula import Curve
 from gdjax.text import html_table, table
@@ -35,7 +36,7 @@ class Band(NamedTuple):
     high_new: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class CurveFit:
     """A curve with its parameters fitted by least squares; it prints as a table.
 
@@ -83,8 +84,8 @@ class CurveFit:
             data: a mapping or table with the columns of the fit.
             level: of the bands (default: that of the fit).
         """
-        source = getattr(data, "frame", data)
-        columns = tuple(np.asarray(source[self.places[name]], float) for name in self.curve.columns)
+        source = Columns.of(data)
+        columns = tuple(source.numbers("predict: data", self.places[name]) for name in self.curve.columns)
         with jax.enable_x64(True):
             params = np.array(list(self.params.values()))
             value, slopes = map(np.asarray, compile_once(_Slopes(self.curve))(columns, params))

@@ -103,4 +103,4 @@ def _relative_error(rows: Rows, params: np.ndarray, step: np.ndarray, here: Expa
 
 def rank_tolerance(jacobian: np.ndarray) -> float:
     """Singular values below this, relative to the largest, of a Jacobian with columns of norm 1, are rounding."""
-    return 8 * max(jacobian.shape) * EPS
+    return 64 * jacobian.shape[1] * EPS

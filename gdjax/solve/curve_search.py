@@ -13,7 +13,8 @@ from gdjax.solve.curve_starts import Elimination, candidates, linear_parameters
 from gdjax.types import Stop
 
 FEW_ROWS = 512  # on which many starts are tried; the best are then refined on all rows
-FIRST_STEPS, LANES = 300, 8  # steps of every start; how many go on
+FIRST_STEPS, LANES = 300, 8  # steps of every start; how many go on,
+MANY_ROWS, FEW_LANES = 20_000, 2  # on more rows than these, so few
 ALIKE = 1e-6  # sums of squares that differ by less, relatively, are of one minimum
 
 
@@ -46,12 +47,17 @@ def find_parameters(
         points = [first, tried[0], *_best_and_some(tried[1:], values[1:], starts - 2)][:starts]
     run = compile_once(Solver(curve))
     ends = _on_host(run(few, np.stack(points), min(FIRST_STEPS, max_steps)))
-    going = _going_on(ends, few is not rows)
+    lanes = LANES if len(rows.y) <= MANY_ROWS else FEW_LANES
+    going = _going_on(ends, few is not rows)[:lanes]
+    if few is not rows:
+        last = _on_host(run(rows, np.stack([first, *ends.params[going]]), max_steps))
+        return _choose(last, first, noise_of(rows))._replace(
+            starts=len(points), agreeing=int(_alike(ends, noise_of(few)).sum())
+        )
     if going.size:
-        lanes = ends.params[going] if few is rows else np.stack([first, *ends.params[going]])
-        again = _on_host(run(rows, np.resize(lanes, (min(LANES, starts) + (few is not rows), len(first))), max_steps))
-        ends = _merge(ends, again, going) if few is rows else again
-    return _choose(ends, first, len(points), noise_of(rows))
+        again = _on_host(run(rows, np.resize(ends.params[going], (min(lanes, starts), len(first))), max_steps))
+        ends = _merge(ends, again, going)
+    return _choose(ends, first, noise_of(rows))
 
 
 def _thinned(rows: Rows) -> Rows:
@@ -78,14 +84,14 @@ def _on_host(ends: Descent) -> Descent:
 
 def _going_on(ends: Descent, all_rows: bool) -> np.ndarray:
     """The lanes to go on with: the best of those that are not at their end, or, on all rows, of all."""
-    value = np.where(np.isfinite(ends.value), ends.value, np.inf)
+    value = _values(ends)
     done = ends.stop == Stop.CONVERGED
     least = value[done].min() if done.any() else np.inf
     open_lanes = np.isfinite(value) & (np.full(len(value), True) if all_rows else (ends.stop == Stop.BUDGET))
     if not all_rows:
         open_lanes &= (value < least) | (np.arange(len(value)) == 0) | ~done.any()
     order = np.argsort(value, kind="stable")
-    return order[open_lanes[order]][:LANES]
+    return order[open_lanes[order]]
 
 
 def _merge(ends: Descent, again: Descent, lanes: np.ndarray) -> Descent:
@@ -97,10 +103,17 @@ def _merge(ends: Descent, again: Descent, lanes: np.ndarray) -> Descent:
     return Descent(*merged)
 
 
-def _choose(ends: Descent, first: np.ndarray, starts: int, noise: float) -> Found:
-    value = np.where(np.isfinite(ends.value), ends.value, np.inf)
-    least = value.min()
-    alike = value <= least * (1 + ALIKE) + noise
+def _values(ends: Descent) -> np.ndarray:
+    return np.where(np.isfinite(ends.value), ends.value, np.inf)
+
+
+def _alike(ends: Descent, noise: float) -> np.ndarray:
+    """Which ends have the least value, but for rounding."""
+    return _values(ends) <= _values(ends).min() * (1 + ALIKE) + noise
+
+
+def _choose(ends: Descent, first: np.ndarray, noise: float) -> Found:
+    value, alike = _values(ends), _alike(ends, noise)
     away = np.sum(((ends.params - first) / (np.abs(ends.params) + np.abs(first) + 1e-300)) ** 2, axis=1)
     rank = np.lexsort((away, ends.stop != Stop.CONVERGED, ~alike))
     best = 0 if alike[0] and ends.stop[0] == Stop.CONVERGED else int(rank[0])
@@ -110,7 +123,7 @@ def _choose(ends: Descent, first: np.ndarray, starts: int, noise: float) -> Foun
         noise=noise,
         stop=Stop(int(ends.stop[best])),
         steps=int(ends.steps[best]),
-        starts=starts,
+        starts=len(value),
         agreeing=int(alike.sum()),
         given_value=float(value[0]),
         others=_others(ends, value, alike),
