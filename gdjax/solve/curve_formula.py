@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ def read_curve(
     Raises: ValueError, in one line.
     """
     read = expression.parse(formula) if isinstance(formula, str) else formula
-    used = read.variables if isinstance(read, Expression) else _arguments(read)
+    used = _as_they_come(read) if isinstance(read, Expression) else _arguments(read)
     places = {name: name for name in used if name in names} | _said(read, used, names, x)
     if "x" in used and "x" not in places:
         places["x"] = _only([name for name in names if name not in y])
@@ -89,6 +90,12 @@ def _only(columns: Sequence[str]) -> str:
         near = columns[0] if columns else "COLUMN"
         raise ValueError(f"which column is x? write `x={near!r}`, one of {listing(columns, 12)}")
     return columns[0]
+
+
+def _as_they_come(formula: Expression) -> tuple[str, ...]:
+    """The names of a formula, in the order in which they first stand in it."""
+    names = [node for node in ast.walk(formula.tree) if isinstance(node, ast.Name) and node.id in formula.variables]
+    return tuple(dict.fromkeys(node.id for node in sorted(names, key=lambda node: (node.lineno, node.col_offset))))
 
 
 def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:

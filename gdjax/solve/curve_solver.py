@@ -82,7 +82,7 @@ def _step(residuals: Callable[[jax.Array], jax.Array], rows: Rows, c: Descent) -
     gone = has_lost_parameters(jacobian, r, c.params, longest)
     held = is_held(rows, c.params, dot(r, jacobian))
     jacobian = jnp.where(held, 0, jacobian)
-    model = Model.of(*hold(jacobian, r, scale, held), scale)
+    model = Model.of(jacobian, r, scale)  # whose undamped step is not finite where a parameter is held
     new = jnp.clip(c.params + model.step(c.damping) / scale, rows.low, rows.high)
     change, r_new = dot(jacobian, new - c.params), function(new)
     promised, decrease = -dot(change, r + 0.5 * change), 0.5 * dot(r - r_new, r + r_new)
@@ -112,11 +112,6 @@ def is_held(rows: Rows, params: jax.Array, gradient: jax.Array) -> jax.Array:
     return ((params <= rows.low) & (gradient > 0)) | ((params >= rows.high) & (gradient < 0))
 
 
-def hold(jacobian: jax.Array, r: jax.Array, scale: jax.Array, held: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The rows with p more, by which steps of the parameters held are 0."""
-    return jnp.concatenate([jacobian, jnp.diag(scale * held)]), jnp.concatenate([r, jnp.zeros_like(scale)])
-
-
 def noise_of(rows: Rows) -> float:
     """1/2 the sum of squares that rounding alone can make of a perfect fit."""
-    return float(0.5 * np.sum((16 * np.finfo(float).eps * np.asarray(rows.weight * rows.y)) ** 2))
+    return float(0.5 * np.sum((64 * np.finfo(float).eps * np.asarray(rows.weight * rows.y)) ** 2))

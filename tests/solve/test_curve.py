@@ -13,7 +13,10 @@ from scipy import optimize, stats
 from test_least_squares import polish, residuals_of
 
 import gdjax as gd
+from experiments.bench.coverage import curve_coverage
 from gdjax.expression import parse
+from gdjax.solve.curve_formula import read_curve
+from gdjax.solve.curve_solver import Rows, Solver
 
 X = np.linspace(0, 4, 40)
 DECAY = {"x": X, "y": 5 * np.exp(-1.3 * X) + 0.5 + 0.05 * np.random.default_rng(0).normal(size=40)}
@@ -48,14 +51,16 @@ def test_from_the_standard_start_a_curve_is_right_and_equals_scipy(name):
     found = gd.fit_curve(fit.formula, {**fit.columns, "y": fit.y}, "y", start=fit.start, starts=1)
     assert found.stop == gd.Stop.CONVERGED, found
     np.testing.assert_allclose(found.sum_of_squares, fit.least, rtol=1e-9, atol=1e-20)
+    if fit.best:
+        np.testing.assert_allclose([found.params[each] for each in fit.start], list(fit.best.values()), rtol=1e-8)
+        return
     params, errors = scipy_of(fit, list(fit.start.values()), maxfev=20_000)
     if name == "jennrich_sampson":  # where SciPy creeps
         assert np.isnan(list(found.errors.values())).all() and "only together" in str(found)
-        np.testing.assert_allclose(list(found.params.values()), params, rtol=1e-4)
+        np.testing.assert_allclose([found.params[each] for each in fit.start], params, rtol=1e-4)
         return
-    np.testing.assert_allclose(list(found.params.values()), params, rtol=1e-6, atol=1e-9)
-    if fit.least > 0:
-        np.testing.assert_allclose(list(found.errors.values()), errors, rtol=1e-6)
+    np.testing.assert_allclose([found.params[each] for each in fit.start], params, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose([found.errors[each] for each in fit.start], errors, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +72,12 @@ def test_converged_means_four_digits_from_any_start(name):
     with jax.enable_x64(True):
         for times in (10, 100):
             start = {key: times * value for key, value in fit.start.items()}
-            found = gd.fit_curve(fit.formula, {**fit.columns, "y": fit.y}, "y", start=start, starts=1)
-            params = np.array(list(found.params.values()))
+            try:
+                found = gd.fit_curve(fit.formula, {**fit.columns, "y": fit.y}, "y", start=start, starts=1)
+            except ValueError as error:
+                assert "is not finite at any start" in str(error)
+                continue
+            params = np.array([found.params[each] for each in fit.start])
             if found.stop == gd.Stop.CONVERGED:
                 exact = polish(residuals_of(fit), params)
                 np.testing.assert_allclose(params, exact, rtol=1e-4, atol=1e-9)
@@ -164,6 +173,17 @@ def test_bounds_are_kept_and_what_they_hold_is_said():
     assert np.isnan(found.errors["c"])
 
 
+def test_the_solver_alone_ends_at_bounds():
+    """In few steps, and without what is made sure of afterwards; the bounds hold back two of three parameters."""
+    curve, _ = read_curve("a*exp(-b*x) + c", ["x"], (), None)
+    with jax.enable_x64(True):
+        rows = Rows((X,), DECAY["y"], np.ones(40), np.array([-np.inf, 1.5, -1]), np.array([np.inf, 9, 0.4]))
+        end = jax.jit(Solver(curve).solve)(rows, np.array([1.0, 5.0, 0.0]), 100)
+    slope = np.exp(-1.5 * X)
+    assert end.stop == gd.Stop.CONVERGED and end.steps < 20, end
+    np.testing.assert_allclose(end.params, [slope @ (DECAY["y"] - 0.4) / (slope @ slope), 1.5, 0.4], rtol=1e-12)
+
+
 def test_what_data_do_not_determine_is_named_and_has_no_error():
     """Two constants for one; the others keep the errors that they have with one constant."""
     one = gd.fit_curve("a*exp(-b*x) + c", DECAY, "y")
@@ -243,3 +263,10 @@ def test_x_must_be_said_where_it_could_be_another():
         gd.fit_curve("a*log(x - 9)", DECAY, "y", starts=1)
     with pytest.raises(TypeError, match="named arguments"):
         gd.fit_curve(lambda *columns: columns[0], DECAY, "y")
+
+
+@pytest.mark.nightly
+def test_standard_errors_cover_the_truth():
+    """Of a thousand simulations; the standard error of a share is 0.7 %."""
+    for law, name, covered, ratio in curve_coverage(1000, 1):
+        assert 0.93 <= covered <= 0.97 and abs(ratio - 1) < 0.1, (law, name, covered, ratio)
