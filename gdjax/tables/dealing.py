@@ -43,7 +43,8 @@ def deal_groups(
     """The number of the part of each row, equal for rows of one group.
 
     Rows are dealt one by one, each class by its exact shares, rounded up or down. Then each group follows one of its rows,
-    and what this changes in the sizes is repaired: by groups first, the largest ones first, then by single rows.
+    and what this changes in the sizes is repaired: by groups first, the largest ones first, then by single rows. No part
+    is left empty if there are groups enough.
     """
     sizes = apportion(np.bincount(labels), shares, generator)
     part = np.empty(len(labels), int)
@@ -57,7 +58,17 @@ def deal_groups(
     np.add.at(excess, (labels, part), 1)
     _move_groups(part, labels, groups, excess, generator)
     _move_rows(part, labels, np.bincount(groups)[groups] == 1, excess, generator)
+    for empty in np.setdiff1d(np.arange(len(shares)), part).tolist():
+        _fill(part, groups, empty)
     return part
+
+
+def _fill(part: np.ndarray, groups: np.ndarray, empty: int) -> None:
+    """Move the smallest group of a part that has several to one that has none."""
+    of_group = part[np.unique(groups, return_index=True)[1]]
+    sizes = np.where(np.bincount(of_group)[of_group] > 1, np.bincount(groups), len(part) + 1)
+    if sizes.min() <= len(part):
+        part[groups == sizes.argmin()] = empty
 
 
 def _follow(part: np.ndarray, groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gdjax import runs
@@ -61,6 +62,8 @@ def test_a_table_is_explained(gdjax, houses):
     assert repr(problem.understanding) in out and repr(problem.rows) in out
     _, out, _ = gdjax(houses, "--target", "price", "--drop", "sold,city", "--only", "area", "--split", 0.5, 0.25, 0.25)
     assert "1 feature\n" in out and "200 training, 100 validation, 0 calibration, 100 test rows" in out
+    code, out, _ = gdjax(houses, "--target", "price", "--group", "city")  # of which there are three
+    assert code == 0 and re.search(r"city +identifier +left out as asked \(id\)", out)
     code, out, _ = gdjax(houses, "--target", "city", "--group", "id")
     assert code == 0 and "classification, 3 different texts" in out and "all rows of one 'id' stand in one part" in out
 
@@ -81,10 +84,21 @@ def test_without_a_target_the_last_column_is_it_or_all_kinds_are_shown(gdjax, ho
     )
 
 
+def test_a_straight_line_takes_far_values_as_they_are(place):
+    x = np.linspace(0, 1, 100)
+    frame = pd.DataFrame({"x": np.where(x == 1, 1e6, x), "y": x**2})
+    problem = runs.pose(frame, runs.TrainOptions(target="y", seed=1))
+    for network in (True, False):
+        encoding = problem.encode("standardized", network).encoding
+        assert bool(encoding.remarks) == np.isnan(encoding.affine()[0]).all() == network
+        ends = encoding.transform(pd.DataFrame({"x": [1e6, 1e7]}))
+        assert (ends[0] == ends[1]) == network
+
+
 def test_a_delimiter_may_be_spoken(gdjax, place):
-    (place / "t.txt").write_text("a b\tc\n" + "".join(f"{i} x\t{i % 7}.5\n" for i in range(30)))
+    (place / "t.txt").write_text("a b\tc\n" + "".join(f"{i % 3} x\t{i % 7}.5\n" for i in range(30)))
     for tab in ("tab", "\\t", "\t"):
-        code, out, _ = gdjax("t.txt", "--sep", tab, "--target", "c", "--categorical", "a b")
+        code, out, _ = gdjax("t.txt", "--sep", tab, "--target", "c")
         assert code == 0 and "t: 30 rows of t.txt, 1 feature" in out
 
 

@@ -133,6 +133,11 @@ def test_groups_stay_whole_also_when_copies_connect_them():
         found, table({**columns, "site": np.where(site < 20, site, np.nan)}), group="site"
     )  # and single rows
     assert few.sizes() == {"training": 630, "validation": 135, "calibration": 0, "test": 135}
+    for groups in (4, 5, 8):  # two of which copies connect
+        part = part_of(
+            split_rows(found, table({**columns, "site": np.arange(n) % groups}), group="site", seed=groups), n
+        )
+        assert set(part) == {"train", "validation", "test"} and (part == "train").sum() >= n // 3
     with pytest.raises(ValueError, match="every part must get a row, got none of 900 for"):
         split_rows(found, table({**columns, "site": site % 2}), group="site")
     with pytest.raises(ValueError, match="`group=sight`: there is no such column; did you mean 'site'"):
