@@ -65,6 +65,8 @@ class Train(Options):
         bar.close()
         if not self.quiet:
             print(training.words)
+        if training.alarm:
+            print(f"gdjax: {training.alarm}", file=sys.stderr)
         if runs.went_wrong(result.stop.name):
             print(f"gdjax: the run ended {result.stop.name}: {training.advice()}", file=sys.stderr)
             return 1

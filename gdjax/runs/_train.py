@@ -7,9 +7,12 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from gdjax.runs.arrays import Kept
+from gdjax.runs.assessment._assess import Assessment, assess
+from gdjax.runs.assessment.page import render
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.defaults import Choice
 from gdjax.runs.failure import advise
@@ -18,7 +21,7 @@ from gdjax.runs.intervals import Calibration, Folds, calibrate, train_folds
 from gdjax.runs.job import prepare, went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.recording import Recording
-from gdjax.runs.report import describe_run, numbers, pictures
+from gdjax.runs.report import Scores, describe_run, numbers, pictures
 from gdjax.runs.resuming import resumption
 from gdjax.runs.work import choose
 from gdjax.training import Result
@@ -48,6 +51,7 @@ class Training:
         self.folder = options.out or next_folder(_name(data))
         self.end: str | None = None  # of a run that is finished already
         self.words = ""  # what is said at the end
+        self.alarm = ""  # a sentence, if the run is no better than no model
         with contextlib.ExitStack() as stack:
             cadence = Cadence.read(options.checkpoint_every)
             self.draft = stack.enter_context(open_folder(self.folder, options.overwrite, options.resume))
@@ -85,10 +89,24 @@ class Training:
         scores = {name: work.job.objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
         said = {**numbers(result, scores), "resumed_at": self.recording.resumed}
         said["trials"] = [trial._asdict() for trial in work.trials]
-        kept = Kept(result.params, work.parts.target, intervals)
-        finish_run(place, said, kept, work.encoding, pictures(work, result))
-        self.words = "" if options.quiet else describe_run(place, work, result, scores)
+        kept, drawn = Kept(result.params, work.parts.target, intervals), pictures(work, result)
+        found, html = self._assess(place, result, kept, drawn, scores)
+        said["assessment"] = None if found is None else found.to_json()
+        finish_run(place, said, kept, work.encoding, drawn, html)
+        self.alarm = "" if found is None else found.alarm
+        self.words = "" if options.quiet else describe_run(place, work, result, scores, found)
         return result
+
+    def _assess(
+        self, place: Path, result: Result, kept: Kept, drawn: dict[str, Any], scores: Scores
+    ) -> tuple[Assessment | None, str | None]:
+        """How good the run is, and the page that tells it; nothing of a run that was interrupted or went wrong."""
+        if result.stop.name == "INTERRUPTED" or went_wrong(result.stop.name):
+            return None, None
+        work = self.work
+        run = LoadedRun(place, work.config, {}, [], work.job.objective.model, kept.params, work.encoding, *kept[1:])
+        found = assess(work, run, result, self.options, self.tell)
+        return found, render(place, work, result, found, drawn, scores)
 
     def _intervals(self, result: Result) -> Calibration | Folds | None:
         work = self.work

@@ -36,7 +36,8 @@ def choices(options: TrainOptions, rows: int, task: str) -> tuple[Choice, ...]:
     """The choices that the options leave open, for so many training rows; one where there is nothing to choose."""
     is_open = _takes_decay(options)
     given = options.weight_decay
-    if options.tune == "none" or (options.tune is None and rows < FEW_ROWS) or options.model != "mlp":
+    is_small = options.quick or rows < FEW_ROWS
+    if options.tune == "none" or (options.tune is None and is_small) or options.model != "mlp":
         decay = decay_of(options.model, rows, task) if is_open else given
         return (Choice(options.numbers or NUMBERS[0], decay),)
     decays = DECAYS if is_open else (given,)

@@ -96,6 +96,7 @@ def shown(run: LoadedRun) -> str:
             f"{data.numbers.replace('_', '-')} numbers of {len(data.columns)} columns: {', '.join(data.columns)}",
             f"ended {result['stop']} after {result['epochs']:g} epochs",
             score_table(data.rows, scores, metric),
+            *([str(found.get("headline"))] if isinstance(found := result.get("assessment"), dict) else []),
             f"repeat it: {config.command}",
         ]
     )

@@ -5,6 +5,7 @@ metrics.jsonl   one line per evaluation, appended while the run goes on
 encoding.json   how the columns become numbers, as fitted on the training rows
 params.npz      the best parameters by path, the scaling of the target, its intervals, and the hashes of the other files
 *.png           pictures
+report.html     how good the run is, on one page
 result.json     the reason of the stop, the duration, the scores on each part of the data; written last
 
     with new_folder(path) as draft:
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import html
 import itertools
 import shlex
 import shutil
@@ -48,6 +50,7 @@ from gdjax.types import Stop
 if TYPE_CHECKING:
     import pandas
 
+PAGE = "report.html"
 ROWS = 1 << 16  # that are predicted at once
 
 
@@ -155,6 +158,7 @@ def finish_run(
     kept: Kept,
     encoding: Encoding,
     pictures: Mapping[str, Any] | None = None,
+    page: str | None = None,
 ) -> None:
     """Write what a run leaves at its end beside config.json and metrics.jsonl: each file whole, and result.json last."""
     text = to_text(result)
@@ -165,6 +169,8 @@ def finish_run(
         from gdjax.plots import save  # of the extra `lab`
 
         save(picture, place / name)
+    if page is not None:
+        write_whole(place / PAGE, page)
     write_whole(place / "result.json", text)
 
 
@@ -199,6 +205,16 @@ class LoadedRun:
         from gdjax.runs.prediction import predictions
 
         return predictions(self, data, level)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: its report, in a frame of its own, so that neither changes the other's style."""
+        path = self.folder / PAGE
+        if not path.is_file():
+            from gdjax.runs.evaluation import shown
+
+            return f"<pre>{html.escape(shown(self))}</pre>"
+        page = html.escape(path.read_text("utf-8"))
+        return f'<iframe srcdoc="{page}" sandbox style="width: 100%; height: 720px; border: 0"></iframe>'
 
     def outputs(self, x: Any) -> np.ndarray:
         """The model's output for encoded rows: scores per class, one score for two classes, or the target in its units."""

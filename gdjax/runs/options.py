@@ -125,7 +125,7 @@ class TrainOptions(ReadingOptions):
     out: Path | None = None
     """The run folder; runs/<data>-<n> if not given."""
     quick: bool = False
-    """No report: no baselines, no importance of the columns."""
+    """Leave out what is not given of numbers and decay, the other models, and the importance of the columns."""
     flow: bool = False
     """Watch where the gradient goes: norms, updates and activations of each layer, as a table, a picture and a diagnosis."""
     memory: bool = False

@@ -14,6 +14,7 @@ from gdjax.losses import LOSSES
 from gdjax.models import summary
 from gdjax.plots import boundary, confusion, curves, layer_flow, style
 from gdjax.programs import compile_once
+from gdjax.runs.assessment._assess import Assessment
 from gdjax.runs.work import Work
 from gdjax.text import table
 from gdjax.training import Result
@@ -46,8 +47,12 @@ def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: in
     return textwrap.indent(table(lines, right=(1, 2, 3)), "  ")
 
 
-def describe_run(folder: Path, work: Work, result: Result, scores: Scores) -> str:
-    """The text printed at the end."""
+def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found: Assessment | None = None) -> str:
+    """The text printed at the end.
+
+    Args:
+        found: None where there is nothing to judge the run by.
+    """
     job, parts, understanding = work.job, work.parts, work.problem.understanding
     gradient_flow = job.flow(result)
     lines = [
@@ -58,6 +63,7 @@ def describe_run(folder: Path, work: Work, result: Result, scores: Scores) -> st
         "",
         score_table(parts.rows(), scores, job.objective.metric),
         "",
+        *([] if found is None else [found.headline, *found.sentences(), ""]),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
         f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
     ]

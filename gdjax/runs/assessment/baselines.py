@@ -29,14 +29,14 @@ def simplest(work: Work, cases: Cases) -> Outcome:
     y = work.problem.y[work.problem.rows.train]
     classes, rows = work.subject.classes, len(cases.y)
     if not classes:
-        return of_numbers("the mean", np.full(rows, y.mean()), f"{y.mean():.6g} for every row")
+        return of_numbers("the mean", np.full(rows, y.mean()), f"always answering the mean, {y.mean():.6g}")
     weights = _weights(work, y)
     shares = np.bincount(y, weights, len(classes)) / (len(y) if weights is None else weights.sum())
-    how = f"{classes[int(shares.argmax())]!r} for every row"
+    how = f"always answering {classes[int(shares.argmax())]!r}"
     return of_probabilities("the most frequent class", np.tile(shares, (rows, 1)), work.config.threshold, how)
 
 
-def baselines(work: Work, cases: Cases, tell: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
+def fit_baselines(work: Work, cases: Cases, tell: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
     """A linear model on the same features and boosted trees on the raw columns, trained on the same training rows.
 
     Of more than MOST_ROWS training rows they see a sample by the seed; for more than MOST_CLASSES there are no trees.

@@ -31,14 +31,14 @@ def alarm(task: str, simplest: Standing) -> str:
     """
     if any(lead.low > 0 for lead in simplest.lead.values()):
         return ""
-    score, lead = next(iter(simplest.lead.items()))
+    lead = next(iter(simplest.lead.values()))
     said = {"regression": "NO BETTER THAN THE MEAN", "classification": "NO BETTER THAN CHANCE"}[task]
     worse = "is even worse than" if lead.high < 0 else "cannot be told from"
     same = "the mean" if task == "regression" else "the shares of the classes"
     return f"{said}: on the test rows this run {worse} saying {same} for every row"
 
 
-def caveats(
+def caveats_of(
     work: Work,
     result: Result,
     cases: Cases,
@@ -75,8 +75,8 @@ def _of_classes(work: Work, standings: list[Standing], scores: OfClasses) -> Ite
     if counts.max() > UNEVEN * max(1, counts.min()):
         share = counts.max() / counts.sum()
         yield (
-            f"the classes are uneven: {names[int(counts.argmax())]!r} has {percent(share)} of the training rows; look at the "
-            "recall of the rare ones, not at the accuracy"
+            f"the classes are uneven: {names[int(counts.argmax())]!r} has {percent(share)} of the training rows; look at "
+            "the recall of the rare ones, not at the accuracy"
         )
     simplest = standings[1].lead if len(standings) > 1 else {}
     if "log_loss" in simplest and simplest["log_loss"].low > 0 >= simplest["accuracy"].low:

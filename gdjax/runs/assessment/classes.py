@@ -99,7 +99,7 @@ def confusions(counts: np.ndarray, names: Sequence[str]) -> tuple[Confusion, ...
     share = wrong[true, predicted] / rows[true]
     order = np.lexsort((predicted, true, -share, -wrong[true, predicted]))[:MOST_PAIRS]
     found = zip(true[order], predicted[order], share[order], strict=True)
-    return tuple(Confusion(names[i], names[j], int(counts[i, j]), float(part)) for i, j, part in found)
+    return tuple(Confusion(names[int(i)], names[int(j)], int(counts[i, j]), float(part)) for i, j, part in found)
 
 
 def _calibration(cases: Cases, outcome: Outcome, names: Sequence[str], seed: int) -> Reliability:

@@ -141,11 +141,15 @@ def in_units(fit: Fit, encoding: Encoding, of: str, why_not: str = "") -> Coeffi
     notes = ["", *_notes(encoding, names, kept, encoded)]
     notes = [note if determined else UNKNOWN for note, determined in zip(notes, known, strict=True)]
     found = tuple(
-        Coefficient(name, *map(float, (value, error, value - quantile * error, value + quantile * error)), note)
+        Coefficient(name, float(value), float(error), *_interval(float(value), quantile * float(error)), note)
         for name, value, error, note in zip(labels, values, errors, notes, strict=True)
     )
     levels = tuple(names[level] for level in reference.values())
     return Coefficients(of, len(fit.x), found, levels, why_not, covariance)
+
+
+def _interval(value: float, half: float) -> tuple[float, float]:
+    return value - half, value + half
 
 
 def _references(encoding: Encoding) -> dict[tuple[int, ...], int]:

@@ -47,7 +47,9 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         said = {name: each.to_json() for name, each in self.scores.items()}
         ahead = {name: each.to_json() for name, each in self.lead.items()}
-        return {"name": self.name, "how": self.how, "scores": said} | ({"lead": ahead, "verdict": self.verdict} if ahead else {})
+        return {"name": self.name, "how": self.how, "scores": said} | (
+            {"lead": ahead, "verdict": self.verdict} if ahead else {}
+        )
 
 
 def decide(lead: Estimate) -> str:

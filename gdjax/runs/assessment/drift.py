@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def _of_numbers(train: np.ndarray, test: np.ndarray) -> tuple[float, float] | No
     train, test = (each[np.isfinite(each)] for each in (train, test))
     if not len(train) or not len(test):
         return None
-    found = ks_2samp(train, test, method="asymp")
+    found: Any = ks_2samp(train, test, method="asymp")
     return float(found.statistic), float(found.pvalue)
 
 
@@ -99,4 +99,5 @@ def _of_levels(train: np.ndarray, test: np.ndarray) -> tuple[float, float] | Non
     pooled = pooled[:, pooled.sum(axis=0) > 0]
     shares = pooled / pooled.sum(axis=1, keepdims=True)
     distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    return (distance, float(chi2_contingency(pooled).pvalue)) if pooled.shape[1] > 1 else None
+    found: Any = chi2_contingency(pooled) if pooled.shape[1] > 1 else None
+    return None if found is None else (distance, float(found.pvalue))

@@ -55,7 +55,7 @@ class Outcome:
     how: str = ""
 
     def losses(self, y: np.ndarray) -> dict[str, np.ndarray]:
-        """The losses of each case, (n,) each: log loss and error of a class, square and absolute value of a number's error."""
+        """The losses of each case, (n,) each: log loss and error of a class, square and size of a number's error."""
         if self.scores.shape[1] == 0:
             error = self.predicted - y
             return {"square": error**2, "absolute": np.abs(error)}

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gdjax.runs.assessment import wording
-from gdjax.runs.assessment.assess import Assessment
+from gdjax.runs.assessment._assess import Assessment
 from gdjax.runs.assessment.classes import OfClass, OfClasses
-from gdjax.runs.assessment.coefficients import Coefficient, Coefficients
+from gdjax.runs.assessment.coefficients import Coefficients
 from gdjax.runs.assessment.numbers import OfNumbers
 from gdjax.runs.assessment.wording import brief, measure_words, percent, rounded
 from gdjax.tables.cells import needs
@@ -33,7 +32,7 @@ WHY = {
 }
 
 
-def page(
+def render(
     folder: Path, work: Work, result: Result, found: Assessment | None, pictures: Mapping[str, Any], scores: Any
 ) -> str:
     """The page of a run.
@@ -45,7 +44,9 @@ def page(
         scores: part of the data -> name -> value.
     """
     jinja2 = needs("jinja2")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters.update(brief=brief, percent=percent, words=measure_words, value=value, svg=_svg)
     text = importlib.resources.files("gdjax.runs.assessment").joinpath("page.html").read_text("utf-8")
     said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
@@ -72,7 +73,9 @@ def _why(result: Result) -> str:
     said = WHY.get(result.stop, f"It ended {result.stop.name} after {{epochs:g}} epochs.").format(epochs=result.epochs)
     if best >= 0 and result.monitor.startswith("validation"):
         epoch = result.history["epoch"][best]
-        said += f" The parameters are those of epoch {epoch:g}, where the {result.monitor} was least ({result.best_value:.4g})."
+        said += (
+            f" The parameters are those of epoch {epoch:g}, of the least {result.monitor} ({result.best_value:.4g})."
+        )
     return said
 
 
@@ -96,7 +99,9 @@ def _tiles(found: Assessment | None) -> list[tuple[str, str, str, str]]:
     said = [(measure_words(name), *_parts(brief(each, name)), EXPLAINED[name]) for name, each in tiles]
     if isinstance(found.scores, OfClasses) and found.scores.calibration is not None:
         each = found.scores.calibration
-        said.append(("calibration error", percent(each.error), f"up to {percent(each.by_chance)} by chance", EXPLAINED["error"]))
+        said.append(
+            ("calibration error", percent(each.error), f"up to {percent(each.by_chance)} by chance", EXPLAINED["error"])
+        )
     if isinstance(found.scores, OfNumbers) and found.scores.coverage is not None:
         each = found.scores.coverage
         said.append((f"{each.level:.0%} intervals cover", *_parts(brief(each.share, "share")), EXPLAINED["coverage"]))
@@ -129,14 +134,23 @@ def _checks(work: Work, found: Assessment | None) -> list[tuple[bool, str]]:
     lead = next(iter(found.standings[1].lead.values()))
     if not found.alarm:
         score = next(iter(found.standings[1].lead))
-        said.append((True, f"better than {found.standings[1].name} alone: {measure_words(score)} by {brief(lead, score)}"))
+        said.append(
+            (True, f"better than {found.standings[1].name} alone: {measure_words(score)} by {brief(lead, score)}")
+        )
     if isinstance(found.scores, OfClasses):
         each = found.scores.calibration
         if each is not None and each.is_good and not work.config.class_weights:
-            said.append((True, f"its probabilities mean what they say: they are off by {percent(each.error)}, as chance explains"))
+            said.append(
+                (
+                    True,
+                    f"its probabilities mean what they say: they are off by {percent(each.error)}, as chance explains",
+                )
+            )
     elif found.scores.coverage is not None and found.scores.coverage.is_right:
         coverage = found.scores.coverage
-        said.append((True, f"its {coverage.level:.0%} intervals cover {brief(coverage.share, 'share')} of the test rows"))
+        said.append(
+            (True, f"its {coverage.level:.0%} intervals cover {brief(coverage.share, 'share')} of the test rows")
+        )
     return said + [(False, each) for each in found.caveats]
 
 
@@ -198,5 +212,5 @@ def _line(work: Work, found: Coefficients) -> Any:
         ends = middle, middle - half, middle + half
         return tuple(1 / (1 + np.exp(-each)) for each in ends) if work.subject.classes else ends  # type: ignore[return-value]
 
-    target = work.config.data.target
-    return draw.line(x, y, curve, (columns[0].name, found.of.replace("log odds", "probability") if work.subject.classes else target))
+    name = found.of.replace("log odds", "probability", 1) if work.subject.classes else found.of
+    return draw.line(x, y, curve, (columns[0].name, name))

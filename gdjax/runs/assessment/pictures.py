@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gdjax.plots import style
-from gdjax.plots.style import BLUE, FAINT, GREEN, INK, MUTED, NORMAL, PAPER, RULE, SMALL, VERMILLION
+from gdjax.plots.style import BLUE, FAINT, INK, MUTED, NORMAL, PAPER, RULE, SMALL, VERMILLION
 from gdjax.runs.assessment.calibration import Reliability
 from gdjax.runs.assessment.comparison import HIGHER, Standing
 from gdjax.runs.assessment.importance import Importance
@@ -23,8 +23,17 @@ from gdjax.runs.assessment.wording import measure_words
 
 HALF = 4.6  # inches
 DOTS = 3000  # rows that are drawn, at most
+MANY = 500  # of them, which are one image
 MOST_COLUMNS = 20
-THEME = {INK: "ink", MUTED: "muted", FAINT: "faint", RULE: "rule", PAPER: "paper", BLUE: "blue", VERMILLION: "red", GREEN: "green"}
+THEME = {
+    INK: "ink",
+    MUTED: "muted",
+    FAINT: "faint",
+    RULE: "rule",
+    PAPER: "paper",
+    BLUE: "blue",
+    VERMILLION: "red",
+}
 
 
 def svg(picture: Figure, themed: bool = True) -> str:
@@ -73,7 +82,9 @@ def importances(found: Importance) -> Figure:
     """What the most important columns are worth."""
     shown = found.columns[:MOST_COLUMNS]
     what = {"error": "share of wrong classes", "rmse": "RMSE", "log_loss": "log loss"}[found.score]
-    picture = _forest([name for name, _ in shown], [each for _, each in shown], [BLUE] * len(shown), f"increase of {what}")
+    picture = _forest(
+        [name for name, _ in shown], [each for _, each in shown], [BLUE] * len(shown), f"increase of {what}"
+    )
     picture.axes[0].axvline(0, color=MUTED, linewidth=0.8, zorder=0)
     return picture
 
@@ -110,10 +121,15 @@ def predictions(y: np.ndarray, predicted: np.ndarray, low: np.ndarray, high: np.
     if len(low):
         order = rows[np.argsort(predicted[rows])]
         _band(axes, predicted[order], low[order], high[order])
-    look = {"markersize": 3.5, "alpha": 0.55 if len(rows) < 500 else 0.25, "markeredgewidth": 0, "rasterized": len(rows) > 500}
-    axes.plot(predicted[rows], y[rows], "o", color=BLUE, **look)
+    _dots(axes, predicted[rows], y[rows], BLUE)
     _label(axes, f"predicted {target}", f"true {target}")
     return picture
+
+
+def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
+    """Dots that are pale where they are many."""
+    many = len(x) > MANY
+    axes.plot(x, y, "o", color=color, markersize=3.5, markeredgewidth=0, alpha=0.25 if many else 0.55, rasterized=many)
 
 
 def _band(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
@@ -157,7 +173,7 @@ def line(x: np.ndarray, y: np.ndarray, curve: Any, names: tuple[str, str]) -> Fi
     rows = _drawn(len(x))
     grid = np.linspace(np.nanmin(x), np.nanmax(x), 200)
     middle, low, high = curve(grid)
-    axes.plot(x[rows], y[rows], "o", color=FAINT, markersize=3.5, alpha=0.5, markeredgewidth=0, rasterized=len(rows) > 500)
+    _dots(axes, x[rows], y[rows], FAINT)
     axes.plot(grid, middle, color=VERMILLION, linewidth=2)
     known = np.isfinite(low)
     axes.fill_between(grid[known], low[known], high[known], color=VERMILLION, alpha=0.18, linewidth=0)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gdjax.runs.assessment import classes, numbers
-from gdjax.runs.assessment.baselines import baselines, simplest
-from gdjax.runs.assessment.caveats import alarm, caveats
+from gdjax.runs.assessment.baselines import fit_baselines, simplest
+from gdjax.runs.assessment.caveats import alarm, caveats_of
 from gdjax.runs.assessment.coefficients import Coefficients, coefficients_of
 from gdjax.runs.assessment.comparison import Standing, compare
 from gdjax.runs.assessment.importance import Importance, importance_of
@@ -54,11 +54,11 @@ class Assessment:
         """How good the run is, in a sentence."""
         own, least = self.standings[0].scores, self.standings[1]
         if "accuracy" in own:
-            beside = f"{brief(least.scores['accuracy'], 'accuracy')} by always answering {least.how.removesuffix(' for every row')}"
+            beside = f"{brief(least.scores['accuracy'], 'accuracy')} by {least.how}"
             return f"Right in {brief(own['accuracy'], 'accuracy')} of the test rows, against {beside}."
         return (
             f"Off by {brief(own['rmse'])} (root mean square) on the test rows, against {brief(least.scores['rmse'])} by "
-            "always answering the mean."
+            f"{least.how}."
         )
 
     def sentences(self) -> list[str]:
@@ -97,7 +97,9 @@ def assess(
     if not len(cases.y):
         return None
     outcome, resampling = outcome_of(run, cases.x), Resampling(len(cases.y), seed, cases.groups)
-    others, remarks = ([], ["other models were left out by --quick"]) if options.quick else baselines(work, cases, tell)
+    others, remarks = (
+        ([], ["other models were left out by --quick"]) if options.quick else fit_baselines(work, cases, tell)
+    )
     standings = compare(cases, [outcome, simplest(work, cases), *others], resampling)
     scores = _scores(work, run, cases, outcome, resampling)
     importance = None if options.quick else importance_of(run, cases, outcome.losses(cases.y), seed, tell)
@@ -109,7 +111,7 @@ def assess(
         importance,
         coefficients_of(work, options, result.params),
         alarm(work.subject.task, standings[1]),
-        tuple(caveats(work, result, cases, standings, scores)),
+        tuple(caveats_of(work, result, cases, standings, scores)),
         tuple(remarks),
     )
 
