@@ -18,7 +18,7 @@ from gdjax.runs.defaults import Choice
 from gdjax.runs.failure import advise
 from gdjax.runs.folder import LoadedRun, finish_run, load, next_folder, open_folder, read_config
 from gdjax.runs.intervals import Calibration, Folds, calibrate, train_folds
-from gdjax.runs.job import prepare, went_wrong
+from gdjax.runs.job import prepare, result_of, went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.recording import Recording
 from gdjax.runs.report import Scores, describe_run, numbers, pictures
@@ -82,7 +82,7 @@ class Training:
 
     def finish(self) -> Result:
         """Set the intervals, write the results, and return them."""
-        work, result, options = self.work, self.fitting.result(), self.options
+        work, result, options = self.work, result_of(self.work.job, self.fitting), self.options
         intervals = None if result.stop.name == "INTERRUPTED" else self._intervals(result)
         self.recording.draft.appear()
         place = self.recording.draft.path

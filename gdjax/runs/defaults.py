@@ -23,6 +23,7 @@ WHOLE_BATCHES = 500  # steps of lbfgs at most
 MANY_ROWS = 20_000  # from which on a number of epochs is one of passes in batches
 LINEAR_RATE = 0.01  # of adam
 SMOOTH = ("linear_regression", "logistic_regression", "softmax_regression")  # models whose minimum lbfgs finds
+WITH_ERRORS = ("linear_regression", "logistic_regression")  # of their coefficients, which hold at the minimum
 
 
 class Choice(NamedTuple):
@@ -70,13 +71,14 @@ def settings(options: TrainOptions, choice: Choice, rows: int) -> Settings:
     if options.learning_rate is not None and not options.learning_rate >= 0:
         raise ValueError(f"`learning_rate` must be at least 0, got {options.learning_rate:g}")
     asked = {field.name: getattr(options, field.name) for field in dataclasses.fields(OptimizerRequest)}
-    names = [field.name for field in dataclasses.fields(Settings) if field.name != "optimizer"]
+    names = [field.name for field in dataclasses.fields(Settings) if field.name not in ("optimizer", "to_minimum")]
     found = {name: getattr(options, name) for name in names}
     by_default = options.optimizer is None and options.schedule is None
     unsaid = options.epochs is None and options.steps is None
     if by_default and _takes_whole_batch(options, rows):
         asked["optimizer"], found["batch_size"] = "lbfgs", rows
         found["epochs"] = WHOLE_BATCHES if unsaid else options.epochs
+        found["to_minimum"] = options.model in WITH_ERRORS
     else:
         asked["optimizer"] = options.optimizer or "adam"
         asked["schedule"] = "cosine" if by_default else options.schedule

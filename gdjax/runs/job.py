@@ -13,11 +13,12 @@ from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.tasks import Objective, Parts
-from gdjax.training import Fitting, Length, Result, make_step
+from gdjax.training import Fitting, Length, Result, evaluation_params, make_step
 from gdjax.types import RunState, Stop
 
 DEFAULT_EPOCHS = 200
 BATCH_SIZE = 64
+SEPARATED = 0.01  # loss, below which classes count as separated by a line
 LARGEST = 10**11  # maximal number of parameters
 
 
@@ -39,6 +40,7 @@ class Settings:
     compute_dtype: str | None = None
     microbatches: int = 1
     remat: bool = False
+    to_minimum: bool = False  # see Job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Job:
     compute_dtype: str | None = None  # as microbatches and remat: of `make_step`
     microbatches: int = 1
     remat: bool = False
+    to_minimum: bool = False  # whether the minimum on the training rows is wanted, and no epoch is chosen
 
     def evaluations(self, rows: int) -> int:
         """The number of evaluations if no condition stops the run."""
@@ -112,6 +115,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         compute_dtype=settings.compute_dtype,
         microbatches=settings.microbatches,
         remat=settings.remat,
+        to_minimum=settings.to_minimum,
     )
 
 
@@ -166,7 +170,20 @@ def run_through(job: Job, parts: Parts) -> Result:
         pass
     if int(fitting.run_state.stop) == Stop.INTERRUPTED:
         raise KeyboardInterrupt
-    return fitting.result()
+    return result_of(job, fitting)
+
+
+def result_of(job: Job, fitting: Fitting) -> Result:
+    """The result of a run; of one that looks for a minimum with the last parameters, which are the nearest to it.
+
+    Where a line separates the classes the loss has no minimum, and the validation rows choose as always.
+    """
+    result = fitting.result()
+    separated = job.objective.metric == "accuracy" and float(result.history["loss"][-1:].sum()) < SEPARATED
+    if not job.to_minimum or separated or went_wrong(result.stop.name):
+        return result
+    last = evaluation_params(result.last)
+    return dataclasses.replace(result, params=last, run_state=result.run_state._replace(best=()))
 
 
 def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:

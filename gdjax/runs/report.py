@@ -76,7 +76,7 @@ def pictures(work: Work, result: Result) -> dict[str, Any]:
     loss_name, metric, model = job.objective.loss_name, job.objective.metric, job.objective.model
     unit = "nats" if "cross_entropy" in loss_name else "standardized units" if metric == "r2" else ""
     label = loss_name.replace("_", " ") + (f" ({unit})" if unit else "")
-    best = result.best_evaluation if result.best_evaluation >= 0 else None
+    best = result.best_evaluation if result.best_evaluation >= 0 and result.run_state.best else None
     made = {"curves.png": curves(result.history, best, f"{subject.name}: {job.optimizer}", metric, loss_label=label)}
     gradient_flow = job.flow(result)
     if gradient_flow is not None:

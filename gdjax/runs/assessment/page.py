@@ -71,7 +71,9 @@ def value(x: float | None, digits: int = 4) -> str:
 def _why(result: Result) -> str:
     best = result.best_evaluation
     said = WHY.get(result.stop, f"It ended {result.stop.name} after {{epochs:g}} epochs.").format(epochs=result.epochs)
-    if best >= 0 and result.monitor.startswith("validation"):
+    if not result.run_state.best:
+        said += " The parameters are the last, the nearest to the minimum of the loss on the training rows."
+    elif best >= 0 and result.monitor.startswith("validation"):
         epoch = result.history["epoch"][best]
         said += (
             f" The parameters are those of epoch {epoch:g}, of the least {result.monitor} ({result.best_value:.4g})."
