@@ -65,7 +65,7 @@ class Train(Options):
         bar.close()
         if not self.quiet:
             print(training.words)
-        if training.alarm:
+        if training.alarm and not self.quiet:
             print(f"gdjax: {training.alarm}", file=sys.stderr)
         if runs.went_wrong(result.stop.name):
             print(f"gdjax: the run ended {result.stop.name}: {training.advice()}", file=sys.stderr)

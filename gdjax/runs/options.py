@@ -141,7 +141,7 @@ class TrainOptions(ReadingOptions):
     overwrite: bool = False
     """Replace the run folder if it is there."""
     quiet: bool = False
-    """No progress bar, no summary."""
+    """No progress bar, no summary, no word on a run that is no better than chance: its report tells it."""
 
     @classmethod
     def named(cls, who: str, options: dict[str, Any]) -> TrainOptions:

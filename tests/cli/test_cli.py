@@ -72,6 +72,7 @@ def test_train_evaluate_predict(place):
         "params.npz",
         "curves.png",
         "confusion.png",
+        "report.html",
     }
     assert {path.name for path in (place / "run").iterdir()} == files
     assert [path.name for path in place.iterdir()] == ["run"]
@@ -144,7 +145,8 @@ def test_a_run_in_fewer_bits_and_less_memory_is_noted_and_resumed_as_itself(plac
 def test_the_flow_of_a_run(place):
     words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4, "--batch-size", 64]
     code, out, err = gdjax("train", "iris", *words, "--flow", "--out", "run")
-    assert (code, err) == (0, "") and (place / "run" / "flow.png").exists()
+    assert code == 0 and (place / "run" / "flow.png").exists()
+    assert not err.removeprefix("gdjax: NO BETTER THAN CHANCE").count("gdjax")  # of three epochs, that may be
     table = [line.split() for line in out.splitlines() if "sigmoid  " in line]
     assert [row[:3] for row in table] == [["1", "[0]", "sigmoid"], ["2", "[1]", "sigmoid"]]
     assert "layer 1" in out or "gradients reach all layers" in out

@@ -49,7 +49,8 @@ def test_rows_of_a_group_are_no_news():
     """Each row five times, and known to be one: the interval is that of the row alone. Unknown, it is too short by √5."""
     x, groups = np.random.default_rng(0).normal(size=300), np.tile(np.arange(300), 5)
     wide, narrow = (
-        resampling.Resampling(1500, 0, each).estimate(np.tile(x, 5)[:, None], resampling.first) for each in (groups, None)
+        resampling.Resampling(1500, 0, each).estimate(np.tile(x, 5)[:, None], resampling.first)
+        for each in (groups, None)
     )
     assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(np.sqrt(5), rel=0.15)
 
@@ -99,7 +100,9 @@ def test_the_variance_of_an_area_is_that_of_all_pairs(guesses):
         up, down = table[y == label, label], table[y != label, label]
         wins = (up[:, None] > down) + 0.5 * (up[:, None] == down)
         error = np.sqrt(wins.mean(axis=1).var(ddof=1) / len(up) + wins.mean(axis=0).var(ddof=1) / len(down))
-        np.testing.assert_allclose(found, (wins.mean(), wins.mean() - 1.96 * error, wins.mean() + 1.96 * error), rtol=1e-5)
+        np.testing.assert_allclose(
+            found, (wins.mean(), wins.mean() - 1.96 * error, wins.mean() + 1.96 * error), rtol=1e-5
+        )
 
 
 def test_exact_probabilities_are_calibrated_and_bold_ones_are_not(guesses):
@@ -156,10 +159,16 @@ def test_who_is_better_is_judged_on_the_same_rows():
 def test_no_better_than_the_mean_is_said():
     y = np.random.default_rng(3).normal(size=200)
     mean = of_numbers("the mean", np.zeros(200))
-    for predicted, said in ((0.05 * np.roll(y, 1), "cannot be told from"), (np.roll(y, 1), "even worse"), (0.5 * y, "")):
+    for predicted, said in (
+        (0.05 * np.roll(y, 1), "cannot be told from"),
+        (np.roll(y, 1), "even worse"),
+        (0.5 * y, ""),
+    ):
         beside = compare(cases_of(y), [of_numbers("this run", predicted), mean], resampling.Resampling(200, 0))[1]
         found = alarm("regression", beside)
-        assert said in found and bool(found) == bool(said) and found.startswith("NO BETTER THAN THE MEAN" if said else "")
+        assert (
+            said in found and bool(found) == bool(said) and found.startswith("NO BETTER THAN THE MEAN" if said else "")
+        )
 
 
 # Columns
@@ -179,7 +188,9 @@ def test_importance_is_what_a_column_is_worth():
     found = importance_of(run, cases, of_numbers("", run.outputs(x)).losses(y), 0)
     (first, of_a), (second, of_b) = found.columns
     assert (first, second, found.rows, found.of_rows) == ("a", "b", 4000, 4000)
-    assert of_a.value == pytest.approx(np.sqrt(18) * x[:, 0].std(), rel=0.05) and of_a.low > 4 and tuple(of_b) == (0, 0, 0)
+    assert (
+        of_a.value == pytest.approx(np.sqrt(18) * x[:, 0].std(), rel=0.05) and of_a.low > 4 and tuple(of_b) == (0, 0, 0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +212,13 @@ def flats():
 def design_of(frame):
     """The features in the units of the file, by hand: Ulm, the most frequent city, is what the others are compared with."""
     area, median = frame["area"], frame["area"].median()
-    columns = [area.fillna(median), area.isna(), frame["city"] == "Bonn", frame["city"] == "Kiel", frame["garden"] == "yes"]
+    columns = [
+        area.fillna(median),
+        area.isna(),
+        frame["city"] == "Bonn",
+        frame["city"] == "Kiel",
+        frame["garden"] == "yes",
+    ]
     return np.stack([np.ones(len(frame)), *columns], axis=1).astype(float)
 
 
@@ -257,7 +274,9 @@ def test_coefficients_that_the_rows_do_not_determine_are_said():
     )
     x, y = encoding.transform(frame), frame["y"].to_numpy()
     b, *w = np.linalg.lstsq(np.column_stack([np.ones(50), x]), y)[0]
-    found = {each.name: each for each in in_units(Fit(x, y, np.array(w), b, 0.0, 1.0, False), encoding, "y").coefficients}
+    found = {
+        each.name: each for each in in_units(Fit(x, y, np.array(w), b, 0.0, 1.0, False), encoding, "y").coefficients
+    }
     assert found["inch"].note == found["cm"].note == UNKNOWN and np.isnan(found["cm"].error)
     assert found["b"].note == "" and 0 < found["b"].error < 1
 
