@@ -237,6 +237,7 @@ READ = {
     "1'234.50": ("a;b\n1'234.50;2\n950;4\n", {"a": [1234.5, 950], "b": [2, 4]}, ()),
     "dollars": ('a,b\n"$396,538",2\n"$1,000",4\n', {"a": [396538, 1000], "b": [2, 4]}, ["'$' is taken off"]),
     "euros": ("a;b\n12,50 €;2\n1.000,00 €;4\n", {"a": [12.5, 1000], "b": [2, 4]}, ["'€' is taken off"]),
+    "euros with thousands": ("a;b\n1.200 €;2\n2.350 €;4\n", {"a": [1200, 2350], "b": [2, 4]}, ["amount of money"]),
     "codes of currencies": ("a,b\nUSD 12.50,2\nUSD 7,4\n", {"a": [12.5, 7], "b": [2, 4]}, ["'USD' is taken off"]),
     "negative dollars": (
         'a,b\n"-$1,200.50",2\n($7.25),4\n',
@@ -463,7 +464,7 @@ CITIES = {
     "gbk": ["北京", "上海", "广州"],
     "gb18030": ["男", "女", "男孩"],
     "shift_jis": ["東京", "カナガワ", "さいたま"],
-    "cp932": ["アカ", "アオ", "シロ"],
+    "cp932": ["名前", "カラー", "アカ"],
     "euc_kr": ["서울", "부산", "인천"],
     "cp1250": ["Łódź", "Příbor", "Žďár"],
     "cp1251": ["Москва", "Пермь", "Тверь"],
@@ -596,6 +597,25 @@ def test_what_stands_far_below_is_seen(tmp_path, name, monkeypatch):
     assert frame[column].isna().tolist() == [each != each for each in expected]
     others = frame.drop(columns=[column]).iloc[:11_000]
     assert others.equals(pd.read_csv(io.StringIO("\n".join(["a,b,c", *rows[:11_000]]))).drop(columns=[column]))
+
+
+def test_a_decimal_comma_far_below_says_how_others_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("gdjax.data.readers.passes.PART", 1000)
+    rows = [f"{i % 9 + 1}.{i % 900 + 100};{i}" for i in range(4000)]
+    same(read_table(written(tmp_path, "\n".join(["a;b", *rows]))).frame[:2], {"a": [1.1, 2.101], "b": [0, 1]})
+    table = read_table(written(tmp_path, "\n".join(["a;b", *rows, "1.100;12,5"])))
+    assert table.frame["a"].tolist() == [1000 * (i % 9 + 1) + i % 900 + 100 for i in range(4000)] + [1100]
+    assert table.frame["b"].tolist() == [*range(4000), 12.5]
+
+
+def test_names_and_empty_rows_far_below_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("gdjax.data.readers.passes.PART", 1000)
+    rows = [f"{i},{i / 4}" for i in range(5000)]
+    rows[2500:2500] = ["a,b", ",", ""]
+    rows[1500:1500] = ["a,b"]
+    table = read_table(written(tmp_path, "\n".join(["a,b", *rows]) + "\n"))
+    assert table.frame["a"].tolist() == list(range(5000)) and table.frame["b"].tolist() == [i / 4 for i in range(5000)]
+    assert table.lines.tolist() == [*range(2, 1502), *range(1503, 2503), *range(2506, 5006)]
 
 
 # Other formats.

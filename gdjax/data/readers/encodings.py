@@ -98,8 +98,6 @@ def _likely(source: Contents) -> str:
 def _likely_of(text: bytes) -> str:
     if _is_western(_RUNS.findall(text)):
         return "cp1250" if _is_central(text) else "cp1252"
-    if _is_japanese(text):
-        return "cp932"
     try:
         detect = importlib.import_module("charset_normalizer").from_bytes
     except ImportError as error:
@@ -125,12 +123,3 @@ def _is_central(text: bytes) -> bool:
     return _CENTRAL.search(text) is not None or (
         b"\xf8" in text and re.search(rb"[\xec\xe8\xf9\xf2]", text) is not None
     )
-
-
-def _is_japanese(text: bytes) -> bool:
-    try:
-        beyond = [each for each in text.decode("cp932") if not each.isascii()]
-    except UnicodeDecodeError:
-        return False
-    usual = sum("\u3000" <= each <= "\u9fff" or "\uff01" <= each <= "\uff5e" for each in beyond)
-    return usual > 0.9 * len(beyond) and any("\u3040" <= each <= "\u30ff" for each in beyond)

@@ -203,7 +203,7 @@ def _seek_words(part, layout, frame, plain, plan, draft) -> None:
 
 def _is_large(numbers: np.ndarray) -> bool:
     finite = numbers[np.isfinite(numbers)]
-    return bool(finite.size) and max(float(finite.max()), -float(finite.min())) > EXACT
+    return bool(finite.size) and max(float(finite.max()), -float(finite.min())) >= EXACT
 
 
 def _is_whole(numbers: np.ndarray) -> bool:
@@ -219,4 +219,6 @@ def _has_leading_zeros(text: bytes, mark: str) -> bool:
     zero = codes[1:-1] == ord("0")
     zero &= (codes[2:] >= ord("0")) & (codes[2:] <= ord("9"))
     before = codes[:-2][zero]
-    return bool(np.isin(before, np.frombuffer(f"{mark}\n\" '".encode(), np.uint8)).any()) or text[:1] == b"0"
+    return bool(np.isin(before, np.frombuffer(f"{mark}\n\" '".encode(), np.uint8)).any()) or (
+        text[:1] == b"0" and text[1:2].isdigit()
+    )
