@@ -20,24 +20,8 @@ from gdjax.cli import main as entry
 WORDS = ["train", "wine", "--hidden", 8, "--batch-size", 16, "--quiet", "--patience", 50, "--epochs", 6]
 WORDS += ["--schedule", "cosine", "--optimizer", "adam", "--clip", 0.5, "--checkpoint-every", "3steps"]
 PER_EPOCH = 8  # 124 rows
-<<<<<<< HEAD
 PLAIN = ["train", "wine", "--hidden", 8, "--batch-size", 64, "--quiet", "--optimizer", "sgd(0.9)"]
 PLAIN += ["--checkpoint-every", "5steps"]
-=======
-PLAIN = [
-    "train",
-    "wine",
-    "--hidden",
-    8,
-    "--batch-size",
-    64,
-    "--quiet",
-    "--optimizer",
-    "sgd(0.9)",
-    "--checkpoint-every",
-    "5steps",
-]
->>>>>>> ad35a80 (The page of the house is drawn again)
 
 
 class Killed(BaseException):
