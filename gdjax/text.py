@@ -86,6 +86,11 @@ def short(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 4) :]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 row", "2,000 rows"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def listing(words: Sequence[str], most: int = 6) -> str:
     """Words as in a sentence: "a, b and c", the first `most` of them."""
     some = list(words) if len(words) <= most else [*words[:most], f"{len(words) - most} more"]

@@ -74,10 +74,19 @@ class Column:
         if self.levels:
             more = f", ... ({len(self.levels)} levels)" if len(self.levels) > 5 else ""
             return ", ".join(self.levels[:5]) + more
-        if self.low is None:
+        if self.low is None or self.high is None:
             return ""
-        low, high = (each if isinstance(each, str) else f"{each:.6g}" for each in (self.low, self.high))
-        return f"{low} to {high}"
+        return between(self.low, self.high)
+
+
+def between(low: float | str, high: float | str) -> str:
+    """A range in words, with as many digits as tell its ends apart."""
+    ends = [[each if isinstance(each, str) else _digits(each, most) for each in (low, high)] for most in (6, 12, 17)]
+    return " to ".join(next((pair for pair in ends if pair[0] != pair[1]), ends[0]))
+
+
+def _digits(x: float, most: int) -> str:
+    return f"{x + 0:.0f}" if x == round(x) and abs(x) < 1e15 else f"{x:.{most}g}"
 
 
 def recognize(series: pandas.Series, forced: str | None = None) -> Column:

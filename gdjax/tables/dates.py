@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
 ISO = "ISO8601"
 DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
-NAMED = ("%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y", "%a, %d %b %Y")
+NAMED = (
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%B %d, %Y",
+    "%b %Y",
+    "%B %Y",
+    "%Y-%m",
+    "%m/%Y",
+    "%a, %d %b %Y",
+)
 SHORT = ("%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%y")
 CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%H:%M:%S.%f")
 FORMATS = (

@@ -15,7 +15,7 @@ from gdjax.tables.flags import Flags
 from gdjax.tables.json_fields import plain, restored
 from gdjax.tables.number_map import FAR, FORMS
 from gdjax.tables.understanding import Understanding, recognize_columns
-from gdjax.text import listing, near
+from gdjax.text import counted, listing, near
 
 if TYPE_CHECKING:
     import pandas
@@ -40,7 +40,7 @@ class Encoding:
     remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        counts = f"{len(self.feature_names):,} features of {len(self.encoders):,} columns"
+        counts = f"{counted(len(self.feature_names), 'feature')} of {counted(len(self.encoders), 'column')}"
         return "\n".join([f"encoding: {counts}", *(f"  - {remark}" for remark in self.remarks)])
 
     @property

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdjax.tables.cells import cells_of
-from gdjax.tables.columns import Column, recognize
-from gdjax.text import short, table
+from gdjax.tables.columns import Column, between, recognize
+from gdjax.text import counted, short, table
 
 if TYPE_CHECKING:
     from gdjax.data.table import Table
@@ -20,7 +20,7 @@ OTHER = {"classification": "regression", "regression": "classification"}
 
 def told(found: Understanding) -> str:
     """Everything that was understood, as paragraphs of lines."""
-    features = f"{len(found.columns)} feature{'s' * (len(found.columns) != 1)}"
+    features = counted(len(found.columns), "feature")
     parts = [
         [f"{found.name}: {found.origin}, {features}", *(f"  {note}" for note in found.notes)],
         [_task(found), *_goal(found)],
@@ -56,7 +56,8 @@ def _could_be_other(found: Understanding) -> bool:
 def _goal(found: Understanding) -> list[str]:
     y = found.y[found.rows]
     if not found.classes:
-        return [f"  {len(y):,} rows, {y.min():.6g} to {y.max():.6g}, mean {y.mean():.6g}, median {np.median(y):.6g}"]
+        span = between(float(y.min()), float(y.max()))
+        return [f"  {counted(len(y), 'row')}, {span}, mean {y.mean():.6g}, median {np.median(y):.6g}"]
     counts = np.bincount(y, minlength=len(found.classes))
     shown = [f"{each} ({count:,})" for each, count in zip(found.classes, counts, strict=True)][:10]
     more = f", ... ({len(counts)} classes)" if len(counts) > len(shown) else ""

@@ -33,6 +33,7 @@ KINDS = {  # (kind, cells)
     "offset": ("number", 1e9 + 1e-3 * RNG.normal(size=ROWS)),
     "holes": ("number", np.where(I % 3, RNG.normal(size=ROWS), np.nan)),
     "time": ("number", I),  # counts the rows, as a measurement of time may
+    "seconds": ("number", 1_700_000_000 + I),
     "year": ("number", RNG.integers(1990, 2020, ROWS)),
     "text numbers": ("number", np.array([f"{x:.2f}".replace(".", ",") for x in RNG.normal(size=ROWS)], object)),
     "mistyped": ("number", np.array([*map(str, RNG.normal(size=ROWS - 1)), "abc"], object)),
@@ -50,6 +51,7 @@ KINDS = {  # (kind, cells)
     "german": ("date", pd.date_range("2020-01-01", periods=ROWS).strftime("%d.%m.%Y")),
     "american": ("date", pd.date_range("2020-01-01", periods=ROWS).strftime("%m/%d/%Y %H:%M")),
     "named": ("date", pd.date_range("2020-01-01", periods=ROWS).strftime("%d %b %Y")),
+    "months": ("date", np.array([f"{2000 + i // 12}-{i % 12 + 1:02d}" for i in I], object)),
     "compact": ("date", pd.date_range("2020-01-01", periods=ROWS).strftime("%Y%m%d").astype(int)),
     "clock": ("date", np.array([f"{i % 24:02d}:{i % 60:02d}" for i in I], object)),
     "stamp": ("date", pd.date_range("2020-01-01", periods=ROWS)),
@@ -74,6 +76,9 @@ def test_kinds_of_columns():
     assert by_name["holes"].missing == 80 and by_name["mistyped"].spoiled == 1
     assert by_name["german"].format == "%d.%m.%Y" and by_name["german"].span() == "2020-01-01 to 2020-08-27"
     assert by_name["clock"].span() == "00:00:00 to 23:59:00"
+    spans = {"iso time": "2020-01-01 to 2020-01-07 03:23:00", "seconds": "1700000000 to 1700000239"}
+    assert {name: by_name[name].span() for name in spans} == spans
+    assert re.fullmatch(r"999999999\.99\d to 1000000000(\.\d+)?", by_name["offset"].span())
     assert by_name["whole"].low == KINDS["whole"][1].min() and by_name["whole"].high == KINDS["whole"][1].max()
 
 
