@@ -15,6 +15,7 @@ COUNTING = _vocabulary(
     "t time times year years month months day days date dates hour hours minute minutes second seconds week weeks step "
     "steps epoch iteration dose length distance position depth frame cycle cycles temperature angle"
 )
+TIMING = _vocabulary("t time times timestamp datetime date dates epoch year")
 # Targets of whole numbers that measure, and those that name.
 MEASURING = _vocabulary(
     "age ages year years rating ratings score scores star stars quality grade grades count counts number num n total "

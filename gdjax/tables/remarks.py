@@ -11,6 +11,7 @@ import numpy as np
 from gdjax.tables.cells import cells_of, is_text, numbers, texts
 from gdjax.tables.columns import Column
 from gdjax.tables.dates import has_day, is_ambiguous, read_dates
+from gdjax.tables.names import TIMING, says
 from gdjax.text import listing
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def _of_numbers(table: Table, column: Column) -> Iterator[str]:
     yield from _spoiled(table, column.name, "a number", spoiled)
     yield from _outliers(table, column.name, values)
     yield from _missing_codes(column.name, values)
+    if says(column.name, TIMING):
+        yield from _order(column.name, values[~np.isnan(values)])
 
 
 def _spoiled(table: Table, name: str, wanted: str, spoiled: np.ndarray) -> Iterator[str]:
@@ -130,11 +133,17 @@ def _of_dates(table: Table, column: Column) -> Iterator[str]:
     yield from _spoiled(table, column.name, "a date", spoiled)
     if is_ambiguous(series, column.format):
         yield f"{column.name!r}: day and month could be exchanged; it is read as {column.format}"
-    steps = np.diff(times[~np.isnat(times)]).astype(np.int64)
-    if has_day(column.format) and len(steps) and np.all(steps >= 0) and np.any(steps > 0):
+    if has_day(column.format):
+        yield from _order(column.name, times[~np.isnat(times)].astype(np.int64))
+
+
+def _order(name: str, times: np.ndarray) -> Iterator[str]:
+    """A remark if the rows stand in the order of time, or in the reverse order."""
+    steps = np.diff(times)
+    if np.any(steps != 0) and (np.all(steps >= 0) or np.all(steps <= 0)):
         yield (
-            f"the rows stand in the order of {column.name!r}: if later rows are to be predicted from earlier ones, "
-            f"--time {column.name} judges by later rows"
+            f"the rows stand in the order of {name!r}: if later rows are to be predicted from earlier ones, "
+            f"--time {name} judges by later rows"
         )
 
 

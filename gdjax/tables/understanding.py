@@ -14,6 +14,7 @@ from gdjax.tables.copies import copied
 from gdjax.tables.duplicates import copy_groups
 from gdjax.tables.target import read_target
 from gdjax.tables.wishes import Wishes, apart
+from gdjax.text import listing
 
 if TYPE_CHECKING:
     import pandas
@@ -95,6 +96,11 @@ def understand(
     from gdjax.tables.remarks import suspicions
 
     names = list(table.frame.columns)
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"columns must have different names, got {listing([repr(each) for each in twice])} more than once"
+        )
     name = str(names[-1]) if target is None else target
     wishes = Wishes(*(apart(each, names) for each in (drop, id, only, categorical, numeric)))
     wishes.check(names, name)

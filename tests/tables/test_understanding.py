@@ -139,6 +139,9 @@ def test_wishes_go_before_what_columns_look_like():
         ValueError, match=r"at least one feature beside the target 'y'.*'unit': constant, all cells are 'kg'"
     ):
         understand(table({"unit": columns["unit"], "y": Y}))
+    twice = gd.data.Table(pd.DataFrame(np.ones((9, 4)), columns=list("abab")), "t", "t")
+    with pytest.raises(ValueError, match="different names, got 'a' and 'b' more than once"):
+        understand(twice)
 
 
 def ones(*counts):
@@ -227,6 +230,8 @@ SUSPICIOUS = [
     ({"x": np.where(I % 4 == 0, 9999, RNG.integers(0, 100, ROWS))}, "'x': 9999 stands in 60 cells"),
     ({"x": KINDS["mistyped"][1]}, "row 240, column 'x': a number is needed, got 'abc' \\(1 such cells\\)"),
     ({"x": Y, "when": KINDS["german"][1]}, "the rows stand in the order of 'when'.*--time when"),
+    ({"x": Y, "when": KINDS["iso"][1][::-1]}, "the rows stand in the order of 'when'"),
+    ({"x": Y, "timestamp": 1_700_000_000 + I // 2}, "the rows stand in the order of 'timestamp'"),
     ({"when": pick("01/02/2020", "03/04/2021")}, "'when': day and month could be exchanged"),
     (
         {"x": pick("red", "Red", "blue")},
