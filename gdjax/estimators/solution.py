@@ -24,13 +24,24 @@ def shortest(rows: Rows, scale: np.ndarray, penalty: float = 0.0, tol: float = 0
 
     Returns: w, the steps of Gauss-Newton (k,), and the mean of the halved squares before and after, (2,).
     """
+    if rows.x.shape[0] < rows.x.shape[1]:
+        return _shortest_of_wide(rows, scale, penalty)
     x, y, weights = batch_of(rows, room_for_rows(len(rows.y)))
     d, size, root = x.shape[1], room_for_columns(x.shape[1]), np.sqrt(weights)[:, None]
     strength = np.sqrt(penalty * len(y) / rows.weights.sum()) / scale
     tol = np.float64(max(tol, max(x.shape) * np.finfo(np.float64).eps))
-    args = (root * widen(x, size), root * y, widen(strength, size), widen(scale, size, 1), tol)
+    args = (root * widen(x, size), root * y, widen(strength, size, np.sqrt(len(y))), widen(scale, size, 1), tol)
     w, steps, losses = jax.tree.map(np.asarray, compile_once(_shortest)(*args))
     return w[:, :d].T, steps, losses
+
+
+def _shortest_of_wide(rows: Rows, scale: np.ndarray, penalty: float) -> tuple[np.ndarray, ...]:
+    """Of more columns than rows: w / scale is a combination of the rows in the units of the table, of which q is a basis."""
+    unit = scale.max()
+    q = np.linalg.qr((rows.x * (scale / unit)).T)[0]
+    inner = rows._replace(x=rows.x * (scale / unit) @ q)
+    w, steps, losses = shortest(inner, np.ones(q.shape[1]), penalty / unit**2)
+    return (scale / unit)[:, None] * (q @ w), steps, losses
 
 
 def _shortest(x: Any, y: Any, strength: Any, scale: Any, tol: Any) -> tuple[jax.Array, ...]:
@@ -42,9 +53,9 @@ def _shortest(x: Any, y: Any, strength: Any, scale: Any, tol: Any) -> tuple[jax.
     determined, free = (u * jnp.where(counts, sizes, 0)) @ v, jnp.where(counts[:, None], 0, v)
 
     def solve(y):
-        w = _gauss_newton(lambda w: determined @ w - y, d)
-        shift = _gauss_newton(lambda c: (w.params + c @ free) / scale, d)
-        return w.params + shift.params @ free, jnp.maximum(w.steps, 1)
+        found = _gauss_newton(lambda w: determined @ w - y, d)
+        shorten = lambda w: w + _gauss_newton(lambda c: (w + c @ free) / scale, d).params @ free  # noqa: E731
+        return jax.lax.cond(counts.all(), lambda w: w, shorten, found.params), jnp.maximum(found.steps, 1)
 
     w, steps = jax.vmap(solve)(turned)
     objective = lambda w: jnp.mean((x @ w.T - y) ** 2) / 2 + jnp.sum((strength * w) ** 2) / (2 * y.size)  # noqa: E731
@@ -52,6 +63,6 @@ def _shortest(x: Any, y: Any, strength: Any, scale: Any, tol: Any) -> tuple[jax.
 
 
 def _gauss_newton(residuals: Any, size: int) -> Any:
-    """Of least sum residuals², from zero."""
+    """Of least sum residuals², from zero: of residuals that are linear, one step."""
     half = lambda w: jnp.sum(residuals(w) ** 2) / 2  # noqa: E731
-    return minimize(half, jnp.zeros(size), gauss_newton(residuals, linesearch=None), max_steps=10)
+    return minimize(half, jnp.zeros(size), gauss_newton(residuals, linesearch=None), max_steps=1)
