@@ -110,11 +110,12 @@ def test_linear_coefficients_are_those_of_scikit_learn(name):
 
 def test_columns_of_any_unit_keep_their_coefficients_and_duplicates_share_them():
     """Where scikit-learn, which compares the columns in their units, loses the smallest."""
-    true = np.array([1e20, 2.0, 1e-20])
-    X = rng.normal(size=(100, 3)) / true
-    np.testing.assert_allclose(LinearRegression().fit(X, X @ true + 1).coef_, true, rtol=1e-9)
-    np.testing.assert_allclose(LinearRegression().fit(np.c_[X, X], X @ true).coef_, np.tile(true / 2, 2), rtol=1e-9)
-    assert np.abs(linear_model.LinearRegression().fit(X, X @ true).coef_[0]) < 1e19
+    for true in np.array([[1e20, 2.0, 1e-20], [1e250, 2.0, 1e-250]]):
+        X = rng.normal(size=(100, 3)) / true
+        y = X @ true + 1
+        np.testing.assert_allclose(LinearRegression().fit(X, y).coef_, true, rtol=1e-9)
+        np.testing.assert_allclose(LinearRegression().fit(np.c_[X, X], y).coef_, np.tile(true / 2, 2), rtol=1e-9)
+        assert np.abs(linear_model.LinearRegression().fit(X, y).coef_[0]) < true[0] / 10
 
 
 CLASSES = {
@@ -254,11 +255,17 @@ def test_partial_fit_sees_each_row_once_whatever_came_before():
 def test_early_stopping_keeps_the_best_on_the_rows_held_out():
     X = rng.normal(size=(60, 30))
     y = X[:, 0] + rng.normal(size=60)
-    held_out = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0}
-    for estimator in (MLPRegressor(8, optimizer=gd.adam(0.01), **held_out), LogisticRegression(np.inf, **held_out)):
-        estimator.fit(X, y > 0 if isinstance(estimator, LogisticRegression) else y)
+    options = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0}
+    network = MLPRegressor(8, optimizer=gd.adam(0.01), **options).fit(X, y)
+    linear = LogisticRegression(np.inf, **options).fit(X, y > 0)
+    for estimator in (network, linear):
         curve = estimator.validation_loss_curve_
         assert len(curve) == len(estimator.loss_curve_) == estimator.n_iter_ == np.argmin(curve) + 11
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    _, (X_, y_) = gd.data.split((X, y), (0.7, 0.3), jax.random.key(seed))
+    np.testing.assert_allclose(
+        np.mean((network.predict(X_) - y_) ** 2) / 2 / y.var(), min(network.validation_loss_curve_)
+    )
     with pytest.raises(ValueError, match="must have rows to train and to validate on, got 3 rows"):
         LinearRegression(early_stopping=True).fit(X[:3], y[:3])
 
