@@ -21,9 +21,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"{hint}there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"
 
 
-def in_one_line(origin: str, problems: Sequence[str]) -> DataError:
-    """All problems of a file as one error: the first five of them and their number."""
+def in_one_line(origin: str, problems: Sequence[str], hint: str = "") -> DataError:
+    """All problems of a file as one error: the first five of them, their number, and what else may help."""
     shown, more = problems[:SHOWN], len(problems) - SHOWN
     count = f"{len(problems)} problems: " if len(problems) > 1 else ""
     rest = f"; and {more} more" if more > 0 else ""
-    return DataError(f"{origin}: " + " ".join(f"{count}{'; '.join(shown)}{rest}".split()))
+    return DataError(f"{origin}: " + " ".join(f"{count}{'; '.join(shown)}{rest}{hint}".split()))

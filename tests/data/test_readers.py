@@ -110,6 +110,16 @@ READ = {
         {"code": ["FR", "ES"], "1990": [5.5, 4], "1995": [7, 3], "2000": [1, 2]},
         ["header=False"],
     ),
+    "one year as a name": (
+        "country,2020\nFrance,5\nSpain,4\n",
+        {"country": ["France", "Spain"], "2020": [5, 4]},
+        ["header=False"],
+    ),
+    "one year as data": (
+        "Bonn,2020\nKiel,2019\nUlm,2001\n",
+        {"column_1": ["Bonn", "Kiel", "Ulm"], "column_2": [2020, 2019, 2001]},
+        (),
+    ),
     "years as data": (
         "A,2019,2020\nB,2018,2021\nC,2001,2003\n",
         {"column_1": list("ABC"), "column_2": [2019, 2018, 2001], "column_3": [2020, 2021, 2003]},
@@ -407,6 +417,10 @@ REFUSED = {
     "a quote closed far below": ('a,b\nx,1\n"y,2\nz,3\nx","u",4\ny,5\n', "2 problems: line 3: a quote is opened"),
     "a word among 1,000 numbers": ("a,b,c\n" + ROWS + "7,many,x\n", "line 1002, column 'b': 'many' is no number"),
     "a word in the first row": ("5,x1,0.5\n" + "7,1.5,2\n" * 9, "line 1, column 'column_2': 'x1' is no number"),
+    "a word beside a number in the first row": (
+        "x1,5\n" + "7,1.5\n8,2\n" * 9,
+        "line 1, column 'column_1': 'x1' is no number; the option header=True takes the first line as names",
+    ),
     "a word below names": ("who,v\nx,old\n" + "y,3\nz,5.5\n" * 5, "line 2, column 'v': 'old' is no number"),
     "a comma for a point": ("a;b\n" + "1.5;x\n2.25;y\n" * 30 + "1,5;x\n", "line 62, column 'a': '1,5' is no number"),
     "a letter O in a rating": ("a,b\n" + "1,x\n2,x\n10,y\n" * 30 + "1O,y\n", "line 92, column 'a': '1O' is no number"),
@@ -608,9 +622,10 @@ def test_a_decimal_comma_far_below_says_how_others_are_read(tmp_path, monkeypatc
     assert table.frame["b"].tolist() == [*range(4000), 12.5]
 
 
-def test_names_and_empty_rows_far_below_are_left_out(tmp_path, monkeypatch):
+@pytest.mark.parametrize("quote", ["", '"'], ids=["bare", "quoted"])
+def test_names_and_empty_rows_far_below_are_left_out(tmp_path, monkeypatch, quote):
     monkeypatch.setattr("gdjax.data.readers.passes.PART", 1000)
-    rows = [f"{i},{i / 4}" for i in range(5000)]
+    rows = [f"{quote}{i}{quote},{i / 4}" for i in range(5000)]
     rows[2500:2500] = ["a,b", ",", ""]
     rows[1500:1500] = ["a,b"]
     table = read_table(written(tmp_path, "\n".join(["a,b", *rows]) + "\n"))

@@ -155,7 +155,7 @@ def _is_header(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[bool
     if _are_labels(head, columns):
         return True, True
     if names or data:
-        return names >= data, bool(names and data)
+        return names > data, bool(names and data)
     return len(set(head)) == len(head) and not any(number_of(cell) for cell in head), True
 
 
@@ -191,14 +191,18 @@ def _are_labels(head: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     head = [cell.removesuffix(".0") for cell in head]
     chosen = [j for j, cell in enumerate(head) if cell.isdecimal() and _mostly_numbers(columns[j] or ["x"])]
     rest = [cell for j, cell in enumerate(head) if j not in chosen]
-    if len(chosen) < 2 or any(_is_number(cell) for cell in rest):
+    if not chosen or any(_is_number(cell) for cell in rest):
         return False
     values = [int(head[j]) for j in chosen]
     steps = {b - a for a, b in itertools.pairwise(values)}
     below = [[columns[j][i] for j in chosen] for i in range(min(map(len, (columns[j] for j in chosen))))]
-    if all(1800 <= value <= 2100 for value in values) and len(set(values)) == len(values):
-        return not any(all(cell.isdecimal() and 1800 <= int(cell) <= 2100 for cell in cells) for cells in below)
+    if all(_is_year(head[j]) for j in chosen) and len(set(values)) == len(values):
+        return not any(all(map(_is_year, cells)) for cells in below) and (len(values) > 1 or len(rest) == 1)
     return len(values) > 2 and len(steps) == 1 and 0 not in steps and not any(map(_evenly_spaced, below))
+
+
+def _is_year(cell: str) -> bool:
+    return cell.isdecimal() and 1800 <= int(cell) <= 2100
 
 
 def _evenly_spaced(cells: Sequence[str]) -> bool:

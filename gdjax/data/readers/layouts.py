@@ -44,15 +44,16 @@ class Layout:
         return records
 
     def is_regular(self, lines: Sequence[str]) -> bool:
-        """Whether each of the lines is a record as it stands, without quotes, comments, blank lines or empty rows."""
+        """Whether each of the lines is a record as it stands, none of them blank, empty, a comment or the names again."""
         mark, width = self.dialect.mark, self.start.width
-        if width == 1 or len(self.dialect.sep) > 1 or self.dialect.sep == " ":
-            return False
-        if set(map(str.count, lines, itertools.repeat(mark))) != {width - 1}:
+        if width == 1 or len(self.dialect.sep) > 1 or self.dialect.sep == " " or self.header in lines:
             return False
         text = "".join(lines)
-        irregular = [self.dialect.quote, mark * (width - 1) + "\n", *filter(None, [self.dialect.comment])]
-        return not any(each in text for each in irregular) and self.header not in lines
+        if mark * (width - 1) + "\n" in text or (self.dialect.comment and self.dialect.comment in text):
+            return False
+        if self.dialect.quote not in text:
+            return set(map(str.count, lines, itertools.repeat(mark))) == {width - 1}
+        return self.dialect.widths(lines) == [width] * len(lines)
 
 
 def lines_of(source: Contents, encoding: str, skipped: int = 0) -> Iterator[str]:

@@ -39,6 +39,13 @@ class Dialect(NamedTuple):
         """The stripped cells of a record."""
         return [cell.strip(WHITE) for cell in next(self._reader([text]), [])]
 
+    def widths(self, lines: Iterable[str]) -> list[int]:
+        """The numbers of cells of the records of lines; none for what cannot be cut into cells."""
+        try:
+            return list(map(len, self._reader(lines)))
+        except csv.Error:
+            return []
+
     def _reader(self, lines: Iterable[str]):
         return csv.reader(
             lines, delimiter=self.mark, quotechar=self.quote, escapechar=self.escape, skipinitialspace=True

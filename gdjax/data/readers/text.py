@@ -134,10 +134,19 @@ def _learnt(plan: Plan, draft: Draft, columns: dict[str, Column]) -> Plan:
     return plan if options == plan.options else dataclasses.replace(plan, options=options, notes=())
 
 
+def _may_be_names(layout: Layout, problems: Sequence[tuple[int, str]], lines: np.ndarray) -> bool:
+    """Whether something is wrong in the first row of a text that is taken to have no names."""
+    return layout.start.header is None and len(lines) > 0 and min(line for line, _ in problems) == lines[0]
+
+
 def _finished(layout: Layout, plan: Plan, draft: Draft, columns: dict[str, Column], lines: np.ndarray) -> Found:
     problems = draft.problems + [problem for column in columns.values() for problem in column.problems]
     if problems:
-        raise in_one_line(layout.source.name, [text for _, text in sorted(problems, key=lambda each: each[0])])
+        told = [text for _, text in sorted(problems, key=lambda each: each[0])]
+        hint = (
+            "; the option header=True takes the first line as names" if _may_be_names(layout, problems, lines) else ""
+        )
+        raise in_one_line(layout.source.name, told, hint)
     notes = [*layout.notes, *draft.notes, *plan.notes]
     if plan.options.decimal == "," and not plan.options.given:
         notes.append("the decimal mark is a comma")
