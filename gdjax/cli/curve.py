@@ -66,14 +66,11 @@ class Curve:
         with option_mistakes(NAMES):
             table = read_table(self.file)
             fit = self._fit(table)
-        for note in table.notes:
-            print(f"{table.name}: {note}")
-        print(fit)
+        print(*(f"{table.name}: {note}" for note in table.notes), fit, sep="\n")
         self._write(fit)
-        if fit.stop.name == "CONVERGED":
-            return 0
-        print(f"gdjax: the fit ended {fit.stop.name}", file=sys.stderr)
-        return 1
+        if fit.stop.name != "CONVERGED":
+            print(f"gdjax: the fit ended {fit.stop.name}", file=sys.stderr)
+        return int(fit.stop.name != "CONVERGED")
 
     def _fit(self, table: Any) -> CurveFit:
         own = is_place(self.formula)
@@ -103,7 +100,10 @@ def _pairs(option: str, given: tuple[tuple[str, ...], ...], alone: str | None = 
     words = [word if "=" in word or alone is None else f"{alone}={word}" for group in given for word in group]
     if any("=" not in word for word in words):
         raise UserError(f"--{option} must be written as NAME=VALUE, got {' '.join(words)}")
-    return [(name.strip(), value.strip()) for name, _, value in (word.partition("=") for word in words)]
+    pairs = [(name.strip(), value.strip()) for name, _, value in (word.partition("=") for word in words)]
+    if len(dict(pairs)) < len(pairs):
+        raise UserError(f"--{option} must give each name once, got {' '.join(words)}")
+    return pairs
 
 
 def _number(option: str, word: str) -> float:

@@ -28,7 +28,10 @@ class Curve:
         named = dict(zip(self.columns, columns, strict=True))
         named |= {name: params[i] for i, name in enumerate(self.parameters)}
         value = self.formula(named) if isinstance(self.formula, Expression) else self.formula(**named)
-        return jnp.broadcast_to(jnp.asarray(value, params.dtype), jnp.shape(columns[0]))
+        shape = jnp.shape(columns[0])
+        if jnp.shape(value) not in ((), shape):
+            raise ValueError(f"{self} must return a number for each row, {shape}, got shape {jnp.shape(value)}")
+        return jnp.broadcast_to(jnp.asarray(value, params.dtype), shape)
 
     def __str__(self) -> str:
         return str(self.formula) if isinstance(self.formula, Expression) else self.formula.__name__
