@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from gdjax.data import DataError, read_table
+from gdjax.data.readers import records
 
 N = float("nan")
 
@@ -793,3 +794,15 @@ def test_arrays(tmp_path):
     np.savez(path, x=np.array([1, None], object))
     with pytest.raises(DataError, match="damaged: Object arrays cannot be loaded"):
         read_table(path)
+
+
+def test_the_cells_of_a_quoted_line_are_counted_as_by_the_csv_module():
+    """Random lines of letters, commas, quotes and blanks: whatever is counted without a reader is what the reader finds."""
+    rng, counted = np.random.default_rng(0), 0
+    for letters in rng.choice(list('a,," '), (20_000, 9)):
+        line = "".join(letters).strip() + "\n"
+        width = records._plain_width(line, records.Dialect())
+        if width and '"' in line:
+            counted += 1
+            assert [len(cells) for cells in csv.reader([line], skipinitialspace=True)] == [width], line
+    assert counted > 1000
