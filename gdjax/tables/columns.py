@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
 USED = ("number", "category", "text with few levels", "yes/no", "date")
-LEFT_OUT = ("identifier", "constant", "copy of the target")
+LEFT_OUT = ("identifier", "constant", "copy of the target", "not used")  # the last by the user's word
 FEW_LEVELS = 64
 PROBE = 200  # cells that are tried first
 OWN = 0.95  # share of distinct cells in a column that identifies rows

@@ -33,14 +33,14 @@ def decide(name: str, values: np.ndarray | None, levels: int) -> Decision:
 
     Args:
         values: the numbers that are present; None for text and yes/no.
-        levels: the number of distinct values.
+        levels: the number of different texts.
     """
     if values is None:
         return Decision("classification", f"{levels} different texts")
     distinct, counts = np.unique(values, return_counts=True)
     if not np.all(distinct == np.round(distinct)):
-        return Decision("regression", f"{levels:,} different numbers, not all of them whole")
-    if levels == 2:
+        return Decision("regression", f"{len(distinct):,} different numbers, not all of them whole")
+    if len(distinct) == 2:
         return Decision("classification", "two whole numbers")
     return _of_whole_numbers(name, distinct, counts)
 

@@ -11,7 +11,7 @@ import numpy as np
 from gdjax.tables.cells import cells_of, needs
 from gdjax.tables.dealing import deal_rows
 from gdjax.tables.time_order import cut, times_of
-from gdjax.text import near
+from gdjax.text import listing, near
 
 if TYPE_CHECKING:
     from gdjax.data.table import Table
@@ -120,7 +120,7 @@ def _unseen(understanding: Understanding, train: np.ndarray) -> list[str]:
         return []
     unseen = np.setdiff1d(np.arange(len(understanding.classes)), understanding.y[train])
     names = [repr(understanding.classes[i]) for i in unseen]
-    return [f"no training row has the class {', '.join(names)}"] if names else []
+    return [f"no training row has the class {listing(names)}"] if names else []
 
 
 class Dealer:

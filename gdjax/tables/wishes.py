@@ -40,11 +40,13 @@ class Wishes:
     def column(self, series: pandas.Series) -> Column:
         """The column, and whether it is used by the user's word; else by its kind."""
         name = str(series.name)
-        for said, names in (("drop", self.drop), ("id", self.id)):
-            if name in names:
-                return Column(name, "identifier", f"left out as asked ({said})", int(series.isna().sum()))
-        if self.only and name not in self.only:
-            return Column(name, "identifier", "not among those asked for (only)", int(series.isna().sum()))
+        for is_meant, kind, said in (
+            (name in self.drop, "not used", "as asked (drop)"),
+            (name in self.id, "identifier", "as asked (id)"),
+            (bool(self.only) and name not in self.only, "not used", "others are asked for (only)"),
+        ):
+            if is_meant:
+                return Column(name, kind, said, int(series.isna().sum()))
         forced = "category" if name in self.categorical else "number" if name in self.numeric else None
         found = recognize(series, forced)
         if forced is None and name in self.only and not found.used:

@@ -63,7 +63,7 @@ def test_a_table_is_explained(gdjax, houses):
     _, out, _ = gdjax(houses, "--target", "price", "--drop", "sold,city", "--only", "area", "--split", 0.5, 0.25, 0.25)
     assert "1 feature\n" in out and "200 training, 100 validation, 0 calibration, 100 test rows" in out
     code, out, _ = gdjax(houses, "--target", "price", "--group", "city")  # of which there are three
-    assert code == 0 and re.search(r"city +identifier +left out as asked \(id\)", out)
+    assert code == 0 and re.search(r"city +identifier +as asked \(id\)", out)
     code, out, _ = gdjax(houses, "--target", "city", "--group", "id")
     assert code == 0 and "classification, 3 different texts" in out and "all rows of one 'id' stand in one part" in out
 

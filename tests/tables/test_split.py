@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,6 +64,9 @@ def test_the_seed_decides_which_rare_classes_are_tested():
     assert len(set.union(*tested)) > 32  # nearly each one is tested with some seed
     np.testing.assert_array_equal(splits[3].test, split_rows(found, given, seed=3).test)
     assert "no training row has the class" in repr(splits[0])
+    deal = [gd.data.split(labels, (0.7, 0.3), jax.random.key(seed), stratify=labels)[1] for seed in range(20)]
+    tested = [set(each.tolist()) - {0, 1} for each in deal]
+    assert all(len(each) == 12 for each in tested) and len(set.union(*tested)) > 35
 
 
 def test_copies_stand_on_one_side_and_do_not_bend_the_shares():

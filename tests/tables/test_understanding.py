@@ -127,10 +127,10 @@ def test_wishes_go_before_what_columns_look_like():
         "text": "number",
         "x": "number",
     }
-    assert [(c.name, c.reason) for c in found.left_out] == [("unit", "left out as asked (drop)")]
+    assert [(c.name, c.reason) for c in found.left_out] == [("unit", "as asked (drop)")]
     assert found.columns[1].levels == ("0", "1", "2", "3")
     only = understand(table(columns), "y", only="id,x")
-    assert [c.name for c in only.columns] == ["id", "x"]
+    assert [c.name for c in only.columns] == ["id", "x"] and {c.kind for c in only.left_out} == {"not used"}
     with pytest.raises(ValueError) as error:
         understand(table(columns), "z", drop=["units"], only=["Code", "y"], categorical=["x"], numeric=["x"])
     for said in ("`target=z`", "did you mean 'unit'", "did you mean 'code'", "`categorical=x` and `numeric=x` exclude"):
