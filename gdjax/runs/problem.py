@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 READING = ("sep", "header", "decimal", "encoding", "missing")
+MOST_CODES = 1000  # different values of a target that may be one of classes
 PARTS = ("train", "validation", "calibration", "test")
 COLUMNS = ("drop", "id", "only", "categorical", "numeric")
 
@@ -67,6 +68,9 @@ class Problem:
         features = {name: encoding.transform(self.table.frame.iloc[rows], "float32") for name, rows in self.parts()}
         good = {name: np.isfinite(x).all(axis=1) for name, x in features.items()}
         kept = {name: rows if good[name].all() else rows[good[name]] for name, rows in self.parts()}
+        empty = [name for name, rows in self.parts() if len(rows) and not len(kept[name])]
+        if empty:
+            raise ValueError(f"{self.table.origin}: every row for {empty[0]} has a cell that cannot be read")
         rows = dataclasses.replace(self.rows, **kept)
         problem = Problem(self.table, self.understanding, self.y, rows)
 
@@ -119,7 +123,11 @@ def pose(data: Any, options: TrainOptions) -> Problem:
     test, _ = read(options.test, dataclasses.replace(options, target=understanding.target))
     whole, y = _with_test(table, understanding, test)
     rows = split_rows(understanding, table, **how, test_rows=np.arange(0))
-    return Problem(whole, understanding, y, dataclasses.replace(rows, test=np.arange(len(table.frame), len(y))))
+    known = np.flatnonzero(y >= 0 if understanding.classes else np.isfinite(y))
+    judges = known[known >= len(table.frame)]
+    if not len(judges):
+        raise ValueError(f"`test={options.test}`: no row has a target {understanding.target!r} that training rows have")
+    return Problem(whole, understanding, y, dataclasses.replace(rows, test=judges))
 
 
 def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
@@ -139,7 +147,11 @@ def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
     reading = {name: getattr(options, name) for name in READING}
     known = () if options.target is None else (options.target,)
     as_text = (*(known if options.task == "classification" else ()), *options.categorical)
-    return read_table(name, **reading, keep_text=known, as_text=as_text), options.task
+    table = read_table(name, **reading, keep_text=known, as_text=as_text)
+    last = table.frame.columns[-1]
+    if not known and table.frame[last].nunique() <= MOST_CODES:  # perhaps labels, whose text counts
+        return read(data, dataclasses.replace(options, target=last))
+    return table, options.task
 
 
 def _of_frame(frame: pandas.DataFrame) -> Table:

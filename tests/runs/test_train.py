@@ -84,6 +84,18 @@ def test_a_file_of_test_rows_judges_alone(tmp_path):
     assert result["test"]["loss"] == pytest.approx((rmse / scale) ** 2, rel=1e-4)
 
 
+def test_labels_of_the_last_column_keep_their_text_and_unknown_ones_do_not_judge(tmp_path):
+    frame = houses()[["area", "age"]].assign(zip=np.where(np.arange(ROWS) % 3, "01234", "98765"))
+    frame.to_csv(tmp_path / "codes.csv", index=False)
+    frame[:60].assign(zip=["01234", "00000"] * 30).to_csv(tmp_path / "test.csv", index=False)
+    options = runs.TrainOptions(test=str(tmp_path / "test.csv"))
+    problem = runs.pose(str(tmp_path / "codes.csv"), options)
+    assert problem.understanding.classes == ("01234", "98765") and len(problem.rows.test) == 30
+    frame[:60].assign(zip="5").to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(ValueError, match="no row has a target 'zip' that training rows have"):
+        runs.pose(str(tmp_path / "codes.csv"), options)
+
+
 def test_intervals_have_the_width_of_a_judge():
     """The half-width of MAPIE and of crepes, given the same predictions."""
     rng = np.random.default_rng(4)
