@@ -111,10 +111,6 @@ class Levels:
         """The number of rows whose cells are among the chosen levels."""
         return int(self.counts[chosen].sum())
 
-    def first(self, level: int) -> int:
-        """The first row of a level."""
-        return int(np.argmax(self.codes == level))
-
     def shown(self, chosen: np.ndarray) -> str:
         """Some of the chosen levels, for notes: "'NA' and '?'"."""
         texts = [repr(self.texts[int(i)]) for i in np.flatnonzero(chosen)[:3] if self.texts[i]]
@@ -149,7 +145,7 @@ def decided(levels: Levels, lines: np.ndarray | None = None) -> Column:
     reason = None if name in options.numbers else _reason_for_text(levels, values, bad)
     if reason is not None:
         text = _as_text(levels)
-        return text._replace(notes=(*text.notes, *filter(None, [reason])))
+        return text._replace(notes=(*text.notes, reason))
     if bad.any():
         return _spoiled(levels, bad, lines)._replace(proof=proof, decimal=decimal)
     notes = (*_notes_of_missing(levels), *why, *_notes_of_numbers(levels))
@@ -225,18 +221,17 @@ def _fill_up(levels: Levels, unclear: Sequence[Number]) -> bool:
 def _reason_for_text(levels: Levels, values: Sequence[int | float | None], bad: np.ndarray) -> str | None:
     """Why a column with numbers stays text, as a note; None if it is one of numbers."""
     name, fine = levels.name, levels.is_number & ~bad
-    numbers = [levels.numbers[i] for i in np.flatnonzero(fine)]
+    numbers = [number for number, each in zip(levels.numbers, fine, strict=True) if each and number is not None]
     codes = np.array([number is not None and number.is_code for number in levels.numbers]) & fine
-    if codes.any() and all(number.digits.isdecimal() and not number.sign for number in numbers if number):
+    if codes.any() and all(number.digits.isdecimal() and not number.sign for number in numbers):
         return f"column {name!r} stays text, since its codes begin with zeros, such as {levels.shown(codes)}"
     large = np.array([isinstance(value, int) and abs(value) > EXACT for value in values])
-    if large.any():
+    if large.any() and all(isinstance(value, int) for value, each in zip(values, fine, strict=True) if each):
         return f"column {name!r} stays text, since no float holds {levels.shown(large)}"
-    units = {number.unit for number in numbers if number and number.digits.strip("0.,")}
+    units = {number.unit for number in numbers if number.digits.strip("0.,")}
     if len(units - {""}) > 1 or {"%", ""} <= units:
-        return (
-            f"column {name!r} stays text, since its units differ: {', '.join(unit or 'none' for unit in sorted(units))}"
-        )
+        shown = ", ".join(unit or "none" for unit in sorted(units))
+        return f"column {name!r} stays text, since its units differ: {shown}"
     if not bad.any() or _is_spoiled(levels, fine, bad, values):
         return None
     first = levels.texts[int(np.flatnonzero(bad)[0])]
@@ -305,7 +300,7 @@ def _as_text(levels: Levels) -> Column:
     rest = {text for text, missing in zip(levels.texts, levels.missing, strict=True) if not missing}
     given = words & levels.options.missing
     for word in sorted(words - given):
-        reason = "asked for" if levels.name in levels.options.as_text else _is_level(word, words, rest, levels)
+        reason = "asked for" if levels.name in levels.options.as_text else _is_level(word, rest)
         if reason:
             kept.add(word)
             notes.append(f"column {levels.name!r}: {word!r} is kept as a level, {reason}")
@@ -314,19 +309,19 @@ def _as_text(levels: Levels) -> Column:
     gone = np.array([not text or (text in words and text not in kept) for text in levels.texts], bool)
     if not rest and not kept:
         return Column(np.full(len(levels.codes), np.nan), tuple(notes))
-    folded: dict[str, list[str]] = {}
-    for text in rest if len(rest) <= 1000 else ():
-        folded.setdefault(text.casefold(), []).append(text)
-    notes += [
-        f"column {levels.name!r}: {', '.join(map(repr, sorted(each)))} differ in case only"
-        for each in folded.values()
-        if len(each) > 1
-    ]
     values = levels.cells.mask(gone[levels.codes])
-    return Column(values, tuple(notes), text=values)
+    return Column(values, (*notes, *_notes_of_case(levels.name, rest)), text=values)
 
 
-def _is_level(word: str, words: set[str], rest: set[str], levels: Levels) -> str:
+def _notes_of_case(name: str, levels: set[str]) -> list[str]:
+    folded: dict[str, list[str]] = {}
+    for text in levels if len(levels) <= 1000 else ():
+        folded.setdefault(text.casefold(), []).append(text)
+    spellings = [", ".join(map(repr, sorted(each))) for each in folded.values() if len(each) > 1]
+    return [f"column {name!r}: {each} differ in case only" for each in sorted(spellings)]
+
+
+def _is_level(word: str, rest: set[str]) -> str:
     """Why a word that usually stands for a missing value is a level of its own; "" if it is missing."""
     if word in ("None", "none", "NONE", "unknown", "Unknown", "UNKNOWN"):
         return "as one of several words" if rest else ""

@@ -189,7 +189,9 @@ def _parsed(text: bytes, layout: Layout, plan: Plan, only: Any = None) -> pandas
     )
 
 
-def _seek_words(part, layout, frame, plain, plan, draft) -> None:
+def _seek_words(
+    part: Sequence[str], layout: Layout, frame: pandas.DataFrame, plain: Sequence[int], plan: Plan, draft: Draft
+) -> None:
     """Note the words for missing values in the first rows that have some."""
     gone = np.zeros(len(part), bool)
     for j in plain:
@@ -197,7 +199,7 @@ def _seek_words(part, layout, frame, plain, plan, draft) -> None:
             gone |= np.isnan(frame[j].to_numpy())
     known = MISSING | plan.options.missing
     for i in np.flatnonzero(gone)[:LOOKED_AT]:
-        cells = layout.dialect.cells(part[i])
+        cells = layout.dialect.cells(part[int(i)])
         draft.words.update(cells[j] for j in plain if cells[j] and cells[j] in known)
 
 
