@@ -27,7 +27,7 @@ def convert(
     """Convert a table to a folder of memory-mapped arrays or a Parquet file; the features are never all in memory.
 
     Args:
-        table: a .csv, .npz or .parquet file.
+        table: a file with a table of numbers.
         out: a folder, or a name that ends in .parquet.
         target, task: as for `load`.
         dtype: of the features, "float64" or "float32".

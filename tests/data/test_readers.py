@@ -388,6 +388,7 @@ REFUSED = {
     "names alone": ("a,b\n", "empty: there is a header and no row below it"),
     "an HTML page": ("\n <!DOCTYPE html>\n<html><body>1,2</body></html>", "no table but an HTML page"),
     "an HTML fragment": ("<HTML>\n<table><tr><td>1</td></tr></table>", "no table but an HTML page"),
+    "a piece of HTML": ("<p>Not found</p>\n", "no table but an HTML page"),
     "XML": ("<?xml version='1.0'?><a/>", "no table but an XML document"),
     "JSON": ('[{"a": 1, "b": 2}]', "no table but JSON: write its table as CSV"),
     "a pointer of git-lfs": (
@@ -419,7 +420,10 @@ REFUSED = {
     "a row that is shorter": ("a;b;c\n1;2;x\n3;4\n5;6;y\n7;8;z\n", "line 3: 3 cells are needed, got 2"),
     "unquoted decimal commas": ("a,b\n1,5,2,5\n3,5,4,5\n", "2 problems: line 2: 2 cells are needed, got 4"),
     "decimal commas in one column": ("a,b\n1,5,2\n3,5,3\n", "2 problems: line 2: 2 cells are needed, got 3"),
-    "a quote that is not closed": ('a,b\nx,1\n"y,2\nz,3\nx,4\n', "line 3: a quote is opened in a cell and not closed"),
+    "a quote that is not closed": (
+        'a,b\nx,1\n"y,2\nz,3\nx,4\n',
+        "line 3: a quote is opened in a cell and not closed within 131,072 characters",
+    ),
     "a quote closed far below": ('a,b\nx,1\n"y,2\nz,3\nx","u",4\ny,5\n', "2 problems: line 3: a quote is opened"),
     "a word among 1,000 numbers": ("a,b,c\n" + ROWS + "7,many,x\n", "line 1002, column 'b': 'many' is no number"),
     "a word in the first row": ("5,x1,0.5\n" + "7,1.5,2\n" * 9, "line 1, column 'column_2': 'x1' is no number"),
@@ -558,6 +562,12 @@ def test_the_text_of_numbers_is_kept_beside_them(tmp_path):
     kept = {name: [None if each != each else each for each in series] for name, series in table.text.items()}
     right = {"y": ["01", "1", "1.0"], "a": ["1.50", "$2", None], "z": ["007", "8", "9"], "w": [None, None, "x"]}
     assert kept == right
+
+
+def test_a_cell_may_be_long(tmp_path):
+    same(
+        read_table(written(tmp_path, f"a,b\n1,{'x' * 200_000}\n3,y\n")).frame, {"a": [1, 3], "b": ["x" * 200_000, "y"]}
+    )
 
 
 def test_lines_are_those_of_the_file(tmp_path):

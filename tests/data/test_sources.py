@@ -545,7 +545,7 @@ def test_the_caller_may_decide_the_task(tmp_path):
             "line 2, column 'b': regression needs numbers, got 'red'",
         ),
         ("a,b\n1,2\n", {"task": "sorting"}, "task must be one of classification, regression, got 'sorting'"),
-        ('a,b\n1,"2\n3,4\n', {}, "line 2: a quote is opened in a cell and not closed"),
+        ('a,b\n1,"2\n3,4\n', {}, "line 2: a quote is opened in a cell and not closed within 131,072 characters"),
     ],
 )
 def test_what_is_wrong_with_a_csv_file_is_said_in_one_line(tmp_path, text, options, message):

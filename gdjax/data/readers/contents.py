@@ -56,7 +56,12 @@ FOREIGN = {
     b"/annex/objects/": "a pointer of git-annex, not the table itself: git annex get fetches it",
 }
 MARKUP = [
-    (re.compile(rb"\s*(<!doctype html|<html|<head|<body|<!--|<script)", re.IGNORECASE), "an HTML page"),
+    (
+        re.compile(
+            rb"\s*<(!doctype html|!--|\?php|(html|head|body|title|meta|script|div|table|center|h1|p)\b)", re.IGNORECASE
+        ),
+        "an HTML page",
+    ),
     (re.compile(rb"\s*<\?xml|\s*<svg", re.IGNORECASE), "an XML document"),
     (re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{])'), "JSON: write its table as CSV"),
 ]

@@ -135,7 +135,7 @@ def _cut(record: Record, width: int, mark: str) -> Record | None:
 
 def _misfit(record: Record, width: int, dialect: Dialect) -> str:
     if not record.width:
-        return f"line {record.line}: a quote is opened in a cell and not closed"
+        return f"line {record.line}: a quote is opened in a cell and not closed within 131,072 characters"
     hint = f" (a cell with {named(dialect.sep)} in it must stand in quotes)" if record.width > width > 1 else ""
     return f"line {record.line}: {width} cells are needed, got {record.width}{hint}"
 

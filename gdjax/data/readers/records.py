@@ -37,7 +37,11 @@ class Dialect(NamedTuple):
 
     def cells(self, text: str) -> list[str]:
         """The stripped cells of a record."""
-        return [cell.strip(WHITE) for cell in next(self._reader([text]), [])]
+        try:
+            cells = next(self._reader([text]), [])
+        except csv.Error:  # a cell of more than 131,072 characters
+            cells = text.split(self.mark)
+        return [cell.strip(WHITE) for cell in cells]
 
     def widths(self, lines: Iterable[str]) -> list[int]:
         """The numbers of cells of the records of lines; none for what cannot be cut into cells."""
