@@ -149,7 +149,7 @@ def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
     as_text = (*(known if options.task == "classification" else ()), *options.categorical)
     table = read_table(name, **reading, keep_text=known, as_text=as_text)
     last = table.frame.columns[-1]
-    if not known and table.frame[last].nunique() <= MOST_CODES:  # perhaps labels, whose text counts
+    if not known and int(cells_of(table.frame, last).nunique()) <= MOST_CODES:  # perhaps labels, whose text counts
         return read(data, dataclasses.replace(options, target=last))
     return table, options.task
 
