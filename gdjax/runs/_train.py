@@ -83,14 +83,15 @@ class Training:
     def finish(self) -> Result:
         """Set the intervals, write the results, and return them."""
         work, result, options = self.work, result_of(self.work.job, self.fitting), self.options
-        intervals = None if result.stop.name == "INTERRUPTED" else self._intervals(result)
+        good = result.stop.name != "INTERRUPTED" and not went_wrong(result.stop.name)
+        intervals = self._intervals(result) if good else None
         self.recording.draft.appear()
         place = self.recording.draft.path
         scores = {name: work.job.objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
         said = {**numbers(result, scores), "resumed_at": self.recording.resumed}
         said["trials"] = [trial._asdict() for trial in work.trials]
         kept, drawn = Kept(result.params, work.parts.target, intervals), pictures(work, result)
-        found, html = self._assess(place, result, kept, drawn, scores)
+        found, html = self._assess(place, result, kept, drawn, scores) if good else (None, None)
         said["assessment"] = None if found is None else found.to_json()
         finish_run(place, said, kept, work.encoding, drawn, html)
         self.alarm = "" if found is None else found.alarm
@@ -100,9 +101,7 @@ class Training:
     def _assess(
         self, place: Path, result: Result, kept: Kept, drawn: dict[str, Any], scores: Scores
     ) -> tuple[Assessment | None, str | None]:
-        """How good the run is, and the page that tells it; nothing of a run that was interrupted or went wrong."""
-        if result.stop.name == "INTERRUPTED" or went_wrong(result.stop.name):
-            return None, None
+        """How good the run is, and the page that tells it."""
         work = self.work
         run = LoadedRun(place, work.config, {}, [], work.job.objective.model, kept.params, work.encoding, *kept[1:])
         found = assess(work, run, result, self.options, self.tell)

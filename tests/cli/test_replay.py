@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from test_cli import gdjax
 
-from gdjax import tasks
+from gdjax import runs
 from gdjax.cli import main as entry
-from gdjax.data import load
 from gdjax.losses import LOSSES
 
 WORDS = ["train", "table.csv", "--target", "y", "--model", "linear_regression", "--optimizer", "sgd", "--batch-size", 8]
@@ -169,7 +168,8 @@ def outlier(table):
     for i in range(1, len(lines)):
         changed = [*lines[:i], lines[i].rsplit(",", 1)[0] + ",1000", *lines[i + 1 :]]
         table.write_text("\n".join(changed) + "\n")
-        targets = tasks.deal(load("table.csv", target="y"), (0.7, 0.15, 0.15), 0).train[1]
+        problem = runs.pose("table.csv", runs.TrainOptions(target="y"))
+        targets = problem.encode("standardized", network=False).parts.train[1]
         if targets.max() > 5:
             return int(targets.argmax())
 
