@@ -27,7 +27,8 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 SECONDS = 30.0  # of stepping, at least
-WORDS = ("digits", "--hidden", "256", "256", "--patience", "1000000", "--optimizer", "adam", "--schedule", "cosine")
+WORDS = ("digits", "--tune", "none", "--ensemble", "1", "--hidden", "256", "256", "--patience", "1000000")
+WORDS += ("--optimizer", "adam", "--schedule", "cosine", "--quick")
 EVERY = ("--checkpoint-every", "1")
 
 
