@@ -15,7 +15,8 @@ from gdjax.types import Stop
 FEW_ROWS = 512  # on which many starts are tried; the best are then refined on all rows
 FIRST_STEPS, LANES = 300, 8  # steps of every start; how many go on,
 MANY_ROWS, FEW_LANES = 20_000, 2  # on more rows than these, so few
-ALIKE = 1e-6  # sums of squares that differ by less, relatively, are of one minimum
+ALIKE = 1e-6  # sums of squares that differ by less, relatively, are of one minimum,
+PERFECT = 64**2  # as are perfect fits, of residuals up to 64 times what rounding makes
 
 
 class Found(NamedTuple):
@@ -51,13 +52,13 @@ def find_parameters(
     going = _going_on(ends, few is not rows)[:lanes]
     if few is not rows:
         last = _on_host(run(rows, np.stack([first, *ends.params[going]]), max_steps))
-        return _choose(last, first, noise_of(rows))._replace(
-            starts=len(points), agreeing=int(_alike(ends, noise_of(few)).sum())
+        return _choose(last, first, PERFECT * noise_of(rows))._replace(
+            starts=len(points), agreeing=int(_alike(ends, PERFECT * noise_of(few)).sum())
         )
     if going.size:
         again = _on_host(run(rows, np.resize(ends.params[going], (min(lanes, starts), len(first))), max_steps))
         ends = _merge(ends, again, going)
-    return _choose(ends, first, noise_of(rows))
+    return _choose(ends, first, PERFECT * noise_of(rows))
 
 
 def _thinned(rows: Rows) -> Rows:
