@@ -69,9 +69,9 @@ class Outcome:
 def cases_of(work: Work, options: TrainOptions) -> Cases:
     """The test rows of a run that can be judged."""
     problem, rows = work.problem, work.problem.rows.test
-    x = np.asarray(work.parts.test[0])
+    x = np.asarray(work.parts.test[0]).astype(np.float32)  # which all features are
     y = problem.y[rows]
-    good = np.isfinite(x.astype(np.float32)).all(axis=1) & (y >= 0 if work.subject.classes else np.isfinite(y))
+    good = np.isfinite(x).all(axis=1) & (y >= 0 if work.subject.classes else np.isfinite(y))
     y = y[good].astype(np.int32 if work.subject.classes else np.float64)
     return Cases(rows[good], x[good], y, _groups(work, options, rows[good]), int((~good).sum()))
 
