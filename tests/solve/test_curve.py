@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 
 import jax
@@ -105,10 +106,10 @@ def test_other_starts_find_what_the_one_given_does_not():
 def test_of_equal_minima_the_one_that_the_start_leads_to_counts(noise):
     """Terms of a sum may be exchanged: 64 starts do not leave the order that the start given leads to, either way round."""
     data = {"x": X, "y": 5 * np.exp(-2 * X) + 2 * np.exp(-0.3 * X) + noise * np.random.default_rng(4).normal(size=40)}
-    for b, d in ((1.0, 0.5), (0.5, 1.0)):
-        start = {"a": 3.0, "b": b, "c": 3.0, "d": d}
+    for seed, (b, d) in itertools.product(range(4), ((1.0, 0.5), (0.5, 1.0))):
+        options = {"start": {"a": 3.0, "b": b, "c": 3.0, "d": d}, "seed": seed}
         found, alone = (
-            gd.fit_curve("a*exp(-b*x) + c*exp(-d*x)", data, "y", start=start, starts=count) for count in (64, 1)
+            gd.fit_curve("a*exp(-b*x) + c*exp(-d*x)", data, "y", **options, starts=count) for count in (64, 1)
         )
         assert (found.params["b"] > found.params["d"]) == (b > d)
         np.testing.assert_allclose(list(found.params.values()), list(alone.params.values()), rtol=1e-8)
