@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gdjax.cli.main import main
 from gdjax.data import DataError, read_table
 from gdjax.data.readers import records
 
@@ -463,6 +464,17 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, name):
     with pytest.raises(DataError) as caught:
         read_table(path)
     assert str(caught.value).startswith(f"{path}: {said}") and "\n" not in str(caught.value)
+
+
+def test_the_command_line_says_it_in_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for text, said in REFUSED.values():
+        path = written(tmp_path, text)
+        with pytest.raises(SystemExit) as stop:
+            main(["train", path.name, "--quiet"])
+        out, err = capsys.readouterr()
+        assert (stop.value.code, out, err.count("\n")) == (2, "", 1) and err.startswith(f"gdjax: {path.name}: {said[:40]}")
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_is_no_file_is_said(tmp_path):
