@@ -453,6 +453,10 @@ REFUSED = {
         "@relation t\n@attribute a real\n@attribute b {x,y}\n@data\n1,x\nmany,y\n",
         "line 6, column 'a': 'many' is no number",
     ),
+    "ARFF with short rows only": (
+        "@relation t\n@attribute a real\n@attribute b real\n@data\n1\n2\n",
+        "2 problems: line 5: 2 cells",
+    ),
     "ARFF without data": ("@relation t\n@attribute a real\n", "an ARFF file without @data"),
 }
 
@@ -473,7 +477,9 @@ def test_the_command_line_says_it_in_one_line_and_leaves_nothing(tmp_path, monke
         with pytest.raises(SystemExit) as stop:
             main(["train", path.name, "--quiet"])
         out, err = capsys.readouterr()
-        assert (stop.value.code, out, err.count("\n")) == (2, "", 1) and err.startswith(f"gdjax: {path.name}: {said[:40]}")
+        assert (stop.value.code, out, err.count("\n")) == (2, "", 1) and err.startswith(
+            f"gdjax: {path.name}: {said[:40]}"
+        )
         assert list(tmp_path.iterdir()) == [path]
 
 
@@ -553,6 +559,7 @@ OPTIONS = [
         {"missing": ["lost"]},
         {"a": [1.5, 2.5] * 9 + [N], "b": ["x", "y"] * 9 + ["z"]},
     ),
+    ("a\n1\n2;3\n4\n", {"lenient": True, "sep": ";"}, {"a": [1, N, 4]}),
     ("a,b\n1,x\n2\n3,y,z\n4,w\n", {"lenient": True}, {"a": [1, N, N, 4], "b": ["x", N, N, "w"]}),
     (
         "a,b\n" + "1.5,x\n2.5,y\n" * 9 + "lost,z\n",

@@ -177,7 +177,9 @@ def _decimal(levels: Levels) -> tuple[str, str, tuple[str, ...]]:
 
 def _grouping(levels: Levels, decimal: str) -> tuple[str, ...]:
     other = "," if decimal == "." else "."
-    grouped = np.array([number is not None and other in number.digits for number in levels.numbers]) & levels.is_number
+    grouped = (
+        np.array([number is not None and other in number.digits for number in levels.numbers], bool) & levels.is_number
+    )
     if not grouped.any():
         return ()
     return (f"column {levels.name!r}: {other!r} separates thousands, as in {levels.shown(grouped)}",)
@@ -222,10 +224,10 @@ def _reason_for_text(levels: Levels, values: Sequence[int | float | None], bad: 
     """Why a column with numbers stays text, as a note; None if it is one of numbers."""
     name, fine = levels.name, levels.is_number & ~bad
     numbers = [number for number, each in zip(levels.numbers, fine, strict=True) if each and number is not None]
-    codes = np.array([number is not None and number.is_code for number in levels.numbers]) & fine
+    codes = np.array([number is not None and number.is_code for number in levels.numbers], bool) & fine
     if codes.any() and all(number.digits.isdecimal() and not number.sign for number in numbers):
         return f"column {name!r} stays text, since its codes begin with zeros, such as {levels.shown(codes)}"
-    large = np.array([isinstance(value, int) and abs(value) > EXACT for value in values])
+    large = np.array([isinstance(value, int) and abs(value) > EXACT for value in values], bool)
     if large.any() and all(isinstance(value, int) for value, each in zip(values, fine, strict=True) if each):
         return f"column {name!r} stays text, since no float holds {levels.shown(large)}"
     units = {number.unit for number in numbers if number.digits.strip("0.,")}
@@ -273,7 +275,7 @@ def _numbers(levels: Levels, values: Sequence[int | float | None]) -> np.ndarray
 
 
 def _notes_of_missing(levels: Levels) -> tuple[str, ...]:
-    shown = levels.missing & np.array([bool(text) for text in levels.texts])
+    shown = levels.missing & np.array([bool(text) for text in levels.texts], bool)
     return (f"missing values are written {levels.shown(shown)}",) if shown.any() else ()
 
 

@@ -38,7 +38,7 @@ class Dialect(NamedTuple):
     def cells(self, text: str) -> list[str]:
         """The stripped cells of a record."""
         try:
-            cells = next(self._reader([text]), [])
+            cells = next(self._reader([text]), []) or [""]
         except csv.Error:  # a cell of more than 131,072 characters
             cells = text.split(self.mark)
         return [cell.strip(WHITE) for cell in cells]
