@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdjax.runs import tuning
 from gdjax.runs.assessment._assess import Assessment
 from gdjax.runs.assessment.classes import OfClass, OfClasses
 from gdjax.runs.assessment.coefficients import Coefficients
@@ -52,6 +53,7 @@ def render(
     said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
     said |= {"why": _why(result), "versions": _versions(work), "pictures": _drawn(work, found, pictures)}
     said |= {"tiles": _tiles(found), "checks": _checks(work, found), "equation": _equation(found)}
+    said["most_tried"] = tuning.MOST_ROWS
     return environment.from_string(text).render(said, **_classes(found))
 
 

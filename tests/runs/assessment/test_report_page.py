@@ -16,6 +16,8 @@ from sklearn.linear_model import LinearRegression
 
 import gdjax as gd
 from gdjax.cli import main as entry
+from gdjax.runs import defaults, tuning
+from gdjax.runs.assessment import baselines, importance
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = ["a", "<script>alert(1)</script>", '$x_1$ & "q"', "</style><img src=x onerror=alert(2)>"]
@@ -121,6 +123,25 @@ def test_quick_leaves_other_models_and_columns_out(noise):
     found = run.result["assessment"]
     assert [each["name"] for each in found["models"]] == ["this run", "the most frequent class"]
     assert "importance" not in found and "left out by --quick" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("tune", ["none", pytest.param("grid", marks=pytest.mark.nightly)])
+def test_samples_of_a_large_table_are_told(noise, monkeypatch, tune):
+    """Other models, tuning and importance see a sample by the seed, whose size the page says; all test rows judge."""
+    for module, name, value in (
+        *((baselines, "MOST_ROWS", 300), (tuning, "MOST_ROWS", 300), (defaults, "DECAYS", (0.1, 1.0))),
+        *((importance, "MOST_ROWS", 60), (importance, "LEAST_ROWS", 1)),
+    ):
+        monkeypatch.setattr(module, name, value)
+    folder = noise[0].parent / tune
+    options = {"tune": tune, "numbers": "standardized", "hidden": (4,), "ensemble": 1, "epochs": 2}
+    found = gd.runs.train(noise[0].parent / "noise.csv", out=folder, **options).result
+    page = (folder / "report.html").read_text()
+    assert "the other models saw a sample of 300 of the 350 training rows" in found["assessment"]["remarks"][0]
+    assert "The other models saw a sample of 300 of the 350 training rows, drawn by the seed" in page
+    assert "Measured on a sample of 60 of 75 test rows, drawn by the seed" in page
+    tried = "Tried on a sample of 300 of the 350 training rows, drawn by the seed" in page
+    assert found["assessment"]["rows"] == 75 and tried == (tune == "grid") and len(found["trials"]) == 2 * tried
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
