@@ -57,7 +57,7 @@ def caveats_of(
 def _of_rows(work: Work, cases: Cases) -> Iterator[str]:
     train, features = len(work.problem.rows.train), len(work.encoding.feature_names)
     if len(cases.y) < FEW_TEST:
-        yield f"only {len(cases.y)} test rows: the scores are rough, as their intervals say"
+        yield f"only {len(cases.y)} test row{'s' * (len(cases.y) > 1)}: the scores are rough, as their intervals say"
     if train < FEW_TRAIN:
         yield f"only {train} training rows: with more of them the run is likely to get better"
     elif train < 5 * features:

@@ -9,6 +9,7 @@ import numpy as np
 
 DRAWS = 2000
 MOST_UNITS = 2000  # that are drawn from; of more rows, each unit is as many rows at random
+FEWEST_UNITS = 10  # of fewer the draws say nothing, and there is no interval
 LEVEL = 0.95
 
 
@@ -68,13 +69,16 @@ class Resampling:
             columns: (rows, k).
             statistic: (..., k) averages -> (...).
         """
-        low, high = np.quantile(statistic(self.means(columns)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Estimate(float(statistic(columns.mean(axis=0))), float(low), float(high))
+        (found,) = self.estimates(columns, lambda means: statistic(means)[..., None])
+        return found
 
     def estimates(self, columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> list[Estimate]:
         """As `estimate`, where the statistic is (..., k) -> (..., m)."""
-        ends = np.quantile(statistic(self.means(columns)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-        return [Estimate(*map(float, each)) for each in zip(statistic(columns.mean(axis=0)), *ends, strict=True)]
+        values = statistic(columns.mean(axis=0))
+        ends = np.full((2, len(values)), np.nan)
+        if self.counts.shape[1] >= FEWEST_UNITS:
+            ends = np.quantile(statistic(self.means(columns)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        return [Estimate(float(value), float(low), float(high)) for value, low, high in zip(values, *ends, strict=True)]
 
 
 def first(means: np.ndarray) -> np.ndarray:

@@ -55,6 +55,17 @@ def test_rows_of_a_group_are_no_news():
     assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(np.sqrt(5), rel=0.15)
 
 
+def test_a_handful_of_rows_has_no_interval_and_no_better_model():
+    y = np.arange(6.0)
+    standings = compare(
+        cases_of(y), [of_numbers("this run", y + 1), of_numbers("far", y + 9)], resampling.Resampling(6, 0)
+    )
+    assert standings[1].lead["rmse"].value == 8 and np.isnan(standings[1].lead["rmse"].low)
+    assert standings[1].verdict == EVEN and standings[1].sentence().endswith(
+        "its RMSE is lower by 8.000, not significant."
+    )
+
+
 @pytest.mark.parametrize(("right", "rows"), [(0, 7), (7, 7), (3, 10), (480, 500)])
 def test_the_interval_of_a_share_is_exact(right, rows):
     exact = stats.binomtest(right, rows).proportion_ci(0.95)
@@ -117,6 +128,9 @@ def test_exact_probabilities_are_calibrated_and_bold_ones_are_not(guesses):
         by_hand, below = by_hand + abs(table[inside, 1].sum() - so[inside].sum()) / len(y), below + number
     assert found.error == pytest.approx(by_hand)
     assert not calibration.reliability(np.where(table[:, 1] > 0.3, 0.95, 0.02), so, "beech").is_good
+    random = np.random.default_rng(8)
+    again = [calibration.reliability(table[:, 1], random.random(400) < table[:, 1], "") for _ in range(300)]
+    assert 0.9 < np.mean([each.is_good for each in again]) < 0.99  # 95 % by definition
 
 
 # Numbers
