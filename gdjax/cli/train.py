@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import shlex
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
@@ -76,7 +77,7 @@ class Train(Options):
         return 128 + signals[0]
 
 
-def execute(training: runs.Training, bar: tqdm) -> list[int]:
+def execute(training: runs.Training, bar: Any) -> list[int]:
     """Run the job and record it, with a progress bar; return the signals that have come."""
     work = training.work
     bar.total = work.job.evaluations(len(work.parts.train[0]))

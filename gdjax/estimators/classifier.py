@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
+from gdjax.estimators.bases import ClassifierMixin
 from gdjax.estimators.estimator import Estimator, Rows
 
-CLASS_WEIGHT = [dict, StrOptions({"balanced"}), None]
+CLASS_WEIGHT: list[Any] = [dict, StrOptions({"balanced"}), None]
 
 
 def _has_probabilities(estimator: Any) -> bool:

@@ -7,12 +7,12 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight
 
 from gdjax.calls import Optimizer, Schedule, as_optimizer
+from gdjax.estimators.bases import BaseEstimator
 
 # What scikit-learn's validation knows of the arguments of all five.
 ARGUMENTS: dict[str, Any] = {

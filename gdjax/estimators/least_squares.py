@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from gdjax.estimators.bases import MultiOutputMixin, RegressorMixin
 from gdjax.estimators.columns import Columns
 from gdjax.estimators.descent import Descent, Problem, SquaredNorm, descend, descend_in_batches
 from gdjax.estimators.estimator import ARGUMENTS, BATCH, Estimator, Rows, validated

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from gdjax.calls import Model
+from gdjax.estimators.bases import MultiOutputMixin, RegressorMixin
 from gdjax.estimators.classifier import CLASS_WEIGHT, Classifier
 from gdjax.estimators.columns import Columns, room_for_rows
 from gdjax.estimators.descent import Descent, Problem, SquaredNorm, descend_in_batches, go_on
@@ -26,12 +26,16 @@ from gdjax.types import Params, TrainState
 
 RATE = 0.001  # of adam
 CHUNK = 4096  # rows that are predicted at once
-DTYPES = [np.float64, np.float32]  # the first for what is neither
+DTYPES: list[Any] = [np.float64, np.float32]  # the first for what is neither
 REAL_LOSSES = {name for name, loss in LOSSES.items() if loss.labels == "real"}
 
 
 class Network(Estimator):
     """The base of both: columns of mean 0 and variance 1, an mlp, and training in batches."""
+
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float] | None
 
     hidden_layer_sizes: Any
     activation: Any

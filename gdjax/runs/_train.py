@@ -14,17 +14,18 @@ from gdjax.runs.arrays import Kept
 from gdjax.runs.assessment._assess import Assessment, assess
 from gdjax.runs.assessment.page import render
 from gdjax.runs.cadence import Cadence
+from gdjax.runs.config import RunConfig
 from gdjax.runs.defaults import Choice
 from gdjax.runs.failure import advise
-from gdjax.runs.folder import LoadedRun, finish_run, load, next_folder, open_folder, read_config
+from gdjax.runs.folder import Draft, LoadedRun, finish_run, load, next_folder, open_folder, read_config
 from gdjax.runs.intervals import Calibration, Folds, calibrate, train_folds
 from gdjax.runs.job import prepare, result_of, went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.recording import Recording
 from gdjax.runs.report import Scores, describe_run, numbers, pictures
 from gdjax.runs.resuming import resumption
-from gdjax.runs.work import choose
-from gdjax.training import Result
+from gdjax.runs.work import Work, choose
+from gdjax.training import Fitting, Result
 from gdjax.types import RunState
 
 Tell = Callable[[str], None]
@@ -45,6 +46,18 @@ class Training:
 
     Raises: ValueError, in one line, for a table, an option or a folder that cannot be used.
     """
+
+    options: TrainOptions
+    tell: Tell
+    folder: Path
+    end: str | None
+    words: str
+    alarm: str
+    draft: Draft
+    work: Work
+    config: RunConfig
+    fitting: Fitting
+    recording: Recording
 
     def __init__(self, data: Any, options: TrainOptions, command: str, tell: Tell = lambda _: None) -> None:
         self.options, self.tell = options, tell

@@ -57,7 +57,9 @@ class Folds:
     fold: np.ndarray  # (n,) int32 in [0, k); -1 for a row that was never held out, whose distance does not count
     params: Any  # those of the k models, each leaf (k, ...)
 
-    def bounds(self, predictions: np.ndarray, of_folds: Callable[[], np.ndarray], level: float):
+    def bounds(
+        self, predictions: np.ndarray, of_folds: Callable[[], np.ndarray], level: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As `Calibration.bounds`, where of_folds() are the predictions of the k models, (k, m)."""
         each, held = of_folds(), self.fold >= 0
         fold, distances = self.fold[held], self.distances[held]

@@ -47,7 +47,7 @@ def split_equation(formula: Any) -> tuple[str | None, Any]:
 
 def read_curve(
     formula: Any, names: Sequence[str], y: Sequence[str], x: str | Mapping[str, str] | None
-) -> tuple[Curve, dict]:
+) -> tuple[Curve, dict[str, str]]:
     """The curve of a formula, and the column of the table for each of its own.
 
     A name of the formula is a column if the table has it or `x` says so, and a parameter otherwise. The name x is never a

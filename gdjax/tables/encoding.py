@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Encoder: TypeAlias = Numbers | YesNo | Levels | Dates
 ENCODERS: dict[str, type[Any]] = {"numbers": Numbers, "yes/no": YesNo, "levels": Levels, "dates": Dates}
-KINDS = {"number": Numbers, "yes/no": YesNo, "category": Levels, "text with few levels": Levels}
+KINDS: dict[str, type[Any]] = {"number": Numbers, "yes/no": YesNo, "category": Levels, "text with few levels": Levels}
 VERSION = 1
 BLOCK = 1 << 16  # rows that are encoded at a time
 

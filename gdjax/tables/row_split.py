@@ -126,6 +126,14 @@ def _unseen(understanding: Understanding, train: np.ndarray) -> list[str]:
 class Dealer:
     """Deals rows of a table to parts: by time, or at random with copies and groups kept whole."""
 
+    seed: int
+    deals: int
+    rows: np.ndarray
+    times: np.ndarray | None
+    labels: np.ndarray
+    groups: np.ndarray
+    copies: np.ndarray
+
     def __init__(
         self, understanding: Understanding, table: Table, seed: int, group: str | None, time: str | None
     ) -> None:

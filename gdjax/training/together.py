@@ -44,6 +44,8 @@ class Together(Alone):
     Raises: OSError or CheckpointError, the same in all processes, with the number of the process that raised it.
     """
 
+    index: int
+    count: int
     _made = itertools.count()
 
     def __init__(self) -> None:

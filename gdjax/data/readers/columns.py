@@ -83,6 +83,9 @@ class Levels:
     counts: np.ndarray
     numbers: list[Number | None]
     missing: np.ndarray
+    options: Options
+    cells: Any
+    is_number: np.ndarray
 
     def __init__(self, name: str, cells: pandas.Series, options: Options):
         import pandas
