@@ -50,7 +50,9 @@ class Predict:
         return 0
 
     def _check_out(self) -> None:
-        """Raise UserError if --out would replace a file that it must not."""
+        """Raise UserError if --out is in no folder, or would replace a file that it must not."""
+        if self.out is not None and not self.out.absolute().parent.is_dir():
+            raise UserError(f"--out must be in a folder that exists, got {self.out}")
         if self.out is None or not self.out.exists():
             return
         kept = (*self.folder.glob("*"), self.file)

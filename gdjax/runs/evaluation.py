@@ -14,7 +14,7 @@ from gdjax.runs.prediction import as_csv, predictions, rows_to_predict
 from gdjax.runs.problem import pose, targets
 from gdjax.runs.report import score_table
 from gdjax.runs.scores import coverage, score
-from gdjax.text import listing, table
+from gdjax.text import counted, listing, table
 
 
 def reevaluation(run: LoadedRun) -> str:
@@ -33,7 +33,7 @@ def reevaluation(run: LoadedRun) -> str:
     _, parts = problem.arrays(run.encoding, run.target, config.dtype)
     objective = tasks.make_objective(run.model, config.loss, data.task, 1, config.class_weights)
     scores = {name: objective.scores(run.params, rows) for name, rows in parts.by_name().items()}
-    return score_table(parts.rows(), scores, objective.metric, digits=6)
+    return score_table(config, scores, objective.metric, digits=6)
 
 
 def evaluate_on(run: LoadedRun, data: Any, level: float = 0.9) -> str:
@@ -54,9 +54,9 @@ def evaluate_on(run: LoadedRun, data: Any, level: float = 0.9) -> str:
         found = coverage(*run.intervals.bounds(outputs, lambda: run.outputs_of_folds(x[good]), level), y)
         low, high = found["interval"]
         lines.append((f"inside {level:.0%} intervals", f"{found['share']:.1%} ({low:.1%} to {high:.1%})"))
-    left = [f"{(~known).sum():,} rows without a known target" * bool((~known).any())]
-    left.append(f"{(known & ~good).sum():,} rows with a spoiled cell" * bool((known & ~good).any()))
-    lines += [("left out", listing([each for each in left if each]))] if any(left) else []
+    left = {"without a known target": (~known).sum(), "with a spoiled cell": (known & ~good).sum()}
+    said = [f"{counted(int(rows), 'row')} {why}" for why, rows in left.items() if rows]
+    lines += [("left out", listing(said))] if said else []
     return table(lines, right=(1,))
 
 
@@ -71,7 +71,7 @@ def predicted_file(run: LoadedRun, path: str | os.PathLike[str], keep: list[str]
     absent = [name for name in keep if name not in rows.frame.columns]
     if absent:
         raise ValueError(
-            f"`keep={absent[0]}`: {rows.origin} has no such column; there are {listing(list(rows.frame.columns))}"
+            f"`keep={absent[0]}`: there is no such column in {path}; there are {listing(list(rows.frame.columns))}"
         )
     kept = {name: rows.text.get(name, rows.frame[name]) for name in keep}
     found = predictions(run, rows, level)
@@ -95,8 +95,15 @@ def shown(run: LoadedRun) -> str:
             f"{config.model}, {result['parameters']} parameters, {config.optimizer}",
             f"{data.numbers.replace('_', '-')} numbers of {len(data.columns)} columns: {', '.join(data.columns)}",
             f"ended {result['stop']} after {result['epochs']:g} epochs",
-            score_table(data.rows, scores, metric),
-            *([str(found.get("headline"))] if isinstance(found := result.get("assessment"), dict) else []),
+            score_table(config, scores, metric),
+            *(_judged(found) if isinstance(found := result.get("assessment"), dict) else []),
             f"repeat it: {config.command}",
         ]
     )
+
+
+def _judged(assessment: dict[str, Any]) -> list[str]:
+    """How good a run is, whether that is no better than no model, and what to bear in mind."""
+    said = [assessment.get("headline"), assessment.get("alarm")]
+    caveats = assessment.get("caveats")
+    return [*(str(each) for each in said if each), *(f"  - {each}" for each in caveats or ())]

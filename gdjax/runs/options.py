@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from gdjax.models import ACTIVATIONS
 from gdjax.tasks import FITTING_LOSSES, TRAINABLE
@@ -145,11 +145,18 @@ class TrainOptions(ReadingOptions):
 
     @classmethod
     def named(cls, who: str, options: dict[str, Any]) -> TrainOptions:
-        """The options of these names.   Raises: TypeError for a name that is none, with the nearest one."""
+        """The options of these names.
+
+        Raises: TypeError for a name that is none, ValueError for a word that is no choice, with the nearest one.
+        """
         names = {field.name for field in dataclasses.fields(cls)}
         for name in options:
             if name not in names:
                 raise TypeError(f"{who}: no option {name!r}: {did_you_mean(name, names)}")
+        for name, hint in get_type_hints(cls).items():
+            allowed = [x for each in (hint, *get_args(hint)) if get_origin(each) is Literal for x in get_args(each)]
+            if allowed and options.get(name) not in (None, *allowed):
+                raise ValueError(f"`{name}={options[name]}`: {did_you_mean(str(options[name]), allowed)}")
         given: dict[str, Any] = dict(options)
         if given.get("out") is not None:
             given["out"] = Path(given["out"])

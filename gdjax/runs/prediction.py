@@ -29,13 +29,16 @@ def predictions(run: LoadedRun, data: Any, level: float = 0.9) -> pandas.DataFra
     if not 0 < level < 1:
         raise ValueError(f"`level` must be between 0 and 1, got {level:g}")
     frame = rows_to_predict(run, data).frame
+    if not len(frame):
+        raise ValueError("predict: the table has no row")
     notes = run.encoding.flags(frame).notes()
     x = run.encoding.transform(frame, dtype="float32")
     spoiled = ~np.isfinite(x).all(axis=1)
     x[spoiled] = 0.0
     found = _answers(run, x, level)
     columns = {name: _without(values, spoiled) for name, values in found.items()}
-    return pandas.DataFrame({**columns, "remark": notes})
+    index = data.index if isinstance(data, pandas.DataFrame) else None
+    return pandas.DataFrame({**columns, "remark": notes}, index=index)
 
 
 def rows_to_predict(run: LoadedRun, data: Any, keep_text: Sequence[str] = ()) -> Table:

@@ -16,6 +16,7 @@ from gdjax.data.files import nearest
 from gdjax.runs.options import ReadingOptions, TrainOptions
 from gdjax.tables import Encoding, RowSplit, Understanding, fit_encoding, split_folds, split_rows, understand
 from gdjax.tables.cells import cells_of, needs, numbers, texts
+from gdjax.tables.target import labels
 from gdjax.tasks import Parts, Subject
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
         return _of_frame(data), options.task
     if isinstance(data, Dataset):
         return table_of(data), options.task or data.task
+    if not isinstance(data, (str, os.PathLike)):
+        raise TypeError(f"train: a path, a data frame, a Table or a Dataset is needed, got {type(data).__name__}")
     name = os.fspath(data)
     if name in SOURCES:
         dataset = load(name)
@@ -205,6 +208,4 @@ def targets(table: Table, name: str, classes: Sequence[str]) -> np.ndarray:
         raise ValueError(f"{table.origin} must have the target {name!r}; {nearest(name, table.frame.columns)}")
     if not classes:
         return numbers(cells_of(table.frame, name))[0]
-    index = {label: i for i, label in enumerate(classes)}
-    written = table.text.get(name, texts(cells_of(table.frame, name)))
-    return written.map(index).fillna(-1).to_numpy(np.int32)
+    return labels(table.text.get(name, texts(cells_of(table.frame, name))), classes)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gdjax import metrics
 from gdjax.losses import LOSSES
 from gdjax.models import summary
 from gdjax.plots import boundary, confusion, curves, layer_flow, style
 from gdjax.programs import compile_once
 from gdjax.runs.assessment._assess import Assessment
+from gdjax.runs.config import RunConfig
+from gdjax.runs.prediction import decide
 from gdjax.runs.work import Work
 from gdjax.text import table
 from gdjax.training import Result
@@ -39,12 +40,14 @@ def numbers(result: Result, scores: Scores) -> dict[str, Any]:
     }
 
 
-def score_table(rows: Mapping[str, int], scores: Scores, metric: str, digits: int = 4) -> str:
+def score_table(config: RunConfig, scores: Scores, metric: str, digits: int = 4) -> str:
     """A line for each part of the data: the number of rows, the loss, the metric."""
     lines: list[tuple[str, ...]] = [("", "rows", "loss", metric)]
     for name, values in scores.items():
-        lines.append((name, str(rows[name]), *(f"{values[each]:.{digits}f}" for each in ("loss", metric))))
-    return textwrap.indent(table(lines, right=(1, 2, 3)), "  ")
+        lines.append((name, str(config.data.rows[name]), *(f"{values[each]:.{digits}f}" for each in ("loss", metric))))
+    apart = ["rows count by the weights of their classes"] if config.class_weights else []
+    apart += ["the likeliest class is taken, not that by the threshold"] if config.threshold is not None else []
+    return textwrap.indent("\n".join([table(lines, right=(1, 2, 3)), *(f"({said})" for said in apart)]), "  ")
 
 
 def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found: Assessment | None = None) -> str:
@@ -53,7 +56,7 @@ def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found
     Args:
         found: None where there is nothing to judge the run by.
     """
-    job, parts, understanding = work.job, work.parts, work.problem.understanding
+    job, understanding = work.job, work.problem.understanding
     gradient_flow = job.flow(result)
     lines = [
         f"target {understanding.target!r}: {understanding.task}, {understanding.reason}",
@@ -61,7 +64,7 @@ def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found
         f"{work.subject.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
         str(result),
         "",
-        score_table(parts.rows(), scores, job.objective.metric),
+        score_table(work.config, scores, job.objective.metric),
         "",
         *([] if found is None else [found.headline, *found.sentences(), ""]),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
@@ -83,10 +86,10 @@ def pictures(work: Work, result: Result) -> dict[str, Any]:
         title = f"{subject.name}: {model}, {style.shorten(job.optimizer, 40)}"
         made["flow.png"] = layer_flow(gradient_flow, title, result.history["epoch"])
     if subject.task == "classification" and len(parts.test[0]):
-        x, y = parts.test
-        counts = metrics.confusion_counts(len(subject.classes))(compile_once(model.apply)(result.params, x), y)
-        title = f"{subject.name}: {len(y)} test rows"
-        made["confusion.png"] = confusion(np.asarray(counts), subject.classes, title)
+        labels, _ = decide(work.config, np.asarray(compile_once(model.apply)(result.params, parts.test[0])))
+        counts, y = np.zeros((len(subject.classes),) * 2), np.asarray(parts.test[1])
+        np.add.at(counts, (y[y >= 0], labels[y >= 0]), 1)
+        made["confusion.png"] = confusion(counts, subject.classes, f"{subject.name}: {(y >= 0).sum()} test rows")
     columns = work.problem.understanding.columns
     if subject.task == "classification" and [column.kind for column in columns] == ["number", "number"]:
         made["boundary.png"] = _decision(work, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -185,8 +186,12 @@ def _of_levels(series: pandas.Series, missing: int, asked: str = "") -> Column:
     column = Column(name_of(series), "category", asked, missing, levels=levels)
     if asked or len(levels) > FEW_LEVELS:
         return column
-    is_pair = frozenset(level.strip().casefold() for level in levels) in PAIRS
-    return dataclasses.replace(column, kind="yes/no" if is_pair else "text with few levels")
+    return dataclasses.replace(column, kind="yes/no" if are_pair(levels) else "text with few levels")
+
+
+def are_pair(levels: Iterable[str]) -> bool:
+    """True for yes and no, in any language and spelling of PAIRS."""
+    return frozenset(level.strip().casefold() for level in levels) in PAIRS
 
 
 def by_frequency(counts: pandas.Series) -> tuple[str, ...]:

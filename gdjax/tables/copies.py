@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gdjax.tables.cells import needs, numbers
+from gdjax.tables.cells import needs, numbers, texts
 from gdjax.tables.columns import Column
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def copied(column: Column, series: pandas.Series, y: np.ndarray, task: str) -> s
     Args:
         y: the target in these rows: numbers, or labels.
     """
+    if column.kind == "yes/no":
+        series = texts(series).str.strip().str.casefold()
     probe = np.linspace(0, len(y) - 1, min(len(y), PROBE)).round().astype(int)
     kinds = [(_recodes, "each of its values stands for one of the target")]
     if task == "regression" and column.kind == "number":

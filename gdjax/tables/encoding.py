@@ -125,7 +125,8 @@ class Encoding:
     def _check(self, frame: pandas.DataFrame) -> None:
         missing = [said for said in self.differences(frame) if said.startswith("there is no")]
         if missing:
-            raise ValueError("; ".join(missing))
+            names = [repr(name) for name in frame]
+            raise ValueError(f"{'; '.join(missing)}; there {'is' if len(names) == 1 else 'are'} {listing(names)}")
 
 
 def fit_encoding(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdjax.tables.cells import cells_of, is_text, numbers, texts
-from gdjax.tables.columns import Column
+from gdjax.tables.columns import Column, are_pair
 from gdjax.tables.dates import has_day, is_ambiguous, read_dates
 from gdjax.tables.names import TIMING, says
 from gdjax.text import listing
@@ -62,7 +62,9 @@ def _of_target(table: Table, target: Target) -> Iterator[str]:
         yield f"the target {name!r} is missing in {len(lost):,} of {len(target.y):,} rows, which are left out"
     series = cells_of(table.frame, name)
     if target.classes:
-        yield from _spellings(f"classes of {name!r}", target.classes, "kept apart")
+        is_pair = are_pair(target.classes)
+        levels, what = (target.column.levels, "read as one") if is_pair else (target.classes, "kept apart")
+        yield from _spellings(f"classes of {name!r}", levels, what)
         counts = np.bincount(target.y[target.y >= 0], minlength=len(target.classes))
         rare = [f"{each!r}" for each, count in zip(target.classes, counts, strict=True) if count < RARE]
         if rare:

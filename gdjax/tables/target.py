@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gdjax.tables.cells import cells_of, is_text, numbers, texts
-from gdjax.tables.columns import Column, recognize
+from gdjax.tables.columns import Column, are_pair, by_frequency, recognize
 from gdjax.tables.decision import Decision, decide
 
 if TYPE_CHECKING:
@@ -84,14 +84,32 @@ def _of_numbers(table: Table, column: Column, decision: Decision) -> Target:
 
 
 def _of_classes(table: Table, column: Column, decision: Decision, written: pandas.Series) -> Target:
-    classes = natural(written.dropna().unique().tolist())
+    classes = natural(_spellings(written))
     rows = int(written.count())
     if 2 * len(classes) > rows and len(classes) > 2:
         few = f"{len(classes):,} different values in {rows:,} cells, such as {classes[0]!r} and {classes[1]!r}"
         raise ValueError(f"the target {column.name!r} has {few}: too many for classes, and no numbers")
-    index = {level: i for i, level in enumerate(classes)}
-    y = written.map(index).fillna(-1).to_numpy(np.int32)
-    return Target(column, decision, y, classes)
+    return Target(column, decision, labels(written, classes), classes)
+
+
+def _spellings(written: pandas.Series) -> list[str]:
+    """The different labels; of yes and no the most frequent spelling of each."""
+    counts = written.value_counts()
+    levels = by_frequency(counts)
+    usual = {_folded(level): level for level in reversed(levels)}
+    return list(usual.values()) if are_pair(levels) else list(levels)
+
+
+def labels(written: pandas.Series, classes: Sequence[str]) -> np.ndarray:
+    """The positions of texts in the classes, (n,) int32, -1 for any other; of yes and no, YES is yes."""
+    if are_pair(classes):
+        written, classes = written.str.strip().str.casefold(), [_folded(each) for each in classes]
+    index = {label: i for i, label in enumerate(classes)}
+    return written.map(index).fillna(-1).to_numpy(np.int32)
+
+
+def _folded(level: str) -> str:
+    return level.strip().casefold()
 
 
 def _written(table: Table, name: str) -> pandas.Series:

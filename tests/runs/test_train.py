@@ -151,10 +151,26 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
     assert run.config.command == words and run.config.data.columns == ("area", "city", "garden")
     with pytest.raises(TypeError, match="train: no option 'epoch': did you mean 'epochs'"):
         runs.train("houses.csv", "price", epoch=3)
-    with pytest.raises(ValueError, match="there is no such column"):
-        runs.train("houses.csv", "prize", "two")
+    for options, said in (
+        ({"target": "prize"}, "there is no such column"),
+        ({"target": "price", "model": "ml"}, "`model=ml`: did you mean 'mlp'"),
+        (
+            {"target": "price", "model": "linear_regression", "hidden": (4,)},
+            "`hidden` is of the hidden layers of an mlp",
+        ),
+        ({"target": "garden", "cv": 5}, "`cv` is for the intervals of a regression"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            runs.train("houses.csv", out="two", **options)
     assert not (tmp_path / "two").exists()
     monkeypatch.chdir(tmp_path.parent)
     moved = (tmp_path / "houses.csv").rename(tmp_path / "gone.csv")
     found = gd.runs.load(tmp_path / "one").predict(moved)
     assert len(found) == ROWS and list(found.columns) == ["prediction", "remark"]
+    some = houses().query("area > 100")
+    again = run.predict(some)["prediction"]
+    assert again.index.equals(some.index) and np.allclose(again, found["prediction"][some.index])
+    with pytest.raises(ValueError, match="there is no column 'area'; there are 'age', 'city', 'garden' and 'price'"):
+        run.predict(some.drop(columns="area"))
+    with pytest.raises(ValueError, match="the table has no row"):
+        run.predict(some.head(0))

@@ -8,6 +8,7 @@ import pytest
 
 import gdjax as gd
 from gdjax.tables import understand
+from gdjax.tables.target import labels
 
 ROWS = 240
 RNG = np.random.default_rng(0)
@@ -224,6 +225,19 @@ def test_labels_keep_their_text_in_natural_order():
     assert "the target 'y' is missing in 80 of 240 rows" in repr(found)
 
 
+def test_yes_and_no_are_two_classes_however_they_are_spelled():
+    written, copy = (
+        pd.Series(np.array(texts, object)[I % 6], dtype="str")
+        for texts in (["Yes", "no", "YES ", "Yes", "NO", "no"], ["yes", "No", "Yes", "YES", "no", "No"])
+    )
+    for task in (None, "classification"):
+        found = understand(table({"x": Y, "copy": copy, "y": written}), task=task)
+        assert found.classes == ("Yes", "no") and found.y.tolist() == np.array([0, 1, 0, 0, 1, 1])[I % 6].tolist()
+        assert [column.kind for column in found.left_out] == ["copy of the target"]
+    assert labels(pd.Series(["yes", " NO", "maybe", None], dtype="str"), ("Yes", "no")).tolist() == [0, 1, -1, -1]
+    assert understand(table({"x": Y, "y": pick("ab", "AB", "c")})).classes == ("AB", "ab", "c")
+
+
 SUSPICIOUS = [
     ({"x": np.where(I == 7, 1e9, Y)}, "row 8, column 'x': 1e\\+09: [\\d,]{9,} times the next largest"),
     ({"x": np.where(I % 4 == 0, -999, I / 10)}, "'x': -999 stands in 60 cells.*--missing=-999"),
@@ -242,7 +256,11 @@ SUSPICIOUS = [
     ({"x": I // 2, "y": I // 2 + 0.5}, "120 of 240 rows are copies of others"),
     (
         {"x": I % 2, "z": Y, "y": pick("Yes", "yes", "YES", "no")},
-        "classes of 'y' that differ in their spelling alone are kept",
+        "classes of 'y' that differ in their spelling alone are read as one",
+    ),
+    (
+        {"x": I % 2, "z": Y, "y": pick("red", "Red", "blue", "green")},
+        "classes of 'y' that differ in their spelling alone are kept apart",
     ),
     ({"x": Y, "y": np.where(I < 2, "rare", pick("a", "b"))}, "classes of fewer than 3 rows.*'rare'"),
     ({"x": I % 2, "y": pick("a", "b")}, "240 of 240 rows are equal to others, but the targets"),

@@ -32,8 +32,9 @@ def simplest(work: Work, cases: Cases) -> Outcome:
         return of_numbers("the mean", np.full(rows, y.mean()), f"always answering the mean, {y.mean():.6g}")
     weights = _weights(work, y)
     shares = np.bincount(y, weights, len(classes)) / (len(y) if weights is None else weights.sum())
-    how = f"always answering {classes[int(shares.argmax())]!r}"
-    return of_probabilities("the most frequent class", np.tile(shares, (rows, 1)), work.config.threshold, how)
+    most = int(np.bincount(y).argmax())  # in the rows as they are, whatever their weights and the threshold
+    table = np.tile(shares, (rows, 1))
+    return Outcome("the most frequent class", np.full(rows, most), table, table, f"always answering {classes[most]!r}")
 
 
 def fit_baselines(work: Work, cases: Cases, tell: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:

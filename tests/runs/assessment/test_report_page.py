@@ -119,8 +119,13 @@ def test_a_notebook_shows_the_report(noise, prices):
 
 def test_quick_leaves_other_models_and_columns_out(noise):
     data, out = noise[0].parent / "noise.csv", noise[0].parent / "quick"
-    run = gd.runs.train(data, out=out, quick=True, tune="none", hidden=(4,), ensemble=1, epochs=2)
+    weighed = {"classes": "&amp;=9,<script>x</script>=1", "threshold": 0.95}
+    run = gd.runs.train(data, out=out, quick=True, tune="none", hidden=(4,), ensemble=1, epochs=2, **weighed)
     found = run.result["assessment"]
+    most = pandas.read_csv(data)["y <!--"].mode()[0]
+    assert found["models"][1]["how"] == f"always answering {most!r}"
+    assert found["models"][1]["scores"]["accuracy"]["value"] > 0.5
+    assert found["alarm"] in gd.runs.shown(run) and "rows count by the weights of their classes" in gd.runs.shown(run)
     assert [each["name"] for each in found["models"]] == ["this run", "the most frequent class"]
     assert "importance" not in found and "left out by --quick" in (out / "report.html").read_text()
 
