@@ -18,6 +18,8 @@ def user_mistakes(prefix: str = "") -> Iterator[None]:
     """A context for code that reads the user's input: its errors become a UserError."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError, ImportError, OverflowError) as error:
         raise UserError(prefix + one_line(error)) from error
 

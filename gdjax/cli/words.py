@@ -9,6 +9,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -51,6 +52,8 @@ def unmark(command: T) -> T:
     def unmark_value(value):
         if isinstance(value, str):
             return value.removeprefix(MARK)
+        if isinstance(value, Path):
+            return Path(str(value).removeprefix(MARK))
         return tuple(map(unmark_value, value)) if isinstance(value, tuple) else value
 
     fields = {field.name: unmark_value(getattr(command, field.name)) for field in dataclasses.fields(command)}  # type: ignore[arg-type]

@@ -238,17 +238,20 @@ def test_two_classes_with_every_linear_model(place, model):
     assert (place / "run" / "boundary.png").exists()
 
 
-def test_a_table_with_words_for_classes(place):
+def test_a_table_with_words_for_classes(place, monkeypatch):
     rows = ["a,b,kind"] + [f"{i % 7},{i % 5},{'cat' if i % 7 > 3 else 'dog'}" for i in range(70)]
     (place / "pets.csv").write_text("\n".join(rows))
     options = ("--target", "kind", "--epochs", 30, "--hidden", 8, "--learning-rate", 0.03)
     code, out, _ = gdjax("train", "pets.csv", *options)
     assert code == 0 and "runs/pets-1" in out
     (place / "new.csv").write_text("kind,b,a\n?,1,6\n?,1,0\n")
-    assert [line.split(",")[0] for line in gdjax("predict", "runs/pets-1", "new.csv")[1].splitlines()[1:]] == [
-        "cat",
-        "dog",
-    ]
+    with open("new.csv") as piped:
+        monkeypatch.setattr("sys.stdin", piped)
+        for name in ("new.csv", "-"):  # the standard input
+            lines = gdjax("predict", "runs/pets-1", name)[1].splitlines()[1:]
+            assert [line.split(",")[0] for line in lines] == ["cat", "dog"]
+    said = gdjax("predict", "runs/pets-1", "new.csv", "--out", "nowhere/p.csv")
+    assert said == (2, "", "gdjax: --out must be in a folder that exists, got nowhere/p.csv\n")
     assert next_folder("pets.csv") == Path("runs/pets-2")
 
 

@@ -131,7 +131,7 @@ def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_pat
     monkeypatch.setattr("gdjax.runs.defaults.FEW_ROWS", 100)
     monkeypatch.setattr("gdjax.runs.defaults.DECAYS", (0.01, 3.0))
     frame = houses()
-    training = trained(frame, tmp_path / "run")
+    training = trained(frame, tmp_path / "run", tune="grid")
     trials = training.work.trials
     assert [(each.numbers, each.weight_decay) for each in trials] == [
         (numbers, decay) for numbers in ("standardized", "piecewise_linear") for decay in (0.01, 3.0)
