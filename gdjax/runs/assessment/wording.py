@@ -32,7 +32,7 @@ def rounded(value: float, uncertainty: float) -> str:
         return f"{value:.4g}"
     last = math.floor(math.log10(uncertainty)) - 1  # power of ten of the last digit
     size = math.floor(math.log10(abs(value))) if value else last
-    if last >= -5 and max(size, last) < 7:
+    if last >= -9 and -5 < max(size, last) < 8:
         return f"{round(value, -last):,.{max(0, -last)}f}".replace("-", "−")
     return f"{value:.{max(0, size - last)}e}".replace("-", "−")
 

@@ -324,6 +324,7 @@ def test_numbers_are_told_with_the_digits_that_count():
     assert brief(resampling.Estimate(0.96296, 0.81, 0.99906), "accuracy") == "96.3 % (81.0 to 99.9 %)"
     assert brief(resampling.Estimate(1.5e-20, 1.4e-20, 1.6e-20)) == "1.50e−20 (1.40e−20 to 1.60e−20)"
     assert brief(resampling.Estimate(181_234.0, 175_000.0, 188_000.0)) == "181,200 (175,000 to 188,000)"
+    assert brief(resampling.Estimate(0.062735, 0.0612, 0.0641)) == "0.0627 (0.0612 to 0.0641)"
     assert brief(resampling.Estimate(1.0, np.nan, np.nan)) == "1.000"
     assert rounded(-3.0, 0.5) == "−3.00" and rounded(float("nan"), 1.0) == "–" and rounded(0.0, 0.0) == "0"
     assert [percent(share) for share in (0.99999, 1.0, 0.00001, 0.5, float("nan"))] == [
