@@ -66,7 +66,7 @@ def compare(name: str, file: Path, seed: int) -> dict[str, Any]:
     """The score of each model on the test rows of one split, and the seconds that it took."""
     began = time.perf_counter()
     target = TABLES[name][2]
-    options = gd.runs.TrainOptions(target=target, seed=seed, quick=True, out=file.parent / f"{name}-{seed}")
+    options = gd.runs.TrainOptions(target=target, seed=seed, out=file.parent / f"{name}-{seed}")
     with gd.runs.Training(str(file), options, "bench") as training:
         for _ in training.segments():
             pass

@@ -128,7 +128,6 @@ def test_folds_are_held_out_of_the_model_that_measures_them(tmp_path):
 
 
 def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("gdjax.runs.defaults.FEW_ROWS", 100)
     monkeypatch.setattr("gdjax.runs.defaults.DECAYS", (0.01, 3.0))
     frame = houses()
     training = trained(frame, tmp_path / "run", tune="grid")
