@@ -66,11 +66,15 @@ def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found
         "",
         score_table(work.config, scores, job.objective.metric),
         "",
-        *([] if found is None else [found.headline, *found.sentences(), ""]),
+        *([] if found is None else [*(_wrapped(each) for each in (found.headline, *found.sentences())), ""]),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
         f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
     ]
     return "\n".join(lines)
+
+
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, 120, subsequent_indent="  ")
 
 
 def pictures(work: Work, result: Result) -> dict[str, Any]:

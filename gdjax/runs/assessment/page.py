@@ -155,7 +155,9 @@ def _checks(work: Work, found: Assessment | None) -> list[tuple[bool, str]]:
         said.append(
             (True, f"its {coverage.level:.0%} intervals cover {brief(coverage.share, 'share')} of the test rows")
         )
-    return said + [(False, each) for each in found.caveats]
+    said += [(False, each) for each in found.caveats]
+    remarks = len(work.problem.understanding.remarks)
+    return [*said, (False, f"{remarks} remark{'s' * (remarks > 1)} on the table, see below")] if remarks else said
 
 
 def _classes(found: Assessment | None) -> dict[str, list[OfClass]]:
