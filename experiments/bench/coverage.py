@@ -7,10 +7,10 @@ curve   Four formulas with known parameters, each fitted to 1,000 simulated tabl
         `fit_curve` gives them) contain the true value, and how the mean standard error compares with the spread of the
         fitted values.
 
-intervals   Ten models of `gdjax train` on four tables, see interval_coverage.py: 90 % intervals cover 88 to 92 % of new rows.
+intervals   Ten models of `gdjax train` on four tables; see interval_coverage.py.
 
-Expected: between 93 and 97 % for each parameter (the standard error of a share of 1,000 is 0.7 %), a ratio within 10 % of 1.
-Ten seconds on 2 cores.
+Expected: of curves between 93 and 97 % for each parameter (the standard error of a share of 1,000 is 0.7 %), a ratio within
+10 % of 1; of predictions 88 to 92 % for each model. Ten seconds and two minutes on 2 cores.
 """
 
 from __future__ import annotations
