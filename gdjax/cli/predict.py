@@ -41,6 +41,8 @@ class Predict:
         kept = [name for each in self.keep for name in each.split(",")]
         with option_mistakes({"keep", "level"}):
             text, rows = predicted_file(run, self.file, kept, self.level)
+        if (stop := run.result.get("stop")) in ("NON_FINITE", "DIVERGED"):
+            print(f"gdjax: {self.folder} ended {stop}: its predictions are worth nothing", file=sys.stderr)
         if self.out is None:
             sys.stdout.write(text)
             return 0

@@ -114,6 +114,8 @@ def pose(data: Any, options: TrainOptions) -> Problem:
     """
     table, task = read(data, options)
     wishes = {name: getattr(options, name) for name in COLUMNS}
+    if options.group is not None and options.group == (options.target or table.frame.columns[-1]):
+        raise ValueError(f"`group={options.group}`: it is the target")
     if options.group in table.frame and options.group not in options.only:
         wishes["id"] = (*options.id, str(options.group))  # other groups are to be predicted
     understanding = understand(table, options.target, task=task, **wishes)

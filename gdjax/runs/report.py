@@ -20,6 +20,8 @@ from gdjax.runs.work import Work
 from gdjax.text import table
 from gdjax.training import Result
 
+LARGE = 1e6  # from which on a score is written with a power of ten
+MOST_REMARKS = 5
 Scores = Mapping[str, Mapping[str, float]]  # part of the data -> metric -> value
 
 
@@ -44,10 +46,14 @@ def score_table(config: RunConfig, scores: Scores, metric: str, digits: int = 4)
     """A line for each part of the data: the number of rows, the loss, the metric."""
     lines: list[tuple[str, ...]] = [("", "rows", "loss", metric)]
     for name, values in scores.items():
-        lines.append((name, str(config.data.rows[name]), *(f"{values[each]:.{digits}f}" for each in ("loss", metric))))
+        lines.append((name, str(config.data.rows[name]), *(_fixed(values[each], digits) for each in ("loss", metric))))
     apart = ["rows count by the weights of their classes"] if config.class_weights else []
     apart += ["the likeliest class is taken, not that by the threshold"] if config.threshold is not None else []
     return textwrap.indent("\n".join([table(lines, right=(1, 2, 3)), *(f"({said})" for said in apart)]), "  ")
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if abs(value) < LARGE else f"{value:.{digits}e}"
 
 
 def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found: Assessment | None = None) -> str:
@@ -60,6 +66,12 @@ def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found
     gradient_flow = job.flow(result)
     lines = [
         f"target {understanding.target!r}: {understanding.task}, {understanding.reason}",
+        *(f"  - {remark}" for remark in understanding.remarks[:MOST_REMARKS]),
+        *(
+            [f"  - and {more} more remarks in the report"]
+            if (more := len(understanding.remarks) - MOST_REMARKS) > 0
+            else []
+        ),
         str(work.problem.rows),
         f"{work.subject.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
         str(result),

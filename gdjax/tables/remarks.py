@@ -48,7 +48,8 @@ def _is_noted(remark: str, table: Table) -> bool:
 def _of_rows(copies: Copies) -> Iterator[str]:
     rows, extra = len(copies.group), copies.extra()
     if extra:
-        yield f"{extra:,} of {rows:,} rows are copies of others: all copies of a row stand on one side of the split"
+        said = "is a copy of another" if extra == 1 else "are copies of others"
+        yield f"{extra:,} of {rows:,} rows {said}: all copies of a row stand on one side of the split"
     if copies.coincidences:
         yield (
             f"{copies.coincidences:,} of {rows:,} rows are equal to others, but the targets of rows with these features "

@@ -243,7 +243,7 @@ def test_a_table_with_words_for_classes(place, monkeypatch):
     (place / "pets.csv").write_text("\n".join(rows))
     options = ("--target", "kind", "--epochs", 30, "--hidden", 8, "--learning-rate", 0.03)
     code, out, _ = gdjax("train", "pets.csv", *options)
-    assert code == 0 and "runs/pets-1" in out
+    assert code == 0 and "runs/pets-1" in out and "  - 35 of 70 rows are copies of others" in out
     (place / "new.csv").write_text("kind,b,a\n?,1,6\n?,1,0\n")
     with open("new.csv") as piped:
         monkeypatch.setattr("sys.stdin", piped)
@@ -470,6 +470,9 @@ def test_a_run_that_diverges_says_so_and_keeps_what_it_found(place):
     code, out, err = gdjax("train", "wine", "--optimizer", "sgd(1e20)", "--epochs", 5, "--hidden", 8, "--out", "run")
     assert code == 1 and "NON_FINITE" in err and "NON_FINITE" in out
     assert json.loads((place / "run" / "result.json").read_text())["stop"] == "NON_FINITE"
+    np.savez("rows.npz", x=load("wine").x)
+    said = "gdjax: run ended NON_FINITE: its predictions are worth nothing\n"
+    assert gdjax("predict", "run", "rows.npz")[::2] == (0, said)
 
 
 def test_overwrite_replaces_a_run(place):

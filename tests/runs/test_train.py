@@ -157,6 +157,7 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
             {"target": "price", "model": "linear_regression", "hidden": (4,)},
             "`hidden` is of the hidden layers of an mlp",
         ),
+        ({"target": "garden", "group": "garden"}, "`group=garden`: it is the target"),
         ({"target": "garden", "cv": 5}, "`cv` is for the intervals of a regression"),
     ):
         with pytest.raises(ValueError, match=said):

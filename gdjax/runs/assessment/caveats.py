@@ -34,7 +34,8 @@ def alarm(task: str, simplest: Standing) -> str:
     lead = next(iter(simplest.lead.values()))
     said = {"regression": "NO BETTER THAN THE MEAN", "classification": "NO BETTER THAN CHANCE"}[task]
     worse = "is even worse than" if lead.high < 0 else "cannot be told from"
-    same = "the mean" if task == "regression" else "the shares of the classes"
+    of_classes = "the shares of the classes" if "log_loss" in simplest.lead else "the most frequent class"
+    same = "the mean" if task == "regression" else of_classes
     return f"{said}: on the test rows this run {worse} saying {same} for every row"
 
 
