@@ -19,6 +19,7 @@ PATIENCE = 20  # evaluations, under a rate that does not follow the length of th
 DECAYS = (0.01, 0.3, 1.0)
 DECAYS_OF_FEW = {"classification": 3.0, "regression": 6.0}  # numbers are fitted to their noise more than labels are
 NUMBERS = ("standardized", "piecewise_linear")
+LEAST = {"learning_rate": 0, "weight_decay": 0, "clip": 0, "patience": 1}
 WHOLE_BATCHES = 500  # steps of lbfgs at most
 MANY_ROWS = 20_000  # from which on a number of epochs is one of passes in batches
 LINEAR_RATE = 0.01  # of adam
@@ -68,8 +69,9 @@ def members(options: TrainOptions) -> int:
 
 def settings(options: TrainOptions, choice: Choice, rows: int) -> Settings:
     """The settings of the run, for so many training rows."""
-    if options.learning_rate is not None and not options.learning_rate >= 0:
-        raise ValueError(f"`learning_rate` must be at least 0, got {options.learning_rate:g}")
+    for name, least in LEAST.items():
+        if (value := getattr(options, name)) is not None and not value >= least:
+            raise ValueError(f"`{name}` must be at least {least}, got {value:g}")
     asked = {field.name: getattr(options, field.name) for field in dataclasses.fields(OptimizerRequest)}
     names = [field.name for field in dataclasses.fields(Settings) if field.name not in ("optimizer", "to_minimum")]
     found = {name: getattr(options, name) for name in names}

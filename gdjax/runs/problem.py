@@ -112,6 +112,8 @@ def pose(data: Any, options: TrainOptions) -> Problem:
 
     Raises: ValueError, in one line, for a table, a column or an option that cannot be used.
     """
+    if options.seed < 0:
+        raise ValueError(f"`seed` must be at least 0, got {options.seed}")
     table, task = read(data, options)
     wishes = {name: getattr(options, name) for name in COLUMNS}
     if options.group is not None and options.group == (options.target or table.frame.columns[-1]):
