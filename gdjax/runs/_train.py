@@ -24,6 +24,7 @@ from gdjax.runs.options import TrainOptions
 from gdjax.runs.recording import Recording
 from gdjax.runs.report import Scores, describe_run, numbers, pictures
 from gdjax.runs.resuming import resumption
+from gdjax.runs.scores import score
 from gdjax.runs.work import Work, choose
 from gdjax.training import Fitting, Result
 from gdjax.types import RunState
@@ -97,18 +98,19 @@ class Training:
         """Set the intervals, write the results, and return them."""
         work, result, options = self.work, result_of(self.work.job, self.fitting), self.options
         good = result.stop.name != "INTERRUPTED" and not went_wrong(result.stop.name)
-        intervals = self._intervals(result) if good else None
+        intervals, held_out = self._calibrate(result) if good else (None, None)
         self.recording.draft.appear()
         place = self.recording.draft.path
         scores = {name: work.job.objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
         said = {**numbers(result, scores), "resumed_at": self.recording.resumed}
+        said["cross_validation"] = held_out
         said["trials"] = [trial._asdict() for trial in work.trials]
         kept, drawn = Kept(result.params, work.parts.target, intervals), pictures(work, result)
         found, html = self._assess(place, result, kept, drawn, scores) if good else (None, None)
         said["assessment"] = None if found is None else found.to_json()
         finish_run(place, said, kept, work.encoding, drawn, html)
         self.alarm = "" if found is None else found.alarm
-        self.words = "" if options.quiet else describe_run(place, work, result, scores, found)
+        self.words = "" if options.quiet else describe_run(place, work, result, scores, found, held_out)
         return result
 
     def _assess(
@@ -120,14 +122,17 @@ class Training:
         found = assess(work, run, result, self.options, self.tell)
         return found, render(place, work, result, found, drawn, scores)
 
-    def _intervals(self, result: Result) -> Calibration | Folds | None:
+    def _calibrate(self, result: Result) -> tuple[Calibration | Folds | None, dict[str, Any] | None]:
+        """The intervals of a regression, and the scores of the rows held out, where there are folds."""
         work = self.work
-        if work.subject.task != "regression":
-            return None
+        is_regression = work.subject.task == "regression"
         if work.config.folds:
             fold = work.problem.folds(work.config.folds, self.options)
-            return train_folds(work.job_of, work.parts, fold, self.tell)
-        return calibrate(work.job, result.params, work.parts) if len(work.parts.calibration[0]) else None
+            held_out = train_folds(work.job_of, work.parts, fold, self.tell)
+            scores = held_out.scores(lambda outputs, y: score(work.config, outputs, y))
+            return held_out.intervals() if is_regression else None, scores
+        has_rows = is_regression and len(work.parts.calibration[0])
+        return calibrate(work.job, result.params, work.parts) if has_rows else None, None
 
     def advice(self) -> str:
         """What to do after a run that has gone wrong."""

@@ -146,16 +146,14 @@ def class_weights(options: TrainOptions, subject: Subject, labels: np.ndarray) -
     return found
 
 
-def check_used(options: TrainOptions, task: str) -> None:
-    """Raise ValueError for an option that says nothing of this model or this task."""
+def check_used(options: TrainOptions) -> None:
+    """Raise ValueError for an option that says nothing of this model."""
     if options.model != "mlp":
         for name in ("hidden", "activation"):
             if getattr(options, name) != getattr(TrainOptions, name):
                 raise ValueError(f"`{name}` is of the hidden layers of an mlp, `model={options.model}` has none")
         if options.tune == "grid":
             raise ValueError(f"`tune=grid` chooses for an mlp, `model={options.model}` is trained as it is")
-    if options.cv and task != "regression":
-        raise ValueError("`cv` is for the intervals of a regression, the target is one of classes")
 
 
 def check_threshold(options: TrainOptions, subject: Subject, loss: str) -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +106,7 @@ def folds_of(options: TrainOptions, subject: Subject, parts: Parts) -> int:
     rows = len(parts.train[0])
     if options.cv is not None and options.cv != 0 and not 2 <= options.cv <= rows // 2:
         raise ValueError(f"`cv` must be 0, or from 2 to {rows // 2}, half of the training rows, got {options.cv}")
-    if subject.task != "regression":
+    if subject.task != "regression":  # which needs them for intervals
         return options.cv or 0
     by_default = FOLDS if not len(parts.calibration[0]) and rows >= 2 * FOLDS else 0
     return by_default if options.cv is None else options.cv
@@ -115,12 +115,39 @@ def folds_of(options: TrainOptions, subject: Subject, parts: Parts) -> int:
 def calibrate(job: Job, params: Any, parts: Parts) -> Calibration:
     """The distances of the calibration rows."""
     x, y = parts.calibration
-    return Calibration(_distances(job.objective.model.apply(params, x), y, parts))
+    return Calibration(np.abs(_in_units(job.objective.model.apply(params, x), parts) - _in_units(y, parts)))
+
+
+class OutOfFold(NamedTuple):
+    """Models that were each trained without one fold, and what they say of the rows held out."""
+
+    fold: np.ndarray  # (n,) int32 in [0, k); -1 for a row that was never held out
+    outputs: np.ndarray  # (n, ...) float64, in the units of the file
+    y: np.ndarray  # (n,) labels, or numbers in these units
+    params: Any  # those of the k models, each leaf (k, ...)
+
+    def intervals(self) -> Folds:
+        """Of a regression."""
+        distances = np.where(self.fold < 0, 0.0, np.abs(self.outputs - self.y))
+        return Folds(distances, self.fold, self.params)
+
+    def scores(self, score: Callable[[np.ndarray, np.ndarray], Mapping[str, float]]) -> dict[str, Any]:
+        """The mean of each score over the folds, with its standard error.
+
+        Args:
+            score: (outputs, y) -> scores by name.
+        """
+        number = int(self.fold.max()) + 1
+        each = [score(self.outputs[self.fold == k], self.y[self.fold == k]) for k in range(number)]
+        values = {name: np.array([one[name] for one in each]) for name in each[0]}
+        errors = {name: float(x.std(ddof=1) / np.sqrt(number)) for name, x in values.items()}
+        found = {name: {"mean": float(x.mean()), "standard_error": errors[name]} for name, x in values.items()}
+        return {"folds": number, **found}
 
 
 def train_folds(
     job_of: Callable[[Parts], Job], parts: Parts, fold: np.ndarray, tell: Callable[[str], None] = lambda _: None
-) -> Folds:
+) -> OutOfFold:
     """Train without each fold, on as many rows each, so that one compiled program serves all.
 
     Args:
@@ -129,15 +156,18 @@ def train_folds(
         tell: called with a few words before each.
     """
     number, (x, y) = int(fold.max()) + 1, parts.train
-    trained, distances = [], np.zeros(len(fold))
+    trained, outputs = [], np.zeros(0)
     for k, kept in enumerate(_rests(fold, number)):
         tell(f"without fold {k + 1} of {number}")
         rest = parts._replace(train=(x[kept], y[kept]))
         job = job_of(rest)
         params, out = run_through(job, rest).params, np.flatnonzero(fold == k)
-        distances[out] = _distances(job.objective.model.apply(params, x[out]), y[out], parts)
+        found = _in_units(job.objective.model.apply(params, x[out]), parts)
+        outputs = outputs if len(outputs) else np.zeros((len(fold), *found.shape[1:]))
+        outputs[out] = found
         trained.append(params)
-    return Folds(distances, fold, jax.tree.map(lambda *each: jnp.stack(each), *trained))
+    truth = np.asarray(y) if parts.target is None else _in_units(y, parts)
+    return OutOfFold(fold, outputs, truth, jax.tree.map(lambda *each: jnp.stack(each), *trained))
 
 
 def _rests(fold: np.ndarray, number: int) -> list[np.ndarray]:
@@ -149,7 +179,7 @@ def _rests(fold: np.ndarray, number: int) -> list[np.ndarray]:
     return [np.sort(np.random.default_rng(k).choice(rest, least, replace=False)) for k, rest in enumerate(rests)]
 
 
-def _distances(outputs: jax.Array, y: jax.Array, parts: Parts) -> np.ndarray:
-    """|y - prediction| in the units of the file."""
-    assert parts.target is not None  # it is a regression
-    return np.abs(np.asarray(unstandardize(parts.target, outputs)) - np.asarray(unstandardize(parts.target, y)))
+def _in_units(outputs: jax.Array, parts: Parts) -> np.ndarray:
+    """The outputs in float64; those of a regression in the units of the file."""
+    wide = np.asarray(outputs, np.float64)
+    return wide if parts.target is None else np.asarray(unstandardize(parts.target, wide))

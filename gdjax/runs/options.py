@@ -64,7 +64,8 @@ class TrainOptions(ReadingOptions):
     test: str | None = None
     """A file whose rows are the test rows."""
     cv: int | None = None
-    """Folds of the training rows for the intervals of a regression; 5 for small tables if not given, 0 for none."""
+    """Folds of the training rows, each held out once: for scores, and for the intervals of a regression. If not given, 5 for
+    a regression of few rows; 0 for none."""
     classes: str | None = None
     """Weights of the classes: "balanced", or such as "no=1,yes=5"."""
     threshold: float | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from gdjax.data import Table, read_table
 from gdjax.losses import LOSSES
 from gdjax.runs.config import RunConfig
+from gdjax.runs.intervals import rank_of
 from gdjax.runs.problem import READING
 
 if TYPE_CHECKING:
@@ -87,11 +88,19 @@ def _answers(run: LoadedRun, x: np.ndarray, level: float) -> dict[str, np.ndarra
     if not len(names):
         found = {"prediction": outputs}
         if run.intervals is not None:
+            _check_level(len(run.intervals.distances), level)
             found["low"], found["high"] = run.intervals.bounds(outputs, lambda: run.outputs_of_folds(x), level)
         return found
     labels, table = decide(run.config, outputs)
     by_class = {f"probability_{name}": column for name, column in zip(names, table.T, strict=False)}
     return {"prediction": names[labels], **by_class}
+
+
+def _check_level(rows: int, level: float) -> None:
+    if rank_of(rows, level) > rows:
+        raise ValueError(
+            f"`level` must be at most {rows / (rows + 1):.4g}, as {rows} rows set the intervals, got {level:g}"
+        )
 
 
 def decide(config: RunConfig, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

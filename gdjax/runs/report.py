@@ -56,11 +56,19 @@ def _fixed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if abs(value) < LARGE else f"{value:.{digits}e}"
 
 
-def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found: Assessment | None = None) -> str:
+def describe_run(
+    folder: Path,
+    work: Work,
+    result: Result,
+    scores: Scores,
+    found: Assessment | None = None,
+    held_out: Mapping[str, Any] | None = None,
+) -> str:
     """The text printed at the end.
 
     Args:
         found: None where there is nothing to judge the run by.
+        held_out: the scores of training rows by models that were trained without their fold, where there are folds.
     """
     job, understanding = work.job, work.problem.understanding
     gradient_flow = job.flow(result)
@@ -77,12 +85,20 @@ def describe_run(folder: Path, work: Work, result: Result, scores: Scores, found
         str(result),
         "",
         score_table(work.config, scores, job.objective.metric),
+        *([] if held_out is None else [_cross_validated(held_out)]),
         "",
         *([] if found is None else [*(_wrapped(each) for each in (found.headline, *found.sentences())), ""]),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
         f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
     ]
     return "\n".join(lines)
+
+
+def _cross_validated(held_out: Mapping[str, Any]) -> str:
+    """The scores out of the folds, each with its standard error."""
+    pairs = [(name, each) for name, each in held_out.items() if name != "folds"]
+    said = [f"{name.replace('_', ' ')} {each['mean']:.4g} ± {each['standard_error']:.2g}" for name, each in pairs]
+    return f"  {held_out['folds']} folds of the training rows, each held out: {', '.join(said)}"
 
 
 def _wrapped(sentence: str) -> str:

@@ -53,7 +53,7 @@ def choose(
     Raises: ValueError, in one line, for a table, a column or an option that cannot be used.
     """
     problem, trials = pose(data, options), ()
-    defaults.check_used(options, problem.understanding.task)
+    defaults.check_used(options)
     rows = len(problem.rows.train)
 
     def job_of(encoded: Encoded, choice: Choice) -> Job:

@@ -191,8 +191,10 @@ def test_a_run_reads_back_as_it_was_written(tmp_path, task, intervals):
         low = np.sort(of_rows - np.arange(6.0)[:, None], axis=0)[::-1][4]
     np.testing.assert_allclose(found["low"], low, rtol=1e-5)
     np.testing.assert_allclose(found["high"], high, rtol=1e-5)
-    none = run.predict(FRAME.iloc[:2], level=0.99)
-    assert not np.isfinite(none["low"]).any(), "too few rows for that level"
+    with pytest.raises(
+        ValueError, match="`level` must be at most 0.(75|8571), as [36] rows set the intervals, got 0.99"
+    ):
+        run.predict(FRAME.iloc[:2], level=0.99)
 
 
 def test_damage_is_told_and_never_read(tmp_path):

@@ -122,9 +122,23 @@ def test_folds_are_held_out_of_the_model_that_measures_them(tmp_path):
         outputs = work.job.objective.model.apply(params, x) - y
         distances = np.abs(np.asarray(outputs, float)) * float(work.parts.target.scale)
         np.testing.assert_allclose(folds.distances[folds.fold == k], distances[folds.fold == k], rtol=1e-3, atol=1e-3)
+    held_out = json.loads((tmp_path / "run" / "result.json").read_text())["cross_validation"]
+    of_folds = [np.sqrt(np.mean(folds.distances[folds.fold == k] ** 2)) for k in range(4)]
+    assert held_out["folds"] == 4 and held_out["rmse"]["mean"] == pytest.approx(np.mean(of_folds), rel=1e-6)
+    assert held_out["rmse"]["standard_error"] == pytest.approx(np.std(of_folds, ddof=1) / 2, rel=1e-6)
     rest = work.parts._replace(train=(x[folds.fold != 2], y[folds.fold != 2]))
     again = runs.job.run_through(work.job_of(rest), rest).params
     assert bits(again) == bits(jax.tree.map(lambda p: p[2], folds.params))
+
+
+def test_classes_are_cross_validated_too(tmp_path, capsys):
+    frame = houses(3, 120)
+    frame["dear"] = np.where(frame.pop("price") > 400, "dear", "cheap")
+    training = trained(frame.astype({"dear": "str"}), tmp_path / "run", cv=3, epochs=20)
+    said = json.loads((tmp_path / "run" / "result.json").read_text())["cross_validation"]
+    assert said["folds"] == 3 and 0.5 < said["accuracy"]["mean"] <= 1 and said["log_loss"]["mean"] > 0
+    assert "3 folds of the training rows, each held out: log loss " in training.words
+    assert runs.load(tmp_path / "run").intervals is None
 
 
 def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_path, monkeypatch):
@@ -158,7 +172,6 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
             "`hidden` is of the hidden layers of an mlp",
         ),
         ({"target": "garden", "group": "garden"}, "`group=garden`: it is the target"),
-        ({"target": "garden", "cv": 5}, "`cv` is for the intervals of a regression"),
     ):
         with pytest.raises(ValueError, match=said):
             runs.train("houses.csv", out="two", **options)
