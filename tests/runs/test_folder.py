@@ -192,7 +192,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path, task, intervals):
     np.testing.assert_allclose(found["low"], low, rtol=1e-5)
     np.testing.assert_allclose(found["high"], high, rtol=1e-5)
     with pytest.raises(
-        ValueError, match="`level` must be at most 0.(75|8571), as [36] rows set the intervals, got 0.99"
+        ValueError, match=r"`level` must be at most 0.(75|8571), as [36] rows set the intervals, got 0.99"
     ):
         run.predict(FRAME.iloc[:2], level=0.99)
 
