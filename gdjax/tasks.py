@@ -19,7 +19,8 @@ from gdjax import metrics
 from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
-from gdjax.models import MODELS, each_member, ensemble, mlp
+from gdjax.models import MODELS, ensemble, mlp
+from gdjax.models._ensemble import apply_members
 from gdjax.programs import bind, compile_once
 from gdjax.training import Evaluate, make_evaluate
 
@@ -134,8 +135,18 @@ def make_objective(
         evaluate, metric = make_evaluate(loss_fn), "accuracy"
     if members > 1:
         of_each = {name: bind(over_members, metric_of_one) for name, metric_of_one in measured.items()}
-        loss_fn = per_example(supervised(each_member(model, members), bind(over_members, loss), of_each), weight)
+        loss_fn = per_example(supervised(Members(model), bind(over_members, loss), of_each), weight)
     return Objective(whole, loss_name, loss_fn, evaluate, metric)
+
+
+@dataclasses.dataclass(frozen=True)
+class Members:
+    """The members of an ensemble side by side: the same parameters, and the output of each for one example, (k, ...)."""
+
+    member: Model
+
+    def apply(self, params: Any, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        return apply_members(self.member, params, x, key)
 
 
 def _average(loss: LossEntry) -> str:

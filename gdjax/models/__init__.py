@@ -16,7 +16,7 @@ In reading order: initializers, layers, linear, mlp, ensemble, summary.
 from collections.abc import Callable
 
 from gdjax.calls import Model
-from gdjax.models._ensemble import each_member, ensemble
+from gdjax.models._ensemble import ensemble
 from gdjax.models._mlp import mlp
 from gdjax.models._summary import Summary, summary
 from gdjax.models.initializers import (
@@ -56,7 +56,6 @@ __all__ = [
     "activation",
     "dense",
     "dropout",
-    "each_member",
     "ensemble",
     "flatten",
     "he_normal",
@@ -95,6 +94,5 @@ MODELS: dict[str, Callable[..., Model]] = {
         flatten,
         serial,
         ensemble,
-        each_member,
     )
 }

@@ -44,7 +44,7 @@ def ensemble(member: Model, number: int, average: str = "outputs"):
         sigmoid     sigmoid(y) = mean_i sigmoid(y_i)    for the logit of one class against another
 
     It is a model like any other: one program computes all members, and one run trains, saves and resumes them. So that each
-    is trained as it would be alone, let the loss be the mean of the members' (`each_member`), and not the loss of y; a rule
+    is trained as it would be alone, let the loss be the mean of the members' losses, and not the loss of y; a rule
     that goes by the norm of all parameters, such as clipping by the global norm, sees all members together.
 
     Args:
@@ -62,37 +62,16 @@ def ensemble(member: Model, number: int, average: str = "outputs"):
     """
     if average not in AVERAGES:
         raise ValueError(f"ensemble: average must be one of {', '.join(AVERAGES)}, got {average!r}")
-    init, apply_all = _members("ensemble", member, number)
-    return init, lambda params, x, key=None: AVERAGES[average](apply_all(params, x, key))
-
-
-@model(static=("number",))
-def each_member(member: Model, number: int):
-    """The members of an `ensemble` side by side: the same parameters, and the output of each.
-
-        y_i = member.apply(params_i, x)         x (..., in) -> y (k, ..., out)
-
-    Args:
-        member, number: as for `ensemble`.
-
-    >>> model = gd.models.each_member(gd.models.mlp((2, 3, None)), 4)
-    >>> print(model.apply(model.init(jax.random.key(0)), jnp.zeros((5, 2))).shape)
-    (4, 5)
-    """
-    return _members("each_member", member, number)
-
-
-def _members(who: str, member: Any, number: int):
-    """(init, apply) of k members; apply returns (k, ...)."""
-    check_size(who, "number", number)
+    check_size("ensemble", "number", number)
     if not isinstance(member, Model):
-        raise TypeError(f"{who}: member must be a model, got {member!r}")
+        raise TypeError(f"ensemble: member must be a model, got {member!r}")
+    init = lambda key: jax.vmap(member.init)(jax.random.split(key, number))  # noqa: E731
+    return init, lambda params, x, key=None: AVERAGES[average](apply_members(member, params, x, key))
 
-    def init(key: jax.Array) -> Any:
-        return jax.vmap(member.init)(jax.random.split(key, number))
 
-    def apply(params: Any, x: Any, key: jax.Array | None = None) -> jax.Array:
-        keys = None if key is None else split_key(key, number)
-        return jax.vmap(member.apply, (0, None, None if keys is None else 0))(params, x, keys)
-
-    return init, apply
+def apply_members(member: Model, params: Any, x: Any, key: jax.Array | None = None) -> jax.Array:
+    """The outputs of all members, (k, ...)."""
+    if key is None:
+        return jax.vmap(member.apply, (0, None))(params, x)
+    keys = split_key(key, len(jax.tree.leaves(params)[0]))
+    return jax.vmap(member.apply, (0, None, 0))(params, x, keys)

@@ -26,6 +26,7 @@ from gdjax.models import (
     activation,
     dense,
     dropout,
+    ensemble,
     flatten,
     he_normal,
     initializer,
@@ -75,6 +76,12 @@ CASES = [
         ((), {"w": (4, 3), "b": (3,)}, (), (), ({"w": (3, 3), "b": (3,)}, {"w": (3, 2), "b": (2,)})),
     ),
     (serial(), (3,), (3,), ()),
+    (
+        ensemble(mlp((3, 4, 2), dropout=0.25), 2, "softmax"),
+        (3,),
+        (2,),
+        ({"w": (2, 3, 4), "b": (2, 4)}, {"w": (2, 4, 2), "b": (2, 2)}),
+    ),
 ]
 MODEL_IDS = [repr(case[0]) for case in CASES]
 over_cases = pytest.mark.parametrize(("case", "x_shape", "y_shape", "shapes"), CASES, ids=MODEL_IDS)
@@ -124,9 +131,9 @@ CONVEX = ("linear_regression", "logistic_regression", "softmax_regression", "lin
 
 @over_models
 def test_another_key_draws_other_weights(case):
-    drawn = [map(np.asarray, jax.tree.leaves(case.init(key))) for key in jax.random.split(KEY)]
-    for one, other in zip(*drawn, strict=True):
-        if case.recipe.name in CONVEX or one.ndim == 1:  # biases
+    drawn = [jax.tree_util.tree_leaves_with_path(case.init(key)) for key in jax.random.split(KEY)]
+    for (path, one), (_, other) in zip(*drawn, strict=True):
+        if case.recipe.name in CONVEX or path[-1].key == "b":
             assert not np.any(one)
             assert not np.any(other)
         else:
