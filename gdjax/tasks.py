@@ -135,7 +135,7 @@ def make_objective(
         evaluate, metric = make_evaluate(loss_fn), "accuracy"
     if members > 1:
         of_each = {name: bind(over_members, metric_of_one) for name, metric_of_one in measured.items()}
-        loss_fn = per_example(supervised(Members(model), bind(over_members, loss), of_each), weight)
+        loss_fn = per_example(supervised(Members(model, members), bind(over_members, loss), of_each), weight)
     return Objective(whole, loss_name, loss_fn, evaluate, metric)
 
 
@@ -144,9 +144,10 @@ class Members:
     """The members of an ensemble side by side: the same parameters, and the output of each for one example, (k, ...)."""
 
     member: Model
+    number: int
 
     def apply(self, params: Any, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        return apply_members(self.member, params, x, key)
+        return apply_members(self.member, self.number, params, x, key)
 
 
 def _average(loss: LossEntry) -> str:

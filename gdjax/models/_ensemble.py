@@ -66,12 +66,11 @@ def ensemble(member: Model, number: int, average: str = "outputs"):
     if not isinstance(member, Model):
         raise TypeError(f"ensemble: member must be a model, got {member!r}")
     init = lambda key: jax.vmap(member.init)(jax.random.split(key, number))  # noqa: E731
-    return init, lambda params, x, key=None: AVERAGES[average](apply_members(member, params, x, key))
+    return init, lambda params, x, key=None: AVERAGES[average](apply_members(member, number, params, x, key))
 
 
-def apply_members(member: Model, params: Any, x: Any, key: jax.Array | None = None) -> jax.Array:
-    """The outputs of all members, (k, ...)."""
+def apply_members(member: Model, number: int, params: Any, x: Any, key: jax.Array | None = None) -> jax.Array:
+    """The outputs of k members, (k, ...)."""
     if key is None:
-        return jax.vmap(member.apply, (0, None))(params, x)
-    keys = split_key(key, len(jax.tree.leaves(params)[0]))
-    return jax.vmap(member.apply, (0, None, 0))(params, x, keys)
+        return jax.vmap(member.apply, (0, None), axis_size=number)(params, x)
+    return jax.vmap(member.apply, (0, None, 0))(params, x, split_key(key, number))

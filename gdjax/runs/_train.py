@@ -6,9 +6,12 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from gdjax.runs.arrays import Kept
 from gdjax.runs.assessment._assess import Assessment, assess
@@ -65,7 +68,7 @@ class Training:
         self.folder = options.out or next_folder(_name(data))
         self.end: str | None = None  # of a run that is finished already
         self.words = ""  # what is said at the end
-        self.alarm = ""  # a sentence, if the run is no better than no model
+        self.alarm = ""  # what must not be overlooked: the run is no better than no model, or has no intervals
         with contextlib.ExitStack() as stack:
             cadence = Cadence.read(options.checkpoint_every)
             self.draft = stack.enter_context(open_folder(self.folder, options.overwrite, options.resume))
@@ -109,7 +112,7 @@ class Training:
         found, html = self._assess(place, result, kept, drawn, scores) if good else (None, None)
         said["assessment"] = None if found is None else found.to_json()
         finish_run(place, said, kept, work.encoding, drawn, html)
-        self.alarm = "" if found is None else found.alarm
+        self.alarm = "; ".join(said for said in (self.alarm, found.alarm if found else "") if said)
         self.words = "" if options.quiet else describe_run(place, work, result, scores, found, held_out)
         return result
 
@@ -129,6 +132,11 @@ class Training:
         if work.config.folds:
             fold = work.problem.folds(work.config.folds, self.options)
             held_out = train_folds(work.job_of, work.parts, fold, self.tell)
+            if held_out is None:
+                self.alarm = (
+                    "a run without one of the folds went wrong: there are no intervals, and no scores of the folds"
+                )
+                return None, None
             scores = held_out.scores(lambda outputs, y: score(work.config, outputs, y))
             return held_out.intervals() if is_regression else None, scores
         has_rows = is_regression and len(work.parts.calibration[0])
@@ -164,25 +172,38 @@ def train(data: Any, target: str | None = None, out: Any = None, **options: Any)
     ensemble(mlp((13, 128, 64, 3)), 4, average='softmax') 178
     """
     read = TrainOptions.named("train", {**options, "target": target, "out": out})
+    _check_for_python(read)
     with Training(data, read, command_of(data, read)) as training:
         if training.end is None:
             for _ in training.segments():
                 pass
             result = training.finish()
+            for remark in (*training.recording.remarks, training.alarm):
+                if remark:
+                    warnings.warn(remark, stacklevel=2)
             if went_wrong(result.stop.name):
                 raise RuntimeError(f"train: the run ended {result.stop.name}: {training.advice()}")
         return load(training.folder)
 
 
+def _check_for_python(options: TrainOptions) -> None:
+    """Raise ValueError for what only the process as a whole can do, and the command line does."""
+    if options.dtype == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ValueError("train: `dtype=float64` needs jax.config.update('jax_enable_x64', True) first")
+    instead = {
+        "device": "write with jax.default_device(jax.devices(...)[0])",
+        "deterministic": "set XLA_FLAGS=--xla_gpu_deterministic_ops=true before JAX starts",
+        "memory": "it prints",
+    }
+    for name, how in instead.items():
+        if getattr(options, name):
+            raise ValueError(f"train: `{name}` is of the command line; {how}")
+
+
 def _name(data: Any) -> str:
-    name = getattr(data, "name", None)
-    return (
-        str(data)
-        if isinstance(data, str) or hasattr(data, "__fspath__")
-        else name
-        if isinstance(name, str)
-        else "table"
-    )
+    """What the folder of a run on the data is called by."""
+    name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else getattr(data, "name", None)
+    return name if isinstance(name, str) and name != "-" else "table"
 
 
 def command_of(data: Any, options: TrainOptions) -> str:

@@ -33,6 +33,11 @@ class Choice(NamedTuple):
     numbers: str
     weight_decay: float | None  # None: that of the optimizer that was asked for
 
+    def __str__(self) -> str:
+        return f"{self.numbers} numbers" + (
+            "" if self.weight_decay is None else f" and a decay of {self.weight_decay:g}"
+        )
+
 
 def choices(options: TrainOptions, rows: int, task: str) -> tuple[Choice, ...]:
     """The choices that the options leave open, for so many training rows; one where there is nothing to choose."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from gdjax import tasks
 from gdjax.runs.folder import LoadedRun
+from gdjax.runs.intervals import check_level
 from gdjax.runs.options import TrainOptions
-from gdjax.runs.prediction import as_csv, predictions, rows_to_predict
+from gdjax.runs.prediction import predictions, rounded, rows_to_predict
 from gdjax.runs.problem import pose, targets
 from gdjax.runs.report import score_table
 from gdjax.runs.scores import coverage, score
@@ -23,8 +24,8 @@ def reevaluation(run: LoadedRun) -> str:
     Raises: ValueError if the data have changed, or were no file.
     """
     data, config = run.config.data, run.config
-    if data.source == "a data frame":
-        raise ValueError(f"{run.folder} was trained on a data frame: give a file to evaluate it on")
+    if data.source in ("a data frame", "-"):
+        raise ValueError(f"{run.folder} was not trained on a file that is still there: give one to evaluate it on")
     said: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in data.reading.items()}
     said |= {"split": data.split, "seed": config.seed, "cv": config.folds or None}
     problem = pose(data.source, TrainOptions(**said))
@@ -41,6 +42,7 @@ def evaluate_on(run: LoadedRun, data: Any, level: float = 0.9) -> str:
 
     Raises: ValueError if no row has a target that the run knows, or a column is absent.
     """
+    check_level(run.intervals, level)
     rows, config = rows_to_predict(run, data, keep_text=(run.config.data.target,)), run.config
     y = targets(rows, config.data.target, config.data.target_names)
     x = run.encoding.transform(rows.frame, dtype="float32")
@@ -73,14 +75,13 @@ def predicted_file(run: LoadedRun, path: str | os.PathLike[str], keep: list[str]
         raise ValueError(
             f"`keep={absent[0]}`: there is no such column in {path}; there are {listing(list(rows.frame.columns))}"
         )
-    kept = {name: rows.text.get(name, rows.frame[name]) for name in keep}
     found = predictions(run, rows, level)
+    if taken := [name for name in keep if name in found.columns]:
+        raise ValueError(f"`keep={taken[0]}`: the predictions have a column of that name")
     spread = 1.0 if run.target is None else float(np.asarray(run.target.scale))
-    text = as_csv(found, spread)
-    if not kept:
-        return text, len(found)
-    own = pandas.DataFrame(kept).to_csv(index=False, lineterminator="\n").splitlines()
-    return "".join(f"{mine},{line}\n" for mine, line in zip(own, text.splitlines(), strict=True)), len(found)
+    kept = pandas.DataFrame({name: rows.text.get(name, rows.frame[name]) for name in keep}, index=found.index)
+    whole = pandas.concat([kept, rounded(found, spread)], axis=1)
+    return whole.to_csv(index=False, lineterminator="\n"), len(found)
 
 
 def shown(run: LoadedRun) -> str:

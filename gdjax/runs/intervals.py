@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.data import unstandardize
-from gdjax.runs.job import Job, run_through
+from gdjax.runs.job import Job, run_through, went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.tasks import Parts, Subject
 
@@ -44,6 +44,11 @@ class Calibration:
         """
         half = half_width(self.distances, level)
         return predictions - half, predictions + half
+
+    @property
+    def rows(self) -> int:
+        """How many rows set the intervals."""
+        return len(self.distances)
 
     def arrays(self) -> dict[str, Any]:
         return {"distances": self.distances}
@@ -68,6 +73,11 @@ class Folds:
         low, high = zip(*parts, strict=True)
         return np.concatenate(low), np.concatenate(high)
 
+    @property
+    def rows(self) -> int:
+        """How many rows set the intervals."""
+        return int((self.fold >= 0).sum())
+
     def arrays(self) -> dict[str, Any]:
         return {"distances": self.distances, "fold": self.fold, "params": self.params}
 
@@ -81,6 +91,17 @@ def _between(each: np.ndarray, fold: np.ndarray, distances: np.ndarray, level: f
     high = np.partition(centers + widths, rank - 1, axis=0)[rank - 1]
     low = -np.partition(widths - centers, rank - 1, axis=0)[rank - 1]
     return low, high
+
+
+def check_level(intervals: Calibration | Folds | None, level: float) -> None:
+    """Raise ValueError for a level outside (0, 1), or one that so few rows cannot hold."""
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must be between 0 and 1, got {level:g}")
+    rows = 0 if intervals is None else intervals.rows
+    if rows and rank_of(rows, level) > rows:
+        raise ValueError(
+            f"`level` must be at most {rows / (rows + 1):.4g}, as {rows} rows set the intervals, got {level:g}"
+        )
 
 
 def rank_of(rows: int, level: float) -> int:
@@ -147,8 +168,8 @@ class OutOfFold(NamedTuple):
 
 def train_folds(
     job_of: Callable[[Parts], Job], parts: Parts, fold: np.ndarray, tell: Callable[[str], None] = lambda _: None
-) -> OutOfFold:
-    """Train without each fold, on as many rows each, so that one compiled program serves all.
+) -> OutOfFold | None:
+    """Train without each fold, on as many rows each, so that one compiled program serves all; None if one goes wrong.
 
     Args:
         job_of: the run on these parts.
@@ -161,7 +182,10 @@ def train_folds(
         tell(f"without fold {k + 1} of {number}")
         rest = parts._replace(train=(x[kept], y[kept]))
         job = job_of(rest)
-        params, out = run_through(job, rest).params, np.flatnonzero(fold == k)
+        result, out = run_through(job, rest), np.flatnonzero(fold == k)
+        if went_wrong(result.stop.name):
+            return None
+        params = result.params
         found = _in_units(job.objective.model.apply(params, x[out]), parts)
         outputs = outputs if len(outputs) else np.zeros((len(fold), *found.shape[1:]))
         outputs[out] = found

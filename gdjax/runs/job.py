@@ -16,8 +16,6 @@ from gdjax.tasks import Objective, Parts
 from gdjax.training import Fitting, Length, Result, evaluation_params, make_step
 from gdjax.types import RunState, Stop
 
-DEFAULT_EPOCHS = 200
-BATCH_SIZE = 64
 SEPARATED = 0.01  # loss, below which classes count as separated by a line
 LARGEST = 10**11  # maximal number of parameters
 
@@ -27,8 +25,8 @@ class Settings:
     """The options of `gdjax train` besides those of the data and the model."""
 
     optimizer: OptimizerRequest
-    batch_size: int | None = None  # 64, or all rows where there are fewer
-    epochs: float | None = None  # DEFAULT_EPOCHS if neither epochs nor steps are given
+    batch_size: int
+    epochs: float | None  # or steps, and one of them
     steps: int | None = None
     every: int | None = None  # steps between evaluations; one epoch if not given
     patience: int | None = 20  # None: the run goes on to its end
@@ -81,8 +79,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
 
     Raises: ValueError with a message of one line that names an argument in backquotes.
     """
-    rows = len(parts.train[0])
-    batch_size = min(BATCH_SIZE, rows) if settings.batch_size is None else settings.batch_size
+    rows, batch_size = len(parts.train[0]), settings.batch_size
     if not 1 <= batch_size <= rows:
         raise ValueError(f"`batch_size` must be between 1 and the {rows} training rows, got {batch_size}")
     if settings.microbatches < 1:
@@ -94,8 +91,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     if settings.epochs is not None and settings.steps is not None:
         raise ValueError("give `epochs` or `steps`, not both")
     per_epoch = -(-rows // batch_size)
-    epochs = None if settings.steps else settings.epochs or DEFAULT_EPOCHS
-    optimizer = settings.optimizer.build(Length(epochs, settings.steps).batches(per_epoch), per_epoch)
+    optimizer = settings.optimizer.build(Length(settings.epochs, settings.steps).batches(per_epoch), per_epoch)
     params = _parameters(objective.model, settings.dtype)
     if (total := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))) > LARGEST:
         raise ValueError(f"the model must have at most {LARGEST:.0e} parameters, got {total:.1e}")
@@ -105,7 +101,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         optimizer=optimizer,
         stop=_stop(settings),
         batch_size=batch_size,
-        epochs=epochs,
+        epochs=settings.epochs,
         steps=settings.steps,
         every=settings.every,
         seed=settings.seed,

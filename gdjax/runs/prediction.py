@@ -13,8 +13,8 @@ import numpy as np
 from gdjax.data import Table, read_table
 from gdjax.losses import LOSSES
 from gdjax.runs.config import RunConfig
-from gdjax.runs.intervals import rank_of
-from gdjax.runs.problem import READING
+from gdjax.runs.intervals import check_level
+from gdjax.runs.problem import READING, frame_table
 
 if TYPE_CHECKING:
     import pandas
@@ -27,19 +27,17 @@ def predictions(run: LoadedRun, data: Any, level: float = 0.9) -> pandas.DataFra
     column."""
     import pandas
 
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, got {level:g}")
+    check_level(run.intervals, level)
     frame = rows_to_predict(run, data).frame
     if not len(frame):
         raise ValueError("predict: the table has no row")
-    notes = run.encoding.flags(frame).notes()
-    x = run.encoding.transform(frame, dtype="float32")
+    x, flags = run.encoding.encode(frame, "float32")
     spoiled = ~np.isfinite(x).all(axis=1)
     x[spoiled] = 0.0
     found = _answers(run, x, level)
     columns = {name: _without(values, spoiled) for name, values in found.items()}
     index = data.index if isinstance(data, pandas.DataFrame) else None
-    return pandas.DataFrame({**columns, "remark": notes}, index=index)
+    return pandas.DataFrame({**columns, "remark": flags.notes()}, index=index)
 
 
 def rows_to_predict(run: LoadedRun, data: Any, keep_text: Sequence[str] = ()) -> Table:
@@ -51,8 +49,7 @@ def rows_to_predict(run: LoadedRun, data: Any, keep_text: Sequence[str] = ()) ->
     if isinstance(data, Table):
         return data
     if hasattr(data, "columns"):
-        frame = data.reset_index(drop=True)
-        return Table(frame.set_axis([str(name) for name in frame.columns], axis=1), "table", f"{len(frame):,} rows")
+        return frame_table(data)
     if isinstance(data, (str, os.PathLike)):
         table = read_table(os.fspath(data), **_reading(run.config), keep_text=keep_text, lenient=True)
         return _by_position(run, table) if os.fspath(data).lower().endswith(".npz") else table
@@ -88,19 +85,11 @@ def _answers(run: LoadedRun, x: np.ndarray, level: float) -> dict[str, np.ndarra
     if not len(names):
         found = {"prediction": outputs}
         if run.intervals is not None:
-            _check_level(len(run.intervals.distances), level)
             found["low"], found["high"] = run.intervals.bounds(outputs, lambda: run.outputs_of_folds(x), level)
         return found
     labels, table = decide(run.config, outputs)
     by_class = {f"probability_{name}": column for name, column in zip(names, table.T, strict=False)}
     return {"prediction": names[labels], **by_class}
-
-
-def _check_level(rows: int, level: float) -> None:
-    if rank_of(rows, level) > rows:
-        raise ValueError(
-            f"`level` must be at most {rows / (rows + 1):.4g}, as {rows} rows set the intervals, got {level:g}"
-        )
 
 
 def decide(config: RunConfig, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,8 +113,8 @@ def _without(values: np.ndarray, spoiled: np.ndarray) -> np.ndarray:
     return np.where(spoiled, none, values) if spoiled.any() else values
 
 
-def as_csv(table: pandas.DataFrame, spread: float) -> str:
-    """The predictions as a CSV file.
+def rounded(table: pandas.DataFrame, spread: float) -> pandas.DataFrame:
+    """The predictions as text with the digits that count.
 
     Args:
         spread: of the target: a small one about a large mean needs more digits.
@@ -135,7 +124,7 @@ def as_csv(table: pandas.DataFrame, spread: float) -> str:
         if written[name].dtype.kind == "f":
             form = "{:.6f}" if name.startswith("probability_") else f"{{:.{digits(written[name].to_numpy(), spread)}g}}"
             written[name] = written[name].map(form.format, na_action="ignore")
-    return written.to_csv(index=False, lineterminator="\n")
+    return written
 
 
 def digits(values: np.ndarray, spread: float) -> int:

@@ -15,15 +15,15 @@ from gdjax.data import SOURCES, Dataset, Scaling, Table, fit_scaling, load, read
 from gdjax.data.files import nearest
 from gdjax.runs.options import ReadingOptions, TrainOptions
 from gdjax.tables import Encoding, RowSplit, Understanding, fit_encoding, split_folds, split_rows, understand
-from gdjax.tables.cells import cells_of, needs, numbers, texts
+from gdjax.tables.cells import cells_of, is_text, needs, numbers, texts
 from gdjax.tables.target import labels
 from gdjax.tasks import Parts, Subject
+from gdjax.text import counted
 
 if TYPE_CHECKING:
     import pandas
 
 READING = ("sep", "header", "decimal", "encoding", "missing")
-MOST_CODES = 1000  # different values of a target that may be one of classes
 PARTS = ("train", "validation", "calibration", "test")
 COLUMNS = ("drop", "id", "only", "categorical", "numeric")
 
@@ -72,7 +72,9 @@ class Problem:
         empty = [name for name, rows in self.parts() if len(rows) and not len(kept[name])]
         if empty:
             raise ValueError(f"{self.table.origin}: every row for {empty[0]} has a cell that cannot be read")
-        rows = dataclasses.replace(self.rows, **kept)
+        lost = sum(len(rows) - len(kept[name]) for name, rows in self.parts())
+        said = [f"{counted(lost, 'row')} with a cell that cannot be read {'is' if lost == 1 else 'are'} left out"]
+        rows = dataclasses.replace(self.rows, **kept, remarks=(*self.rows.remarks, *(said if lost else [])))
         problem = Problem(self.table, self.understanding, self.y, rows)
 
         def part(name: str) -> tuple[Any, Any]:
@@ -132,7 +134,10 @@ def pose(data: Any, options: TrainOptions) -> Problem:
     judges = known[known >= len(table.frame)]
     if not len(judges):
         raise ValueError(f"`test={options.test}`: no row has a target {understanding.target!r} that training rows have")
-    return Problem(whole, understanding, y, dataclasses.replace(rows, test=judges))
+    lost = len(test.frame) - len(judges)
+    said = [f"{counted(lost, 'row')} of {options.test} without a target that training rows have are left out"]
+    remarks = (*rows.remarks, *(said if lost else []))
+    return Problem(whole, understanding, y, dataclasses.replace(rows, test=judges, remarks=remarks))
 
 
 def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
@@ -140,7 +145,7 @@ def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
     if isinstance(data, Table):
         return data, options.task
     if hasattr(data, "columns"):
-        return _of_frame(data), options.task
+        return frame_table(data), options.task
     if isinstance(data, Dataset):
         return table_of(data), options.task or data.task
     if not isinstance(data, (str, os.PathLike)):
@@ -152,18 +157,16 @@ def read(data: Any, options: ReadingOptions) -> tuple[Table, str | None]:
     if not any(each in name for each in "./-") and not os.path.exists(name):
         raise ValueError(f"there is no file and no data set {name!r}; {nearest(name, SOURCES)}")
     reading = {name: getattr(options, name) for name in READING}
-    known = () if options.target is None else (options.target,)
-    as_text = (*(known if options.task == "classification" else ()), *options.categorical)
-    table = read_table(name, **reading, keep_text=known, as_text=as_text)
-    last = table.frame.columns[-1]
-    if not known and int(cells_of(table.frame, last).nunique()) <= MOST_CODES:  # perhaps labels, whose text counts
-        return read(data, dataclasses.replace(options, target=last))
-    return table, options.task
+    known = None if options.target is None else (options.target,)  # None: the last column
+    as_text = (*(known or () if options.task == "classification" else ()), *options.categorical)
+    return read_table(name, **reading, keep_text=known, as_text=as_text), options.task
 
 
-def _of_frame(frame: pandas.DataFrame) -> Table:
+def frame_table(frame: Any) -> Table:
+    """A data frame of pandas, or of a library that converts to it, as a table."""
+    frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
     frame = frame.reset_index(drop=True)
-    frame.columns = [str(name) for name in frame.columns]
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     return Table(frame, "table", f"a data frame of {len(frame):,} rows")
 
 
@@ -190,11 +193,15 @@ def _with_test(table: Table, understanding: Understanding, test: Table) -> tuple
     absent = [name for name in used if name not in test.frame.columns]
     if absent:
         raise ValueError(f"{test.origin} must have the columns of {table.origin}; absent: {', '.join(absent)}")
-    frame = pandas.concat([table.frame[used], test.frame[used]], ignore_index=True)
+    columns = {name: _alike(cells_of(test.frame, name), cells_of(table.frame, name)) for name in used}
+    frame = pandas.concat([table.frame, pandas.DataFrame(columns)], ignore_index=True)
     there = targets(test, understanding.target, understanding.classes)
-    if not understanding.classes or (there >= 0).all():
-        there = there.astype(understanding.y.dtype)
     return dataclasses.replace(table, frame=frame, lines=None, text={}), np.concatenate([understanding.y, there])
+
+
+def _alike(cells: pandas.Series, others: pandas.Series) -> pandas.Series:
+    """The cells as text where the others are: 1.0 among them is "1"."""
+    return texts(cells) if is_text(others) else cells
 
 
 def reading_of(options: TrainOptions) -> Mapping[str, Any]:

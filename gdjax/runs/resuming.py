@@ -15,21 +15,22 @@ from gdjax.training import Length
 from gdjax.types import Stop
 
 # The fields that may differ: they change no bit of the run.
-FREE = ("platform", "git_revision", "data.source", "data.given", "data.name", "versions.python", "versions.numpy")
+FREE = ("platform", "git_revision", "data.source", "data.name", "versions.python", "versions.numpy")
 # The fields that change bits only by rounding.
 ENVIRONMENT = ("versions", "device", "cores")
 LENGTH = ("epochs", "steps")
 # What identifies the run to its checkpoints.
 IDENTITY = (
     *("model", "loss", "optimizer", "stop", "batch_size", "every", "seed", "dtype", "flow", "deterministic"),
-    *("compute_dtype", "microbatches", "remat"),
+    *("compute_dtype", "microbatches", "remat", "class_weights"),
 )
+OF_THE_DATA = ("hash", "target", "task", "split", "rows", "columns", "numbers")
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """What a checkpoint says of its run: all that determines its steps, but neither their number nor the machine."""
     fields = config.to_json()
-    data = {name: fields["data"][name] for name in ("hash", "task", "split")}
+    data = {name: fields["data"][name] for name in OF_THE_DATA}
     return {"data": data, **{name: fields[name] for name in IDENTITY}}
 
 

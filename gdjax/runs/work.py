@@ -60,12 +60,14 @@ def choose(
         made = objective(encoded.subject, encoded.parts, options)
         return plan(made, encoded.parts, defaults.settings(options, choice, len(encoded.parts.train[0])))
 
+    open_ = defaults.choices(options, rows, problem.understanding.task)
     if choice is None:
-        open_ = defaults.choices(options, rows, problem.understanding.task)
         choice = open_[0]
         if len(open_) > 1:
             trials = tuning.try_all(tuning.sampled(problem, options.seed), open_, job_of, options.dtype, tell)
             choice = tuning.best(trials)
+    elif choice not in open_:
+        raise ValueError(f"the run has {choice}, which these options exclude; give its own, or another `out`")
     encoded = problem.encode(choice.numbers, options.model == "mlp", options.dtype)
     job = job_of(encoded, choice)
     defaults.check_threshold(options, encoded.subject, job.objective.loss_name)

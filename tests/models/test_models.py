@@ -514,6 +514,13 @@ def test_every_layer_has_its_own_key():
     assert set(np.unique(y)) == {0, 4}  # the output is not dropped
 
 
+def test_an_ensemble_of_what_has_nothing_to_learn():
+    """Without a leaf the number of members is that of the call."""
+    case = ensemble(dropout(0.5), 3)
+    assert case.init(KEY) == () and np.array_equal(case.apply((), jnp.ones(4)), np.ones(4))
+    assert set(np.round(3 * np.asarray(case.apply((), jnp.ones(1000), KEY)))) == {0, 2, 4, 6}
+
+
 def test_serial_wants_as_many_parameters_as_layers():
     with pytest.raises(ValueError, match="zip"):
         serial(activation("relu"), activation("relu")).apply(((),), jnp.ones(3))

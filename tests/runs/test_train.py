@@ -1,5 +1,7 @@
 """Training on tables: nothing leaks from the rows that judge, and intervals are those of the definition."""
 
+import dataclasses
+import io
 import json
 
 import jax
@@ -84,13 +86,18 @@ def test_a_file_of_test_rows_judges_alone(tmp_path):
     assert result["test"]["loss"] == pytest.approx((rmse / scale) ** 2, rel=1e-4)
 
 
-def test_labels_of_the_last_column_keep_their_text_and_unknown_ones_do_not_judge(tmp_path):
+def test_labels_of_the_last_column_keep_their_text_and_unknown_ones_do_not_judge(tmp_path, monkeypatch):
     frame = houses()[["area", "age"]].assign(zip=np.where(np.arange(ROWS) % 3, "01234", "98765"))
     frame.to_csv(tmp_path / "codes.csv", index=False)
     frame[:60].assign(zip=["01234", "00000"] * 30).to_csv(tmp_path / "test.csv", index=False)
     options = runs.TrainOptions(test=str(tmp_path / "test.csv"))
     problem = runs.pose(str(tmp_path / "codes.csv"), options)
     assert problem.understanding.classes == ("01234", "98765") and len(problem.rows.test) == 30
+    assert f"30 rows of {options.test} without a target that training rows have are left out" in problem.rows.remarks
+    frame.assign(zip=["1.0", "2.50"] * (ROWS // 2)).to_csv(tmp_path / "numbers.csv", index=False)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "numbers.csv").read_bytes())))
+    piped = runs.pose("-", runs.TrainOptions(task="classification"))  # which can be read once
+    assert piped.understanding.classes == ("1.0", "2.50")
     frame[:60].assign(zip="5").to_csv(tmp_path / "test.csv", index=False)
     with pytest.raises(ValueError, match="no row has a target 'zip' that training rows have"):
         runs.pose(str(tmp_path / "codes.csv"), options)
@@ -141,6 +148,57 @@ def test_classes_are_cross_validated_too(tmp_path, capsys):
     assert runs.load(tmp_path / "run").intervals is None
 
 
+def test_a_fold_that_goes_wrong_is_said_and_costs_the_intervals_alone(tmp_path, monkeypatch):
+    inner, calls = runs.intervals.run_through, []
+
+    def second_diverges(job, parts):
+        calls.append(job)
+        result = inner(job, parts)
+        return dataclasses.replace(result, stop=gd.Stop.DIVERGED) if len(calls) == 2 else result
+
+    monkeypatch.setattr("gdjax.runs.intervals.run_through", second_diverges)
+    training = trained(houses(3, 120), tmp_path / "run", target="price", cv=4)
+    run = runs.load(tmp_path / "run")
+    assert training.alarm.startswith("a run without one of the folds went wrong") and len(calls) == 2
+    assert run.intervals is None and list(run.predict(houses()).columns) == ["prediction", "remark"]
+    assert run.result["cross_validation"] is None
+
+
+def test_what_is_left_out_or_outside_is_said(tmp_path, monkeypatch):
+    """Spoiled cells, groups beside a file of test rows, texts with an end of line, levels, another decay on resuming."""
+    frame = houses(2, 120).assign(who=np.arange(120) % 12, note="two\nlines")
+    frame.to_csv(tmp_path / "houses.csv", index=False)
+    spoiled_cells = frame.astype({"area": object})
+    spoiled_cells.loc[::7, "area"] = "bad"
+    problem = runs.pose(spoiled_cells, runs.TrainOptions(target="price", drop=("note",))).encode("standardized").problem
+    assert "18 rows with a cell that cannot be read are left out" in problem.rows.remarks
+    given = {"target": "price", "group": "who", "test": str(tmp_path / "houses.csv"), "cv": None}
+    grouped = trained(frame, tmp_path / "grouped", **given)
+    who, fold = frame["who"].to_numpy()[grouped.work.problem.rows.train], runs.load(tmp_path / "grouped").intervals.fold
+    assert all(len(set(fold[who == each])) == 1 for each in set(who)) and len(set(fold)) == 5
+    run = runs.load(tmp_path / "grouped")
+    text, rows = runs.predicted_file(run, tmp_path / "houses.csv", ["note", "who"], 0.9)
+    assert rows == 120 and pd.read_csv(io.StringIO(text))["note"].tolist() == frame["note"].tolist()
+    with pytest.raises(ValueError, match="`keep=remark`: the predictions have a column of that name"):
+        runs.predicted_file(run, write(frame.assign(remark=1), tmp_path / "more.csv"), ["remark"], 0.9)
+    for level, said in ((2.0, "between 0 and 1, got 2"), (0.999, "at most 0.9")):
+        with pytest.raises(ValueError, match=said):
+            runs.evaluate_on(run, tmp_path / "houses.csv", level)
+    with pytest.raises(
+        ValueError, match="the run has standardized numbers and a decay of 6, which these options exclude"
+    ):
+        trained(frame, tmp_path / "grouped", **given, weight_decay=5.0, resume=True)
+    for options, said in (({"dtype": "float64"}, "jax_enable_x64"), ({"device": "cpu"}, "jax.default_device")):
+        with pytest.raises(ValueError, match=said):
+            runs.train(frame, "price", tmp_path / "python", **options)
+    assert not (tmp_path / "python").exists()
+
+
+def write(frame, path):
+    frame.to_csv(path, index=False)
+    return path
+
+
 def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_path, monkeypatch):
     monkeypatch.setattr("gdjax.runs.defaults.DECAYS", (0.01, 3.0))
     frame = houses()
@@ -159,7 +217,8 @@ def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_pat
 def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     houses().to_csv("houses.csv", index=False)
-    run = runs.train("houses.csv", "price", "one", hidden=(4,), epochs=2, quick=True, drop=("age",), cv=0)
+    with pytest.warns(UserWarning, match="NO BETTER THAN THE MEAN"):  # after two epochs
+        run = runs.train("houses.csv", "price", "one", hidden=(4,), epochs=2, quick=True, drop=("age",), cv=0)
     words = "gdjax train houses.csv --target price --drop age --cv 0 --hidden 4 --epochs 2 --out one --quick"
     assert run.config.command == words and run.config.data.columns == ("area", "city", "garden")
     with pytest.raises(TypeError, match="train: no option 'epoch': did you mean 'epochs'"):

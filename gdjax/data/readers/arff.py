@@ -35,7 +35,7 @@ class _Attribute(NamedTuple):
         return levels[0].strip()
 
 
-def read_arff(source: Contents, options: Options, encoding: str | None, texts: frozenset[str]) -> Found:
+def read_arff(source: Contents, options: Options, encoding: str | None, texts: frozenset[str] | None) -> Found:
     """The columns of an ARFF file; nominal attributes, strings and dates are text."""
     notes = list(source.notes)
     if encoding is None:

@@ -32,7 +32,7 @@ def read_table(
     decimal: str | None = None,
     encoding: str | None = None,
     missing: Sequence[str] = (),
-    keep_text: Sequence[str] = (),
+    keep_text: Sequence[str] | None = (),
     as_text: Sequence[str] = (),
     lenient: bool = False,
 ) -> Table:
@@ -47,7 +47,7 @@ def read_table(
         decimal: the decimal mark, "." or "," (default: as recognized).
         encoding: of the text (default: as recognized).
         missing: words, or numbers such as "-999", that stand for missing values besides empty cells, NA, ? and the like.
-        keep_text: columns whose text is kept in `Table.text` beside their numbers.
+        keep_text: columns whose text is kept in `Table.text` beside their numbers; None for the last one.
         as_text: columns that stay text, where only empty cells and the words of `missing` are missing.
         lenient: whether a bad cell spoils no more than itself: a column of numbers with cells that are none is left as
             text, and a row with a wrong number of cells has only missing ones.
@@ -81,7 +81,7 @@ def table_of(
     sep: str | None = None,
     header: bool | None = None,
     encoding: str | None = None,
-    keep_text: Sequence[str] = (),
+    keep_text: Sequence[str] | None = (),
     numbers: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Table:
@@ -93,7 +93,7 @@ def table_of(
     """
     _check_pandas()
     options = options or Options(numbers=frozenset(numbers), lenient=bool(numbers))
-    texts = frozenset(keep_text)
+    texts = None if keep_text is None else frozenset(keep_text)
     with contents_of(path) as source:
         try:
             if source.format == "text":
@@ -126,13 +126,14 @@ def _check_pandas() -> None:
         raise ImportError("a table needs pandas: pip install 'gdjax[lab]'") from error
 
 
-def _table(source: Contents, found: Found, keep_text: Sequence[str], guess: bool) -> Table:
+def _table(source: Contents, found: Found, keep_text: Sequence[str] | None, guess: bool) -> Table:
     import pandas
 
     columns = {name: without_sentinels(name, column, guess) for name, column in found.columns.items()}
     frame = pandas.DataFrame({name: column.values for name, column in columns.items()}, copy=False)
     notes = dict.fromkeys([*found.notes, *(note for column in columns.values() for note in column.notes)])
-    texts = {name: _kept(columns[name]) for name in keep_text if name in columns}
+    kept = list(columns)[-1:] if keep_text is None else keep_text
+    texts = {name: _kept(columns[name]) for name in kept if name in columns}
     path = Path(source.name)
     name = path.stem if source.name != "standard input" else "table"
     name = name.removesuffix(Path(name).suffix) if source.notes else name  # t.csv.gz

@@ -35,11 +35,11 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_text(layout: Layout, options: Options, texts: frozenset[str], folder: Path | None = None) -> Found:
+def read_text(layout: Layout, options: Options, texts: frozenset[str] | None, folder: Path | None = None) -> Found:
     """The columns of a text.
 
     Args:
-        texts: columns whose text is kept beside their numbers.
+        texts: columns whose text is kept beside their numbers; None for the last one.
         folder: where the numbers are kept as files, mapped into memory (default: in memory).
 
     Raises: DataError with all problems of the file.
@@ -60,7 +60,7 @@ def read_text(layout: Layout, options: Options, texts: frozenset[str], folder: P
 # What the sample says.
 
 
-def _plan(layout: Layout, options: Options, texts: frozenset[str]) -> Plan:
+def _plan(layout: Layout, options: Options, texts: frozenset[str] | None) -> Plan:
     """What the sample says of each column."""
     start = layout.start
     records = itertools.islice(without_footer(layout.records(), layout.dialect, start.width, layout.labels, []), SAMPLE)
@@ -73,9 +73,15 @@ def _plan(layout: Layout, options: Options, texts: frozenset[str]) -> Plan:
     options = _proven(options, map(decided, levels))
     levels = [each.under(options) for each in levels]
     found = list(map(decided, levels))  # what some columns prove says how the unclear ones are read
-    held = {j for j, each in enumerate(levels) if each.name in texts or not _is_plain(each, found[j])}
+    kept = _last(levels) if texts is None else texts
+    held = {j for j, each in enumerate(levels) if each.name in kept or not _is_plain(each, found[j])}
     notes = [note for j, column in enumerate(found) if j not in held for note in column.notes if "is read as" in note]
     return Plan(options, frozenset(held), tuple(notes))
+
+
+def _last(levels: Sequence[Levels]) -> frozenset[str]:
+    """The name of the last column that is not empty, as those of trailing delimiters are."""
+    return frozenset([each.name for each in levels if not each.missing.all()][-1:])
 
 
 def _series(cells: Sequence[str]) -> pandas.Series:
