@@ -12,14 +12,11 @@ from gdjax.domain import as_length
 from gdjax.solve.curve_data import Columns, gather, read_start
 from gdjax.solve.curve_errors import Uncertainty, t_quantile, uncertainty
 from gdjax.solve.curve_fit import CurveFit
-from gdjax.solve.curve_formula import Curve, read_curve, split_equation
-from gdjax.solve.curve_refinement import Expanded, refine
+from gdjax.solve.curve_formula import read_curve, split_equation
+from gdjax.solve.curve_refinement import Ending, refine
 from gdjax.solve.curve_remarks import remarks
 from gdjax.solve.curve_search import find_parameters
-from gdjax.solve.curve_solver import Rows
 from gdjax.types import Stop
-
-SURE = 1e-5  # relative error of a parameter up to which a fit is called CONVERGED
 
 
 def fit_curve(
@@ -85,29 +82,28 @@ def fit_curve(
         found = find_parameters(curve, rows, np.where(given, first, 1.0), given, starts, max_steps, seed)
         if not np.isfinite(found.value):
             raise ValueError(f"fit_curve: {curve} is not finite at any start that was tried; give `start`")
-        params, error, here = refine(curve, rows, found.params)
-    sure, known = error <= SURE, uncertainty(here.jacobian, here.free)
+        end = refine(curve, rows, found.params)
+    known = uncertainty(end.here.jacobian, end.here.free)
     return CurveFit(
         formula=str(curve),
         target=y if isinstance(y, str) else "y",
-        stop=Stop.CONVERGED if sure else Stop.STALLED if found.stop == Stop.CONVERGED else found.stop,
+        stop=Stop.CONVERGED if end.sure else Stop.STALLED if found.stop == Stop.CONVERGED else found.stop,
         steps=found.steps,
         rows=used,
-        remarks=tuple(remarks(curve, rows, holes, params, here, known, found, sure, bool(given.any()))),
+        remarks=tuple(remarks(end, known, found, holes, asked=bool(given.any()))),
         level=level,
         absolute=absolute_sigma,
         curve=curve,
         places=places,
         columns=dict(zip(curve.columns, rows.columns, strict=True)),
-        **_numbers(curve, rows, params, here, known, absolute_sigma, level),
+        **_numbers(end, known, absolute_sigma, level),
     )
 
 
-def _numbers(
-    curve: Curve, rows: Rows, params: np.ndarray, here: Expanded, known: Uncertainty, absolute: bool, level: float
-) -> dict[str, Any]:
+def _numbers(end: Ending, known: Uncertainty, absolute: bool, level: float) -> dict[str, Any]:
     """The fields of a `CurveFit` that are numbers."""
-    names, total, weight = curve.parameters, 2 * here.value, rows.weight**2
+    rows, params, here = end.rows, end.params, end.here
+    names, total, weight = end.curve.parameters, 2 * here.value, rows.weight**2
     freedom = len(rows.y) - known.rank
     residual_sd = float(np.sqrt(total / freedom)) if freedom else float("nan")
     covariance = known.covariance * (1.0 if absolute else residual_sd**2)

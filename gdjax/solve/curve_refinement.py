@@ -15,6 +15,7 @@ from gdjax.solve.curve_formula import Curve
 from gdjax.solve.curve_solver import Array, Rows, Solver, is_held, noise_of
 
 STEPS = 6  # of Newton, at most
+SURE = 1e-5  # relative error of a parameter up to which a fit is called CONVERGED
 LEAST_CURVATURE = 1e-10  # of the Hessian in the scale of the Jacobian's columns; below it, rounding decides its sign
 EPS = np.finfo(float).eps
 
@@ -54,8 +55,23 @@ class Expanded(NamedTuple):
         return np.where(norms > 0, norms, 1)
 
 
-def refine(curve: Curve, rows: Rows, params: np.ndarray) -> tuple[np.ndarray, float, Expanded]:
-    """The parameters after a few of Newton's steps, the relative error left in the worst of them, and the curve there.
+class Ending(NamedTuple):
+    """Where a fit has ended."""
+
+    curve: Curve
+    rows: Rows
+    params: np.ndarray  # (p,)
+    error: float  # relative, that is left in the worst of them; infinite where no minimum is near
+    here: Expanded  # the curve there
+
+    @property
+    def sure(self) -> bool:
+        """Whether the parameters are right."""
+        return self.error <= SURE
+
+
+def refine(curve: Curve, rows: Rows, params: np.ndarray) -> Ending:
+    """The ending after a few of Newton's steps.
 
     Second derivatives tell a minimum even where the Jacobian is singular, and show the end of the slow convergence of
     large residuals. Steps are taken as long as they shrink; the error is the step that is not taken any more, and infinite
@@ -75,7 +91,7 @@ def refine(curve: Curve, rows: Rows, params: np.ndarray) -> tuple[np.ndarray, fl
         if error < 4 * EPS or not there.value <= here.value + rounding + noise_of(rows):
             break
         params, here = new, there
-    return params, float(error), here
+    return Ending(curve, rows, params, float(error), here)
 
 
 def newton_step(here: Expanded) -> np.ndarray:

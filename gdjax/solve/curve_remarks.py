@@ -10,46 +10,37 @@ import numpy as np
 from gdjax.expression import CONSTANTS, Expression
 from gdjax.solve.curve_errors import Uncertainty
 from gdjax.solve.curve_formula import Curve
-from gdjax.solve.curve_refinement import Expanded
+from gdjax.solve.curve_refinement import Ending
 from gdjax.solve.curve_search import ALIKE, Found
-from gdjax.solve.curve_solver import Rows
 from gdjax.text import listing
 
 NEAR = 1.5  # other minima are told of up to this times the least sum of squares
 PARALLEL = 0.9999  # correlations above this are told of
 
 
-def remarks(
-    curve: Curve,
-    rows: Rows,
-    holes: int,
-    params: np.ndarray,
-    here: Expanded,
-    known: Uncertainty,
-    found: Found,
-    sure: bool,
-    asked: bool,
-) -> Iterator[str]:
+def remarks(end: Ending, known: Uncertainty, found: Found, holes: int, asked: bool) -> Iterator[str]:
     """The remarks on a fit, from what its parts have found.
 
     Args:
+        known: what the data say of the parameters at the end.
+        found: what the search has found.
         holes: how many rows were left out.
-        sure: whether the parameters are right.
         asked: whether a start was given.
     """
+    curve, rows = end.curve, end.rows
     names = curve.parameters
     if holes:
         yield f"{holes} of {holes + len(rows.y)} rows are left out: a cell is empty, no number, or of weight 0"
     if "e" in _constants(curve):
         yield f"e is Euler's number, {np.e:.6g}: a parameter needs another name"
-    for i in np.flatnonzero(~here.free):
-        yield f"{names[i]} is held at its bound {params[i]:g}: it has no standard error, the others' are given it"
+    for i in np.flatnonzero(~end.here.free):
+        yield f"{names[i]} is held at its bound {end.params[i]:g}: it has no standard error, the others' are given it"
     for group in known.undetermined:
         yield _undetermined([names[i] for i in group])
     if len(rows.y) == known.rank:
         yield "there are as many parameters as rows: the residuals say nothing, and there are no errors"
     yield from _parallel(names, known.covariance)
-    if not sure and not known.undetermined:
+    if not end.sure and not known.undetermined:
         yield "the parameters may be right to fewer than four digits: give a nearer start, bounds, or fewer parameters"
     yield from _of_starts(names, found, asked)
 
