@@ -3,8 +3,7 @@
 A data set holds numbers, and a target that may be words. Columns of text and missing values are refused, all of them in one
 message; training from a table (`gd.runs.train`, `gdjax train`) encodes them.
 
-The task follows from the targets, unless the caller gives it. It is classification if the targets are words, or whole
-numbers with two distinct values, or with up to 20 distinct values and at least twice as many rows; else it is regression.
+The task follows from the targets by the rule of `gdjax.data.decision`, as in `gdjax train`, unless the caller gives it.
 Classes are the sorted distinct values: 3, 5, 9 become the labels 0, 1, 2 and keep their names.
 """
 
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gdjax.data.arrays import TASKS, Dataset
+from gdjax.data.decision import decide
 from gdjax.data.errors import DataError, nearest
 from gdjax.data.readers.cells import number_of
 from gdjax.data.readers.contents import contents_of
@@ -26,7 +26,6 @@ from gdjax.data.readers.npz import read_arrays
 from gdjax.data.readers.reading import table_of
 from gdjax.data.table import Table
 
-MAX_CLASSES = 20
 PART = 1 << 16  # rows
 
 
@@ -37,7 +36,7 @@ def read(path: str | os.PathLike[str], target: str | None = None, task: str | No
         path: a file with a table, or `.npz`.
         target: the column to predict (default: the last), or the array of an NPZ file (default: "y"). All other columns
             are features; in an NPZ file the features are the array "x".
-        task: "classification" or "regression" (default: by the rule at the top of this module).
+        task: "classification" or "regression" (default: by the rule of `gdjax.data.decision`).
 
     Raises: DataError with a message of one line.
     """
@@ -228,7 +227,7 @@ def _encoded(content: _Content, task: str | None) -> Targets:
         _check_words(content)
     numbers = None if words else _finite(content.path, targets[:, None], lambda i, _: content.place(i))[:, 0]
     distinct, labels = np.unique(targets, return_inverse=True)
-    if numbers is None or task == "classification" or (task is None and _are_labels(distinct, len(labels))):
+    if (task or decide(content.target, numbers, len(distinct)).task) == "classification" or numbers is None:
         names = tuple(map(_class_name, distinct))
         return Targets(labels.astype(np.int32), "classification", names, content.columns, content.target)
     return Targets(numbers, "regression", (), content.columns, content.target)
@@ -243,11 +242,6 @@ def _check_words(content: _Content) -> None:
             f"{content.path}: {content.place(word)}: numbers and words are mixed, {str(content.targets[word])!r} here, "
             f"{str(content.targets[number])!r} at {content.place(number)}; task='classification' takes all as words"
         )
-
-
-def _are_labels(distinct: np.ndarray, rows: int) -> bool:
-    few = len(distinct) == 2 or len(distinct) <= min(MAX_CLASSES, rows // 2)
-    return few and bool(np.all(distinct == np.round(distinct)))
 
 
 def _class_name(value: Any) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gdjax.data.names import COUNTING, NAMING, says
 from gdjax.data.readers.columns import Options, decide
 from gdjax.tables.cells import are_whole, is_text, name_of, numbers, texts
 from gdjax.tables.dates import date_format, read_dates, shown
-from gdjax.tables.names import COUNTING, NAMING, says
 
 if TYPE_CHECKING:
     import pandas

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gdjax.data.names import TIMING, says
 from gdjax.tables.cells import cells_of, is_text, numbers, texts
 from gdjax.tables.columns import Column, are_pair
 from gdjax.tables.dates import has_day, is_ambiguous, read_dates
-from gdjax.tables.names import TIMING, says
 from gdjax.text import listing
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from gdjax.data.decision import Decision, decide
 from gdjax.tables.cells import cells_of, is_text, numbers, texts
 from gdjax.tables.columns import Column, are_pair, by_frequency, recognize
-from gdjax.tables.decision import Decision, decide
 
 if TYPE_CHECKING:
     import pandas

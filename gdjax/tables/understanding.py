@@ -79,7 +79,7 @@ def understand(
 
     Args:
         target: the column to predict (default: the last).
-        task: "classification" or "regression" (default: by the rule of `gdjax.tables.decision`).
+        task: "classification" or "regression" (default: by the rule of `gdjax.data.decision`).
         drop, id: columns that are no features; `id` for those that name rows or groups.
         only: the only columns that are features, whatever they look like.
         categorical, numeric: columns that are features of this kind, whatever they look like. "a,b" stands for two names.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gdjax import data
 from gdjax.data import DataError, Dataset, load, num_rows, read_features, split, take, to_device
 from gdjax.data.sources import SOURCES
+from gdjax.tables.target import read_target
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 SETTINGS = settings(max_examples=60, deadline=None, database=None, derandomize=True)
@@ -457,7 +458,7 @@ ONLY = "; a data set holds numbers only: gdjax train and gd.runs.train encode te
 
 def test_csv_of_labels(tmp_path):
     path = csv_file(tmp_path, "a,b,digit\n1,2,9\n3,4.5,3\n-1e3,0,5\n1,1,3\n2,2,5\n0,0,9\n")
-    dataset = load(path)
+    dataset = load(path, task="classification")
     assert (dataset.name, dataset.task) == ("table", "classification")
     assert (dataset.feature_names, dataset.target_names) == (("a", "b"), ("3", "5", "9"))
     np.testing.assert_array_equal(dataset.x, np.float32([[1, 2], [3, 4.5], [-1e3, 0], [1, 1], [2, 2], [0, 0]]))
@@ -481,18 +482,19 @@ def test_csv_of_words(tmp_path):
         ("0,1", "classification"),
         ("1.5,2.5,1.5,2.5", "regression"),
         ("1,2,3,4", "regression"),
-        ("1,2,3,3,2,1", "classification"),
-        ("1.0,2.0,3e0,3,2,1", "classification"),
+        ("1,2,3,3,2,1", "regression"),
+        (",".join(["1,2,3"] * 5), "classification"),
+        (",".join(["1.0,2.0,3e0"] * 5), "classification"),
         ("1,2,3,3,2.5,1", "regression"),
         ("1,2,3,3,2", "regression"),
-        (",".join(map(str, [*range(20), *range(20)])), "classification"),
-        (",".join(map(str, [*range(21), *range(21)])), "regression"),
+        (",".join(map(str, 5 * [*range(20)])), "classification"),
+        (",".join(map(str, 5 * [*range(31)])), "regression"),
         ("yes,no,no", "classification"),
     ],
 )
-def test_the_targets_decide_the_task(tmp_path, values, task):
+def test_the_targets_decide_the_task_as_they_do_in_training(tmp_path, values, task):
     path = csv_file(tmp_path, "x,y\n" + "".join(f"0,{value}\n" for value in values.split(",")))
-    assert load(path).task == task
+    assert load(path).task == task == read_target(data.read_table(path), "y", None).decision.task
 
 
 def test_the_caller_may_decide_the_task(tmp_path):
@@ -582,7 +584,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
 
 def test_npz(tmp_path):
     x = np.random.default_rng(0).normal(size=(6, 2))
-    dataset = load(npz_file(tmp_path, x=x, y=np.array([3, 5, 9, 3, 5, 3], np.uint8)))
+    dataset = load(npz_file(tmp_path, x=x, y=np.array([3, 5, 9, 3, 5, 3], np.uint8)), task="classification")
     np.testing.assert_array_equal(dataset.x, x)
     assert (dataset.y.tolist(), dataset.target_names) == ([0, 1, 2, 0, 1, 0], ("3", "5", "9"))
     assert dataset.feature_names == ("x0", "x1")

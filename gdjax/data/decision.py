@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdjax.tables.names import CODING, MEASURING, says
+from gdjax.data.names import CODING, MEASURING, says
 
 MOST_CODES = 30
 MOST_NAMED = 1000
