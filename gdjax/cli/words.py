@@ -23,7 +23,7 @@ NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
 
 SWITCHES = {"--header": "True", "--no-header": "False"}  # of an option that may be left open
 
-MOST = {"seed": 2**63}  # whole numbers are below 2**31 in size, but for these
+MOST = {"seed": 2**63, "split_seed": 2**63}  # whole numbers are below 2**31 in size, but for these
 
 T = TypeVar("T")
 

@@ -69,6 +69,8 @@ class RunConfig:
     compute_dtype: Literal["bfloat16", "float16"] | None = None  # of a step; None is that of the parameters
     microbatches: int = 1  # parts in which a step read its batch
     remat: bool = False  # whether activations were computed again
+    order: Literal["shuffle", "replacement", "sequence"] = "shuffle"  # of the rows, in batches
+    split_seed: int = 0  # of the split of the rows; in a config of an earlier version it is `seed`
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class RunConfig:
                 f"config.json is of version {version}, this gdjax reads version {VERSION}: use the gdjax that wrote it "
                 f"({_writer(fields)}), or train again"
             )
-        return _read(cls, fields, "")
+        return _read(cls, {"split_seed": fields.get("seed"), **fields}, "")
 
 
 def _writer(fields: Mapping[str, Any]) -> str:

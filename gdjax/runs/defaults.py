@@ -104,7 +104,8 @@ def _takes_whole_batch(options: TrainOptions, rows: int) -> bool:
     said = ["batch_size", "learning_rate", "clip", "weight_decay"]
     said += [] if rows < MANY_ROWS else ["epochs", "steps"]
     own = options.loss in (None, MODEL_LOSSES.get(options.model))
-    is_open = all(getattr(options, name) is None for name in said) and options.microbatches == 1
+    is_open = all(getattr(options, name) is None for name in said)
+    is_open &= options.microbatches == 1 and options.order != "replacement"  # which leaves out rows of a whole batch
     return options.model in SMOOTH and own and is_open
 
 

@@ -27,7 +27,7 @@ def reevaluation(run: LoadedRun) -> str:
     if data.source in ("a data frame", "-"):
         raise ValueError(f"{run.folder} was not trained on a file that is still there: give one to evaluate it on")
     said: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in data.reading.items()}
-    said |= {"split": data.split, "seed": config.seed, "cv": config.folds or None}
+    said |= {"split": data.split, "split_seed": config.split_seed, "cv": config.folds or None}
     problem = pose(data.source, TrainOptions(**said))
     if problem.hash() != data.hash:
         raise ValueError(f"{data.source} has changed since {run.folder} was trained on it")

@@ -38,6 +38,7 @@ class Settings:
     compute_dtype: str | None = None
     microbatches: int = 1
     remat: bool = False
+    order: str = "shuffle"
     to_minimum: bool = False  # see Job
 
 
@@ -59,6 +60,7 @@ class Job:
     compute_dtype: str | None = None  # as microbatches and remat: of `make_step`
     microbatches: int = 1
     remat: bool = False
+    order: str = "shuffle"  # of the rows, as for `make_epoch`
     to_minimum: bool = False  # whether the minimum on the training rows is wanted, and no epoch is chosen
 
     def evaluations(self, rows: int) -> int:
@@ -111,6 +113,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         compute_dtype=settings.compute_dtype,
         microbatches=settings.microbatches,
         remat=settings.remat,
+        order=settings.order,
         to_minimum=settings.to_minimum,
     )
 
@@ -153,6 +156,7 @@ def prepare(job: Job, parts: Parts) -> Fitting:
         parts.validation,
         job.length,
         job.batch_size,
+        job.order,
         stop=job.stop,
         evaluate=job.objective.evaluate,
         key=jax.random.fold_in(base, 1),

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
+from gdjax.data.order import ORDERS
 from gdjax.models import ACTIVATIONS
 from gdjax.tasks import FITTING_LOSSES, TRAINABLE
 from gdjax.text import did_you_mean
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     ModelName: TypeAlias = str
     Activation: TypeAlias = str
     LossName: TypeAlias = str
+    Order: TypeAlias = str
 else:
     ModelName = Literal[TRAINABLE]
     Activation = Literal[tuple(sorted(ACTIVATIONS))]
     LossName = Literal[FITTING_LOSSES]
+    Order = Literal[ORDERS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +98,8 @@ class TrainOptions(ReadingOptions):
     """Of the schedule's lengths."""
     batch_size: int | None = None
     """Rows per step; found from the number of rows if not given."""
+    order: Order = "shuffle"
+    """Of the rows: every row once in each epoch, drawn independently, or as they are in the table."""
     epochs: float | None = None
     """Longest run; found from the number of rows if neither epochs nor steps are given."""
     steps: int | None = None
@@ -110,7 +115,9 @@ class TrainOptions(ReadingOptions):
     clip: float | None = None
     """Largest global norm of the gradient."""
     seed: int = 0
-    """Of everything random: split, first parameters, order of rows."""
+    """Of everything random: first parameters, order of rows, and the split if it has no seed of its own."""
+    split_seed: int | None = None
+    """Of the split of the rows, and of folds; that of --seed if not given."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """Of the parameters."""
     compute_dtype: Literal["bfloat16", "float16"] | None = None
@@ -143,6 +150,10 @@ class TrainOptions(ReadingOptions):
     """Replace the run folder if it is there."""
     quiet: bool = False
     """No progress bar, no summary, no word on a run that is no better than chance: its report tells it."""
+
+    @property
+    def seed_of_split(self) -> int:
+        return self.seed if self.split_seed is None else self.split_seed
 
     @classmethod
     def named(cls, who: str, options: dict[str, Any]) -> TrainOptions:

@@ -92,7 +92,7 @@ class Problem:
     def folds(self, number: int, options: TrainOptions) -> np.ndarray:
         """(n,) the fold of each training row; -1 for one that is never held out."""
         train = self.rows.train
-        how = {"seed": options.seed, "group": options.group, "time": options.time}
+        how = {"seed": options.seed_of_split, "group": options.group, "time": options.time}
         fold = np.full(len(train), -1, np.int32)
         for k, each in enumerate(split_folds(self.understanding, self.table, number, rows=train, **how)):
             fold[np.searchsorted(train, each.held_out)] = k
@@ -114,8 +114,9 @@ def pose(data: Any, options: TrainOptions) -> Problem:
 
     Raises: ValueError, in one line, for a table, a column or an option that cannot be used.
     """
-    if options.seed < 0:
-        raise ValueError(f"`seed` must be at least 0, got {options.seed}")
+    for name in ("seed", "split_seed"):
+        if (seed := getattr(options, name)) is not None and seed < 0:
+            raise ValueError(f"`{name}` must be at least 0, got {seed}")
     table, task = read(data, options)
     wishes = {name: getattr(options, name) for name in COLUMNS}
     if options.group is not None and options.group == (options.target or table.frame.columns[-1]):
@@ -123,7 +124,7 @@ def pose(data: Any, options: TrainOptions) -> Problem:
     if options.group in table.frame and options.group not in options.only:
         wishes["id"] = (*options.id, str(options.group))  # other groups are to be predicted
     understanding = understand(table, options.target, task=task, **wishes)
-    how = {"seed": options.seed, "group": options.group, "time": options.time}
+    how = {"seed": options.seed_of_split, "group": options.group, "time": options.time}
     how |= {"fractions": options.split, "calibration": 0.0 if options.cv else None}
     if options.test is None:
         return Problem(table, understanding, understanding.y, split_rows(understanding, table, **how))

@@ -22,7 +22,7 @@ LENGTH = ("epochs", "steps")
 # What identifies the run to its checkpoints.
 IDENTITY = (
     *("model", "loss", "optimizer", "stop", "batch_size", "every", "seed", "dtype", "flow", "deterministic"),
-    *("compute_dtype", "microbatches", "remat", "class_weights"),
+    *("compute_dtype", "microbatches", "remat", "class_weights", "order", "split_seed"),
 )
 OF_THE_DATA = ("hash", "target", "task", "split", "rows", "columns", "numbers")
 

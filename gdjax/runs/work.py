@@ -125,5 +125,7 @@ def _config(encoded: Encoded, job: Job, options: TrainOptions, choice: Choice, s
         compute_dtype=job.compute_dtype,  # type: ignore[arg-type]
         microbatches=job.microbatches,
         remat=job.remat,
+        order=job.order,  # type: ignore[arg-type]
+        split_seed=options.seed_of_split,
         **environment(),
     )

@@ -61,6 +61,9 @@ def test_a_run_that_has_gone_wrong_is_explained(table, monkeypatch):
     assert int(found[1]) == step and found[2] == found[3] and float(found[2]) ** 2 > float(np.finfo(np.float32).max)
     assert re.search(r"gdjax/[\w/]+\.py:\d+ \(\w+\)", said), "the line of a library, where the user wrote none"
 
+    record, _ = train(Path("in_order"), "--checkpoint-every", 0, "--order", "sequence")
+    assert list(record["rows"]) == list(range(42))[record["step"] % 6 * 8 :][:8]  # six batches of the 42 rows
+    assert gdjax("replay", "in_order")[0] == 0
     monkeypatch.setattr("gdjax.runs.failure.find_failure", lambda *_, **__: None)
     said = f"gdjax: step {step} of plain is finite here, with these versions and cores\n"
     assert gdjax("replay", "plain") == (1, "", said)

@@ -21,7 +21,7 @@ WORDS = ["train", "wine", "--hidden", 8, "--batch-size", 16, "--quiet", "--patie
 WORDS += ["--schedule", "cosine", "--optimizer", "adam", "--clip", 0.5, "--checkpoint-every", "3steps"]
 PER_EPOCH = 8  # 124 rows
 PLAIN = ["train", "wine", "--hidden", 8, "--batch-size", 64, "--quiet", "--optimizer", "sgd(0.9)"]
-PLAIN += ["--checkpoint-every", "5steps"]
+PLAIN += ["--checkpoint-every", "5steps", "--order", "replacement"]
 
 
 class Killed(BaseException):
@@ -175,6 +175,8 @@ def test_another_run_is_refused_by_name(place, monkeypatch):
         assert contents(cut) == before
 
     refused("seed is 0 there and 1 here", more=["--seed", 1])
+    refused("split_seed is 0 there and 2 here", more=["--split-seed", 2])
+    refused("order is shuffle there and sequence here", more=["--order", "sequence"])
     refused("batch_size is 16 there and 7 here", more=["--batch-size", 7])
     refused("optimizer is chain(", more=["--clip", 0.25])
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=")

@@ -53,6 +53,8 @@ def test_there_and_back():
     assert through_json(CONFIG.to_json()) == CONFIG and CONFIG.to_json()["version"] == 2
     other = dataclasses.replace(CONFIG, epochs=None, steps=12, git_revision="abc", seed=4)
     assert through_json(other.to_json()) == other != CONFIG
+    earlier = {name: value for name, value in CONFIG.to_json().items() if name not in ("split_seed", "order")}
+    assert through_json(earlier).split_seed == CONFIG.seed == 3 and through_json(earlier).order == "shuffle"
 
 
 @pytest.mark.parametrize(
