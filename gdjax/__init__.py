@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from gdjax import estimators as estimators
     from gdjax import plots as plots
     from gdjax import runs as runs
+    from gdjax import sweeps as sweeps
     from gdjax import tables as tables
     from gdjax.version import __version__ as __version__
 
@@ -189,7 +190,18 @@ __all__ += utilities.__all__
 ON_FIRST_TOUCH = {
     **{
         name: f"gdjax.{name}"
-        for name in ("backprop", "certify", "estimators", "laws", "plots", "problems", "runs", "search", "tables")
+        for name in (
+            "backprop",
+            "certify",
+            "estimators",
+            "laws",
+            "plots",
+            "problems",
+            "runs",
+            "search",
+            "sweeps",
+            "tables",
+        )
     },
     **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),

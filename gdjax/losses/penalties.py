@@ -37,6 +37,10 @@ class Penalty:
     l1_ratio: float
     where: Callable[[str, Any], bool] = is_weight
 
+    def __post_init__(self) -> None:
+        check_interval("penalty", "strength", self.strength, "[0, inf)")
+        check_interval("penalty", "l1_ratio", self.l1_ratio, "[0, 1]")
+
     def __call__(self, params: Params) -> jax.Array:
         leaves = [(path_string(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
         terms = [self._of_leaf(leaf) for path, leaf in leaves if self.where(path, leaf)]
