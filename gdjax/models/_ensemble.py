@@ -74,3 +74,11 @@ def apply_members(member: Model, number: int, params: Any, x: Any, key: jax.Arra
     if key is None:
         return jax.vmap(member.apply, (0, None), axis_size=number)(params, x)
     return jax.vmap(member.apply, (0, None, 0))(params, x, split_key(key, number))
+
+
+def members_of(model: Model, params: Any) -> list[tuple[Model, Any]]:
+    """Each member of an ensemble with its parameters; of another model, itself."""
+    member = getattr(model, "member", None)
+    if not isinstance(member, Model):
+        return [(model, params)]
+    return [(member, jax.tree.map(lambda p, i=i: p[i], params)) for i in range(model.number)]

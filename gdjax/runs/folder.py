@@ -37,6 +37,7 @@ from gdjax.data import Scaling, unstandardize
 from gdjax.files import sync, write_whole
 from gdjax.losses import LOSSES
 from gdjax.models import INITIALIZERS, MODELS
+from gdjax.models._ensemble import members_of
 from gdjax.programs import compile_once
 from gdjax.runs.arrays import NAME, Kept, read_arrays, write_arrays
 from gdjax.runs.config import RunConfig
@@ -226,6 +227,12 @@ class LoadedRun:
         x = jnp.asarray(x, self.config.dtype)
         each = [jax.tree.map(lambda p, k=k: p[k], self.intervals.params) for k in range(self.config.folds)]
         return np.stack([outputs(self.model, params, self.target, x) for params in each])
+
+    def outputs_of_members(self, x: Any) -> np.ndarray:
+        """As `outputs`, of each member of an ensemble, (k, n, ...); of another model its own alone."""
+        x = jnp.asarray(x, self.config.dtype)
+        each = members_of(self.model, self.params)
+        return np.stack([outputs(model, params, self.target, x) for model, params in each])
 
 
 def outputs(model: Model, params: Any, target: Scaling | None, x: jax.Array) -> np.ndarray:

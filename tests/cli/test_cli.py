@@ -81,6 +81,8 @@ def test_train_evaluate_predict(place):
         assert result[part]["loss"] > 0 and 0.8 < result[part]["accuracy"] <= 1
         assert f"{result[part]['accuracy']:.4f}" in out
     assert {"stop", "epochs", "steps", "seconds", "compile_seconds"} <= set(result)
+    assert result["assessment"]["disagreement"]["members"] == 4 and "Its 4 members disagree on the class of " in out
+    assert '<span class="name">4 members differ</span>' in (place / "run" / "report.html").read_text()
     rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == result["epochs"] and rows[-1]["step"] == result["steps"]
     assert min(row["validation_loss"] for row in rows) == pytest.approx(result["best_value"], rel=1e-6)

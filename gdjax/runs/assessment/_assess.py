@@ -11,6 +11,7 @@ from gdjax.runs.assessment.baselines import fit_baselines, simplest
 from gdjax.runs.assessment.caveats import alarm, caveats_of
 from gdjax.runs.assessment.coefficients import Coefficients, coefficients_of
 from gdjax.runs.assessment.comparison import Standing, compare
+from gdjax.runs.assessment.disagreement import Disagreement, disagreement_of
 from gdjax.runs.assessment.importance import Importance, importance_of
 from gdjax.runs.assessment.outcome import Cases, Outcome, cases_of, outcome_of
 from gdjax.runs.assessment.resampling import Resampling
@@ -34,6 +35,7 @@ class Assessment:
         scores: those of its task.
         importance: None where it was left out.
         coefficients: of a linear model whose columns have some.
+        disagreement: of the members of an ensemble.
         alarm: a sentence if the run is no better than no model; else "".
         caveats: sentences.
         remarks: sentences on what was left out of the comparison.
@@ -45,6 +47,7 @@ class Assessment:
     scores: classes.OfClasses | numbers.OfNumbers
     importance: Importance | None
     coefficients: Coefficients | None
+    disagreement: Disagreement | None
     alarm: str
     caveats: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -62,8 +65,9 @@ class Assessment:
         )
 
     def sentences(self) -> list[str]:
-        """Which of the run and each other model is better."""
-        return [standing.sentence() for standing in self.standings[2:]]
+        """Which of the run and each other model is better, and how far the members of an ensemble disagree."""
+        own = [] if self.disagreement is None else [self.disagreement.sentence()]
+        return [*(standing.sentence() for standing in self.standings[2:]), *own]
 
     def to_json(self) -> dict[str, Any]:
         """The numbers, in the types of JSON but for NaN."""
@@ -76,7 +80,7 @@ class Assessment:
             "caveats": list(self.caveats),
             "remarks": list(self.remarks),
         }
-        for name in ("importance", "coefficients"):
+        for name in ("importance", "coefficients", "disagreement"):
             if getattr(self, name) is not None:
                 said[name] = getattr(self, name).to_json()
         return said
@@ -110,6 +114,7 @@ def assess(
         scores,
         importance,
         coefficients_of(work, options, result.params),
+        disagreement_of(run, cases, resampling),
         alarm(work.subject.task, standings[1]),
         tuple(caveats_of(work, result, cases, standings, scores)),
         tuple(remarks),

@@ -109,9 +109,13 @@ def _tiles(found: Assessment | None) -> list[tuple[str, str, str, str]]:
     if isinstance(found.scores, OfNumbers) and found.scores.coverage is not None:
         each = found.scores.coverage
         said.append((f"{each.level:.0%} intervals cover", *_parts(brief(each.share, "share")), EXPLAINED["coverage"]))
+    if (members := found.disagreement) is not None:
+        name, each = next(iter(members.measures.items()))
+        said.append((f"{members.members} members differ", *_parts(brief(each, PERCENT.get(name, ""))), EXPLAINED[name]))
     return said
 
 
+PERCENT = {"rows_apart": "share"}
 EXPLAINED = {
     "accuracy": "share of rows whose class is right",
     "log_loss": "mean of −log(probability of the true class); 0 is perfect",
@@ -121,6 +125,8 @@ EXPLAINED = {
     "auc": "how well rows of a class are ranked above others; 0.5 is chance",
     "error": "by which probabilities are off on average",
     "coverage": "of the test rows",
+    "rows_apart": "on the class of so many test rows",
+    "spread": "standard deviation between them, in units of the target",
 }
 
 
