@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,8 @@ from gdjax import stopping
 from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
 from gdjax.optimizers.request import OptimizerRequest
+from gdjax.sweeps.paths import replace, resolve
+from gdjax.sweeps.space import parse_axis
 from gdjax.tasks import Objective, Parts
 from gdjax.training import Fitting, Length, Result, evaluation_params, make_step
 from gdjax.types import RunState, Stop
@@ -39,6 +42,7 @@ class Settings:
     microbatches: int = 1
     remat: bool = False
     order: str = "shuffle"
+    set: tuple[str, ...] = ()  # such as "optimizer.inner.b1=0.8"
     to_minimum: bool = False  # see Job
 
 
@@ -94,6 +98,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
         raise ValueError("give `epochs` or `steps`, not both")
     per_epoch = -(-rows // batch_size)
     optimizer = settings.optimizer.build(Length(settings.epochs, settings.steps).batches(per_epoch), per_epoch)
+    optimizer, stop = _with_numbers(optimizer, _stop(settings), settings.set)
     params = _parameters(objective.model, settings.dtype)
     if (total := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))) > LARGEST:
         raise ValueError(f"the model must have at most {LARGEST:.0e} parameters, got {total:.1e}")
@@ -101,7 +106,7 @@ def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
     return Job(
         objective=objective,
         optimizer=optimizer,
-        stop=_stop(settings),
+        stop=stop,
         batch_size=batch_size,
         epochs=settings.epochs,
         steps=settings.steps,
@@ -122,6 +127,20 @@ def _stop(settings: Settings) -> Condition:
     if settings.patience is None:
         return stopping.never()
     return stopping.patience(settings.patience, settings.min_delta)
+
+
+def _with_numbers(optimizer: Optimizer, stop: Condition, said: Sequence[str]) -> tuple[Optimizer, Condition]:
+    """The two with other numbers at the paths of texts such as "optimizer.inner.b1=0.8"."""
+    roots = {"optimizer": optimizer, "stop": stop}
+    values = {}
+    for text in said:
+        path, _, number = text.partition("=")
+        found = parse_axis("`set`", number) if number else []
+        if not isinstance(found, list) or len(found) != 1 or isinstance(found[0], str):
+            raise ValueError(f"`set` must be a path and a number, such as optimizer.inner.b1=0.8, got {text!r}")
+        values[resolve(path.strip(), roots, "`set`")] = found[0]
+    changed = replace(roots, values)
+    return changed["optimizer"], changed["stop"]
 
 
 def _watch(objective: Objective, parts: Parts, params: Any, batch_size: int, every: int | None) -> Watch:

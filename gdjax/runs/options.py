@@ -55,8 +55,8 @@ class ReadingOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainOptions(ReadingOptions):
-    """The options of a training run."""
+class ModelOptions(ReadingOptions):
+    """What a run is, besides its table: all that its bits depend on."""
 
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)
     """Shares of training, validation and test rows; stratified for classes, equal rows on one side."""
@@ -114,6 +114,9 @@ class TrainOptions(ReadingOptions):
     """Decoupled decay of the weights, not of the biases; around adam if no optimizer is given."""
     clip: float | None = None
     """Largest global norm of the gradient."""
+    set: tuple[str, ...] = ()
+    """Any number of the optimizer or the stopping condition by its path, such as optimizer.inner.b1=0.8; the end of the path
+    is enough where it belongs to one number only: b1=0.8."""
     seed: int = 0
     """Of everything random: first parameters, order of rows, and the split if it has no seed of its own."""
     split_seed: int | None = None
@@ -130,6 +133,16 @@ class TrainOptions(ReadingOptions):
     """What JAX finds best if not given."""
     deterministic: bool = False
     """On a GPU: only operations whose bits are the same in each run, which may be slower; a CPU has no others."""
+
+    @property
+    def seed_of_split(self) -> int:
+        return self.seed if self.split_seed is None else self.split_seed
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(ModelOptions):
+    """The options of a training run."""
+
     out: Path | None = None
     """The run folder; runs/<data>-<n> if not given."""
     quick: bool = False
@@ -150,10 +163,6 @@ class TrainOptions(ReadingOptions):
     """Replace the run folder if it is there."""
     quiet: bool = False
     """No progress bar, no summary, no word on a run that is no better than chance: its report tells it."""
-
-    @property
-    def seed_of_split(self) -> int:
-        return self.seed if self.split_seed is None else self.split_seed
 
     @classmethod
     def named(cls, who: str, options: dict[str, Any]) -> TrainOptions:

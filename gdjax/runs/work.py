@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -54,12 +55,7 @@ def choose(
     """
     problem, trials = pose(data, options), ()
     defaults.check_used(options)
-    rows = len(problem.rows.train)
-
-    def job_of(encoded: Encoded, choice: Choice) -> Job:
-        made = objective(encoded.subject, encoded.parts, options)
-        return plan(made, encoded.parts, defaults.settings(options, choice, len(encoded.parts.train[0])))
-
+    rows, job_of = len(problem.rows.train), functools.partial(job_by, options)
     open_ = defaults.choices(options, rows, problem.understanding.task)
     if choice is None:
         choice = open_[0]
@@ -74,6 +70,12 @@ def choose(
     config = _config(encoded, job, options, choice, _source(data), command)
     again = lambda parts: job_of(encoded._replace(parts=parts), choice)  # noqa: E731
     return Work(*encoded, job, config, again, trials)
+
+
+def job_by(options: TrainOptions, encoded: Encoded, choice: Choice) -> Job:
+    """The run of a choice, checked before its first step."""
+    made = objective(encoded.subject, encoded.parts, options)
+    return plan(made, encoded.parts, defaults.settings(options, choice, len(encoded.parts.train[0])))
 
 
 def objective(subject: Subject, parts: Parts, options: TrainOptions) -> Objective:

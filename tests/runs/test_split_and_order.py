@@ -64,3 +64,21 @@ def test_the_rows_come_in_the_order_asked_for():
     assert (
         runs.choose("wine", runs.TrainOptions(**options), "").job.batch_size == 32
     )  # draws from a whole batch lack rows
+
+
+def test_any_number_of_a_run_is_set_by_its_path():
+    """The optimizer and the condition are those of calls with these numbers; the rate stays that of its option."""
+    found = chosen(optimizer="adam", patience=7, set=("optimizer.b1=0.8", "eps=1e-6", "evaluations=3"))
+    assert found.job.optimizer == gd.adam(0.05, b1=0.8, eps=1e-6) and found.job.stop == gd.stopping.patience(3)
+    assert found.config.optimizer == "adam(0.05, b1=0.8, eps=1e-06)"
+    below = chosen(weight_decay=0.1, set=("optimizer.inner.b1=0.8",)).job.optimizer
+    assert below.inner.b1 == 0.8 and below.weight_decay == 0.1
+    for said, error in (
+        ("b1", "`set` must be a path and a number, such as optimizer.inner.b1=0.8, got 'b1'"),
+        ("b1=x", "`set` must be a path and a number"),
+        ("b1=0.8,0.9", "`set` must be a path and a number"),
+        ("b3=0.8", "`set`: no argument 'b3'"),
+        ("b1=1.5", "optimizer.inner.b1 = 1.5: adam: b1 must be"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            chosen(set=(said,))
