@@ -2,8 +2,11 @@
 
 from gdjax.sweeps.paths import numbers_of, replace, resolve
 from gdjax.sweeps.space import choice, grid, latin_hypercube, log_uniform, parse_axis, random_configurations, uniform
+from gdjax.sweeps.table import Summary, SweepTable
 
 __all__ = [
+    "Summary",
+    "SweepTable",
     "choice",
     "grid",
     "latin_hypercube",
