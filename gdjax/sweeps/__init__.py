@@ -1,10 +1,13 @@
 """Sweeps: many training runs as lanes of one program, and what is learned from them."""
 
+from gdjax.sweeps.halving import Halving, Rung, rung_budgets, successive_halving
 from gdjax.sweeps.paths import numbers_of, replace, resolve
 from gdjax.sweeps.space import choice, grid, latin_hypercube, log_uniform, parse_axis, random_configurations, uniform
 from gdjax.sweeps.table import Summary, SweepTable
 
 __all__ = [
+    "Halving",
+    "Rung",
     "Summary",
     "SweepTable",
     "choice",
@@ -16,5 +19,7 @@ __all__ = [
     "random_configurations",
     "replace",
     "resolve",
+    "rung_budgets",
+    "successive_halving",
     "uniform",
 ]
