@@ -255,6 +255,11 @@ def start_run(
             data, steps = data.template(run.period.epoch), np.int32(1)
         part = run.shapes(state, data, validation, steps)
         run.monitor_name(part.row)  # raises for an unknown monitor
+    return first_run_state(run, state, condition, part, capacity)
+
+
+def first_run_state(run: Run, state: TrainState, condition: Condition, part: Part, capacity: int) -> RunState:
+    """As `start_run`, of arguments that are checked: it may be traced. `part` has the shapes of a period."""
     none_yet = np.zeros((), np.int32)
     return RunState(
         state=state,

@@ -13,7 +13,7 @@ import optax
 from jax.core import Tracer
 
 from gdjax import answers, tree
-from gdjax.calls import Schedule, as_optimizer
+from gdjax.calls import Optimizer, Schedule, as_optimizer
 from gdjax.data import as_rows
 from gdjax.domain import as_length
 from gdjax.forms import Loss, Stateful, as_loss
@@ -46,6 +46,13 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
     params = tree.distinct_copy(tree.part(params))
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
+    model_state = tree.distinct_copy(tree.part(model_state))
+    key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True)
+    return first_state(params, optimizer, key, model_state)
+
+
+def first_state(params: Params, optimizer: Optimizer, key: jax.Array, model_state: Any) -> TrainState:
+    """As `make_state`, of arguments that are checked and copied: it may be traced."""
     zero = np.zeros((), np.int32)
     with mesh_of(params):
         opt_state = compile_once(_init)(optimizer, params)
@@ -53,11 +60,11 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
         step=jnp.array(zero),
         batches=jnp.array(zero),
         params=params,
-        model_state=tree.distinct_copy(tree.part(model_state)),
+        model_state=model_state,
         opt_state=opt_state,
         optimizer=optimizer,
         evaluation=Evaluation(jnp.array(np.inf, dtype=float), jnp.array(zero)),
-        key=jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True),
+        key=key,
     )
 
 

@@ -1,0 +1,144 @@
+"""A block: lanes that run together, driven by the host in compiled segments from their start to the last stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gdjax.sweeps.study import Study
+from gdjax.training.run import RING
+from gdjax.types import RunState, Stop
+
+SECONDS = 1.0  # of a segment, after which the host hears of it; no result depends on it
+
+
+class Block(NamedTuple):
+    """Each of these configurations of a study for each of these seeds."""
+
+    configurations: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its folder and in messages."""
+        return f"{self.configurations[0]}-{self.configurations[-1]}_{self.seeds[0]}-{self.seeds[-1]}"
+
+    @property
+    def lanes(self) -> list[tuple[int, int]]:
+        """(configuration, seed) of each, in the order of their states."""
+        return [(i, seed) for seed in self.seeds for i in self.configurations]
+
+
+def blocks_of(study: Study, seeds: list[int]) -> list[Block]:
+    """All lanes of a study in blocks, seeds last."""
+    numbers, way = [setting.number for setting in study.settings], study.way
+    parts = [tuple(seeds[i : i + way.groups]) for i in range(0, len(seeds), way.groups)]
+    return [Block(tuple(numbers[i : i + way.width]), part) for part in parts for i in range(0, len(numbers), way.width)]
+
+
+class Outcome(NamedTuple):
+    """What became of one run."""
+
+    configuration: int
+    seed: int
+    stop: str
+    best_value: float  # of the monitored metric, in its own sign
+    best_evaluation: int
+    epochs: float
+    steps: int
+    history: dict[str, np.ndarray]  # name -> (evaluations,)
+    params: Any = None  # those of the best evaluation, where they were asked for
+
+
+class Running(NamedTuple):
+    """A block between two segments."""
+
+    states: RunState  # leaves (g, w, ...)
+    rows: dict[str, np.ndarray]  # the history of its lanes, name -> (g, w, evaluations), NaN after a lane has stopped
+
+    @property
+    def alive(self) -> np.ndarray:
+        """(g, w) bool, the lanes that no condition has stopped."""
+        return np.asarray(self.states.stop) == Stop.RUNNING
+
+    @property
+    def done(self) -> int:
+        """Evaluations of the lanes that are running, or of all if none is."""
+        done = np.asarray(self.states.evaluations)
+        return int(np.max(done, where=self.alive, initial=0)) if self.alive.any() else int(np.max(done))
+
+
+def start_block(study: Study, block: Block) -> Running:
+    """The block before its first step."""
+    states = study.start(block.configurations, block.seeds)
+    return Running(states, {name: np.asarray(x)[:, :, :0] for name, x in states.history.items()})
+
+
+def pack(running: Running) -> RunState:
+    """The states with the whole history, as a checkpoint holds them."""
+    return running.states._replace(history=running.rows)
+
+
+def unpack(states: RunState) -> Running:
+    """A block from its checkpoint: the history on the device is a ring again, of rows that the host has."""
+    rows = {name: np.asarray(x) for name, x in states.history.items()}
+    rings = {name: np.zeros((*x.shape[:2], RING, *x.shape[3:]), x.dtype) for name, x in rows.items()}
+    return Running(states._replace(history=rings), rows)
+
+
+def run_block(study: Study, block: Block, running: Running, until: int | None = None) -> Iterator[Running]:
+    """Run a block to its end, or to so many evaluations; the block after each segment."""
+    numbers, units, end = study.numbers(block.configurations, block.seeds), 1, 0
+    for count, steps in study.pieces:
+        end += count
+        limit = end if until is None else min(end, until)
+        while running.alive.any() and running.done < limit:
+            before = time.perf_counter()
+            goal = min(running.done + min(units, RING), limit)
+            in_turn = study.way.floor >= running.alive.sum(1).max()
+            states = study.program(in_turn)(running.states, numbers, goal, steps)
+            running = Running(states, _extend(running, states))
+            units = max(1, min(2 * units, int(units * SECONDS / max(time.perf_counter() - before, 1e-9))))
+            yield running
+
+
+def _extend(before: Running, states: RunState) -> dict[str, np.ndarray]:
+    """The history with the rows since the last segment, at most as many as the ring holds."""
+    evaluations = np.asarray(states.evaluations)
+    new = np.arange(next(iter(before.rows.values())).shape[2], evaluations.max())
+    reached = new < evaluations[..., None]
+
+    def extend(rows: np.ndarray, ring: Any) -> np.ndarray:
+        taken = np.asarray(ring)[:, :, new % RING]
+        nothing = np.asarray(np.nan if np.issubdtype(taken.dtype, np.inexact) else 0, taken.dtype)
+        there = reached.reshape(*reached.shape, *(1,) * (taken.ndim - 3))
+        return np.concatenate([rows, np.where(there, taken, nothing)], axis=2)
+
+    return {name: extend(before.rows[name], ring) for name, ring in states.history.items()}
+
+
+def outcomes_of(study: Study, block: Block, running: Running) -> list[Outcome]:
+    """What became of the lanes of a block, in its order."""
+    states = jax.device_get(running.states._replace(history={}, state=running.states.state._replace(key=None)))
+    width = len(block.configurations)
+
+    def outcome(place: int) -> Outcome:
+        g, w = divmod(place, width)
+        done, stop = int(states.evaluations[g, w]), Stop(int(states.stop[g, w]))
+        history = {name: rows[g, w, :done] for name, rows in running.rows.items()}
+        return Outcome(
+            *block.lanes[place],
+            stop=Stop.BUDGET.name if stop == Stop.RUNNING else stop.name,
+            best_value=study.sign * float(states.best_value[g, w]),
+            best_evaluation=int(states.best_evaluation[g, w]),
+            epochs=float(history["epoch"][-1]) if done else 0.0,
+            steps=int(states.state.step[g, w]),
+            history=history,
+            params=jax.tree.map(lambda x: x[g, w], states.best[0]) if study.keep_params else None,
+        )
+
+    return [outcome(place) for place in range(len(block.lanes))]

@@ -1,0 +1,121 @@
+"""The blocks of a sweep on the devices of this process, several at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdjax.sweeps.blocks import Block, Outcome, Running, outcomes_of, run_block
+from gdjax.sweeps.store import Nowhere
+from gdjax.sweeps.study import Study
+from gdjax.sweeps.ways import workers
+
+Task = tuple[Study, Block]
+
+
+class Progress(NamedTuple):
+    """How far a sweep is; `tell` of `sweep` is called with one after each segment of a block."""
+
+    alive: int  # lanes that are running
+    done: int  # lanes that have ended
+    lanes: int  # all of them
+    best: float  # monitored value so far, NaN if there is none
+    share: float  # of the sweep's evaluations, if no condition stops a run
+
+
+class Telling:
+    """The progress of all blocks together."""
+
+    def __init__(self, tasks: list[Task], tell: Callable[[Progress], None]):
+        self.tell, self._lock = tell, threading.Lock()
+        self.lanes = sum(len(block.lanes) for _, block in tasks)
+        self.alive: dict[str, int] = {}
+        self.share: dict[str, float] = {}
+        self.done, self.best = 0, float("nan")
+
+    def take(self, study: Study, block: Block, running: Running) -> None:
+        """After a segment."""
+        alive, total = int(running.alive.sum()), sum(count for count, _ in study.pieces)
+        best = study.sign * float(running.states.best_value.min())
+        with self._lock:
+            self.alive[block.name] = alive
+            self.share[block.name] = len(block.lanes) * (running.done / total if alive else 1.0)
+            if not self.best * study.sign <= best * study.sign:
+                self.best = best
+            self._say()
+
+    def end(self, block: Block) -> None:
+        """After the last one."""
+        with self._lock:
+            self.alive.pop(block.name, None)
+            self.share[block.name] = len(block.lanes)
+            self.done += len(block.lanes)
+            self._say()
+
+    def _say(self) -> None:
+        alive, share = sum(self.alive.values()), sum(self.share.values()) / self.lanes
+        self.tell(Progress(alive, self.done, self.lanes, self.best, share))
+
+
+def run_locally(tasks: list[Task], store: Nowhere, tell: Callable[[Progress], None]) -> list[Outcome]:
+    """What became of all lanes, in the order of the tasks.
+
+    Raises: KeyboardInterrupt after Ctrl-C, when every running block is kept.
+    """
+    telling, stopping, devices = Telling(tasks, tell), threading.Event(), jax.local_devices()
+    context = _context()
+
+    def run(number: int) -> list[Outcome]:
+        study, block = tasks[number]
+        with context(), jax.default_device(devices[number % len(devices)]) if devices[1:] else nullcontext():
+            return run_one(study, block, store, telling, stopping)
+
+    with ThreadPoolExecutor(min(len(tasks), len(devices) * workers()), "lanes") as pool:
+        futures = [pool.submit(run, number) for number in range(len(tasks))]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            stopping.set()
+            pool.shutdown(cancel_futures=True)
+    errors = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt))[:1]:
+        raise error
+    return [outcome for future in futures for outcome in future.result()]
+
+
+def _context() -> Callable[[], AbstractContextManager[Any]]:
+    """A context of another thread that computes as this one does, which may be in a context of its own."""
+    wide, precision = bool(jnp.zeros(0).dtype == jnp.float64), jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+
+    @contextmanager
+    def context() -> Iterator[None]:
+        with jax.enable_x64(wide), jax.default_matmul_precision(precision):
+            yield
+
+    return context
+
+
+def run_one(study: Study, block: Block, store: Nowhere, telling: Telling, stopping: threading.Event) -> list[Outcome]:
+    """What became of the lanes of a block, which goes on where the store has it."""
+    found = store.outcomes(study, block)
+    if found is None:
+        running = store.begin(study, block)
+        for after in run_block(study, block, running):
+            running = after
+            if stopping.is_set():
+                break
+            telling.take(study, block, running)
+            store.save(study, block, running)
+        if stopping.is_set():
+            store.save(study, block, running, last=True)
+            raise KeyboardInterrupt
+        found = outcomes_of(study, block, running)
+        store.finish(study, block, found)
+    telling.end(block)
+    return found
