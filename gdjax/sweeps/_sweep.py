@@ -117,17 +117,40 @@ def sweep(
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> list[Outcome]:
     """Train with every configuration and every seed, as lanes of few compiled programs."""
-    configurations, chosen = configurations_of(axes), seeds_of(seeds)
-    length = Length(epochs, steps, every)
     given = Arguments(
-        loss, params, optimizer, data, validation, length, batch_size, order, stop, monitor, evaluate, model_state,
+        loss,
+        params,
+        optimizer,
+        data,
+        validation,
+        Length(epochs, steps, every),
+        batch_size,
+        order,
+        stop,
+        monitor,
+        evaluate,
+        model_state,
         keep_params=keep_params,
-    )  # fmt: skip
-    studies = studies_of(given, configurations, chosen, memory, width)
-    tasks = [(study, block) for study in studies for block in blocks_of(study, chosen)]
-    store = Nowhere() if out is None else Store(Path(out), identity_of(given, configurations, chosen, studies), resume)
+    )
+    return run_all(given, configurations_of(axes), seeds_of(seeds), memory, width, out, resume, tell)
+
+
+def run_all(
+    given: Arguments,
+    configurations: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    memory: int | None = None,
+    width: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    tell: Callable[[Progress], None] = lambda _: None,
+) -> list[Outcome]:
+    """What became of every run, configuration by configuration."""
+    studies = studies_of(given, configurations, seeds, memory, width)
+    tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
+    store = Nowhere() if out is None else Store(Path(out), identity_of(given, configurations, seeds, studies), resume)
     found = run_locally(tasks, store, tell)
-    return sorted(found, key=lambda each: (each.configuration, chosen.index(each.seed)))
+    return sorted(found, key=lambda each: (each.configuration, seeds.index(each.seed)))
 
 
 def configurations_of(axes: Any) -> list[dict[str, Any]]:

@@ -114,7 +114,7 @@ class Study:
 
     def numbers(self, configurations: Sequence[int], seeds: Sequence[int]) -> dict[str, np.ndarray]:
         """The numbers in the loss of these lanes, path -> (g, w)."""
-        settings, (groups, width) = self._of(configurations), self.way[1:]
+        settings, (groups, width) = self._of(configurations), self.way[1:3]
         filled = [*settings, *settings[-1:] * (width - len(settings))]
         return {
             path: np.broadcast_to(np.array([each.loss[path] for each in filled], float_dtype()), (groups, width))

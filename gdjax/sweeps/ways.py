@@ -28,16 +28,12 @@ class Way(NamedTuple):
     kind: str  # "side by side" or "in turn"
     groups: int  # seeds in a block
     width: int  # configurations of each seed in a block
+    floor: int = 0  # running lanes of a group from which on a block goes on in turn
 
     @property
     def lanes(self) -> int:
         """Lanes in a block."""
         return self.groups * self.width
-
-    @property
-    def floor(self) -> int:
-        """Running lanes of a group at which a block goes on in turn; 0 where a lane that has stopped is cheap."""
-        return self.width // 2 if jax.default_backend() == "cpu" and self.kind == "side by side" else 0
 
     def __str__(self) -> str:
         return f"{self.width} configurations of each of {self.groups} seeds {self.kind}"
@@ -65,7 +61,10 @@ def choose_way(
     most = width or (CPU_LANES if on_cpu else ACCELERATOR_LANES)
     lanes = max(1, min(most, fitting))
     wide = _even(configurations, lanes)
-    return Way("in turn" if in_turn else "side by side", _even(seeds, max(1, lanes // wide)), wide)
+    groups = _even(seeds, max(1, lanes // wide))
+    if in_turn:
+        return Way("in turn", groups, wide)
+    return Way("side by side", groups, wide, wide // 2 if on_cpu else 0)  # elsewhere a lane that has stopped is cheap
 
 
 def workers() -> int:

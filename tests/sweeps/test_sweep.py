@@ -1,5 +1,8 @@
 """Lanes equal the runs alone, stop one by one, keep their bits, and harm no other."""
 
+import dataclasses
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -7,11 +10,21 @@ import pytest
 import gdjax as gd
 from gdjax import stopping
 from gdjax.sweeps._sweep import Arguments, studies_of
-from gdjax.sweeps.blocks import outcomes_of, run_block, start_block
+from gdjax.sweeps.blocks import blocks_of, outcomes_of, run_block, start_block
+from gdjax.sweeps.engine import run_locally
+from gdjax.sweeps.store import Nowhere
+from gdjax.sweeps.ways import Way
 from gdjax.training import Length
+from gdjax.types import Stop
 
 ROWS = 90
-AXES = {"learning_rate": [1e-3, 0.05, 1e30], "dropout": [0.0, 0.2], "strength": [0.0, 1e-2]}
+PEAK = "optimizer.learning_rate.init_value"
+AXES = {PEAK: [1e-3, 0.05, 0.1, 1e30], "dropout": [0.0, 0.3], "strength": [0.0, 1e-2]}
+WAYS = {
+    "side by side": Way("side by side", 2, 8),
+    "side by side, then in turn": Way("side by side", 2, 8, floor=4),
+    "in turn": Way("in turn", 1, 16),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +33,9 @@ def wide():
         yield
 
 
-def arguments():
-    """Two noisy classes, and a last batch that is shorter."""
+@pytest.fixture(scope="module")
+def given():
+    """Two noisy classes and a last batch that is shorter."""
     draw = np.random.default_rng(0)
     x = draw.normal(size=(ROWS + 30, 4))
     y = (x @ draw.normal(size=4) + draw.normal(size=len(x)) > 0).astype(np.int32)
@@ -33,27 +47,95 @@ def arguments():
         optimizer=gd.adam(gd.schedules.cosine(0.1, 60)),
         data=(x[:ROWS], y[:ROWS]),
         validation=(x[ROWS:], y[ROWS:]),
-        length=Length(epochs=5.5),
+        length=Length(epochs=6.5),
         batch_size=40,
         order="shuffle",
         stop=stopping.patience(2),
         monitor="loss",
         evaluate=None,
         model_state=(),
+        keep_params=True,
     )
 
 
+def study_of(given, axes=AXES, way="side by side"):
+    (study,) = studies_of(given, gd.sweeps.grid(axes), [3, 4])
+    return dataclasses.replace(study, way=WAYS[way])
+
+
 def run(study, block):
-    """What became of the lanes of a block, and their states."""
-    running = start_block(study, block)
+    """What became of the lanes of a block, and their states after each segment."""
+    running, states = start_block(study, block), []
     for after in run_block(study, block, running):
         running = after
-    return outcomes_of(study, block, running), running.states
+        states.append(jax.device_get(running.states._replace(state=running.states.state._replace(key=None))))
+    return outcomes_of(study, block, running), states
 
 
-def test_lanes_equal_the_runs_alone(subtests):
-    given = arguments()
-    axes = {"optimizer.learning_rate.init_value": [1e-3, 0.05, 1e30], "dropout": [0.0, 0.2], "strength": [0.0, 1e-2]}
-    configurations = gd.sweeps.grid(axes)
-    (study,) = studies_of(given, configurations, [3, 4])
-    print(study.way)
+CHOSEN = ((1, 3), (7, 4), (8, 3), (13, 4))  # configurations and seeds
+
+
+@pytest.fixture(scope="module")
+def alone(given):
+    """What `fit` finds for the chosen ones."""
+    with jax.enable_x64(True):
+        return {place: result_alone(given, *place) for place in CHOSEN}
+
+
+def result_alone(given, number, seed):
+    peak, dropout, strength = gd.sweeps.grid(AXES)[number].values()
+    paths = {PEAK: peak, "loss.loss.model.dropout": dropout, "loss.penalty.strength": strength}
+    arguments = given.configured(paths)
+    evaluate = gd.make_evaluate(dataclasses.replace(arguments.loss, penalty=None))
+    fitting = dataclasses.replace(arguments, evaluate=evaluate).fitting(seed)
+    list(fitting.segments())
+    return fitting.result()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_lanes_equal_the_runs_alone(given, alone, way):
+    study = study_of(given, way=way)
+    outcomes = {each[:2]: each for block in blocks_of(study, [3, 4]) for each in run(study, block)[0]}
+    assert len(outcomes) == 32
+    for place, result in alone.items():
+        outcome = outcomes[place]
+        assert (outcome.stop, outcome.steps) == (result.stop.name, result.steps)
+        for name, values in result.history.items():
+            np.testing.assert_allclose(outcome.history[name], values, rtol=1e-11, err_msg=name)
+        assert outcome.best_value == pytest.approx(result.best_value, rel=1e-11)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), outcome.params, result.params)
+    assert {result.stop.name for result in alone.values()} == {"BUDGET", "PATIENCE", "DIVERGED"}
+
+
+def same_bits(a, b):
+    """Whether all leaves of two trees are the same to the last bit."""
+    return all(jax.tree.leaves(jax.tree.map(lambda x, y: np.asarray(x).tobytes() == np.asarray(y).tobytes(), a, b)))
+
+
+def test_a_lane_that_has_stopped_keeps_its_bits(given):
+    study = study_of(given)
+    _, states = run(study, blocks_of(study, [3, 4])[1])
+    checked = 0
+    for before, after in itertools.pairwise(states):
+        stopped = before.stop != Stop.RUNNING
+        checked += stopped.sum()
+        assert same_bits(*(jax.tree.map(lambda x: np.asarray(x)[stopped], each) for each in (before, after)))  # noqa: B023
+        assert not same_bits(before, after)
+    assert checked > 8
+
+
+def test_a_block_has_the_same_bits_beside_other_blocks_and_a_lane_beside_other_lanes(given):
+    study = study_of(given)
+    chosen = blocks_of(study, [3, 4])[1]
+    outcomes, states = run(study, chosen)
+    calm = study_of(given, {**AXES, PEAK: [1e-3, 0.05, 0.1, 0.2]})
+    _, other = run(calm, chosen)
+    healthy = np.array([outcome.stop in ("BUDGET", "PATIENCE") for outcome in outcomes]).reshape(2, 8)
+    assert 0 < healthy.sum() < healthy.size
+    last = [jax.tree.map(lambda x: np.asarray(x)[healthy], each[-1]) for each in (states, other)]
+    assert same_bits(*last)
+    rows = {
+        (each.configuration, each.seed): each
+        for each in run_locally([(study, block) for block in blocks_of(study, [3, 4])], Nowhere(), lambda _: None)
+    }
+    assert all(same_bits(rows[each.configuration, each.seed][3:], each[3:]) for each in outcomes)
