@@ -78,6 +78,10 @@ if TYPE_CHECKING:
     # What becomes of a run.
     from gdjax.training import CheckpointError, Checkpoints, find_failure, load_run, save_run
 
+    # Many runs in one program.
+    from gdjax import sweeps
+    from gdjax.sweeps import SweepTable, sweep
+
     # Minimization of any function.
     from gdjax import problems, search
     from gdjax.solve import CurveFit, Minimum, fit_curve, gradient_flow, minimize
@@ -91,7 +95,6 @@ if TYPE_CHECKING:
     from gdjax import estimators as estimators
     from gdjax import plots as plots
     from gdjax import runs as runs
-    from gdjax import sweeps as sweeps
     from gdjax import tables as tables
     from gdjax.version import __version__ as __version__
 
@@ -108,6 +111,7 @@ __all__ = [
     "RunState",
     "Schedule",
     "Stop",
+    "SweepTable",
     "TrainState",
     "as_optimizer",
     "backprop",
@@ -180,6 +184,8 @@ __all__ = [
     "stopping",
     "summary",
     "supervised",
+    "sweep",
+    "sweeps",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",
     "warmup_exponential_decay_schedule",
@@ -203,6 +209,7 @@ ON_FIRST_TOUCH = {
             "tables",
         )
     },
+    **dict.fromkeys(("SweepTable", "sweep"), "gdjax.sweeps"),
     **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
     **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),

@@ -1,15 +1,20 @@
 """Sweeps: many training runs as lanes of one program, and what is learned from them."""
 
+from gdjax.sweeps._sweep import sweep
+from gdjax.sweeps.engine import Progress
 from gdjax.sweeps.halving import Halving, Rung, rung_budgets, successive_halving
 from gdjax.sweeps.paths import numbers_of, replace, resolve
 from gdjax.sweeps.space import choice, grid, latin_hypercube, log_uniform, parse_axis, random_configurations, uniform
 from gdjax.sweeps.table import Summary, SweepTable
+from gdjax.sweeps.ways import Way
 
 __all__ = [
     "Halving",
+    "Progress",
     "Rung",
     "Summary",
     "SweepTable",
+    "Way",
     "choice",
     "grid",
     "latin_hypercube",
@@ -21,5 +26,6 @@ __all__ = [
     "resolve",
     "rung_budgets",
     "successive_halving",
+    "sweep",
     "uniform",
 ]

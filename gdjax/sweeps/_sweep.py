@@ -16,12 +16,13 @@ import numpy as np
 from gdjax import stopping
 from gdjax.calls import Condition, as_optimizer
 from gdjax.domain import as_length
-from gdjax.sweeps.blocks import Outcome, blocks_of
+from gdjax.sweeps.blocks import blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.paths import get, is_lane, replace, resolve
 from gdjax.sweeps.space import grid
 from gdjax.sweeps.store import Nowhere, Store
 from gdjax.sweeps.study import Setting, Study, evaluation_of, init_key, run_key
+from gdjax.sweeps.table import SweepTable, table_of
 from gdjax.sweeps.ways import choose_way
 from gdjax.training import Fitting, Length
 from gdjax.training.feeds import Feed
@@ -115,8 +116,41 @@ def sweep(
     out: str | Path | None = None,
     resume: bool = False,
     tell: Callable[[Progress], None] = lambda _: None,
-) -> list[Outcome]:
-    """Train with every configuration and every seed, as lanes of few compiled programs."""
+) -> SweepTable:
+    """Train with every configuration and every seed, as lanes of few compiled programs.
+
+    A lane is the run that `fit` makes of its configuration and seed: it stops by its own condition, and keeps its bits from
+    then on. Lanes of one seed share initial parameters, the order of rows and all draws, so that configurations are compared
+    on common random numbers; other seeds have others, so that an interval over seeds holds the noise of the batches too.
+
+        params = init(fold_in(key(seed), 2)) init_scale,   key of the run = fold_in(key(seed), 1)
+
+    Args:
+        loss: as for `fit`; with an axis "model" a function model -> loss.
+        params: a model, a function key -> parameters, or parameters, with which the runs of all seeds begin.
+        optimizer, data, validation, epochs, steps, every, batch_size, order, stop, monitor, evaluate, model_state: as for
+            `fit`. Where numbers of the loss are axes, runs are judged without the loss's penalty unless `evaluate` is given.
+        axes: {path: values}, whose product is a grid, or a list of configurations {path: value}, as
+            `sweeps.random_configurations` draws them. A path leads from "optimizer", "stop", "loss", "model", "batch_size"
+            or "init_scale" to an argument, such as "optimizer.inner.b1" or "loss.penalty.strength"; its end will do where it
+            belongs to one number only, such as "learning_rate". Other numbers compile nothing; sizes, flags, optimizers and
+            models make groups, with a program each.
+        seeds: how many, from 0 on, or which.
+        keep_params: whether the table has the best parameters of every run.
+        memory: bytes for the lanes that run at the same time; they decide the width of a block.
+        width: lanes in a block. Like the way in which they are computed, it is part of the bits in the last places.
+        out: a folder, in which the sweep is kept while it runs.
+        resume: whether to go on with the sweep in that folder; the result equals that of one that was never stopped.
+        tell: called with the `Progress` after each segment of a block.
+
+    Raises: ValueError, in one sentence, for a path, a value or seeds that cannot be used; TypeError for arguments of another
+        kind; CheckpointError for a folder of another sweep. KeyboardInterrupt after Ctrl-C, when `out` has what was found.
+
+    >>> loss, axes = lambda w, rows: jnp.mean((w - rows) ** 2), {"learning_rate": [0.01, 0.1]}
+    >>> table = gd.sweep(loss, 0.0, gd.sgd(0.1), jnp.arange(8.0), axes=axes, epochs=3, batch_size=4)
+    >>> print(table.best(), len(table))
+    {'learning_rate': 0.1} 2
+    """
     given = Arguments(
         loss,
         params,
@@ -144,13 +178,14 @@ def run_all(
     out: str | Path | None = None,
     resume: bool = False,
     tell: Callable[[Progress], None] = lambda _: None,
-) -> list[Outcome]:
-    """What became of every run, configuration by configuration."""
+) -> SweepTable:
+    """The sweep of these arguments."""
     studies = studies_of(given, configurations, seeds, memory, width)
     tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
     store = Nowhere() if out is None else Store(Path(out), identity_of(given, configurations, seeds, studies), resume)
     found = run_locally(tasks, store, tell)
-    return sorted(found, key=lambda each: (each.configuration, seeds.index(each.seed)))
+    rows = sorted(found, key=lambda each: (each.configuration, seeds.index(each.seed)))
+    return table_of(rows, [*map(dict, configurations)], *studies[0].monitor)
 
 
 def configurations_of(axes: Any) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +33,7 @@ class Block(NamedTuple):
         return [(i, seed) for seed in self.seeds for i in self.configurations]
 
 
-def blocks_of(study: Study, seeds: list[int]) -> list[Block]:
+def blocks_of(study: Study, seeds: Sequence[int]) -> list[Block]:
     """All lanes of a study in blocks, seeds last."""
     numbers, way = [setting.number for setting in study.settings], study.way
     parts = [tuple(seeds[i : i + way.groups]) for i in range(0, len(seeds), way.groups)]

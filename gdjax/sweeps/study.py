@@ -76,6 +76,11 @@ class Study:
         return self.fitting.length.pieces(0, self.fitting.per_epoch)
 
     @property
+    def monitor(self) -> tuple[str, str]:
+        """The name of the monitored metric, and its better direction."""
+        return self.fitting.run.monitor_name(self._row)
+
+    @property
     def sign(self) -> float:
         """The factor of the monitored metric, of which less is better."""
         return self.fitting.run.sign(self._row)
