@@ -1,5 +1,6 @@
 """Sweeps: many training runs as lanes of one program, and what is learned from them."""
 
+from gdjax.sweeps._optuna_search import Search, optuna_search
 from gdjax.sweeps._sweep import sweep
 from gdjax.sweeps.engine import Progress
 from gdjax.sweeps.halving import Halving, Rung, rung_budgets, successive_halving
@@ -12,6 +13,7 @@ __all__ = [
     "Halving",
     "Progress",
     "Rung",
+    "Search",
     "Summary",
     "SweepTable",
     "Way",
@@ -20,6 +22,7 @@ __all__ = [
     "latin_hypercube",
     "log_uniform",
     "numbers_of",
+    "optuna_search",
     "parse_axis",
     "random_configurations",
     "replace",
