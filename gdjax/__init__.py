@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
     # Many runs in one program.
     from gdjax import sweeps
-    from gdjax.sweeps import SweepTable, sweep
+    from gdjax.sweeps import RangeTest, SweepTable, find_learning_rate, sweep
 
     # Minimization of any function.
     from gdjax import problems, search
@@ -107,6 +107,7 @@ __all__ = [
     "Model",
     "Optimizer",
     "Plane",
+    "RangeTest",
     "Result",
     "RunState",
     "Schedule",
@@ -128,6 +129,7 @@ __all__ = [
     "data",
     "exponential_decay",
     "find_failure",
+    "find_learning_rate",
     "fit",
     "fit_curve",
     "generalized_kl_divergence",
@@ -209,7 +211,7 @@ ON_FIRST_TOUCH = {
             "tables",
         )
     },
-    **dict.fromkeys(("SweepTable", "sweep"), "gdjax.sweeps"),
+    **dict.fromkeys(("RangeTest", "SweepTable", "find_learning_rate", "sweep"), "gdjax.sweeps"),
     **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
     **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),

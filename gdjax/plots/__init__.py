@@ -21,6 +21,7 @@ from gdjax.plots._curves import curves
 from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import contour, curve, field, landscape, loss_surface, surface
 from gdjax.plots._picture import picture
+from gdjax.plots._range_test import range_test
 from gdjax.plots.animation import animate
 from gdjax.plots.flow import layer_flow
 from gdjax.plots.progress import descent, rates
@@ -44,6 +45,7 @@ __all__ = [
     "loss_surface",
     "palette",
     "picture",
+    "range_test",
     "rates",
     "save",
     "surface",

@@ -15,10 +15,12 @@ from gdjax.plots._computation import computation
 from gdjax.plots._curves import curves
 from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import landscape
+from gdjax.plots._range_test import range_test
 from gdjax.plots.flow import layer_flow
 from gdjax.plots.progress import descent, rates
 from gdjax.plots.reading import describe_kind
 from gdjax.solve import CurveFit, Minimum
+from gdjax.sweeps import RangeTest
 from gdjax.training import Result
 from gdjax.types import Stop
 
@@ -27,6 +29,7 @@ FITTING: tuple[tuple[type, Callable[..., Figure]], ...] = (
     (Graph, computation),
     (Flow, layer_flow),
     (CurveFit, fitted_curve),
+    (RangeTest, range_test),
     (Node, rates),
 )
 

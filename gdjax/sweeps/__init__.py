@@ -1,5 +1,6 @@
 """Sweeps: many training runs as lanes of one program, and what is learned from them."""
 
+from gdjax.sweeps._find_learning_rate import RangeTest, find_learning_rate
 from gdjax.sweeps._optuna_search import Search, optuna_search
 from gdjax.sweeps._sweep import sweep
 from gdjax.sweeps.engine import Progress
@@ -12,12 +13,14 @@ from gdjax.sweeps.ways import Way
 __all__ = [
     "Halving",
     "Progress",
+    "RangeTest",
     "Rung",
     "Search",
     "Summary",
     "SweepTable",
     "Way",
     "choice",
+    "find_learning_rate",
     "grid",
     "latin_hypercube",
     "log_uniform",

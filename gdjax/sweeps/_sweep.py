@@ -196,13 +196,13 @@ def configurations_of(axes: Any) -> list[dict[str, Any]]:
     return found
 
 
-def seeds_of(seeds: Any) -> list[int]:
+def seeds_of(seeds: Any, who: str = "sweep") -> list[int]:
     """The seeds, each once."""
     if isinstance(seeds, numbers.Integral):
-        return list(range(as_length("sweep", "seeds", seeds)))
-    found = [as_length("sweep", "seeds", seed, least=0) for seed in seeds]
+        return list(range(as_length(who, "seeds", seeds)))
+    found = [as_length(who, "seeds", seed, least=0) for seed in seeds]
     if not found or len(set(found)) < len(found):
-        raise ValueError(f"sweep: seeds must be a number of them, or different whole numbers, got {seeds!r}")
+        raise ValueError(f"{who}: seeds must be a number of them, or different whole numbers, got {seeds!r}")
     return found
 
 

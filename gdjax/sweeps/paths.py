@@ -80,6 +80,11 @@ def insert(roots: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, An
     return _replace("", roots, _split(numbers), _unchecked)
 
 
+def paths_ending(name: str, roots: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(path, value) of every argument of this name, at any depth, whatever it is."""
+    return [(path, value) for path, value, _ in _walk(roots) if path.rpartition(".")[2] == name]
+
+
 def is_lane(roots: Mapping[str, Any], path: str, values: Sequence[Any]) -> bool:
     """Whether these values at a whole path are lanes of one program: numbers, in a place that takes them as a leaf.
 
