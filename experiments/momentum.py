@@ -8,8 +8,8 @@ gains speed along directions of low curvature. Neither gives numbers.
 
 Expected: under a constant gradient the speed grows from rate g to rate g / (1 - b), ten times as much at 0.9; under
 one that changes its sign at each step it falls to rate g / (1 + b), 0.526. On the bowl (x² + 100 y²) / 2 a run
-converges if and only if rate 100 < 2 (1 + b), in each of 2300 cells. To a millionth of the distance the fewest steps
-are 80, at the theory's best (rate 4 / (sqrt L + sqrt mu)², b = 0.669, where two roots meet) 93, without momentum 677;
+converges if and only if rate 100 < 2 (1 + b), in each of 2318 cells. To a millionth of the distance the fewest steps
+are 82, at the theory's best (rate 4 / (sqrt L + sqrt mu)², b = 0.669, where two roots meet) 93, without momentum 677;
 with 0.9 they are 256, and within 20 % of that over a factor of 14 of rates. The two forms are equal while the rate is
 constant. When it falls from 0.1 to 0.01 at speed 1, the velocity form goes on for 8.1 more than the trace form, (old
 rate - new) b / (1 - b)²; on breast_cancer a rate that is cut to a tenth every 50 steps parts them, by over 1 % of the
