@@ -49,8 +49,8 @@ class Store(Nowhere):
     Raises: CheckpointError if the folder is not of this sweep, or is there and `resume` is not said.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], resume: bool, seconds: float = SECONDS):
-        self.folder, self.seconds = folder, seconds
+    def __init__(self, folder: Path, identity: Mapping[str, Any], resume: bool):
+        self.folder = folder
         self.identity = full_identity("sweep", identity)
         self._open: dict[str, tuple[Checkpoints, float]] = {}
         place = folder / "sweep.json"
@@ -88,7 +88,7 @@ class Store(Nowhere):
 
     def save(self, study: Study, block: Block, running: Running, last: bool = False) -> None:
         checkpoints, before = self._checkpoints(block), self._open[block.name][1]
-        if last or time.monotonic() - before >= self.seconds:
+        if last or time.monotonic() - before >= SECONDS:
             checkpoints.save(pack(running))
             self._open[block.name] = checkpoints, time.monotonic()
         if last:
@@ -124,7 +124,7 @@ def columns_of(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
 def read_outcomes(file: Path, study: Study) -> list[Outcome]:
     """The outcomes that `columns_of` wrote.   Raises: CheckpointError if the file is damaged."""
     try:
-        with np.load(file, allow_pickle=False) as read:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as read:
             columns = {name: read[name] for name in read.files}
     except Exception as error:
         raise CheckpointError(f"sweep: {file} is damaged: {error}") from error

@@ -1,0 +1,70 @@
+"""A sweep that is killed goes on to the same bits; its folder is of one sweep."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import killed_sweep as program
+import numpy as np
+import pytest
+
+import gdjax as gd
+
+
+def killed(folder, segments):
+    """What is in the folder of a process that was killed after so many segments."""
+    root, optimizations = Path(gd.__file__).parents[1], os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    done = subprocess.run(
+        [sys.executable, program.__file__, str(folder), str(segments)],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(root),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": optimizations,
+        },  # as in this process
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.suffix in (".npz", ".safetensors")
+    )
+
+
+def bits(table):
+    """All that a sweep has found, as bytes."""
+    columns = [column.tobytes() for column in table.columns.values()]
+    histories = [{name: x.tobytes() for name, x in history.items()} for history in table.histories]
+    return columns, histories, [[np.asarray(x).tobytes() for x in each[0].values()] for each in table.params]
+
+
+def test_a_sweep_that_is_killed_twice_equals_one_that_was_not(tmp_path):
+    first = killed(tmp_path / "sweep", 4)
+    assert first
+    second = killed(tmp_path / "sweep", 8)
+    assert second != first
+    resumed, segments = program.sweep(tmp_path / "sweep", resume=True), []
+    whole = program.sweep(tmp_path / "whole", tell=segments.append)
+    assert bits(resumed) == bits(whole)
+    assert len(segments) > 12 and len(set(whole.epochs)) > 3
+    again = []
+    assert bits(program.sweep(tmp_path / "sweep", tell=again.append, resume=True)) == bits(whole)
+    assert len(again) == 4  # one for each block: nothing is run again
+
+
+def test_a_folder_is_of_one_sweep(tmp_path):
+    program.sweep(tmp_path / "sweep")
+    with pytest.raises(gd.CheckpointError, match="holds a sweep already: choose another folder, or resume it"):
+        program.sweep(tmp_path / "sweep")
+    place = tmp_path / "sweep" / "sweep.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "seeds": [0, 7]}))
+    with pytest.raises(gd.CheckpointError, match=r"is of another sweep: seeds is \[0, 7\], here \[0, 1\]"):
+        program.sweep(tmp_path / "sweep", resume=True)
+    place.write_text(json.dumps({**json.loads(place.read_text()), "seeds": [0, 1]}))
+    block = next((tmp_path / "sweep" / "blocks").glob("*.npz"))
+    block.write_bytes(block.read_bytes()[:-50])
+    with pytest.raises(gd.CheckpointError, match=rf"{block.name} is damaged"):
+        program.sweep(tmp_path / "sweep", resume=True)
