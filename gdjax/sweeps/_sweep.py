@@ -115,6 +115,7 @@ def sweep(
     width: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    engine: str = "local",
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> SweepTable:
     """Train with every configuration and every seed, as lanes of few compiled programs.
@@ -141,6 +142,8 @@ def sweep(
         width: lanes in a block. Like the way in which they are computed, it is part of the bits in the last places.
         out: a folder, in which the sweep is kept while it runs.
         resume: whether to go on with the sweep in that folder; the result equals that of one that was never stopped.
+        engine: "local", the devices of this process, or "ray": the blocks are tasks on the cluster that Ray is connected
+            to, a local one if it is to none. The table is the same.
         tell: called with the `Progress` after each segment of a block.
 
     Raises: ValueError, in one sentence, for a path, a value or seeds that cannot be used; TypeError for arguments of another
@@ -166,7 +169,7 @@ def sweep(
         model_state,
         keep_params=keep_params,
     )
-    return run_all(given, configurations_of(axes), seeds_of(seeds), memory, width, out, resume, tell)
+    return run_all(given, configurations_of(axes), seeds_of(seeds), memory, width, out, resume, engine, tell)
 
 
 def run_all(
@@ -177,13 +180,21 @@ def run_all(
     width: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    engine: str = "local",
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> SweepTable:
     """The sweep of these arguments."""
+    if engine not in ("local", "ray"):
+        raise ValueError(f"sweep: engine must be 'local' or 'ray', got {engine!r}")
     studies = studies_of(given, configurations, seeds, memory, width)
     tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
     store = Nowhere() if out is None else Store(Path(out), identity_of(given, configurations, seeds, studies), resume)
-    found = run_locally(tasks, store, tell)
+    if engine == "ray":
+        from gdjax.sweeps.cluster import run_on_cluster
+
+        found = run_on_cluster(tasks, store, tell, studies_of, (given, configurations, seeds, memory, width))
+    else:
+        found = run_locally(tasks, store, tell)
     rows = sorted(found, key=lambda each: (each.configuration, seeds.index(each.seed)))
     return table_of(rows, [*map(dict, configurations)], *studies[0].monitor)
 
@@ -223,8 +234,11 @@ def studies_of(
         arguments = given.configured(configuration)
         varied = {path.removeprefix("loss."): (base | configuration)[path] for path in in_loss}
         setting = _setting(number, arguments, varied)
-        key = _structure(setting), _static({path: x for path, x in configuration.items() if path not in in_loss})
-        groups.setdefault(key, (arguments, []))[1].append(setting)
+        fixed = {path: x for path, x in configuration.items() if path not in in_loss}
+        key = _structure(setting), _static(fixed)
+        if key not in groups:
+            groups[key] = given.configured(fixed), []
+        groups[key][1].append(setting)
     return [_study(arguments, settings, seeds, memory, width) for arguments, settings in groups.values()]
 
 
@@ -272,7 +286,7 @@ def _study(
         raise TypeError("sweep: data must be arrays in memory, got a Source or a loader")
     parameters = sum(x.size for x in jax.tree.leaves(fitting.run_state.state.params))
     lane_bytes = sum(x.nbytes for x in jax.tree.leaves(jax.tree.map(_data, fitting.run_state)))
-    way = choose_way(len(settings), len(seeds), parameters, lane_bytes, memory, width)
+    way = choose_way(len(settings), len(seeds), parameters, lane_bytes, given.stop is not None, memory, width)
     return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, given.keep_params)
 
 

@@ -92,15 +92,14 @@ def unpack(states: RunState) -> Running:
 
 def run_block(study: Study, block: Block, running: Running, until: int | None = None) -> Iterator[Running]:
     """Run a block to its end, or to so many evaluations; the block after each segment."""
-    numbers, units, end = study.numbers(block.configurations, block.seeds), 1, 0
+    numbers, program, units, end = study.numbers(block.configurations, block.seeds), study.program, 1, 0
     for count, steps in study.pieces:
         end += count
         limit = end if until is None else min(end, until)
         while running.alive.any() and running.done < limit:
             before = time.perf_counter()
             goal = min(running.done + min(units, RING), limit)
-            in_turn = study.way.floor >= running.alive.sum(1).max()
-            states = study.program(in_turn)(running.states, numbers, goal, steps)
+            states = program(running.states, numbers, goal, steps)
             running = Running(states, _extend(running, states))
             units = max(1, min(2 * units, int(units * SECONDS / max(time.perf_counter() - before, 1e-9))))
             yield running

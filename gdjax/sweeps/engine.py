@@ -46,17 +46,21 @@ class Telling:
         with self._lock:
             self.alive[block.name] = alive
             self.share[block.name] = len(block.lanes) * (running.done / total if alive else 1.0)
-            if not self.best * study.sign <= best * study.sign:
-                self.best = best
+            self._improve(study, best)
             self._say()
 
-    def end(self, block: Block) -> None:
+    def end(self, study: Study, block: Block, outcomes: list[Outcome]) -> None:
         """After the last one."""
         with self._lock:
             self.alive.pop(block.name, None)
             self.share[block.name] = len(block.lanes)
             self.done += len(block.lanes)
+            self._improve(study, study.sign * min(study.sign * each.best_value for each in outcomes))
             self._say()
+
+    def _improve(self, study: Study, best: float) -> None:
+        if not self.best * study.sign <= best * study.sign:
+            self.best = best
 
     def _say(self) -> None:
         alive, share = sum(self.alive.values()), sum(self.share.values()) / self.lanes
@@ -89,9 +93,14 @@ def run_locally(tasks: list[Task], store: Nowhere, tell: Callable[[Progress], No
     return [outcome for future in futures for outcome in future.result()]
 
 
+def is_wide() -> bool:
+    """Whether numbers have 64 bits here."""
+    return jnp.zeros(0).dtype == jnp.float64
+
+
 def _context() -> Callable[[], AbstractContextManager[Any]]:
     """A context of another thread that computes as this one does, which may be in a context of its own."""
-    wide, precision = bool(jnp.zeros(0).dtype == jnp.float64), jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    wide, precision = is_wide(), jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
 
     @contextmanager
     def context() -> Iterator[None]:
@@ -117,5 +126,5 @@ def run_one(study: Study, block: Block, store: Nowhere, telling: Telling, stoppi
             raise KeyboardInterrupt
         found = outcomes_of(study, block, running)
         store.finish(study, block, found)
-    telling.end(block)
+    telling.end(study, block, found)
     return found

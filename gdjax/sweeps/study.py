@@ -58,16 +58,14 @@ class Study:
     @functools.cached_property
     def lanes(self) -> Lanes:
         vary = bind(with_numbers, self.loss, self.judged_by_loss) if self.settings[0].loss else None
-        return Lanes(self.fitting.run, vary)
+        return (InTurn if self.way.kind == "in turn" else Lanes)(self.fitting.run, vary)
 
-    def program(self, in_turn: bool) -> Callable[..., RunState]:
+    @property
+    def program(self) -> Callable[..., RunState]:
         """(states, numbers, until, steps) -> states, compiled once."""
-        kind = InTurn if in_turn or self.way.kind == "in turn" else Lanes
-        compiled = compile_once(kind(self.lanes.run, self.lanes.vary), donate=(0,))
-        data = self.fitting.data, self.fitting.validation
-        floor = np.int32(self.way.floor)
+        compiled, data = compile_once(self.lanes, donate=(0,)), (self.fitting.data, self.fitting.validation)
         return lambda states, numbers, until, steps: jax.block_until_ready(
-            compiled(states, numbers, *data, np.int32(until), np.int32(steps), floor)
+            compiled(states, numbers, *data, np.int32(until), np.int32(steps))
         )
 
     @property

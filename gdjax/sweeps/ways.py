@@ -6,13 +6,16 @@ a matrix product of another width is added up in another order. `experiments/ben
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import jax
 
+from gdjax.text import counted
+from gdjax.training.identity import cores
+
 SMALL = 8_000  # parameters up to which lanes side by side are cheaper on a CPU: above, a run alone fills a core
 CPU_LANES = 32
+IN_TURN = 16  # runs of a block, after each of which another core may take the next
 ACCELERATOR_LANES = 1024
 BUDGET = 1 << 30  # bytes of all lanes that run at a time, if nothing else is said
 COPIES = 4  # of a lane's state at the same time: before and after a part of a period, gradients, updates
@@ -28,15 +31,9 @@ class Way(NamedTuple):
     kind: str  # "side by side" or "in turn"
     groups: int  # seeds in a block
     width: int  # configurations of each seed in a block
-    floor: int = 0  # running lanes of a group from which on a block goes on in turn
-
-    @property
-    def lanes(self) -> int:
-        """Lanes in a block."""
-        return self.groups * self.width
 
     def __str__(self) -> str:
-        return f"{self.width} configurations of each of {self.groups} seeds {self.kind}"
+        return f"{counted(self.width, 'configuration')} of each of {counted(self.groups, 'seed')} {self.kind}"
 
 
 def choose_way(
@@ -44,32 +41,34 @@ def choose_way(
     seeds: int,
     parameters: int,
     lane_bytes: int,
+    stops: bool,
     memory: int | None = None,
     width: int | None = None,
 ) -> Way:
     """The way for so many lanes.
 
+    On a CPU, runs go side by side only if they are small and all run to the end: a lane that has stopped is computed on with
+    its block, and in turn it costs nothing. On an accelerator they always do, where a wider operation takes hardly longer.
+
     Args:
         parameters: numbers in the parameters of a lane.
         lane_bytes: of its RunState and what a step computes with.
+        stops: whether a condition may stop a run before its end.
         memory: bytes for all lanes that run at a time (default: BUDGET).
         width: lanes in a block, where the user says it.
     """
     on_cpu = jax.default_backend() == "cpu"
-    in_turn = on_cpu and parameters > SMALL
+    in_turn = on_cpu and (stops or parameters > SMALL)
     fitting = max(1, (BUDGET if memory is None else memory) // (COPIES * lane_bytes))
-    most = width or (CPU_LANES if on_cpu else ACCELERATOR_LANES)
-    lanes = max(1, min(most, fitting))
+    usual = IN_TURN if in_turn else CPU_LANES if on_cpu else ACCELERATOR_LANES
+    lanes = max(1, min(width or usual, fitting))
     wide = _even(configurations, lanes)
-    groups = _even(seeds, max(1, lanes // wide))
-    if in_turn:
-        return Way("in turn", groups, wide)
-    return Way("side by side", groups, wide, wide // 2 if on_cpu else 0)  # elsewhere a lane that has stopped is cheap
+    return Way("in turn" if in_turn else "side by side", _even(seeds, max(1, lanes // wide)), wide)
 
 
 def workers() -> int:
     """Blocks at a time on one device: as many as there are cores on a CPU, whose operations are small."""
-    return len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" and hasattr(os, "sched_getaffinity") else 1
+    return (cores() or 1) if jax.default_backend() == "cpu" else 1
 
 
 def _even(number: int, most: int) -> int:

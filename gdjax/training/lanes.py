@@ -89,10 +89,9 @@ class Lanes:
         validation: Any,
         until: Any,
         steps: Any,
-        floor: Any,
         seconds: Any = None,
     ) -> RunState:
-        """Run until all have stopped or done `until` evaluations, or no more than `floor` of any group are running.
+        """Run until all have stopped or done `until` evaluations.
 
         Args:
             lanes: leaves (g, w, ...); running ones have read equally many batches.
@@ -103,7 +102,7 @@ class Lanes:
         def going(lanes: RunState) -> jax.Array:
             running = lanes.stop == Stop.RUNNING
             done = jnp.max(jnp.where(running, lanes.evaluations, 0))
-            return (jnp.max(jnp.sum(running, 1)) > floor) & jnp.any(running) & (done < until)
+            return jnp.any(running) & (done < until)
 
         def advance(lanes: RunState) -> RunState:
             return self._advance(lanes, numbers, data, validation, steps, seconds)
@@ -190,10 +189,9 @@ class InTurn(Lanes):
         validation: Any,
         until: Any,
         steps: Any,
-        floor: Any = 0,
         seconds: Any = None,
     ) -> RunState:
-        """As `Lanes`; `floor` has no meaning here, since a lane that has stopped costs nothing."""
+        """As `Lanes`; a lane that has stopped costs nothing."""
 
         def run(lane: tuple[RunState, Any]) -> RunState:
             run_state, numbers = lane

@@ -1,5 +1,6 @@
 """Lanes equal the runs alone, stop one by one, keep their bits, and harm no other."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -22,7 +23,6 @@ PEAK = "optimizer.learning_rate.init_value"
 AXES = {PEAK: [1e-3, 0.05, 0.1, 1e30], "dropout": [0.0, 0.3], "strength": [0.0, 1e-2]}
 WAYS = {
     "side by side": Way("side by side", 2, 8),
-    "side by side, then in turn": Way("side by side", 2, 8, floor=4),
     "in turn": Way("in turn", 1, 16),
 }
 
@@ -139,3 +139,37 @@ def test_a_block_has_the_same_bits_beside_other_blocks_and_a_lane_beside_other_l
         for each in run_locally([(study, block) for block in blocks_of(study, [3, 4])], Nowhere(), lambda _: None)
     }
     assert all(same_bits(rows[each.configuration, each.seed][3:], each[3:]) for each in outcomes)
+
+
+@contextlib.contextmanager
+def compilations():
+    """A list of the seconds of each compilation in the block."""
+    found = []
+
+    def note(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
+
+
+def test_a_program_is_compiled_for_each_group_and_none_for_other_values(given):
+    """Two groups by a flag of the optimizer; then other values of every number."""
+    given = dataclasses.replace(given, optimizer=gd.momentum(0.1, 0.9), stop=None)
+
+    def swept(rates, strengths, seeds):
+        axes = {"nesterov": [False, True], "learning_rate": rates, "strength": strengths}
+        studies = studies_of(given, gd.sweeps.grid(axes), seeds)
+        assert [(len(study.settings), study.way) for study in studies] == [(4, Way("side by side", 2, 4))] * 2
+        tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
+        return run_locally(tasks, Nowhere(), lambda _: None)
+
+    with compilations() as first:
+        swept([0.01, 0.1], [0.0, 0.1], [0, 1])
+    with compilations() as second:
+        outcomes = swept([0.02, 0.3], [1e-3, 0.01], [2, 5])
+    assert first and not second and len(outcomes) == 16

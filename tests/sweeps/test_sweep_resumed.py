@@ -42,7 +42,7 @@ def bits(table):
 
 
 def test_a_sweep_that_is_killed_twice_equals_one_that_was_not(tmp_path):
-    first = killed(tmp_path / "sweep", 4)
+    first = killed(tmp_path / "sweep", 10)  # two saves wait at most, of each block
     assert first
     second = killed(tmp_path / "sweep", 8)
     assert second != first
