@@ -5,8 +5,8 @@
 For sgd, momentum, adam and rmsprop on digits and breast_cancer (mlp 64-32-10 and 30-32-2, batches of 64, 30 epochs of a
 cosine schedule) a sweep of 32 rates from 1e-4 to 10 is run with ten seeds. Five of them choose the best rate, by the mean
 validation loss at the end, and the range tests of the same five, in 34 to 110 times fewer steps, the suggestion; the other
-five judge both. "within" is the judges' mean with the suggestion at most 5 %, or two standard errors of the best rate's mean, above
-that with the best rate; "holds" is a best rate in the suggestion's interval, or within a factor of 3 of it.
+five judge both. "within" is the judges' mean with the suggestion at most 5 %, or two standard errors of the best rate's
+mean, above that with the best rate; "holds" is a best rate in the suggestion's interval, or within a factor of 3 of it.
 
 Expected: within in at least 6 of 8 pairs, never above twice, and holds in at least 6 (on a CPU 7, 1.65 times and 7). The
 miss is sgd on digits, whose best rate is just below where it diverges: what is suggested is an eighth of it. 90 s of CPU.

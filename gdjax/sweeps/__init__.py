@@ -7,6 +7,7 @@ from gdjax.sweeps.engine import Progress
 from gdjax.sweeps.halving import Halving, Rung, rung_budgets, successive_halving
 from gdjax.sweeps.paths import numbers_of, replace, resolve
 from gdjax.sweeps.space import choice, grid, latin_hypercube, log_uniform, parse_axis, random_configurations, uniform
+from gdjax.sweeps.statistics import bootstrap_interval, holm, signed_rank_test
 from gdjax.sweeps.table import Summary, SweepTable
 from gdjax.sweeps.ways import Way
 
@@ -19,9 +20,11 @@ __all__ = [
     "Summary",
     "SweepTable",
     "Way",
+    "bootstrap_interval",
     "choice",
     "find_learning_rate",
     "grid",
+    "holm",
     "latin_hypercube",
     "log_uniform",
     "numbers_of",
@@ -31,6 +34,7 @@ __all__ = [
     "replace",
     "resolve",
     "rung_budgets",
+    "signed_rank_test",
     "successive_halving",
     "sweep",
     "uniform",
