@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import numbers
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -16,14 +17,15 @@ import numpy as np
 from gdjax import stopping
 from gdjax.calls import Condition, as_optimizer
 from gdjax.domain import as_length
-from gdjax.sweeps.blocks import blocks_of
+from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.paths import get, is_lane, replace, resolve
+from gdjax.sweeps.rungs import check_rungs, run_rungs
 from gdjax.sweeps.space import grid
 from gdjax.sweeps.store import Nowhere, Store
 from gdjax.sweeps.study import Setting, Study, evaluation_of, init_key, run_key
 from gdjax.sweeps.table import SweepTable, table_of
-from gdjax.sweeps.ways import choose_way
+from gdjax.sweeps.ways import Way, choose_way
 from gdjax.training import Fitting, Length
 from gdjax.training.feeds import Feed
 
@@ -113,6 +115,7 @@ def sweep(
     keep_params: bool = False,
     memory: int | None = None,
     width: int | None = None,
+    rungs: Sequence[int] = (),
     out: str | Path | None = None,
     resume: bool = False,
     engine: str = "local",
@@ -140,6 +143,9 @@ def sweep(
         keep_params: whether the table has the best parameters of every run.
         memory: bytes for the lanes that run at the same time; they decide the width of a block.
         width: lanes in a block. Like the way in which they are computed, it is part of the bits in the last places.
+        rungs: for successive halving (`sweeps.successive_halving`), evaluations after which only the best configurations go
+            on, from where they are: with rungs r_0 < r_1 < ... and r_k at the end of a run, n r_0 / r_k of all n get to r_k.
+            A run that left has the stop BUDGET.
         out: a folder, in which the sweep is kept while it runs.
         resume: whether to go on with the sweep in that folder; the result equals that of one that was never stopped.
         engine: "local", the devices of this process, or "ray": the blocks are tasks on the cluster that Ray is connected
@@ -169,7 +175,7 @@ def sweep(
         model_state,
         keep_params=keep_params,
     )
-    return run_all(given, configurations_of(axes), seeds_of(seeds), memory, width, out, resume, engine, tell)
+    return run_all(given, configurations_of(axes), seeds_of(seeds), memory, width, rungs, out, resume, engine, tell)
 
 
 def run_all(
@@ -178,6 +184,7 @@ def run_all(
     seeds: Sequence[int],
     memory: int | None = None,
     width: int | None = None,
+    rungs: Sequence[int] = (),
     out: str | Path | None = None,
     resume: bool = False,
     engine: str = "local",
@@ -187,16 +194,30 @@ def run_all(
     if engine not in ("local", "ray"):
         raise ValueError(f"sweep: engine must be 'local' or 'ray', got {engine!r}")
     studies = studies_of(given, configurations, seeds, memory, width)
+    budgets = check_rungs(rungs, sum(count for count, _ in studies[0].pieces)) if rungs else []
+    if budgets and engine != "local":
+        raise ValueError(f"sweep: rungs need engine='local', where their states are, got {engine!r}")
+    identity = identity_of(given, configurations, seeds, studies) | ({"rungs": budgets} if budgets else {})
+    store = Nowhere() if out is None else Store(Path(out), identity, resume)
+
+    def judge(outcomes: list[Outcome]) -> SweepTable:
+        rows = sorted(outcomes, key=lambda each: (each.configuration, seeds.index(each.seed)))
+        return table_of(rows, [*map(dict, configurations)], *studies[0].monitor)
+
+    def narrow(study: Study, number: int) -> Way:
+        return way_of(study.fitting, number, len(seeds), given.stop is not None, memory, width)
+
     tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
-    store = Nowhere() if out is None else Store(Path(out), identity_of(given, configurations, seeds, studies), resume)
-    if engine == "ray":
+    if budgets:
+        run = functools.partial(run_locally, tell=tell)
+        found = run_rungs(studies, seeds, budgets, narrow, run, store, judge)
+    elif engine == "ray":
         from gdjax.sweeps.cluster import run_on_cluster
 
         found = run_on_cluster(tasks, store, tell, studies_of, (given, configurations, seeds, memory, width))
     else:
         found = run_locally(tasks, store, tell)
-    rows = sorted(found, key=lambda each: (each.configuration, seeds.index(each.seed)))
-    return table_of(rows, [*map(dict, configurations)], *studies[0].monitor)
+    return judge(found)
 
 
 def configurations_of(axes: Any) -> list[dict[str, Any]]:
@@ -284,10 +305,15 @@ def _study(
     fitting = given.fitting(seeds[0])
     if isinstance(fitting.data, Feed):
         raise TypeError("sweep: data must be arrays in memory, got a Source or a loader")
+    way = way_of(fitting, len(settings), len(seeds), given.stop is not None, memory, width)
+    return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, given.keep_params)
+
+
+def way_of(fitting: Fitting, number: int, seeds: int, stops: bool, memory: int | None, width: int | None) -> Way:
+    """The way for so many configurations and seeds."""
     parameters = sum(x.size for x in jax.tree.leaves(fitting.run_state.state.params))
     lane_bytes = sum(x.nbytes for x in jax.tree.leaves(jax.tree.map(_data, fitting.run_state)))
-    way = choose_way(len(settings), len(seeds), parameters, lane_bytes, given.stop is not None, memory, width)
-    return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, given.keep_params)
+    return choose_way(number, seeds, parameters, lane_bytes, stops, memory, width)
 
 
 def _data(x: Any) -> Any:

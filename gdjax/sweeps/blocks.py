@@ -21,11 +21,14 @@ class Block(NamedTuple):
 
     configurations: tuple[int, ...]
     seeds: tuple[int, ...]
+    rung: int = 0  # of a successive halving
+    until: int | None = None  # evaluations to which it runs, None for a whole run
 
     @property
     def name(self) -> str:
         """Of its folder and in messages."""
-        return f"{self.configurations[0]}-{self.configurations[-1]}_{self.seeds[0]}-{self.seeds[-1]}"
+        rung = f"rung{self.rung}_" if self.rung else ""
+        return f"{rung}{self.configurations[0]}-{self.configurations[-1]}_{self.seeds[0]}-{self.seeds[-1]}"
 
     @property
     def lanes(self) -> list[tuple[int, int]]:
@@ -90,12 +93,12 @@ def unpack(states: RunState) -> Running:
     return Running(states._replace(history=rings), rows)
 
 
-def run_block(study: Study, block: Block, running: Running, until: int | None = None) -> Iterator[Running]:
-    """Run a block to its end, or to so many evaluations; the block after each segment."""
+def run_block(study: Study, block: Block, running: Running) -> Iterator[Running]:
+    """Run a block to its end; the block after each segment."""
     numbers, program, units, end = study.numbers(block.configurations, block.seeds), study.program, 1, 0
     for count, steps in study.pieces:
         end += count
-        limit = end if until is None else min(end, until)
+        limit = end if block.until is None else min(end, block.until)
         while running.alive.any() and running.done < limit:
             before = time.perf_counter()
             goal = min(running.done + min(units, RING), limit)

@@ -41,7 +41,7 @@ class Telling:
 
     def take(self, study: Study, block: Block, running: Running) -> None:
         """After a segment."""
-        alive, total = int(running.alive.sum()), sum(count for count, _ in study.pieces)
+        alive, total = int(running.alive.sum()), block.until or sum(count for count, _ in study.pieces)
         best = study.sign * float(running.states.best_value.min())
         with self._lock:
             self.alive[block.name] = alive

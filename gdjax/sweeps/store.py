@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ class Nowhere:
         """Those of a block that has been run."""
         return None
 
-    def begin(self, study: Study, block: Block) -> Running:
-        """A block where it goes on."""
-        return start_block(study, block)
+    def begin(self, study: Study, block: Block, start: Callable[[Study, Block], Running] = start_block) -> Running:
+        """A block where it goes on, or from its start."""
+        return start(study, block)
 
     def save(self, study: Study, block: Block, running: Running, last: bool = False) -> None:
         """Keep a block that is running; at once if it is the last segment before an interruption."""
@@ -79,8 +79,8 @@ class Store(Nowhere):
         file = self._place(block).with_suffix(".npz")
         return read_outcomes(file, study) if file.exists() else None
 
-    def begin(self, study: Study, block: Block) -> Running:
-        fresh = start_block(study, block)
+    def begin(self, study: Study, block: Block, start: Callable[[Study, Block], Running] = start_block) -> Running:
+        fresh = start(study, block)
         if not self._place(block).is_dir():
             return fresh
         restored = self._checkpoints(block).restore(pack(fresh))
