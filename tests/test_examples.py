@@ -20,7 +20,6 @@ ROOMS = [
     *sorted(f"gdjax.{name}" for name in gd.__all__ if isinstance(getattr(gd, name), types.ModuleType)),
     "gdjax.estimators",
     "gdjax.laws",
-    "gdjax.sweeps",
     "gdjax.tables",
 ]
 READY = {"gd": gd, "jax": jax, "jnp": jnp, "np": np, "optax": optax}  # what an example need not import

@@ -1,7 +1,6 @@
 """Successive halving over lanes: those that go on are the runs that they would have been, and nothing is trained twice."""
 
 import collections
-import functools
 
 import jax
 import numpy as np
@@ -88,7 +87,7 @@ def bits(table):
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])  # between checkpoints: at every segment, or at the end of a rung
 def test_halving_that_was_interrupted_goes_on_to_the_same_bits(tables, begun, seconds, tmp_path, monkeypatch):
-    monkeypatch.setattr("gdjax.sweeps._sweep.Store", functools.partial(Store, seconds=seconds))
+    monkeypatch.setattr("gdjax.sweeps.store.SECONDS", seconds)
     told = []
 
     def tell(progress):
@@ -101,7 +100,7 @@ def test_halving_that_was_interrupted_goes_on_to_the_same_bits(tables, begun, se
     assert max(begun) == 1
     begun.clear()
     with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):  # and once more at the very end
-        patch.setattr(Store, "finish", refuse_the_second(Store.finish))
+        patch.setattr(Store, "finish", refuse_the_15th(Store.finish))
         swept(rungs=RUNGS, out=tmp_path / "sweep", resume=True)
     assert begun[0] == {RUNGS[0]}  # the first rung was not trained again
     table = swept(rungs=RUNGS, out=tmp_path / "sweep", resume=True)
@@ -111,12 +110,12 @@ def test_halving_that_was_interrupted_goes_on_to_the_same_bits(tables, begun, se
         swept(rungs=[3], out=tmp_path / "sweep", resume=True)
 
 
-def refuse_the_second(finish):
+def refuse_the_15th(finish):
     calls = []
 
     def refuse(*args):
         calls.append(args)
-        if len(calls) == 2:
+        if len(calls) == 15:
             raise OSError("the disk is full")
         finish(*args)
 
