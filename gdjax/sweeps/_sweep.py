@@ -194,7 +194,7 @@ def run_all(
     if engine not in ("local", "ray"):
         raise ValueError(f"sweep: engine must be 'local' or 'ray', got {engine!r}")
     studies = studies_of(given, configurations, seeds, memory, width)
-    budgets = check_rungs(rungs, sum(count for count, _ in studies[0].pieces)) if rungs else []
+    budgets = check_rungs(rungs, max(sum(count for count, _ in study.pieces) for study in studies)) if rungs else []
     if budgets and engine != "local":
         raise ValueError(f"sweep: rungs need engine='local', where their states are, got {engine!r}")
     identity = identity_of(given, configurations, seeds, studies) | ({"rungs": budgets} if budgets else {})

@@ -47,7 +47,8 @@ def run_rungs(
     between, found = Between(store), dict[Place, Outcome]()
 
     def advance(numbers: list[int], until: float) -> list[float]:
-        outcomes = run(between.tasks(studies, seeds, numbers, int(until), narrow), between)
+        last = until == rungs[-1]  # which ends as each study does
+        outcomes = run(between.tasks(studies, seeds, numbers, None if last else int(until), narrow), between)
         found.update({each[:2]: each for each in outcomes})
         order = [each.number for each in judge(outcomes).top(len(numbers))]
         return [order.index(number) for number in numbers]
@@ -67,7 +68,7 @@ class Between(Nowhere):
         self._ended: list[tuple[Study, Block, list[Outcome]]] = []
 
     def tasks(
-        self, studies: Sequence[Study], seeds: Sequence[int], numbers: Sequence[int], until: int, narrow: Narrow
+        self, studies: Sequence[Study], seeds: Sequence[int], numbers: Sequence[int], until: int | None, narrow: Narrow
     ) -> list[tuple[Study, Block]]:
         """The blocks of the next rung."""
         self.rung, self._before, self._now = self.rung + 1, self._now, {}

@@ -126,3 +126,5 @@ def refuse_the_15th(finish):
 def test_rungs_that_do_not_increase_are_turned_down(rungs):
     with pytest.raises(ValueError, match="sweep: rungs must be whole numbers that increase from 1 to at most 12"):
         swept(rungs=rungs)
+    with pytest.raises(ValueError, match="sweep: rungs need engine='local', where their states are, got 'ray'"):
+        swept(rungs=RUNGS, engine="ray")
