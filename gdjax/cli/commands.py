@@ -18,10 +18,12 @@ from gdjax.cli.predict import Predict
 from gdjax.cli.replay import Replay
 from gdjax.cli.runs import Runs
 from gdjax.cli.show import Show
+from gdjax.cli.sweep import Sweep
 from gdjax.cli.train import Train
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
+    "sweep": Sweep,
     "evaluate": Evaluate,
     "predict": Predict,
     "show": Show,

@@ -16,11 +16,12 @@ from gdjax.plots._curves import curves
 from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import landscape
 from gdjax.plots._range_test import range_test
+from gdjax.plots._sweeps import sweep_values
 from gdjax.plots.flow import layer_flow
 from gdjax.plots.progress import descent, rates
 from gdjax.plots.reading import describe_kind
 from gdjax.solve import CurveFit, Minimum
-from gdjax.sweeps import RangeTest
+from gdjax.sweeps import RangeTest, SweepTable
 from gdjax.training import Result
 from gdjax.types import Stop
 
@@ -30,12 +31,14 @@ FITTING: tuple[tuple[type, Callable[..., Figure]], ...] = (
     (Flow, layer_flow),
     (CurveFit, fitted_curve),
     (RangeTest, range_test),
+    (SweepTable, sweep_values),
     (Node, rates),
 )
 
 
 def picture(what: Any, **options: Any) -> Figure:
-    """Of a `Result` its curves, of a `Minimum` its path, of a `CurveFit` its curve, of a graph, a flow or a schedule theirs.
+    """Of a `Result` its curves, of a `Minimum` its path, of a `CurveFit` its curve, of a `SweepTable`, a graph, a flow or a
+    schedule theirs.
 
     A Minimum over one or two variables is shown on its function, any other by its values, step by step.
 
@@ -48,9 +51,8 @@ def picture(what: Any, **options: Any) -> Figure:
     for known, draw in FITTING:
         if isinstance(what, known):
             return draw(what, **options)
-    raise ValueError(
-        f"picture: there must be a Result, Minimum, CurveFit, Graph, Flow, schedule or optimizer, got {describe_kind(what)}"
-    )
+    kinds = "a Result, Minimum, CurveFit, SweepTable, Graph, Flow, schedule or optimizer"
+    raise ValueError(f"picture: there must be {kinds}, got {describe_kind(what)}")
 
 
 def _of_minimum(found: Minimum, bounds: Any = None, f: Any = None, **options: Any) -> Figure:

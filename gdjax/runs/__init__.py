@@ -15,6 +15,9 @@ from gdjax.runs.options import ReadingOptions, TrainOptions
 from gdjax.runs.problem import Problem, pose, table_of
 from gdjax.runs.recording import Recording
 from gdjax.runs.resuming import resumption
+from gdjax.runs.sweeping._sweep import Sweeping
+from gdjax.runs.sweeping.folder import read_sweep
+from gdjax.runs.sweeping.options import SweepOptions
 from gdjax.runs.tensorboard import TensorBoard
 from gdjax.runs.work import Work, choose
 from gdjax.training import CheckpointError
@@ -34,6 +37,8 @@ __all__ = [
     "Recording",
     "RunConfig",
     "Settings",
+    "SweepOptions",
+    "Sweeping",
     "TensorBoard",
     "TrainOptions",
     "Training",
@@ -55,6 +60,7 @@ __all__ = [
     "progress",
     "read_config",
     "read_failure",
+    "read_sweep",
     "reevaluation",
     "resumption",
     "shown",

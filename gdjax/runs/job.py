@@ -16,7 +16,7 @@ from gdjax.optimizers.request import OptimizerRequest
 from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.space import parse_axis
 from gdjax.tasks import Objective, Parts
-from gdjax.training import Fitting, Length, Result, evaluation_params, make_step
+from gdjax.training import Fitting, Length, Result, Step, evaluation_params, make_step
 from gdjax.types import RunState, Stop
 
 SEPARATED = 0.01  # loss, below which classes count as separated by a line
@@ -151,25 +151,31 @@ def _watch(objective: Objective, parts: Parts, params: Any, batch_size: int, eve
 
 def _parameters(model: Model, dtype: str) -> Any:
     """The shapes and dtypes of the parameters."""
-    return jax.eval_shape(lambda key: _first(model, key, dtype), jax.random.key(0))
+    return jax.eval_shape(lambda key: first_params(model, key, dtype), jax.random.key(0))
 
 
-def _first(model: Model, key: jax.Array, dtype: str) -> Any:
+def first_params(model: Model, key: jax.Array, dtype: str) -> Any:
+    """The parameters that a run starts from."""
     return jax.tree.map(lambda p: p.astype(dtype), model.init(key))
+
+
+def step_of(job: Job) -> Step:
+    """The step of a run."""
+    return make_step(
+        job.objective.loss,
+        probes=() if job.watch is None else job.watch,
+        microbatches=job.microbatches,
+        remat=job.remat,
+        compute_dtype=job.compute_dtype,
+    )
 
 
 def prepare(job: Job, parts: Parts) -> Fitting:
     """The run before its first step; its `segments()` are the loop, and `result()` is the result."""
     base = jax.random.key(job.seed)
     return Fitting(
-        make_step(
-            job.objective.loss,
-            probes=() if job.watch is None else job.watch,
-            microbatches=job.microbatches,
-            remat=job.remat,
-            compute_dtype=job.compute_dtype,
-        ),
-        _first(job.objective.model, jax.random.fold_in(base, 2), job.dtype),
+        step_of(job),
+        first_params(job.objective.model, jax.random.fold_in(base, 2), job.dtype),
         job.optimizer,
         parts.train,
         parts.validation,

@@ -13,6 +13,7 @@ import numpy as np
 
 from gdjax.calls import is_number
 from gdjax.calls.spec import render
+from gdjax.drawing import load_plots
 from gdjax.files import replacing
 from gdjax.text import counted, html_table, listing, table
 from gdjax.types import Stop
@@ -163,6 +164,16 @@ class SweepTable:
         frame = self.to_pandas()
         with replacing(Path(path)) as draft:
             frame.to_csv(draft, index=False)
+
+    def plot(self, **options: Any) -> Any:
+        """The values against the axis; over two axes as a heat map, over more as parallel coordinates.
+
+        Args:
+            options: of `gdjax.plots.sweep_values` (title).
+
+        Raises: ImportError that says what to install, where matplotlib is missing.
+        """
+        return load_plots().picture(self, **options)
 
     def _cells(self) -> list[list[str]]:
         """The printed table: the best configurations, with a head."""
