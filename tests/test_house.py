@@ -16,7 +16,20 @@ SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorte
 OF_THE_TREE = {"gdjax.optimizers": {"leafwise", "treewise"}}  # the two lifts and their files
 CLI = {
     *("backprop", "calls", "certify", "data", "expression", "files", "losses", "metrics", "models", "optimizers"),
-    *("plots", "problems", "runs", "schedules", "search", "solve", "stopping", "tables", "tasks", "text", "cli"),
+    *(
+        "plots",
+        "problems",
+        "runs",
+        "schedules",
+        "search",
+        "solve",
+        "stopping",
+        "sweeps",
+        "tables",
+        "tasks",
+        "text",
+        "cli",
+    ),
 }
 
 

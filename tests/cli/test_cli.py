@@ -457,6 +457,7 @@ def test_runs_are_listed_and_two_are_compared(place, wine):
     assert [name for name in lines if name != "git_revision"] == [
         "model",
         "seed",
+        "split_seed",
         "status",
         "best",
         "epochs",

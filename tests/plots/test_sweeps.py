@@ -14,7 +14,7 @@ RATES = [1e-4, 1e-3, 1e-2, 1e-1]
 
 
 def table_of(configurations, seeds=3):
-    """Values 10, 11, ... by configuration, and a tenth for each seed; the runs of the last go wrong, and one of that before."""
+    """Values 10, 11, ... by configuration, a tenth for each seed; runs of the last go wrong, and one of that before."""
     number = len(configurations)
     which, seed = np.repeat(np.arange(number), seeds), np.tile(np.arange(seeds), number)
     stop = np.full(len(which), "BUDGET", dtype="<U10")

@@ -77,11 +77,14 @@ class SweepOptions(ModelOptions):
     trials: int = 64
     """Of a sampler: how many configurations."""
     halving: bool = False
-    """Train all configurations for few epochs, the better fourth for four times as many, and so on to --epochs."""
+    """Train all configurations for few epochs, the better fourth of them anew for four times as many, and so on to --epochs,
+    each with a schedule of its own length."""
     width: int | None = None
     """Runs in a block of lanes, found from the device and the sizes if not given; the last digits depend on it."""
     memory: float | None = None
     """Megabytes for the lanes that run at the same time; they decide the width."""
+    engine: Literal["local", "ray"] = "local"
+    """Where blocks run: in this process, or on the cluster that Ray is connected to."""
     out: Path | None = None
     """The folder of the sweep; sweeps/<data>-<n> if not given."""
     resume: bool = False

@@ -34,7 +34,8 @@ class Stages:
 
     def __init__(self, planning: Planning, place: Path, lanes: int, options: SweepOptions, tell: Tell) -> None:
         self.planning, self._place, self._lanes, self._tell = planning, place, lanes, tell
-        self._width, self._memory = options.width, None if options.memory is None else int(options.memory * 1e6)
+        self._engine, self._width = options.engine, options.width
+        self._memory = None if options.memory is None else int(options.memory * 1e6)
         self.configurations, self.tables = [], []
         self._stage, self._done, self._best = 0, 0, np.nan
 
@@ -73,6 +74,7 @@ class Stages:
             evaluate=job.objective.evaluate,
             width=self._width,
             memory=self._memory,
+            engine=self._engine,
             out=place,
             resume=place.exists(),
             tell=self._say,
