@@ -45,8 +45,8 @@ def optuna_search(
         TPE:  x = argmax l(x) / g(x),   l the density of the best trials so far, g that of the others
 
     Args:
-        evaluate: configurations -> a value for each, such as the mean over seeds of a sweep with these as its axes. A value
-            that is not finite is told as the worst there is.
+        evaluate: configurations -> a value for each, such as `sweep(..., axes=configurations).means`. A value that is not
+            finite is told as the worst there is.
         space: path -> distribution, or values to choose from.
         trials: at least 1.
         width: trials that are evaluated together, at least 1: the lanes of a program. Fewer learn from more.

@@ -120,6 +120,11 @@ class SweepTable:
             number, self.configurations[number], int(own.sum()), mean, error, low, high, wrong, epochs, stops
         )
 
+    @property
+    def means(self) -> np.ndarray:
+        """(configurations,) float, the mean over the seeds of each, NaN where one went wrong: what a search is told."""
+        return np.array([each.mean if each.wrong == 0 else np.nan for each in self.by_configuration()])
+
     def top(self, number: int = SHOWN) -> list[Summary]:
         """The best configurations, best first: of which the fewest seeds went wrong, then by the mean over the others."""
         sign = 1 if self.direction == "min" else -1

@@ -55,6 +55,7 @@ def test_configurations_are_judged_by_the_mean_over_seeds_and_those_that_went_wr
     table = build()
     assert [each.number for each in table.top()] == [2, 0, 1, 3] and table.best() == CONFIGURATIONS[2]
     assert [each.number for each in build(direction="max").top(2)] == [0, 2]
+    np.testing.assert_allclose(table.means, [0.6, np.nan, 0.4, np.nan])
     for each, values in zip(table.by_configuration(), VALUES[:, :], strict=True):
         sound = values[np.isfinite(values)] if each.number < 3 else []
         assert each.seeds == 3 and each.wrong * 3 == pytest.approx(3 - len(sound)) and each.epochs == 5
