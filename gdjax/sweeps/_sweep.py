@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import stopping
-from gdjax.calls import Condition, as_optimizer
+from gdjax.calls import Condition, Model, as_optimizer
 from gdjax.domain import as_length
+from gdjax.losses import PerExample
 from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.paths import get, is_lane, replace, resolve
@@ -52,7 +53,8 @@ class Arguments:
     def roots(self, paths: Sequence[str]) -> dict[str, Any]:
         """What paths lead into; a model only if one of them says so, since its numbers are in the loss too."""
         has_model = any(path.split(".")[0] == "model" for path in paths)
-        found = {"optimizer": as_optimizer(self.optimizer), "stop": self.stop, "loss": self.loss, "model": self.params}
+        found = {"optimizer": as_optimizer(self.optimizer), "stop": self.stop, "loss": self.loss}
+        found["model"] = self.params if isinstance(self.params, Model) else None
         found |= {"batch_size": self.batch_size, "init_scale": self.init_scale}
         left_out = {"stop"} if self.stop is None and "stop" not in paths else set()
         return {name: x for name, x in found.items() if name not in left_out and (name != "model" or has_model)}
@@ -61,8 +63,10 @@ class Arguments:
         """The arguments of a run, with the values at these whole paths, which are checked."""
         made = replace(self.roots([*configuration]), configuration)
         if "model" in made:
-            if not callable(self.loss):
-                raise TypeError("sweep: with an axis of models, loss must be a function model -> loss")
+            if not callable(self.loss) or isinstance(self.loss, PerExample):
+                raise TypeError(
+                    f"sweep: with an axis of models, loss must be a function model -> loss, got {self.loss!r}"
+                )
             made["loss"], made["params"] = self.loss(made["model"]), made.pop("model")
         return dataclasses.replace(self, **made)
 
@@ -193,6 +197,10 @@ def run_all(
     """The sweep of these arguments."""
     if engine not in ("local", "ray"):
         raise ValueError(f"sweep: engine must be 'local' or 'ray', got {engine!r}")
+    if resume and out is None:
+        raise ValueError("sweep: resume needs out, the folder of the sweep to go on with, got none")
+    for name, number in (("memory", memory), ("width", width)):
+        as_length("sweep", name, 1 if number is None else number)
     studies = studies_of(given, configurations, seeds, memory, width)
     budgets = check_rungs(rungs, max(sum(count for count, _ in study.pieces) for study in studies)) if rungs else []
     if budgets and engine != "local":
@@ -222,6 +230,8 @@ def run_all(
 
 def configurations_of(axes: Any) -> list[dict[str, Any]]:
     """The configurations of a grid, the last axis fastest; those of a list as they are."""
+    if not isinstance(axes, Mapping) and not (isinstance(axes, Sequence) and all(isinstance(x, Mapping) for x in axes)):
+        raise TypeError(f"sweep: axes must be a dict path -> values, or a list of dicts path -> value, got {axes!r}")
     found = grid(axes) if isinstance(axes, Mapping) else [dict(configuration) for configuration in axes]
     if not found:
         raise ValueError("sweep: axes must have at least one configuration, got none")

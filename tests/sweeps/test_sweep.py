@@ -10,7 +10,7 @@ import pytest
 
 import gdjax as gd
 from gdjax import stopping
-from gdjax.sweeps._sweep import Arguments, studies_of
+from gdjax.sweeps._sweep import Arguments, run_all, studies_of
 from gdjax.sweeps.blocks import blocks_of, outcomes_of, run_block, start_block
 from gdjax.sweeps.engine import run_locally
 from gdjax.sweeps.store import Nowhere
@@ -173,3 +173,43 @@ def test_a_program_is_compiled_for_each_group_and_none_for_other_values(given):
     with compilations() as second:
         outcomes = swept([0.02, 0.3], [1e-3, 0.01], [2, 5])
     assert first and not second and len(outcomes) == 16
+
+
+def test_models_batches_and_initial_scales_are_axes(given):
+    """A program for each model and batch; a run is that of `fit`."""
+    small, large = gd.models.mlp((4, 3, 2)), gd.models.mlp((4, 5, 2))
+    given = dataclasses.replace(given, loss=bound_loss, stop=None, length=Length(epochs=2))
+    axes = [{"model": small, "batch_size": 30}, {"model": large, "batch_size": 45, "init_scale": 2.0}]
+    table = run_all(given, axes, [1])
+    base = jax.random.key(1)
+    params = jax.tree.map(lambda p: 2.0 * p, large.init(jax.random.fold_in(base, 2)))
+    how = {"epochs": 2, "batch_size": 45, "key": jax.random.fold_in(base, 1)}
+    found = gd.fit(bound_loss(large), params, given.optimizer, given.data, given.validation, **how)
+    np.testing.assert_allclose(table.histories[1]["validation_loss"], found.history["validation_loss"], rtol=1e-11)
+    assert len(table.histories[0]["loss"]) == 2 and table.rows()[0]["model"] == small
+
+
+def bound_loss(model):
+    return gd.per_example(gd.supervised(model, gd.losses.softmax_cross_entropy_with_integer_labels))
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ({"axes": {"lr": [0.1]}}, "no argument 'lr'; did you mean learning_rate"),
+        (
+            {"axes": {"learning_rate": [0.1, -1.0]}},
+            r"optimizer.learning_rate = -1: sgd: .* in \[0, inf\)",
+        ),
+        ({"axes": 5}, "axes must be a dict path -> values, or a list of dicts"),
+        ({"seeds": [1, 1]}, "different whole numbers"),
+        ({"width": 0}, "width must be at least 1"),
+        ({"resume": True}, "resume needs out"),
+        ({"axes": {"model": [gd.models.mlp((1, 1))]}, "params": gd.models.mlp((1, 1))}, "a function model -> loss"),
+    ],
+)
+def test_what_cannot_be_swept_is_said(how, error):
+    loss = gd.per_example(lambda w, x: (w - x) ** 2)
+    usual = {"axes": {"learning_rate": [0.1]}, "params": 0.0, "epochs": 1, "batch_size": 4}
+    with pytest.raises((TypeError, ValueError), match=error):
+        gd.sweep(loss, optimizer=gd.sgd(0.1), data=np.arange(8.0), **{**usual, **how})
