@@ -40,9 +40,10 @@ import optax
 import gdjax as gd
 from experiments.bench.step_cost import BATCH, batch_loss, batches, optax_step
 from experiments.bench.timing import arguments, write
-from gdjax.sweeps._sweep import Arguments, studies_of
+from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.blocks import blocks_of
 from gdjax.sweeps.engine import run_locally
+from gdjax.sweeps.grouping import studies_of
 from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length

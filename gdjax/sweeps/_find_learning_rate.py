@@ -16,7 +16,7 @@ from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.drawing import load_plots
 from gdjax.programs import compile_once
-from gdjax.sweeps._sweep import seeds_of
+from gdjax.sweeps.arguments import seeds_of
 from gdjax.sweeps.paths import get
 from gdjax.sweeps.ramp import Ramp, rate_path, rates_of, with_open_rate, with_rate
 from gdjax.sweeps.range_curve import CurveReading, read_curve

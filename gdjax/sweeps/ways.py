@@ -13,7 +13,7 @@ import jax
 from gdjax.text import counted
 from gdjax.training.identity import cores
 
-SMALL = 8_000  # parameters up to which lanes side by side are cheaper on a CPU: above, a run alone fills a core
+SMALL = 5_000  # parameters up to which lanes side by side are cheaper on a CPU: above, a run alone fills a core
 CPU_LANES = 32
 IN_TURN = 16  # runs of a block, after each of which another core may take the next
 ACCELERATOR_LANES = 1024

@@ -10,9 +10,11 @@ import pytest
 
 import gdjax as gd
 from gdjax import stopping
-from gdjax.sweeps._sweep import Arguments, run_all, studies_of
+from gdjax.sweeps._sweep import run_all
+from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.blocks import blocks_of, outcomes_of, run_block, start_block
 from gdjax.sweeps.engine import run_locally
+from gdjax.sweeps.grouping import studies_of
 from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length

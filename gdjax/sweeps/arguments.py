@@ -1,0 +1,105 @@
+"""The arguments that the runs of a sweep have in common, and what a configuration makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from gdjax.calls import Condition, Model, as_optimizer
+from gdjax.domain import as_length
+from gdjax.losses import PerExample
+from gdjax.sweeps.paths import replace
+from gdjax.sweeps.space import grid
+from gdjax.sweeps.study import init_key, run_key
+from gdjax.training import Fitting, Length
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arguments:
+    """What the runs of a sweep take besides their configuration: the arguments of `fit`."""
+
+    loss: Any
+    params: Any
+    optimizer: Any
+    data: Any
+    validation: Any
+    length: Length
+    batch_size: int | None
+    order: str
+    stop: Condition | None
+    monitor: Any
+    evaluate: Any
+    model_state: Any
+    init_scale: float = 1.0
+    keep_params: bool = False
+
+    def roots(self, paths: Sequence[str]) -> dict[str, Any]:
+        """What paths lead into; a model only if one of them says so, since its numbers are in the loss too."""
+        has_model = any(path.split(".")[0] == "model" for path in paths)
+        found = {"optimizer": as_optimizer(self.optimizer), "stop": self.stop, "loss": self.loss}
+        found["model"] = self.params if isinstance(self.params, Model) else None
+        found |= {"batch_size": self.batch_size, "init_scale": self.init_scale}
+        left_out = {"stop"} if self.stop is None and "stop" not in paths else set()
+        return {name: x for name, x in found.items() if name not in left_out and (name != "model" or has_model)}
+
+    def configured(self, configuration: Mapping[str, Any]) -> Arguments:
+        """The arguments of a run, with the values at these whole paths, which are checked."""
+        made = replace(self.roots([*configuration]), configuration)
+        if "model" in made:
+            if not callable(self.loss) or isinstance(self.loss, PerExample):
+                raise TypeError(
+                    f"sweep: with an axis of models, loss must be a function model -> loss, got {self.loss!r}"
+                )
+            made["loss"], made["params"] = self.loss(made["model"]), made.pop("model")
+        return dataclasses.replace(self, **made)
+
+    def initial(self, seed: int) -> tuple[Any, Any]:
+        """The initial parameters of a seed, and the model state."""
+        init = getattr(self.params, "init", self.params)
+        return (init(init_key(seed)) if callable(init) else init), self.model_state
+
+    def fitting(self, seed: int) -> Fitting:
+        """The run of a seed, alone."""
+        params = self.initial(seed)[0]
+        if self.init_scale != 1.0:
+            params = jax.tree.map(lambda p: (p * self.init_scale).astype(p.dtype), params)
+        return Fitting(
+            self.loss,
+            params,
+            self.optimizer,
+            self.data,
+            self.validation,
+            self.length,
+            self.batch_size,
+            self.order,
+            self.stop,
+            self.monitor,
+            self.evaluate,
+            self.model_state,
+            run_key(seed),
+            keep_best=self.keep_params,
+        )
+
+
+def configurations_of(axes: Any) -> list[dict[str, Any]]:
+    """The configurations of a grid, the last axis fastest; those of a list as they are."""
+    if not isinstance(axes, Mapping) and not (isinstance(axes, Sequence) and all(isinstance(x, Mapping) for x in axes)):
+        raise TypeError(f"sweep: axes must be a dict path -> values, or a list of dicts path -> value, got {axes!r}")
+    found = grid(axes) if isinstance(axes, Mapping) else [dict(configuration) for configuration in axes]
+    if not found:
+        raise ValueError("sweep: axes must have at least one configuration, got none")
+    return found
+
+
+def seeds_of(seeds: Any, who: str = "sweep") -> list[int]:
+    """The seeds, each once."""
+    if isinstance(seeds, numbers.Integral):
+        return list(range(as_length(who, "seeds", seeds)))
+    found = [as_length(who, "seeds", seed, least=0) for seed in seeds]
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"{who}: seeds must be a number of them, or different whole numbers, got {seeds!r}")
+    return found

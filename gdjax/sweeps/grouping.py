@@ -1,0 +1,102 @@
+"""The configurations of a sweep in groups: those that differ in numbers alone are lanes of one program."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdjax import stopping
+from gdjax.calls import as_optimizer
+from gdjax.sweeps.arguments import Arguments
+from gdjax.sweeps.paths import get, is_lane, resolve
+from gdjax.sweeps.study import Setting, Study, evaluation_of
+from gdjax.sweeps.ways import Way, choose_way
+from gdjax.training import Fitting
+from gdjax.training.feeds import Feed
+
+
+def studies_of(
+    given: Arguments,
+    configurations: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    memory: int | None = None,
+    width: int | None = None,
+) -> list[Study]:
+    """The configurations in groups, one for each program."""
+    roots = given.roots([path for each in configurations for path in each])
+    whole = [{resolve(path, roots): value for path, value in each.items()} for each in configurations]
+    in_loss = _numbers_in_loss(roots, whole)
+    base = {path: get(roots, path) for path in in_loss}
+    groups: dict[Any, tuple[Arguments, list[Setting]]] = {}
+    for number, configuration in enumerate(whole):
+        arguments = given.configured(configuration)
+        varied = {path.removeprefix("loss."): (base | configuration)[path] for path in in_loss}
+        setting = _setting(number, arguments, varied)
+        fixed = {path: x for path, x in configuration.items() if path not in in_loss}
+        key = _structure(setting), _static(fixed)
+        if key not in groups:
+            groups[key] = given.configured(fixed), []
+        groups[key][1].append(setting)
+    return [_study(arguments, settings, seeds, memory, width) for arguments, settings in groups.values()]
+
+
+def _numbers_in_loss(roots: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths of the numbers in the loss that are lanes of one program."""
+    values: dict[str, list[Any]] = {}
+    for configuration in configurations:
+        for path, value in configuration.items():
+            values.setdefault(path, []).append(value)
+    return [path for path, each in values.items() if path.startswith("loss.") and is_lane(roots, path, each)]
+
+
+def _setting(number: int, arguments: Arguments, varied: dict[str, Any]) -> Setting:
+    stop = stopping.any_of(stopping.non_finite(), stopping.divergence(), arguments.stop or stopping.never())
+    return Setting(
+        number,
+        as_optimizer(arguments.optimizer).canonicalize(on_host=True),
+        stop.canonicalize(on_host=True),
+        varied,
+        float(arguments.init_scale),
+    )
+
+
+def _structure(setting: Setting) -> Any:
+    """What two settings of one program have in common."""
+    leaves, structure = jax.tree.flatten((setting.optimizer, setting.condition))
+    return structure, tuple((np.shape(x), str(np.asarray(x).dtype)) for x in leaves)
+
+
+def _static(configuration: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of a configuration that are neither lanes nor in the structure of the optimizer and the condition."""
+    kept = {path: x for path, x in configuration.items() if path.split(".")[0] in ("loss", "model", "batch_size")}
+    return tuple((path, x if isinstance(x, Hashable) else id(x)) for path, x in kept.items())
+
+
+def _study(
+    given: Arguments, settings: list[Setting], seeds: Sequence[int], memory: int | None, width: int | None
+) -> Study:
+    own = given.evaluate is None and given.validation is not None
+    varies = bool(settings[0].loss)
+    if own and varies:
+        given = dataclasses.replace(given, evaluate=evaluation_of(given.loss))
+    fitting = given.fitting(seeds[0])
+    if isinstance(fitting.data, Feed):
+        raise TypeError("sweep: data must be arrays in memory, got a Source or a loader")
+    way = way_of(fitting, len(settings), len(seeds), given.stop is not None, memory, width)
+    return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, given.keep_params)
+
+
+def way_of(fitting: Fitting, number: int, seeds: int, stops: bool, memory: int | None, width: int | None) -> Way:
+    """The way for so many configurations and seeds."""
+    parameters = sum(x.size for x in jax.tree.leaves(fitting.run_state.state.params))
+    lane_bytes = sum(x.nbytes for x in jax.tree.leaves(jax.tree.map(_data, fitting.run_state)))
+    return choose_way(number, seeds, parameters, lane_bytes, stops, memory, width)
+
+
+def _data(x: Any) -> Any:
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
