@@ -12,6 +12,7 @@ from gdjax.cli.compare import Compare
 from gdjax.cli.curve import Curve
 from gdjax.cli.data import Data
 from gdjax.cli.evaluate import Evaluate
+from gdjax.cli.find_lr import FindLr
 from gdjax.cli.minimize import Minimize
 from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
@@ -24,6 +25,7 @@ from gdjax.cli.train import Train
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "sweep": Sweep,
+    "find-lr": FindLr,
     "evaluate": Evaluate,
     "predict": Predict,
     "show": Show,

@@ -18,6 +18,7 @@ from gdjax.runs.resuming import resumption
 from gdjax.runs.sweeping._sweep import Sweeping
 from gdjax.runs.sweeping.folder import read_sweep
 from gdjax.runs.sweeping.options import SweepOptions
+from gdjax.runs.sweeping.range_test import RangeTestOptions, find_rates
 from gdjax.runs.tensorboard import TensorBoard
 from gdjax.runs.work import Work, choose
 from gdjax.training import CheckpointError
@@ -32,6 +33,7 @@ __all__ = [
     "LoadedRun",
     "Overview",
     "Problem",
+    "RangeTestOptions",
     "ReadingOptions",
     "RecordError",
     "Recording",
@@ -47,6 +49,7 @@ __all__ = [
     "choose",
     "evaluate_on",
     "explain_failure",
+    "find_rates",
     "half_width",
     "list_runs",
     "load",

@@ -113,7 +113,7 @@ class Space(NamedTuple):
 
 def space_of(options: SweepOptions) -> Space:
     """The base and the axes of a sweep.   Raises: ValueError, in one line, for a text that is no axis of its option."""
-    seeds = _seeds(options.seeds)
+    seeds = seeds_of(options.seeds)
     split = seeds[0] if options.split_seed is None else options.split_seed
     named = {name: axis for name in AXES if (axis := _axis(name, getattr(options, name))) is not None}
     single = {name: axis[0] for name, axis in named.items() if isinstance(axis, list) and len(axis) == 1}
@@ -132,6 +132,14 @@ def space_of(options: SweepOptions) -> Space:
     given = {name: getattr(options, name) for name in plain}
     base = TrainOptions.named("sweep", {**given, **single, "split_seed": split, "set": tuple(fixed)})
     return Space(base, axes, seeds)
+
+
+def values_of_option(name: str, text: str) -> list[Any]:
+    """The values of an option that are listed.   Raises: ValueError, in one line, for an interval."""
+    axis = _axis(name, text)
+    if not isinstance(axis, list):
+        raise ValueError(f"`{name}` must be values between commas, got {text!r}")
+    return axis
 
 
 def _axis(name: str, text: Any) -> Axis | None:
@@ -166,7 +174,7 @@ def _sizes(words: Sequence[str]) -> list[tuple[int, ...]]:
         raise ValueError(f"`hidden` must be sizes such as 128 64, or several: 128x64,64x32,32; got {said!r}") from None
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def seeds_of(text: str) -> tuple[int, ...]:
     """The seeds: a number of them, or these."""
     found = values_of("`seeds`", "it", parse_axis("`seeds`", text, whole=True))
     if not all(type(seed) is int and 0 <= seed < 2**63 for seed in found) or len(set(found)) < len(found):
