@@ -22,7 +22,7 @@ from gdjax.types import Stop
 
 ROWS = 90
 PEAK = "optimizer.learning_rate.init_value"
-AXES = {PEAK: [1e-3, 0.05, 0.1, 1e30], "dropout": [0.0, 0.3], "strength": [0.0, 1e-2]}
+AXES = {PEAK: [1e-3, 1e30, 0.1, 1e300], "dropout": [0.0, 0.3], "strength": [0.0, 1e-2]}
 WAYS = {
     "side by side": Way("side by side", 2, 8),
     "in turn": Way("in turn", 1, 16),
@@ -74,7 +74,7 @@ def run(study, block):
     return outcomes_of(study, block, running), states
 
 
-CHOSEN = ((1, 3), (7, 4), (8, 3), (13, 4))  # configurations and seeds
+CHOSEN = ((1, 3), (5, 3), (8, 3), (13, 4))  # configurations and seeds
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_lanes_equal_the_runs_alone(given, alone, way):
             np.testing.assert_allclose(outcome.history[name], values, rtol=1e-11, err_msg=name)
         assert outcome.best_value == pytest.approx(result.best_value, rel=1e-11)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), outcome.params, result.params)
-    assert {result.stop.name for result in alone.values()} == {"BUDGET", "PATIENCE", "DIVERGED"}
+    assert {result.stop.name for result in alone.values()} == {"BUDGET", "PATIENCE", "DIVERGED", "NON_FINITE"}
 
 
 def same_bits(a, b):
@@ -130,7 +130,7 @@ def test_a_block_has_the_same_bits_beside_other_blocks_and_a_lane_beside_other_l
     study = study_of(given)
     chosen = blocks_of(study, [3, 4])[1]
     outcomes, states = run(study, chosen)
-    calm = study_of(given, {**AXES, PEAK: [1e-3, 0.05, 0.1, 0.2]})
+    calm = study_of(given, {**AXES, PEAK: [1e-3, 1e30, 0.1, 0.2]})
     _, other = run(calm, chosen)
     healthy = np.array([outcome.stop in ("BUDGET", "PATIENCE") for outcome in outcomes]).reshape(2, 8)
     assert 0 < healthy.sum() < healthy.size
