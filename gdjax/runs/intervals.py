@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.data import unstandardize
-from gdjax.runs.job import Job, run_through, went_wrong
+from gdjax.runs.job import Job, run_side_by_side, went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.tasks import Parts, Subject
 
@@ -174,24 +174,24 @@ def train_folds(
     Args:
         job_of: the run on these parts.
         fold: (n,) the fold of each training row.
-        tell: called with a few words before each.
+        tell: called with a few words before.
     """
     number, (x, y) = int(fold.max()) + 1, parts.train
-    trained, outputs = [], np.zeros(0)
-    for k, kept in enumerate(_rests(fold, number)):
-        tell(f"without fold {k + 1} of {number}")
-        rest = parts._replace(train=(x[kept], y[kept]))
-        job = job_of(rest)
-        result, out = run_through(job, rest), np.flatnonzero(fold == k)
-        if went_wrong(result.stop.name):
-            return None
-        params = result.params
-        found = _in_units(job.objective.model.apply(params, x[out]), parts)
+    tell(f"without each of {number} folds")
+    rests = [parts._replace(train=(x[kept], y[kept])) for kept in _rests(fold, number)]
+    jobs = [job_of(rest) for rest in rests]
+    results = run_side_by_side(jobs, rests)
+    if any(went_wrong(result.stop.name) for result in results):
+        return None
+    outputs = np.zeros(0)
+    for k, (job, result) in enumerate(zip(jobs, results, strict=True)):
+        out = np.flatnonzero(fold == k)
+        found = _in_units(job.objective.model.apply(result.params, x[out]), parts)
         outputs = outputs if len(outputs) else np.zeros((len(fold), *found.shape[1:]))
         outputs[out] = found
-        trained.append(params)
     truth = np.asarray(y) if parts.target is None else _in_units(y, parts)
-    return OutOfFold(fold, outputs, truth, jax.tree.map(lambda *each: jnp.stack(each), *trained))
+    params = jax.tree.map(lambda *each: jnp.stack(each), *(result.params for result in results))
+    return OutOfFold(fold, outputs, truth, params)
 
 
 def _rests(fold: np.ndarray, number: int) -> list[np.ndarray]:

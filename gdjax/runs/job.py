@@ -13,6 +13,7 @@ from gdjax import stopping
 from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
 from gdjax.optimizers.request import OptimizerRequest
+from gdjax.sweeps.own_data import run_each
 from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.space import parse_axis
 from gdjax.tasks import Objective, Parts
@@ -196,6 +197,13 @@ def run_through(job: Job, parts: Parts) -> Result:
     if int(fitting.run_state.stop) == Stop.INTERRUPTED:
         raise KeyboardInterrupt
     return result_of(job, fitting)
+
+
+def run_side_by_side(jobs: Sequence[Job], parts: Sequence[Parts]) -> list[Result]:
+    """The results of runs that differ in their rows.   Raises: KeyboardInterrupt if they were interrupted."""
+    fittings = [prepare(*each) for each in zip(jobs, parts, strict=True)]
+    run_each(fittings)
+    return [result_of(*each) for each in zip(jobs, fittings, strict=True)]
 
 
 def result_of(job: Job, fitting: Fitting) -> Result:

@@ -103,12 +103,12 @@ def run_block(study: Study, block: Block, running: Running) -> Iterator[Running]
             before = time.perf_counter()
             goal = min(running.done + min(units, RING), limit)
             states = program(running.states, numbers, goal, steps)
-            running = Running(states, _extend(running, states))
+            running = Running(states, extend(running, states))
             units = max(1, min(2 * units, int(units * SECONDS / max(time.perf_counter() - before, 1e-9))))
             yield running
 
 
-def _extend(before: Running, states: RunState) -> dict[str, np.ndarray]:
+def extend(before: Running, states: RunState) -> dict[str, np.ndarray]:
     """The history with the rows since the last segment, at most as many as the ring holds."""
     evaluations = np.asarray(states.evaluations)
     new = np.arange(next(iter(before.rows.values())).shape[2], evaluations.max())

@@ -73,7 +73,7 @@ def run_locally(tasks: list[Task], store: Nowhere, tell: Callable[[Progress], No
     Raises: KeyboardInterrupt after Ctrl-C, when every running block is kept.
     """
     telling, stopping, devices = Telling(tasks, tell), threading.Event(), jax.local_devices()
-    context = _context()
+    context = same_context()
 
     def run(number: int) -> list[Outcome]:
         study, block = tasks[number]
@@ -98,7 +98,7 @@ def is_wide() -> bool:
     return jnp.zeros(0).dtype == jnp.float64
 
 
-def _context() -> Callable[[], AbstractContextManager[Any]]:
+def same_context() -> Callable[[], AbstractContextManager[Any]]:
     """A context of another thread that computes as this one does, which may be in a context of its own."""
     wide, precision = is_wide(), jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
 

@@ -241,7 +241,7 @@ class Fitting:
         if not has_more or int(at_start.stop) != Stop.RUNNING:
             return
         with error_context("fit"):
-            self._compile()
+            self.compile()
         with listening() if signals is None else contextlib.nullcontext(signals) as signals:
             for count, size in self._pieces():
                 for run_state in self._segments(count, size, batches, seconds):
@@ -279,7 +279,7 @@ class Fitting:
         with error_context("fit"):
             yield from segments(*args, keep=False, batches=batches, seconds=seconds, elapsed=elapsed)
 
-    def _compile(self) -> None:
+    def compile(self) -> None:
         """Compile the segments' program without running it."""
         before, run_state, room = time.perf_counter(), self.run_state, rings(self.run_state)
         called = self._call(run_state._replace(history=room), int(run_state.evaluations), self.period)

@@ -60,10 +60,12 @@ class Lanes:
         run: of `make_run`.
         vary: (run, numbers of a lane) -> the run with these numbers in its loss; None where lanes differ in the numbers of
             the optimizer and the condition alone.
+        own_data: whether each group has data of its own, leaves (g, rows, ...), such as the folds of a cross-validation.
     """
 
     run: Run
     vary: Callable[[Run, Any], Run] | None = None
+    own_data: bool = False
 
     def of(self, numbers: Any) -> Run:
         """The run of a lane."""
@@ -118,26 +120,33 @@ class Lanes:
         flight = self._fly(epoch, state, lanes.sums, numbers, data, left, running)
         over = flight.done >= left
 
-        def judge(last: RunState, flight: Flight, numbers: Any) -> RunState:
+        def judge(last: RunState, flight: Flight, numbers: Any, data: Any) -> RunState:
             return self._judge(last, flight, numbers, over, taken + flight.done, data, validation, seconds)
 
         flying = Flight(IN_GROUP, *(0,) * 3, None)  # type: ignore[arg-type]
         grouped = Flight(OF_GROUPS, *(0,) * 3, None)  # type: ignore[arg-type]
-        return jax.vmap(jax.vmap(judge, (0, flying, 0)), (0, grouped, 0))(lanes, flight, numbers)
+        in_group = jax.vmap(judge, (0, flying, 0, None))
+        return jax.vmap(in_group, (0, grouped, 0, self._by_group))(lanes, flight, numbers, data)
+
+    @property
+    def _by_group(self) -> int | None:
+        """The axis of the groups in the data."""
+        return 0 if self.own_data else None
 
     def _fly(self, epoch: Epoch, state: TrainState, sums: Sums, numbers: Any, data: Any, left: Any, running: Any):
         """Take so many steps, fewer if the loss of a running lane is not finite."""
-        order, block = epoch.order_of(num_rows(data)), max(8, ROWS // epoch.batch_size)
+        rows_of_one = num_rows(jax.tree.map(lambda x: x[0], data) if self.own_data else data)
+        order, block = epoch.order_of(rows_of_one), max(8, ROWS // epoch.batch_size)
 
-        def take_step(state, sums, first, numbers, rows, mask):
+        def take_step(state, sums, first, numbers, data, rows, mask):
             rate = scheduled_rate(state)
             state, metrics = self.of(numbers).period.epoch._take_step(state, data, rows, mask)
             loss = metrics["loss"]
             first = jnp.where(jnp.isnan(first) & (metrics["weight"] != 0), loss.astype(first.dtype), first)
             return state, Summation(metrics, rate is not None).add(sums, metrics, rate), first, jnp.isfinite(loss)
 
-        in_group = jax.vmap(take_step, (IN_GROUP, 0, 0, 0, None, None), (IN_GROUP, 0, 0, 0))
-        lifted = jax.vmap(in_group, (OF_GROUPS, 0, 0, 0, 0, None), (OF_GROUPS, 0, 0, 0))
+        in_group = jax.vmap(take_step, (IN_GROUP, 0, 0, 0, None, None, None), (IN_GROUP, 0, 0, 0))
+        lifted = jax.vmap(in_group, (OF_GROUPS, 0, 0, 0, self._by_group, 0, None), (OF_GROUPS, 0, 0, 0))
         rows_of = jax.vmap(jax.vmap(order, (0, None), (0, None)), (None, 0))
 
         def going(flight: Flight, last: Any) -> jax.Array:
@@ -149,7 +158,7 @@ class Lanes:
 
             def take_one(flight: Flight) -> Flight:
                 i = flight.done - first
-                state, sums, loss, finite = lifted(*flight[:3], numbers, rows[i], mask[i])
+                state, sums, loss, finite = lifted(*flight[:3], numbers, data, rows[i], mask[i])
                 return Flight(state, sums, loss, finite, flight.done + 1)
 
             return jax.lax.while_loop(lambda flight: going(flight, last), take_one, flight)

@@ -149,19 +149,34 @@ def test_classes_are_cross_validated_too(tmp_path, capsys):
 
 
 def test_a_fold_that_goes_wrong_is_said_and_costs_the_intervals_alone(tmp_path, monkeypatch):
-    inner, calls = runs.intervals.run_through, []
+    inner = runs.intervals.run_side_by_side
 
-    def second_diverges(job, parts):
-        calls.append(job)
-        result = inner(job, parts)
-        return dataclasses.replace(result, stop=gd.Stop.DIVERGED) if len(calls) == 2 else result
+    def second_diverges(jobs, parts):
+        results = inner(jobs, parts)
+        return [*results[:1], dataclasses.replace(results[1], stop=gd.Stop.DIVERGED), *results[2:]]
 
-    monkeypatch.setattr("gdjax.runs.intervals.run_through", second_diverges)
+    monkeypatch.setattr("gdjax.runs.intervals.run_side_by_side", second_diverges)
     training = trained(houses(3, 120), tmp_path / "run", target="price", cv=4)
     run = runs.load(tmp_path / "run")
-    assert training.alarm.startswith("a run without one of the folds went wrong") and len(calls) == 2
+    assert training.alarm.startswith("a run without one of the folds went wrong")
     assert run.intervals is None and list(run.predict(houses()).columns) == ["prediction", "remark"]
     assert run.result["cross_validation"] is None
+
+
+def test_folds_as_lanes_are_the_runs_that_cores_take(monkeypatch):
+    """What an accelerator does: one program with a lane for each fold."""
+    work = runs.choose(houses(3, 120), runs.TrainOptions(target="price", epochs=3, tune="none"), "")
+    x, y = work.parts.train
+    rests = [work.parts._replace(train=(x[k::3], y[k::3])) for k in range(3)]
+    jobs = [work.job_of(rest) for rest in rests]
+    on_cores = runs.job.run_side_by_side(jobs, rests)
+    monkeypatch.setattr("gdjax.sweeps.own_data.jax.default_backend", lambda: "gpu")
+    as_lanes = runs.job.run_side_by_side(jobs, rests)
+    for a, b in zip(on_cores, as_lanes, strict=True):
+        assert a.stop == b.stop and a.steps == b.steps
+        np.testing.assert_allclose(a.history["validation_loss"], b.history["validation_loss"], rtol=1e-4)
+        jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-2, atol=1e-4), a.params, b.params)
+    assert on_cores[0].best_value != on_cores[1].best_value
 
 
 def test_what_is_left_out_or_outside_is_said(tmp_path, monkeypatch):
