@@ -41,17 +41,15 @@ class Sweep(runs.SweepOptions):
     def run(self, argv: list[str]) -> int:
         options = self._complete()
         use_device(options.device, options.dtype, options.deterministic)
-        off = True if options.quiet else None  # None: where stderr is no terminal
-        with tqdm(total=100, disable=off, file=sys.stderr, leave=False, bar_format=BAR) as bar:
-            with option_mistakes(NAMES):
-                sweeping = runs.Sweeping.of(options.data, options.without_data(), shlex.join(["gdjax", *argv]))
-            try:
+        with option_mistakes(NAMES):
+            sweeping = runs.Sweeping.of(options.data, options.without_data(), shlex.join(["gdjax", *argv]))
+        try:
+            with bar_of_lanes(options.quiet) as bar:
                 stages = sweeping.run(lambda now: show(bar, now))
-            except (KeyboardInterrupt, Termination) as error:
-                bar.close()
-                how, code = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
-                print(f"gdjax: {how}, {sweeping.folder.last_words()}", file=sys.stderr)
-                return code
+        except (KeyboardInterrupt, Termination) as error:
+            how, code = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
+            print(f"gdjax: {how}, {sweeping.folder.last_words()}", file=sys.stderr)
+            return code
         said = sweeping.finish(stages)
         if not options.quiet:
             print(said)
@@ -77,6 +75,11 @@ class Sweep(runs.SweepOptions):
 
     def without_data(self) -> runs.SweepOptions:
         return runs.SweepOptions(**{name: getattr(self, name) for name in NAMES})
+
+
+def bar_of_lanes(quiet: bool) -> tqdm:
+    off = True if quiet else None  # None: where stderr is no terminal
+    return tqdm(total=100, disable=off, file=sys.stderr, leave=False, bar_format=BAR)
 
 
 def show(bar: tqdm, now: Progress) -> None:
