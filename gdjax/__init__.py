@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
     # Many runs in one program.
     from gdjax import sweeps
-    from gdjax.sweeps import RangeTest, SweepTable, find_learning_rate, sweep
+    from gdjax.sweeps import RangeTest, SweepTable, Tournament, find_learning_rate, sweep, tournament
 
     # Minimization of any function.
     from gdjax import problems, search
@@ -113,6 +113,7 @@ __all__ = [
     "Schedule",
     "Stop",
     "SweepTable",
+    "Tournament",
     "TrainState",
     "as_optimizer",
     "backprop",
@@ -188,6 +189,7 @@ __all__ = [
     "supervised",
     "sweep",
     "sweeps",
+    "tournament",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",
     "warmup_exponential_decay_schedule",
@@ -211,7 +213,9 @@ ON_FIRST_TOUCH = {
             "tables",
         )
     },
-    **dict.fromkeys(("RangeTest", "SweepTable", "find_learning_rate", "sweep"), "gdjax.sweeps"),
+    **dict.fromkeys(
+        ("RangeTest", "SweepTable", "Tournament", "find_learning_rate", "sweep", "tournament"), "gdjax.sweeps"
+    ),
     **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
     **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
     **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),

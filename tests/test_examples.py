@@ -71,7 +71,7 @@ def run(name, text):
 
 
 COMPILED = re.compile(  # what loops or draws; the rest is cheaper one operation at a time
-    r"minimize|fit\(|make_|segments|gradient_flow|laws|check_gradients|search|random|permute|nois|flow|mlp|data\.|jax\.jit"
+    r"minimize|fit\(|make_|sweep\(|find_learning|tournament\(|segments|gradient_flow|laws|check_gradients|search|random|permute|nois|flow|mlp|data\.|jax\.jit"
 )
 FACTORIES = {function: f"{room}.{name}" for room in ROOMS for name, function in public(room).items()}
 EXAMPLES = {name: shown(function) for function, name in FACTORIES.items()}

@@ -22,6 +22,7 @@ from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import contour, curve, field, landscape, loss_surface, surface
 from gdjax.plots._picture import picture
 from gdjax.plots._range_test import range_test
+from gdjax.plots._standings import standings
 from gdjax.plots._sweeps import sweep_values
 from gdjax.plots.animation import animate
 from gdjax.plots.flow import layer_flow
@@ -49,6 +50,7 @@ __all__ = [
     "range_test",
     "rates",
     "save",
+    "standings",
     "surface",
     "sweep_values",
 ]

@@ -16,12 +16,13 @@ from gdjax.plots._curves import curves
 from gdjax.plots._fitted import fitted_curve
 from gdjax.plots._landscape import landscape
 from gdjax.plots._range_test import range_test
+from gdjax.plots._standings import standings
 from gdjax.plots._sweeps import sweep_values
 from gdjax.plots.flow import layer_flow
 from gdjax.plots.progress import descent, rates
 from gdjax.plots.reading import describe_kind
 from gdjax.solve import CurveFit, Minimum
-from gdjax.sweeps import RangeTest, SweepTable
+from gdjax.sweeps import RangeTest, SweepTable, Tournament
 from gdjax.training import Result
 from gdjax.types import Stop
 
@@ -32,6 +33,7 @@ FITTING: tuple[tuple[type, Callable[..., Figure]], ...] = (
     (CurveFit, fitted_curve),
     (RangeTest, range_test),
     (SweepTable, sweep_values),
+    (Tournament, standings),
     (Node, rates),
 )
 
