@@ -59,7 +59,8 @@ def choose_way(
     """
     on_cpu = jax.default_backend() == "cpu"
     in_turn = on_cpu and (stops or parameters > SMALL)
-    fitting = max(1, (BUDGET if memory is None else memory) // (COPIES * lane_bytes))
+    budget = (BUDGET if memory is None else memory) // workers()
+    fitting = max(1, budget // (COPIES * lane_bytes))
     usual = IN_TURN if in_turn else CPU_LANES if on_cpu else ACCELERATOR_LANES
     lanes = max(1, min(width or usual, fitting))
     wide = _even(configurations, lanes)
