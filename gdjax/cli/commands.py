@@ -20,12 +20,14 @@ from gdjax.cli.replay import Replay
 from gdjax.cli.runs import Runs
 from gdjax.cli.show import Show
 from gdjax.cli.sweep import Sweep
+from gdjax.cli.tournament import Tournament
 from gdjax.cli.train import Train
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "sweep": Sweep,
     "find-lr": FindLr,
+    "tournament": Tournament,
     "evaluate": Evaluate,
     "predict": Predict,
     "show": Show,

@@ -18,6 +18,7 @@ from gdjax.runs.resuming import resumption
 from gdjax.runs.sweeping._sweep import Sweeping
 from gdjax.runs.sweeping.folder import read_sweep
 from gdjax.runs.sweeping.options import SweepOptions
+from gdjax.runs.sweeping.race import Race, TournamentOptions, all_went_wrong
 from gdjax.runs.sweeping.range_test import RangeTestOptions, find_rates
 from gdjax.runs.tensorboard import TensorBoard
 from gdjax.runs.work import Work, choose
@@ -33,6 +34,7 @@ __all__ = [
     "LoadedRun",
     "Overview",
     "Problem",
+    "Race",
     "RangeTestOptions",
     "ReadingOptions",
     "RecordError",
@@ -42,10 +44,12 @@ __all__ = [
     "SweepOptions",
     "Sweeping",
     "TensorBoard",
+    "TournamentOptions",
     "TrainOptions",
     "Training",
     "Work",
     "advise",
+    "all_went_wrong",
     "choose",
     "evaluate_on",
     "explain_failure",

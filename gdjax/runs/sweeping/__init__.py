@@ -5,4 +5,5 @@ plans       the run of each configuration, as `gdjax train` would run it; those 
 stages      configurations that are known together, run as lanes group by group
 folder      what a sweep leaves: sweep.json, sweep.csv, pictures, and the blocks of lanes that it goes on from
 range_test  what `gdjax find-lr` does
+race        what `gdjax tournament` does
 """

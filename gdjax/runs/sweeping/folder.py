@@ -55,14 +55,12 @@ class SweepFolder:
 
         Raises: RecordError, in one line, for a folder that is there, or with `resume` that of another sweep.
         """
-        path = options.out or _next(planning.problem.table.name)
+        path = options.out or next_place(planning.problem.table.name)
         config = config_of(options, planning, groups, configurations, command)
         if options.resume:
             _check(path, config, options.allow_versions)
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "; `resume` goes on with the sweep there" if (path / FILE).is_file() else ""
-            raise RecordError(f"{path} exists: choose another `out`{what}")
         else:
+            check_free(path)
             path.mkdir(parents=True, exist_ok=True)
             write_whole(path / FILE, to_text(config))
         return cls(path, config)
@@ -158,8 +156,15 @@ def _ways(place: Path) -> list[dict[str, Any]]:
     return json.loads((place / FILE).read_text())["ways"]
 
 
-def _next(name: str) -> Path:
-    """The first folder sweeps/<data>-<n> that does not exist."""
+def check_free(path: Path) -> None:
+    """Raise RecordError for a path where there is something."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        what = "; `resume` goes on with the sweep there" if (path / FILE).is_file() else ""
+        raise RecordError(f"{path} exists: choose another `out`{what}")
+
+
+def next_place(name: str) -> Path:
+    """The first folder sweeps/<name>-<n> that does not exist."""
     return next(path for n in itertools.count(1) if not (path := Path("sweeps") / f"{Path(name).stem}-{n}").exists())
 
 
