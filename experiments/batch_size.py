@@ -12,7 +12,7 @@ sqrt((N - n) / (N - 1)), since a batch of all rows has no error: twice the rows 
 Expected: slope -1/2; without replacement a doubling gains 1.43 at 32, 1.49 at 128, 1.61 at 256, and everything at 700. The
 steps to a validation loss of 0.2 are 375 at rate 0.1 for every n from 32 to 1400, at the best rate 82 of 32 rows and 52
 of all: more precision saves few steps, so that at equal rates 256 rows take seven times the epochs of 32. A step of 16
-rows costs 3 times one of a single row, from 64 rows on its cost is nearly proportional to n. About 24 s.
+rows costs 2 to 3 times one of a single row, from 64 rows on its cost is nearly proportional to n. About 24 s.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from gdjax.plots import style
 from gdjax.stopping import target
 
 MODEL, DRAWS = models.mlp((64, 32, 10)), 500
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 350, 512, 700, 1024, 1400)
-TRAINED, RATES, EVERY, MOST, GOOD = (32, 64, 128, 256, 1400), (0.1, 0.2, 0.4, 0.8), 2, 2000, 0.2
-TIMED, REPEATS, STEPS = (1, 4, 16, 64, 256, 1024), 7, 100
+SIZES = (1, 4, 16, 32, 64, 128, 256, 512, 700, 1024, 1400)
+TRAINED, RATES, EVERY, MOST, GOOD = (32, 64, 128, 256, 1400), (0.1, 0.4, 0.8), 2, 2000, 0.2
+TIMED, REPEATS, STEPS = (1, 16, 64, 256, 1024), 7, 50
+QUICK = {"xla_backend_optimization_level": 0}  # the programs are many and their work is small
 KINDS = {"replacement": "with replacement", "shuffle": "without"}
 
 
@@ -58,7 +59,8 @@ def deviations(params, rows) -> jax.Array:
 def draws(order: str, rows: int, n: int, key) -> np.ndarray:
     """How often each row is in each of so many batches of n, the first of their epochs, (DRAWS, rows)."""
     first = jnp.arange(DRAWS) * batches_per_epoch(rows, n)
-    chosen = jax.jit(jax.vmap(lambda batch: batch_indices(order, key, batch, rows, n)[0]))(first)
+    each = jax.vmap(lambda batch: batch_indices(order, key, batch, rows, n)[0])
+    chosen = jax.jit(each, compiler_options=QUICK)(first)
     counts = np.zeros((DRAWS, rows))
     np.add.at(counts, (np.arange(DRAWS)[:, None], np.asarray(chosen)), 1)
     return counts
@@ -171,7 +173,7 @@ def precision(lab: Lab, train) -> None:
     lab.claim(f"with replacement the error falls like n^{slope:.4f}, -1/2 within 0.01", abs(slope + 0.5) < 0.01)
     off = {order: np.max(np.abs(measured[order][:-1] / said[order][:-1] - 1)) for order in KINDS}
     lab.claim(f"all errors are within 4 % of the two laws ({100 * max(off.values()):.1f} %)", max(off.values()) < 0.04)
-    lab.claim("a batch of all rows has no error without replacement", measured["shuffle"][-1] < 1e-9)
+    lab.claim("a batch of all rows has no error without replacement", measured["shuffle"][-1] < 1e-6)
     doubled = [i for i in range(len(SIZES) - 1) if SIZES[i + 1] == 2 * SIZES[i]]
     lab.claim(
         "with replacement every doubling gains sqrt(2), within 5 %",
@@ -202,7 +204,7 @@ def cost(lab: Lab, train, validation) -> None:
         "at the best rate all rows at once save under two thirds of the steps of 32, in over 10 times the epochs",
         best[-1] > best[0] / 3 and epochs[-1].min() > 10 * epochs[0].min(),
     )
-    cheap, dear = times[2] / times[0], times[-1] / times[3]
+    cheap, dear = times[1] / times[0], times[-1] / times[2]
     lab.claim(f"a step of 16 rows costs under 8 times one of 1 ({cheap:.1f} times)", cheap < 8)
     lab.claim(f"one of 1024 over 4 times one of 64 ({dear:.1f} times)", dear > 4)
     lab.save(draw_cost(steps, times, rows), "batch_size_cost.png")

@@ -5,14 +5,14 @@
 Lecture S1: noise in the loss, by drawing the rows at random, may help to jump out of bad local optima; a similar argument
 holds for noise added to the gradient. It gives a figure and no numbers. Here a neuron sin(w x + b) learns 128 rows of
 sin(2 x + 1/2) with noise 0.2, by the squared error. Its loss has a good minimum at w = 2 (0.02) and bad ones, here that at
-w = 3.4 (0.39). 160 runs of 1000 steps start in each at three rates, with n rows per step drawn with replacement; others
+w = 3.4 (0.39). 120 runs of 1000 steps start in each at three rates, with n rows per step drawn with replacement; others
 take all rows and add normal noise to the gradient. Where a run ends up is where descent with all rows leads from its end.
 
 Expected: with all rows none leaves. At rate 0.2 one row per step takes 97 % out of the bad minimum, four rows 2 %, eight
 none: each rate has a size above which nothing escapes, and the larger the rate, the larger that size. Escapes per unit of
 time (rate times steps) depend on rate / n alone. The good minimum loses 6 % of the runs of one row at rate 0.4, and no
 other: errors are small there, and so is the noise of mini-batches, a tenth in variance. Injected noise is the same
-everywhere: as strong as one row's in the bad minimum, it takes 40 % of the runs out of the good one too. About 25 s.
+everywhere: as strong as one row's in the bad minimum, it takes 40 % of the runs out of the good one too. About 24 s.
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ def check(lab: Lab, batches, noise) -> None:
         f"a row's gradient varies by {bad:.2f} in the bad minimum, under a fifth of it in the good one", good < bad / 5
     )
     lab.claim(
-        "injected noise leaves the bad minimum, the stronger the more often",
-        np.all(np.diff(noise[:, 0, 0]) >= -0.02) and noise[0, 0, 0] < 0.2,
+        "injected noise leaves it in over 80 % as strong as that of 1 or 2 rows, in none as strong as that of 16",
+        np.all(noise[:2, 0, 0] < 0.2) and noise[len(SIZES) - 1, 0, 0] == 1,
     )
     lab.claim(
         "and leaves the good one over twice as often as one row per step", 1 - noise[0, 1, 1] > 2 * lost[0, LARGE]
@@ -206,7 +206,7 @@ def check(lab: Lab, batches, noise) -> None:
 
 def main() -> None:
     with Lab(__doc__) as lab:
-        seeds = 1000 if lab.full else 160
+        seeds = 1000 if lab.full else 120
         batches, noise = mini_batches(seeds), injected(seeds)
         percent = lambda values: [f"{100 * (1 - value):.0f} %" for value in values]  # noqa: E731
         head = ("rows", *(f"bad left, {rate}" for rate in RATES), *(f"good left, {rate}" for rate in RATES))
