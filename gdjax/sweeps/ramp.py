@@ -26,7 +26,11 @@ def rate_path(who: str, optimizer: Optimizer) -> str:
     """The path to the outermost learning rate of an optimizer, the first of several.   Raises: ValueError without one."""
     paths = rates_of(optimizer)
     if not paths:
-        raise ValueError(f"{who}: the optimizer must have a learning_rate to vary, got {optimizer!r}, which has none")
+        hidden = any(node.recipe.name == "from_optax" for node in optimizer.walk())
+        got = (
+            "one of Optax, whose numbers are hidden; write gd.adam(...)" if hidden else f"{optimizer!r}, which has none"
+        )
+        raise ValueError(f"{who}: the optimizer must have a learning_rate to vary, got {got}")
     return min(paths, key=lambda path: path.count("."))
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gdjax as gd
@@ -106,6 +107,8 @@ def test_what_cannot_be_tested_is_refused_in_one_sentence():
         ValueError, match=r"find_learning_rate: the optimizer must have a learning_rate.* got lbfgs\(\)"
     ):
         gd.find_learning_rate(bowl, START, gd.lbfgs(), ROWS)
+    with pytest.raises(ValueError, match=r"got one of Optax, whose numbers are hidden; write gd.adam"):
+        gd.find_learning_rate(bowl, START, optax.adam(0.1), ROWS)
     with pytest.raises(ValueError, match=r"0 < lowest < highest, got 1\.0 and 0\.1"):
         gd.find_learning_rate(bowl, START, gd.sgd(0.1), ROWS, lowest=1.0, highest=0.1)
     with pytest.raises(ValueError, match="find_learning_rate: seeds must be at least 1, got 0"):
