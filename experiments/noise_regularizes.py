@@ -10,11 +10,10 @@ when to stop and the other judges. Eight seeds draw weights, batches and noise, 
 seed by seed, with their standard error.
 
 Expected: after 1600 steps of descent the loss of other patients is 0.8 with all rows per step, 0.6 with two, 0.5 with noise
-in the inputs: these overfit less. But so does a stop in time, 0.49 with all rows, and with noise it is no lower.
-On the digits noise in the inputs beats a stop, by 0.09 or ten standard errors; small batches gain nothing
-that is certain. Noise in the gradient harms on both, by 0.03 and 0.1. So a small batch does restrain a run of fixed length,
-as the lecture says; that noise is better than a stop in time holds here for noise in the inputs alone, and not on all data.
-About 25 s.
+in the inputs: these overfit less. But so does a stop in time, 0.49 with all rows, and with noise it is no lower. On the
+digits noise in the inputs beats a stop, by 0.09 or ten standard errors; small batches gain nothing that is certain. Noise in
+the gradient harms on both, by 0.03 and 0.1. So a small batch does restrain a run of fixed length, as the lecture says; that
+noise is better than a stop in time holds here for noise in the inputs alone, and not on all data. About 25 s.
 """
 
 from __future__ import annotations

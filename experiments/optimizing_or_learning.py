@@ -257,7 +257,7 @@ def draw_lines(found):
 
 def main() -> None:
     with Lab(__doc__) as lab:
-        path, means = overfitting(lab), sizes(lab, 2000 if lab.full else SEEDS)
+        path, means = overfitting(lab), sizes(lab, 600 if lab.full else SEEDS)
         lab.save(draw_risks(path, means), "optimizing_or_learning.png")
         lab.save(draw_lines(losses_and_errors(lab)), "optimizing_or_learning_errors.png")
 
