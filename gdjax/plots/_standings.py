@@ -74,11 +74,10 @@ def _draw(
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(style.number))
     for row, (value, (first, last), color) in enumerate(zip(values, intervals, colors, strict=True)):
-        if np.isfinite(first) and first < LARGEST:
-            end = min(last, LARGEST)  # beyond the edge, if it is infinite
-            axes.plot([first, end], [row, row], color=style.mix(color, "white", 0.45), linewidth=5, gid="interval")
-        if np.isfinite(value) and value < LARGEST:
-            axes.plot([value], [row], "o", color=color, markersize=8, gid="final" if instead != "never" else "time")
-        else:
+        if not (np.isfinite(value) and abs(value) < LARGEST):
             place = {"xy": (0.98, row), "xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
             axes.annotate(instead, color=MUTED, fontsize=SMALL, backgroundcolor=style.PAPER, **place)
+            continue
+        end = min(last, LARGEST)  # beyond the edge, if it is infinite
+        axes.plot([first, end], [row, row], color=style.mix(color, "white", 0.45), linewidth=5, gid="interval")
+        axes.plot([value], [row], "o", color=color, markersize=8, gid="final" if instead != "never" else "time")

@@ -70,21 +70,24 @@ def test_the_standings_show_finals_times_and_what_is_not_significantly_worse():
     rows = (
         a_standing("adam", [0.10, 0.12, 0.11], [40, 50, 60]),
         a_standing("sgd", [0.13, 0.10, 0.14], [45, 55, np.inf]),
-        a_standing("$slow$", [3.0, np.inf, np.inf], [np.inf] * 3),
+        a_standing("$slow$", [3.0, 4.0, np.inf], [np.inf] * 3),
+        a_standing("wild", [3.0, np.inf, np.inf], [np.inf] * 3),
     )
     pairs = (
         gd.sweeps.Comparison("adam", "$slow$", -np.inf, 0.01, 0.03, True),
         gd.sweeps.Comparison("adam", "sgd", -0.02, 0.2, 0.4, False),
     )
     found = gd.Tournament(rows, pairs, "validation loss", 0.12, 100, 8, 10, 2, 0.05)
-    picture = found.plot(title="Three optimizers")
+    picture = found.plot(title="Four optimizers")
     left, right = picture.axes
     finals = [line for line in left.lines if line.get_gid() == "final"]
-    assert [line.get_xdata()[0] for line in finals] == [0.11, 0.13] and finals[0].get_color() == finals[1].get_color()
+    assert [line.get_xdata()[0] for line in finals] == [0.11, 0.13, 4.0] and finals[0].get_color() == finals[
+        1
+    ].get_color()
     assert [line.get_xdata()[0] for line in right.lines if line.get_gid() == "time"] == [50, 55]
     bars = [line for line in left.lines if line.get_gid() == "interval"]
     assert len(bars) == 3 and bars[2].get_color() != bars[1].get_color()
-    assert [text.get_text() for text in (*left.texts, *right.texts)] == ["went wrong", "never"]
+    assert [text.get_text() for text in (*left.texts, *right.texts)] == ["went wrong", "never", "never"]
     assert right.get_xlim()[1] >= 100 and [each.get_text() for each in left.get_yticklabels()][2] == "$slow$"
     picture.draw_without_rendering()
     with pytest.raises(ValueError, match="standings: tournament must be what"):
