@@ -38,8 +38,9 @@ def test_the_rate_is_that_of_the_range_test_of_the_run(place):
 def test_without_an_optimizer_it_is_that_of_train_with_a_rate(place):
     code, out, _ = gdjax("find-lr", "diabetes", "--model", "linear_regression", "--seeds", 1, "--ramp", 30)
     assert code == 0 and out.startswith("the optimizer of gdjax train: learning rate ") and "--optimizer" not in out
-    work = parse_command(Train, out.splitlines()[1].strip()).choose("")
-    assert work.job.optimizer.recipe.name == "adam"  # and not lbfgs, which has no use for a rate
+    options = parse_command(Train, out.splitlines()[1].strip())
+    assert options.choose("").job.optimizer.recipe.name == "adam"
+    assert options.learning_rate > 1e-3  # and not at the lowest rate, as of lbfgs, which searches
     code, out, err = gdjax(*WORDS, "--optimizer", "sgd", "--lowest", 1e6, "--highest", 1e7)
     assert code == 1 and "no rate" in out and err == "gdjax: no rate is suggested: see above\n"
 
