@@ -78,7 +78,13 @@ EXAMPLES = {name: shown(function) for function, name in FACTORIES.items()}
 EXAMPLES["gdjax.metrics.Metric"] = inspect.getdoc(gd.metrics.Metric)  # of the metrics that are no functions
 EXAMPLES["gdjax.Checkpoints"] = inspect.getdoc(gd.Checkpoints)
 EXAMPLES |= {f"gdjax.estimators.{name}": getattr(gd.estimators, name).__doc__ for name in gd.estimators.__all__}
-TRAINED = {"gdjax.estimators.MLPClassifier", "gdjax.estimators.MLPRegressor"}
+TRAINED = {
+    *(
+        f"gdjax.estimators.{name}"
+        for name in ("MLPClassifier", "MLPRegressor", "LinearRegression", "LogisticRegression")
+    ),
+    *("gdjax.fit_curve", "gdjax.sweeps.find_learning_rate", "gdjax.laws.gradients"),
+}
 NIGHTLY = TRAINED | {  # and what is computed by another library: Optax's transformations, and evosax's populations
     name
     for function, name in FACTORIES.items()

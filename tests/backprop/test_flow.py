@@ -1,6 +1,7 @@
 """Where gradients go: measured against the same figures computed one by one, for models of three libraries."""
 
 import dataclasses
+import functools
 import html.parser
 
 import equinox as eqx
@@ -30,6 +31,7 @@ def nightly(*case):
     return pytest.param(*case, marks=pytest.mark.nightly)
 
 
+@functools.cache  # one loss for all tests that ask for the same, and so one program
 def network(activation="tanh", hidden=(5, 6), scale=None):
     weights = None if scale is None else normal(scale)
     model = mlp((4, *hidden, 3), activation=activation, weights=weights)

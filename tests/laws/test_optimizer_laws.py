@@ -136,6 +136,12 @@ WHOLE = (  # one of each kind, of which every law is asked in the suite
 ASKED_NIGHTLY = THE_LIFT_OWES | {"few bits", "converges"}  # of all others: each runs op by op, or compiles once more
 # Of lifted rules nightly too; that every pair of dtypes is kept is asked below.
 SHAPES_OF_THE_LIFT = {"updates", "state", "trees", "carry", "extra arguments", "composes"}
+LIKE_ANOTHER = {  # to one of the others (sam, clip, from optax, gauss_newton, momo_adam, ...), of which the shapes are asked
+    *("gsam", "looksam", "tail_average", "adam(mu_dtype)", "MultiSteps", "inject_hyperparams", "levenberg_marquardt"),
+    *("bfgs", "shampoo", "schedule_free_sgd", "momo", "cautious", "stable", "centralize", "normalize", "orthogonalize"),
+    *("clip_by_norm", "clip_by_global_norm", "clip_by_block_rms", "adaptive_grad_clip", "add_noise"),
+    *("cautious_weight_decay", "sparse_adam", "dowg", "decay_weights"),
+}
 TRIED_ON_COMPLEX = ("sgd", "adam", "adadelta", "prodigy", "dog", "muon", "rprop", "lbfgs", "newton")  # one of each kind
 
 
@@ -150,7 +156,9 @@ def laws_of(name):
 def parts():
     """(name, laws): those of the suite, and what is left to the night."""
     for name in ALL:
-        nightly = (ASKED_NIGHTLY if name not in WHOLE else set()) | (SHAPES_OF_THE_LIFT if name in ALIKE else set())
+        nightly = (ASKED_NIGHTLY if name not in WHOLE else set()) | (
+            SHAPES_OF_THE_LIFT if name in ALIKE | LIKE_ANOTHER else set()
+        )
         yield pytest.param(name, [law for law in laws_of(name) if law not in nightly], id=name)
         later = [law for law in laws_of(name) if law in nightly]
         if later:

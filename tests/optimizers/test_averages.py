@@ -247,7 +247,7 @@ def draw(number, seed=0):
 
 
 @pytest.mark.parametrize(
-    "names", [pytest.param(x, marks=[pytest.mark.nightly] * (i >= 12), id="-".join(x)) for i, x in enumerate(draw(50))]
+    "names", [pytest.param(x, marks=[pytest.mark.nightly] * (i >= 5), id="-".join(x)) for i, x in enumerate(draw(50))]
 )
 def test_an_average_is_the_mean_of_the_walk_in_nestings_of_three(names):
     walk(names)

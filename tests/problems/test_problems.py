@@ -50,7 +50,7 @@ def test_no_curvature_is_above_the_stated_one(name):
         assert curvatures.max() == pytest.approx(problem.lipschitz, rel=1e-9)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.lists(st.floats(0.1, 100), min_size=2, max_size=5), st.integers(0, 1000))
 def test_a_quadratic_has_the_spectrum_that_was_asked_for(spectrum, seed):
     problem = problems.quadratic(tuple(spectrum), seed)

@@ -384,7 +384,6 @@ class TestDerivatives:
         expected = self.slope(of, 3.0)
         assert jax.grad(of)(3.0) == pytest.approx(expected, rel=1e-6)
         assert jax.jvp(of, (3.0,), (1.0,))[1] == pytest.approx(expected, rel=1e-6)
-        assert jax.jit(jax.grad(of))(3.0) == pytest.approx(expected, rel=1e-6)
 
     def test_of_what_the_function_closes_over(self):
         def of(a):

@@ -135,6 +135,7 @@ DIGITS_LOSS = losses.per_example(
 )
 
 
+@pytest.mark.nightly  # a float16 run that learns is also in tests/cli; here it is measured against float32
 def test_float16_with_a_scale_learns_the_digits_as_float32_does():
     data = gd.data.load("digits")
     rows = data.x.astype(np.float32), data.y
