@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax import tree
-from gdjax.calls import Model, Optimizer, as_optimizer, is_number
+from gdjax.calls import Optimizer, as_optimizer, is_number
 from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.drawing import load_plots
 from gdjax.programs import compile_once
-from gdjax.sweeps.arguments import seeds_of
+from gdjax.sweeps.arguments import drawing_of, seeds_of
 from gdjax.sweeps.paths import get
 from gdjax.sweeps.ramp import Ramp, rate_path, rates_of, with_open_rate, with_rate
 from gdjax.sweeps.range_curve import CurveReading, read_curve
@@ -187,16 +186,9 @@ def find_learning_rate(
 def _lanes(params: Any, optimizer: Optimizer, path: str, seeds: tuple[int, ...], model_state: Any) -> TrainState:
     """The states of the seeds, stacked."""
     opened = with_open_rate(optimizer, path)
-    draw = _draw(params)
+    draw = drawing_of(params)
     states = [make_state(draw(init_key(seed)), opened, run_key(seed), model_state) for seed in seeds]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-
-
-def _draw(params: Any) -> Callable[[jax.Array], Params]:
-    """The function of a key that gives initial parameters; of parameters, these."""
-    if isinstance(params, Model):
-        return params.init
-    return params if callable(params) and not jax.tree.leaves(tree.part(params)) else lambda _: params
 
 
 def _run_all(epoch: Any, lanes: dict[str, TrainState], paths: dict[str, str], rates: Any, data: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax.calls import Condition, Model
+from gdjax.calls import Condition
 from gdjax.domain import as_length
-from gdjax.sweeps.arguments import Arguments, configurations_of, seeds_of
+from gdjax.sweeps.arguments import Arguments, configurations_of, draws, seeds_of
 from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.grouping import studies_of, way_of
@@ -161,7 +161,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """What a sweep that goes on must have in common with what was begun, of JSON's types."""
     digest, fitting = hashlib.sha256(), studies[0].fitting
-    drawn = isinstance(given.params, Model) or callable(given.params)
+    drawn = draws(given.params)
     for x in jax.tree.leaves((fitting.data, fitting.validation, () if drawn else fitting.params)):
         digest.update(np.ascontiguousarray(x).tobytes())
     names = ("loss", "optimizer", "stop", "batch_size", "order", "monitor", "length", "evaluate")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 
+from gdjax import tree
 from gdjax.calls import Condition, Model, as_optimizer
 from gdjax.domain import as_length
 from gdjax.losses import PerExample
@@ -16,6 +17,7 @@ from gdjax.sweeps.paths import replace
 from gdjax.sweeps.space import grid
 from gdjax.sweeps.study import init_key, run_key
 from gdjax.training import Fitting, Length
+from gdjax.types import Params
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,8 +61,7 @@ class Arguments:
 
     def initial(self, seed: int) -> tuple[Any, Any]:
         """The initial parameters of a seed, and the model state."""
-        init = getattr(self.params, "init", self.params)
-        return (init(init_key(seed)) if callable(init) else init), self.model_state
+        return drawing_of(self.params)(init_key(seed)), self.model_state
 
     def fitting(self, seed: int) -> Fitting:
         """The run of a seed, alone."""
@@ -83,6 +84,16 @@ class Arguments:
             run_key(seed),
             keep_best=self.keep_params,
         )
+
+
+def draws(params: Any) -> bool:
+    """Whether these are a model or a function of a key, and no tree that can be called, such as an Equinox module."""
+    return isinstance(params, Model) or (callable(params) and not jax.tree.leaves(tree.part(params)))
+
+
+def drawing_of(params: Any) -> Callable[[jax.Array], Params]:
+    """The function of a key that gives initial parameters; of parameters, these."""
+    return getattr(params, "init", params) if draws(params) else lambda _: params
 
 
 def configurations_of(axes: Any) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from gdjax import tree
 from gdjax.sweeps.study import Study
 from gdjax.training.run import RING
 from gdjax.types import RunState, Stop
@@ -140,7 +141,7 @@ def outcomes_of(study: Study, block: Block, running: Running) -> list[Outcome]:
             epochs=float(history["epoch"][-1]) if done else 0.0,
             steps=int(states.state.step[g, w]),
             history=history,
-            params=jax.tree.map(lambda x: x[g, w], states.best[0]) if study.keep_params else None,
+            params=tree.whole(jax.tree.map(lambda x: x[g, w], states.best[0])) if study.keep_params else None,
         )
 
     return [outcome(place) for place in range(len(block.lanes))]

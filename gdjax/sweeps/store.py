@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gdjax import tree
 from gdjax.files import remove_folder, replacing, write_whole
 from gdjax.sweeps.blocks import Block, Outcome, Running, pack, start_block, unpack
 from gdjax.sweeps.study import Study
@@ -116,7 +117,7 @@ def columns_of(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
     history = {
         f"history.{name}": np.stack([pad(each.history[name]) for each in outcomes]) for name in outcomes[0].history
     }
-    leaves = [jax.tree.leaves(each.params) for each in outcomes]
+    leaves = [jax.tree.leaves(tree.part(each.params)) for each in outcomes]
     params = {f"params.{i}": np.stack(leaf) for i, leaf in enumerate(zip(*leaves, strict=True))}
     return {**plain, **history, **params}
 
@@ -135,7 +136,7 @@ def read_outcomes(file: Path, study: Study) -> list[Outcome]:
         done = columns["evaluations"][i]
         history = {name[8:]: x[i, :done] for name, x in columns.items() if name.startswith("history.")}
         plain = {name: columns[name][i].item() for name in Outcome._fields[:-2]}
-        params = structure and structure.unflatten([leaf[i] for leaf in leaves])
+        params = structure and tree.whole(structure.unflatten([leaf[i] for leaf in leaves]))
         return Outcome(**plain, history=history, params=params)
 
     return [outcome(i) for i in range(len(columns["seed"]))]

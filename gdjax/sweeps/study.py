@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax import tree
 from gdjax.calls import Condition, Optimizer
 from gdjax.forms import as_loss
 from gdjax.losses import PerExample
@@ -99,7 +100,7 @@ class Study:
         settings, groups, width = self._of(configurations), self.way.groups, self.way.width
         shape, missing = (groups, width), width - len(settings)
         filled = [*settings, *settings[-1:] * missing]
-        drawn = [self.initial(seed) for seed in (*seeds, *(seeds[-1],) * (groups - len(seeds)))]
+        drawn = [tree.part(self.initial(seed)) for seed in (*seeds, *(seeds[-1],) * (groups - len(seeds)))]
         over_groups = lambda x: np.broadcast_to(x, (groups, *np.shape(x)))  # noqa: E731
         stop = np.full(shape, FILLER)
         stop[: len(seeds), : len(settings)] = Stop.RUNNING

@@ -11,7 +11,7 @@ import pytest
 import gdjax as gd
 from gdjax import stopping
 from gdjax.sweeps._sweep import run_all
-from gdjax.sweeps.arguments import Arguments
+from gdjax.sweeps.arguments import Arguments, drawing_of, draws
 from gdjax.sweeps.blocks import blocks_of, outcomes_of, run_block, start_block
 from gdjax.sweeps.engine import run_locally
 from gdjax.sweeps.grouping import studies_of
@@ -215,3 +215,15 @@ def test_what_cannot_be_swept_is_said(how, error):
     usual = {"axes": {"learning_rate": [0.1]}, "params": 0.0, "epochs": 1, "batch_size": 4}
     with pytest.raises((TypeError, ValueError), match=error):
         gd.sweep(loss, optimizer=gd.sgd(0.1), data=np.arange(8.0), **{**usual, **how})
+
+
+def test_parameters_that_can_be_called_are_parameters():
+    module = pytest.importorskip("equinox").nn.Linear(2, 1, key=jax.random.key(0))
+    assert [draws(x) for x in (gd.models.mlp((2, 1)), lambda key: key, module, {"w": 0.0}, 0.0)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert drawing_of(module)(jax.random.key(1)) is module
