@@ -271,7 +271,7 @@ def test_a_table_with_words_for_classes(place, monkeypatch):
             ["--weight-decay", "0.3", "--optimizer", "average(adamw)"],
             "decay_weights(average(adamw(0.001, weight_decay=0)), 0.3, mask=weights)",
         ),
-        (
+        nightly(
             ["--weight-decay", "0.3", "--optimizer", "lion"],
             "decay_weights(lion(0.001, weight_decay=0), 0.3, mask=weights)",
         ),
@@ -284,7 +284,7 @@ def test_a_table_with_words_for_classes(place, monkeypatch):
             ["--schedule", "cosine", "--schedule-unit", "epochs"],
             "decay_weights(adam(in_epochs(cosine(0.001, 3), 8)), 3, mask=weights)",
         ),
-        (
+        nightly(
             ["--schedule", "cyclic(0.0001, step_size=4)"],
             "decay_weights(adam(cyclic(0.0001, 0.001, 4)), 3, mask=weights)",
         ),

@@ -130,8 +130,8 @@ EXCEPT: dict[str, dict[str, str]] = {
 MATRIX = laws.optimizer.trial.parameters()["a matrix of (3, 2)"]
 THE_LIFT_OWES = {"pure", "eager", "order", "vmap", "schedule"}
 WHOLE = (  # one of each kind, of which every law is asked in the suite
-    *("sgd", "adam", "lion", "rmsprop"),
-    *("average", "partition", "skip_non_finite", "chain", "clip", "from optax"),
+    *("sgd", "adam", "lion"),
+    *("average", "partition", "skip_non_finite", "chain", "from optax"),
 )
 ASKED_NIGHTLY = THE_LIFT_OWES | {"few bits", "converges"}  # of all others: each runs op by op, or compiles once more
 # Of lifted rules nightly too; that every pair of dtypes is kept is asked below.

@@ -150,7 +150,7 @@ def test_float16_with_a_scale_learns_the_digits_as_float32_does():
 
 def test_rematerialized_the_gradient_is_the_same():
     """Dropout, metrics and an index of rows among the operations; also what an optimizer evaluates itself."""
-    model = models.mlp((3, 8, 8, 2), dropout=0.2)
+    model = models.mlp((3, 8, 2), dropout=0.2)
     loss = losses.per_example(
         losses.supervised(model, losses.softmax_cross_entropy_with_integer_labels, {"accuracy": gd.metrics.correct})
     )

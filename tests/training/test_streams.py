@@ -88,7 +88,7 @@ def test_a_source_gives_the_bits_of_the_run_in_memory(kind, sources):
 
 
 OPTIONS = [
-    (squares, {"order": "sequence", "batch_size": 10}),
+    pytest.param(squares, {"order": "sequence", "batch_size": 10}, marks=pytest.mark.nightly),
     pytest.param(squares, {"order": "replacement"}, marks=pytest.mark.nightly),
     (per_row, {"every": 4}),
     pytest.param(per_row, {"order": "sequence", "batch_size": 43}, marks=pytest.mark.nightly),
