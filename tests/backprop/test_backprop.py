@@ -48,7 +48,7 @@ def network(sizes, seed, rows):
     return params, x, jnp.eye(sizes[-1])[rng.integers(0, sizes[-1], rows)]
 
 
-@settings(max_examples=7, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.sampled_from((1, 4)), min_size=2, max_size=5),
     st.lists(st.sampled_from(HIDDEN), min_size=3, max_size=3),

@@ -772,14 +772,15 @@ data, w, key = (x, x.sum(1)), np.ones(8, np.float32), jax.random.key(2)
 predict = lambda w, x: x @ w
 noise = lambda key: 0.0 if key is None else 0.1 * jax.random.normal(key)
 loss = losses.per_example(lambda w, row, key: (predict(w, row[0]) - row[1] + noise(key)) ** 2)
-evaluate = gd.make_evaluate(loss, {"r2": metrics.r2}, predict, chunk_size=10)
+step, evaluate = gd.make_step(loss), gd.make_evaluate(loss, {"r2": metrics.r2}, predict, chunk_size=10)
 
 
 def everything(w, data):
     fitted = gd.fit(loss, w, gd.adam(0.01), data, data, epochs=2, batch_size=10)  # 8 divides neither 10 nor 48 % 10
+    stepped, measured = jax.jit(step)(gd.make_state(w, gd.adam(0.01)), data)
     value = jax.jit(loss)(w, data, key, mask=np.arange(48) < 37)
     taken = gd.data.take(data, np.array([1, 7]))
-    return fitted.params, fitted.history, evaluate(w, data), value, taken
+    return fitted.params, fitted.history, stepped.params, measured, evaluate(w, data), value, taken
 
 
 alike = lambda one, many: jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), one, many))
@@ -787,7 +788,7 @@ placed = put(w, P()), put(data, P("rows"))
 many = everything(*placed)
 assert alike(everything(jnp.asarray(w), jax.tree.map(jnp.asarray, data)), many) and many[0].sharding.mesh == mesh
 with jax.set_mesh(mesh):
-    assert alike(evaluate(*placed), many[2])
+    assert alike(evaluate(*placed), many[4])
 """
 
 
