@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.calls import Optimizer, as_optimizer
+from gdjax.calls import Optimizer, as_optimizer, is_number
 from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.schedules import cosine
-from gdjax.sweeps._sweep import Arguments
+from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.engine import Progress
 from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.racing import Entrant, Raced, race, seeds_of_race
 from gdjax.sweeps.ranking import Comparison, Standing, Tournament
-from gdjax.sweeps.statistics import adjusted_pairs, bootstrap_interval
+from gdjax.sweeps.statistics import adjusted_pairs, bootstrap_interval, signed_rank_shift
 from gdjax.sweeps.tunables import as_competitor, tunables_of, with_schedule
 from gdjax.text import listing
 from gdjax.training import Length
@@ -73,7 +73,7 @@ def tournament(
         tunings: at least 6 for two competitors, 10 for seven.
         seeds: fresh seeds of each tuning.
         seed: determines all draws and seeds.
-        level: of the test over all pairs.
+        level: in (0, 1), of the test over all pairs.
         tell: called with the `Progress` of the runs.
 
     Returns: a `Tournament`: standings, comparisons, statement, plot(). The time to the target is the number of batches
@@ -89,6 +89,8 @@ def tournament(
     >>> print(found.statement.split(" (p")[0])
     Significant: sgd is better than slow
     """
+    if not (is_number(level) and 0 < level < 1):
+        raise ValueError(f"{WHO}: level must be between 0 and 1, got {level!r}")
     length = Length(epochs, steps, every)
     draws, tunings, seeds = (
         as_length(WHO, name, x) for name, x in (("draws", draws), ("tunings", tunings), ("seeds", seeds))
@@ -181,9 +183,8 @@ def _compare(standings: Sequence[Standing], sign: float, level: float) -> tuple[
     scores = [sign * x.scores for x in standings]
     found = []
     for (i, j), (p, corrected) in adjusted_pairs(scores).items():
-        with np.errstate(invalid="ignore"):
-            difference = float(np.median(np.nan_to_num(scores[i] - scores[j], nan=0.0, posinf=np.inf, neginf=-np.inf)))
-        first, second = (i, j) if difference <= 0 else (j, i)
+        direction, difference = signed_rank_shift(scores[i], scores[j])
+        first, second = (j, i) if direction > 0 else (i, j)
         names = standings[first].name, standings[second].name
         found.append(Comparison(*names, -sign * abs(difference), p, corrected, corrected <= level))
     return tuple(sorted(found, key=lambda x: x.corrected))

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gdjax.sweeps._sweep import Arguments, studies_of
+from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.blocks import Block, Outcome
 from gdjax.sweeps.engine import Progress, run_locally
+from gdjax.sweeps.grouping import studies_of
 from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.study import Study
+from gdjax.sweeps.table import WRONG
 from gdjax.sweeps.ways import Way
-
-WRONG = ("DIVERGED", "NON_FINITE")
 
 
 class Entrant(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,11 +37,11 @@ class Standing(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Two competitors, the better one first."""
+    """Two competitors, the better one by the test first; as they were named where it has no direction, and p is 1."""
 
     better: str
     worse: str
-    difference: float  # the median of that of their scores
+    difference: float  # of their scores, by Hodges and Lehmann
     p: float  # of the signed-rank test over the tunings
     corrected: float  # for all pairs, by Holm
     significant: bool
@@ -64,11 +65,9 @@ class Tournament:
     def statement(self) -> str:
         """What is significant and what is not, in words."""
         number = len(self.comparisons)
-        test = (
-            f"signed-rank test over {self.tunings} tunings, {self.level:.0%} over all {counted(number, 'pair')} (Holm)"
-        )
+        test = f"signed-rank test over {self.tunings} tunings, {100 * self.level:g}% over all {counted(number, 'pair')} (Holm)"
         if least_p(self.tunings) * number > self.level:
-            enough = next(n for n in range(2, 99) if least_p(n) * number <= self.level)
+            enough = next(n for n in itertools.count(2) if least_p(n) * number <= self.level)
             return f"No difference can be significant with {self.tunings} tunings; write tunings={enough} ({test})."
         sure = [
             f"{x.better} is better than {x.worse} (p = {x.corrected:.2g})" for x in self.comparisons if x.significant

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from gdjax.sweeps import bootstrap_interval, holm, signed_rank_test
-from gdjax.sweeps.statistics import adjusted_pairs, least_p
+from gdjax.sweeps.statistics import adjusted_pairs, least_p, signed_rank_shift
 
 RNG = np.random.default_rng(0)
 
@@ -32,6 +32,35 @@ def test_with_ties_and_failures_it_counts_all_signs(differences):
     observed = abs(np.dot(np.sign([d for d in differences if d]), ranks)) if len(size) else 0
     assert signed_rank_test(a, b) == pytest.approx(np.mean(np.array(centered) >= observed - 1e-9))
     assert signed_rank_test([np.inf, np.inf], [np.inf, np.inf]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        [1.0] * 9 + [0.0] * 11,  # whose median is 0
+        [5.0, -1.0, -1.0, -1.0, 7.0, -2.0],  # whose median has the other sign
+        [np.inf, np.inf, -1.0, 2.0, 3.0],
+        [-np.inf, np.inf, -1.0, -2.0],
+        [-0.5, 1.25, 1.5, -0.25, 2.0, 0.75],
+    ],
+)
+def test_the_shift_has_the_direction_of_the_test(differences):
+    """SciPy's one-sided tests say which; the estimate is the median of the averages of all pairs, each with itself too."""
+    b = np.zeros(len(differences))
+    less, greater = (scipy.stats.wilcoxon(differences, alternative=way).pvalue for way in ("less", "greater"))
+    direction, shift = signed_rank_shift(differences, b)
+    kept = [d for d in differences if d]
+    pairs = itertools.combinations_with_replacement(kept, 2)
+    averages = [0.0 if {x, y} == {np.inf, -np.inf} else (x + y) / 2 for x, y in pairs]
+    assert less != greater and direction == np.sign(less - greater) == np.sign(shift)
+    assert shift == np.median(averages)
+    assert signed_rank_shift(b, differences) == (-direction, -shift)
+
+
+def test_where_the_statistic_is_its_mean_there_is_no_direction():
+    for a in ([-3.0, 1.0, 2.0], [np.inf, -np.inf], [0.0, 0.0]):
+        b = np.zeros(len(a))
+        assert signed_rank_shift(a, b) == (0, 0.0) and signed_rank_test(a, b) == 1.0
 
 
 def test_the_level_is_kept():

@@ -1,12 +1,15 @@
 """Tournaments: equal budgets, the runs of `fit`, and statements that follow from the scores."""
 
+import dataclasses
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gdjax as gd
-from gdjax.sweeps._tournament import _time
+from gdjax.sweeps._tournament import _compare, _time
 from gdjax.sweeps.racing import Ended, seeds_of_race
 from gdjax.sweeps.statistics import signed_rank_test
 from gdjax.sweeps.tunables import OneMinus, tunables_of, with_schedule
@@ -61,7 +64,8 @@ def test_comparisons_and_the_statement_follow_from_the_scores(found):
     assert len(found.comparisons) == 3 and found.standings[0].name == "sgd"
     for x in found.comparisons:
         better, worse = by(found, x.better).scores, by(found, x.worse).scores
-        assert x.p == signed_rank_test(better, worse) and x.difference == pytest.approx(np.median(better - worse))
+        averages = np.add.outer(better - worse, better - worse)[np.triu_indices(8)] / 2
+        assert x.p == signed_rank_test(better, worse) and x.difference == pytest.approx(np.median(averages))
         assert x.difference <= 0 and x.significant == (x.corrected <= 0.05)
         assert (f"{x.better} is better than {x.worse}" in found.statement) == x.significant
     assert {(x.better, x.worse) for x in found.comparisons if x.significant} >= {("sgd", "slow"), ("sgd", "adam")}
@@ -71,6 +75,30 @@ def test_comparisons_and_the_statement_follow_from_the_scores(found):
 def test_the_target_is_reached_at_the_first_evaluation_at_or_below_it():
     run = Ended(0.5, np.array([3.0, 1.0, 2.0, 0.5]), np.array([2, 4, 6, 8]), 8)
     assert [_time(run, target) for target in (3.0, 1.0, 0.7, 0.4, np.inf)] == [2, 4, 8, np.inf, np.inf]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_better_one_is_that_of_the_test_and_no_one_where_it_has_none(sign):
+    """The median of the differences is 0, or has the other sign."""
+    zeros = np.zeros(40)
+    for scores in (np.array([1.0] * 19 + [0.0] * 21), np.array([9.0] * 19 + [-1.0] * 21)):
+        both = [Scores("bad", sign * scores), Scores("good", zeros)]
+        for given in (both, both[::-1]):
+            (pair,) = _compare(given, sign, 0.05)
+            assert (pair.better, pair.worse) == ("good", "bad") and sign * pair.difference < 0 and pair.p < 0.05
+    (pair,) = _compare([Scores("a", np.array([-3.0, 1.0, 2.0])), Scores("b", zeros[:3])], sign, 0.99)
+    assert pair.difference == 0 and pair.p == 1 and not pair.significant
+
+
+class Scores(NamedTuple):
+    name: str
+    scores: np.ndarray
+
+
+def test_a_level_that_needs_many_tunings_says_how_many(found):
+    """Half of 1e-40 / 3 is first passed by 2^(1 - n) at n = 136."""
+    strict = dataclasses.replace(found, level=1e-40)
+    assert "write tunings=136 (" in strict.statement and "1e-38% over all 3 pairs" in strict.statement
 
 
 def by(found, name):
@@ -127,6 +155,7 @@ def test_what_is_tuned_follows_from_what_a_call_declares():
         (["adam", "sgd"], {"tunables": {"lion": {}}}, "tunables must be of adam and sgd, got 'lion'"),
         (["adam", "sgd"], {"tunables": {"sgd": {"b1": gd.sweeps.uniform(0.1, 0.2)}}}, "tournament: no argument 'b1'"),
         (["adam", "sgd"], {"draws": 0}, "draws must be at least 1"),
+        (["adam", "sgd"], {"level": 1.0}, "tournament: level must be between 0 and 1, got 1.0"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_sentence(optimizers, options, said):

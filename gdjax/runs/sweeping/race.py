@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from gdjax.files import write_whole
+from gdjax.files import replacing, write_whole
 from gdjax.runs.json_text import to_text
 from gdjax.runs.machine import environment
 from gdjax.runs.options import ModelOptions, TrainOptions
@@ -115,7 +115,8 @@ class Race:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         name = self.group.encoded.subject.name
-        pandas.DataFrame(found.rows()).to_csv(self.folder / "standings.csv", index=False)
+        with replacing(self.folder / "standings.csv") as draft:
+            pandas.DataFrame(found.rows()).to_csv(draft, index=False)
         save(
             standings(found, f"{name}: {len(found.standings)} optimizers at equal budgets"),
             self.folder / "standings.png",

@@ -82,7 +82,7 @@ class Stages:
 
     def _say(self, now: Progress) -> None:
         """Tell of a group as a part of the whole."""
-        self._best = float(np.fmin(self._best, now.best))
+        self._best = float(np.fmin(self._best, now.best))  # of the loss, which every run here monitors
         share = (self._done + now.lanes * now.share) / self._lanes
         self._tell(Progress(now.alive, self._done + now.done, self._lanes, self._best, min(share, 1.0)))
 
