@@ -20,7 +20,7 @@ from gdjax.sweeps.paths import get
 from gdjax.sweeps.ramp import Ramp, rate_path, rates_of, with_open_rate, with_rate
 from gdjax.sweeps.range_curve import CurveReading, read_curve
 from gdjax.sweeps.study import init_key, run_key
-from gdjax.training import make_epoch, make_state, make_step
+from gdjax.training import Step, make_epoch, make_state, make_step
 from gdjax.training.arguments import error_context
 from gdjax.types import Params, TrainState
 
@@ -70,7 +70,11 @@ class RangeTest:
         rose = [reading.rose for reading in self.readings if reading.fell]
         begun = [reading.begun for reading in self.readings if reading.fell]
         said = []
-        if self.rate is None:
+        if not np.isfinite(self.losses[:, 0]).any():
+            said.append(
+                "the loss is not finite at the first step, whatever the rate: look for NaN in data and parameters"
+            )
+        elif self.rate is None:
             diverged = all(reading.rose for reading in self.readings)
             why = "write a smaller lowest=, since it rose" if diverged else "write a larger highest="
             said.append(f"the loss never fell between the rates {low:.3g} and {high:.3g}, so none is suggested; {why}")
@@ -169,7 +173,8 @@ def find_learning_rate(
     with error_context(WHO):
         data = as_rows(WHO, data)
         size = min(64, num_rows(data)) if batch_size is None else batch_size
-        epoch = make_epoch(make_step(loss), size, order=order, steps=1)
+        epoch = make_epoch(loss if isinstance(loss, Step) else make_step(loss), size, order=order, steps=1)
+        epoch.batches_per_epoch(data)  # which checks the batch size
         rates = np.geomspace(lowest, highest, steps)
         paths = {name: rate_path(WHO, each) for name, each in named.items()}
         lanes = {name: _lanes(params, each, paths[name], numbers, model_state) for name, each in named.items()}

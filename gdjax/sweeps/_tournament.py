@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.calls import Optimizer, as_optimizer, is_number
+from gdjax.calls.mistakes import brief
 from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.schedules import cosine
@@ -16,8 +17,9 @@ from gdjax.sweeps.engine import Progress
 from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.racing import Entrant, Raced, race, seeds_of_race
 from gdjax.sweeps.ranking import Comparison, Standing, Tournament
+from gdjax.sweeps.space import Choice, Interval
 from gdjax.sweeps.statistics import adjusted_pairs, bootstrap_interval, signed_rank_shift
-from gdjax.sweeps.tunables import as_competitor, tunables_of, with_schedule
+from gdjax.sweeps.tunables import OneMinus, as_competitor, tunables_of, with_schedule
 from gdjax.text import listing
 from gdjax.training import Length
 from gdjax.types import Params
@@ -79,7 +81,7 @@ def tournament(
     Returns: a `Tournament`: standings, comparisons, statement, plot(). The time to the target is the number of batches
         before the first evaluation at or below it; it is what the median competitor reached in three of four tunings.
 
-    Raises: ValueError for fewer than two optimizers, and for names that are not there.
+    Raises: ValueError for fewer than two optimizers, and for names that are not there; TypeError for other tunables.
 
     Reference: Wilcoxon 1945, Biometrics Bulletin 1(6); Holm 1979; Sivaprasad et al. 2020, arXiv:1910.11758.
 
@@ -95,14 +97,14 @@ def tournament(
     draws, tunings, seeds = (
         as_length(WHO, name, x) for name, x in (("draws", draws), ("tunings", tunings), ("seeds", seeds))
     )
+    seed = as_length(WHO, "seed", seed, least=0)
     data = as_rows(WHO, data)
     rows = num_rows(data)
-    size = min(64, rows) if batch_size is None else batch_size
+    size = min(64, rows) if batch_size is None else as_length(WHO, "batch_size", batch_size)
     batches = length.batches(-(-rows // size))
     named = {name: with_schedule(as_optimizer(x), batches, schedule) for name, x in _by_name(optimizers).items()}
-    entrants = [_entrant(name, optimizer, (tunables or {}).get(name, {})) for name, optimizer in named.items()]
-    if unknown := (tunables or {}).keys() - named.keys():
-        raise ValueError(f"{WHO}: tunables must be of {listing([*named])}, got {min(unknown)!r}")
+    own = _checked(tunables or {}, [*named])
+    entrants = [_entrant(name, optimizer, own.get(name, {})) for name, optimizer in named.items()]
     given = Arguments(loss, params, None, data, validation, length, size, order, None, monitor, evaluate, model_state)
     found = race(given, entrants, draws, seeds_of_race(seed, tunings, seeds), seed, tell)
     standings = [_standing(each, found.target, found.sign) for each in found.raced]
@@ -133,6 +135,21 @@ def _by_name(optimizers: Any) -> dict[str, Any]:
     if len(named) < 2:
         raise ValueError(f"{WHO}: optimizers must be at least two, by name, got {optimizers!r}")
     return named
+
+
+def _checked(tunables: Any, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """The tunables of these competitors, which are distributions by path."""
+    if not isinstance(tunables, Mapping) or not all(isinstance(own, Mapping) for own in tunables.values()):
+        raise TypeError(f"{WHO}: tunables must be a dict name -> {{path: distribution}}, got {brief(tunables)}")
+    if unknown := sorted(tunables.keys() - set(names), key=str):
+        raise ValueError(f"{WHO}: tunables must be of {listing(names)}, got {unknown[0]!r}")
+    for name, own in tunables.items():
+        for path, x in own.items():
+            if not isinstance(x, (Interval, Choice, OneMinus)):
+                raise TypeError(
+                    f"{WHO}: {path!r} of {name} must be a distribution, such as sweeps.choice([0.1, 0.2]), got {brief(x)}"
+                )
+    return tunables
 
 
 def _entrant(name: str, optimizer: Optimizer, own: Mapping[str, Any]) -> Entrant:

@@ -121,10 +121,10 @@ def _run(
     tasks, owners = [], []
     for i, (entrant, own) in enumerate(zip(entrants, configurations, strict=True)):
         arguments = dataclasses.replace(given, optimizer=entrant.optimizer)
-        (study,) = studies_of(arguments, [one for each in own for one in each], seeds[0])
-        blocks = _blocks(study, len(own[0]), seeds)
-        tasks += [(dataclasses.replace(study, way=way), block) for way, block in blocks]
-        owners += [(i, len(own[0]))] * len(blocks)
+        for study in studies_of(arguments, [one for each in own for one in each], seeds[0]):
+            blocks = _blocks(study, len(own[0]), seeds)
+            tasks += [(dataclasses.replace(study, way=way), block) for way, block in blocks]
+            owners += [(i, len(own[0]))] * len(blocks)
     outcomes = iter(run_locally(tasks, Nowhere(), tell))
     found: list[Any] = [[[[] for _ in each] for each in own] for own in configurations]
     for (study, block), (i, size) in zip(tasks, owners, strict=True):
@@ -134,16 +134,18 @@ def _run(
 
 
 def _blocks(study: Study, size: int, seeds: Sequence[tuple[int, ...]]) -> list[tuple[Way, Block]]:
-    """The lanes of all tunings, each of whose configurations, so many, run with the seeds of its tuning only."""
+    """The lanes of all tunings of so many configurations; those of the study run with the seeds of their tuning only."""
+    numbers: list[list[int]] = [[] for _ in seeds]
+    for setting in study.settings:
+        numbers[setting.number // size].append(setting.number)
     lanes = study.way.groups * study.way.width  # as many as may run at a time
     groups = min(len(seeds[0]), lanes)
-    width = min(size, max(1, lanes // groups))
+    width = min(max(map(len, numbers)), max(1, lanes // groups))
     way = study.way._replace(groups=groups, width=width)
-    numbers = [range(r * size, (r + 1) * size) for r in range(len(seeds))]
     return [
         (way, Block(tuple(own[k : k + width]), few[s : s + groups]))
         for own, few in zip(numbers, seeds, strict=True)
-        for k in range(0, size, width)
+        for k in range(0, len(own), width)
         for s in range(0, len(few), groups)
     ]
 

@@ -65,7 +65,8 @@ class Tournament:
     def statement(self) -> str:
         """What is significant and what is not, in words."""
         number = len(self.comparisons)
-        test = f"signed-rank test over {self.tunings} tunings, {100 * self.level:g}% over all {counted(number, 'pair')} (Holm)"
+        level = f"{100 * self.level:g}% over all {counted(number, 'pair')} (Holm)"
+        test = f"signed-rank test over {self.tunings} tunings, {level}"
         if least_p(self.tunings) * number > self.level:
             enough = next(n for n in itertools.count(2) if least_p(n) * number <= self.level)
             return f"No difference can be significant with {self.tunings} tunings; write tunings={enough} ({test})."

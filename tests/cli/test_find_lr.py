@@ -45,6 +45,13 @@ def test_without_an_optimizer_it_is_that_of_train_with_a_rate(place):
     assert code == 1 and "no rate" in out and err == "gdjax: no rate is suggested: see above\n"
 
 
+def test_the_step_is_that_of_train(place, monkeypatch):
+    taken = []
+    monkeypatch.setattr("gdjax.runs.sweeping.range_test.find_learning_rate", lambda step, *_, **__: taken.append(step))
+    gdjax(*WORDS, "--microbatches", 2, "--remat", "--compute-dtype", "bfloat16")  # which ends with no rate
+    assert (taken[0].microbatches, taken[0].remat, taken[0].compute_dtype) == (2, True, "bfloat16")
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [

@@ -12,6 +12,7 @@ from test_cli import gdjax
 
 import gdjax as gd
 from gdjax import runs
+from gdjax.runs.job import step_of
 
 WORDS = ["tournament", "wine", "--hidden", 4, "--epochs", 2, "--draws", 2, "--tunings", 2, "--fresh", 1, "--seed", 3]
 
@@ -19,15 +20,15 @@ WORDS = ["tournament", "wine", "--hidden", 4, "--epochs", 2, "--draws", 2, "--tu
 NAMES = {"sgd(0.3)": gd.sgd(0.3), "adam": gd.adam(1e-3)}
 
 
-def expected(**options):
+def expected(step, **options):
     """The tournament of the runs that `gdjax train` would make."""
     given = {"hidden": (4,), "ensemble": 1, "tune": "none", "epochs": 2, "seed": 3, "optimizer": "adam"}
-    work = runs.choose("wine", runs.TrainOptions(**given), "")
+    work = runs.choose("wine", runs.TrainOptions(**given, **step), "")
     job, parts = work.job, work.parts
     where = {"epochs": 2, "batch_size": 32, "evaluate": job.objective.evaluate}
     sizes = {"draws": 2, "tunings": 2, "seeds": 1, "seed": 3}
     model = job.objective.model
-    return gd.tournament(job.objective.loss, model, NAMES, parts.train, parts.validation, **where, **sizes, **options)
+    return gd.tournament(step_of(job), model, NAMES, parts.train, parts.validation, **where, **sizes, **options)
 
 
 def test_the_tournament_is_that_of_the_runs_and_its_folder_has_its_numbers(place, monkeypatch):
@@ -44,8 +45,9 @@ def test_the_tournament_is_that_of_the_runs_and_its_folder_has_its_numbers(place
 
     monkeypatch.setattr("gdjax.runs.sweeping.race.tournament", keep)
     monkeypatch.setattr(gd, "tournament", keep)
-    code, out, err = gdjax(*WORDS, "--optimizers", "sgd(0.3),adam", "--out", "T")
-    expected(level=0.05, order="shuffle")
+    step = "--microbatches", 2, "--remat", "--compute-dtype", "bfloat16"
+    code, out, err = gdjax(*WORDS, "--optimizers", "sgd(0.3),adam", "--out", "T", *step)
+    expected({"microbatches": 2, "remat": True, "compute_dtype": "bfloat16"}, level=0.05, order="shuffle")
     (own, options), (args, wanted) = called
     assert (code, err) == (0, "") and matplotlib.image.imread("T/standings.png").shape[1] == 1600
     assert options == wanted and own[0] == args[0] and own[2] == NAMES
@@ -55,12 +57,20 @@ def test_the_tournament_is_that_of_the_runs_and_its_folder_has_its_numbers(place
     check_folder(place / "T", found, out)
     assert gdjax(*WORDS, "--out", "T")[::2] == (2, "gdjax: T exists: choose another --out\n")
 
+    def half(frame, path, **options):
+        path.write_text("optimizer,val")
+        raise OSError("no space left on the device")
+
+    monkeypatch.setattr("pandas.DataFrame.to_csv", half)
+    assert "no space left" in gdjax(*WORDS, "--optimizers", "sgd(0.3),adam", "--out", "full")[2]
+    assert [*(place / "full").iterdir()] == []
+
 
 @pytest.mark.nightly
 def test_the_standings_are_those_of_the_tournament_of_the_runs(place):
     code, out, err = gdjax(*WORDS, "--optimizers", "sgd(0.3),adam", "--out", "T")
     assert (code, err) == (0, "")
-    check_folder(place / "T", expected(), out)
+    check_folder(place / "T", expected({}), out)
 
 
 def check_folder(folder, found, out):
@@ -82,6 +92,19 @@ def check_folder(folder, found, out):
         ("--optimizers sgd,sgd", "--optimizers must be at least two, each once, got 'sgd,sgd'"),
         ("--optimizers sgd,adm", "did you mean 'adam'?"),
         ("--tunings 0", "--tunings must be at least 1, got 0"),
+        (
+            "--patience 1 --min-delta 5",
+            "--patience cannot be given: every run goes to the end of its schedule, so that",
+        ),
+        (
+            "--min-delta 5",
+            "--min-delta cannot be given: every run goes to the end of its schedule, so that budgets are",
+        ),
+        ("--threshold 0.3", "--threshold cannot be given: optimizers are compared by the validation loss"),
+        (
+            "--schedule-unit epochs",
+            "--schedule-unit cannot be given: the optimizers are --optimizers, and each is tuned",
+        ),
         ("--level 2", "--level must be between 0 and 1, got 2"),
     ],
 )

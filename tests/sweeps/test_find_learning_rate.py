@@ -102,6 +102,12 @@ def test_what_makes_it_doubtful_is_said(options, said):
     assert (test.rate is None) == ("never fell" in said) and (test.optimizer is None) == (test.rate is None)
 
 
+def test_a_loss_that_is_never_finite_is_not_the_rates_fault():
+    test = gd.find_learning_rate(bowl, START, gd.sgd(0.1), ROWS * np.float32(np.nan), seeds=2)
+    said = "the loss is not finite at the first step, whatever the rate: look for NaN in data and parameters"
+    assert str(test) == f"sgd: no rate; {said}" and np.isnan(test.losses[:, 1:]).all()
+
+
 def test_what_cannot_be_tested_is_refused_in_one_sentence():
     with pytest.raises(
         ValueError, match=r"find_learning_rate: the optimizer must have a learning_rate.* got lbfgs\(\)"
@@ -111,6 +117,8 @@ def test_what_cannot_be_tested_is_refused_in_one_sentence():
         gd.find_learning_rate(bowl, START, optax.adam(0.1), ROWS)
     with pytest.raises(ValueError, match=r"0 < lowest < highest, got 1\.0 and 0\.1"):
         gd.find_learning_rate(bowl, START, gd.sgd(0.1), ROWS, lowest=1.0, highest=0.1)
+    with pytest.raises(ValueError, match=r"find_learning_rate: batch_size must be between 1 and the 256 rows .* 257"):
+        gd.find_learning_rate(bowl, START, gd.sgd(0.1), ROWS, batch_size=257)
     with pytest.raises(ValueError, match="find_learning_rate: seeds must be at least 1, got 0"):
         gd.find_learning_rate(bowl, START, gd.sgd(0.1), ROWS, seeds=0)
 

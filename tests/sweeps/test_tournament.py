@@ -10,7 +10,7 @@ import pytest
 
 import gdjax as gd
 from gdjax.sweeps._tournament import _compare, _time
-from gdjax.sweeps.racing import Ended, seeds_of_race
+from gdjax.sweeps.racing import Ended, Entrant, draw, seeds_of_race
 from gdjax.sweeps.statistics import signed_rank_test
 from gdjax.sweeps.tunables import OneMinus, tunables_of, with_schedule
 
@@ -118,6 +118,30 @@ def test_two_names_of_one_optimizer_are_tuned_apart_and_not_told_apart():
     assert "No difference can be significant with 3 tunings; write tunings=6" in few.statement
 
 
+def test_what_is_drawn_may_be_a_flag_and_each_tuning_chooses_the_best_of_its_own():
+    flag = {"nesterov": gd.sweeps.choice([True, False]), "learning_rate": gd.sweeps.log_uniform(1e-2, 1.0)}
+    race, tunables = {"sgd": gd.sgd(0.1, momentum=0.5), "slow": gd.sgd(1e-5)}, {"sgd": flag}
+    sizes = {"draws": 3, "tunings": 2, "seeds": 1, "seed": 2}
+    found = gd.tournament(bowl, start, race, ROWS, FRESH, schedule=None, tunables=tunables, **sizes, **LENGTH)
+    one, seeds = by(found, "sgd"), seeds_of_race(2, 2, 1)
+    assert one.tuned == ("optimizer.learning_rate", "optimizer.momentum", "optimizer.nesterov")
+    entrant = Entrant("sgd", race["sgd"], {**tunables_of(race["sgd"]), **{f"optimizer.{x}": flag[x] for x in flag}})
+    for r, (seed, (fresh,)) in enumerate(zip(seeds.tuning, seeds.fresh, strict=True)):
+        drawn = draw(entrant, 3, (2, 0, r))
+        values = [final(each, seed) for each in drawn]
+        assert {each["optimizer.nesterov"] for each in drawn} == {True, False}
+        assert one.configurations[r] == drawn[int(np.argmin(values))]
+        assert one.tuning_values[r] == pytest.approx(min(values), rel=1e-4)
+        assert one.finals[r, 0] == pytest.approx(final(one.configurations[r], fresh), rel=1e-4)
+
+
+def final(configuration, seed):
+    """The last value of the run of sgd with this seed."""
+    base, chosen = jax.random.key(seed), {path.rpartition(".")[2]: value for path, value in configuration.items()}
+    params, key = start(jax.random.fold_in(base, 2)), jax.random.fold_in(base, 1)
+    return gd.fit(bowl, params, gd.sgd(**chosen), ROWS, FRESH, key=key, **LENGTH).history["validation_loss"][-1]
+
+
 def test_what_goes_wrong_comes_last_and_is_counted():
     wild = {"sgd": {"learning_rate": gd.sweeps.log_uniform(5.0, 6.0)}}
     race = {"sgd": gd.sgd(0.3), "adam": "adam"}
@@ -156,8 +180,21 @@ def test_what_is_tuned_follows_from_what_a_call_declares():
         (["adam", "sgd"], {"tunables": {"sgd": {"b1": gd.sweeps.uniform(0.1, 0.2)}}}, "tournament: no argument 'b1'"),
         (["adam", "sgd"], {"draws": 0}, "draws must be at least 1"),
         (["adam", "sgd"], {"level": 1.0}, "tournament: level must be between 0 and 1, got 1.0"),
+        (["adam", "sgd"], {"batch_size": 0}, "tournament: batch_size must be at least 1, got 0"),
+        (["adam", "sgd"], {"batch_size": 64}, "batch_size must be between 1 and the 48 rows of the data, got 64"),
+        (["adam", "sgd"], {"seed": -1}, "tournament: seed must be at least 0, got -1"),
+        (
+            ["adam", "sgd"],
+            {"tunables": {"sgd": {"learning_rate": [0.1, 0.2]}}},
+            "'learning_rate' of sgd must be a distr",
+        ),
+        (
+            ["adam", "sgd"],
+            {"tunables": {"sgd": 3}},
+            "tunables must be a dict name -> {path: distribution}, got {'sgd': 3}",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_in_one_sentence(optimizers, options, said):
-    with pytest.raises(ValueError, match=said):
-        gd.tournament(bowl, start, optimizers, ROWS, FRESH, **LENGTH, **options)
+    with pytest.raises((TypeError, ValueError), match=said):
+        gd.tournament(bowl, start, optimizers, ROWS, FRESH, **{**LENGTH, **options})

@@ -17,7 +17,13 @@ from gdjax.runs.sweeping.options import Space, values_of_option
 from gdjax.runs.sweeping.plans import Group, Planning
 from gdjax.sweeps import Progress, Tournament, tournament
 
-TUNED = ("optimizer", "learning_rate", "schedule", "set")  # what cannot be given, since it differs or is tuned
+TUNED = "the optimizers are `optimizers`, and each is tuned"
+EQUAL = "every run goes to the end of its schedule, so that budgets are equal"
+REFUSED = {  # options of `gdjax train` that a tournament has no use for
+    **dict.fromkeys(("optimizer", "learning_rate", "schedule", "schedule_unit", "set"), TUNED),
+    **dict.fromkeys(("patience", "min_delta"), EQUAL),
+    "threshold": "optimizers are compared by the validation loss",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +71,9 @@ class Race:
 
         Raises: ValueError, in one line, for a table, an option or a folder that cannot be used.
         """
-        for name in TUNED:
+        for name, why in REFUSED.items():
             if getattr(options, name) != getattr(ModelOptions, name):
-                raise ValueError(f"`{name}` cannot be given: the optimizers are `optimizers`, and each is tuned")
+                raise ValueError(f"`{name}` cannot be given: {why}")
         for name, least in (("draws", 1), ("tunings", 1), ("fresh", 1)):
             if not least <= getattr(options, name) <= 100_000:
                 raise ValueError(f"`{name}` must be at least {least}, got {getattr(options, name)}")
@@ -88,7 +94,7 @@ class Race:
         """Tune and run all optimizers."""
         job, parts, options = self.group.job, self.group.encoded.parts, self.options
         return tournament(
-            job.objective.loss,
+            self.group.step,
             self.group.init,
             {name: each.optimizer for name, each in zip(self.names, self.group.jobs, strict=True)},
             parts.train,

@@ -93,7 +93,7 @@ def _check(options: RangeTestOptions) -> None:
 def _test(group: Group, names: list[str | None], options: RangeTestOptions, seeds: Any) -> dict[str, RangeTest]:
     """The tests of optimizers that share a loss, a batch size and an order."""
     return find_learning_rate(
-        group.job.objective.loss,
+        group.step,
         group.init,
         {name or OWN: job.optimizer for name, job in zip(names, group.jobs, strict=True)},
         group.encoded.parts.train,
