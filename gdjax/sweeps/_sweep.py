@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from gdjax.calls import Condition
 from gdjax.domain import as_length
-from gdjax.sweeps.arguments import Arguments, configurations_of, draws, seeds_of
+from gdjax.sweeps.arguments import Arguments, configurations_of, seeds_of
 from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
-from gdjax.sweeps.grouping import studies_of, way_of
+from gdjax.sweeps.grouping import studies_of, way_of, whole_paths
+from gdjax.sweeps.identity import identity_of
 from gdjax.sweeps.rungs import check_rungs, run_rungs
 from gdjax.sweeps.store import Nowhere, Store
 from gdjax.sweeps.study import Study
@@ -50,6 +47,7 @@ def sweep(
     rungs: Sequence[int] = (),
     out: str | Path | None = None,
     resume: bool = False,
+    allow_versions: bool = False,
     engine: str = "local",
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> SweepTable:
@@ -80,9 +78,10 @@ def sweep(
             A run that left has the stop BUDGET.
         out: a folder, in which the sweep is kept while it runs.
         resume: whether to go on with the sweep in that folder; the result equals that of one that was never stopped.
+        allow_versions: go on under other versions, on another platform or number of cores, although the bits may differ.
         engine: "local", the devices of this process, or "ray": the blocks are tasks on the cluster that Ray is connected
             to, a local one if it is to none. The table is the same.
-        tell: called with the `Progress` after each segment of a block.
+        tell: called with the `Progress` after each segment of a block, by one thread at a time.
 
     Raises: ValueError, in one sentence, for a path, a value or seeds that cannot be used; TypeError for arguments of another
         kind; CheckpointError for a folder of another sweep. KeyboardInterrupt after Ctrl-C, when `out` has what was found.
@@ -107,7 +106,9 @@ def sweep(
         model_state,
         keep_params=keep_params,
     )
-    return run_all(given, configurations_of(axes), seeds_of(seeds), memory, width, rungs, out, resume, engine, tell)
+    return run_all(
+        given, configurations_of(axes), seeds_of(seeds), memory, width, rungs, out, resume, allow_versions, engine, tell
+    )
 
 
 def run_all(
@@ -119,6 +120,7 @@ def run_all(
     rungs: Sequence[int] = (),
     out: str | Path | None = None,
     resume: bool = False,
+    allow_versions: bool = False,
     engine: str = "local",
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> SweepTable:
@@ -133,44 +135,39 @@ def run_all(
     budgets = check_rungs(rungs, max(sum(count for count, _ in study.pieces) for study in studies)) if rungs else []
     if budgets and engine != "local":
         raise ValueError(f"sweep: rungs need engine='local', where their states are, got {engine!r}")
-    identity = identity_of(given, configurations, seeds, studies) | ({"rungs": budgets} if budgets else {})
-    store = Nowhere() if out is None else Store(Path(out), identity, resume)
+    store = Nowhere()
+    if out is not None:
+        identity = identity_of(given, configurations, seeds, studies, budgets)
+        store = Store(Path(out), identity, resume, allow_versions)
+        studies = [dataclasses.replace(study, way=way) for study, way in zip(studies, store.ways, strict=True)]
+
+    remarks = tuple(dict.fromkeys(remark for study in studies for remark in study.fitting.remarks))
+
+    told = [as_run(given, configuration) for configuration in configurations]
 
     def judge(outcomes: list[Outcome]) -> SweepTable:
         rows = sorted(outcomes, key=lambda each: (each.configuration, seeds.index(each.seed)))
-        return table_of(rows, [*map(dict, configurations)], *studies[0].monitor)
+        return table_of(rows, told, *studies[0].monitor, remarks)
 
     def narrow(study: Study, number: int) -> Way:
         return way_of(study.fitting, number, len(seeds), given.stop is not None, memory, width)
 
     tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
-    if budgets:
-        run = functools.partial(run_locally, tell=tell)
-        found = run_rungs(studies, seeds, budgets, narrow, run, store, judge)
-    elif engine == "ray":
-        from gdjax.sweeps.cluster import run_on_cluster
+    with store:
+        if budgets:
+            run = functools.partial(run_locally, tell=tell)
+            found = run_rungs(studies, seeds, budgets, narrow, run, store, judge)
+        elif engine == "ray":
+            from gdjax.sweeps.cluster import run_on_cluster
 
-        found = run_on_cluster(tasks, store, tell, studies_of, (given, configurations, seeds, memory, width))
-    else:
-        found = run_locally(tasks, store, tell)
+            found = run_on_cluster(tasks, store, tell, studies_of, (given, configurations, seeds, memory, width))
+        else:
+            found = run_locally(tasks, store, tell)
     return judge(found)
 
 
-def identity_of(
-    given: Arguments, configurations: Sequence[Mapping[str, Any]], seeds: Sequence[int], studies: Sequence[Study]
-) -> dict[str, Any]:
-    """What a sweep that goes on must have in common with what was begun, of JSON's types."""
-    digest, fitting = hashlib.sha256(), studies[0].fitting
-    drawn = draws(given.params)
-    for x in jax.tree.leaves((fitting.data, fitting.validation, () if drawn else fitting.params)):
-        digest.update(np.ascontiguousarray(x).tobytes())
-    names = ("loss", "optimizer", "stop", "batch_size", "order", "monitor", "length", "evaluate")
-    objects = {name: getattr(given, name) for name in names} | {"params": given.params if drawn else "given"}
-    return {
-        **{name: re.sub(r" at 0x[0-9a-f]+", "", repr(x)) for name, x in objects.items()},
-        "keep_params": given.keep_params,
-        "configurations": [{path: repr(value) for path, value in each.items()} for each in configurations],
-        "seeds": [*seeds],
-        "data": digest.hexdigest()[:16],
-        "ways": [study.way._asdict() for study in studies],
-    }
+def as_run(given: Arguments, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose objects have the numbers with which they were run: an axis may lead into another."""
+    whole = whole_paths(given.roots([*configuration]), configuration)
+    made = given.configured(whole)
+    return {path: getattr(made, path) if path in ("optimizer", "stop") else x for path, x in configuration.items()}

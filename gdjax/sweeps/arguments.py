@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from gdjax import tree
-from gdjax.calls import Condition, Model, as_optimizer
+from gdjax.calls import Condition, Model, as_optimizer, is_number
 from gdjax.domain import as_length
-from gdjax.losses import PerExample
+from gdjax.losses import PerExample, Supervised
 from gdjax.sweeps.paths import replace
 from gdjax.sweeps.space import grid
 from gdjax.sweeps.study import init_key, run_key
@@ -52,7 +54,7 @@ class Arguments:
         """The arguments of a run, with the values at these whole paths, which are checked."""
         made = replace(self.roots([*configuration]), configuration)
         if "model" in made:
-            if not callable(self.loss) or isinstance(self.loss, PerExample):
+            if not callable(self.loss) or isinstance(self.loss, (PerExample, Supervised)):
                 raise TypeError(
                     f"sweep: with an axis of models, loss must be a function model -> loss, got {self.loss!r}"
                 )
@@ -67,7 +69,10 @@ class Arguments:
         """The run of a seed, alone."""
         params = self.initial(seed)[0]
         if self.init_scale != 1.0:
-            params = jax.tree.map(lambda p: (p * self.init_scale).astype(p.dtype), params)
+            params = jax.tree.map(
+                lambda p: (p * self.init_scale).astype(p.dtype), jax.tree.map(jnp.asarray, tree.part(params))
+            )
+            params = tree.whole(params)
         return Fitting(
             self.loss,
             params,
@@ -103,6 +108,13 @@ def configurations_of(axes: Any) -> list[dict[str, Any]]:
     found = grid(axes) if isinstance(axes, Mapping) else [dict(configuration) for configuration in axes]
     if not found:
         raise ValueError("sweep: axes must have at least one configuration, got none")
+    for path in {path for each in found for path in each}:
+        values = [each[path] for each in found if path in each]
+        if shapes := [np.shape(x) for x in values if is_number(x) and np.ndim(x)]:
+            raise ValueError(f"sweep: {path} must be a number in each configuration, got an array of shape {shapes[0]}")
+    for path, values in axes.items() if isinstance(axes, Mapping) else ():
+        if again := [x for i, x in enumerate(values) if x in [*values][:i]]:
+            raise ValueError(f"sweep: the values of {path} must differ, got {again[0]} twice")
     return found
 
 
@@ -110,7 +122,10 @@ def seeds_of(seeds: Any, who: str = "sweep") -> list[int]:
     """The seeds, each once."""
     if isinstance(seeds, numbers.Integral):
         return list(range(as_length(who, "seeds", seeds)))
-    found = [as_length(who, "seeds", seed, least=0) for seed in seeds]
-    if not found or len(set(found)) < len(found):
-        raise ValueError(f"{who}: seeds must be a number of them, or different whole numbers, got {seeds!r}")
+    if np.ndim(seeds) == 0 and hasattr(seeds, "dtype"):
+        return seeds_of(np.asarray(seeds).item(), who)
+    given = seeds if isinstance(seeds, Iterable) else ()
+    found = [as_length(who, "seeds", seed, least=0) for seed in given]
+    if not found or len(set(found)) < len(found) or max(found) >= 2**32:
+        raise ValueError(f"{who}: seeds must be a number of them, or different whole numbers below 2^32, got {seeds!r}")
     return found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gdjax.sweeps.blocks import Block, Outcome, Running, outcomes_of, run_block
 from gdjax.sweeps.store import Nowhere
@@ -35,8 +36,8 @@ class Telling:
     def __init__(self, tasks: list[Task], tell: Callable[[Progress], None]):
         self.tell, self._lock = tell, threading.Lock()
         self.lanes = sum(len(block.lanes) for _, block in tasks)
-        self.alive: dict[str, int] = {}
-        self.share: dict[str, float] = {}
+        self.alive: dict[Task, int] = {}
+        self.share: dict[Task, float] = {}
         self.done, self.best = 0, float("nan")
 
     def take(self, study: Study, block: Block, running: Running) -> None:
@@ -44,22 +45,22 @@ class Telling:
         alive, total = int(running.alive.sum()), block.until or sum(count for count, _ in study.pieces)
         best = study.sign * float(running.states.best_value.min())
         with self._lock:
-            self.alive[block.name] = alive
-            self.share[block.name] = len(block.lanes) * (running.done / total if alive else 1.0)
+            self.alive[study, block] = alive
+            self.share[study, block] = len(block.lanes) * (running.done / total if alive else 1.0)
             self._improve(study, best)
             self._say()
 
     def end(self, study: Study, block: Block, outcomes: list[Outcome]) -> None:
         """After the last one."""
         with self._lock:
-            self.alive.pop(block.name, None)
-            self.share[block.name] = len(block.lanes)
+            self.alive.pop((study, block), None)
+            self.share[study, block] = len(block.lanes)
             self.done += len(block.lanes)
             self._improve(study, study.sign * min(study.sign * each.best_value for each in outcomes))
             self._say()
 
     def _improve(self, study: Study, best: float) -> None:
-        if not self.best * study.sign <= best * study.sign:
+        if np.isfinite(best) and not self.best * study.sign <= best * study.sign:
             self.best = best
 
     def _say(self) -> None:
@@ -72,12 +73,12 @@ def run_locally(tasks: list[Task], store: Nowhere, tell: Callable[[Progress], No
 
     Raises: KeyboardInterrupt after Ctrl-C, when every running block is kept.
     """
-    telling, stopping, devices = Telling(tasks, tell), threading.Event(), jax.local_devices()
+    telling, stopping, devices = Telling(tasks, tell), threading.Event(), _devices()
     context = same_context()
 
     def run(number: int) -> list[Outcome]:
         study, block = tasks[number]
-        with context(), jax.default_device(devices[number % len(devices)]) if devices[1:] else nullcontext():
+        with context(), jax.default_device(devices[number % len(devices)]):
             return run_one(study, block, store, telling, stopping)
 
     with ThreadPoolExecutor(min(len(tasks), len(devices) * workers()), "lanes") as pool:
@@ -98,13 +99,26 @@ def is_wide() -> bool:
     return jnp.zeros(0).dtype == jnp.float64
 
 
+def _devices() -> list[Any]:
+    """Those of this process; one alone where the caller has chosen it."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return [chosen] if isinstance(chosen, jax.Device) else jax.local_devices()
+
+
 def same_context() -> Callable[[], AbstractContextManager[Any]]:
     """A context of another thread that computes as this one does, which may be in a context of its own."""
-    wide, precision = is_wide(), jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    now: Any = jax.config
+    wide, precision, random = is_wide(), now.jax_default_matmul_precision, now.jax_default_prng_impl
+    partitionable = now.jax_threefry_partitionable
 
     @contextmanager
     def context() -> Iterator[None]:
-        with jax.enable_x64(wide), jax.default_matmul_precision(precision):
+        with (
+            jax.enable_x64(wide),
+            jax.default_matmul_precision(precision),
+            jax.default_prng_impl(random),
+            jax.threefry_partitionable(partitionable),
+        ):
             yield
 
     return context

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax import stopping
+from gdjax import stopping, training
 from gdjax.calls import as_optimizer
 from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.paths import get, is_lane, resolve
 from gdjax.sweeps.study import Setting, Study, evaluation_of
-from gdjax.sweeps.ways import Way, choose_way
+from gdjax.sweeps.ways import COPIES, Way, choose_way
 from gdjax.training import Fitting
 from gdjax.training.feeds import Feed
 
@@ -29,7 +29,14 @@ def studies_of(
 ) -> list[Study]:
     """The configurations in groups, one for each program."""
     roots = given.roots([path for each in configurations for path in each])
-    whole = [{resolve(path, roots): value for path, value in each.items()} for each in configurations]
+    whole = [whole_paths(roots, each) for each in configurations]
+    in_penalty = any(path.startswith("loss.penalty") for each in whole for path in each)
+    if in_penalty and given.evaluate is None:
+        if given.validation is None:
+            raise ValueError(
+                "sweep: an axis in the penalty needs validation rows, or evaluate, to compare runs by what is not penalized"
+            )
+        given = dataclasses.replace(given, evaluate=evaluation_of(given.loss))
     in_loss = _numbers_in_loss(roots, whole)
     base = {path: get(roots, path) for path in in_loss}
     groups: dict[Any, tuple[Arguments, list[Setting]]] = {}
@@ -43,6 +50,17 @@ def studies_of(
             groups[key] = given.configured(fixed), []
         groups[key][1].append(setting)
     return [_study(arguments, settings, seeds, memory, width) for arguments, settings in groups.values()]
+
+
+def whole_paths(roots: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration by whole paths.   Raises: ValueError where two of them are the same."""
+    found: dict[str, Any] = {}
+    for path, value in configuration.items():
+        full = resolve(path, roots)
+        if full in found:
+            raise ValueError(f"sweep: {full} must be given once, got it by two paths, {path!r} among them")
+        found[full] = value
+    return found
 
 
 def _numbers_in_loss(roots: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -94,8 +112,20 @@ def _study(
 def way_of(fitting: Fitting, number: int, seeds: int, stops: bool, memory: int | None, width: int | None) -> Way:
     """The way for so many configurations and seeds."""
     parameters = sum(x.size for x in jax.tree.leaves(fitting.run_state.state.params))
-    lane_bytes = sum(x.nbytes for x in jax.tree.leaves(jax.tree.map(_data, fitting.run_state)))
+    lane_bytes = COPIES * sum(x.nbytes for x in jax.tree.leaves(jax.tree.map(_data, fitting.run_state)))
+    if memory is not None:
+        lane_bytes += _working(fitting)
     return choose_way(number, seeds, parameters, lane_bytes, stops, memory, width)
+
+
+def _working(fitting: Fitting) -> int:
+    """The bytes that a run computes with, as its compiled program says; 0 where the backend does not say it."""
+    args = fitting.data, fitting.validation, np.int32(1), None, fitting.period
+    try:
+        found = training.memory(fitting.run, fitting.run_state, *args)
+    except NotImplementedError:
+        return 0
+    return found.gradients + found.activations
 
 
 def _data(x: Any) -> Any:

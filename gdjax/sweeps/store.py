@@ -7,23 +7,33 @@ blocks/NAME/      the checkpoints of a block that is running: RunStates with two
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
 from gdjax.files import remove_folder, replacing, write_whole
 from gdjax.sweeps.blocks import Block, Outcome, Running, pack, start_block, unpack
 from gdjax.sweeps.study import Study
+from gdjax.sweeps.ways import Way
 from gdjax.training import CheckpointError, Checkpoints
 from gdjax.training.identity import differences, full_identity
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl: Any = None
+
+NAME = "sweep.json"
 SECONDS = 30.0  # between the checkpoints of a block
+ELSEWHERE = ("versions", "cores", "platform", "ways")  # what may differ where the bits may
 
 
 class Nowhere:
@@ -43,6 +53,12 @@ class Nowhere:
     def finish(self, study: Study, block: Block, outcomes: list[Outcome]) -> None:
         """Keep what became of a block."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        """End the work of this process."""
+
 
 class Store(Nowhere):
     """A sweep in a folder.
@@ -50,22 +66,61 @@ class Store(Nowhere):
     Raises: CheckpointError if the folder is not of this sweep, or is there and `resume` is not said.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], resume: bool):
+    def __init__(self, folder: Path, identity: Mapping[str, Any], resume: bool, allow_versions: bool = False):
         self.folder = folder
         self.identity = full_identity("sweep", identity)
+        self._ignore = ELSEWHERE if allow_versions else ()
         self._open: dict[str, tuple[Checkpoints, float]] = {}
-        place = folder / "sweep.json"
-        if place.exists():
-            self._check(json.loads(place.read_text()), resume)
+        if resume or folder.exists():
+            self._check(resume)
         else:
-            (folder / "blocks").mkdir(parents=True, exist_ok=True)
-            write_whole(place, json.dumps(self.identity, indent=1))
+            self._make()
 
-    def _check(self, there: Any, resume: bool) -> None:
+    def _make(self) -> None:
+        try:
+            (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"sweep: {self.folder} cannot be made: {error.strerror}") from error
+        write_whole(self.folder / NAME, json.dumps(self.identity, indent=1))
+
+    def _check(self, resume: bool) -> None:
+        """Raise CheckpointError unless this folder holds this sweep, and is to go on; an empty one holds none yet."""
+        place = self.folder / NAME
+        if not place.is_file():
+            if self.folder.is_dir() and not resume and not any(self.folder.iterdir()):
+                return self._make()
+            what = "holds no sweep to go on with" if resume else "is there already, and no sweep"
+            raise CheckpointError(f"sweep: {self.folder} {what}")
         if not resume:
             raise CheckpointError(f"sweep: {self.folder} holds a sweep already: choose another folder, or resume it")
-        if differ := differences(there, self.identity):
+        try:
+            there = json.loads(place.read_text())
+        except ValueError as error:
+            raise CheckpointError(f"sweep: {place} is damaged: {error}") from error
+        if differ := differences(there, self.identity, self._ignore):
             raise CheckpointError(f"sweep: {self.folder} is of another sweep: {'; '.join(differ)}")
+        self.identity = there
+        return None
+
+    @property
+    def ways(self) -> list[Way]:
+        """The ways of its studies, as they were when it was begun."""
+        return [Way(**way) for way in self.identity["ways"]]
+
+    def __enter__(self) -> Self:
+        self._lock = stack = contextlib.ExitStack()
+        file = stack.enter_context((self.folder / "lock").open("w"))
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stack.close()
+            raise CheckpointError(f"sweep: another process works on {self.folder}") from None
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._lock.close()
+        (self.folder / "lock").unlink(missing_ok=True)
 
     def _place(self, block: Block) -> Path:
         return self.folder / "blocks" / block.name
@@ -78,13 +133,17 @@ class Store(Nowhere):
 
     def outcomes(self, study: Study, block: Block) -> list[Outcome] | None:
         file = self._place(block).with_suffix(".npz")
-        return read_outcomes(file, study) if file.exists() else None
+        if not file.exists():
+            return None
+        if self._place(block).is_dir():  # where the process ended before it was removed
+            remove_folder(self._place(block))
+        return read_outcomes(file, study)
 
     def begin(self, study: Study, block: Block, start: Callable[[Study, Block], Running] = start_block) -> Running:
         fresh = start(study, block)
         if not self._place(block).is_dir():
             return fresh
-        restored = self._checkpoints(block).restore(pack(fresh))
+        restored = self._checkpoints(block).restore(pack(fresh), ignore=self._ignore)
         return fresh if restored is None else unpack(restored[0])
 
     def save(self, study: Study, block: Block, running: Running, last: bool = False) -> None:
@@ -105,7 +164,10 @@ class Store(Nowhere):
 
 
 def columns_of(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
-    """The outcomes as arrays: a row for each, histories with NaN behind their end, parameters by the number of the leaf."""
+    """The outcomes as arrays: a row for each, histories with 0 behind their end, parameters by the number of the leaf.
+
+    A dtype that NumPy has no name for, such as bfloat16, is kept as whole numbers, beside its name.
+    """
     length = max(len(each.history["epoch"]) for each in outcomes)
 
     def pad(rows: np.ndarray) -> np.ndarray:
@@ -119,14 +181,26 @@ def columns_of(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
     }
     leaves = [jax.tree.leaves(tree.part(each.params)) for each in outcomes]
     params = {f"params.{i}": np.stack(leaf) for i, leaf in enumerate(zip(*leaves, strict=True))}
-    return {**plain, **history, **params}
+    return dict(_as_numpy(name, x) for name, x in {**plain, **history, **params}.items())
+
+
+def _as_numpy(name: str, x: np.ndarray) -> tuple[str, np.ndarray]:
+    return (f"{name}:{x.dtype.name}", x.view(f"u{x.dtype.itemsize}")) if x.dtype.kind == "V" else (name, x)
+
+
+def _from_numpy(name: str, x: np.ndarray) -> tuple[str, np.ndarray]:
+    name, _, dtype = name.partition(":")
+    return name, x.view(jnp.dtype(dtype)) if dtype else x
 
 
 def read_outcomes(file: Path, study: Study) -> list[Outcome]:
     """The outcomes that `columns_of` wrote.   Raises: CheckpointError if the file is damaged."""
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as read:
-            columns = {name: read[name] for name in read.files}
+            columns = dict(_from_numpy(name, read[name]) for name in read.files)
+            missing = {*Outcome._fields[:-2], "evaluations"} - columns.keys()
+            if missing:
+                raise ValueError(f"it lacks {min(missing)}")
     except Exception as error:
         raise CheckpointError(f"sweep: {file} is damaged: {error}") from error
     structure = study.params_structure

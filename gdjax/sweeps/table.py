@@ -64,6 +64,7 @@ class SweepTable:
     direction: str = "min"  # whether smaller values of it are better, or greater ones: "max"
     histories: tuple[dict[str, np.ndarray], ...] | None = None
     params: tuple[Any, ...] | None = None  # of the best evaluation of each run, where they were asked for
+    remarks: tuple[str, ...] = ()  # on the data, as `fit` makes them
 
     def __post_init__(self) -> None:
         if self.direction not in ("min", "max"):
@@ -192,7 +193,12 @@ class SweepTable:
         total = f"{counted(len(self), 'run')}: {counted(len(self.configurations), 'configuration')}, {seeds}"
         left = len(self.by_configuration()) - SHOWN
         more = [f"{counted(left, 'configuration')} more"] if left > 0 else []
-        return [f"{total}; {self.monitor}, {better} is better", *more, *filter(None, [self._went_wrong()])]
+        return [
+            f"{total}; {self.monitor}, {better} is better",
+            *more,
+            *filter(None, [self._went_wrong()]),
+            *self.remarks,
+        ]
 
     def __repr__(self) -> str:
         first, *rest = self._sentences()
@@ -220,7 +226,11 @@ def student_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, f
 
 
 def table_of(
-    outcomes: Sequence[Any], configurations: Sequence[dict[str, Any]], monitor: str, direction: str
+    outcomes: Sequence[Any],
+    configurations: Sequence[dict[str, Any]],
+    monitor: str,
+    direction: str,
+    remarks: tuple[str, ...] = (),
 ) -> SweepTable:
     """The table of what became of the runs, whose configurations are given by number."""
 
@@ -241,6 +251,7 @@ def table_of(
         direction,
         tuple(each.history for each in outcomes),
         None if any(each is None for each in kept) else kept,
+        remarks,
     )
 
 

@@ -52,7 +52,7 @@ def choose_way(
 
     Args:
         parameters: numbers in the parameters of a lane.
-        lane_bytes: of its RunState and what a step computes with.
+        lane_bytes: at most, of a lane that runs.
         stops: whether a condition may stop a run before its end.
         memory: bytes for all lanes that run at a time (default: BUDGET).
         width: lanes in a block, where the user says it.
@@ -60,7 +60,7 @@ def choose_way(
     on_cpu = jax.default_backend() == "cpu"
     in_turn = on_cpu and (stops or parameters > SMALL)
     budget = (BUDGET if memory is None else memory) // workers()
-    fitting = max(1, budget // (COPIES * lane_bytes))
+    fitting = max(1, budget // lane_bytes)
     usual = IN_TURN if in_turn else CPU_LANES if on_cpu else ACCELERATOR_LANES
     lanes = max(1, min(width or usual, fitting))
     wide = _even(configurations, lanes)

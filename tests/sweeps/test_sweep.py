@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -206,6 +207,16 @@ def bound_loss(model):
         ({"axes": 5}, "axes must be a dict path -> values, or a list of dicts"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"width": 0}, "width must be at least 1"),
+        ({"seeds": [0, 2**32]}, "different whole numbers below"),
+        ({"axes": {"learning_rate": [0.1, 0.1]}}, "values of learning_rate must differ, got 0.1 twice"),
+        (
+            {"axes": {"learning_rate": [np.ones(2)]}},
+            r"must be a number in each configuration, got an array of shape \(2,\)",
+        ),
+        (
+            {"axes": {"learning_rate": [0.1], "optimizer.learning_rate": [0.2]}},
+            "optimizer.learning_rate must be given once",
+        ),
         ({"resume": True}, "resume needs out"),
         ({"axes": {"model": [gd.models.mlp((1, 1))]}, "params": gd.models.mlp((1, 1))}, "a function model -> loss"),
     ],
@@ -227,3 +238,28 @@ def test_parameters_that_can_be_called_are_parameters():
         False,
     ]
     assert drawing_of(module)(jax.random.key(1)) is module
+
+
+def test_lanes_are_computed_as_the_caller_computes(given):
+    """A generator of random numbers that is chosen for a block of code is that of the threads too."""
+    given = dataclasses.replace(given, stop=None, length=Length(epochs=1))
+    with jax.default_prng_impl("rbg"):
+        other = run_all(given, [{}], [3], width=1)
+        fitting = given.fitting(3)
+        list(fitting.segments())
+    same = run_all(given, [{}], [3], width=1)
+    np.testing.assert_allclose(other.best_value, fitting.result().best_value, rtol=1e-11)
+    assert other.best_value != same.best_value
+
+
+def test_configurations_are_judged_by_what_is_not_penalized():
+    def swept(validation, axes):
+        loss = gd.per_example(lambda w, x: jnp.sum((w - x) ** 2), penalty=gd.losses.l2(1.0, where=lambda *_: True))
+        how = {"epochs": 1, "batch_size": 8, "axes": axes}
+        return gd.sweep(loss, jnp.ones(1), gd.sgd(1e-9), np.arange(8.0)[:, None], validation, **how).best_value
+
+    rows, penalties = np.arange(8.0)[:, None], [None, *(gd.losses.l2(x, where=lambda *_: True) for x in (1.0, 10.0))]
+    for axes in ({"strength": [0.0, 1.0, 10.0]}, {"loss.penalty": penalties}):
+        np.testing.assert_allclose(swept(rows, axes), np.mean((1 - np.arange(8.0)) ** 2), rtol=1e-6)
+        with pytest.raises(ValueError, match="an axis in the penalty needs validation rows"):
+            swept(None, axes)

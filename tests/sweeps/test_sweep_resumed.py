@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import killed_sweep as program
 import numpy as np
 import pytest
@@ -38,7 +40,7 @@ def bits(table):
     """All that a sweep has found, as bytes."""
     columns = [column.tobytes() for column in table.columns.values()]
     histories = [{name: x.tobytes() for name, x in history.items()} for history in table.histories]
-    return columns, histories, [[np.asarray(x).tobytes() for x in each[0].values()] for each in table.params]
+    return columns, histories, [[np.asarray(x).tobytes() for x in jax.tree.leaves(each)] for each in table.params]
 
 
 def test_a_sweep_that_is_killed_twice_equals_one_that_was_not(tmp_path):
@@ -68,3 +70,53 @@ def test_a_folder_is_of_one_sweep(tmp_path):
     block.write_bytes(block.read_bytes()[:-50])
     with pytest.raises(gd.CheckpointError, match=rf"{block.name} is damaged"):
         program.sweep(tmp_path / "sweep", resume=True)
+
+
+def test_a_sweep_goes_on_with_the_same_problem_alone(tmp_path):
+    """Other code under the same name, other numbers in it, and other dtypes and entries are other sweeps."""
+
+    def problem(power, start):
+        return lambda w, rows: jnp.mean((w - rows) ** power), start
+
+    rows = np.arange(8.0, dtype=np.float32)
+
+    def swept(name, power=2, start=1.0, data=rows, **how):
+        loss, params = problem(power, start)
+        axes, how = {"learning_rate": [0.01, 0.1]}, {"epochs": 2, "batch_size": 4, "out": tmp_path / name, **how}
+        return gd.sweep(loss, params, gd.sgd(0.1), data, axes=axes, **how)
+
+    first = swept("one")
+    assert swept("one", resume=True).best_value.tobytes() == first.best_value.tobytes()
+    whole = np.arange(8, dtype=np.int32)
+    for other in (
+        {"power": 4},
+        {"start": 5.0},
+        {"data": whole.view(np.float32)},
+        {"data": np.arange(1.0, 9.0, dtype=np.float32)},
+    ):
+        with pytest.raises(gd.CheckpointError, match=r"is of another sweep: (programs|start|data)"):
+            swept("one", **other, resume=True)
+    with jax.enable_x64(True), pytest.raises(gd.CheckpointError, match="is of another sweep"):
+        swept("one", resume=True)
+    with pytest.raises(gd.CheckpointError, match="holds no sweep to go on with"):
+        swept("two", resume=True)
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "note.txt").touch()
+    with pytest.raises(gd.CheckpointError, match="is there already, and no sweep"):
+        swept("three")
+
+
+def test_sixteen_bits_come_back_as_they_were(tmp_path):
+    data = jnp.arange(8, dtype=jnp.bfloat16)
+    loss, params = (lambda w, rows: jnp.mean((w["w"] - rows) ** 2)), {"w": jnp.asarray(1.0, jnp.bfloat16)}
+    how = {
+        "axes": {"learning_rate": [0.01, 0.1]},
+        "epochs": 2,
+        "batch_size": 4,
+        "keep_params": True,
+        "out": tmp_path / "s",
+    }
+    tables = [gd.sweep(loss, params, gd.sgd(0.1), data, **how, resume=resume) for resume in (False, True)]
+    assert bits(tables[0]) == bits(tables[1])
+    assert [table.histories[0]["loss"].dtype for table in tables] == [jnp.bfloat16] * 2
+    assert tables[1].params[0]["w"].dtype == jnp.bfloat16

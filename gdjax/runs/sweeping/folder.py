@@ -27,6 +27,7 @@ from gdjax.runs.sweeping.plans import Group, Planning
 from gdjax.runs.sweeping.stages import as_words
 from gdjax.sweeps import SweepTable
 from gdjax.text import short
+from gdjax.training.identity import differences
 
 VERSION = 1
 FILE = "sweep.json"
@@ -129,11 +130,8 @@ def _check(path: Path, config: Mapping[str, Any], allow_versions: bool) -> None:
     other = [name for name in config if name not in FREE and there.get(name) != config[name]]
     lasting = [name for name in other if name not in ENVIRONMENT]
     if lasting:
-        name = lasting[0]
-        pair = short(str(there.get(name)), 60), short(str(config[name]), 60)
-        raise RecordError(
-            f"{path} is another sweep: {name} is {pair[0]} there and {pair[1]} here; give its own options"
-        )
+        there, here = ({name: each.get(name) for name in lasting} for each in (there, config))
+        raise RecordError(f"{path} is another sweep: {short(differences(there, here)[0], 160)}; give its own options")
     if other and not allow_versions:
         raise RecordError(
             f"{path} was run elsewhere: {', '.join(other)} differ; `allow_versions` goes on, but the bits may differ"
