@@ -103,9 +103,9 @@ def test_a_sweep_that_is_interrupted_goes_on(place, monkeypatch, number, code, h
     if number == signal.SIGINT:
         before = contents(place / "S")
         for more, error in (
-            (["--seeds", 4], "seeds is [0, 1, 2] there and [0, 1, 2, 3] here"),
-            (["--patience", 3], "base is "),
-            (["--width", 2], "method is "),
+            (["--seeds", 4], "seeds is [0, 1, 2], here [0, 1, 2, 3]"),
+            (["--patience", 3], "base.patience is 10, here 3"),
+            (["--width", 2], "method.width is 1, here 2"),
         ):
             refused = gdjax(*words, *more, "--out", "S", "--resume")
             assert refused[0] == 2 and f"S is another sweep: {error}" in refused[2] and contents(place / "S") == before
