@@ -153,6 +153,16 @@ def test_a_sweep_all_of_whose_runs_went_wrong_is_a_bad_one(place):
         ("--random 3 --latin 3", "give one of --random, --latin and --sampler, not 2 of them"),
         ("--loss hinj", "--loss hinj: did you mean 'hinge'?"),
         ("--set b9=1,2", "--set: no argument 'b9'"),
+        (
+            "--optimizer sgd --schedule constant --learning-rate 0.01,0.1 --set optimizer.learning_rate=0.5,0.6",
+            "--learning-rate changes no run: a path given by --set leads to the same number",
+        ),
+        ("--optimizer adam --clip log:1:9 --random 4 --set max_norm=2", "--clip changes no run: a path given by --set"),
+        (
+            "--optimizer adam --set b1=0.8,0.9 optimizer.b1=0.7,0.6",
+            "--set b1 changes no run: a path given by --set leads to the same number",
+        ),
+        ("--optimizer adam(b1=0.8),adam(b1=0.9) --set b1=0.7", "--optimizer changes no run: a path given by --set"),
         ("--optimizer sgd,adm", "no 'adm' here: did you mean 'adam'?"),
         ("--halving --steps 9", "--halving raises the epochs itself"),
         ("--resume", "S holds no sweep to go on with: leave out --resume to begin one"),

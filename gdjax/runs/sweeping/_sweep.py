@@ -10,7 +10,7 @@ import numpy as np
 
 from gdjax.runs._train import command_of
 from gdjax.runs.sweeping.folder import SweepFolder
-from gdjax.runs.sweeping.options import SweepOptions, space_of
+from gdjax.runs.sweeping.options import AXES, SweepOptions, space_of
 from gdjax.runs.sweeping.plans import Group, Planning
 from gdjax.runs.sweeping.stages import Stages
 from gdjax.sweeps import (
@@ -23,7 +23,7 @@ from gdjax.sweeps import (
     rung_budgets,
     successive_halving,
 )
-from gdjax.sweeps.space import Axis
+from gdjax.sweeps.space import Axis, Choice, Interval
 
 SMALLEST_RUNG = 16  # times fewer epochs on the first rung than on the last
 
@@ -57,6 +57,8 @@ class Sweeping:
         planning = Planning.of(data, space)
         configurations = configurations_of(space.axes, options)
         groups = planning.groups(configurations)
+        if options.set:
+            _check_axes(planning, configurations)
         folder = SweepFolder.open(options, planning, groups, configurations, command)
         return cls(data, options, planning, tuple(configurations), tuple(groups), folder)
 
@@ -144,6 +146,29 @@ def _check_method(options: SweepOptions, axes: Mapping[str, Axis]) -> None:
         raise ValueError("`halving` takes a grid, `random` or `latin`, not a `sampler`")
     if options.halving and ("epochs" in axes or options.steps is not None or options.epochs is None):
         raise ValueError("`halving` raises the epochs itself: give one number of `epochs`, and no `steps`")
+
+
+def _check_axes(planning: Planning, configurations: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ValueError for an axis all of whose values are one run, as where a path of `set`, read last, is its number."""
+    for name, axis in planning.space.axes.items():
+        values = _examples(axis)
+        if len(values) > 1 and not any(_varies(planning, each, name, values) for each in configurations):
+            said = f"`{name}`" if name in AXES else f"`set={name}`"
+            raise ValueError(f"{said} changes no run: a path given by `set` leads to the same number")
+
+
+def _examples(axis: Axis) -> Sequence[Any]:
+    """The values of an axis; of an interval, two."""
+    if isinstance(axis, Interval):
+        return [axis.quantile(0.25), axis.quantile(0.75)]
+    return axis.values if isinstance(axis, Choice) else list(axis)
+
+
+def _varies(planning: Planning, configuration: Mapping[str, Any], name: str, values: Sequence[Any]) -> bool:
+    """Whether values of this name are different runs, if all else is as in the configuration."""
+    encoded, job = planning.plan({**configuration, name: values[0]})
+    others = (planning.plan({**configuration, name: value}) for value in values[1:])
+    return any(other is not encoded or each != job for other, each in others)
 
 
 def _budgets(planning: Planning) -> list[float]:
