@@ -277,7 +277,12 @@ def _short(paths: Sequence[str]) -> list[str]:
 
 
 def _values(each: Summary, axes: Sequence[str]) -> list[str]:
-    return [text_of(each.configuration.get(path, "")) for path in axes]
+    return [_cell(each.configuration.get(path, "")) for path in axes]
+
+
+def _cell(value: Any) -> str:
+    """A value as it is shown: a number by five digits, of which the file and the commands have all."""
+    return f"{float(value):.5g}" if is_number(value) and not isinstance(value, int) else text_of(value)
 
 
 def _judged(each: Summary, several: bool) -> list[str]:

@@ -81,7 +81,7 @@ def test_a_table_says_what_is_best_and_what_went_wrong():
         "epochs",
         "stop",
     ]
-    assert lines[2].startswith("adam(cosine(0.1, 100))") and "0.3333333333333333" in lines[2]
+    assert lines[2].startswith("adam(cosine(0.1, 100))") and " 0.33333 " in lines[2]
     assert (
         lines[2].endswith("2 BUDGET and 1 PATIENCE")
         and lines[-1] == "4 of 12 runs went wrong (1 without a finite value and 3 DIVERGED)"
