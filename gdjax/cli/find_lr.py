@@ -31,12 +31,13 @@ class FindLr(runs.RangeTestOptions):
         use_device(self.device, self.dtype, self.deterministic)
         with option_mistakes(NAMES):
             found = runs.find_rates(self.data, self)
-        print(found)
         if self.plot is not None:
             from gdjax.plots import range_test, save
 
             with user_mistakes("--plot: "):
                 save(range_test(found.tests, f"{self.data}: loss of a batch while the rate grows"), self.plot)
+        print(found)
+        if self.plot is not None:
             print(f"{self.plot}: {', '.join(found.tests)}")
         if found.failed:
             print("gdjax: no rate is suggested: see above", file=sys.stderr)

@@ -56,6 +56,7 @@ def _parse(argv: list[str]) -> Any:
     """The command of the given words; error messages of tyro become one line."""
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise UserError(f"no command {argv[0]!r}: {did_you_mean(argv[0], COMMANDS)}")
+    _check_given_once(argv)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -66,6 +67,14 @@ def _parse(argv: list[str]) -> Any:
         if stop.code in (0, None):
             raise
         raise UserError(_one_line(said.getvalue()).replace(MARK, "")) from None
+
+
+def _check_given_once(argv: list[str]) -> None:
+    """Raise UserError for an option of a run that is repeated, since only the last of them would count."""
+    if argv[:1] and argv[0] in ("train", "sweep", "find-lr", "tournament"):
+        options = [word.partition("=")[0] for word in argv if word.startswith("--")]
+        if twice := [option for option in options if options.count(option) > 1]:
+            raise UserError(f"{twice[0]} is given {options.count(twice[0])} times: give it once, with all its values")
 
 
 def _one_line(box: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gdjax.calls import Condition
 from gdjax.domain import as_length
-from gdjax.sweeps.arguments import Arguments, configurations_of, seeds_of
+from gdjax.sweeps.arguments import Arguments, configurations_of, draws, seeds_of
 from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.grouping import studies_of, way_of, whole_paths
@@ -72,7 +72,7 @@ def sweep(
         seeds: how many, from 0 on, or which.
         keep_params: whether the table has the best parameters of every run.
         memory: bytes for the lanes that run at the same time; they decide the width of a block.
-        width: lanes in a block. Like the way in which they are computed, it is part of the bits in the last places.
+        width: lanes in a block, at most. Like the way in which they are computed, it is part of the bits in the last places.
         rungs: for successive halving (`sweeps.successive_halving`), evaluations after which only the best configurations go
             on, from where they are: with rungs r_0 < r_1 < ... and r_k at the end of a run, n r_0 / r_k of all n get to r_k.
             A run that left has the stop BUDGET.
@@ -142,6 +142,8 @@ def run_all(
         studies = [dataclasses.replace(study, way=way) for study, way in zip(studies, store.ways, strict=True)]
 
     remarks = tuple(dict.fromkeys(remark for study in studies for remark in study.fitting.remarks))
+    if len(seeds) > 1 and given.order == "sequence" and not draws(given.params):
+        remarks += ("the seeds share parameters and the order of rows: their runs differ by draws in the loss alone",)
 
     told = [as_run(given, configuration) for configuration in configurations]
 
@@ -150,7 +152,7 @@ def run_all(
         return table_of(rows, told, *studies[0].monitor, remarks)
 
     def narrow(study: Study, number: int) -> Way:
-        return way_of(study.fitting, number, len(seeds), given.stop is not None, memory, width)
+        return way_of(study.fitting, number, len(seeds), study.stops, memory, width)
 
     tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
     with store:

@@ -8,6 +8,7 @@ see the same number of cores.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -70,9 +71,7 @@ def run_on_cluster(
 def run_shipped(place: list[Any], name: str, study: int, block: Block) -> list[Outcome]:
     """What became of the lanes of a block, in a worker."""
     if name not in _studies:
-        import ray
-
-        shipment: Shipment = ray.get(place[0])  # type: ignore[assignment]
+        shipment: Shipment = importlib.import_module("ray").get(place[0])
         jax.config.update("jax_enable_x64", shipment.is_wide)
         _studies.clear()
         _studies[name] = shipment.make(*shipment.arguments)
@@ -87,7 +86,7 @@ def run_shipped(place: list[Any], name: str, study: int, block: Block) -> list[O
 def _connected() -> Iterator[Any]:
     """Ray, connected; a local cluster that is started here ends with the block."""
     try:
-        import ray
+        ray = importlib.import_module("ray")
     except ImportError as error:
         raise ImportError("sweep: engine='ray' needs Ray: pip install 'gdjax[cluster]'") from error
     own = not ray.is_initialized()

@@ -105,8 +105,9 @@ def _study(
     fitting = given.fitting(seeds[0])
     if isinstance(fitting.data, Feed):
         raise TypeError("sweep: data must be arrays in memory, got a Source or a loader")
-    way = way_of(fitting, len(settings), len(seeds), given.stop is not None, memory, width)
-    return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, given.keep_params)
+    stops = given.stop is not None
+    way = way_of(fitting, len(settings), len(seeds), stops, memory, width)
+    return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, stops, given.keep_params)
 
 
 def way_of(fitting: Fitting, number: int, seeds: int, stops: bool, memory: int | None, width: int | None) -> Way:

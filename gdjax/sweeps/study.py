@@ -46,6 +46,7 @@ class Study:
         loss: as it was given; its numbers are those of a setting.
         judged_by_loss: whether the evaluation is `evaluation_of` the loss.
         way: how its lanes are computed.
+        stops: whether a condition may stop a run before its end.
     """
 
     fitting: Fitting
@@ -54,6 +55,7 @@ class Study:
     loss: Any
     judged_by_loss: bool
     way: Way
+    stops: bool
     keep_params: bool = False
 
     @functools.cached_property

@@ -107,7 +107,8 @@ def test_a_sweep_that_is_interrupted_goes_on(place, monkeypatch, number, code, h
             (["--patience", 3], "base.patience is 10, here 3"),
             (["--width", 2], "method.width is 1, here 2"),
         ):
-            refused = gdjax(*words, *more, "--out", "S", "--resume")
+            kept = [word for i, word in enumerate(words) if more[0] not in words[max(0, i - 1) : i + 1]]
+            refused = gdjax(*kept, *more, "--out", "S", "--resume")
             assert refused[0] == 2 and f"S is another sweep: {error}" in refused[2] and contents(place / "S") == before
         assert "S exists: choose another --out; --resume goes on with the sweep there" in gdjax(*words, "--out", "S")[2]
     assert gdjax("sweep", "--resume", "--out", "S", "--quiet") == (0, "", "")
@@ -150,6 +151,9 @@ def test_a_sweep_all_of_whose_runs_went_wrong_is_a_bad_one(place):
         ("--batch-size 1.5", "--batch-size must be a whole number, got 1.5"),
         ("--hidden 8,a", "--hidden must be sizes such as 128 64, or several: 128x64,64x32,32; got '8,a'"),
         ("--seeds 2,2", "--seeds must be a number of seeds, or different whole numbers such as 3,5,8; got '2,2'"),
+        ("--learning-rate 0.1,0.2 --trials 3", "--trials is of a --sampler; of draws give their number"),
+        ("--learning-rate 0.1,0.2 --seed 7", "--seed is of the draws of configurations, and a grid has none: give"),
+        ("--set optimizer.b1=0.8,0.9 --set optimizer.b2=0.9,0.99", "--set is given 2 times: give it once"),
         ("--random 3 --latin 3", "give one of --random, --latin and --sampler, not 2 of them"),
         ("--loss hinj", "--loss hinj: did you mean 'hinge'?"),
         ("--set b9=1,2", "--set: no argument 'b9'"),

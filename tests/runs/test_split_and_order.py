@@ -49,9 +49,9 @@ def test_the_split_has_a_seed_of_its_own(tmp_path):
 
 
 def test_the_rows_come_in_the_order_asked_for():
-    """The bits of `gd.fit` with that order; all three differ."""
+    """The bits of `gd.fit` with that order, which differ; those of a shuffle are held by all other runs."""
     found = []
-    for order in ("shuffle", "replacement", "sequence"):
+    for order in ("replacement", "sequence"):
         work = chosen(order=order)
         job, base = work.job, jax.random.key(0)
         params = job.objective.model.init(jax.random.fold_in(base, 2))
@@ -59,7 +59,7 @@ def test_the_rows_come_in_the_order_asked_for():
         fitted = gd.fit(job.objective.loss, params, job.optimizer, *work.parts[:2], stop=job.stop, **length)
         found.append(bits(run_through(job, work.parts).run_state.state.params))
         assert found[-1] == bits(fitted.last.params) and work.config.order == order
-    assert len({tuple(each) for each in found}) == 3
+    assert len({tuple(each) for each in found}) == 2
     options = {"model": "softmax_regression", "order": "replacement"}
     assert (
         runs.choose("wine", runs.TrainOptions(**options), "").job.batch_size == 32

@@ -165,7 +165,9 @@ def test_a_fold_that_goes_wrong_is_said_and_costs_the_intervals_alone(tmp_path, 
 
 def test_folds_as_lanes_are_the_runs_that_cores_take(monkeypatch):
     """What an accelerator does: one program with a lane for each fold."""
-    work = runs.choose(houses(3, 120), runs.TrainOptions(target="price", epochs=3, tune="none"), "")
+    work = runs.choose(
+        houses(3, 120), runs.TrainOptions(target="price", epochs=3, tune="none", hidden=(4,), ensemble=1), ""
+    )
     x, y = work.parts.train
     rests = [work.parts._replace(train=(x[k::3], y[k::3])) for k in range(3)]
     jobs = [work.job_of(rest) for rest in rests]

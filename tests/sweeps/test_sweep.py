@@ -240,16 +240,21 @@ def test_parameters_that_can_be_called_are_parameters():
     assert drawing_of(module)(jax.random.key(1)) is module
 
 
-def test_lanes_are_computed_as_the_caller_computes(given):
+def test_lanes_are_computed_as_the_caller_computes():
     """A generator of random numbers that is chosen for a block of code is that of the threads too."""
-    given = dataclasses.replace(given, stop=None, length=Length(epochs=1))
+
+    def loss(w, rows, key):
+        return jnp.mean((w - rows + jax.random.normal(key, rows.shape)) ** 2)
+
+    def swept():
+        how = {"axes": [{}], "seeds": [3], "epochs": 1, "batch_size": 4}
+        return gd.sweep(loss, 1.0, gd.sgd(0.1), np.arange(8.0), **how).best_value
+
     with jax.default_prng_impl("rbg"):
-        other = run_all(given, [{}], [3], width=1)
-        fitting = given.fitting(3)
-        list(fitting.segments())
-    same = run_all(given, [{}], [3], width=1)
-    np.testing.assert_allclose(other.best_value, fitting.result().best_value, rtol=1e-11)
-    assert other.best_value != same.best_value
+        other, key = swept(), jax.random.fold_in(jax.random.key(3), 1)
+        alone = gd.fit(loss, 1.0, gd.sgd(0.1), np.arange(8.0), epochs=1, batch_size=4, key=key)
+    np.testing.assert_allclose(other, alone.best_value, rtol=1e-11)
+    assert other != swept()
 
 
 def test_configurations_are_judged_by_what_is_not_penalized():
@@ -258,7 +263,7 @@ def test_configurations_are_judged_by_what_is_not_penalized():
         how = {"epochs": 1, "batch_size": 8, "axes": axes}
         return gd.sweep(loss, jnp.ones(1), gd.sgd(1e-9), np.arange(8.0)[:, None], validation, **how).best_value
 
-    rows, penalties = np.arange(8.0)[:, None], [None, *(gd.losses.l2(x, where=lambda *_: True) for x in (1.0, 10.0))]
+    rows, penalties = np.arange(8.0)[:, None], [None, gd.losses.l2(10.0, where=lambda *_: True)]
     for axes in ({"strength": [0.0, 1.0, 10.0]}, {"loss.penalty": penalties}):
         np.testing.assert_allclose(swept(rows, axes), np.mean((1 - np.arange(8.0)) ** 2), rtol=1e-6)
         with pytest.raises(ValueError, match="an axis in the penalty needs validation rows"):

@@ -24,8 +24,10 @@ def killed(folder, segments):
         env={
             **os.environ,
             "PYTHONPATH": str(root),
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": optimizations,
-        },  # as in this process
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": optimizations,  # as in this process
+            "JAX_COMPILATION_CACHE_DIR": str(folder.with_name("compiled")),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        },
         capture_output=True,
         text=True,
         check=False,

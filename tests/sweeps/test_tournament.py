@@ -118,6 +118,7 @@ def test_two_names_of_one_optimizer_are_tuned_apart_and_not_told_apart():
     assert "No difference can be significant with 3 tunings; write tunings=6" in few.statement
 
 
+@pytest.mark.nightly
 def test_what_is_drawn_may_be_a_flag_and_each_tuning_chooses_the_best_of_its_own():
     flag = {"nesterov": gd.sweeps.choice([True, False]), "learning_rate": gd.sweeps.log_uniform(1e-2, 1.0)}
     race, tunables = {"sgd": gd.sgd(0.1, momentum=0.5), "slow": gd.sgd(1e-5)}, {"sgd": flag}

@@ -140,6 +140,10 @@ def _check_method(options: SweepOptions, axes: Mapping[str, Axis]) -> None:
     for name in ("random", "latin", "trials", "width", "memory"):
         if (number := getattr(options, name)) is not None and not 1 <= number <= 1_000_000:
             raise ValueError(f"`{name}` must be at least 1, got {number}")
+    if options.sampler is None and options.trials != SweepOptions.trials:
+        raise ValueError("`trials` is of a `sampler`; of draws give their number: `random` or `latin`")
+    if not asked and options.seed != SweepOptions.seed:
+        raise ValueError(f"`seed` is of the draws of configurations, and a grid has none: give `seeds={options.seed},`")
     if options.sampler is not None and not axes:
         raise ValueError(f"`sampler={options.sampler}` needs an axis, such as a learning rate of log:1e-4:1e-1")
     if options.sampler is not None and options.halving:
