@@ -6,7 +6,7 @@ import dataclasses
 import math
 import shlex
 import sys
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 from tqdm import tqdm
@@ -77,12 +77,12 @@ class Sweep(runs.SweepOptions):
         return runs.SweepOptions(**{name: getattr(self, name) for name in NAMES})
 
 
-def bar_of_lanes(quiet: bool) -> tqdm:
+def bar_of_lanes(quiet: bool) -> Any:
     off = True if quiet else None  # None: where stderr is no terminal
     return tqdm(total=100, disable=off, file=sys.stderr, leave=False, bar_format=BAR)
 
 
-def show(bar: tqdm, now: Progress) -> None:
+def show(bar: Any, now: Progress) -> None:
     """The lanes that are running, the best so far, and the time left."""
     best = f", best {now.best:.4g}" if math.isfinite(now.best) else ""
     bar.set_description_str(f"{now.alive} of {now.lanes} lanes running, {now.done} done{best} ", refresh=False)

@@ -33,11 +33,18 @@ class Progress(NamedTuple):
 class Telling:
     """The progress of all blocks together."""
 
+    tell: Callable[[Progress], None]
+    lanes: int
+    alive: dict[Task, int]
+    share: dict[Task, float]
+    done: int
+    best: float
+
     def __init__(self, tasks: list[Task], tell: Callable[[Progress], None]):
         self.tell, self._lock = tell, threading.Lock()
         self.lanes = sum(len(block.lanes) for _, block in tasks)
-        self.alive: dict[Task, int] = {}
-        self.share: dict[Task, float] = {}
+        self.alive = {}
+        self.share = {}
         self.done, self.best = 0, float("nan")
 
     def take(self, study: Study, block: Block, running: Running) -> None:

@@ -61,6 +61,9 @@ def run_rungs(
 class Between(Nowhere):
     """A store that also hands the states of a rung to the next."""
 
+    store: Nowhere
+    rung: int
+
     def __init__(self, store: Nowhere):
         self.store, self.rung, self._lock = store, -1, threading.Lock()
         self._before: dict[Block, Running] = {}

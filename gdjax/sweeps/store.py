@@ -66,6 +66,9 @@ class Store(Nowhere):
     Raises: CheckpointError if the folder is not of this sweep, or is there and `resume` is not said.
     """
 
+    folder: Path
+    identity: dict[str, Any]
+
     def __init__(self, folder: Path, identity: Mapping[str, Any], resume: bool, allow_versions: bool = False):
         self.folder = folder
         self.identity = full_identity("sweep", identity)
