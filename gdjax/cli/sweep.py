@@ -42,7 +42,10 @@ class Sweep(runs.SweepOptions):
         options = self._complete()
         use_device(options.device, options.dtype, options.deterministic)
         with option_mistakes(NAMES):
-            sweeping = runs.Sweeping.of(options.data, options.without_data(), shlex.join(["gdjax", *argv]))
+            command = (
+                shlex.join(["gdjax", *argv]) if self.out is None or self.data else runs.read_sweep(self.out)["command"]
+            )
+            sweeping = runs.Sweeping.of(options.data, options.without_data(), command)
         try:
             with bar_of_lanes(options.quiet) as bar:
                 stages = sweeping.run(lambda now: show(bar, now))
