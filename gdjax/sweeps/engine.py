@@ -107,9 +107,9 @@ def is_wide() -> bool:
 
 
 def _devices() -> list[Any]:
-    """Those of this process; one alone where the caller has chosen it."""
+    """Those of this process; one alone, or those of one platform, where the caller has chosen so."""
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-    return [chosen] if isinstance(chosen, jax.Device) else jax.local_devices()
+    return [chosen] if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)
 
 
 def same_context() -> Callable[[], AbstractContextManager[Any]]:

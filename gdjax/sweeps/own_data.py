@@ -19,13 +19,15 @@ from gdjax.training.run import RING
 
 
 def run_each(fittings: Sequence[Fitting]) -> None:
-    """Run all to their end, on rows of equal shapes and with the same numbers.
+    """Run all to their end.
 
-    On a CPU each core takes a run at a time, so that each has the bits of a run alone; an accelerator takes them as lanes.
+    On a CPU each core takes a run at a time, so that each has the bits of a run alone; an accelerator takes them as lanes,
+    or one after the other where their rows are of different shapes.
 
     Raises: KeyboardInterrupt if it is interrupted.
     """
-    if jax.default_backend() == "cpu":
+    shapes = {tuple(x.shape for x in jax.tree.leaves(fitting.data)) for fitting in fittings}
+    if jax.default_backend() == "cpu" or len(shapes) > 1:
         run_on_cores(fittings)
     else:
         run_as_lanes(fittings)

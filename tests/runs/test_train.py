@@ -179,6 +179,8 @@ def test_folds_as_lanes_are_the_runs_that_cores_take(monkeypatch):
         np.testing.assert_allclose(a.history["validation_loss"], b.history["validation_loss"], rtol=1e-4)
         jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-2, atol=1e-4), a.params, b.params)
     assert on_cores[0].best_value != on_cores[1].best_value
+    rests[2] = rests[2]._replace(train=(x[:50], y[:50]))  # of other shapes, which no program has as lanes
+    assert runs.job.run_side_by_side(jobs, rests)[0].best_value == on_cores[0].best_value
 
 
 def test_what_is_left_out_or_outside_is_said(tmp_path, monkeypatch):
