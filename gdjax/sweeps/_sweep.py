@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gdjax.calls import Condition
 from gdjax.domain import as_length
 from gdjax.sweeps.arguments import Arguments, configurations_of, draws, seeds_of
@@ -106,66 +108,78 @@ def sweep(
         model_state,
         keep_params=keep_params,
     )
-    return run_all(
-        given, configurations_of(axes), seeds_of(seeds), memory, width, rungs, out, resume, allow_versions, engine, tell
-    )
+    manner = Manner(memory, width, tuple(np.atleast_1d(rungs).tolist()), out, resume, allow_versions, engine, tell)
+    return run_all(given, configurations_of(axes), seeds_of(seeds), manner)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manner:
+    """How a sweep is run, whatever its runs are; the arguments of `sweep`."""
+
+    memory: int | None = None
+    width: int | None = None
+    rungs: tuple[int, ...] = ()
+    out: str | Path | None = None
+    resume: bool = False
+    allow_versions: bool = False
+    engine: str = "local"
+    tell: Callable[[Progress], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("local", "ray"):
+            raise ValueError(f"sweep: engine must be 'local' or 'ray', got {self.engine!r}")
+        if self.rungs and self.engine != "local":
+            raise ValueError(f"sweep: rungs need engine='local', where their states are, got {self.engine!r}")
+        if self.resume and self.out is None:
+            raise ValueError("sweep: resume needs out, the folder of the sweep to go on with, got none")
+        for name, number in (("memory", self.memory), ("width", self.width)):
+            as_length("sweep", name, 1 if number is None else number)
 
 
 def run_all(
     given: Arguments,
     configurations: Sequence[Mapping[str, Any]],
     seeds: Sequence[int],
-    memory: int | None = None,
-    width: int | None = None,
-    rungs: Sequence[int] = (),
-    out: str | Path | None = None,
-    resume: bool = False,
-    allow_versions: bool = False,
-    engine: str = "local",
-    tell: Callable[[Progress], None] = lambda _: None,
+    manner: Manner = Manner(),
 ) -> SweepTable:
     """The sweep of these arguments."""
-    if engine not in ("local", "ray"):
-        raise ValueError(f"sweep: engine must be 'local' or 'ray', got {engine!r}")
-    if resume and out is None:
-        raise ValueError("sweep: resume needs out, the folder of the sweep to go on with, got none")
-    for name, number in (("memory", memory), ("width", width)):
-        as_length("sweep", name, 1 if number is None else number)
-    studies = studies_of(given, configurations, seeds, memory, width)
-    budgets = check_rungs(rungs, max(sum(count for count, _ in study.pieces) for study in studies)) if rungs else []
-    if budgets and engine != "local":
-        raise ValueError(f"sweep: rungs need engine='local', where their states are, got {engine!r}")
+    sizes = manner.memory, manner.width
+    studies = studies_of(given, configurations, seeds, *sizes)
+    longest = max(sum(count for count, _ in study.pieces) for study in studies)
+    budgets = check_rungs(manner.rungs, longest) if manner.rungs else []
     store = Nowhere()
-    if out is not None:
+    if manner.out is not None:
         identity = identity_of(given, configurations, seeds, studies, budgets)
-        store = Store(Path(out), identity, resume, allow_versions)
+        store = Store(Path(manner.out), identity, manner.resume, manner.allow_versions)
         studies = [dataclasses.replace(study, way=way) for study, way in zip(studies, store.ways, strict=True)]
-
-    remarks = tuple(dict.fromkeys(remark for study in studies for remark in study.fitting.remarks))
-    if len(seeds) > 1 and given.order == "sequence" and not draws(given.params):
-        remarks += ("the seeds share parameters and the order of rows: their runs differ by draws in the loss alone",)
-
-    told = [as_run(given, configuration) for configuration in configurations]
+    told, remarks = [as_run(given, configuration) for configuration in configurations], _remarks(given, seeds, studies)
 
     def judge(outcomes: list[Outcome]) -> SweepTable:
         rows = sorted(outcomes, key=lambda each: (each.configuration, seeds.index(each.seed)))
         return table_of(rows, told, *studies[0].monitor, remarks)
 
     def narrow(study: Study, number: int) -> Way:
-        return way_of(study.fitting, number, len(seeds), study.stops, memory, width)
+        return way_of(study.fitting, number, len(seeds), study.stops, *sizes)
 
     tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
     with store:
         if budgets:
-            run = functools.partial(run_locally, tell=tell)
-            found = run_rungs(studies, seeds, budgets, narrow, run, store, judge)
-        elif engine == "ray":
+            run = functools.partial(run_locally, tell=manner.tell)
+            return judge(run_rungs(studies, seeds, budgets, narrow, run, store, judge))
+        if manner.engine == "ray":
             from gdjax.sweeps.cluster import run_on_cluster
 
-            found = run_on_cluster(tasks, store, tell, studies_of, (given, configurations, seeds, memory, width))
-        else:
-            found = run_locally(tasks, store, tell)
-    return judge(found)
+            shipped = given, configurations, seeds, *sizes
+            return judge(run_on_cluster(tasks, store, manner.tell, studies_of, shipped))
+        return judge(run_locally(tasks, store, manner.tell))
+
+
+def _remarks(given: Arguments, seeds: Sequence[int], studies: Sequence[Study]) -> tuple[str, ...]:
+    """On the data, as `fit` makes them, and on seeds that make no difference."""
+    found = tuple(dict.fromkeys(remark for study in studies for remark in study.fitting.remarks))
+    if len(seeds) == 1 or given.order != "sequence" or draws(given.params):
+        return found
+    return (*found, "the seeds share parameters and the order of rows: their runs differ by draws in the loss alone")
 
 
 def as_run(given: Arguments, configuration: Mapping[str, Any]) -> dict[str, Any]:
