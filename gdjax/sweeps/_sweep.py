@@ -184,6 +184,9 @@ def _remarks(given: Arguments, seeds: Sequence[int], studies: Sequence[Study]) -
 
 def as_run(given: Arguments, configuration: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration whose objects have the numbers with which they were run: an axis may lead into another."""
+    nodes = {"optimizer", "stop"} & configuration.keys()
+    if not nodes or nodes == configuration.keys():
+        return dict(configuration)
     whole = whole_paths(given.roots([*configuration]), configuration)
     made = given.configured(whole)
-    return {path: getattr(made, path) if path in ("optimizer", "stop") else x for path, x in configuration.items()}
+    return {path: getattr(made, path) if path in nodes else x for path, x in configuration.items()}

@@ -91,7 +91,8 @@ def killed(folder, *words, at):
     return folder / "cut"
 
 
-MOMENTS = [10, 2 * PER_EPOCH, 6 * PER_EPOCH, "gdjax.runs.Recording.end", "gdjax.runs._train.finish_run"]
+LATER = pytest.param(6 * PER_EPOCH, marks=pytest.mark.nightly)
+MOMENTS = [10, 2 * PER_EPOCH, LATER, "gdjax.runs.Recording.end", "gdjax.runs._train.finish_run"]
 
 
 @pytest.mark.parametrize("at", MOMENTS)

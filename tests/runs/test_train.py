@@ -50,7 +50,7 @@ def bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize("target", ["price", "dear"])
+@pytest.mark.parametrize("target", ["price", pytest.param("dear", marks=pytest.mark.nightly)])
 def test_no_row_that_judges_changes_a_bit_of_what_is_learned(tmp_path, target):
     """Garbage in the test rows changes the test scores alone; garbage in the validation rows not the last parameters."""
     frame = houses()
@@ -141,7 +141,7 @@ def test_folds_are_held_out_of_the_model_that_measures_them(tmp_path):
 def test_classes_are_cross_validated_too(tmp_path, capsys):
     frame = houses(3, 120)
     frame["dear"] = np.where(frame.pop("price") > 400, "dear", "cheap")
-    training = trained(frame.astype({"dear": "str"}), tmp_path / "run", cv=3, epochs=20, learning_rate=0.05)
+    training = trained(frame.astype({"dear": "str"}), tmp_path / "run", cv=3, epochs=20, learning_rate=0.05, ensemble=1)
     said = json.loads((tmp_path / "run" / "result.json").read_text())["cross_validation"]
     assert said["folds"] == 3 and 0.8 < said["accuracy"]["mean"] <= 1 and 0 < said["log_loss"]["mean"] < 0.5
     assert "3 folds of the training rows, each held out: log loss " in training.words
