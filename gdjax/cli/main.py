@@ -70,11 +70,15 @@ def _parse(argv: list[str]) -> Any:
 
 
 def _check_given_once(argv: list[str]) -> None:
-    """Raise UserError for an option of a run that is repeated, since only the last of them would count."""
+    """Raise UserError for an option of a run that is given twice with other values, since only the last would count."""
+    given: list[list[str]] = [[]]
+    for word in argv:
+        given += [word.split("=", 1)] if word.startswith("--") else []
+        given[-1] += [] if word.startswith("--") else [word]
     if argv[:1] and argv[0] in ("train", "sweep", "find-lr", "tournament"):
-        options = [word.partition("=")[0] for word in argv if word.startswith("--")]
-        if twice := [option for option in options if options.count(option) > 1]:
-            raise UserError(f"{twice[0]} is given {options.count(twice[0])} times: give it once, with all its values")
+        for option, *values in given[1:]:
+            if any(option == other and values != others for other, *others in given[1:]):
+                raise UserError(f"{option} is given more than once: give it once, with all its values")
 
 
 def _one_line(box: str) -> str:

@@ -32,7 +32,8 @@ from gdjax.runs.folder import load as load_run_folder
 from gdjax.runs.records import read_records
 from gdjax.schedules import SCHEDULES
 
-QUICK = ["--epochs", "3", "--hidden", "8", "--quiet"]
+FEW = ["--epochs", "3", "--quiet"]
+QUICK = [*FEW, "--hidden", "8"]
 
 
 def nightly(*case):
@@ -115,7 +116,7 @@ def test_train_evaluate_predict(place):
 def test_the_memory_of_a_run_is_that_of_its_program(place, monkeypatch):
     said, analysis = [], jax.stages.Compiled.memory_analysis
     monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda self: said.append(analysis(self)) or said[-1])
-    words = ["iris", *QUICK, "--hidden", 256, 128, "--optimizer", "adam", "--ensemble", 1, "--memory", "--out", "run"]
+    words = ["iris", *FEW, "--hidden", 256, 128, "--optimizer", "adam", "--ensemble", 1, "--memory", "--out", "run"]
     code, out, err = gdjax("train", *words)
     assert (code, err, len(said)) == (0, "", 1)
     found = {
@@ -438,7 +439,7 @@ def test_a_damaged_run_is_said_to_be_so(place, wine):
 
 def test_runs_are_listed_and_two_are_compared(place, wine):
     shutil.copytree(wine, place / "runs" / "one")
-    words = ["train", "wine", *QUICK, "--seed", 4, "--hidden", 8, 8, "--out", "runs/two", "--tensorboard"]
+    words = ["train", "wine", *FEW, "--seed", 4, "--hidden", 8, 8, "--out", "runs/two", "--tensorboard"]
     assert gdjax(*words) == (0, "", "")
     assert [path.name.startswith("events.out") for path in (place / "runs" / "two" / "tensorboard").iterdir()] == [True]
     (place / "runs" / "two" / "params.npz").write_bytes(b"PK")
@@ -481,7 +482,7 @@ def test_a_run_that_diverges_says_so_and_keeps_what_it_found(place):
 
 def test_overwrite_replaces_a_run(place):
     for epochs in (1, 2):
-        code, *_ = gdjax("train", "wine", *QUICK, "--epochs", epochs, "--out", "run", "--overwrite")
+        code, *_ = gdjax("train", "wine", "--epochs", epochs, "--quiet", "--out", "run", "--overwrite")
         assert code == 0 and json.loads((place / "run" / "result.json").read_text())["epochs"] == epochs
     assert [path.name for path in place.iterdir()] == ["run"]
 

@@ -24,6 +24,16 @@ PLAIN = ["train", "wine", "--hidden", 8, "--batch-size", 64, "--quiet", "--optim
 PLAIN += ["--checkpoint-every", "5steps", "--order", "replacement"]
 
 
+def but(words, *changes):
+    """The words of a command with other values: an option may be given once."""
+    words = list(words)
+    for name, value in zip(changes[::2], changes[1::2], strict=True):
+        if name in words:
+            del words[words.index(name) : words.index(name) + 2]
+        words += [name, value]
+    return words
+
+
 class Killed(BaseException):
     """As by kill -9: nobody catches it."""
 
@@ -117,7 +127,7 @@ def test_a_killed_run_goes_on_to_the_last_bit(place, whole, at):
 def test_a_process_under_kill_9_goes_on_to_the_last_bit(place, monkeypatch):
     """The short version of `python -m experiments.bench.kill_and_resume`."""
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1"))
-    words = [*WORDS, "--epochs", "80", "--checkpoint-every", "20steps"]
+    words = but(WORDS, "--epochs", 80, "--checkpoint-every", "20steps")
     assert gdjax(*words, "--out", "whole") == (0, "", "")
     assert kill_once(place / "cut", [str(word) for word in words[1:]], after_commit=True, delay=0.0)
     assert not (place / "cut" / "result.json").exists() and newest(place / "cut") % 20 == 0
@@ -168,10 +178,10 @@ def test_another_run_is_refused_by_name(place, monkeypatch):
     cut = killed(place, *WORDS, at=7)
     config = json.loads((cut / "config.json").read_text())
 
-    def refused(*said, more=(), **changes):
+    def refused(*said, more=(), flag=(), **changes):
         (cut / "config.json").write_text(json.dumps({**config, **changes}))
         before = contents(cut)
-        code, out, err = gdjax(*WORDS, *more, "--out", "cut", "--resume")
+        code, out, err = gdjax(*but(WORDS, *more), *flag, "--out", "cut", "--resume")
         assert (code, out) == (2, "") and all(each in err for each in said) and err.count("\n") == 1, err
         assert contents(cut) == before
 
@@ -181,7 +191,7 @@ def test_another_run_is_refused_by_name(place, monkeypatch):
     refused("batch_size is 16 there and 7 here", more=["--batch-size", 7])
     refused("optimizer is chain(", more=["--clip", 0.25])
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=")
-    refused("deterministic is False there and True here", more=["--deterministic"])
+    refused("deterministic is False there and True here", flag=["--deterministic"])
     assert os.environ["XLA_FLAGS"] == "--xla_dump_to= --xla_gpu_deterministic_ops=true"
     refused("data.hash is 0123 there and ", data={**config["data"], "hash": "0123"})
     for name, value in (("gdjax", "9.9"), ("jax", "0.0.1")):
@@ -230,7 +240,7 @@ def test_damaged_checkpoints_are_passed_over_and_told(place, whole):
 
 def test_more_epochs_only_where_no_schedule_derives_from_them(place, whole):
     shutil.copytree(whole, place / "cut")
-    code, out, err = gdjax(*WORDS, "--epochs", 9, "--out", "cut", "--resume")
+    code, out, err = gdjax(*but(WORDS, "--epochs", 9), "--out", "cut", "--resume")
     assert (code, out) == (2, "") and "cut cannot go on for another length, from which its schedule derives" in err
     for folder, epochs in (("short", 3), ("long", 7)):
         assert gdjax(*PLAIN, "--epochs", epochs, "--out", folder) == (0, "", "")

@@ -154,7 +154,7 @@ def test_a_sweep_all_of_whose_runs_went_wrong_is_a_bad_one(place):
         ("--seeds 2,2", "--seeds must be a number of seeds, or different whole numbers such as 3,5,8; got '2,2'"),
         ("--learning-rate 0.1,0.2 --trials 3", "--trials is of a --sampler; of draws give their number"),
         ("--learning-rate 0.1,0.2 --seed 7", "--seed is of the draws of configurations, and a grid has none: give"),
-        ("--set optimizer.b1=0.8,0.9 --set optimizer.b2=0.9,0.99", "--set is given 2 times: give it once"),
+        ("--set optimizer.b1=0.8,0.9 --set optimizer.b2=0.9,0.99", "--set is given more than once: give it once"),
         ("--random 3 --latin 3", "give one of --random, --latin and --sampler, not 2 of them"),
         ("--loss hinj", "--loss hinj: did you mean 'hinge'?"),
         ("--set b9=1,2", "--set: no argument 'b9'"),
