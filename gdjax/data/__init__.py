@@ -1,4 +1,4 @@
-"""Data: sources and files, rows on disk (stream), splitting and scaling (arrays), and the rows of each batch (order)."""
+"""Data: sources, files and texts; rows on disk (stream), splitting and scaling (arrays), the rows of each batch (order)."""
 
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,12 @@ from gdjax.data.stream import is_source as is_source
 from gdjax.data.stream import open_rows as open_rows
 from gdjax.data.stream import write_rows as write_rows
 from gdjax.data.table import Table as Table
+from gdjax.data.text import CORPORA as CORPORA
+from gdjax.data.text import Corpus as Corpus
+from gdjax.data.text import Vocabulary as Vocabulary
+from gdjax.data.text import Windows as Windows
+from gdjax.data.text import python_docs as python_docs
+from gdjax.data.text import read_corpus as read_corpus
 from gdjax.first_touch import import_on_first_touch
 
 if TYPE_CHECKING:

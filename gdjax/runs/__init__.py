@@ -11,6 +11,7 @@ from gdjax.runs.failure import advise, explain_failure, read_failure
 from gdjax.runs.folder import LoadedRun, load, new_folder, next_folder, open_folder, read_config
 from gdjax.runs.intervals import half_width
 from gdjax.runs.job import Job, Settings, plan, prepare, progress, went_wrong
+from gdjax.runs.language.ngrams import NGrams, fit_ngrams
 from gdjax.runs.options import ReadingOptions, TrainOptions
 from gdjax.runs.problem import Problem, pose, table_of
 from gdjax.runs.recording import Recording
@@ -32,6 +33,7 @@ __all__ = [
     "DataConfig",
     "Job",
     "LoadedRun",
+    "NGrams",
     "Overview",
     "Problem",
     "Race",
@@ -54,6 +56,7 @@ __all__ = [
     "evaluate_on",
     "explain_failure",
     "find_rates",
+    "fit_ngrams",
     "half_width",
     "list_runs",
     "load",

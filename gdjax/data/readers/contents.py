@@ -91,17 +91,24 @@ class Contents(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+Judge = Callable[[str, bytes], str]  # (name, head) -> format
+
+
 @contextlib.contextmanager
-def contents_of(path: str | os.PathLike[str]) -> Iterator[Contents]:
-    """The contents of a file, or of standard input for "-". Raises: DataError for what is no table."""
-    path = os.fspath(path)
+def contents_of(path: str | os.PathLike[str], judge: Judge | None = None) -> Iterator[Contents]:
+    """The contents of a file, or of standard input for "-".
+
+    Args:
+        judge: (name, first bytes) -> the format, or a DataError for what is not wanted (default: for what is no table).
+    """
+    path, judge = os.fspath(path), judge or _format
     if path == "-":
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
-            yield _look("standard input", lambda: _again(copy))
+            yield _look("standard input", lambda: _again(copy), judge)
     else:
         _check_file(Path(path))
-        yield _look(path, lambda: open(path, "rb"))  # noqa: SIM115
+        yield _look(path, lambda: open(path, "rb"), judge)  # noqa: SIM115
 
 
 def damaged(name: str, error: BaseException) -> DataError:
@@ -123,7 +130,7 @@ def _again(copy: IO[bytes]) -> IO[bytes]:
     return os.fdopen(os.dup(copy.fileno()), "rb")
 
 
-def _look(name: str, opened: Callable[[], IO[bytes]], notes: tuple[str, ...] = ()) -> Contents:
+def _look(name: str, opened: Callable[[], IO[bytes]], judge: Judge, notes: tuple[str, ...] = ()) -> Contents:
     try:
         with opened() as stream:
             head = stream.read(HEAD)
@@ -131,13 +138,13 @@ def _look(name: str, opened: Callable[[], IO[bytes]], notes: tuple[str, ...] = (
         raise damaged(name, error) from None
     for magic, (method, kind) in PACKED.items():
         if head.startswith(magic) and not notes:
-            return _look(name, functools.partial(_unpacked, opened, kind), (f"packed by {method}",))
+            return _look(name, functools.partial(_unpacked, opened, kind), judge, (f"packed by {method}",))
     if head.startswith(b"PK\x03\x04"):
-        return _archive(name, head, opened, notes)
-    return Contents(name, _format(name, head), head, opened, notes)
+        return _archive(name, head, opened, judge, notes)
+    return Contents(name, judge(name, head), head, opened, notes)
 
 
-def _archive(name: str, head: bytes, opened: Callable[[], IO[bytes]], notes: tuple[str, ...]) -> Contents:
+def _archive(name: str, head: bytes, opened: Callable[[], IO[bytes]], judge: Judge, notes: tuple[str, ...]) -> Contents:
     """A workbook, arrays of NumPy, or an archive with one file."""
     try:
         with opened() as stream, zipfile.ZipFile(stream) as archive:
@@ -159,7 +166,7 @@ def _archive(name: str, head: bytes, opened: Callable[[], IO[bytes]], notes: tup
             opening.pop_all()
             return found
 
-    return _look(name, member, (f"unpacked from a zip archive: {names[0]}",))
+    return _look(name, member, judge, (f"unpacked from a zip archive: {names[0]}",))
 
 
 def _unpacked(opened: Callable[[], IO[bytes]], kind: Any) -> IO[bytes]:
@@ -180,22 +187,44 @@ class _Together(io.BufferedReader):
             each.close()
 
 
-def _format(name: str, head: bytes) -> str:
+def text_format(name: str, head: bytes) -> str:
+    """The format of a text, whatever it tells: a page or a program too. Raises: DataError for what is none."""
+    _check_content(name, head)
+    if (found := _foreign(head)) is not None:
+        raise DataError(f"{name}: no text but {found}")
+    return "text"
+
+
+def any_format(name: str, head: bytes) -> str:
+    """The format of what is read as bytes, whatever they are. Raises: DataError for an empty file."""
+    if not head:
+        raise DataError(f"{name}: empty")
+    return "text"
+
+
+def _check_content(name: str, head: bytes) -> None:
     if not head.strip(b" \t\r\n\xef\xbb\xbf\x00"):
         raise DataError(f"{name}: empty")
+
+
+def _foreign(head: bytes) -> str | None:
+    """What it is that holds neither a table nor a text."""
+    found = next((what for magic, what in FOREIGN.items() if head.startswith(magic)), None)
+    if found is None and head[257:262] == b"ustar":
+        found = "a tar archive: unpack it first"
+    return "binary data" if found is None and _is_binary(head) else found
+
+
+def _format(name: str, head: bytes) -> str:
+    _check_content(name, head)
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(b"\xd0\xcf\x11\xe0"):
         return "excel"
     if head.startswith(b"\x93NUMPY"):
         return "npz"
-    found = next((what for magic, what in FOREIGN.items() if head.startswith(magic)), None)
     text = head.lstrip(b"\xef\xbb\xbf")
-    found = found or next((what for pattern, what in MARKUP if pattern.match(text)), None)
-    if found is None and head[257:262] == b"ustar":
-        found = "a tar archive: unpack the table first"
-    if found is None and _is_binary(head):
-        found = "binary data"
+    found = _foreign(head) or next((what for pattern, what in MARKUP if pattern.match(text)), None)
     if found is not None:
         raise DataError(f"{name}: no table but {found}")
     is_arff = re.match(rb"(\s*%[^\n]*\n|\s*\n)*\s*@(relation|attribute)\b", text, re.IGNORECASE)
