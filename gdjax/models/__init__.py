@@ -10,7 +10,7 @@ are free: `apply` works on one example and on a batch.
 To write a model, return its `init` and its `apply` from a function decorated with `@model`; an `Init` draws all parameters
 of a tree at once. Models of other libraries can be used without this, since training needs only parameters and a loss.
 
-In reading order: initializers, layers, linear, mlp, ensemble, summary.
+In reading order: initializers, layers, linear, mlp, spikes, neurons, codes, spiking, ensemble, summary.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,9 @@ from collections.abc import Callable
 from gdjax.calls import Model
 from gdjax.models._ensemble import ensemble
 from gdjax.models._mlp import mlp
+from gdjax.models._spiking import spiking
 from gdjax.models._summary import Summary, summary
+from gdjax.models.codes import CODES, latency_code, rate_code
 from gdjax.models.initializers import (
     INITIALIZERS,
     Init,
@@ -44,11 +46,15 @@ from gdjax.models.linear import (
     perceptron,
     softmax_regression,
 )
+from gdjax.models.neurons import lif
+from gdjax.models.spikes import SURROGATES, spike
 
 __all__ = [
     "ACTIVATIONS",
+    "CODES",
     "INITIALIZERS",
     "MODELS",
+    "SURROGATES",
     "Init",
     "Initializer",
     "Parameter",
@@ -61,8 +67,10 @@ __all__ = [
     "he_normal",
     "he_uniform",
     "initializer",
+    "latency_code",
     "lecun_normal",
     "lecun_uniform",
+    "lif",
     "linear_regression",
     "linear_svm",
     "logistic_regression",
@@ -70,8 +78,11 @@ __all__ = [
     "normal",
     "orthogonal",
     "perceptron",
+    "rate_code",
     "serial",
     "softmax_regression",
+    "spike",
+    "spiking",
     "summary",
     "uniform",
     "xavier_normal",
@@ -88,10 +99,14 @@ MODELS: dict[str, Callable[..., Model]] = {
         linear_svm,
         perceptron,
         mlp,
+        spiking,
         dense,
         activation,
         dropout,
         flatten,
+        lif,
+        rate_code,
+        latency_code,
         serial,
         ensemble,
     )
