@@ -149,6 +149,10 @@ class Stateful:
     function: Callable[..., Any]
 
     @property
+    def directions(self) -> dict[str, str]:
+        return getattr(self.function, "directions", {})
+
+    @property
     def takes_mask(self) -> bool:
         return "mask" in inspect.signature(self.function).parameters
 
@@ -157,6 +161,8 @@ class Stateful:
     ) -> tuple[jax.Array, dict[str, Any], Any]:
         try:
             return self.function(params, model_state, batch, key, **mask)
+        except LossError:
+            raise
         except Exception as error:
             if jax.tree.leaves(model_state):
                 raise

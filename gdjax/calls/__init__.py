@@ -10,8 +10,10 @@ from gdjax.calls.kinds import (
     condition,
     from_optax,
     model,
+    of_parts,
     optimizer,
     schedule,
+    with_state,
 )
 from gdjax.calls.leaves import Precise, Static, as_key, is_concrete, is_number
 from gdjax.calls.node import Node, register
@@ -43,6 +45,7 @@ __all__ = [
     "is_key",
     "is_number",
     "model",
+    "of_parts",
     "one_rate",
     "optimizer",
     "parse",
@@ -52,4 +55,5 @@ __all__ = [
     "scale_rates",
     "schedule",
     "spread_rates",
+    "with_state",
 ]

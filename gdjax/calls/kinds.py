@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -105,13 +106,70 @@ class Condition(Node):
 
 
 class Model(Node):
-    """A model: `init(key) -> params`, `apply(params, x, key=None) -> y`; it is random only if a key is given."""
+    """A model: `init(key) -> params`, `apply(params, x, key=None) -> y`; it is random only if a key is given.
+
+    A model with a state, such as the running statistics of batch norm, is one whose body returns a third function,
+    `init_state() -> state`, and whose second is `apply(params, state, x, key=None, weight=None) -> (y, state)`. The state
+    follows the key, as dropout does: with one (in training) the statistics are those of the batch, and the state moves
+    on; without one the state is used and stays.
+    """
 
     def init(self, key: jax.Array) -> Any:
         return self.build()[0](key)
 
     def apply(self, params: Any, x: Any, key: jax.Array | None = None) -> Any:
-        return self.build()[1](params, x, key)
+        """The outputs. Those of a model with a state are those of its initial state: `apply_with_state` takes another.
+
+        Raises: ValueError if a key is given to a model with a state, which would be lost.
+        """
+        if key is not None and self.has_state:
+            name = self.recipe.name
+            raise ValueError(
+                f"{name}: with a key a model with a state must be called by apply_with_state(params, state, x, key), which "
+                "returns (y, state), got a call of apply; the loss per_example(supervised(model, ...)) does so by itself"
+            )
+        built = self.build()
+        return built[1](params, x, key) if len(built) == 2 else built[1](params, built[2](), x)[0]
+
+    @property
+    def has_state(self) -> bool:
+        return len(self.build()) == 3
+
+    def init_state(self) -> Any:
+        """The state before training; () of a model without."""
+        return with_state(self.build())[2]()
+
+    def apply_with_state(
+        self, params: Any, state: Any, x: Any, key: jax.Array | None = None, weight: Any = None
+    ) -> tuple[Any, Any]:
+        """(outputs, state).
+
+        Args:
+            x: with a key and a state a batch, (B, ...); else its leading axes are free.
+            key: whether this is training: with None the state is used, and returned as it came.
+            weight: how much each row counts in statistics of the batch, (B,) float >= 0; None if all count alike. The
+                outputs of a row of weight 0 are computed as those of any other.
+        """
+        return with_state(self.build())[1](params, state, x, key, weight)
+
+
+def with_state(built: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    """(init, apply, init_state) from what the body of a model returns; the state of a model that has none is ()."""
+    if len(built) == 3:
+        return built
+    init, apply = built
+    return init, lambda params, state, x, key=None, weight=None: (apply(params, x, key), ()), lambda: ()
+
+
+def of_parts(parts: Sequence[tuple[Any, ...]], init: Any, apply: Any, init_state: Any) -> tuple[Any, ...]:
+    """What the body of a model of several parts returns, from its functions with a state: (init, apply) if no part has one.
+
+    Args:
+        parts: what the bodies of the parts return.
+    """
+    if any(len(part) == 3 for part in parts):
+        return init, apply, init_state
+    return init, lambda params, x, key=None: apply(params, init_state(), x, key)[0]
 
 
 for _kind in (Optimizer, Schedule, Condition, Model):
@@ -159,7 +217,7 @@ condition: Decorator[Condition] = decorator(
 
 model: Decorator[Model] = decorator(
     Model,
-    "A factory of models from a body that returns (init, apply).",
+    "A factory of models from a body that returns (init, apply), or (init, apply, init_state) for one with a state.",
     """
     >>> @gd.model
     ... def line(slope):

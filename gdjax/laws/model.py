@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.calls.node import Node
-from gdjax.laws.check import Case, Laws, Report, run
+from gdjax.laws.check import Case, Laws, Needs, Report, run
 
 LAWS = Laws()
 _BATCH = (2, 3)
+WEIGHT = np.array([1, 0, 2, 1, 0, 1], np.float32)  # of six rows
 
 
 @dataclasses.dataclass
@@ -45,6 +46,38 @@ class _Trial:
             return self.model.apply(params, xs), singles, jax.grad(total)(params)
 
         return jax.jit(observe)(self.params, self.examples)
+
+    @property
+    def rows(self) -> Any:
+        """The examples, as rows of one batch."""
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.examples)
+
+    @functools.cached_property
+    def steps(self) -> dict[str, tuple[Any, Any]]:
+        """name -> (outputs, state) of a model with a state, compiled: with keys and without."""
+        if not getattr(self.model, "has_state", False):
+            raise Needs("a model with a state")
+
+        def observe(params: Any, rows: Any, weight: jax.Array) -> dict[str, tuple[Any, Any]]:
+            apply, first = functools.partial(self.model.apply_with_state, params), self.model.init_state()
+            other = jax.tree.map(functools.partial(_spoil, weight), rows)
+            trained = apply(first, rows, self.key, weight)
+            return {
+                "trained": trained,
+                "again": apply(first, rows, self.key, weight),
+                "other rows of weight 0": apply(first, other, self.key, weight),
+                "no row counts": apply(trained[1], rows, self.key, 0 * weight),
+                "evaluated": apply(trained[1], rows),
+                "rows alone": jax.vmap(lambda row: apply(trained[1], row))(rows),
+            }
+
+        return jax.jit(observe)(self.params, self.rows, WEIGHT)
+
+
+def _spoil(weight: jax.Array, x: jax.Array) -> jax.Array:
+    """Rows of which those of weight 0 hold something else: NaN, or the integers of the first."""
+    wrong = jnp.nan if jnp.issubdtype(x.dtype, jnp.floating) else x[0]
+    return jnp.where(jnp.expand_dims(weight != 0, tuple(range(1, x.ndim))), x, wrong)
 
 
 def _draw(tree: Any, seed: int, like: Any = None) -> Any:
@@ -125,7 +158,10 @@ def _eager(trial: _Trial) -> None:
 @LAWS.law("pure", "Without a key nothing is random; with one, the same key gives the same outputs.")
 def _pure(trial: _Trial) -> None:
     for key, words in ((None, "without a key"), (trial.key, "with a key")):
-        once, again = (trial.model.apply(trial.params, trial.x, key) for _ in range(2))
+        if key is not None and getattr(trial.model, "has_state", False):
+            once, again = trial.steps["trained"], trial.steps["again"]
+        else:
+            once, again = (trial.model.apply(trial.params, trial.x, key) for _ in range(2))
         try:
             chex.assert_trees_all_equal(once, again)
         except AssertionError as error:
@@ -136,6 +172,30 @@ def _pure(trial: _Trial) -> None:
 def _batch(trial: _Trial) -> None:
     batch, singles, _ = trial.observations
     chex.assert_trees_all_close(batch, singles, rtol=1e-4, atol=1e-5)
+
+
+@LAWS.law(
+    "state", "The state follows the key: with one it moves and keeps its shapes; without, it stays and rows are alone."
+)
+def _state(trial: _Trial) -> None:
+    (_, trained), (y, evaluated), (alone, _) = (trial.steps[x] for x in ("trained", "evaluated", "rows alone"))
+    first = trial.model.init_state()
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, trained)
+    chex.assert_tree_all_finite(trained)
+    if all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(trained), strict=True)):
+        raise Case("the state after a batch with a key", f"{trained}, as before")
+    chex.assert_trees_all_equal(evaluated, trained)
+    chex.assert_trees_all_close(y, alone, rtol=1e-4, atol=1e-5)
+
+
+@LAWS.law(
+    "weight", "A row of weight 0 counts in nothing, not even if it holds NaN; where all weigh 0, the state stays."
+)
+def _weight(trial: _Trial) -> None:
+    (y, state), (other, after) = trial.steps["trained"], trial.steps["other rows of weight 0"]
+    counted = lambda y: jax.tree.map(lambda y: y[WEIGHT != 0], y)  # noqa: E731
+    chex.assert_trees_all_equal((counted(y), state), (counted(other), after))
+    chex.assert_trees_all_equal(trial.steps["no row counts"][1], state)
 
 
 @LAWS.law("gradients", "Gradients are finite and reach every parameter.")

@@ -46,12 +46,15 @@ class PerExample:
     def __call__(
         self, params: Params, batch: Batch, key: jax.Array | None = None, *, mask: ArrayLike | None = None
     ) -> tuple[jax.Array, Metrics]:
-        batch = as_arrays("per_example", batch)
-        value, metrics = on_automatic_axes(self._all, replicate, params, batch, key, mask)
-        if is_concrete(value) and np.isnan(value):  # let the losses that were mapped over rows say what they were given
+        return self._heard(self._all, params, as_arrays("per_example", batch), key, mask)
+
+    def _heard(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of a function; where its value is NaN, losses that were mapped over rows say what they were given."""
+        found = on_automatic_axes(function, replicate, *args)
+        if is_concrete(found[0]) and np.isnan(found[0]):
             with overhear():
-                self._all(params, batch, key, mask)
-        return value, metrics
+                function(*args)
+        return found
 
     def _all(self, params: Params, batch: Batch, key: Any, mask: Any) -> tuple[jax.Array, Metrics]:
         weights = self._weights(batch, mask)
@@ -60,6 +63,12 @@ class PerExample:
             lifted_params, batch = _without_weightless(params, batch, weights)
         keys = None if key is None else jax.random.split(key, weights.size)
         losses, metrics = jax.vmap(lambda *row: self._one(lifted_params, *row))(batch, keys)
+        return self._mean(params, losses, metrics, weights, mask)
+
+    def _mean(
+        self, params: Params, losses: Any, metrics: Metrics, weights: Any, mask: Any
+    ) -> tuple[jax.Array, Metrics]:
+        """The weighted means of losses and metrics of all rows, and the penalty."""
         shares = weights if self.weight is None and _is_boolean(mask) else rescale(weights)
         value = _weighted_mean(losses, shares)
         metrics = {name: _weighted_mean(x, shares) for name, x in metrics.items()}
@@ -96,11 +105,58 @@ class PerExample:
         return jnp.where(m != 0, m * w * within("per_example", "weight", w, SUMMABLE, m != 0), 0)
 
 
+@dataclasses.dataclass(frozen=True)
+class PerBatch(PerExample):
+    """The same of a model with a state, whose examples see each other: what `per_example` then marks as `stateful`.
+
+    The model is applied to all rows at once, and the loss to each of its predictions.
+    """
+
+    loss: Supervised
+
+    def __call__(  # type: ignore[override]  # it is never called as a PerExample
+        self,
+        params: Params,
+        model_state: Any,
+        batch: Batch,
+        key: jax.Array | None = None,
+        *,
+        mask: ArrayLike | None = None,
+    ) -> tuple[jax.Array, Metrics, Any]:
+        _check_state(self.loss.model, model_state)
+        return self._heard(self._all, params, model_state, as_arrays("per_example", batch), key, mask)
+
+    def _all(  # type: ignore[override]
+        self, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any
+    ) -> tuple[jax.Array, Metrics, Any]:
+        lifted_params, counts, weights = params, None, self._weights(batch, mask)
+        if mask is not None:  # it decides who counts in the statistics, and not the classes' weights
+            counts = rescale(jnp.asarray(mask).astype(float))
+            lifted_params, batch = _without_weightless(params, batch, counts)
+        with explain_errors("per_example"):
+            x, y = batch
+            predictions, model_state = self.loss.model.apply_with_state(lifted_params, model_state, x, key, counts)
+            if self.weight is not None:
+                _, (predictions, y) = _without_weightless((), (predictions, y), weights)
+            losses, metrics = jax.vmap(self.loss.of_prediction)(predictions, y)
+        return *self._mean(params, losses, metrics, weights, mask), model_state
+
+
+def _check_state(model: Any, model_state: Any) -> None:
+    want, got = (jax.tree.map(np.shape, state) for state in (jax.eval_shape(model.init_state), model_state))
+    if want != got:
+        raise LossError(
+            "per_example: the model has a state, so model_state must have the shapes of model.init_state(), got "
+            f"{got!r}; write model_state=model.init_state() in fit, sweep or make_state, and evaluate(params, data, "
+            "model_state)"
+        )
+
+
 def per_example(
     loss: Callable[..., Any],
     weight: Callable[..., Any] | None = None,
     penalty: Callable[[Params], jax.Array] | None = None,
-) -> PerExample:
+) -> Any:
     """A loss on one example -> a loss on any batch: the weighted mean over its unmasked rows.
 
         value = sum_i m_i w_i l_i / sum_i m_i w_i + penalty(params)
@@ -112,6 +168,10 @@ def per_example(
     they are concrete. Metrics are averaged alike, and two are added: "weight", sum_i m_i w_i () float, by
     which a loop weighs this batch in the mean of an epoch (NaN if they are infinite together), and "penalty"
     where there is one.
+
+    Of `supervised(model, ...)` whose model has a state (batch norm) the result is a loss with a state, as `stateful` marks
+    it: `(params, model_state, batch, key=None, *, mask=None)` -> `(value, metrics, model_state)`. The model then sees all
+    rows at once. The mask decides which rows count in its statistics; `weight` does not touch them.
 
     Args:
         loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). An argument
@@ -128,7 +188,10 @@ def per_example(
     >>> print(loss(2.0, (jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0])), mask=jnp.array([True, False]))[0])
     1.0
     """
-    return PerExample(bind(loss), weight and bind(weight), penalty and bind(penalty))
+    parts = bind(loss), weight and bind(weight), penalty and bind(penalty)
+    if isinstance(loss, Supervised) and getattr(loss.model, "has_state", False):
+        return Stateful(PerBatch(*parts))
+    return PerExample(*parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,8 +211,11 @@ class Supervised:
         self, params: Params, example: tuple[Any, Any], key: jax.Array | None = None
     ) -> tuple[jax.Array, Metrics]:
         x, y = example
-        prediction = jax.tree.map(widen, self.model.apply(params, x, key))
-        y = jax.tree.map(widen, y)
+        return self.of_prediction(self.model.apply(params, x, key), y)
+
+    def of_prediction(self, prediction: Any, y: Any) -> tuple[jax.Array, Metrics]:
+        """(loss, metrics) of one prediction."""
+        prediction, y = jax.tree.map(widen, prediction), jax.tree.map(widen, y)
         metrics = {name: jnp.mean(metric(prediction, y)) for name, metric in self.metrics}
         return jnp.mean(self.loss(prediction, y)), metrics
 

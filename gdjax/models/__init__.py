@@ -10,7 +10,9 @@ are free: `apply` works on one example and on a batch.
 To write a model, return its `init` and its `apply` from a function decorated with `@model`; an `Init` draws all parameters
 of a tree at once. Models of other libraries can be used without this, since training needs only parameters and a loss.
 
-In reading order: initializers, layers, linear, mlp, spikes, neurons, codes, spiking, ensemble, summary.
+A model whose layers keep statistics (batch norm) has a state beside its parameters: see `gdjax.calls.Model`.
+
+In reading order: initializers, layers, normalization, residual, linear, mlp, spikes, neurons, codes, spiking, ensemble, summary.
 """
 
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from gdjax.calls import Model
 from gdjax.models._ensemble import ensemble
 from gdjax.models._mlp import mlp
+from gdjax.models._residual import residual
 from gdjax.models._spiking import spiking
 from gdjax.models._summary import Summary, summary
 from gdjax.models.codes import CODES, latency_code, rate_code
@@ -32,6 +35,7 @@ from gdjax.models.initializers import (
     lecun_normal,
     lecun_uniform,
     normal,
+    ones,
     orthogonal,
     uniform,
     xavier_normal,
@@ -47,6 +51,7 @@ from gdjax.models.linear import (
     softmax_regression,
 )
 from gdjax.models.neurons import lif
+from gdjax.models.normalization import batch_norm, layer_norm, rms_norm
 from gdjax.models.spikes import SURROGATES, spike
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "Parameter",
     "Summary",
     "activation",
+    "batch_norm",
     "dense",
     "dropout",
     "ensemble",
@@ -68,6 +74,7 @@ __all__ = [
     "he_uniform",
     "initializer",
     "latency_code",
+    "layer_norm",
     "lecun_normal",
     "lecun_uniform",
     "lif",
@@ -76,9 +83,12 @@ __all__ = [
     "logistic_regression",
     "mlp",
     "normal",
+    "ones",
     "orthogonal",
     "perceptron",
     "rate_code",
+    "residual",
+    "rms_norm",
     "serial",
     "softmax_regression",
     "spike",
@@ -107,7 +117,11 @@ MODELS: dict[str, Callable[..., Model]] = {
         lif,
         rate_code,
         latency_code,
+        layer_norm,
+        rms_norm,
+        batch_norm,
         serial,
+        residual,
         ensemble,
     )
 }

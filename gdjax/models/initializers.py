@@ -130,6 +130,18 @@ def zeros():
     return jnp.zeros_like
 
 
+@initializer
+def ones():
+    """Ones: right for the scales of normalization layers.
+
+        w = 1
+
+    >>> print(gd.models.ones()(jnp.array([1.0, -2.0])))
+    [1. 1.]
+    """
+    return jnp.ones_like
+
+
 @initializer(bounds={"stddev": "[0, inf)"})
 def normal(stddev=0.01):
     """Normal noise of a given width, whatever the layer's size.
@@ -326,6 +338,7 @@ INITIALIZERS: dict[str, Callable[..., Initializer]] = {
     factory.__name__: factory
     for factory in (
         zeros,
+        ones,
         normal,
         uniform,
         lecun_normal,

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdjax.calls import Model, is_concrete, model
+from gdjax.calls import Model, is_concrete, model, of_parts, with_state
 from gdjax.models.initializers import Init, Initializer, Parameter, jointly, lecun_normal, zeros
 from gdjax.text import did_you_mean
 from gdjax.types import Params
@@ -158,7 +158,8 @@ def serial(*models: Model):
 
         y = f_k(... f_2(f_1(x)))            params (params_1, ..., params_k), with () for a layer without
 
-    Every layer gets a key of its own if a key is given. All layers' parameters come from one draw.
+    Every layer gets a key of its own if a key is given. All layers' parameters come from one draw. If a layer has a state,
+    so has the whole: (state_1, ..., state_k), with () for a layer without.
 
     Args:
         models: in the order in which x meets them.
@@ -172,14 +173,19 @@ def serial(*models: Model):
     for i, each in enumerate(models):
         if not isinstance(each, Model):
             raise TypeError(f"serial: layer {i} must be a model, got {each!r} (for a function: activation)")
-    pairs = [each.build() for each in models]
+    built = [each.build() for each in models]
+    layers = [with_state(each) for each in built]
 
-    def apply(params, x, key=None):
-        for (_, layer), part, own_key in zip(pairs, params, split_key(key, len(pairs)), strict=True):
-            x = layer(part, x, own_key)
-        return x
+    def apply(params, state, x, key=None, weight=None):
+        after = []
+        keys = split_key(key, len(layers))
+        for (_, layer, _), part, own_state, own_key in zip(layers, params, state, keys, strict=True):
+            x, own_state = layer(part, own_state, x, own_key, weight)
+            after.append(own_state)
+        return x, tuple(after)
 
-    return jointly([init for init, _ in pairs]), apply
+    init = jointly([init for init, _, _ in layers])
+    return of_parts(built, init, apply, lambda: tuple(init_state() for _, _, init_state in layers))
 
 
 def split_key(key: jax.Array | None, count: int) -> Any:

@@ -24,6 +24,7 @@ from gdjax.models import (
     Init,
     Parameter,
     activation,
+    batch_norm,
     dense,
     dropout,
     ensemble,
@@ -31,6 +32,7 @@ from gdjax.models import (
     he_normal,
     initializer,
     latency_code,
+    layer_norm,
     lecun_normal,
     lif,
     linear_regression,
@@ -41,6 +43,8 @@ from gdjax.models import (
     orthogonal,
     perceptron,
     rate_code,
+    residual,
+    rms_norm,
     serial,
     softmax_regression,
     spiking,
@@ -89,6 +93,10 @@ CASES = [
         (),
         ({"w": (3, 4), "b": (4,)}, {"w": (4, 1), "b": (1,)}),
     ),
+    (layer_norm(3), (3,), (3,), {"scale": (3,), "b": (3,)}),
+    (rms_norm(3), (3,), (3,), {"scale": (3,)}),
+    (batch_norm(3), (3,), (3,), {"scale": (3,), "b": (3,)}),
+    (residual(serial(dense(3, 3), batch_norm(3))), (3,), (3,), ({"w": (3, 3), "b": (3,)}, {"scale": (3,), "b": (3,)})),
     (
         ensemble(mlp((3, 4, 2), dropout=0.25), 2, "softmax"),
         (3,),
@@ -110,6 +118,11 @@ def random_like(tree, seed=1):
 
 def run(case, params, x, key=None):
     return np.asarray(jax.jit(case.apply)(params, x, key))
+
+
+def output(case, params, x, key=None):
+    """The outputs of a batch, where a model with a state has its initial one."""
+    return case.apply_with_state(params, case.init_state(), x, key)[0]
 
 
 def test_every_model_and_initializer_is_a_case():
@@ -146,9 +159,9 @@ CONVEX = ("linear_regression", "logistic_regression", "softmax_regression", "lin
 def test_another_key_draws_other_weights(case):
     drawn = [jax.tree_util.tree_leaves_with_path(case.init(key)) for key in jax.random.split(KEY)]
     for (path, one), (_, other) in zip(*drawn, strict=True):
-        if case.recipe.name in CONVEX or path[-1].key == "b":
-            assert not np.any(one)
-            assert not np.any(other)
+        if case.recipe.name in CONVEX or path[-1].key in ("b", "scale"):
+            assert np.all(one == (path[-1].key == "scale"))
+            assert np.all(other == one)
         else:
             assert not np.any(one == other)
 
@@ -168,7 +181,7 @@ def test_double_precision_goes_through(case, x_shape, y_shape, shapes):
         for dtype in (jnp.float32, jnp.float64):
             params = jax.tree.map(lambda p, dtype=dtype: jax.ShapeDtypeStruct(p.shape, dtype), params)
             x = jax.ShapeDtypeStruct((5, *x_shape), dtype)
-            assert jax.eval_shape(case.canonicalize().apply, params, x, KEY).dtype == dtype
+            assert jax.eval_shape(functools.partial(output, case.canonicalize()), params, x, KEY).dtype == dtype
 
 
 def test_old_and_new_keys_draw_the_same():
@@ -191,8 +204,9 @@ def test_a_model_is_its_call(case):
 
 @over_cases
 def test_a_model_may_be_an_argument_for_its_sizes_are_static(case, x_shape, y_shape, shapes):
-    output = lambda model, x: model.apply(model.init(KEY), x, KEY)  # noqa: E731
-    y = jax.eval_shape(output, case, jax.ShapeDtypeStruct((5, *x_shape), jnp.float32))
+    y = jax.eval_shape(
+        lambda model, x: output(model, model.init(KEY), x, KEY), case, jax.ShapeDtypeStruct((5, *x_shape), jnp.float32)
+    )
     assert y.shape == (5, *y_shape)
 
 
@@ -299,6 +313,7 @@ def test_a_new_initializer_is_a_function_of_the_noise():
 
 INITIALIZER_CASES = [
     ("zeros", None, lambda i, o: 0.0),
+    ("ones", "constant", lambda i, o: 1.0),
     ("normal", "normal", lambda i, o: 0.01**2),
     ("uniform", "uniform", lambda i, o: 0.05**2 / 3),
     ("lecun_normal", "normal", lambda i, o: 1 / i),
@@ -316,7 +331,7 @@ def test_weights_follow_their_law(name, law, variance):
     w = np.asarray(INITIALIZERS[name]()(NOISE), np.float64)
     expected = variance(*w.shape)
     assert np.mean(w**2) == pytest.approx(expected, rel=0.03)
-    assert abs(np.mean(w)) <= 5 * math.sqrt(expected / w.size)
+    assert law == "constant" or abs(np.mean(w)) <= 5 * math.sqrt(expected / w.size)
     if law == "normal":
         assert scipy.stats.kstest(w.ravel() / math.sqrt(expected), "norm").pvalue > 1e-3
     if law == "uniform":
@@ -328,7 +343,7 @@ def test_weights_follow_their_law(name, law, variance):
 NOISE = jax.random.normal(jax.random.key(7), (300, 200))
 
 
-@pytest.mark.parametrize("name", [name for name in INITIALIZERS if name != "zeros"])
+@pytest.mark.parametrize("name", [name for name in INITIALIZERS if name not in ("zeros", "ones")])
 def test_the_number_of_an_initializer_scales_it(name):
     factory = INITIALIZERS[name]
     noise = NOISE[:20, :10]
