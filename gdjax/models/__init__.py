@@ -12,7 +12,8 @@ of a tree at once. Models of other libraries can be used without this, since tra
 
 A model whose layers keep statistics (batch norm) has a state beside its parameters: see `gdjax.calls.Model`.
 
-In reading order: initializers, layers, normalization, residual, linear, mlp, spikes, neurons, codes, spiking, ensemble, summary.
+In reading order: initializers, layers, normalization, residual, linear, mlp, spikes, neurons, codes, spiking,
+ensemble, summary.
 """
 
 from collections.abc import Callable
