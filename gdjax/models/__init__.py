@@ -14,17 +14,21 @@ A model whose layers keep statistics (batch norm) has a state beside its paramet
 
 In reading order: initializers, layers, normalization, residual, linear, mlp, spikes, neurons, codes, spiking,
 ensemble, summary.
+In reading order: initializers, layers, linear, mlp, convolution, pooling, cnn, spikes, neurons, codes, spiking, ensemble,
+summary.
 """
 
 from collections.abc import Callable
 
 from gdjax.calls import Model
+from gdjax.models._cnn import cnn
 from gdjax.models._ensemble import ensemble
 from gdjax.models._mlp import mlp
 from gdjax.models._residual import residual
 from gdjax.models._spiking import spiking
 from gdjax.models._summary import Summary, summary
 from gdjax.models.codes import CODES, latency_code, rate_code
+from gdjax.models.convolution import conv
 from gdjax.models.initializers import (
     INITIALIZERS,
     Init,
@@ -43,7 +47,7 @@ from gdjax.models.initializers import (
     xavier_uniform,
     zeros,
 )
-from gdjax.models.layers import ACTIVATIONS, activation, dense, dropout, flatten, serial
+from gdjax.models.layers import ACTIVATIONS, activation, dense, dropout, flatten, serial, unflatten
 from gdjax.models.linear import (
     linear_regression,
     linear_svm,
@@ -54,6 +58,7 @@ from gdjax.models.linear import (
 from gdjax.models.neurons import lif
 from gdjax.models.normalization import batch_norm, layer_norm, rms_norm
 from gdjax.models.spikes import SURROGATES, spike
+from gdjax.models.pooling import global_mean_pool, max_pool, mean_pool
 
 __all__ = [
     "ACTIVATIONS",
@@ -67,10 +72,13 @@ __all__ = [
     "Summary",
     "activation",
     "batch_norm",
+    "cnn",
+    "conv",
     "dense",
     "dropout",
     "ensemble",
     "flatten",
+    "global_mean_pool",
     "he_normal",
     "he_uniform",
     "initializer",
@@ -82,6 +90,8 @@ __all__ = [
     "linear_regression",
     "linear_svm",
     "logistic_regression",
+    "max_pool",
+    "mean_pool",
     "mlp",
     "normal",
     "ones",
@@ -95,6 +105,7 @@ __all__ = [
     "spike",
     "spiking",
     "summary",
+    "unflatten",
     "uniform",
     "xavier_normal",
     "xavier_uniform",
@@ -110,11 +121,17 @@ MODELS: dict[str, Callable[..., Model]] = {
         linear_svm,
         perceptron,
         mlp,
+        cnn,
         spiking,
         dense,
         activation,
         dropout,
         flatten,
+        unflatten,
+        conv,
+        max_pool,
+        mean_pool,
+        global_mean_pool,
         lif,
         rate_code,
         latency_code,

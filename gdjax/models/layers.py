@@ -138,18 +138,43 @@ def flatten(shape: tuple[int, ...]):
     >>> print(gd.models.flatten((2, 2)).apply((), jnp.array([[1.0, 2.0], [3.0, 4.0]])))
     [1. 2. 3. 4.]
     """
+    _check_shape("flatten", shape)
+    return _leafless(lambda x, key: _reshape("flatten", x, tuple(shape), (math.prod(shape),)))
+
+
+@model(static=("shape",))
+def unflatten(shape: tuple[int, ...]):
+    """The inverse of `flatten`: features in one row as an image or a series, the last axis first.
+
+        x (..., product of shape) -> y (..., *shape);   params ()
+
+    Args:
+        shape: of one example, e.g. (28, 28, 1).
+
+    Raises: ValueError if a size is not a positive int, or x has another number of features.
+
+    >>> print(gd.models.unflatten((2, 2)).apply((), jnp.array([1.0, 2.0, 3.0, 4.0])))
+    [[1. 2.]
+     [3. 4.]]
+    """
+    _check_shape("unflatten", shape)
+    return _leafless(lambda x, key: _reshape("unflatten", x, (math.prod(shape),), tuple(shape)))
+
+
+def _check_shape(who: str, shape: tuple[int, ...]) -> None:
     if not isinstance(shape, Sequence):
-        raise ValueError(f"flatten: shape must be a tuple of positive ints, got {shape!r}")
+        raise ValueError(f"{who}: shape must be a tuple of positive ints, got {shape!r}")
     for size in shape:
-        check_size("flatten", "every size", size)
+        check_size(who, "every size", size)
 
-    def reshape(x, key):
-        leading = x.shape[: max(0, x.ndim - len(shape))]
-        if x.shape != (*leading, *shape):
-            raise ValueError(f"flatten: x must end in the axes {tuple(shape)}, got shape {x.shape}")
-        return x.reshape(*leading, math.prod(shape))
 
-    return _leafless(reshape)
+def _reshape(who: str, x: jax.Array, old: tuple[int, ...], new: tuple[int, ...]) -> jax.Array:
+    """x (..., *old) as (..., *new)."""
+    leading = x.shape[: max(0, x.ndim - len(old))]
+    if x.shape != (*leading, *old):
+        axes = f"the axes {old}" if len(old) != 1 else f"{old[0]} features"
+        raise ValueError(f"{who}: x must end in {axes}, got shape {x.shape}")
+    return x.reshape(*leading, *new)
 
 
 @model

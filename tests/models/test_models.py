@@ -25,10 +25,13 @@ from gdjax.models import (
     Parameter,
     activation,
     batch_norm,
+    cnn,
+    conv,
     dense,
     dropout,
     ensemble,
     flatten,
+    global_mean_pool,
     he_normal,
     initializer,
     latency_code,
@@ -38,6 +41,8 @@ from gdjax.models import (
     linear_regression,
     linear_svm,
     logistic_regression,
+    max_pool,
+    mean_pool,
     mlp,
     normal,
     orthogonal,
@@ -49,6 +54,7 @@ from gdjax.models import (
     softmax_regression,
     spiking,
     summary,
+    unflatten,
     xavier_normal,
 )
 from gdjax.models._mlp import default_weights
@@ -77,6 +83,23 @@ CASES = [
     (activation("gelu"), (3,), (3,), ()),
     (dropout(0.5), (3,), (3,), ()),
     (flatten((2, 3)), (2, 3), (6,), ()),
+    (unflatten((2, 3)), (6,), (2, 3), ()),
+    (conv(2, 3, (2,), bias=False), (4, 2), (4, 3), {"w": (2, 2, 3)}),
+    (
+        conv(2, 4, (2, 1), stride=(1, 2), padding=((2, 0), (0, 1)), dilation=2, groups=2, weights=normal(0.1)),
+        (3, 4, 2),
+        (3, 3, 4),
+        {"w": (2, 1, 1, 4), "b": (4,)},
+    ),
+    (max_pool((2, 1)), (5, 3, 2), (2, 3, 2), ()),
+    (mean_pool((3,), 2, "SAME"), (4, 2), (2, 2), ()),
+    (global_mean_pool(), (3, 4, 2), (2,), ()),
+    (
+        cnn((3, 1), None, (2,), (2,), kernel=2, dropout=0.25),
+        (3, 1),
+        (),
+        ({"w": (2, 1, 2), "b": (2,)}, (), (), (), (), {"w": (4, 2), "b": (2,)}, (), (), {"w": (2, 1), "b": (1,)}),
+    ),
     (
         serial(flatten((2, 2)), dense(4, 3), activation("relu"), dropout(0.1), mlp((3, 3, 2))),
         (2, 2),
@@ -106,6 +129,7 @@ CASES = [
 ]
 MODEL_IDS = [repr(case[0]) for case in CASES]
 over_cases = pytest.mark.parametrize(("case", "x_shape", "y_shape", "shapes"), CASES, ids=MODEL_IDS)
+NESTED = next(case for case, *_ in CASES if repr(case).startswith("serial(flatten"))
 over_indices = pytest.mark.parametrize("i", range(len(CASES)), ids=MODEL_IDS)
 over_models = pytest.mark.parametrize("case", [case[0] for case in CASES], ids=MODEL_IDS)
 
@@ -268,7 +292,7 @@ def scale(start):
     return init, lambda params, x, key=None: params["scale"] * x
 
 
-@pytest.mark.parametrize("case", [mlp((3, 4, 4, 4, 2)), CASES[13][0]], ids=["mlp", "nested serial"])
+@pytest.mark.parametrize("case", [mlp((3, 4, 4, 4, 2)), NESTED], ids=["mlp", "nested serial"])
 def test_a_whole_model_draws_once(case):
     assert draws(jax.make_jaxpr(case.init)(KEY)) == 1
 
@@ -568,6 +592,39 @@ ERRORS = [
         "flatten: x must end in the axes (8, 8), got shape (8,)",
     ),
     (lambda: flatten(64), "flatten: shape must be a tuple of positive ints, got 64"),
+    (
+        lambda: unflatten((8, 8)).apply((), jnp.ones((3, 63))),
+        "unflatten: x must end in 64 features, got shape (3, 63)",
+    ),
+    (lambda: conv(0, 3, (3, 3)), "conv: in_channels must be a positive int, got 0"),
+    (lambda: conv(1, 3, 3), "conv: kernel must be (length,) for series or (height, width) for images, got 3"),
+    (lambda: conv(1, 3, (3, 0)), "conv: every size in kernel must be a positive int, got 0"),
+    (
+        lambda: conv(1, 3, (3,), stride=(1, 2)),
+        "conv: stride must be an int or 1 of them, one for each axis, got (1, 2)",
+    ),
+    (lambda: conv(1, 3, (3,), dilation=0), "conv: dilation must be a positive int, got 0"),
+    (
+        lambda: conv(1, 3, (3,), padding="same"),
+        "conv: padding must be 'SAME', 'VALID' or 1 (before, after), one for each axis, got 'same'",
+    ),
+    (lambda: conv(2, 3, (3,), groups=2), "conv: groups must divide 2 and 3 channels, got 2"),
+    (
+        lambda: conv(2, 3, (3, 3)).apply(None, jnp.ones((8, 8))),
+        "conv: x must be (..., height, width, channels) with 2 channels, got shape (8, 8)",
+    ),
+    (
+        lambda: conv(1, 3, (3,), padding="VALID", dilation=2).apply({"w": jnp.ones((3, 1, 3))}, jnp.ones((4, 1))),
+        "conv: x must be at least as large as the window (5,), got shape (4, 1)",
+    ),
+    (lambda: max_pool(2), "max_pool: window must be (length,) for series or (height, width) for images, got 2"),
+    (lambda: mean_pool((2,)).apply((), jnp.ones(4)), "mean_pool: x must have 1 axes and channels, got shape (4,)"),
+    (
+        lambda: cnn((8, 8, 8, 1), 2),
+        "cnn: shape must be (height, width, channels) or (length, channels), got (8, 8, 8, 1)",
+    ),
+    (lambda: cnn((8, 8, 1), 2, ()), "cnn: channels must be a tuple of at least 1 positive ints, got ()"),
+    (lambda: cnn((8, 8, 1), 0), "dense: out_size must be a positive int, got 0"),
     (lambda: flatten((8, 0)), "flatten: every size must be a positive int, got 0"),
     (lambda: dense(0, 3), "dense: in_size must be a positive int, got 0"),
     (lambda: dense(3, 2.0), "dense: out_size must be a positive int, got 2.0"),

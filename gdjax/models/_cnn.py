@@ -1,0 +1,77 @@
+"""The convolutional network: blocks that halve an image or a series, and dense layers on what they find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gdjax.calls import Model, model
+from gdjax.models import layers
+from gdjax.models._mlp import default_weights
+from gdjax.models.convolution import conv
+from gdjax.models.layers import Activation, activation_function, check_size, dense, flatten, serial
+from gdjax.models.pooling import max_pool
+from gdjax.models.windows import per_axis
+
+
+@model(static=("shape", "out", "channels", "hidden", "kernel", "activation"), bounds={"dropout": "[0, 1)"})
+def cnn(
+    shape: Sequence[int],
+    out: int | None,
+    channels: Sequence[int] = (16, 32),
+    hidden: Sequence[int] = (),
+    kernel: int | Sequence[int] = 3,
+    activation: str | Activation = "relu",
+    dropout=0.0,
+):
+    """A convolutional network for images or series.
+
+        a_0 = x,   a_i = max_pool(f(conv(a_{i-1})))                 each block halves every axis, rounded up
+        h_0 = drop(flatten(a_k)),   h_j = drop(f(h_{j-1} w_j + b_j)),   y = h_m w + b
+        x (..., *shape) -> y (..., out);   params as of `serial`: one entry for a layer, () where there is nothing to learn
+
+    Args:
+        shape: of one example: (height, width, channels) of an image, (length, channels) of a series.
+        out: numbers for an example, at least 1; None for a single one, y (...).
+        channels: of each block, at least one block.
+        hidden: units of each dense layer between the blocks and the output.
+        kernel: size of the windows of all convolutions, one number or one for each axis; they are padded with zeros.
+        activation: f, a name in `ACTIVATIONS` or a function. He's initial weights for ReLU and its smooth kin, LeCun's for
+            SELU, Xavier's for all others.
+        dropout: in [0, 1), the probability that a feature of the last block or a hidden unit is silenced, where a key is
+            given.
+
+    Raises: ValueError if a size is not a positive int, there is no such activation, or x has another shape.
+    Reference: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
+
+    >>> model = gd.models.cnn((8, 8, 1), 10)
+    >>> params = model.init(jax.random.key(0))
+    >>> print(gd.summary(params).total, model.apply(params, jnp.zeros((5, 8, 8, 1))).shape)
+    6090 (5, 10)
+    """
+    for name, sizes, least in (("shape", shape, 2), ("channels", channels, 1), ("hidden", hidden, 0)):
+        _check_sizes(name, sizes, least)
+    if len(shape) > 3:
+        raise ValueError(f"cnn: shape must be (height, width, channels) or (length, channels), got {tuple(shape)}")
+    *space, units = shape
+    sizes, halve = per_axis("cnn", "kernel", kernel, len(space)), max_pool((2,) * len(space), padding="SAME")
+    f = activation_function("cnn", activation)
+    act, drop, weights = layers.activation(activation), layers.dropout(dropout), default_weights(f)
+    parts: list[Model] = []
+    for width in channels:
+        parts += [conv(units, width, sizes, weights=weights), act, halve]
+        space, units = [-(-n // 2) for n in space], width
+    parts += [flatten((*space, units)), drop]
+    units *= math.prod(space)
+    for width in hidden:
+        parts += [dense(units, width, weights), act, drop]
+        units = width
+    return serial(*parts, dense(units, out, default_weights(layers.identity))).build()
+
+
+def _check_sizes(name: str, sizes: Any, least: int) -> None:
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) < least:
+        raise ValueError(f"cnn: {name} must be a tuple of at least {least} positive ints, got {sizes!r}")
+    for size in sizes:
+        check_size("cnn", f"every size in {name}", size)
