@@ -59,6 +59,7 @@ from gdjax.models.neurons import lif
 from gdjax.models.normalization import batch_norm, layer_norm, rms_norm
 from gdjax.models.spikes import SURROGATES, spike
 from gdjax.models.pooling import global_mean_pool, max_pool, mean_pool
+from gdjax.models.spikes import SURROGATES, spike
 
 __all__ = [
     "ACTIVATIONS",

@@ -54,6 +54,8 @@ def cnn(
         _check_sizes(name, sizes, least)
     if len(shape) > 3:
         raise ValueError(f"cnn: shape must be (height, width, channels) or (length, channels), got {tuple(shape)}")
+    if out is not None:
+        check_size("cnn", "out", out)
     *space, units = shape
     sizes, halve = per_axis("cnn", "kernel", kernel, len(space)), max_pool((2,) * len(space), padding="SAME")
     f = activation_function("cnn", activation)

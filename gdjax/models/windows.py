@@ -23,7 +23,7 @@ def check_window(who: str, name: str, sizes: Any) -> tuple[int, ...]:
 
 def per_axis(who: str, name: str, value: Any, axes: int) -> tuple[int, ...]:
     """A positive int for each axis, from one for all or a tuple."""
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * axes
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     if len(values) != axes:
         raise ValueError(f"{who}: {name} must be an int or {axes} of them, one for each axis, got {value!r}")
     for each in values:
@@ -44,7 +44,7 @@ def check_padding(who: str, padding: Any, axes: int) -> None:
 
 
 def _is_count(x: Any) -> bool:
-    return isinstance(x, numbers.Integral) and not isinstance(x, bool) and x >= 0
+    return isinstance(x, numbers.Integral) and not isinstance(x, bool) and int(x) >= 0
 
 
 def window_over(
