@@ -12,10 +12,8 @@ of a tree at once. Models of other libraries can be used without this, since tra
 
 A model whose layers keep statistics (batch norm) has a state beside its parameters: see `gdjax.calls.Model`.
 
-In reading order: initializers, layers, normalization, residual, linear, mlp, spikes, neurons, codes, spiking,
-ensemble, summary.
-In reading order: initializers, layers, linear, mlp, convolution, pooling, cnn, spikes, neurons, codes, spiking, ensemble,
-summary.
+In reading order: initializers, layers, normalization, residual, linear, mlp, convolution, pooling, cnn, spikes, neurons,
+codes, spiking, ensemble, summary.
 """
 
 from collections.abc import Callable
@@ -57,7 +55,6 @@ from gdjax.models.linear import (
 )
 from gdjax.models.neurons import lif
 from gdjax.models.normalization import batch_norm, layer_norm, rms_norm
-from gdjax.models.spikes import SURROGATES, spike
 from gdjax.models.pooling import global_mean_pool, max_pool, mean_pool
 from gdjax.models.spikes import SURROGATES, spike
 
