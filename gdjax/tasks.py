@@ -9,7 +9,7 @@ Error messages name an argument as `argument=value`, in backquotes, so that the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +19,9 @@ from gdjax import metrics
 from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
-from gdjax.models import MODELS, ensemble, mlp
+from gdjax.models import MODELS, ensemble
 from gdjax.models._ensemble import apply_members
+from gdjax.networks import NETWORKS, Rows, network, not_read
 from gdjax.programs import bind, compile_once
 from gdjax.training import Evaluate, make_evaluate
 
@@ -32,24 +33,26 @@ MODEL_LOSSES = {
     "softmax_regression": "softmax_cross_entropy_with_integer_labels",
     "linear_regression": "squared_error",
 }
-# The loss of an mlp, by its task.
+# The loss of a network, by its task.
 TASK_LOSSES = {
     "classification": "softmax_cross_entropy_with_integer_labels",
     "regression": "squared_error",
 }
-TRAINABLE = ("mlp", *MODEL_LOSSES)
+TRAINABLE = (*NETWORKS, *MODEL_LOSSES)
 FITTING_LOSSES = tuple(
     name for name, loss in LOSSES.items() if loss.prediction == "score" and loss.labels != "distribution"
 )
 
 
 class Subject(NamedTuple):
-    """What is learned: a name for messages, the task, the number of features, and the classes in the order of the labels."""
+    """What is learned: a name for messages, the task, the number of features, the classes in the order of the labels, and
+    the shape of the rows where they are images or series."""
 
     name: str
     task: str  # "classification" or "regression"
     features: int
     classes: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -90,19 +93,18 @@ def choose(
     subject: Subject,
     model: str = "mlp",
     loss: str | None = None,
-    hidden: Sequence[int] = (128, 64),
-    activation: str = "relu",
     members: int = 1,
     class_weights: Sequence[float] = (),
+    **words: Any,
 ) -> Objective:
     """The model of a name, with a loss that fits it and the labels, and the metric.
 
     Args:
         model: one of TRAINABLE.
         loss: one of FITTING_LOSSES; None is the default of the model and the task.
-        hidden, activation: hidden layer sizes and activation of an mlp.
         members: models of that name in an ensemble.
         class_weights: one per class, by which the loss weighs its examples; () for equal ones.
+        **words: what is said of a network, such as hidden=(128, 64); see `gdjax.networks`.
 
     Raises: ValueError if the model, the loss and the labels do not fit each other.
     """
@@ -110,10 +112,10 @@ def choose(
     entry = LOSSES[loss_name]
     _check(subject, entry, f"`loss={loss}`" if loss else f"`model={model}`", own=loss is None)
     outputs = len(subject.classes) if entry.labels == "class" else None
-    if model != "mlp" and (model == "softmax_regression") != (outputs is not None):
+    if model not in NETWORKS and (model == "softmax_regression") != (outputs is not None):
         wanted = "scores per class" if outputs is not None else "one score"
         raise ValueError(f"`model={model}` does not fit `loss={loss}`, which takes {wanted}; leave `loss` out")
-    built = _build(model, subject, outputs, hidden, activation)
+    built = _build(model, subject, outputs, words)
     return make_objective(built, loss_name, subject.task, members, class_weights)
 
 
@@ -184,11 +186,13 @@ def _models_for(task: str) -> list[str]:
     return ["mlp", *(model for model, loss in MODEL_LOSSES.items() if LOSSES[loss].task == task)]
 
 
-def _build(model: str, subject: Subject, outputs: int | None, hidden: Sequence[int], activation: str) -> Model:
+def _build(model: str, subject: Subject, outputs: int | None, words: Mapping[str, Any]) -> Model:
     """The model, with as many outputs as the loss needs: a score per class, or one number."""
     features = subject.features
-    if model == "mlp":
-        return mlp((features, *hidden, outputs), activation=activation)
+    if model in NETWORKS:
+        return network(model, Rows(features, subject.shape), outputs, words)
+    for word in (word for word, value in words.items() if value is not None):
+        raise ValueError(not_read(word, model))
     return MODELS[model](features) if outputs is None else MODELS[model](features, outputs)
 
 

@@ -10,9 +10,9 @@ from gdjax.tasks import Subject
 
 
 def table(classes=0):
-    """Three features; labels of so many classes, or numbers."""
+    """Three features, a series of three numbers; labels of so many classes, or numbers."""
     task = "classification" if classes else "regression"
-    return Subject("t", task, 3, tuple(f"class {i}" for i in range(classes)))
+    return Subject("t", task, 3, tuple(f"class {i}" for i in range(classes)), (3, 1))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def table(classes=0):
     ],
 )
 def test_labels_choose_loss_head_and_metric(classes, model, loss, made, fitted, metric):
-    objective = tasks.choose(table(classes), model, loss, hidden=(4,))
+    objective = tasks.choose(table(classes), model, loss, hidden=(4,) if model == "mlp" else None)
     assert repr(objective.model) == made and objective.metric == metric
     assert fitted is None or objective.loss_name == fitted
     again = tasks.make_objective(objective.model, objective.loss_name, table(classes).task)
@@ -117,9 +117,9 @@ def test_every_trainable_model_and_every_fitting_loss_goes_with_some_labels():
     def fits(model, loss):
         for classes in (0, 2, 3):
             try:
-                return tasks.choose(table(classes), model, loss, hidden=(4,))
+                return tasks.choose(table(classes), model, loss, hidden=(4,) if model == "mlp" else None)
             except ValueError:
                 continue
 
-    assert all(fits(model, None) for model in tasks.TRAINABLE)
+    assert all(fits(model, None) for model in tasks.TRAINABLE if model != "transformer")  # which reads text
     assert all(fits("mlp", loss) for loss in tasks.FITTING_LOSSES) and set(tasks.FITTING_LOSSES) < set(LOSSES)

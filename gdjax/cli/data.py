@@ -12,7 +12,6 @@ from gdjax import runs
 from gdjax.cli.errors import UserError, option_mistakes, user_mistakes
 from gdjax.data import SOURCES, convert, describe, load
 from gdjax.runs.problem import read
-from gdjax.tables import fit_encoding
 from gdjax.tables.printing import kinds
 from gdjax.text import table
 
@@ -73,9 +72,11 @@ class Data(runs.ReadingOptions):
                 if self.target is not None:
                     raise
                 said = f"without --target, the last column would be predicted, but {error}"
+                if given.pixels is not None:
+                    raise
                 print(kinds(given), said, sep="\n\n")
                 return 0
-            encoding = fit_encoding(problem.understanding, problem.table.frame, problem.rows.train)
+            encoding = problem.encoding_of(problem.rows.train)
             print(problem.understanding, problem.rows, encoding, sep="\n\n")
             if self.target is None and name not in SOURCES:
                 print("\nwithout --target, the last column is predicted")

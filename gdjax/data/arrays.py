@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -33,7 +34,12 @@ class Dataset:
     Tables are kept in float64 until they are scaled: timestamps, identifiers or columns around 1e-20 would lose their digits
     in float32.
 
-    Raises: ValueError if x is not (n, d) float64 or float32, or y not as above.
+    Args:
+        shape: of a row of x that is an image (height, width, channels) or a series (length, channels), handed in flat; ()
+            where the columns have nothing to do with each other.
+        test_rows: how many of the rows, the last ones, are the test rows by the custom of this data.
+
+    Raises: ValueError if x is not (n, d) float64 or float32, its rows have not this shape, or y is not as above.
     """
 
     name: str
@@ -43,6 +49,8 @@ class Dataset:
     feature_names: tuple[str, ...]
     target_names: tuple[str, ...] = ()
     description: str = ""
+    shape: tuple[int, ...] = ()
+    test_rows: int = 0
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -51,6 +59,8 @@ class Dataset:
         floats = np.float64, np.float32
         _check_array(self.name, "x", self.x, (n, d), floats)
         _check_array(self.name, "y", self.y, (n,), (np.int32,) if self.task == "classification" else floats)
+        if self.shape and math.prod(self.shape) != d:
+            raise ValueError(f"{self.name}: rows of shape {self.shape} have {math.prod(self.shape)} numbers, got {d}")
         if self.task == "classification" and not 0 <= self.y.min() <= self.y.max() < len(self.target_names):
             found = f"{self.y.min()} to {self.y.max()}"
             raise ValueError(f"{self.name}: labels must be in [0, {len(self.target_names)}), got {found}")

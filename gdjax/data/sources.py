@@ -65,7 +65,7 @@ def describe(name: str) -> str:
 
 def digits() -> Dataset:
     """Handwritten digits: 1,797 images of 8 x 8 pixels in [0, 1], 10 classes (Alpaydin & Kaynak 1998)."""
-    return _sklearn_dataset("digits", unit=16)
+    return _sklearn_dataset("digits", unit=16, shape=(8, 8, 1))
 
 
 def breast_cancer() -> Dataset:
@@ -88,7 +88,7 @@ def diabetes() -> Dataset:
     return _sklearn_dataset("diabetes")
 
 
-def _sklearn_dataset(name: str, unit: float = 1) -> Dataset:
+def _sklearn_dataset(name: str, unit: float = 1, shape: tuple[int, ...] = ()) -> Dataset:
     try:
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
@@ -103,6 +103,7 @@ def _sklearn_dataset(name: str, unit: float = 1) -> Dataset:
         feature_names=tuple(map(str, bunch.feature_names)),
         target_names=classes,
         description=describe(name),
+        shape=shape,
     )
 
 

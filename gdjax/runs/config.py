@@ -36,6 +36,7 @@ class DataConfig:
     columns: tuple[str, ...]  # that are read
     numbers: str  # how they are encoded
     target_names: tuple[str, ...]  # classes, in the order of the labels
+    shape: tuple[int, ...] = ()  # of rows that are images or series, which have no columns
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gdjax.losses import LOSSES
+from gdjax.networks import NETWORKS, not_read, words_of
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.runs.job import Settings
 from gdjax.runs.options import TrainOptions
@@ -19,6 +20,7 @@ PATIENCE = 20  # evaluations, under a rate that does not follow the length of th
 DECAYS = (0.01, 0.3, 1.0)
 DECAYS_OF_FEW = {"classification": 3.0, "regression": 6.0}  # numbers are fitted to their noise more than labels are
 NUMBERS = ("standardized", "piecewise_linear")
+PIXELS = ("pixels",)
 LEAST = {"learning_rate": 0, "weight_decay": 0, "clip": 0, "patience": 1}
 WHOLE_BATCHES = 500  # steps of lbfgs at most
 MANY_ROWS = 20_000  # from which on a number of epochs is one of passes in batches
@@ -39,16 +41,21 @@ class Choice(NamedTuple):
         )
 
 
-def choices(options: TrainOptions, rows: int, task: str) -> tuple[Choice, ...]:
-    """The choices that the options leave open, for so many training rows; one where there is nothing to choose."""
+def choices(options: TrainOptions, rows: int, task: str, pixels: bool = False) -> tuple[Choice, ...]:
+    """The choices that the options leave open, for so many training rows; one where there is nothing to choose.
+
+    Args:
+        pixels: whether the rows are images or series, which have one encoding.
+    """
+    known = PIXELS if pixels else NUMBERS
     is_open = _takes_decay(options)
     given = options.weight_decay
     is_small = options.quick or rows < FEW_ROWS
     if options.tune == "none" or (options.tune is None and is_small) or options.model != "mlp":
         decay = decay_of(options.model, rows, task) if is_open else given
-        return (Choice(options.numbers or NUMBERS[0], decay),)
+        return (Choice(options.numbers or known[0], decay),)
     decays = DECAYS if is_open else (given,)
-    numbers = NUMBERS if options.numbers is None else (options.numbers,)
+    numbers = known if options.numbers is None else (options.numbers,)
     return tuple(Choice(each, decay) for each in numbers for decay in decays)
 
 
@@ -59,7 +66,7 @@ def _takes_decay(options: TrainOptions) -> bool:
 
 def decay_of(model: str, rows: int, task: str) -> float:
     """The decay that is not tuned: strong for a network on few rows, 0.01 from some 20,000 on; none for a linear model."""
-    if model != "mlp":
+    if model not in NETWORKS:
         return 0.0
     return DECAYS_OF_FEW[task] if rows < FEW_ROWS else float(np.clip((FEW_ROWS / rows) ** 1.5, 0.01, 1.0))
 
@@ -114,7 +121,7 @@ def rate_of(options: TrainOptions, rows: int) -> float | None:
     """The rate of adam under its cosine; None where a schedule is given that has its own."""
     if options.schedule is not None:
         return None
-    if options.model != "mlp":
+    if options.model not in NETWORKS:
         return LINEAR_RATE
     return 1e-3 if rows < FEW_ROWS else 2e-3
 
@@ -154,12 +161,11 @@ def class_weights(options: TrainOptions, subject: Subject, labels: np.ndarray) -
 
 def check_used(options: TrainOptions) -> None:
     """Raise ValueError for an option that says nothing of this model."""
-    if options.model != "mlp":
-        for name in ("hidden", "activation"):
-            if getattr(options, name) != getattr(TrainOptions, name):
-                raise ValueError(f"`{name}` is of the hidden layers of an mlp, `model={options.model}` has none")
-        if options.tune == "grid":
-            raise ValueError(f"`tune=grid` chooses for an mlp, `model={options.model}` is trained as it is")
+    for word, value in options.words.items():
+        if value is not None and word not in words_of(options.model):
+            raise ValueError(not_read(word, options.model))
+    if options.model != "mlp" and options.tune == "grid":
+        raise ValueError(f"`tune=grid` chooses for an mlp, `model={options.model}` is trained as it is")
 
 
 def check_threshold(options: TrainOptions, subject: Subject, loss: str) -> None:

@@ -15,6 +15,7 @@ from gdjax.runs.prediction import predictions, rounded, rows_to_predict
 from gdjax.runs.problem import pose, targets
 from gdjax.runs.report import score_table
 from gdjax.runs.scores import coverage, score
+from gdjax.tables.pixels import described
 from gdjax.text import counted, listing, table
 
 
@@ -28,6 +29,7 @@ def reevaluation(run: LoadedRun) -> str:
         raise ValueError(f"{run.folder} was not trained on a file that is still there: give one to evaluate it on")
     said: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in data.reading.items()}
     said |= {"split": data.split, "split_seed": config.split_seed, "cv": config.folds or None}
+    said |= {"numbers": data.numbers}  # which says whether rows are read as pixels
     problem = pose(data.source, TrainOptions(**said))
     if problem.hash() != data.hash:
         raise ValueError(f"{data.source} has changed since {run.folder} was trained on it")
@@ -45,7 +47,7 @@ def evaluate_on(run: LoadedRun, data: Any, level: float = 0.9) -> str:
     check_level(run.intervals, level)
     rows, config = rows_to_predict(run, data, keep_text=(run.config.data.target,)), run.config
     y = targets(rows, config.data.target, config.data.target_names)
-    x = run.encoding.transform(rows.frame, dtype="float32")
+    x = run.encoding.transform(rows.inputs(), dtype="float32")
     known = y >= 0 if config.data.target_names else np.isfinite(y)
     good = known & np.isfinite(x).all(axis=1)
     if not good.any():
@@ -94,7 +96,9 @@ def shown(run: LoadedRun) -> str:
         [
             f"{run.folder}: {data.task} of {data.target!r} in {data.name}, started {config.started}",
             f"{config.model}, {result['parameters']} parameters, {config.optimizer}",
-            f"{data.numbers.replace('_', '-')} numbers of {len(data.columns)} columns: {', '.join(data.columns)}",
+            described(data.shape)
+            if data.shape
+            else f"{data.numbers.replace('_', '-')} numbers of {len(data.columns)} columns: {', '.join(data.columns)}",
             f"ended {result['stop']} after {result['epochs']:g} epochs",
             score_table(config, scores, metric),
             *(_judged(found) if isinstance(found := result.get("assessment"), dict) else []),

@@ -45,7 +45,8 @@ from gdjax.runs.damage import RecordError, reading
 from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import from_text, read_bytes, to_text
 from gdjax.runs.records import is_being_written, read_records
-from gdjax.tables import Encoding
+from gdjax.tables import Encoding, PixelEncoding
+from gdjax.tables.pixels import read_encoding
 from gdjax.types import Stop
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def finish_run(
     place: Path,
     result: Mapping[str, Any],
     kept: Kept,
-    encoding: Encoding,
+    encoding: Encoding | PixelEncoding,
     pictures: Mapping[str, Any] | None = None,
     page: str | None = None,
 ) -> None:
@@ -185,7 +186,7 @@ class LoadedRun:
     history: list[dict[str, Any]]
     model: Model
     params: Any
-    encoding: Encoding
+    encoding: Encoding | PixelEncoding
     target: Scaling | None
     intervals: Calibration | Folds | None
 
@@ -194,7 +195,7 @@ class LoadedRun:
 
         Args:
             data: a path, a data frame or a `Table`, whose columns have the names of the training table; or an array
-                (n, d) of those columns.
+                (n, d) of those columns. For a run on images or series: a file of them, or an array (n, *shape) or (n, d).
             level: the share of new rows that the interval of a regression covers.
 
         Returns: the column `prediction`; `probability_<class>` for each class, if the loss defines them, or `low` and
@@ -270,6 +271,6 @@ def load(folder: str | Path) -> LoadedRun:
         if config.loss not in LOSSES:
             raise ValueError(f"no loss {config.loss[:40]!r}")
         model = parse(config.model, {**MODELS, **INITIALIZERS})
-        encoding = Encoding.from_json(from_text(read_bytes(folder / "encoding.json")))
-        kept = read_arrays(folder, model, config, len(encoding.feature_names))
+        encoding = read_encoding(from_text(read_bytes(folder / "encoding.json")))
+        kept = read_arrays(folder, model, config, encoding.width)
     return LoadedRun(folder, config, result, history, model, kept.params, encoding, kept.target, kept.intervals)

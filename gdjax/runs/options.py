@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin,
 
 from gdjax.data.order import ORDERS
 from gdjax.models import ACTIVATIONS
+from gdjax.networks import NETWORKS, words_of
 from gdjax.tasks import FITTING_LOSSES, TRAINABLE
 from gdjax.text import did_you_mean
 
@@ -22,6 +23,9 @@ else:
     Activation = Literal[tuple(sorted(ACTIVATIONS))]
     LossName = Literal[FITTING_LOSSES]
     Order = Literal[ORDERS]
+
+
+WORDS = tuple(dict.fromkeys(word for name in NETWORKS for word in words_of(name)))  # what is said of networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +56,9 @@ class ReadingOptions:
     """Columns that are categories, whatever they look like."""
     numeric: tuple[str, ...] = ()
     """Columns that are numbers, whatever they look like."""
+    shape: tuple[int, ...] = ()
+    """Of a row whose columns, in their order, are an image or a series: height, width and channels such as 28 28 1, or
+    length and channels; files of images have their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,15 +81,24 @@ class ModelOptions(ReadingOptions):
     threshold: float | None = None
     """Of two classes: the probability from which the second is predicted; 0.5 if not given."""
     model: ModelName = "mlp"
-    """What is trained: a network with hidden layers (mlp), or a linear model with the loss that goes with its name."""
-    hidden: tuple[int, ...] = (128, 64)
-    """Sizes of the hidden layers of an mlp."""
-    activation: Activation = "relu"
-    """Of an mlp's hidden units."""
+    """What is trained: a network with hidden layers (mlp), one that reads images or series, or a linear model with the loss
+    that goes with its name."""
+    hidden: tuple[int, ...] | None = None
+    """Sizes of the hidden layers: 128 64 of an mlp if not given."""
+    activation: Activation | None = None
+    """Of hidden units; relu if not given."""
+    width: int | None = None
+    """Of each layer of a transformer; 128 if not given."""
+    layers: int | None = None
+    """Of a transformer; 4 if not given."""
+    heads: int | None = None
+    """Of attention, in each layer of a transformer; 4 if not given."""
+    dropout: float | None = None
+    """Probability that a hidden unit is silenced in a step."""
     ensemble: int | None = None
-    """Networks that are averaged, trained in one program; 4 of an mlp if not given, 1 of a linear model or with --flow."""
-    numbers: Literal["standardized", "piecewise_linear"] | None = None
-    """The encoding of numbers; tried if not given."""
+    """Networks that are averaged, trained in one program; 4 of an mlp if not given, 1 of another model or with --flow."""
+    numbers: Literal["standardized", "piecewise_linear", "pixels"] | None = None
+    """The encoding of numbers; tried if not given. pixels: one center and one scale for all numbers of images or series."""
     tune: Literal["grid", "none"] | None = None
     """Whether what is not given of numbers and decay is chosen by validation loss; "grid" from 1,000 training rows on."""
     loss: LossName | None = None
@@ -137,6 +153,11 @@ class ModelOptions(ReadingOptions):
     @property
     def seed_of_split(self) -> int:
         return self.seed if self.split_seed is None else self.split_seed
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What is said of a network, by name."""
+        return {name: getattr(self, name) for name in WORDS}
 
 
 @dataclasses.dataclass(frozen=True)

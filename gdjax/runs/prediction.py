@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from gdjax.losses import LOSSES
 from gdjax.runs.config import RunConfig
 from gdjax.runs.intervals import check_level
 from gdjax.runs.problem import READING, frame_table
+from gdjax.tables.pixels import described, shaped
 
 if TYPE_CHECKING:
     import pandas
@@ -28,10 +30,10 @@ def predictions(run: LoadedRun, data: Any, level: float = 0.9) -> pandas.DataFra
     import pandas
 
     check_level(run.intervals, level)
-    frame = rows_to_predict(run, data).frame
-    if not len(frame):
+    table = rows_to_predict(run, data)
+    if not len(table.frame):
         raise ValueError("predict: the table has no row")
-    x, flags = run.encoding.encode(frame, "float32")
+    x, flags = run.encoding.encode(table.inputs(), "float32")
     spoiled = ~np.isfinite(x).all(axis=1)
     x[spoiled] = 0.0
     found = _answers(run, x, level)
@@ -46,14 +48,39 @@ def rows_to_predict(run: LoadedRun, data: Any, keep_text: Sequence[str] = ()) ->
     Args:
         keep_text: columns whose text is kept too.
     """
+    shape = run.config.data.shape
     if isinstance(data, Table):
-        return data
+        return with_shape(run, data)
     if hasattr(data, "columns"):
-        return frame_table(data)
+        return with_shape(run, frame_table(data))
     if isinstance(data, (str, os.PathLike)):
-        table = read_table(os.fspath(data), **_reading(run.config), keep_text=keep_text, lenient=True)
-        return _by_position(run, table) if os.fspath(data).lower().endswith(".npz") else table
-    return _of_array(run, np.asarray(data))
+        table = read_table(os.fspath(data), **_reading(run.config), shape=shape, keep_text=keep_text, lenient=True)
+        is_array = os.fspath(data).lower().endswith(".npz") and not shape
+        return _by_position(run, table) if is_array else with_shape(run, table)
+    return _of_pixels(run, np.asarray(data)) if shape else _of_array(run, np.asarray(data))
+
+
+def with_shape(run: LoadedRun, table: Table) -> Table:
+    """The table with rows of the run's shape: as they are, or its columns in order, the target apart."""
+    data = run.config.data
+    if table.pixels is None and data.shape:
+        table = shaped(table, data.shape, data.target)
+    if table.shape != data.shape:
+        here, there = (described(shape) if shape else "rows of columns" for shape in (data.shape, table.shape))
+        raise ValueError(f"{run.folder} was trained on {here}, {table.origin} are {there}")
+    return table
+
+
+def _of_pixels(run: LoadedRun, x: np.ndarray) -> Table:
+    import pandas
+
+    shape = run.config.data.shape
+    if x.shape[1:] not in (shape, (math.prod(shape),), shape[:-1] if shape[-1] == 1 else shape):
+        raise ValueError(f"predict: an array must have shape (n, {', '.join(map(str, shape))}), got {x.shape}")
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"predict: an array must hold numbers, got {x.dtype}")
+    frame = pandas.DataFrame(index=range(len(x)))
+    return Table(frame, "array", f"{len(x):,} rows of an array", pixels=x.reshape(len(x), *shape))
 
 
 def _reading(config: RunConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gdjax import tasks
+from gdjax.networks import NETWORKS
 from gdjax.runs import defaults, tuning
 from gdjax.runs.config import DataConfig, RunConfig
 from gdjax.runs.defaults import Choice
@@ -19,7 +20,7 @@ from gdjax.runs.machine import environment
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.problem import Encoded, Problem, pose, reading_of
 from gdjax.runs.tuning import Trial
-from gdjax.tables import Encoding
+from gdjax.tables import Encoding, PixelEncoding
 from gdjax.tasks import Objective, Parts, Subject
 
 
@@ -27,7 +28,7 @@ class Work(NamedTuple):
     """A run that is chosen and checked, and what identifies it."""
 
     problem: Problem
-    encoding: Encoding
+    encoding: Encoding | PixelEncoding
     subject: Subject
     parts: Parts
     job: Job
@@ -56,7 +57,7 @@ def choose(
     problem, trials = pose(data, options), ()
     defaults.check_used(options)
     rows, job_of = len(problem.rows.train), functools.partial(job_by, options)
-    open_ = defaults.choices(options, rows, problem.understanding.task)
+    open_ = defaults.choices(options, rows, problem.understanding.task, bool(problem.table.shape))
     if choice is None:
         choice = open_[0]
         if len(open_) > 1:
@@ -64,7 +65,7 @@ def choose(
             choice = tuning.best(trials)
     elif choice not in open_:
         raise ValueError(f"the run has {choice}, which these options exclude; give its own, or another `out`")
-    encoded = problem.encode(choice.numbers, options.model == "mlp", options.dtype)
+    encoded = problem.encode(choice.numbers, options.model in NETWORKS, options.dtype)
     job = job_of(encoded, choice)
     defaults.check_threshold(options, encoded.subject, job.objective.loss_name)
     config = _config(encoded, job, options, choice, _source(data), command)
@@ -81,8 +82,8 @@ def job_by(options: TrainOptions, encoded: Encoded, choice: Choice) -> Job:
 def objective(subject: Subject, parts: Parts, options: TrainOptions) -> Objective:
     """The model with its loss, for these options."""
     weights = defaults.class_weights(options, subject, np.asarray(parts.train[1]))
-    model = options.model, options.loss, options.hidden, options.activation
-    return tasks.choose(subject, *model, defaults.members(options), weights)
+    model = options.model, options.loss, defaults.members(options), weights
+    return tasks.choose(subject, *model, **options.words)
 
 
 def _source(data: Any) -> str:
@@ -104,6 +105,7 @@ def _config(encoded: Encoded, job: Job, options: TrainOptions, choice: Choice, s
         columns=tuple(column.name for column in understanding.columns),
         numbers=choice.numbers,
         target_names=encoded.subject.classes,
+        shape=encoded.subject.shape,
     )
     return RunConfig(
         command=command,

@@ -6,6 +6,8 @@ from gdjax.tables.encoding import fit_encoding as fit_encoding
 from gdjax.tables.flags import Flags as Flags
 from gdjax.tables.folds import Fold as Fold
 from gdjax.tables.folds import split_folds as split_folds
+from gdjax.tables.pixels import PixelEncoding as PixelEncoding
+from gdjax.tables.pixels import fit_pixels as fit_pixels
 from gdjax.tables.row_split import RowSplit as RowSplit
 from gdjax.tables.row_split import split_rows as split_rows
 from gdjax.tables.understanding import Understanding as Understanding

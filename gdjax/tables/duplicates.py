@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +36,17 @@ def copy_groups(frame: pandas.DataFrame, features: Sequence[str], target: Target
     They are copies of one observation if nearly all rows with these features have this target. Where targets differ, as in a
     table of a few categories, the rows are observations of their own which happen to be equal.
     """
-    alike = _equal(frame.loc[:, list(features)])
+    return _among(_equal(frame.loc[:, list(features)]), target)
+
+
+def copies_of_pixels(pixels: np.ndarray, target: Target) -> Copies:
+    """As `copy_groups`, of rows that are images or series."""
+    rows = [hashlib.blake2b(np.ascontiguousarray(row), digest_size=16).digest() for row in pixels]
+    return _among(needs("pandas").factorize(np.array(rows, object))[0], target)
+
+
+def _among(alike: np.ndarray, target: Target) -> Copies:
+    """The copies among rows that have the same number where their features are equal."""
     if alike.max() + 1 == len(alike):
         return Copies(alike, 0)
     labels = needs("pandas").factorize(target.y)[0]  # -1 for NaN

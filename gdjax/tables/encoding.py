@@ -49,6 +49,11 @@ class Encoding:
         return tuple(name for encoder in self.encoders for name in encoder.names)
 
     @property
+    def width(self) -> int:
+        """The number of features."""
+        return sum(len(encoder.names) for encoder in self.encoders)
+
+    @property
     def spans(self) -> dict[str, slice]:
         """The features of each column, by its name."""
         ends = np.cumsum([0, *(len(encoder.names) for encoder in self.encoders)]).tolist()

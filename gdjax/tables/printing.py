@@ -9,6 +9,7 @@ import numpy as np
 
 from gdjax.tables.cells import cells_of
 from gdjax.tables.columns import Column, between, recognize
+from gdjax.tables.pixels import described
 from gdjax.text import counted, short, table
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ OTHER = {"classification": "regression", "regression": "classification"}
 
 def told(found: Understanding) -> str:
     """Everything that was understood, as paragraphs of lines."""
-    features = counted(len(found.columns), "feature")
+    features = described(found.shape) if found.shape else counted(len(found.columns), "feature")
     parts = [
         [f"{found.name}: {found.origin}, {features}", *(f"  {note}" for note in found.notes)],
         [_task(found), *_goal(found)],
-        _features(found.columns),
+        *([] if found.shape else [_features(found.columns)]),
     ]
     if found.left_out:
-        parts.append(["left out (--only, --categorical or --numeric takes them in):", *_left(found.left_out)])
+        how = "beside the pixels" if found.shape else "--only, --categorical or --numeric takes them in"
+        parts.append([f"left out ({how}):", *_left(found.left_out)])
     if found.remarks:
         parts.append(["remarks:", *(f"  - {remark}" for remark in found.remarks)])
     return "\n\n".join("\n".join(lines) for lines in parts)

@@ -11,8 +11,8 @@ import numpy as np
 from gdjax.tables.cells import cells_of, is_text
 from gdjax.tables.columns import COUNTS, Column, recognize
 from gdjax.tables.copies import copied
-from gdjax.tables.duplicates import copy_groups
-from gdjax.tables.target import read_target
+from gdjax.tables.duplicates import copies_of_pixels, copy_groups
+from gdjax.tables.target import Target, read_target
 from gdjax.tables.wishes import Wishes, apart
 from gdjax.text import listing
 
@@ -36,6 +36,7 @@ class Understanding:
         copies: for each row a number that its exact copies share.
         remarks: what is suspicious, each a sentence.
         wishes: what the user has said of the columns.
+        shape: of rows that are images or series; then no column is a feature.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Understanding:
     copies: np.ndarray
     remarks: tuple[str, ...]
     wishes: Wishes
+    shape: tuple[int, ...] = ()
 
     @property
     def rows(self) -> np.ndarray:
@@ -105,12 +107,13 @@ def understand(
     wishes = Wishes(*(apart(each, names) for each in (drop, id, only, categorical, numeric)))
     wishes.check(names, name)
     goal = read_target(table, name, task)
-    columns = recognize_columns(table.frame, goal.y, goal.present(), goal.decision.task, name, wishes)
+    columns = _columns(table, goal, name, wishes)
     used, left = (tuple(each for each in columns if each.used is wanted) for wanted in (True, False))
-    if not used:
+    if not used and table.pixels is None:
         said = "; ".join(f"{each.name!r}: {each.kind}, {each.reason}" for each in left)
         raise ValueError(f"there must be at least one feature beside the target {name!r}, got {said or 'that alone'}")
-    copies = copy_groups(table.frame, [each.name for each in used], goal)
+    names = [each.name for each in used]
+    copies = copy_groups(table.frame, names, goal) if table.pixels is None else copies_of_pixels(table.pixels, goal)
     return Understanding(
         name=table.name,
         origin=table.origin,
@@ -126,7 +129,18 @@ def understand(
         copies=copies.group,
         remarks=suspicions(table, used, goal, copies),
         wishes=wishes,
+        shape=table.shape,
     )
+
+
+def _columns(table: Table, goal: Target, target: str, wishes: Wishes) -> tuple[Column, ...]:
+    """All columns but the target; beside pixels none is a feature."""
+    if table.pixels is None:
+        return recognize_columns(table.frame, goal.y, goal.present(), goal.decision.task, target, wishes)
+    for option in ("only", "categorical", "numeric"):
+        if getattr(wishes, option):
+            raise ValueError(f"`{option}` is of the columns of a table, the rows of {table.name} are images or series")
+    return tuple(Column(name, "not used", "beside the pixels") for name in table.frame.columns if name != target)
 
 
 def recognize_columns(

@@ -86,7 +86,7 @@ def check(row, result):
     ("number", "code", "how"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_sweep_that_is_interrupted_goes_on(place, monkeypatch, number, code, how):
-    words = [*WORDS, "--seeds", 3, "--width", 1]
+    words = [*WORDS, "--seeds", 3, "--lanes", 1]
     if number == signal.SIGINT:
         assert gdjax(*words, "--out", "whole")[::2] == (0, "")
     sent = []
@@ -105,7 +105,7 @@ def test_a_sweep_that_is_interrupted_goes_on(place, monkeypatch, number, code, h
         for more, error in (
             (["--seeds", 4], "seeds is [0, 1, 2], here [0, 1, 2, 3]"),
             (["--patience", 3], "base.patience is 10, here 3"),
-            (["--width", 2], "method.width is 1, here 2"),
+            (["--lanes", 2], "method.lanes is 1, here 2"),
         ):
             kept = [word for i, word in enumerate(words) if more[0] not in words[max(0, i - 1) : i + 1]]
             refused = gdjax(*kept, *more, "--out", "S", "--resume")
@@ -119,7 +119,7 @@ def test_a_sweep_that_is_interrupted_goes_on(place, monkeypatch, number, code, h
 
 def test_configurations_are_drawn_proposed_and_halved(place):
     """Whatever chose them, rows are the runs of their commands; a rung trains the better fourth for four times as long."""
-    words = ["sweep", "wine", "--hidden", 4, "--learning-rate", "log:1e-3:0.3", "--width", 1, "--quiet"]
+    words = ["sweep", "wine", "--hidden", 4, "--learning-rate", "log:1e-3:0.3", "--lanes", 1, "--quiet"]
     assert gdjax(*words, "--latin", 8, "--halving", "--epochs", 4, "--out", "halved") == (0, "", "")
     found = rows(place / "halved")
     assert [row["epochs"] for row in found] == ["1.0"] * 8 + ["4.0"] * 2
@@ -133,7 +133,7 @@ def test_configurations_are_drawn_proposed_and_halved(place):
 
 
 def test_a_sweep_all_of_whose_runs_went_wrong_is_a_bad_one(place):
-    words = ["--learning-rate", "1e20,1e25", "--epochs", 2, "--width", 1]
+    words = ["--learning-rate", "1e20,1e25", "--epochs", 2, "--lanes", 1]
     code, out, err = gdjax(*WORDS[:4], *words, "--out", "S")
     assert (code, err) == (1, "gdjax: every run went wrong: try smaller learning rates, or --clip 1\n")
     assert "every one of 2 runs went wrong" in out and [row["stop"] for row in rows(place / "S")] == ["NON_FINITE"] * 2
@@ -171,7 +171,7 @@ def test_a_sweep_all_of_whose_runs_went_wrong_is_a_bad_one(place):
         ("--optimizer sgd,adm", "no 'adm' here: did you mean 'adam'?"),
         ("--halving --steps 9", "--halving raises the epochs itself"),
         ("--resume", "S holds no sweep to go on with: leave out --resume to begin one"),
-        ("--width 0", "--width must be at least 1, got 0"),
+        ("--lanes 0", "--lanes must be at least 1, got 0"),
     ],
 )
 def test_a_mistake_costs_a_line_and_leaves_nothing(place, words, error):

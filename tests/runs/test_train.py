@@ -247,7 +247,7 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
         ({"target": "price", "model": "ml"}, "`model=ml`: did you mean 'mlp'"),
         (
             {"target": "price", "model": "linear_regression", "hidden": (4,)},
-            "`hidden` is of the hidden layers of an mlp",
+            "`hidden` is of the model mlp",
         ),
         ({"target": "garden", "group": "garden"}, "`group=garden`: it is the target"),
     ):

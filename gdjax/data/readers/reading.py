@@ -13,8 +13,9 @@ from gdjax.data.readers.arff import read_arff
 from gdjax.data.readers.columns import Column, Options
 from gdjax.data.readers.contents import DAMAGE, Contents, contents_of, damaged
 from gdjax.data.readers.excel import read_excel
+from gdjax.data.readers.images import Images, column, images_of, table_name
 from gdjax.data.readers.layouts import layout_of
-from gdjax.data.readers.npz import read_npz
+from gdjax.data.readers.npz import read_arrays, read_npz
 from gdjax.data.readers.parquet import read_parquet
 from gdjax.data.readers.sentinels import without_sentinels
 from gdjax.data.readers.text import Found, read_text
@@ -35,8 +36,11 @@ def read_table(
     keep_text: Sequence[str] | None = (),
     as_text: Sequence[str] = (),
     lenient: bool = False,
+    shape: tuple[int, ...] = (),
 ) -> Table:
     """The table of a file: CSV or another text with delimiters, packed or not, Parquet, ARFF, Excel, `.npz`.
+
+    An array with three or more axes in `.npz` holds images or series: the rows of the table are then its `pixels`.
 
     What was recognized is told in `notes`. All problems of a file are told in one error.
 
@@ -51,6 +55,7 @@ def read_table(
         as_text: columns that stay text, where only empty cells and the words of `missing` are missing.
         lenient: whether a bad cell spoils no more than itself: a column of numbers with cells that are none is left as
             text, and a row with a wrong number of cells has only missing ones.
+        shape: of a row of an array (n, a, b), which may be images (a, b, 1) or series (a, b); recognized if not given.
 
     Raises: DataError, in one line.
 
@@ -72,7 +77,7 @@ def read_table(
         as_text=frozenset(as_text),
         lenient=lenient,
     )
-    return table_of(path, options, SPOKEN.get(sep or "", sep), header, encoding, keep_text)
+    return table_of(path, options, SPOKEN.get(sep or "", sep), header, encoding, keep_text, shape=shape)
 
 
 def table_of(
@@ -84,6 +89,7 @@ def table_of(
     keep_text: Sequence[str] | None = (),
     numbers: Sequence[str] = (),
     folder: Path | None = None,
+    shape: tuple[int, ...] = (),
 ) -> Table:
     """As `read_table`, for callers of this room.
 
@@ -96,6 +102,8 @@ def table_of(
     texts = None if keep_text is None else frozenset(keep_text)
     with contents_of(path) as source:
         try:
+            if (images := _images(source, shape)) is not None:
+                return _table_of_images(source, images)
             if source.format == "text":
                 found = read_text(layout_of(source, sep, header, encoding), options, texts, folder)
             elif source.format == "arff":
@@ -109,6 +117,22 @@ def table_of(
         except DAMAGE as error:
             raise damaged(source.name, error) from None
         return _table(source, found, keep_text, guess=not options.missing)
+
+
+def _images(source: Contents, shape: tuple[int, ...]) -> Images | None:
+    """The images or series of a file; None if it holds columns."""
+    return images_of(source.name, read_arrays(source), shape) if source.format == "npz" else None
+
+
+def _table_of_images(source: Contents, images: Images) -> Table:
+    import pandas
+
+    rows = len(images.pixels)
+    frame = pandas.DataFrame({name: column(each) for name, each in images.columns.items()}, index=range(rows))
+    path = Path(source.name)
+    notes = (*source.notes, *images.notes)
+    origin = f"{rows:,} rows of {path.name}"
+    return Table(frame, table_name(path), origin, notes, pixels=images.pixels, test_rows=images.test_rows)
 
 
 def _is_encoding(name: str) -> bool:

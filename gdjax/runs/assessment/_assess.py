@@ -33,7 +33,7 @@ class Assessment:
         cases, outcome: the test rows, and what the run says of them.
         standings: of the run, of the simplest answer, and of the other models.
         scores: those of its task.
-        importance: None where it was left out.
+        importance: None where it was left out, and of images and series, which have no columns.
         coefficients: of a linear model whose columns have some.
         disagreement: of the members of an ensemble.
         alarm: a sentence if the run is no better than no model; else "".
@@ -106,7 +106,8 @@ def assess(
     )
     standings = compare(cases, [outcome, simplest(work, cases), *others], resampling)
     scores = _scores(work, run, cases, outcome, resampling)
-    importance = None if options.quick else importance_of(run, cases, outcome.losses(cases.y), seed, tell)
+    alone = options.quick or not run.encoding.spans
+    importance = None if alone else importance_of(run, cases, outcome.losses(cases.y), seed, tell)
     return Assessment(
         cases,
         outcome,

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gdjax.runs.assessment.outcome import Cases, Outcome, of_numbers, of_probabilities
-from gdjax.tables.cells import needs, numbers, texts
+from gdjax.tables.cells import cells_of, needs, numbers, texts
 from gdjax.tables.columns import Column
 from gdjax.tables.dates import read_dates
 
 if TYPE_CHECKING:
     import pandas
 
+    from gdjax.data import Table
     from gdjax.runs.work import Work
 
 MOST_ROWS = 50_000  # training rows of the baselines; of a larger table a sample by the seed
+MOST_PIXELS = 4_000_000  # likewise, of images and series
+MOST_PLACES = 256  # numbers of an image or a series that trees take one by one
 MOST_TREES, MOST_CLASSES = 2000, 50  # a round needs a tree for each class
 MOST_LEVELS = 200  # of a category, for trees
 LINEAR, TREES = "the linear model", "gradient-boosted trees"
@@ -40,21 +43,26 @@ def simplest(work: Work, cases: Cases) -> Outcome:
 def fit_baselines(work: Work, cases: Cases, tell: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
     """A linear model on the same features and boosted trees on the raw columns, trained on the same training rows.
 
-    Of more than MOST_ROWS training rows they see a sample by the seed; for more than MOST_CLASSES there are no trees.
+    Of more than MOST_ROWS training rows they see a sample by the seed. There are no trees for more than MOST_CLASSES, nor
+    for images and series of more than MOST_PLACES numbers.
 
     Returns: their outcomes, and sentences on what was left out.
     """
     rows, classes = len(work.problem.rows.train), len(work.subject.classes)
-    sample = sampled(rows, work.config.seed)
+    most = min(MOST_ROWS, MOST_PIXELS // work.subject.features) if work.subject.shape else MOST_ROWS
+    sample = sampled(rows, work.config.seed, most)
     y = work.problem.y[work.problem.rows.train][sample]
     if len(np.unique(y)) < 2:
         return [], ["other models need two classes in the training rows"]
-    said = [f"the other models saw a sample of {MOST_ROWS:,} of the {rows:,} training rows, drawn by the seed"]
-    said = said if rows > MOST_ROWS else []
+    said = [f"the other models saw a sample of {most:,} of the {rows:,} training rows, drawn by the seed"]
+    said = said if rows > most else []
     fits = {LINEAR: _linear, TREES: _trees}
     if classes > MOST_CLASSES:
         del fits[TREES]
         said.append(f"{TREES} are left out: {classes} classes need {classes} trees a round")
+    elif work.subject.shape and work.subject.features > MOST_PLACES:
+        del fits[TREES]
+        said.append(f"{TREES} are left out: they would take each of {work.subject.features:,} numbers by itself")
     needs("sklearn.ensemble")  # whose threads can be limited once it is there
     # One thread: beside other programs, the threads of small trees wait for each other, and take twenty times as long.
     found = []
@@ -66,11 +74,11 @@ def fit_baselines(work: Work, cases: Cases, tell: Callable[[str], None]) -> tupl
     return found, said
 
 
-def sampled(rows: int, seed: int) -> np.ndarray:
-    """At most MOST_ROWS positions, drawn by the seed."""
-    if rows <= MOST_ROWS:
+def sampled(rows: int, seed: int, most: int = MOST_ROWS) -> np.ndarray:
+    """At most so many positions, drawn by the seed."""
+    if rows <= most:
         return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def _linear(work: Work, cases: Cases, sample: np.ndarray, y: np.ndarray) -> Outcome:
@@ -87,12 +95,11 @@ def _linear(work: Work, cases: Cases, sample: np.ndarray, y: np.ndarray) -> Outc
 
 def _trees(work: Work, cases: Cases, sample: np.ndarray, y: np.ndarray) -> Outcome:
     ensemble, problem = needs("sklearn.ensemble"), work.problem
-    columns = problem.understanding.columns
-    raw = [RawColumn(column, problem.table.frame[column.name].iloc[problem.rows.train[sample]]) for column in columns]
-    x, new = (np.stack([each.read(problem.table.frame[each.name].iloc[rows]) for each in raw], axis=1)
-              for rows in (problem.rows.train[sample], cases.rows))  # fmt: skip
-    look = {"random_state": work.config.seed, "categorical_features": [each.is_category for each in raw]}
-    how = "scikit-learn's histogram gradient boosting on the raw columns"
+    columns, train = problem.understanding.columns, problem.rows.train[sample]
+    raw = [RawColumn(column, problem.table.frame[column.name].iloc[train]) for column in columns]
+    x, new = (_raw(problem.table, raw, rows) for rows in (train, cases.rows))
+    look = {"random_state": work.config.seed, "categorical_features": [each.is_category for each in raw] or None}
+    how = f"scikit-learn's histogram gradient boosting on the raw {'numbers' if work.subject.shape else 'columns'}"
     if not work.subject.classes:
         mean, scale = y.mean(), y.std() or 1.0
         model = ensemble.HistGradientBoostingRegressor(**look).fit(x, (y - mean) / scale)
@@ -101,6 +108,13 @@ def _trees(work: Work, cases: Cases, sample: np.ndarray, y: np.ndarray) -> Outco
     how += f", {rounds} rounds for {len(work.subject.classes)} classes" if rounds < 100 else ""
     model = ensemble.HistGradientBoostingClassifier(max_iter=rounds, **look)
     return _of_classes(TREES, model, work, x, y, new, how)
+
+
+def _raw(table: Table, columns: list[RawColumn], rows: np.ndarray) -> np.ndarray:
+    """(n, d) of these rows, as trees take them."""
+    if table.pixels is not None:
+        return table.pixels[rows].reshape(len(rows), -1).astype(np.float64)
+    return np.stack([each.read(cells_of(table.frame, each.name).iloc[rows]) for each in columns], axis=1)
 
 
 def _of_classes(name: str, model: Any, work: Work, x: Any, y: np.ndarray, new: Any, how: str) -> Outcome:

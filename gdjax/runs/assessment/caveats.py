@@ -56,12 +56,12 @@ def caveats_of(
 
 
 def _of_rows(work: Work, cases: Cases) -> Iterator[str]:
-    train, features = len(work.problem.rows.train), len(work.encoding.feature_names)
+    train, features = len(work.problem.rows.train), work.encoding.width
     if len(cases.y) < FEW_TEST:
         yield f"only {len(cases.y)} test row{'s' * (len(cases.y) > 1)}: the scores are rough, as their intervals say"
     if train < FEW_TRAIN:
         yield f"only {train} training rows: with more of them the run is likely to get better"
-    elif train < 5 * features:
+    elif train < 5 * features and not work.subject.shape:
         yield f"{features} features for {train:,} training rows: some of what was learned may be chance"
     if cases.left:
         yield f"{cases.left:,} test rows were left out, since a cell cannot be read or the target is not known"

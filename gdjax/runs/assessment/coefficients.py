@@ -94,6 +94,7 @@ def coefficients_of(work: Work, options: TrainOptions, params: Any) -> Coefficie
     one = isinstance(params, dict) and set(params) == {"w", "b"} and np.ndim(params["w"]) == 2
     if model not in ("linear_regression", "logistic_regression") or not one or config.data.numbers != "standardized":
         return None
+    assert isinstance(work.encoding, Encoding)
     target, logistic = work.parts.target, model == "logistic_regression"
     mean, scale = (0.0, 1.0) if target is None else (float(np.asarray(each)) for each in target)
     w, b = (np.asarray(params[name], np.float64).ravel() for name in ("w", "b"))

@@ -17,6 +17,7 @@ from gdjax.runs.assessment.coefficients import Coefficients
 from gdjax.runs.assessment.numbers import OfNumbers
 from gdjax.runs.assessment.wording import brief, measure_words, percent, rounded
 from gdjax.tables.cells import needs
+from gdjax.tables.pixels import described
 from gdjax.types import Stop
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def render(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(brief=brief, percent=percent, words=measure_words, value=value, svg=_svg)
+    environment.filters.update(described=described)
     text = importlib.resources.files("gdjax.runs.assessment").joinpath("page.html").read_text("utf-8")
     said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
     said |= {"why": _why(result), "versions": _versions(work), "pictures": _drawn(work, found, pictures)}

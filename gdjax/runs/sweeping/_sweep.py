@@ -137,7 +137,7 @@ def _check_method(options: SweepOptions, axes: Mapping[str, Axis]) -> None:
     asked = [name for name in ("random", "latin", "sampler") if getattr(options, name) is not None]
     if len(asked) > 1:
         raise ValueError(f"give one of `random`, `latin` and `sampler`, not {len(asked)} of them")
-    for name in ("random", "latin", "trials", "width", "memory"):
+    for name in ("random", "latin", "trials", "lanes", "memory"):
         if (number := getattr(options, name)) is not None and not 1 <= number <= 1_000_000:
             raise ValueError(f"`{name}` must be at least 1, got {number}")
     if options.sampler is None and options.trials != SweepOptions.trials:

@@ -31,7 +31,7 @@ from gdjax.training.identity import differences
 
 VERSION = 1
 FILE = "sweep.json"
-METHOD = ("random", "latin", "sampler", "trials", "halving", "seed", "width", "memory")  # how runs are chosen and run
+METHOD = ("random", "latin", "sampler", "trials", "halving", "seed", "lanes", "memory")  # how runs are chosen and run
 FREE = ("command", "platform", "git_revision", "started", "ways", "best")  # what may differ where a sweep goes on
 ENVIRONMENT = ("versions", "device", "cores")  # what changes bits only by rounding
 

@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple
 from gdjax.runs.options import ModelOptions, TrainOptions
 from gdjax.sweeps.space import Axis, Choice, Interval, parse_axis, values_of
 
-WHOLE = ("patience", "batch_size", "every")
-NUMBERS = ("learning_rate", "weight_decay", "clip", "min_delta", "epochs", *WHOLE)
+WHOLE = ("patience", "batch_size", "every", "width", "layers", "heads")
+NUMBERS = ("learning_rate", "weight_decay", "clip", "min_delta", "epochs", "dropout", *WHOLE)
 NAMES = ("model", "activation", "loss", "numbers", "optimizer", "schedule", "order")
-AXES = ("hidden", *NUMBERS, *NAMES)
+SIZES = ("hidden",)
+AXES = (*SIZES, *NUMBERS, *NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +25,24 @@ class SweepOptions(ModelOptions):
     evenly spaced in their logarithm, lin:0:0.5:6 are 6 that are evenly spaced, and log:1e-4:1e-1 is what to draw from.
     """
 
-    hidden: tuple[str, ...] = ("128x64",)  # type: ignore[assignment]
-    """Sizes of the hidden layers of an mlp: 128 64; as an axis: 128x64,64x32,32."""
+    hidden: tuple[str, ...] | None = None  # type: ignore[assignment]
+    """Sizes of the hidden layers: 128 64; as an axis: 128x64,64x32,32."""
     model: str = "mlp"
-    """What is trained, or several: mlp, or a linear model with the loss that goes with its name."""
-    activation: str = "relu"
-    """Of an mlp's hidden units, or several."""
+    """What is trained, or several: a network, or a linear model with the loss that goes with its name."""
+    activation: str | None = None
+    """Of hidden units, or several."""
+    width: str | None = None  # type: ignore[assignment]
+    """Of each layer of a transformer, a value or an axis."""
+    layers: str | None = None  # type: ignore[assignment]
+    """Of a transformer, a value or an axis."""
+    heads: str | None = None  # type: ignore[assignment]
+    """Of attention, in each layer of a transformer, a value or an axis."""
+    dropout: str | None = None  # type: ignore[assignment]
+    """Probability that a hidden unit is silenced in a step, a value or an axis."""
     ensemble: int | None = 1
     """Networks that are averaged."""
     numbers: str | None = None  # type: ignore[assignment]
-    """The encoding of numbers, or both: standardized,piecewise_linear; standardized if not given."""
+    """The encoding of numbers, or both: standardized,piecewise_linear; standardized if not given, pixels of images."""
     tune: Literal["none"] = "none"  # type: ignore[assignment]
     """Nothing is chosen by validation loss in a run of a sweep."""
     loss: str | None = None
@@ -79,10 +88,10 @@ class SweepOptions(ModelOptions):
     halving: bool = False
     """Train all configurations for few epochs, the better fourth of them anew for four times as many, and so on to --epochs,
     each with a schedule of its own length."""
-    width: int | None = None
+    lanes: int | None = None
     """Runs in a block of lanes, found from the device and the sizes if not given; the last digits depend on it."""
     memory: float | None = None
-    """Megabytes for the lanes that run at the same time; they decide the width."""
+    """Megabytes for the lanes that run at the same time; they decide the number of lanes."""
     engine: Literal["local", "ray"] = "local"
     """Where blocks run: in this process, or on the cluster that Ray is connected to."""
     out: Path | None = None
@@ -146,8 +155,8 @@ def _axis(name: str, text: Any) -> Axis | None:
     """The values of an option; None if nothing is said."""
     if text is None:
         return None
-    if name == "hidden":
-        return _sizes(text)
+    if name in SIZES:
+        return _sizes(name, text)
     axis = parse_axis(f"`{name}`", text, whole=name in WHOLE)
     kinds = (int,) if name in WHOLE else (int, float)
     if isinstance(axis, (Interval, Choice)) and name in NAMES:
@@ -163,15 +172,15 @@ def _axis(name: str, text: Any) -> Axis | None:
     return axis
 
 
-def _sizes(words: Sequence[str]) -> list[tuple[int, ...]]:
-    """The alternatives of hidden layers: the words "128", "64" are one, the word "128x64,32" is two."""
+def _sizes(name: str, words: Sequence[str]) -> list[tuple[int, ...]]:
+    """The alternatives of sizes: the words "128", "64" are one, the word "128x64,32" is two."""
     try:
         if len(words) != 1:
             return [tuple(map(int, words))]
         return [tuple(int(size) for size in each.split("x")) for each in words[0].split(",")]
     except ValueError:
         said = " ".join(words)
-        raise ValueError(f"`hidden` must be sizes such as 128 64, or several: 128x64,64x32,32; got {said!r}") from None
+        raise ValueError(f"`{name}` must be sizes such as 128 64, or several: 128x64,64x32,32; got {said!r}") from None
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

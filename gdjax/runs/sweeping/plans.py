@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from gdjax.networks import NETWORKS
 from gdjax.programs import bind
 from gdjax.runs import defaults
 from gdjax.runs.job import Job, first_params, step_of
@@ -79,8 +80,9 @@ class Planning:
     def _plan(self, configuration: Mapping[str, Any]) -> tuple[Encoded, Job]:
         options = self.space.options(configuration)
         defaults.check_used(options)
-        (choice,) = defaults.choices(options, len(self.problem.rows.train), self.problem.understanding.task)
-        encoded = self._encode(choice.numbers, options.model == "mlp", options.dtype)
+        rows, task = len(self.problem.rows.train), self.problem.understanding.task
+        (choice,) = defaults.choices(options, rows, task, bool(self.problem.table.shape))
+        encoded = self._encode(choice.numbers, options.model in NETWORKS, options.dtype)
         return encoded, job_by(options, encoded, choice)
 
     def groups(self, configurations: Sequence[Mapping[str, Any]]) -> list[Group]:

@@ -34,7 +34,7 @@ class Stages:
 
     def __init__(self, planning: Planning, place: Path, lanes: int, options: SweepOptions, tell: Tell) -> None:
         self.planning, self._place, self._lanes, self._tell = planning, place, lanes, tell
-        self._engine, self._width, self._allow_versions = options.engine, options.width, options.allow_versions
+        self._engine, self._width, self._allow_versions = options.engine, options.lanes, options.allow_versions
         self._memory = None if options.memory is None else int(options.memory * 1e6)
         self.configurations, self.tables = [], []
         self._stage, self._done, self._best = 0, 0, np.nan

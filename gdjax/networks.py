@@ -1,0 +1,94 @@
+"""Networks by name: from the rows of a table and a few words to a model.
+
+    network("mlp", Rows(64), 10, {"hidden": (128, 64)})                        mlp((64, 128, 64, 10))
+    network("cnn", Rows(64, (8, 8, 1)), 10, {"channels": (16, 32)})            on rows that are images, handed in flat
+
+A network reads those words that its builder names; what is not said has the builder's default. Rows are flat, (d,); where
+they are images (h, w, c) or series (length, c), a network that needs their shape gives it back to them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gdjax.calls import Model
+from gdjax.models import mlp
+
+
+class Rows(NamedTuple):
+    """What a network reads: the number of features of a row, and their shape where it is an image or a series."""
+
+    features: int
+    shape: tuple[int, ...] = ()
+
+
+def _mlp(
+    rows: Rows,
+    out: int | None,
+    *,
+    hidden: Sequence[int] = (128, 64),
+    activation: str = "relu",
+    dropout: float = 0.0,
+) -> Model:
+    return mlp((rows.features, *hidden, out), activation=activation, dropout=dropout)
+
+
+def _transformer(
+    rows: Rows, out: int | None, *, width: int = 128, layers: int = 4, heads: int = 4, dropout: float = 0.0
+) -> Model:
+    raise ValueError("`model=transformer` reads text, such as that of a file FILE.txt, and no table")
+
+
+NETWORKS: dict[str, Callable[..., Model]] = {"mlp": _mlp, "transformer": _transformer}
+SHAPED: tuple[str, ...] = ()  # those that need the shape of their rows
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """The words that a model of this name reads; none of a model that is no network.
+
+    >>> from gdjax.networks import words_of
+    >>> print(words_of("mlp"), words_of("linear_svm"))
+    ('hidden', 'activation', 'dropout') ()
+    """
+    if name not in NETWORKS:
+        return ()
+    parameters = inspect.signature(NETWORKS[name]).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+
+
+def network(name: str, rows: Rows, out: int | None, words: Mapping[str, Any]) -> Model:
+    """The network of a name on rows.
+
+    Args:
+        out: scores for each row, or None for one number.
+        words: what is said of it; a None is left to its default.
+
+    Raises: ValueError for a word that it does not read, and for rows without the shape that it needs.
+
+    >>> from gdjax.networks import Rows, network
+    >>> print(network("mlp", Rows(4), 3, {"hidden": (8,), "dropout": None}))
+    mlp((4, 8, 3))
+    """
+    said = {word: value for word, value in words.items() if value is not None}
+    for word in said:
+        if word not in words_of(name):
+            raise ValueError(not_read(word, name))
+    if name in SHAPED and not rows.shape:
+        raise ValueError(
+            f"`model={name}` reads images or series, the rows here have {rows.features} columns without a shape: "
+            "`shape` gives them one, such as 28 28 1"
+        )
+    return NETWORKS[name](rows, out, **said)
+
+
+def not_read(word: str, name: str) -> str:
+    """That a model does not read a word, and which ones do.
+
+    >>> from gdjax.networks import not_read
+    >>> print(not_read("hidden", "linear_svm"))
+    `hidden` is of the model mlp, `model=linear_svm` has none
+    """
+    readers = [each for each in NETWORKS if word in words_of(each)]
+    return f"`{word}` is of the model {' or '.join(readers)}, `model={name}` has none"
