@@ -80,6 +80,9 @@ from gdjax.optimizers.second_order.hutchinson import hutchinson
 from gdjax.optimizers.second_order.gauss_newton_bartlett import gauss_newton_bartlett
 from gdjax.optimizers.second_order.empirical_fisher import empirical_fisher
 
+# Rules that need no gradient, but spikes.
+from gdjax.optimizers.plasticity.stdp import Spikes, stdp
+
 # Line searches.
 from gdjax.optimizers.linesearch.zoom import zoom
 from gdjax.optimizers.linesearch.backtracking import backtracking
@@ -150,6 +153,7 @@ __all__ = [
     "Rows",
     "Scalar",
     "Slot",
+    "Spikes",
     "accumulate",
     "acprop",
     "adabelief",
@@ -253,6 +257,7 @@ __all__ = [
     "sparse_adam",
     "stable",
     "stacked",
+    "stdp",
     "stochastic_rounding",
     "tail_average",
     "treewise",
