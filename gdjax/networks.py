@@ -1,7 +1,7 @@
 """Networks by name: from the rows of a table and a few words to a model.
 
     network("mlp", Rows(64), 10, {"hidden": (128, 64)})                        mlp((64, 128, 64, 10))
-    network("cnn", Rows(64, (8, 8, 1)), 10, {"channels": (16, 32)})            on rows that are images, handed in flat
+    network("cnn", Rows(64, (8, 8, 1)), 10, {"channels": (16, 32)})            serial(unflatten((8, 8, 1)), cnn(...))
 
 A network reads those words that its builder names; what is not said has the builder's default. Rows are flat, (d,); where
 they are images (h, w, c) or series (length, c), a network that needs their shape gives it back to them.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gdjax.calls import Model
-from gdjax.models import mlp
+from gdjax.models import cnn, mlp, serial, spiking, unflatten
 
 
 class Rows(NamedTuple):
@@ -35,14 +35,36 @@ def _mlp(
     return mlp((rows.features, *hidden, out), activation=activation, dropout=dropout)
 
 
+def _cnn(
+    rows: Rows,
+    out: int | None,
+    *,
+    channels: Sequence[int] = (32, 64),
+    kernel: int = 3,
+    hidden: Sequence[int] = (),
+    activation: str = "relu",
+    dropout: float = 0.5,
+) -> Model:
+    return serial(unflatten(rows.shape), cnn(rows.shape, out, channels, hidden, kernel, activation, dropout))
+
+
+def _spiking(rows: Rows, out: int | None, *, hidden: Sequence[int] = (128,)) -> Model:
+    return spiking((rows.features, *hidden, out))
+
+
 def _transformer(
     rows: Rows, out: int | None, *, width: int = 128, layers: int = 4, heads: int = 4, dropout: float = 0.0
 ) -> Model:
     raise ValueError("`model=transformer` reads text, such as that of a file FILE.txt, and no table")
 
 
-NETWORKS: dict[str, Callable[..., Model]] = {"mlp": _mlp, "transformer": _transformer}
-SHAPED: tuple[str, ...] = ()  # those that need the shape of their rows
+NETWORKS: dict[str, Callable[..., Model]] = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "spiking": _spiking,
+    "transformer": _transformer,
+}
+SHAPED = ("cnn",)  # those that need the shape of their rows
 
 
 def words_of(name: str) -> tuple[str, ...]:

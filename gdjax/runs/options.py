@@ -84,7 +84,11 @@ class ModelOptions(ReadingOptions):
     """What is trained: a network with hidden layers (mlp), one that reads images or series, or a linear model with the loss
     that goes with its name."""
     hidden: tuple[int, ...] | None = None
-    """Sizes of the hidden layers: 128 64 of an mlp if not given."""
+    """Sizes of the hidden layers: of an mlp 128 64 if not given, of a spiking network 128, of a cnn none."""
+    channels: tuple[int, ...] | None = None
+    """Of each block of a cnn; 32 64 if not given."""
+    kernel: int | None = None
+    """Size of the windows of a cnn, along each axis; 3 if not given."""
     activation: Activation | None = None
     """Of hidden units; relu if not given."""
     width: int | None = None
@@ -94,7 +98,7 @@ class ModelOptions(ReadingOptions):
     heads: int | None = None
     """Of attention, in each layer of a transformer; 4 if not given."""
     dropout: float | None = None
-    """Probability that a hidden unit is silenced in a step."""
+    """Probability that a hidden unit is silenced in a step: of a cnn 0.5 if not given, else 0."""
     ensemble: int | None = None
     """Networks that are averaged, trained in one program; 4 of an mlp if not given, 1 of another model or with --flow."""
     numbers: Literal["standardized", "piecewise_linear", "pixels"] | None = None

@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 from gdjax.runs.options import ModelOptions, TrainOptions
 from gdjax.sweeps.space import Axis, Choice, Interval, parse_axis, values_of
 
-WHOLE = ("patience", "batch_size", "every", "width", "layers", "heads")
+WHOLE = ("patience", "batch_size", "every", "width", "layers", "heads", "kernel")
 NUMBERS = ("learning_rate", "weight_decay", "clip", "min_delta", "epochs", "dropout", *WHOLE)
 NAMES = ("model", "activation", "loss", "numbers", "optimizer", "schedule", "order")
-SIZES = ("hidden",)
+SIZES = ("hidden", "channels")
 AXES = (*SIZES, *NUMBERS, *NAMES)
 
 
@@ -27,6 +27,10 @@ class SweepOptions(ModelOptions):
 
     hidden: tuple[str, ...] | None = None  # type: ignore[assignment]
     """Sizes of the hidden layers: 128 64; as an axis: 128x64,64x32,32."""
+    channels: tuple[str, ...] | None = None  # type: ignore[assignment]
+    """Of each block of a cnn: 32 64; as an axis: 32x64,16x32."""
+    kernel: str | None = None  # type: ignore[assignment]
+    """Size of the windows of a cnn, a value or an axis."""
     model: str = "mlp"
     """What is trained, or several: a network, or a linear model with the loss that goes with its name."""
     activation: str | None = None
