@@ -20,7 +20,7 @@ from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
 from gdjax.models import MODELS, ensemble
-from gdjax.models._ensemble import apply_members
+from gdjax.models._ensemble import apply_members, members_state
 from gdjax.networks import NETWORKS, Rows, network, not_read
 from gdjax.programs import bind, compile_once
 from gdjax.training import Evaluate, make_evaluate
@@ -148,8 +148,21 @@ class Members:
     member: Model
     number: int
 
+    @property
+    def has_state(self) -> bool:
+        return self.member.has_state
+
+    def init_state(self) -> Any:
+        return members_state(self.member, self.number)
+
     def apply(self, params: Any, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        return apply_members(self.member, self.number, params, x, key)
+        return apply_members(self.member, self.number, params, (), x, key)[0]
+
+    def apply_with_state(
+        self, params: Any, state: Any, x: Any, key: jax.Array | None = None, weight: Any = None
+    ) -> tuple[jax.Array, Any]:
+        outputs, state = apply_members(self.member, self.number, params, state, x, key, weight)
+        return jnp.moveaxis(outputs, 0, 1), state
 
 
 def _average(loss: LossEntry) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls import Model, model
+from gdjax.calls import Model, model, of_parts
 from gdjax.models.layers import check_size, split_key
 
 
@@ -65,15 +65,30 @@ def ensemble(member: Model, number: int, average: str = "outputs"):
     check_size("ensemble", "number", number)
     if not isinstance(member, Model):
         raise TypeError(f"ensemble: member must be a model, got {member!r}")
-    init = lambda key: jax.vmap(member.init)(jax.random.split(key, number))  # noqa: E731
-    return init, lambda params, x, key=None: AVERAGES[average](apply_members(member, number, params, x, key))
+    built = member.build()
+    init = lambda key: jax.vmap(built[0])(jax.random.split(key, number))  # noqa: E731
+
+    def apply(params, state, x, key=None, weight=None):
+        outputs, state = apply_members(member, number, params, state, x, key, weight)
+        return AVERAGES[average](outputs), state
+
+    return of_parts([built], init, apply, lambda: members_state(member, number))
 
 
-def apply_members(member: Model, number: int, params: Any, x: Any, key: jax.Array | None = None) -> jax.Array:
-    """The outputs of k members, (k, ...)."""
-    if key is None:
-        return jax.vmap(member.apply, (0, None), axis_size=number)(params, x)
-    return jax.vmap(member.apply, (0, None, 0))(params, x, split_key(key, number))
+def apply_members(
+    member: Model, number: int, params: Any, state: Any, x: Any, key: jax.Array | None = None, weight: Any = None
+) -> tuple[jax.Array, Any]:
+    """The outputs of k members, (k, ...), and their states."""
+
+    def apply(params, state, key):
+        return member.apply_with_state(params, state, x, key, weight)
+
+    return jax.vmap(apply, axis_size=number)(params, state, None if key is None else split_key(key, number))
+
+
+def members_state(member: Model, number: int) -> Any:
+    """The initial states of k members, each leaf (k, ...)."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), member.init_state())
 
 
 def members_of(model: Model, params: Any) -> list[tuple[Model, Any]]:

@@ -15,7 +15,7 @@ from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.drawing import load_plots
 from gdjax.programs import compile_once
-from gdjax.sweeps.arguments import drawing_of, seeds_of
+from gdjax.sweeps.arguments import drawing_of, first_model_state, seeds_of
 from gdjax.sweeps.paths import get
 from gdjax.sweeps.ramp import Ramp, rate_path, rates_of, with_open_rate, with_rate
 from gdjax.sweeps.range_curve import CurveReading, read_curve
@@ -192,6 +192,7 @@ def _lanes(params: Any, optimizer: Optimizer, path: str, seeds: tuple[int, ...],
     """The states of the seeds, stacked."""
     opened = with_open_rate(optimizer, path)
     draw = drawing_of(params)
+    model_state = first_model_state(params, model_state)
     states = [make_state(draw(init_key(seed)), opened, run_key(seed), model_state) for seed in seeds]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 

@@ -14,6 +14,7 @@ import numpy as np
 from gdjax import tree
 from gdjax.calls import Condition, Model, as_optimizer, is_number
 from gdjax.domain import as_length
+from gdjax.forms import Stateful
 from gdjax.losses import PerExample, Supervised
 from gdjax.sweeps.paths import replace
 from gdjax.sweeps.space import grid
@@ -54,7 +55,7 @@ class Arguments:
         """The arguments of a run, with the values at these whole paths, which are checked."""
         made = replace(self.roots([*configuration]), configuration)
         if "model" in made:
-            if not callable(self.loss) or isinstance(self.loss, (PerExample, Supervised)):
+            if not callable(self.loss) or isinstance(self.loss, (PerExample, Stateful, Supervised)):
                 raise TypeError(
                     f"sweep: with an axis of models, loss must be a function model -> loss, got {self.loss!r}"
                 )
@@ -63,11 +64,11 @@ class Arguments:
 
     def initial(self, seed: int) -> tuple[Any, Any]:
         """The initial parameters of a seed, and the model state."""
-        return drawing_of(self.params)(init_key(seed)), self.model_state
+        return drawing_of(self.params)(init_key(seed)), first_model_state(self.params, self.model_state)
 
     def fitting(self, seed: int) -> Fitting:
         """The run of a seed, alone."""
-        params = self.initial(seed)[0]
+        params, model_state = self.initial(seed)
         if self.init_scale != 1.0:
             params = jax.tree.map(
                 lambda p: (p * self.init_scale).astype(p.dtype), jax.tree.map(jnp.asarray, tree.part(params))
@@ -85,7 +86,7 @@ class Arguments:
             self.stop,
             self.monitor,
             self.evaluate,
-            self.model_state,
+            model_state,
             run_key(seed),
             keep_best=self.keep_params,
         )
@@ -99,6 +100,13 @@ def draws(params: Any) -> bool:
 def drawing_of(params: Any) -> Callable[[jax.Array], Params]:
     """The function of a key that gives initial parameters; of parameters, these."""
     return getattr(params, "init", params) if draws(params) else lambda _: params
+
+
+def first_model_state(params: Any, given: Any) -> Any:
+    """The initial model state: that of the model that draws the parameters, where it has one and none is given."""
+    if isinstance(params, Model) and not jax.tree.leaves(given):
+        return params.init_state()
+    return given
 
 
 def configurations_of(axes: Any) -> list[dict[str, Any]]:

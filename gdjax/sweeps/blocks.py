@@ -56,6 +56,7 @@ class Outcome(NamedTuple):
     steps: int
     history: dict[str, np.ndarray]  # name -> (evaluations,)
     params: Any = None  # those of the best evaluation, where they were asked for
+    model_state: Any = None  # that of the same evaluation, likewise
 
 
 class Running(NamedTuple):
@@ -133,6 +134,7 @@ def outcomes_of(study: Study, block: Block, running: Running) -> list[Outcome]:
         g, w = divmod(place, width)
         done, stop = int(states.evaluations[g, w]), Stop(int(states.stop[g, w]))
         history = {name: rows[g, w, :done] for name, rows in running.rows.items()}
+        kept = tree.whole(jax.tree.map(lambda x: x[g, w], states.best)) if study.keep_params else (None, None)
         return Outcome(
             *block.lanes[place],
             stop=Stop.BUDGET.name if stop == Stop.RUNNING else stop.name,
@@ -141,7 +143,8 @@ def outcomes_of(study: Study, block: Block, running: Running) -> list[Outcome]:
             epochs=float(history["epoch"][-1]) if done else 0.0,
             steps=int(states.state.step[g, w]),
             history=history,
-            params=tree.whole(jax.tree.map(lambda x: x[g, w], states.best[0])) if study.keep_params else None,
+            params=kept[0],
+            model_state=kept[1],
         )
 
     return [outcome(place) for place in range(len(block.lanes))]

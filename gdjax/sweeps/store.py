@@ -32,6 +32,8 @@ except ImportError:  # Windows
     fcntl: Any = None
 
 NAME = "sweep.json"
+KEPT = ("params", "model_state")  # trees of an outcome
+PLAIN = tuple(name for name in Outcome._fields if name not in ("history", *KEPT))
 SECONDS = 30.0  # between the checkpoints of a block
 ELSEWHERE = ("versions", "cores", "platform", "ways")  # what may differ where the bits may
 
@@ -167,7 +169,8 @@ class Store(Nowhere):
 
 
 def columns_of(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
-    """The outcomes as arrays: a row for each, histories with 0 behind their end, parameters by the number of the leaf.
+    """The outcomes as arrays: a row for each, histories with 0 behind their end, parameters and model state by the number of
+    the leaf.
 
     A dtype that NumPy has no name for, such as bfloat16, is kept as whole numbers, beside its name.
     """
@@ -177,14 +180,16 @@ def columns_of(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
         rest = np.zeros((length - len(rows), *rows.shape[1:]), rows.dtype)
         return np.concatenate([rows, rest])
 
-    plain = {name: np.array([getattr(each, name) for each in outcomes]) for name in Outcome._fields[:-2]}
+    plain = {name: np.array([getattr(each, name) for each in outcomes]) for name in PLAIN}
     plain["evaluations"] = np.array([len(each.history["epoch"]) for each in outcomes])
     history = {
         f"history.{name}": np.stack([pad(each.history[name]) for each in outcomes]) for name in outcomes[0].history
     }
-    leaves = [jax.tree.leaves(tree.part(each.params)) for each in outcomes]
-    params = {f"params.{i}": np.stack(leaf) for i, leaf in enumerate(zip(*leaves, strict=True))}
-    return dict(_as_numpy(name, x) for name, x in {**plain, **history, **params}.items())
+    kept = {}
+    for name in KEPT:
+        leaves = [jax.tree.leaves(tree.part(getattr(each, name))) for each in outcomes]
+        kept |= {f"{name}.{i}": np.stack(leaf) for i, leaf in enumerate(zip(*leaves, strict=True))}
+    return dict(_as_numpy(name, x) for name, x in {**plain, **history, **kept}.items())
 
 
 def _as_numpy(name: str, x: np.ndarray) -> tuple[str, np.ndarray]:
@@ -201,19 +206,22 @@ def read_outcomes(file: Path, study: Study) -> list[Outcome]:
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as read:
             columns = dict(_from_numpy(name, read[name]) for name in read.files)
-            missing = {*Outcome._fields[:-2], "evaluations"} - columns.keys()
+            missing = {*PLAIN, "evaluations"} - columns.keys()
             if missing:
                 raise ValueError(f"it lacks {min(missing)}")
     except Exception as error:
         raise CheckpointError(f"sweep: {file} is damaged: {error}") from error
-    structure = study.params_structure
-    leaves = [columns[name] for name in columns if name.startswith("params.")]
+    structures = study.kept_structures or ()
+
+    def of_leaves(name: str, structure: Any, i: int) -> Any:
+        leaves = [columns[f"{name}.{j}"][i] for j in range(structure.num_leaves)]
+        return tree.whole(structure.unflatten(leaves))
 
     def outcome(i: int) -> Outcome:
         done = columns["evaluations"][i]
         history = {name[8:]: x[i, :done] for name, x in columns.items() if name.startswith("history.")}
-        plain = {name: columns[name][i].item() for name in Outcome._fields[:-2]}
-        params = structure and tree.whole(structure.unflatten([leaf[i] for leaf in leaves]))
-        return Outcome(**plain, history=history, params=params)
+        plain = {name: columns[name][i].item() for name in PLAIN}
+        kept = {name: of_leaves(name, structure, i) for name, structure in zip(KEPT, structures, strict=False)}
+        return Outcome(**plain, history=history, **kept)
 
     return [outcome(i) for i in range(len(columns["seed"]))]

@@ -13,7 +13,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls import Condition, Optimizer
-from gdjax.forms import as_loss
+from gdjax.forms import Stateful, as_loss
 from gdjax.losses import PerExample
 from gdjax.programs import bind, compile_once
 from gdjax.sweeps.paths import insert
@@ -92,10 +92,10 @@ class Study:
         return {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in states.history.items()}
 
     @property
-    def params_structure(self) -> Any:
-        """Of the parameters that are kept, None if none are."""
+    def kept_structures(self) -> Any:
+        """Of the parameters that are kept and of their model state, None if none are."""
         best = self.fitting.run_state.best
-        return jax.tree.structure(best[0]) if best else None
+        return tuple(map(jax.tree.structure, best)) if best else None
 
     def start(self, configurations: Sequence[int], seeds: Sequence[int]) -> RunState:
         """The RunStates of these lanes before the first step, leaves (g, w, ...)."""
@@ -153,7 +153,11 @@ def stack(nodes: Sequence[Any]) -> Any:
 
 def evaluation_of(loss: Any) -> Evaluate:
     """The evaluation of a loss whose numbers vary: without its penalty, so that configurations are judged by one measure."""
-    return make_evaluate(dataclasses.replace(loss, penalty=None) if isinstance(loss, PerExample) else loss)
+    lifted = loss.function if isinstance(loss, Stateful) else loss
+    if not isinstance(lifted, PerExample):
+        return make_evaluate(loss)
+    bare = dataclasses.replace(lifted, penalty=None)
+    return make_evaluate(Stateful(bare) if isinstance(loss, Stateful) else bare)
 
 
 def with_numbers(loss: Any, judged_by_loss: bool, run: Run, numbers: Mapping[str, Any]) -> Run:

@@ -64,6 +64,7 @@ class SweepTable:
     direction: str = "min"  # whether smaller values of it are better, or greater ones: "max"
     histories: tuple[dict[str, np.ndarray], ...] | None = None
     params: tuple[Any, ...] | None = None  # of the best evaluation of each run, where they were asked for
+    model_states: tuple[Any, ...] | None = None  # likewise, of models with a state; () for one without
     remarks: tuple[str, ...] = ()  # on the data, as `fit` makes them
 
     def __post_init__(self) -> None:
@@ -237,7 +238,7 @@ def table_of(
     def column(name: str, dtype: Any = None) -> np.ndarray:
         return np.array([getattr(each, name) for each in outcomes], dtype)
 
-    kept = tuple(each.params for each in outcomes)
+    kept = [tuple(getattr(each, name) for each in outcomes) for name in ("params", "model_state")]
     return SweepTable(
         tuple(map(dict, configurations)),
         column("configuration", int),
@@ -250,7 +251,7 @@ def table_of(
         monitor,
         direction,
         tuple(each.history for each in outcomes),
-        None if any(each is None for each in kept) else kept,
+        *(None if any(each is None for each in of_runs) else of_runs for of_runs in kept),
         remarks,
     )
 

@@ -39,7 +39,8 @@ def make_evaluate(
         metrics: further metrics by name: a `Metric` (r2, precision, the area under the curve), or a function of one example,
             (prediction, y) -> number, whose mean is taken.
         predict: (params, x) -> predictions of a chunk, or a model, on which those metrics are measured; the data are then
-            (x, y). With a model state: (params, model_state, x), or any function with an argument named model_state.
+            (x, y). With a model state: a model with one, (params, model_state, x), or any function with an argument named
+            model_state.
         chunk_size: maximal number of rows at a time, to bound memory. The loss of more rows is the mean of those of its
             chunks, weighted by their rows, which is the loss of all if it is a mean over rows. If it is a sum or the root of
             a mean, take chunk_size=len(rows).
@@ -58,8 +59,23 @@ def make_evaluate(
         raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
     chunk_size = as_length("make_evaluate", "chunk_size", chunk_size)
     lifted = tuple((name, as_metric(each if hasattr(each, "measure") else bind(each))) for name, each in named.items())
-    predict = getattr(predict, "apply", predict)  # the function of a model
-    return Evaluate(as_loss("make_evaluate", loss), lifted, None if predict is None else bind(predict), chunk_size)
+    predict = None if predict is None else bind(_function_of(predict))
+    return Evaluate(as_loss("make_evaluate", loss), lifted, predict, chunk_size)
+
+
+def _function_of(predict: Any) -> Callable[..., Any]:
+    """The function of what predicts; of a model with a state, or of its `apply`, the one that takes a state."""
+    model = getattr(predict, "__self__", predict)
+    if getattr(model, "has_state", False) and getattr(model, "apply", None) in (
+        predict,
+        getattr(predict, "apply", None),
+    ):
+        return bind(_predict_with_state, model)
+    return getattr(predict, "apply", predict)
+
+
+def _predict_with_state(model: Any, params: Params, model_state: Any, x: Any) -> Any:
+    return model.apply_with_state(params, model_state, x)[0]
 
 
 @dataclasses.dataclass(frozen=True)

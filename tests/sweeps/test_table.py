@@ -31,6 +31,7 @@ def build(values=VALUES, stops=STOPS, direction="min", seeds=(5, 7, 9)):
             steps=40,
             history={"epoch": np.arange(1.0, 5.0)},
             params=None,
+            model_state=None,
         )
         for i in range(len(values))
         for j, seed in enumerate(seeds)
