@@ -65,14 +65,15 @@ def sweep(
         loss: as for `fit`; with an axis "model" a function model -> loss.
         params: a model, a function key -> parameters, or parameters, with which the runs of all seeds begin.
         optimizer, data, validation, epochs, steps, every, batch_size, order, stop, monitor, evaluate, model_state: as for
-            `fit`. Where numbers of the loss are axes, runs are judged without the loss's penalty unless `evaluate` is given.
+            `fit` (a model given as params has its own initial state). Where numbers of the loss are axes, runs are judged without the loss's
+            penalty unless `evaluate` is given.
         axes: {path: values}, whose product is a grid, or a list of configurations {path: value}, as
             `sweeps.random_configurations` draws them. A path leads from "optimizer", "stop", "loss", "model", "batch_size"
             or "init_scale" to an argument, such as "optimizer.inner.b1" or "loss.penalty.strength"; its end will do where it
             belongs to one number only, such as "learning_rate". Other numbers compile nothing; sizes, flags, optimizers and
             models make groups, with a program each.
         seeds: how many, from 0 on, or which.
-        keep_params: whether the table has the best parameters of every run.
+        keep_params: whether the table has the best parameters of every run, and their model states.
         memory: bytes for the lanes that run at the same time; they decide the width of a block.
         width: lanes in a block, at most. Like the way in which they are computed, it is part of the bits in the last places.
         rungs: for successive halving (`sweeps.successive_halving`), evaluations after which only the best configurations go

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -238,7 +238,6 @@ def table_of(
     def column(name: str, dtype: Any = None) -> np.ndarray:
         return np.array([getattr(each, name) for each in outcomes], dtype)
 
-    kept = [tuple(getattr(each, name) for each in outcomes) for name in ("params", "model_state")]
     return SweepTable(
         tuple(map(dict, configurations)),
         column("configuration", int),
@@ -251,9 +250,15 @@ def table_of(
         monitor,
         direction,
         tuple(each.history for each in outcomes),
-        *(None if any(each is None for each in of_runs) else of_runs for of_runs in kept),
+        _if_kept(each.params for each in outcomes),
+        _if_kept(each.model_state for each in outcomes),
         remarks,
     )
+
+
+def _if_kept(trees: Iterable[Any]) -> tuple[Any, ...] | None:
+    found = tuple(trees)
+    return None if any(each is None for each in found) else found
 
 
 def _epoch_of(outcome: Any) -> float:
