@@ -65,8 +65,8 @@ def sweep(
         loss: as for `fit`; with an axis "model" a function model -> loss.
         params: a model, a function key -> parameters, or parameters, with which the runs of all seeds begin.
         optimizer, data, validation, epochs, steps, every, batch_size, order, stop, monitor, evaluate, model_state: as for
-            `fit` (a model given as params has its own initial state). Where numbers of the loss are axes, runs are judged without the loss's
-            penalty unless `evaluate` is given.
+            `fit` (a model given as params has its own initial state). Where numbers of the loss are axes, runs are judged
+            without the loss's penalty unless `evaluate` is given.
         axes: {path: values}, whose product is a grid, or a list of configurations {path: value}, as
             `sweeps.random_configurations` draws them. A path leads from "optimizer", "stop", "loss", "model", "batch_size"
             or "init_scale" to an argument, such as "optimizer.inner.b1" or "loss.penalty.strength"; its end will do where it
