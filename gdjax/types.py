@@ -46,6 +46,27 @@ class Stop(enum.IntEnum):
     EXHAUSTED = 9  # the data, an iterator, have ended
 
 
+class Padded(NamedTuple):
+    """A sequence with padding, whose length is that of the longest beside it.
+
+    Every layer of sequences takes one in place of an array and hands its mask on, so that it reaches the loss (`per_token`).
+    What is at a padded position has no influence, not even if it is NaN; padding may be at either end, or between.
+
+    values: (..., time, features), or (..., time) of tokens.
+    mask: (..., time) bool, true where a position counts.
+    """
+
+    values: Any
+    mask: Any
+
+    def __jax_array__(self) -> jax.Array:
+        """For layers that take only arrays. Raises: TypeError."""
+        raise TypeError(
+            "a sequence with padding was given to what takes an array; layers of sequences and those of single positions "
+            "take it, and the loss per_token"
+        )
+
+
 class LossFn(Protocol):
     """(params, batch, key) -> (scalar, metrics): the form to which `as_loss` converts a loss. It is random only with a key.
 

@@ -70,6 +70,9 @@ SKLEARN = {
     "zero_one_error": lambda p, y, w: sklearn.metrics.zero_one_loss(y, p.argmax(1), sample_weight=w),
     "top_k_accuracy": lambda p, y, w: sklearn.metrics.top_k_accuracy_score(y, p, k=2, sample_weight=w, labels=range(C)),
     "perplexity": lambda p, y, w: np.exp(sklearn.metrics.log_loss(y, softmax(p), sample_weight=w, labels=range(C))),
+    "bits_per_token": lambda p, y, w: (
+        sklearn.metrics.log_loss(y, softmax(p), sample_weight=w, labels=range(C)) / np.log(2)
+    ),
     "confusion_counts": lambda p, y, w: sklearn.metrics.confusion_matrix(
         y, p.argmax(1), sample_weight=w, labels=range(C)
     ),
@@ -102,7 +105,14 @@ WRONG = "a prediction of NaN is a wrong answer"
 EXCEPT = {name: {"shows": WRONG} for name in ("accuracy", "top_k_accuracy", "zero_one_error")}
 
 
-ALIKE = ("top_k_accuracy", "zero_one_error", "precision", "recall", "mean_absolute_error")  # to one of the others
+ALIKE = (
+    "top_k_accuracy",
+    "zero_one_error",
+    "precision",
+    "recall",
+    "mean_absolute_error",
+    "bits_per_token",
+)  # to one of the others
 
 
 @pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.nightly] * (x in ALIKE)) for x in METRICS])

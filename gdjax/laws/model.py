@@ -211,7 +211,7 @@ def _dtype(trial: _Trial) -> None:
         for dtype in (jnp.bfloat16, jnp.float32, jnp.float64):
             params, x = jax.tree.map(lambda p, d=dtype: _as(p, d), (trial.params, trial.x))
             for y in jax.tree.leaves(jax.eval_shape(trial.model.apply, params, x)):
-                if y.dtype != dtype:
+                if y.dtype not in (dtype, bool):  # a mask is handed on
                     raise Case(f"parameters and input of {jnp.dtype(dtype)}", f"an output of {y.dtype}")
 
 

@@ -1,4 +1,4 @@
-"""Losses: of one example, their lift to any batch (lifts), and what is added to them (penalties).
+"""Losses: of one example, their lift to sequences (tokens) and to any batch (lifts), and what is added to them (penalties).
 
 A loss is a function (prediction, labels) -> (...). Leading axes are free: one example and a batch both work, elementwise.
 Shapes must agree exactly, else ValueError: (n,) against (n, 1) would broadcast to (n, n). What a loss is not defined for (a
@@ -89,6 +89,7 @@ from gdjax.losses.regression import (
     log_cosh,
     squared_error,
 )
+from gdjax.losses.tokens import PerToken, per_token
 from gdjax.measures import better_direction, better_directions
 from gdjax.programs import bind
 
@@ -97,6 +98,7 @@ __all__ = [
     "LossEntry",
     "Penalty",
     "PerExample",
+    "PerToken",
     "Stateful",
     "Supervised",
     "absolute_error",
@@ -136,6 +138,7 @@ __all__ = [
     "negative_log_likelihood",
     "ntxent",
     "per_example",
+    "per_token",
     "perceptron",
     "perceptron_loss",
     "poly_loss_cross_entropy",

@@ -24,6 +24,7 @@ from gdjax.calls import is_concrete
 from gdjax.data import as_arrays
 from gdjax.domain import SUMMABLE, overhear, within
 from gdjax.forms import Form, LossError, Stateful, check_numbers, explain_errors
+from gdjax.losses.tokens import PerToken
 from gdjax.measures import better_direction, better_directions, check_names, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind
@@ -177,7 +178,7 @@ def per_example(
         loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). An argument
             is the example's own key (None if none is given) if it is called key, rng, rng_key or prng_key; an example
             that is a tuple is spread over others: `(params, x, y)`.
-        weight: example -> scalar >= 0.
+        weight: example -> scalar >= 0; of a loss `per_token`, the weight of each of its tokens that count.
         penalty: params -> scalar, e.g. `l2(1e-4)`.
 
     Shapes: leaves of batch (B, ...), mask (B,) bool or float >= 0.   Raises: ValueError if a loss, metric or
@@ -188,7 +189,7 @@ def per_example(
     >>> print(loss(2.0, (jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0])), mask=jnp.array([True, False]))[0])
     1.0
     """
-    parts = bind(loss), weight and bind(weight), penalty and bind(penalty)
+    parts = bind(loss), _weight_of(loss, weight), penalty and bind(penalty)
     if isinstance(loss, Supervised) and getattr(loss.model, "has_state", False):
         return Stateful(PerBatch(*parts))
     return PerExample(*parts)
@@ -254,6 +255,19 @@ def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
             "write make_evaluate(loss, metrics={...}, predict=model.apply)"
         )
     return metric.of_one
+
+
+def _weight_of(loss: Any, weight: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """The weight of an example, by its tokens if the loss is `per_token`."""
+    tokens = getattr(loss, "loss", None) if isinstance(loss, Supervised) else None
+    if not isinstance(tokens, PerToken):
+        return weight and bind(weight)
+    return bind(_tokens_times, tokens, weight and bind(weight))
+
+
+def _tokens_times(tokens: PerToken, weight: Callable[..., Any] | None, example: Any) -> jax.Array:
+    count = tokens.count(*example)
+    return count if weight is None else jnp.where(count == 0, 0, count * weight(example))
 
 
 def stateful(function: Callable[..., Any]) -> Stateful:

@@ -12,7 +12,7 @@ and a ValueError if it is concrete); except for counts, only their ratios matter
 
 Predictions are scores: (n, C) with (n,) int classes, of which the highest is predicted, and the first of equal ones; or (n,)
 with labels (n,) in {0, 1} or {-1, +1}, where a score > 0 predicts the positive class. Any other label makes the value NaN
-and, if the arrays are concrete, raises ValueError. Further axes are averaged.
+and, if the arrays are concrete, raises ValueError. Further axes are averaged; `per_token` makes rows of positions.
 """
 
 from collections.abc import Callable
@@ -33,18 +33,23 @@ from gdjax.metrics.classification import (
 )
 from gdjax.metrics.metric import Metric, mean
 from gdjax.metrics.regression import mean_absolute_error, mean_squared_error, r2
+from gdjax.metrics.tokens import bits, bits_per_character, bits_per_token, per_token
 
 __all__ = [
     "METRICS",
     "Metric",
     "MetricEntry",
     "accuracy",
+    "bits",
+    "bits_per_character",
+    "bits_per_token",
     "confusion_counts",
     "correct",
     "in_top_k",
     "mean",
     "mean_absolute_error",
     "mean_squared_error",
+    "per_token",
     "perplexity",
     "precision",
     "r2",
@@ -69,6 +74,7 @@ METRICS: dict[str, MetricEntry] = {
     "zero_one_error": MetricEntry(zero_one_error, "classification", False),
     "top_k_accuracy": MetricEntry(top_k_accuracy, "classification", True),
     "perplexity": MetricEntry(perplexity, "classification", False),
+    "bits_per_token": MetricEntry(bits_per_token, "classification", False),
     "confusion_counts": MetricEntry(confusion_counts, "classification", None),
     "precision": MetricEntry(precision, "classification", True),
     "recall": MetricEntry(recall, "classification", True),

@@ -34,6 +34,8 @@ class Metric:
     0.66667 1.0
     >>> print(gd.metrics.zero_one_error(scores, labels), jax.jit(gd.metrics.perplexity)(scores, labels))
     0.33333 3.4043
+    >>> print(gd.metrics.bits_per_token(jnp.zeros((3, 8)), labels))
+    3.0
     >>> x, y = jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])
     >>> print(jax.jit(gd.metrics.roc_auc)(x, y), gd.metrics.mean_squared_error(x, y), gd.metrics.mean_absolute_error(x, y))
     0.75 0.15812 0.3375
@@ -53,9 +55,10 @@ class Metric:
 
     def __call__(self, prediction: Any, target: Any, weight: ArrayLike | None = None) -> jax.Array:
         prediction, target = as_arrays("metric", (prediction, target))
-        if not jnp.ndim(target) and weight is None:
+        shape = jnp.shape(jax.tree.leaves(target)[0])
+        if not shape and weight is None:
             return self._of_one(prediction, target)
-        w = _weights(weight, jnp.shape(target)[0], self.counts)
+        w = _weights(weight, shape[0], self.counts)
         found = self._value(prediction, target, w)
         if is_concrete(found) and np.isnan(found).any():  # let what was mapped over rows say what it was given
             rows = np.flatnonzero(np.asarray(w))

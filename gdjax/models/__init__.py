@@ -10,21 +10,26 @@ are free: `apply` works on one example and on a batch.
 To write a model, return its `init` and its `apply` from a function decorated with `@model`; an `Init` draws all parameters
 of a tree at once. Models of other libraries can be used without this, since training needs only parameters and a loss.
 
-A model whose layers keep statistics (batch norm) has a state beside its parameters: see `gdjax.calls.Model`.
+A model whose layers keep statistics (batch norm) has a state beside its parameters: see `gdjax.calls.Model`. Sequences are
+(..., time, features), (..., time) of tokens, or `Padded`: see `gdjax.models.padding`.
 
-In reading order: initializers, layers, normalization, residual, linear, mlp, convolution, pooling, cnn, spikes, neurons,
-codes, spiking, ensemble, summary.
+In reading order: initializers, padding, layers, normalization, residual, linear, mlp, convolution, pooling, cnn, embedding,
+attention, transformer, recurrent, gru, spikes, neurons, codes, spiking, ensemble, summary.
 """
 
 from collections.abc import Callable
 
 from gdjax.calls import Model
+from gdjax.models._attention import attention
 from gdjax.models._cnn import cnn
+from gdjax.models._embedding import embedding, positions
 from gdjax.models._ensemble import ensemble
+from gdjax.models._gru import gru
 from gdjax.models._mlp import mlp
 from gdjax.models._residual import residual
 from gdjax.models._spiking import spiking
 from gdjax.models._summary import Summary, summary
+from gdjax.models._transformer import transformer
 from gdjax.models.codes import CODES, latency_code, rate_code
 from gdjax.models.convolution import conv
 from gdjax.models.initializers import (
@@ -55,8 +60,11 @@ from gdjax.models.linear import (
 )
 from gdjax.models.neurons import lif
 from gdjax.models.normalization import batch_norm, layer_norm, rms_norm
+from gdjax.models.padding import padded
 from gdjax.models.pooling import global_mean_pool, max_pool, mean_pool
+from gdjax.models.recurrent import gru_layer, lstm_layer
 from gdjax.models.spikes import SURROGATES, spike
+from gdjax.types import Padded
 
 __all__ = [
     "ACTIVATIONS",
@@ -66,17 +74,22 @@ __all__ = [
     "SURROGATES",
     "Init",
     "Initializer",
+    "Padded",
     "Parameter",
     "Summary",
     "activation",
+    "attention",
     "batch_norm",
     "cnn",
     "conv",
     "dense",
     "dropout",
+    "embedding",
     "ensemble",
     "flatten",
     "global_mean_pool",
+    "gru",
+    "gru_layer",
     "he_normal",
     "he_uniform",
     "initializer",
@@ -88,13 +101,16 @@ __all__ = [
     "linear_regression",
     "linear_svm",
     "logistic_regression",
+    "lstm_layer",
     "max_pool",
     "mean_pool",
     "mlp",
     "normal",
     "ones",
     "orthogonal",
+    "padded",
     "perceptron",
+    "positions",
     "rate_code",
     "residual",
     "rms_norm",
@@ -103,6 +119,7 @@ __all__ = [
     "spike",
     "spiking",
     "summary",
+    "transformer",
     "unflatten",
     "uniform",
     "xavier_normal",
@@ -138,6 +155,13 @@ MODELS: dict[str, Callable[..., Model]] = {
         batch_norm,
         serial,
         residual,
+        embedding,
+        positions,
+        attention,
+        transformer,
+        gru_layer,
+        lstm_layer,
+        gru,
         ensemble,
     )
 }

@@ -16,6 +16,7 @@ from gdjax.models.layers import (
     drop,
     split_key,
 )
+from gdjax.models.padding import at_each_position
 
 RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "softplus")
 
@@ -68,7 +69,7 @@ def mlp(
             x = drop(f(layer(part, x)), rate, own_key)
         return x
 
-    return jointly([init for init, _ in pairs]), apply
+    return jointly([init for init, _ in pairs]), at_each_position("mlp", apply)
 
 
 def default_weights(function: Activation) -> Initializer:

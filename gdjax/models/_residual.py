@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gdjax.calls import Model, model, of_parts, with_state
+from gdjax.models.padding import unpad
+from gdjax.types import Padded
 
 
 @model
@@ -32,10 +32,10 @@ def residual(inner: Model):
     init, function, init_state = with_state(built)
 
     def apply(params, state, x, key=None, weight=None):
-        x = jnp.asarray(x)
         y, state = function(params, state, x, key, weight)
-        if y.shape != x.shape:
-            raise ValueError(f"residual: inner must keep the shape of x, {x.shape}, got {y.shape}")
-        return x + y, state
+        (before, mask), (added, _) = unpad("residual", x), unpad("residual", y)
+        if added.shape != before.shape:
+            raise ValueError(f"residual: inner must keep the shape of x, {before.shape}, got {added.shape}")
+        return before + added if mask is None else Padded(before + added, mask), state
 
     return of_parts([built], init, apply, init_state)

@@ -24,6 +24,7 @@ import numpy as np
 
 from gdjax.calls import Model, is_concrete, model, of_parts, with_state
 from gdjax.models.initializers import Init, Initializer, Parameter, jointly, lecun_normal, zeros
+from gdjax.models.padding import at_each_position
 from gdjax.text import did_you_mean
 from gdjax.types import Params
 
@@ -75,7 +76,7 @@ def affine(
             y = y + params["b"]
         return y[..., 0] if out_size is None else y
 
-    return Init(parameters), apply
+    return Init(parameters), at_each_position(who, apply)
 
 
 @model(static=("function",))
@@ -94,7 +95,8 @@ def activation(function: str | Activation):
     [0. 2.]
     """
     f = activation_function("activation", function)
-    return _leafless(lambda x, key: f(x))
+    init, apply = _leafless(lambda x, key: f(x))
+    return init, at_each_position("activation", apply)
 
 
 @model(bounds={"rate": "[0, 1)"})
@@ -113,7 +115,8 @@ def dropout(rate):
     >>> print(gd.models.dropout(0.5).apply((), jnp.ones(4), jax.random.key(0)))
     [0. 0. 2. 2.]
     """
-    return _leafless(lambda x, key: drop(x, rate, key))
+    init, apply = _leafless(lambda x, key: drop(x, rate, key))
+    return init, at_each_position("dropout", apply)
 
 
 def drop(x: jax.Array, rate: Any, key: jax.Array | None) -> jax.Array:

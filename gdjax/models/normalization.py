@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from gdjax.calls import model
 from gdjax.models.initializers import Init, Parameter, ones, zeros
 from gdjax.models.layers import check_size
+from gdjax.models.padding import at_each_position
 from gdjax.tree import arithmetic_dtype
 
 
@@ -46,7 +47,7 @@ def layer_norm(size: int, epsilon=1e-6):
         centered = _wide(x) - jnp.mean(_wide(x), -1, keepdims=True)
         return _affine(params, x, centered, jnp.mean(centered**2, -1, keepdims=True), epsilon)
 
-    return Init(_parameters(size)), apply
+    return Init(_parameters(size)), at_each_position("layer_norm", apply)
 
 
 @model(static=("size",), bounds={"epsilon": "(0, inf)"})
@@ -74,7 +75,7 @@ def rms_norm(size: int, epsilon=1e-6):
         x = _features("rms_norm", x, size)
         return _affine(params, x, _wide(x), jnp.mean(_wide(x) ** 2, -1, keepdims=True), epsilon)
 
-    return Init({"scale": _parameters(size)["scale"]}), apply
+    return Init({"scale": _parameters(size)["scale"]}), at_each_position("rms_norm", apply)
 
 
 @model(static=("size",), bounds={"momentum": "[0, 1]", "epsilon": "(0, inf)"})

@@ -1,0 +1,350 @@
+"""Layers of sequences: equal to Flax and torch, causal, and blind to padding."""
+
+import copy
+import pickle
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import gdjax as gd
+from gdjax import laws
+from gdjax.calls import parse
+from gdjax.models import (
+    INITIALIZERS,
+    MODELS,
+    Padded,
+    attention,
+    dense,
+    dropout,
+    embedding,
+    gru,
+    gru_layer,
+    lstm_layer,
+    orthogonal,
+    padded,
+    positions,
+    serial,
+    transformer,
+)
+from gdjax.models._attention import attend_by_jax, attend_by_products
+
+KEY = jax.random.key(0)
+TOKENS = jnp.array([1, 2, 0, 3])
+FEATURES = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+MASK = jnp.array([True, True, False, True])
+
+# model, a sequence, shape of the output
+CASES = [
+    (embedding(5, 6), TOKENS, (4, 6)),
+    (positions(6), FEATURES, (4, 6)),
+    (positions(6, 5, "learned"), FEATURES, (4, 6)),
+    (attention(6, 2), FEATURES, (4, 6)),
+    (attention(6, 3, causal=False), FEATURES, (4, 6)),
+    (gru_layer(6, 3), FEATURES, (4, 3)),
+    (lstm_layer(6, 3, recurrent=orthogonal(0.5)), FEATURES, (4, 3)),
+    (gru(6, 3, None), FEATURES, ()),
+    (gru(6, 3, 2, layers=2, cell="lstm", readout="all", dropout=0.5), FEATURES, (4, 2)),
+    (transformer(5, 8, width=6, layers=1, heads=2, dropout=0.1), TOKENS, (4, 5)),
+    (serial(embedding(5, 6), positions(6), gru_layer(6, 3), dropout(0.1), dense(3, 2)), TOKENS, (4, 2)),
+]
+IDS = [repr(case[0]) for case in CASES]
+over_cases = pytest.mark.parametrize(("case", "x", "y_shape"), CASES, ids=IDS)
+
+
+@over_cases
+def test_the_laws_of_models_hold_with_padding(case, x, y_shape):
+    """Where nothing is masked, the result is that without a mask; the laws hold for both kinds of sequence."""
+    laws.check_model(case, Padded(x, MASK))
+    params = random_params(case)
+    y, whole = jax.jit(lambda x: (case.apply(params, x), case.apply(params, Padded(x, MASK | True))))(x)
+    assert (y.shape, y.dtype) == (y_shape, jnp.float32)
+    chex.assert_trees_all_close(whole.values if isinstance(whole, Padded) else whole, y, rtol=1e-5, atol=1e-6)
+
+
+@over_cases
+def test_a_model_is_its_call(case, x, y_shape):
+    for twin in (parse(repr(case), {**MODELS, **INITIALIZERS}), pickle.loads(pickle.dumps(case)), copy.deepcopy(case)):
+        assert twin == case and hash(twin) == hash(case) and repr(twin) == repr(case)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, jnp.float64), jax.eval_shape(case.init, KEY))
+        x = jax.ShapeDtypeStruct(x.shape, jnp.float64 if x.dtype == np.float32 else x.dtype)
+        y = jax.eval_shape(case.apply, wide, x, KEY)
+        assert y.dtype == jnp.float64 and y.shape == y_shape
+
+
+def random_params(case, seed=1, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda p: rng.normal(size=p.shape).astype(dtype), jax.eval_shape(case.init, KEY))
+
+
+# Equal to Flax.
+
+
+def of_flax_attention(params, heads):
+    """Our parameters as those of `MultiHeadDotProductAttention`."""
+    width = len(params["out"]["w"])
+    parts = zip(np.split(params["qkv"]["w"], 3, 1), np.split(params["qkv"]["b"], 3), strict=True)
+    named = {
+        name: {"kernel": w.reshape(width, heads, -1), "bias": b.reshape(heads, -1)}
+        for name, (w, b) in zip(("query", "key", "value"), parts, strict=True)
+    }
+    return {**named, "out": {"kernel": params["out"]["w"].reshape(heads, -1, width), "bias": params["out"]["b"]}}
+
+
+def of_flax_cell(params, names):
+    """Our parameters as those of `GRUCell` ("rzn") or `LSTMCell` ("ifgo")."""
+    found = {}
+    parts = [np.split(params[name], len(names), axis=-1) for name in ("w", "u", "b")]
+    for name, w, u, b in zip(names, *parts, strict=True):
+        found[f"i{name}"], found[f"h{name}"] = {"kernel": w}, {"kernel": u}
+        found[f"i{name}" if "c" in params else f"h{name}"]["bias"] = b
+    if "c" in params:
+        found["hn"]["bias"] = params["c"]
+    return found
+
+
+def peer(kind, causal, mask, hidden, dtype):
+    """(our layer, Flax's function of our parameters and x), both (batch, time, features) -> (batch, time, features)."""
+    if kind == "attention":
+        layer = attention(4, 2, causal)
+        seen = np.broadcast_to(mask[:, None, None, :], (*mask.shape[:1], 1, mask.shape[1], mask.shape[1]))
+        seen = seen & np.tril(np.ones(mask.shape[1:] * 2, bool)) if causal else seen
+        module = nn.MultiHeadDotProductAttention(2)
+        return layer, lambda params, x: module.apply({"params": of_flax_attention(params, 2)}, x, x, mask=seen)
+    layer, cell, names = (
+        (gru_layer(4, hidden), nn.GRUCell(hidden, param_dtype=dtype), "rzn")
+        if kind == "gru"
+        else (lstm_layer(4, hidden), nn.LSTMCell(hidden, param_dtype=dtype), "ifgo")
+    )
+    module, lengths = nn.RNN(cell), mask.sum(1)
+    return layer, lambda params, x: module.apply(
+        {"params": {"cell": of_flax_cell(params, names)}}, x, seq_lengths=lengths
+    )
+
+
+def check_against_flax(kind, time, batch, hidden, causal, lengths, wide):
+    mask = np.arange(time) < np.array(lengths[:batch])[:, None].clip(1, time)
+    dtype, tolerance = (np.float64, 1e-12) if wide else (np.float32, 1e-5)
+    layer, theirs = peer(kind, causal, mask, hidden, dtype)
+    params = jax.tree.map(lambda p: (0.5 * p).astype(dtype), random_params(layer, dtype=dtype))
+    x = np.random.default_rng(time).normal(size=(batch, time, 4)).astype(dtype)
+    slopes = np.random.default_rng(2).normal(size=mask.shape).astype(dtype)[..., None] * mask[..., None]
+
+    def observe(params, x):
+        ours = lambda params, x: layer.apply(params, Padded(x, mask)).values * mask[..., None]  # noqa: E731
+        each = []
+        for apply in (ours, lambda params, x: theirs(params, x) * mask[..., None]):
+            y, back = jax.vjp(apply, params, x)
+            each.append((y, back(jnp.broadcast_to(slopes, y.shape))))
+        return each
+
+    with jax.enable_x64(wide):
+        (y, grads), (their_y, their_grads) = jax.jit(observe)(params, x)
+        scale = max(1, float(max(np.abs(g).max() for g in jax.tree.leaves(their_grads))))
+        chex.assert_trees_all_close(y, their_y, rtol=0, atol=tolerance)
+        chex.assert_trees_all_close(grads, their_grads, rtol=0, atol=tolerance * scale)
+
+
+SHAPES = {
+    "time": st.integers(1, 6),
+    "batch": st.integers(1, 3),
+    "hidden": st.integers(1, 4),
+    "causal": st.booleans(),
+    "lengths": st.lists(st.integers(1, 6), min_size=3, max_size=3),
+    "wide": st.booleans(),
+}
+over_kinds = pytest.mark.parametrize("kind", ["attention", "gru", "lstm"])
+
+
+@over_kinds
+@settings(max_examples=4, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+@given(**SHAPES)
+def test_a_layer_equals_flax(kind, **case):
+    check_against_flax(kind, **case)
+
+
+@pytest.mark.nightly
+@over_kinds
+@settings(max_examples=60, deadline=None, database=None)
+@given(**SHAPES)
+def test_a_layer_equals_flax_at_many_shapes(kind, **case):
+    check_against_flax(kind, **case)
+
+
+def test_products_equal_jaxs_attention():
+    rng = np.random.default_rng(3)
+    q, k, v = (rng.normal(size=(2, 3, 5, 2, 4)).astype(np.float32) for _ in range(3))
+    mask = jnp.tril(jnp.ones((5, 5), bool)) & (rng.random((2, 3, 1, 1, 5)) < 0.8)
+    for each in (None, mask.at[..., 0].set(True)):
+        found = jax.jit(lambda *x: (attend_by_products(*x), attend_by_jax(*x)))(q, k, v, each)
+        chex.assert_trees_all_close(*found, atol=1e-5)
+
+
+# The transformer, written again with NumPy.
+
+
+def numpy_transformer(model, params, tokens):
+    def norm(part, x):
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * part["scale"] + part["b"]
+
+    h = params["tokens"][tokens] + params["positions"][: len(tokens)]
+    d = model.width // model.heads
+    for block in params["blocks"]:
+        q, k, v = np.split(
+            norm(block["norm_1"], h) @ block["attention"]["qkv"]["w"] + block["attention"]["qkv"]["b"], 3, 1
+        )
+        heads = []
+        for i in range(model.heads):
+            own = slice(i * d, (i + 1) * d)
+            scores = np.exp(q[:, own] @ k[:, own].T / np.sqrt(d)) * np.tri(len(tokens))
+            heads.append(scores / scores.sum(1, keepdims=True) @ v[:, own])
+        h = h + np.concatenate(heads, 1) @ block["attention"]["out"]["w"] + block["attention"]["out"]["b"]
+        up = norm(block["norm_2"], h) @ block["up"]["w"] + block["up"]["b"]
+        h = h + up * scipy.special.ndtr(up) @ block["down"]["w"] + block["down"]["b"]
+    return norm(params["norm"], h) @ params.get("head", params["tokens"].T)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_transformer_is_its_formula(tied):
+    model = transformer(5, 8, width=6, layers=2, heads=3, tied=tied)
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda p: 0.3 * p, random_params(model, dtype=np.float64))
+        logits = jax.jit(model.apply)(params, TOKENS)
+    np.testing.assert_allclose(logits, numpy_transformer(model, params, np.asarray(TOKENS)), atol=1e-12)
+
+
+def test_remat_and_dropout_change_no_value_and_no_gradient_but_their_own():
+    plain = transformer(5, 8, width=6, layers=2, heads=2)
+    params = plain.init(KEY)
+    loss = lambda model, key=None: lambda params: jnp.sum(model.apply(params, TOKENS, key) ** 2)  # noqa: E731
+    chex.assert_trees_all_close(
+        jax.jit(jax.grad(loss(plain)))(params), jax.jit(jax.grad(loss(plain.replace(remat=True))))(params), rtol=1e-5
+    )
+    noisy = plain.replace(dropout=0.5)
+    assert np.any(noisy.apply(params, TOKENS, KEY) != plain.apply(params, TOKENS))
+    chex.assert_trees_all_equal(noisy.apply(params, TOKENS), plain.apply(params, TOKENS, KEY))
+
+
+def test_initial_weights_are_those_of_gpt2_and_the_first_loss_is_that_of_chance():
+    model = transformer(50, 16, width=64, layers=8, heads=4)
+    params = model.init(KEY)
+    for name, stddev in (("up", 0.02), ("down", 0.02 / 4)):
+        assert np.std(params["blocks"][3][name]["w"]) == pytest.approx(stddev, rel=0.05)
+    logits = model.apply(params, jnp.arange(16))
+    assert gd.softmax_cross_entropy_with_integer_labels(logits, jnp.arange(16)).mean() == pytest.approx(
+        np.log(50), rel=0.05
+    )
+    gates = gru_layer(4, 32).init(KEY)["u"]
+    for u in np.split(gates, 3, 1):
+        np.testing.assert_allclose(u @ u.T, np.eye(32), atol=1e-5)
+
+
+# What must not be seen.
+
+BLIND = [case for case in CASES if case[2][:1] == (4,)]
+
+
+@pytest.mark.parametrize(("case", "x", "y_shape"), BLIND, ids=[repr(case[0]) for case in BLIND])
+def test_padding_has_no_influence_to_the_last_bit(case, x, y_shape):
+    """Neither its content, NaN included, on values and gradients; nor its place, but for rounding."""
+    params = random_params(case)
+    other = jnp.where(jnp.expand_dims(MASK, tuple(range(1, x.ndim))), x, -7 if x.dtype == jnp.int32 else jnp.nan)
+    short, shift = x[np.asarray(MASK)], np.array([0, 1, 3])
+
+    @jax.jit
+    def observe(params, x):
+        def total(params, x):
+            y = case.apply(params, Padded(x, MASK)).values
+            return jnp.sum(jnp.where(MASK[:, None], y, 0) ** 2), y
+
+        return jax.grad(total, has_aux=True)(params, x)
+
+    (grads, y), (same_grads, same) = observe(params, x), observe(params, other)
+    chex.assert_trees_all_equal(y[MASK], same[MASK])
+    chex.assert_trees_all_equal(grads, same_grads)
+    chex.assert_trees_all_close(y[shift], jax.jit(case.apply)(params, short), rtol=1e-4, atol=1e-5)
+
+
+CAUSAL = [case for case in BLIND if not repr(case[0]).endswith("causal=False)") and case[0].recipe.name != "positions"]
+
+
+@pytest.mark.parametrize(("case", "x", "y_shape"), CAUSAL, ids=[repr(case[0]) for case in CAUSAL])
+def test_a_later_token_has_no_influence_to_the_last_bit(case, x, y_shape):
+    params, apply = random_params(case), jax.jit(case.apply)
+    before = apply(params, x)
+    for t in range(len(x)):
+        after = apply(params, jnp.asarray(x).at[t].add(1))
+        chex.assert_trees_all_equal(after[:t], before[:t])
+        assert np.any(after[t] != before[t])
+
+
+def test_without_causality_a_later_token_is_seen():
+    layer = attention(6, 3, causal=False)
+    params = random_params(layer)
+    assert np.any(layer.apply(params, FEATURES)[0] != layer.apply(params, jnp.asarray(FEATURES).at[3].add(1))[0])
+
+
+def test_the_last_state_is_that_of_the_last_position_that_counts():
+    model = gru(6, 3, 2, layers=2)
+    params = random_params(model)
+    batch = padded([FEATURES, FEATURES[:2]])
+    assert batch.values.shape == (2, 4, 6) and batch.mask.sum() == 6
+    expected = [model.apply(params, FEATURES), model.apply(params, FEATURES[:2])]
+    chex.assert_trees_all_close(model.apply(params, batch), jnp.stack(expected), rtol=1e-5)
+
+
+def test_sinusoids_are_their_formula():
+    t, i = np.arange(7)[:, None], np.arange(5)
+    angle = t / 10_000 ** (2 * (i // 2) / 5)
+    p = positions(5).apply((), jnp.zeros((7, 5)))
+    np.testing.assert_allclose(p, np.where(i % 2, np.cos(angle), np.sin(angle)), atol=1e-5)
+
+
+# Errors.
+
+BAD = {
+    "heads": (lambda: attention(6, 4), "attention: width must be a multiple of heads, got width 6 and 4 heads"),
+    "cell": (lambda: gru(6, 3, 2, cell="rnn"), "gru: cell must be one of gru, lstm, got 'rnn'"),
+    "readout": (lambda: gru(6, 3, 2, readout="mean"), "gru: readout must be one of last, all, got 'mean'"),
+    "kind": (lambda: positions(6, kind="rotary"), "positions: kind must be one of sinusoidal, learned, got 'rotary'"),
+    "context": (lambda: positions(6, kind="learned"), "positions: context must be a positive int, got None"),
+    "width": (
+        lambda: gru_layer(5, 3).apply(random_params(gru_layer(5, 3)), FEATURES),
+        r"gru_layer: x must be \(..., time, 5\), got shape \(4, 6\)",
+    ),
+    "long": (
+        lambda: transformer(5, 3, 6, 1, 2).apply(random_params(transformer(5, 3, 6, 1, 2)), TOKENS),
+        "transformer: a sequence must have at most 3 positions, got 4",
+    ),
+    "token": (
+        lambda: embedding(3, 2).apply({"w": jnp.ones((3, 2))}, TOKENS),
+        r"embedding: tokens must be in \[0, 3\), got 3",
+    ),
+    "mask": (
+        lambda: attention(6, 2).apply(random_params(attention(6, 2)), Padded(FEATURES, MASK[:3])),
+        r"attention: the mask of a sequence must be bool \(..., time\) as the values \(4, 6\), got bool \(3,\)",
+    ),
+    "lengths": (lambda: padded([[1, 2], [3]], 1), "padded: there must be sequences of at most 1 positions, got 2"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_sentence(name):
+    call, words = BAD[name]
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        call()
+
+
+def test_tokens_outside_give_nan_where_they_are_traced():
+    assert np.isnan(jax.jit(embedding(3, 2).apply)({"w": jnp.ones((3, 2))}, TOKENS)).tolist() == [[False] * 2] * 3 + [
+        [True] * 2
+    ]
+    with pytest.raises(TypeError, match="embedding: tokens must be integers, got float32"):
+        embedding(3, 2).apply({"w": jnp.ones((3, 2))}, jnp.ones(2))
