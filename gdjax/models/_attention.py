@@ -47,7 +47,7 @@ def attention(width: int, heads: int, causal: bool = True, weights: Initializer 
         q, k, v = project(params["qkv"], x, heads)
         return merge(params["out"], attend(q, k, v, allowed(x.shape[-2], causal, mask)))
 
-    return Init(projections(width, *[lecun_normal() if weights is None else weights] * 2)), layer_of_sequences(
+    return Init(declare(width, *[lecun_normal() if weights is None else weights] * 2)), layer_of_sequences(
         "attention", apply
     )
 
@@ -59,7 +59,7 @@ def check_heads(who: str, width: int, heads: int) -> None:
         raise ValueError(f"{who}: width must be a multiple of heads, got width {width} and {heads} heads")
 
 
-def projections(width: int, weights: Initializer, out: Initializer) -> dict[str, dict[str, Parameter]]:
+def declare(width: int, weights: Initializer, out: Initializer) -> dict[str, dict[str, Parameter]]:
     """The declared parameters of an attention."""
     return {
         "qkv": {"w": Parameter((width, 3 * width), weights), "b": Parameter((3 * width,), zeros())},

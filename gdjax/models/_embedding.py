@@ -91,7 +91,7 @@ def positions(width: int, context: int | None = None, kind: str = "sinusoidal", 
             return x + jnp.asarray(params["w"])[places]
         return x + sinusoids(places, width).astype(x.dtype)
 
-    return Init(table), layer_of_sequences("positions", apply)
+    return Init(declared), layer_of_sequences("positions", apply)
 
 
 def sinusoids(places: jax.Array, width: int) -> jax.Array:

@@ -57,10 +57,11 @@ def gru(
 
     def apply(params, x, key=None):
         *lower, (_, read) = pairs
-        for (_, layer), part, own_key in zip(lower, params[:-1], split_key(key, layers), strict=True):
-            x = silence((), layer(part, x), own_key)
-        if readout == "last":
-            x = (x.values if isinstance(x, Padded) else x)[..., -1, :]
+        for i, (own_key, (_, layer)) in enumerate(zip(split_key(key, layers), lower, strict=True)):
+            x = layer(params[i], x)
+            if readout == "last" and i == layers - 1:  # padding has left the state as it was
+                x = (x.values if isinstance(x, Padded) else x)[..., -1, :]
+            x = silence((), x, own_key)
         return read(params[-1], x)
 
     return jointly([init for init, _ in pairs]), apply

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.calls import Model, model
-from gdjax.models._attention import allowed, attend, check_heads, merge, project, projections
+from gdjax.models._attention import allowed, attend, check_heads, declare, merge, project
 from gdjax.models._embedding import check_sequence, look_up
 from gdjax.models.initializers import Init, Initializer, Parameter, normal, zeros
 from gdjax.models.layers import ACTIVATIONS, check_size, drop, split_key
@@ -51,8 +51,8 @@ def transformer(
         weights: initializer of every matrix (default: `normal(0.02)`, for those that add to the stream
             `normal(0.02 / sqrt(2 layers))`, as in GPT-2). Biases start at 0.
 
-    Memory: 12 layers width² numbers in blocks; the scores of a block and sequence, heads x time², in the backward pass of all
-        blocks (with remat, of one).
+    Memory: 12 layers width² numbers in blocks; for the backward pass the scores of a sequence, heads x time², of all blocks
+        (with remat, of one).
     Raises: ValueError for another size, a longer sequence, or a token outside [0, vocabulary) (NaN where it is traced).
     Reference: Vaswani et al. 2017, arXiv:1706.03762; Radford et al. 2019 (GPT-2), section 2.3; the norm first, Xiong et al.
         2020, arXiv:2002.04745; tied, Press & Wolf 2017, arXiv:1608.05859.
@@ -92,7 +92,7 @@ def transformer(
 def _declare_block(width: int, inner: Initializer, outer: Initializer) -> dict[str, Any]:
     return {
         "norm_1": _norm_of(width).build()[0].parameters,
-        "attention": projections(width, inner, outer),
+        "attention": declare(width, inner, outer),
         "norm_2": _norm_of(width).build()[0].parameters,
         "up": {"w": Parameter((width, 4 * width), inner), "b": Parameter((4 * width,), zeros())},
         "down": {"w": Parameter((4 * width, width), outer), "b": Parameter((width,), zeros())},
