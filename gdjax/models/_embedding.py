@@ -80,9 +80,7 @@ def positions(width: int, context: int | None = None, kind: str = "sinusoidal", 
     check_size("positions", "width", width)
     if context is not None or kind == "learned":
         check_size("positions", "context", context)
-    table = (
-        {"w": Parameter((context, width), normal(0.02) if weights is None else weights)} if kind == "learned" else ()
-    )
+    table = Parameter((context or 0, width), normal(0.02) if weights is None else weights)
 
     def apply(params, x, mask, key):
         check_sequence("positions", x, width, context)
@@ -91,7 +89,7 @@ def positions(width: int, context: int | None = None, kind: str = "sinusoidal", 
             return x + jnp.asarray(params["w"])[places]
         return x + sinusoids(places, width).astype(x.dtype)
 
-    return Init(declared), layer_of_sequences("positions", apply)
+    return Init({"w": table} if kind == "learned" else ()), layer_of_sequences("positions", apply)
 
 
 def sinusoids(places: jax.Array, width: int) -> jax.Array:
