@@ -26,6 +26,7 @@ from gdjax.models._embedding import embedding, positions
 from gdjax.models._ensemble import ensemble
 from gdjax.models._gru import gru
 from gdjax.models._mlp import mlp
+from gdjax.models._network_summary import NetworkSummary
 from gdjax.models._residual import residual
 from gdjax.models._spiking import spiking
 from gdjax.models._summary import Summary, summary
@@ -74,6 +75,7 @@ __all__ = [
     "SURROGATES",
     "Init",
     "Initializer",
+    "NetworkSummary",
     "Padded",
     "Parameter",
     "Summary",
