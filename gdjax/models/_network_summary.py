@@ -121,13 +121,11 @@ def _memory(step: Any, params: Any, opt_state: Any, state: Any, x: Any, key: Any
 
 def _layers(jaxpr: Any, params: Any) -> Iterator[Layer]:
     """The equations in order, cut where the parameters of another place are used for the first time."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    sizes = {i: math.prod(leaf.shape) for i, (_, leaf) in enumerate(leaves)}
-    variables = open_jaxpr(jaxpr)[0].invars
-    made_of = {v: frozenset({i}) for i, v in enumerate(variables[: len(leaves)])}
+    places, sizes = _places(params), dict(enumerate(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)))
+    made_of = {v: frozenset({i}) for i, v in enumerate(open_jaxpr(jaxpr)[0].invars[: len(sizes)])}
     path, parameters, operations, shape = None, 0, Counter[str](), ()
     for equation, used, is_weight in _uses(jaxpr, made_of):
-        place = path_string(leaves[min(used)][0][:-1]) if used else path
+        place = places[min(used)] if used else path
         if place != path and not is_weight:
             if path is not None:
                 yield Layer(path, shape, parameters, operations.total())
@@ -137,6 +135,13 @@ def _layers(jaxpr: Any, params: Any) -> Iterator[Layer]:
         operations += of_equation(equation)
         shape = shape if is_weight else _shape(equation) or shape
     yield Layer(path or "", shape, parameters, operations.total())
+
+
+def _places(params: Any) -> list[str]:
+    """The path of each leaf without its name; if there are others below the root, the leaves there have their own."""
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    deep = any(len(path) > 1 for path in paths)
+    return [path_string(path[:-1] if len(path) > 1 or not deep else path) for path in paths]
 
 
 def _shape(equation: Any) -> tuple[int, ...]:

@@ -4,7 +4,8 @@
     elementwise     1 for every number that comes out, be it a sum or an exponential
     reductions      1 for every number that goes in
 
-A random number takes the 58 elementwise operations of a half of Threefry (20 rounds of 5, and the keys between them).
+A function that XLA writes out in others counts as they do: a random number as a half of Threefry's 20 rounds, erfc (in the
+exact GELU) as its rational approximations.
 What only moves numbers (reshapes, slices, padding, look-ups) costs nothing. A scan counts its body as often as it runs, a
 while-loop once, and of the branches of a condition the longest counts.
 """
@@ -34,6 +35,8 @@ MOVES = frozenset(
         *("device_put", "reduce_precision", "sharding_constraint", "pvary", "name", "empty"),
     )
 )
+
+WRITTEN_OUT = {"erfc": 62, "random_bits": 45, "erf_inv": 39, "logistic": 4, "integer_pow": 2}  # name -> operations
 
 
 def count_operations(jaxpr: Any) -> Counter[str]:
@@ -65,8 +68,6 @@ def of_equation(equation: Any, live: set[int] | None = None) -> Counter[str]:
         weights = equation.invars[1].aval.shape
         outs = weights[parameters["dimension_numbers"].rhs_spec[0]]
         return Counter(products=2 * outputs * math.prod(weights) // outs)
-    if name == "random_bits":
-        return Counter(elementwise=58 * outputs)
     if name in MOVES:
         return Counter()
     if name.startswith("scatter"):
@@ -76,7 +77,7 @@ def of_equation(equation: Any, live: set[int] | None = None) -> Counter[str]:
         return Counter(reductions=windows * math.prod(parameters["window_dimensions"]))
     if name.startswith(("reduce_", "arg", "cum", "sort")):
         return Counter(reductions=sum(inputs[: max(1, len(equation.outvars))]))
-    return Counter(elementwise=outputs)
+    return Counter(elementwise=WRITTEN_OUT.get(name, 1) * outputs)
 
 
 def _count(jaxpr: Any, live: set[int] | None) -> Counter[str]:

@@ -8,7 +8,7 @@ from jax import lax
 
 import gdjax as gd
 from gdjax import losses
-from gdjax.models import cnn, dense, mlp, spiking, summary
+from gdjax.models import cnn, dense, mlp, spiking, summary, transformer
 from gdjax.models._operations import count_operations
 
 X, W = jnp.ones((4, 9, 8, 6)), jnp.ones((3, 2, 3, 10))
@@ -64,6 +64,10 @@ def test_a_network_is_shown_layer_by_layer():
     page = found._repr_html_()
     assert "<td>(5, 4)</td>" in page and all(f"<p>{line}</p>" in page for line in lines[4:])
     assert [layer.shape for layer in summary(dense(3, None), jnp.ones((5, 3))).layers] == [(5,)]
+    paths = [
+        layer.path for layer in summary(transformer(5, 4, width=4, layers=1, heads=2), jnp.ones((2, 3), int)).layers
+    ]
+    assert paths[:3] == ["['tokens']", "['positions']", "['blocks'][0]['norm_1']"] and paths[-1] == "['head']"
     assert [layer.shape for layer in summary(spiking((3, 4, 2)), jnp.ones((5, 3))).layers] == [(25, 5, 4), (5, 2)]
 
 
@@ -77,6 +81,7 @@ CLASSES = jnp.zeros(32, int)
 NETWORKS = {  # model, x, labels
     "mlp": (mlp((64, 128, 10), dropout=0.1), jnp.ones((32, 64)), CLASSES),
     "cnn": (cnn((12, 12, 1), 10, channels=(16, 32)), jnp.ones((32, 12, 12, 1)), CLASSES),
+    "transformer": (transformer(65, 32, width=32, layers=1), jnp.ones((8, 32), int), jnp.zeros((8, 32), int)),
 }
 
 
