@@ -18,6 +18,7 @@ from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
 from gdjax.cli.replay import Replay
 from gdjax.cli.runs import Runs
+from gdjax.cli.sample import Sample
 from gdjax.cli.show import Show
 from gdjax.cli.sweep import Sweep
 from gdjax.cli.tournament import Tournament
@@ -30,6 +31,7 @@ COMMANDS: dict[str, type[Any]] = {
     "tournament": Tournament,
     "evaluate": Evaluate,
     "predict": Predict,
+    "sample": Sample,
     "show": Show,
     "runs": Runs,
     "compare": Compare,

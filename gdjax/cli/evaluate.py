@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import tyro
 
 from gdjax.cli.device import use_device
 from gdjax.cli.errors import option_mistakes, user_mistakes
-from gdjax.runs import LoadedRun, evaluate_on, load, read_config, reevaluation
+from gdjax.runs import LoadedText, evaluate_on, load, read_config, reevaluation
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Load a run and print its scores: on the rows of a file, or on its own, which are split again by its seed."""
+    """Load a run and print its scores: on a file, or on its own data, which are read and split again by its seed."""
 
     folder: tyro.conf.Positional[Path]
     """A run folder, written by `gdjax train`."""
     file: tyro.conf.Positional[Path | None] = None
-    """A file with the columns of the training table and the target; without it, the table of the run itself."""
+    """A file with the columns of the training table and the target, or a text; without it, the data of the run itself."""
     level: float = 0.9
     """The share of rows that an interval should cover, whose coverage is measured."""
 
     def run(self, argv: list[str]) -> int:
-        run = open_run(self.folder)
+        run = open_as(load, self.folder)
         with option_mistakes({"level"}):
-            print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, self.level))
+            if isinstance(run, LoadedText):
+                print(run.reevaluation() if self.file is None else run.evaluate_on(self.file))
+            else:
+                print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, self.level))
         return 0
 
 
-def open_run(folder: Path) -> LoadedRun:
-    """The run, after setting up JAX for its dtype."""
+def open_as(how: Callable[[Path], T], folder: Path) -> T:
+    """The run as it is loaded, after setting up JAX for its dtype."""
     with user_mistakes():
         use_device(None, read_config(folder).dtype)
-        return load(folder)
+        return how(folder)

@@ -9,9 +9,9 @@ from pathlib import Path
 import tyro
 
 from gdjax.cli.errors import UserError, option_mistakes, user_mistakes
-from gdjax.cli.evaluate import open_run
+from gdjax.cli.evaluate import open_as
 from gdjax.files import write_whole
-from gdjax.runs import predicted_file
+from gdjax.runs import load_table, predicted_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Predict:
 
     def run(self, argv: list[str]) -> int:
         self._check_out()
-        run = open_run(self.folder)
+        run = open_as(load_table, self.folder)
         kept = [name for each in self.keep for name in each.split(",")]
         with option_mistakes({"keep", "level"}):
             text, rows = predicted_file(run, self.file, kept, self.level)

@@ -31,7 +31,7 @@ class Replay:
             record, config = runs.read_failure(self.folder), runs.read_config(self.folder)
             options = parse_command(Train, config.command)
             use_device(options.device, options.dtype, options.deterministic)
-            work = options.choose(config.command, runs.Choice(config.data.numbers, config.weight_decay))
+            work = options.begin(config.command, config)
             found = runs.explain_failure(self.folder, work.config, runs.prepare(work.job, work.parts))
         if found is None:
             print(

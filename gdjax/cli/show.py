@@ -7,8 +7,8 @@ from pathlib import Path
 
 import tyro
 
-from gdjax.cli.evaluate import open_run
-from gdjax.runs import shown
+from gdjax.cli.evaluate import open_as
+from gdjax.runs import LoadedText, load, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,5 +19,6 @@ class Show:
     """A run folder, written by `gdjax train`."""
 
     def run(self, argv: list[str]) -> int:
-        print(shown(open_run(self.folder)))
+        run = open_as(load, self.folder)
+        print(run.shown() if isinstance(run, LoadedText) else shown(run))
         return 0

@@ -1,4 +1,4 @@
-"""`gdjax train`: trains a model on a table and writes a run folder."""
+"""`gdjax train`: trains a model on a table or a text and writes a run folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = {field.name for field in dataclasses.fields(Options)}
 
 @dataclasses.dataclass(frozen=True)
 class Train(Options):
-    """Train a model on a table and write a run folder: config, metrics, result, parameters, pictures, report."""
+    """Train a model on a table or a text and write a run folder: config, metrics, result, parameters, pictures, report."""
 
     def run(self, argv: list[str]) -> int:
         options = complete(self)
@@ -52,9 +52,9 @@ class Train(Options):
             print(f"gdjax: {training.recording.last_words()}", file=sys.stderr)
             return 130 if isinstance(error, KeyboardInterrupt) else 143
 
-    def choose(self, command: str, choice: runs.Choice | None = None) -> runs.Work:
-        """The run of these options, checked before its first step."""
-        return runs.choose(self.data, self.without_data(), command, choice)
+    def begin(self, command: str, before: runs.RunConfig) -> runs.Work | runs.LanguageWork:
+        """The run of these options as it was chosen before, checked before its first step."""
+        return runs.begin(self.data, self.without_data(), command, before)
 
     def _bar(self) -> tqdm:
         off = True if self.quiet else None  # None: where stderr is no terminal
@@ -79,11 +79,11 @@ class Train(Options):
 
 def execute(training: runs.Training, bar: Any) -> list[int]:
     """Run the job and record it, with a progress bar; return the signals that have come."""
-    work = training.work
-    bar.total = work.job.evaluations(len(work.parts.train[0]))
+    job = training.work.job
+    bar.total = job.evaluations(training.config.data.rows["train"])
     with noting(training.recording.abandon) as signals:
         for run_state in training.segments(signals):
-            done, numbers = runs.progress(run_state, work.job.objective.metric)
+            done, numbers = runs.progress(run_state, job.objective.metric)
             bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
             bar.update(done - bar.n)
     return signals

@@ -29,10 +29,12 @@ from gdjax.data.stream import open_rows as open_rows
 from gdjax.data.stream import write_rows as write_rows
 from gdjax.data.table import Table as Table
 from gdjax.data.text import CORPORA as CORPORA
+from gdjax.data.text import UNITS as UNITS
 from gdjax.data.text import Corpus as Corpus
 from gdjax.data.text import Vocabulary as Vocabulary
 from gdjax.data.text import Windows as Windows
 from gdjax.data.text import python_docs as python_docs
+from gdjax.data.text import read_codes as read_codes
 from gdjax.data.text import read_corpus as read_corpus
 from gdjax.first_touch import import_on_first_touch
 

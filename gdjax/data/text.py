@@ -13,9 +13,9 @@ import dataclasses
 import hashlib
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +70,20 @@ class Vocabulary:
         if self.unit == "bytes":
             return bytes(codes.astype(np.uint8)).decode("utf-8", "replace")
         return codes.astype("<u4").tobytes().decode("utf-32-le")
+
+    def to_json(self) -> dict[str, Any]:
+        """The vocabulary in the types of JSON."""
+        return {"unit": self.unit, "codes": list(self.codes)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Vocabulary:
+        """The vocabulary that `to_json` wrote.   Raises: ValueError if it is none."""
+        unit, codes = fields["unit"], fields["codes"]
+        last = 0xFF if unit == "bytes" else 0x10FFFF
+        is_list = isinstance(codes, list) and all(type(code) is int and 0 <= code <= last for code in codes)
+        if unit not in UNITS or not is_list or not codes or sorted(set(codes)) != codes:
+            raise ValueError(f"a vocabulary must be ascending codes of characters or bytes, got {str(fields)[:60]}")
+        return cls(unit, tuple(codes))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,6 +207,18 @@ def _corpus(name: str, unit: str, text: Text) -> Corpus:
     tokens = vocabulary.numbers(codes).astype(np.min_scalar_type(len(vocabulary) - 1))
     whole = text.codes.tobytes() if unit == "bytes" else _decoded(text.codes).encode()
     return Corpus(name, vocabulary, tokens, text.boundary, hashlib.sha256(whole).hexdigest(), notes)
+
+
+def read_codes(source: str | os.PathLike[str], unit: str = "characters", encoding: str | None = None) -> np.ndarray:
+    """The code points or bytes of a text, as `read_corpus` reads it.   Raises: DataError, in one line, for what is no text.
+
+    >>> with open("abra.txt", "w") as file:
+    ...     _ = file.write("abra")
+    >>> print(gd.data.read_codes("abra.txt"))
+    [ 97  98 114  97]
+    """
+    name = os.fspath(source)
+    return (CORPORA[name](unit, SHARE) if name in CORPORA else _read_file(name, unit, encoding, SHARE)).codes
 
 
 def _read_file(path: str, unit: str, encoding: str | None, share: float) -> Text:

@@ -90,6 +90,7 @@ from gdjax.losses.regression import (
     squared_error,
 )
 from gdjax.losses.tokens import PerToken, per_token
+from gdjax.losses.windows import over_windows
 from gdjax.measures import better_direction, better_directions
 from gdjax.programs import bind
 
@@ -137,6 +138,7 @@ __all__ = [
     "multiclass_sparsemax_loss",
     "negative_log_likelihood",
     "ntxent",
+    "over_windows",
     "per_example",
     "per_token",
     "perceptron",

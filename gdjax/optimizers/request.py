@@ -30,6 +30,7 @@ PARTS: dict[str, Any] = {
     "by_path": by_path,
 }
 RATE_ARGUMENTS = ("peak_value", "init_value", "value")  # the first of these that a schedule has is its rate
+UNDECAYED = ("b", "c", "scale")
 LENGTH_ARGUMENTS = ("total_steps", "decay_steps", "transition_steps")
 
 
@@ -185,5 +186,5 @@ def _given(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 
 
 def weights(params: Any) -> Any:
-    """The mask of `weight_decay`: weights decay, biases (leaves named b) do not."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) != "b", params)
+    """The mask of `weight_decay`: weights decay, biases and scales (leaves of these names) do not."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) not in UNDECAYED, params)

@@ -1,17 +1,20 @@
-"""Runs on tables: their options (options), the problem they pose (problem), what is chosen (work), and the run folder."""
+"""Runs on tables and texts: their options (options), the problem they pose (problem), what is chosen (work), the folder."""
 
 from gdjax.runs._train import Training, train
+from gdjax.runs.beginning import begin
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.compare import Overview, list_runs
-from gdjax.runs.config import ConfigError, DataConfig, RunConfig
+from gdjax.runs.config import ConfigError, DataConfig, RunConfig, TextConfig
 from gdjax.runs.damage import RecordError
 from gdjax.runs.defaults import Choice
 from gdjax.runs.evaluation import evaluate_on, predicted_file, reevaluation, shown
 from gdjax.runs.failure import advise, explain_failure, read_failure
-from gdjax.runs.folder import LoadedRun, load, new_folder, next_folder, open_folder, read_config
+from gdjax.runs.folder import LoadedRun, load, load_table, new_folder, next_folder, open_folder, read_config
 from gdjax.runs.intervals import half_width
 from gdjax.runs.job import Job, Settings, plan, prepare, progress, went_wrong
+from gdjax.runs.language.loaded import LoadedText, load_text
 from gdjax.runs.language.ngrams import NGrams, fit_ngrams
+from gdjax.runs.language.work import LanguageWork
 from gdjax.runs.options import ReadingOptions, TrainOptions
 from gdjax.runs.problem import Problem, pose, table_of
 from gdjax.runs.recording import Recording
@@ -32,7 +35,9 @@ __all__ = [
     "ConfigError",
     "DataConfig",
     "Job",
+    "LanguageWork",
     "LoadedRun",
+    "LoadedText",
     "NGrams",
     "Overview",
     "Problem",
@@ -46,12 +51,14 @@ __all__ = [
     "SweepOptions",
     "Sweeping",
     "TensorBoard",
+    "TextConfig",
     "TournamentOptions",
     "TrainOptions",
     "Training",
     "Work",
     "advise",
     "all_went_wrong",
+    "begin",
     "choose",
     "evaluate_on",
     "explain_failure",
@@ -60,6 +67,8 @@ __all__ = [
     "half_width",
     "list_runs",
     "load",
+    "load_table",
+    "load_text",
     "new_folder",
     "next_folder",
     "open_folder",

@@ -1,4 +1,4 @@
-"""A training run from a table to its folder: what `gdjax train` does, and `gd.runs.train`."""
+"""A training run from its data to its folder: what `gdjax train` does, and `gd.runs.train`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from typing import Any
 
 import jax
 
-from gdjax.runs.arrays import Kept
-from gdjax.runs.assessment._assess import Assessment, assess
-from gdjax.runs.assessment.page import render
+from gdjax.runs.beginning import begin
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.config import RunConfig
-from gdjax.runs.defaults import Choice
 from gdjax.runs.failure import advise
 from gdjax.runs.folder import Draft, LoadedRun, finish_run, load, next_folder, open_folder, read_config
-from gdjax.runs.intervals import Calibration, Folds, calibrate, train_folds
 from gdjax.runs.job import prepare, result_of, went_wrong
+from gdjax.runs.language.loaded import LoadedText
+from gdjax.runs.language.work import LanguageWork
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.recording import Recording
-from gdjax.runs.report import Scores, describe_run, numbers, pictures
+from gdjax.runs.report import numbers
 from gdjax.runs.resuming import resumption
-from gdjax.runs.scores import score
-from gdjax.runs.work import Work, choose
+from gdjax.runs.work import Work
 from gdjax.training import Fitting, Result
 from gdjax.types import RunState
 
@@ -36,7 +33,7 @@ Tell = Callable[[str], None]
 
 
 class Training:
-    """A run of `gdjax train` between its table and its folder; the parts of `train`.
+    """A run of `gdjax train` between its data and its folder; the parts of `train`.
 
         with Training(data, options, command) as training:
             for run_state in training.segments():
@@ -48,7 +45,7 @@ class Training:
         command: the words that repeat it.
         tell: called with a few words on what is being done before the run, and after it.
 
-    Raises: ValueError, in one line, for a table, an option or a folder that cannot be used.
+    Raises: ValueError, in one line, for data, an option or a folder that cannot be used.
     """
 
     options: TrainOptions
@@ -58,7 +55,7 @@ class Training:
     words: str
     alarm: str
     draft: Draft
-    work: Work
+    work: Work | LanguageWork
     config: RunConfig
     fitting: Fitting
     recording: Recording
@@ -72,7 +69,7 @@ class Training:
         with contextlib.ExitStack() as stack:
             cadence = Cadence.read(options.checkpoint_every)
             self.draft = stack.enter_context(open_folder(self.folder, options.overwrite, options.resume))
-            self.work = choose(data, options, command, self._chosen(), tell)
+            self.work = begin(data, options, command, read_config(self.folder) if options.resume else None, tell)
             config = self.work.config
             if options.resume:
                 config, self.end = resumption(self.folder, config, options.allow_versions)
@@ -83,13 +80,6 @@ class Training:
                 self.recording = stack.enter_context(Recording(*args))
             self._open = stack.pop_all()
 
-    def _chosen(self) -> Choice | None:
-        """What the run that goes on has chosen."""
-        if not self.options.resume:
-            return None
-        config = read_config(self.folder)
-        return Choice(config.data.numbers, config.weight_decay)
-
     def segments(self, signals: list[int] | None = None) -> Iterator[RunState]:
         """Run and record; the state after each segment."""
         for run_state in self.fitting.segments(signals=signals, **self.recording.cadence.segments):
@@ -98,49 +88,17 @@ class Training:
         self.recording.end()
 
     def finish(self) -> Result:
-        """Set the intervals, write the results, and return them."""
-        work, result, options = self.work, result_of(self.work.job, self.fitting), self.options
-        good = result.stop.name != "INTERRUPTED" and not went_wrong(result.stop.name)
-        intervals, held_out = self._calibrate(result) if good else (None, None)
+        """Judge the run, write the results, and return them."""
+        result = result_of(self.work.job, self.fitting)
         self.recording.draft.appear()
         place = self.recording.draft.path
-        scores = {name: work.job.objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
-        said = {**numbers(result, scores), "resumed_at": self.recording.resumed}
-        said["cross_validation"] = held_out
-        said["trials"] = [trial._asdict() for trial in work.trials]
-        kept, drawn = Kept(result.params, work.parts.target, intervals), pictures(work, result)
-        found, html = self._assess(place, result, kept, drawn, scores) if good else (None, None)
-        said["assessment"] = None if found is None else found.to_json()
-        finish_run(place, said, kept, work.encoding, drawn, html)
-        self.alarm = "; ".join(said for said in (self.alarm, found.alarm if found else "") if said)
-        self.words = "" if options.quiet else describe_run(place, work, result, scores, found, held_out)
+        ending = self.work.end(place, result, self.options, self.tell)
+        said = {**numbers(result), "resumed_at": self.recording.resumed, **ending.numbers}
+        finish_run(place, said, ending.kept, ending.encoding, ending.pictures, ending.page)
+        self.alarm = ending.alarm
+        files = f"{place}: {', '.join(sorted(path.name for path in place.iterdir()))}"
+        self.words = "" if self.options.quiet else f"{ending.words}\n{files}"
         return result
-
-    def _assess(
-        self, place: Path, result: Result, kept: Kept, drawn: dict[str, Any], scores: Scores
-    ) -> tuple[Assessment | None, str | None]:
-        """How good the run is, and the page that tells it."""
-        work = self.work
-        run = LoadedRun(place, work.config, {}, [], work.job.objective.model, kept.params, work.encoding, *kept[1:])
-        found = assess(work, run, result, self.options, self.tell)
-        return found, render(place, work, result, found, drawn, scores)
-
-    def _calibrate(self, result: Result) -> tuple[Calibration | Folds | None, dict[str, Any] | None]:
-        """The intervals of a regression, and the scores of the rows held out, where there are folds."""
-        work = self.work
-        is_regression = work.subject.task == "regression"
-        if work.config.folds:
-            fold = work.problem.folds(work.config.folds, self.options)
-            held_out = train_folds(work.job_of, work.parts, fold, self.tell)
-            if held_out is None:
-                self.alarm = (
-                    "a run without one of the folds went wrong: there are no intervals, and no scores of the folds"
-                )
-                return None, None
-            scores = held_out.scores(lambda outputs, y: score(work.config, outputs, y))
-            return held_out.intervals() if is_regression else None, scores
-        has_rows = is_regression and len(work.parts.calibration[0])
-        return calibrate(work.job, result.params, work.parts) if has_rows else None, None
 
     def advice(self) -> str:
         """What to do after a run that has gone wrong."""
@@ -153,12 +111,13 @@ class Training:
         self._open.__exit__(*raised)
 
 
-def train(data: Any, target: str | None = None, out: Any = None, **options: Any) -> LoadedRun:
-    """Train a model on a table, as `gdjax train` does, and return the run that is kept in a folder.
+def train(data: Any, target: str | None = None, out: Any = None, **options: Any) -> LoadedRun | LoadedText:
+    """Train a model on a table or a text, as `gdjax train` does, and return the run that is kept in a folder.
 
     Args:
-        data: a data frame, a path, the name of a data set, a `Dataset` or a `Table`.
-        target: the column to predict (default: the last).
+        data: a data frame, a path, the name of a data set, a `Dataset` or a `Table`; with model="transformer" or "gru" the
+            path or the name of a text, such as "python-docs".
+        target: of a table, the column to predict (default: the last).
         out: the run folder (default: runs/<name>-<n>).
         **options: those of `gdjax train`, such as `model`, `epochs`, `group`, `seed`, by their names.
 

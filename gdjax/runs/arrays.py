@@ -81,11 +81,11 @@ def _describe(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
         yield x.tobytes()
 
 
-def read_arrays(folder: Path, model: Model, config: RunConfig, features: int) -> Kept:
+def read_arrays(folder: Path, model: Model, config: RunConfig, rows: jax.ShapeDtypeStruct) -> Kept:
     """The arrays of a run folder.
 
     Args:
-        features: columns of the encoded table.
+        rows: the shape and dtype of what the model reads, (1, ...).
 
     Raises: ValueError if they do not fit this model and configuration, or differ from what was written.
     """
@@ -96,7 +96,7 @@ def read_arrays(folder: Path, model: Model, config: RunConfig, features: int) ->
         target = _scaling(read, "target") if config.data.task == "regression" else None
         if target is None and "target.mean" in read:
             raise ValueError("a classification must have no scaling of its target")
-        _check_fit(model, template, config, features, target)
+        _check_fit(model, template, config, rows, target)
         intervals = _intervals(read, template, config)
         _check_hashes(read, folder)
     return Kept(params, target, intervals)
@@ -163,11 +163,12 @@ def _restore(name: str, template: Any, read: _Members, dtype: str) -> Any:
     return jax.tree_util.tree_map_with_path(restore, template)
 
 
-def _check_fit(model: Model, template: Any, config: RunConfig, features: int, target: Scaling | None) -> None:
+def _check_fit(
+    model: Model, template: Any, config: RunConfig, rows: jax.ShapeDtypeStruct, target: Scaling | None
+) -> None:
     """Raise ValueError if the model does not take rows of this encoding, or the target's scaling is not of its outputs."""
-    row = jax.ShapeDtypeStruct((1, features), config.dtype)
     params = jax.tree.map(lambda like: jax.ShapeDtypeStruct(like.shape, config.dtype), template)
-    outputs = jax.eval_shape(model.apply, params, row).shape[1:]
+    outputs = jax.eval_shape(model.apply, params, rows).shape[1:]
     if target is not None and np.broadcast_shapes(outputs, target.mean.shape) != outputs:
         raise ValueError(f"the scaling of the target must have shape {outputs}, got {target.mean.shape}")
 

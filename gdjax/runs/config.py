@@ -40,11 +40,33 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """The text, and how it was cut into windows."""
+
+    source: str  # a path, or the name of a text
+    name: str
+    hash: str  # SHA-256 of the text in UTF-8, or of its bytes
+    unit: Literal["characters", "bytes"]
+    encoding: str | None  # that was said
+    context: int  # units of a window
+    vocabulary: int  # different units
+    units: dict[str, int]  # of each share
+    rows: dict[str, int]  # windows of each share
+    task: Literal["language"] = "language"
+
+
+if typing.TYPE_CHECKING:
+    AnyData: typing.TypeAlias = Any
+else:
+    AnyData = DataConfig | TextConfig
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """Everything that identifies a run; models, optimizers and conditions are the texts of their calls."""
 
     command: str
-    data: DataConfig
+    data: AnyData  # of a table or a text
     model: str
     loss: str
     optimizer: str
@@ -117,6 +139,13 @@ def _read(kind: type, value: Any, place: str) -> Any:
     return kind(**found)
 
 
+def _kind_of(value: Any, kinds: list[Any]) -> Any:
+    """Which of several kinds a value is of: that whose task it names; the first where it names none of theirs."""
+    task = value.get("task") if isinstance(value, Mapping) else None
+    fits = [kind for kind in kinds[1:] if task in typing.get_args(typing.get_type_hints(kind)["task"])]
+    return fits[0] if fits else kinds[0]
+
+
 def _value(hint: Any, value: Any, place: str) -> Any:
     """A value of JSON, converted to the type. Raises: ConfigError if it is of another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -125,9 +154,9 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _read(typing.cast(type, hint), value, place)
     if origin in (types.UnionType, typing.Union):
-        if value is None:
+        if value is None and type(None) in arguments:
             return None
-        return _value(next(kind for kind in arguments if kind is not type(None)), value, place)
+        return _value(_kind_of(value, [kind for kind in arguments if kind is not type(None)]), value, place)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_value(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, Mapping):

@@ -26,7 +26,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ from gdjax.models import INITIALIZERS, MODELS
 from gdjax.models._ensemble import members_of
 from gdjax.programs import compile_once
 from gdjax.runs.arrays import NAME, Kept, read_arrays, write_arrays
-from gdjax.runs.config import RunConfig
+from gdjax.runs.config import DataConfig, RunConfig
 from gdjax.runs.damage import RecordError, reading
 from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import from_text, read_bytes, to_text
@@ -51,6 +51,8 @@ from gdjax.types import Stop
 
 if TYPE_CHECKING:
     import pandas
+
+    from gdjax.runs.language.loaded import LoadedText
 
 PAGE = "report.html"
 ROWS = 1 << 16  # that are predicted at once
@@ -154,11 +156,17 @@ def _move(draft: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+class Encoded(Protocol):
+    """How data became numbers, as encoding.json holds it."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
 def finish_run(
     place: Path,
     result: Mapping[str, Any],
     kept: Kept,
-    encoding: Encoding | PixelEncoding,
+    encoding: Encoded,
     pictures: Mapping[str, Any] | None = None,
     page: str | None = None,
 ) -> None:
@@ -210,13 +218,9 @@ class LoadedRun:
 
     def _repr_html_(self) -> str:
         """In a notebook: its report, in a frame of its own, so that neither changes the other's style."""
-        path = self.folder / PAGE
-        if not path.is_file():
-            from gdjax.runs.evaluation import shown
+        from gdjax.runs.evaluation import shown
 
-            return f"<pre>{html.escape(shown(self))}</pre>"
-        page = html.escape(path.read_text("utf-8"))
-        return f'<iframe srcdoc="{page}" sandbox style="width: 100%; height: 720px; border: 0"></iframe>'
+        return framed(self.folder) or f"<pre>{html.escape(shown(self))}</pre>"
 
     def outputs(self, x: Any) -> np.ndarray:
         """The model's output for encoded rows: scores per class, one score for two classes, or the target in its units."""
@@ -234,6 +238,14 @@ class LoadedRun:
         x = jnp.asarray(x, self.config.dtype)
         each = members_of(self.model, self.params)
         return np.stack([outputs(model, params, self.target, x) for model, params in each])
+
+
+def framed(folder: Path) -> str | None:
+    """The report of a run in a frame, if it has one."""
+    if not (folder / PAGE).is_file():
+        return None
+    page = html.escape((folder / PAGE).read_text("utf-8"))
+    return f'<iframe srcdoc="{page}" sandbox style="width: 100%; height: 720px; border: 0"></iframe>'
 
 
 def outputs(model: Model, params: Any, target: Scaling | None, x: jax.Array) -> np.ndarray:
@@ -254,11 +266,47 @@ def read_config(folder: str | Path) -> RunConfig:
         return RunConfig.from_json(fields)
 
 
-def load(folder: str | Path) -> LoadedRun:
+class Finished(NamedTuple):
+    """What the folder of a run on any data holds, but for the arrays."""
+
+    config: RunConfig
+    result: dict[str, Any]
+    history: list[dict[str, Any]]
+    model: Model
+    encoding: dict[str, Any]
+
+
+def load(folder: str | Path) -> LoadedRun | LoadedText:
     """Read a run folder.
 
     Raises: RecordError with a message of one line, if it is missing or damaged, or needs float64 without jax_enable_x64.
     """
+    if isinstance(read_config(folder).data, DataConfig):
+        return load_table(folder)
+    from gdjax.runs.language.loaded import load_text
+
+    return load_text(folder)
+
+
+def load_table(folder: str | Path) -> LoadedRun:
+    """As `load`, of a run on a table alone."""
+    folder, found = Path(folder), read_finished(folder)
+    config, model = found.config, found.model
+    if not isinstance(config.data, DataConfig):
+        raise RecordError(
+            f"{folder} is a run on a text: `gdjax sample` continues a text, and there are no rows to predict"
+        )
+    with reading(folder):
+        encoding = read_encoding(found.encoding)
+        row = jax.ShapeDtypeStruct((1, encoding.width), config.dtype)
+        kept = read_arrays(folder, model, config, row)
+    return LoadedRun(
+        folder, config, found.result, found.history, model, kept.params, encoding, kept.target, kept.intervals
+    )
+
+
+def read_finished(folder: str | Path) -> Finished:
+    """What the folder of a finished run holds.   Raises: RecordError as `load`."""
     folder, config = Path(folder), read_config(folder)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise RecordError(f"{folder} holds float64 parameters: set jax_enable_x64 first")
@@ -271,6 +319,4 @@ def load(folder: str | Path) -> LoadedRun:
         if config.loss not in LOSSES:
             raise ValueError(f"no loss {config.loss[:40]!r}")
         model = parse(config.model, {**MODELS, **INITIALIZERS})
-        encoding = read_encoding(from_text(read_bytes(folder / "encoding.json")))
-        kept = read_arrays(folder, model, config, encoding.width)
-    return LoadedRun(folder, config, result, history, model, kept.params, encoding, kept.target, kept.intervals)
+        return Finished(config, result, history, model, from_text(read_bytes(folder / "encoding.json")))

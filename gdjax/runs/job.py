@@ -5,23 +5,34 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 
 from gdjax import stopping
 from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
+from gdjax.data import num_rows
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.sweeps.own_data import run_each
 from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.space import parse_axis
-from gdjax.tasks import Objective, Parts
+from gdjax.tasks import Objective
 from gdjax.training import Fitting, Length, Result, Step, evaluation_params, make_step
 from gdjax.types import RunState, Stop
 
 SEPARATED = 0.01  # loss, below which classes count as separated by a line
 LARGEST = 10**11  # maximal number of parameters
+
+
+class Rows(Protocol):
+    """What a run is trained and judged on while it goes on: any pytree of arrays that share their leading axis."""
+
+    @property
+    def train(self) -> Any: ...
+
+    @property
+    def validation(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,17 +87,40 @@ class Job:
     def length(self) -> Length:
         return Length(self.epochs, self.steps, self.every)
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """What a configuration says of the run, whatever its data are."""
+        same = (
+            "batch_size",
+            "epochs",
+            "steps",
+            "every",
+            "seed",
+            "dtype",
+            "deterministic",
+            "compute_dtype",
+            "microbatches",
+        )
+        return {
+            "model": repr(self.objective.model),
+            "loss": self.objective.loss_name,
+            "optimizer": repr(self.optimizer),
+            "stop": repr(self.stop),
+            **{name: getattr(self, name) for name in (*same, "remat", "order")},
+            "flow": self.watch is not None,
+        }
+
     def flow(self, result: Result) -> Flow | None:
         """The flow of the gradient along the run, if it was measured."""
         return self.watch.read(result.history) if self.watch and len(result.history["loss"]) else None
 
 
-def plan(objective: Objective, parts: Parts, settings: Settings) -> Job:
+def plan(objective: Objective, parts: Rows, settings: Settings) -> Job:
     """Choose and check everything before the first step.
 
     Raises: ValueError with a message of one line that names an argument in backquotes.
     """
-    rows, batch_size = len(parts.train[0]), settings.batch_size
+    rows, batch_size = num_rows(parts.train), settings.batch_size
     if not 1 <= batch_size <= rows:
         raise ValueError(f"`batch_size` must be between 1 and the {rows} training rows, got {batch_size}")
     if settings.microbatches < 1:
@@ -144,10 +178,10 @@ def _with_numbers(optimizer: Optimizer, stop: Condition, said: Sequence[str]) ->
     return changed["optimizer"], changed["stop"]
 
 
-def _watch(objective: Objective, parts: Parts, params: Any, batch_size: int, every: int | None) -> Watch:
+def _watch(objective: Objective, parts: Rows, params: Any, batch_size: int, every: int | None) -> Watch:
     """A probe of the first step in each period between two evaluations."""
     batch = jax.tree.map(lambda x: x[:batch_size], parts.train)
-    return watch(objective.loss, params, batch, every=every or -(-len(parts.train[0]) // batch_size))
+    return watch(objective.loss, params, batch, every=every or -(-num_rows(parts.train) // batch_size))
 
 
 def _parameters(model: Model, dtype: str) -> Any:
@@ -171,7 +205,7 @@ def step_of(job: Job) -> Step:
     )
 
 
-def prepare(job: Job, parts: Parts) -> Fitting:
+def prepare(job: Job, parts: Rows) -> Fitting:
     """The run before its first step; its `segments()` are the loop, and `result()` is the result."""
     base = jax.random.key(job.seed)
     return Fitting(
@@ -189,7 +223,7 @@ def prepare(job: Job, parts: Parts) -> Fitting:
     )
 
 
-def run_through(job: Job, parts: Parts) -> Result:
+def run_through(job: Job, parts: Rows) -> Result:
     """The result of a run that nobody records.   Raises: KeyboardInterrupt if it was interrupted."""
     fitting = prepare(job, parts)
     for _ in fitting.segments():
@@ -199,7 +233,7 @@ def run_through(job: Job, parts: Parts) -> Result:
     return result_of(job, fitting)
 
 
-def run_side_by_side(jobs: Sequence[Job], parts: Sequence[Parts]) -> list[Result]:
+def run_side_by_side(jobs: Sequence[Job], parts: Sequence[Rows]) -> list[Result]:
     """The results of runs that differ in their rows.   Raises: KeyboardInterrupt if they were interrupted."""
     fittings = [prepare(*each) for each in zip(jobs, parts, strict=True)]
     run_each(fittings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin,
 from gdjax.data.order import ORDERS
 from gdjax.models import ACTIVATIONS
 from gdjax.networks import NETWORKS, words_of
+from gdjax.runs.language.models import LANGUAGE_MODELS
 from gdjax.tasks import FITTING_LOSSES, TRAINABLE
 from gdjax.text import did_you_mean
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     LossName: TypeAlias = str
     Order: TypeAlias = str
 else:
-    ModelName = Literal[TRAINABLE]
+    ModelName = Literal[tuple(dict.fromkeys((*TRAINABLE, *LANGUAGE_MODELS)))]
     Activation = Literal[tuple(sorted(ACTIVATIONS))]
     LossName = Literal[FITTING_LOSSES]
     Order = Literal[ORDERS]
@@ -81,8 +82,8 @@ class ModelOptions(ReadingOptions):
     threshold: float | None = None
     """Of two classes: the probability from which the second is predicted; 0.5 if not given."""
     model: ModelName = "mlp"
-    """What is trained: a network with hidden layers (mlp), one that reads images or series, or a linear model with the loss
-    that goes with its name."""
+    """What is trained: a network with hidden layers (mlp), one that reads images or series, a linear model with the loss
+    that goes with its name, or a model of a text (transformer, gru), which learns to predict its next character."""
     hidden: tuple[int, ...] | None = None
     """Sizes of the hidden layers: of an mlp 128 64 if not given, of a spiking network 128, of a cnn none."""
     channels: tuple[int, ...] | None = None
@@ -92,13 +93,17 @@ class ModelOptions(ReadingOptions):
     activation: Activation | None = None
     """Of hidden units; relu if not given."""
     width: int | None = None
-    """Of each layer of a transformer; 128 if not given."""
+    """Of each layer of a model of a text; 128 if not given."""
     layers: int | None = None
-    """Of a transformer; 4 if not given."""
+    """Of a model of a text; 4 of a transformer if not given, 1 of a gru."""
     heads: int | None = None
     """Of attention, in each layer of a transformer; 4 if not given."""
     dropout: float | None = None
     """Probability that a hidden unit is silenced in a step: of a cnn 0.5 if not given, else 0."""
+    unit: Literal["characters", "bytes"] | None = None
+    """What a text is read as; characters if not given."""
+    context: int | None = None
+    """Units that a model of a text sees at most before the one that it predicts; 64 if not given."""
     ensemble: int | None = None
     """Networks that are averaged, trained in one program; 4 of an mlp if not given, 1 of another model or with --flow."""
     numbers: Literal["standardized", "piecewise_linear", "pixels"] | None = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,17 +15,19 @@ from gdjax.programs import compile_once
 from gdjax.runs.assessment._assess import Assessment
 from gdjax.runs.config import RunConfig
 from gdjax.runs.prediction import decide
-from gdjax.runs.work import Work
 from gdjax.text import table
 from gdjax.training import Result
+
+if TYPE_CHECKING:
+    from gdjax.runs.work import Work
 
 LARGE = 1e6  # from which on a score is written with a power of ten
 MOST_REMARKS = 5
 Scores = Mapping[str, Mapping[str, float]]  # part of the data -> metric -> value
 
 
-def numbers(result: Result, scores: Scores) -> dict[str, Any]:
-    """The content of result.json."""
+def numbers(result: Result) -> dict[str, Any]:
+    """What result.json holds of every run."""
     best = result.best_evaluation
     return {
         "stop": result.stop.name,
@@ -38,7 +39,6 @@ def numbers(result: Result, scores: Scores) -> dict[str, Any]:
         "best_value": result.best_value,
         "best_epoch": None if best < 0 else float(result.history["epoch"][best]),
         "parameters": summary(result.params).total,
-        **scores,
     }
 
 
@@ -57,7 +57,6 @@ def _fixed(value: float, digits: int) -> str:
 
 
 def describe_run(
-    folder: Path,
     work: Work,
     result: Result,
     scores: Scores,
@@ -89,7 +88,6 @@ def describe_run(
         "",
         *([] if found is None else [*(_wrapped(each) for each in (found.headline, *found.sentences())), ""]),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
-        f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
     ]
     return "\n".join(lines)
 

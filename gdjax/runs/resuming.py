@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gdjax.runs.compare import differences, saved_steps
-from gdjax.runs.config import RunConfig
+from gdjax.runs.config import DataConfig, RunConfig, TextConfig
 from gdjax.runs.damage import RecordError
 from gdjax.runs.folder import end_of, read_config
 from gdjax.text import short
@@ -24,13 +24,16 @@ IDENTITY = (
     *("model", "loss", "optimizer", "stop", "batch_size", "every", "seed", "dtype", "flow", "deterministic"),
     *("compute_dtype", "microbatches", "remat", "class_weights", "order", "split_seed"),
 )
-OF_THE_DATA = ("hash", "target", "task", "split", "rows", "columns", "numbers")
+OF_THE_DATA = {
+    DataConfig: ("hash", "target", "task", "split", "rows", "columns", "numbers"),
+    TextConfig: ("hash", "task", "unit", "context", "rows"),
+}
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """What a checkpoint says of its run: all that determines its steps, but neither their number nor the machine."""
     fields = config.to_json()
-    data = {name: fields["data"][name] for name in OF_THE_DATA}
+    data = {name: fields["data"][name] for name in OF_THE_DATA[type(config.data)]}
     return {"data": data, **{name: fields[name] for name in IDENTITY}}
 
 

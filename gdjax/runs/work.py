@@ -1,11 +1,12 @@
-"""A run that is chosen and checked before its first step, and what identifies it."""
+"""A run on a table that is chosen and checked before its first step, and what identifies it."""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,14 @@ from gdjax.runs.problem import Encoded, Problem, pose, reading_of
 from gdjax.runs.tuning import Trial
 from gdjax.tables import Encoding, PixelEncoding
 from gdjax.tasks import Objective, Parts, Subject
+from gdjax.training import Result
+
+if TYPE_CHECKING:
+    from gdjax.runs.ending import Ending
 
 
 class Work(NamedTuple):
-    """A run that is chosen and checked, and what identifies it."""
+    """A run on a table that is chosen and checked, and what identifies it."""
 
     problem: Problem
     encoding: Encoding | PixelEncoding
@@ -35,6 +40,12 @@ class Work(NamedTuple):
     config: RunConfig
     job_of: Callable[[Parts], Job]  # the same run on other parts
     trials: tuple[Trial, ...] = ()  # what the choice went by
+
+    def end(self, folder: Path, result: Result, options: TrainOptions, tell: Callable[[str], None]) -> Ending:
+        """What the run adds to its folder at its end."""
+        from gdjax.runs.ending import end_table
+
+        return end_table(self, folder, result, options, tell)
 
 
 def choose(
@@ -110,26 +121,11 @@ def _config(encoded: Encoded, job: Job, options: TrainOptions, choice: Choice, s
     return RunConfig(
         command=command,
         data=data,
-        model=repr(job.objective.model),
-        loss=job.objective.loss_name,
-        optimizer=repr(job.optimizer),
         weight_decay=choice.weight_decay,
         class_weights=defaults.class_weights(options, encoded.subject, np.asarray(encoded.parts.train[1])),
         threshold=options.threshold,
         folds=folds_of(options, encoded.subject, encoded.parts),
-        stop=repr(job.stop),
-        batch_size=job.batch_size,
-        epochs=job.epochs,
-        steps=job.steps,
-        every=job.every,
-        seed=job.seed,
-        dtype=job.dtype,  # type: ignore[arg-type]
-        flow=job.watch is not None,
-        deterministic=job.deterministic,
-        compute_dtype=job.compute_dtype,  # type: ignore[arg-type]
-        microbatches=job.microbatches,
-        remat=job.remat,
-        order=job.order,  # type: ignore[arg-type]
+        **job.said,
         split_seed=options.seed_of_split,
         **environment(),
     )

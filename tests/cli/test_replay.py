@@ -23,7 +23,7 @@ WORDS += ["--learning-rate", 30, "--epochs", 20, "--every", 100, "--quiet"]
 @pytest.fixture(scope="module", autouse=True)
 def no_pictures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gdjax.runs._train.pictures", lambda *_: {})
+        patch.setattr("gdjax.runs.ending.pictures", lambda *_: {})
         patch.setattr(entry, "_use_compilation_cache", lambda: None)
         yield
 

@@ -40,7 +40,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("gdjax.runs._train.pictures", lambda *_: {})
+    monkeypatch.setattr("gdjax.runs.ending.pictures", lambda *_: {})
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def heeds_interrupts():
 def train(folder, *words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entry, "_use_compilation_cache", lambda: None)
-        patch.setattr("gdjax.runs._train.pictures", lambda *_: {})
+        patch.setattr("gdjax.runs.ending.pictures", lambda *_: {})
         assert gdjax(*WORDS, *words, "--out", folder) == (0, "", "")
     return folder
 

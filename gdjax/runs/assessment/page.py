@@ -21,6 +21,7 @@ from gdjax.tables.pixels import described
 from gdjax.types import Stop
 
 if TYPE_CHECKING:
+    from gdjax.runs.config import RunConfig
     from gdjax.runs.work import Work
     from gdjax.training import Result
 
@@ -45,18 +46,23 @@ def render(
         pictures: those of the run folder, by their file.
         scores: part of the data -> name -> value.
     """
-    jinja2 = needs("jinja2")
+    said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
+    said |= {"why": why(result), "versions": versions_of(work.config), "pictures": _drawn(work, found, pictures)}
+    said |= {"tiles": _tiles(found), "checks": _checks(work, found), "equation": _equation(found)}
+    said["most_tried"] = tuning.MOST_ROWS
+    return fill("gdjax.runs.assessment", said | _classes(found))
+
+
+def fill(package: str, said: Mapping[str, Any]) -> str:
+    """The page.html of a package with these values, in the style of all reports."""
+    jinja2, read = needs("jinja2"), lambda name, file: importlib.resources.files(name).joinpath(file).read_text("utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(brief=brief, percent=percent, words=measure_words, value=value, svg=_svg)
     environment.filters.update(described=described)
-    text = importlib.resources.files("gdjax.runs.assessment").joinpath("page.html").read_text("utf-8")
-    said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
-    said |= {"why": _why(result), "versions": _versions(work), "pictures": _drawn(work, found, pictures)}
-    said |= {"tiles": _tiles(found), "checks": _checks(work, found), "equation": _equation(found)}
-    said["most_tried"] = tuning.MOST_ROWS
-    return environment.from_string(text).render(said, **_classes(found))
+    style = needs("markupsafe").Markup(read("gdjax.runs.assessment", "style.css"))
+    return environment.from_string(read(package, "page.html")).render(said, style=style)
 
 
 def _svg(picture: Any, themed: bool = True) -> Any:
@@ -72,7 +78,8 @@ def value(x: float | None, digits: int = 4) -> str:
     return rounded(x, abs(x) * 10.0 ** (2 - digits)) if x else "0"
 
 
-def _why(result: Result) -> str:
+def why(result: Result) -> str:
+    """Why the run has ended, and of which epoch the parameters are."""
     best = result.best_evaluation
     said = WHY.get(result.stop, f"It ended {result.stop.name} after {{epochs:g}} epochs.").format(epochs=result.epochs)
     if not result.run_state.best:
@@ -85,10 +92,11 @@ def _why(result: Result) -> str:
     return said
 
 
-def _versions(work: Work) -> str:
+def versions_of(config: RunConfig) -> str:
+    """The versions that the numbers depend on."""
     import sklearn
 
-    versions = {**work.config.versions, "scikit-learn": sklearn.__version__}
+    versions = {**config.versions, "scikit-learn": sklearn.__version__}
     return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 

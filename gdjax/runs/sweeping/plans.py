@@ -13,6 +13,7 @@ from gdjax.networks import NETWORKS
 from gdjax.programs import bind
 from gdjax.runs import defaults
 from gdjax.runs.job import Job, first_params, step_of
+from gdjax.runs.language.work import is_language
 from gdjax.runs.problem import Encoded, Problem, pose
 from gdjax.runs.sweeping.options import Space
 from gdjax.runs.work import job_by
@@ -60,6 +61,10 @@ class Planning:
     @classmethod
     def of(cls, data: Any, space: Space) -> Planning:
         """Raises: ValueError, in one line, for a table or an option that cannot be used."""
+        if is_language(data, space.base):
+            raise ValueError(
+                "sweeps, range tests and tournaments are of tables: a model of a text is trained by `gdjax train`"
+            )
         return cls(pose(data, space.base), space)
 
     @functools.cached_property
