@@ -14,7 +14,7 @@ A model whose layers keep statistics (batch norm) has a state beside its paramet
 (..., time, features), (..., time) of tokens, or `Padded`: see `gdjax.models.padding`.
 
 In reading order: initializers, padding, layers, normalization, residual, linear, mlp, convolution, pooling, cnn, embedding,
-attention, transformer, recurrent, gru, spikes, neurons, codes, spiking, ensemble, summary.
+attention, transformer, decoding, recurrent, gru, spikes, neurons, codes, spiking, ensemble, summary.
 """
 
 from collections.abc import Callable
@@ -26,12 +26,14 @@ from gdjax.models._embedding import embedding, positions
 from gdjax.models._ensemble import ensemble
 from gdjax.models._gru import gru
 from gdjax.models._mlp import mlp
+from gdjax.models._network_summary import NetworkSummary
 from gdjax.models._residual import residual
 from gdjax.models._spiking import spiking
 from gdjax.models._summary import Summary, summary
 from gdjax.models._transformer import transformer
 from gdjax.models.codes import CODES, latency_code, rate_code
 from gdjax.models.convolution import conv
+from gdjax.models.decoding import Cache, decode, generate, prefill
 from gdjax.models.initializers import (
     INITIALIZERS,
     Init,
@@ -72,8 +74,10 @@ __all__ = [
     "INITIALIZERS",
     "MODELS",
     "SURROGATES",
+    "Cache",
     "Init",
     "Initializer",
+    "NetworkSummary",
     "Padded",
     "Parameter",
     "Summary",
@@ -82,11 +86,13 @@ __all__ = [
     "batch_norm",
     "cnn",
     "conv",
+    "decode",
     "dense",
     "dropout",
     "embedding",
     "ensemble",
     "flatten",
+    "generate",
     "global_mean_pool",
     "gru",
     "gru_layer",
@@ -111,6 +117,7 @@ __all__ = [
     "padded",
     "perceptron",
     "positions",
+    "prefill",
     "rate_code",
     "residual",
     "rms_norm",

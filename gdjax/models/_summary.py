@@ -1,13 +1,15 @@
-"""Tables of a model's parameters: leaves, shapes and totals."""
+"""Tables of a model: its parameters, and the shapes, the operations and the memory of its work."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import jax
 
+from gdjax.calls import Model
+from gdjax.models._network_summary import NetworkSummary, network_summary
 from gdjax.text import html_table, table
 from gdjax.tree import path_string
 from gdjax.types import Params
@@ -66,12 +68,25 @@ class Summary:
         return f"matrices {self.weights:,}, biases {self.biases:,}, total {self.total:,}"
 
 
-def summary(params: Params) -> Summary:
-    """A table of the arrays of any parameter tree, with their sizes. Other leaves are omitted.
+@overload
+def summary(params: Model, x: Any, optimizer: Any = None) -> NetworkSummary: ...
+@overload
+def summary(params: Params) -> Summary: ...
+def summary(params: Any, x: Any = None, optimizer: Any = None) -> Summary | NetworkSummary:
+    """A table of the arrays of any parameter tree, with their sizes; or, of a model and its input, of all that it does.
+
+    For a model and x it lists layer by layer the shape of what comes out and the operations of the outputs, counted by
+    formulas: 2 m n k for a product, 1 for every other number that is computed. A layer begins where its parameters are
+    used, and what follows (activations, pooling) belongs to it. Below stand the operations and the memory of a step of
+    training, with the mean of the squared outputs as its loss: its program is compiled, but nothing is computed.
 
     Args:
-        params: a pytree of arrays or of shapes, ours or another library's. `jax.eval_shape(model.init, key)`
-            gives the shapes and draws nothing.
+        params: a pytree of arrays or of shapes, ours or another library's; other leaves are omitted.
+            `jax.eval_shape(model.init, key)` gives the shapes and draws nothing. Or a model.
+        x: for a model, a batch of inputs, or of their shapes.
+        optimizer: for a model, of the step (default: plain descent, which keeps nothing).
+
+    Raises: TypeError for a model without x, or x without a model.
 
     >>> print(gd.summary({"w": jnp.ones((2, 3)), "b": jnp.ones(3)}))
     path   shape   dtype    count  bytes
@@ -79,7 +94,17 @@ def summary(params: Params) -> Summary:
     ['w']  (2, 3)  float32 6 24
     total                       9 36
     matrices 6, biases 3, total 9
+    >>> found = gd.summary(gd.models.mlp((2, 3, 1)), jnp.ones((100, 2)), gd.adam(1e-3))
+    >>> print(found.layers[0].path, found.layers[0].shape, found.layers[0].operations, found.memory.parameters)
+    [0] (100, 3) 1800 52
     """
+    if isinstance(params, Model) and x is not None:
+        return network_summary(params, x, optimizer)
+    if isinstance(params, Model) or x is not None:
+        raise TypeError(
+            "summary: write summary(model, x) with a batch of inputs, or summary(params) for the sizes of parameters alone, "
+            f"got {params!r}{'' if x is None else ' and x'}"
+        )
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return Summary(tuple(_leaf(path, x) for path, x in leaves if hasattr(x, "shape") and hasattr(x, "dtype")))
 

@@ -103,14 +103,15 @@ def _norm_of(width: int) -> Model:
     return layer_norm(width, epsilon=1e-5)
 
 
-def _norm(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+def normalize(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    """Layer norm, as everywhere in a transformer."""
     return _norm_of(x.shape[-1]).apply(params, x)
 
 
 def _block(params: Any, h: jax.Array, attends: Any, heads: int, rate: Any, key: Any) -> jax.Array:
     """One block, in which positions attend as they are allowed to."""
     keys = split_key(key, 2)
-    q, k, v = project(params["attention"]["qkv"], _norm(params["norm_1"], h), heads)
+    q, k, v = project(params["attention"]["qkv"], normalize(params["norm_1"], h), heads)
     h = h + drop(merge(params["attention"]["out"], attend(q, k, v, attends)), rate, keys[0])
     return h + drop(think(params, h), rate, keys[1])
 
@@ -123,10 +124,10 @@ def embed(params: Any, tokens: Any, places: jax.Array) -> jax.Array:
 def think(params: Any, h: jax.Array) -> jax.Array:
     """What the network of a block adds to each position."""
     up, down = params["up"], params["down"]
-    return ACTIVATIONS["gelu"](_norm(params["norm_2"], h) @ up["w"] + up["b"]) @ down["w"] + down["b"]
+    return ACTIVATIONS["gelu"](normalize(params["norm_2"], h) @ up["w"] + up["b"]) @ down["w"] + down["b"]
 
 
 def logits_of(params: Any, h: jax.Array) -> jax.Array:
     """(..., width) -> (..., vocabulary)."""
-    h = _norm(params["norm"], h)
+    h = normalize(params["norm"], h)
     return h @ params["head"] if "head" in params else h @ params["tokens"].T
