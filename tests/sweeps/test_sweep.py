@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import itertools
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,9 @@ from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length
 from gdjax.types import Stop
+
+sys.path.append(str(Path(__file__).parents[1] / "training"))
+import all_kinds
 
 ROWS = 90
 PEAK = "optimizer.learning_rate.init_value"
@@ -142,6 +147,26 @@ def test_a_block_has_the_same_bits_beside_other_blocks_and_a_lane_beside_other_l
         for each in run_locally([(study, block) for block in blocks_of(study, [3, 4])], Nowhere(), lambda _: None)
     }
     assert all(same_bits(rows[each.configuration, each.seed][3:], each[3:]) for each in outcomes)
+
+
+def test_the_laws_of_lanes_hold_for_batch_norm_attention_and_recurrence(given):
+    """A lane that stopped keeps its bits, a neighbor's NaN changes none, and what is kept is the best with its own state."""
+    data, validation = (all_kinds.rows(number, np.float64, seed) for number, seed in ((ROWS, 0), (30, 1)))
+    model, loss, rate = all_kinds.ALL, all_kinds.loss_of(all_kinds.ALL), "models.3.rate"  # of the dropout
+    given = dataclasses.replace(given, params=model, loss=loss, data=data, validation=validation)
+    study, calm = (study_of(given, {PEAK: [0.1, peak, 0.05], rate: [0.0, 0.3]}) for peak in (1e300, 0.2))
+    (block,) = blocks_of(study, [3, 4])
+    outcomes, states = run(study, block)
+    assert {outcome.stop for outcome in outcomes} >= {"PATIENCE", "NON_FINITE"}
+    for before, after in itertools.pairwise(states):
+        stopped = before.stop != Stop.RUNNING
+        assert same_bits(*(jax.tree.map(lambda x: np.asarray(x)[stopped], each) for each in (before, after)))  # noqa: B023
+    healthy = [0, 1, 4, 5]
+    last = [jax.tree.map(lambda x: np.asarray(x)[:, healthy], each[-1]) for each in (states, run(calm, block)[1])]
+    assert same_bits(*last)
+    best = min(outcomes, key=lambda outcome: outcome.best_value)
+    value = jax.jit(loss)(best.params, best.model_state, validation)[0]
+    assert float(value) == pytest.approx(best.best_value, rel=1e-9)
 
 
 @contextlib.contextmanager

@@ -773,6 +773,8 @@ predict = lambda w, x: x @ w
 noise = lambda key: 0.0 if key is None else 0.1 * jax.random.normal(key)
 loss = losses.per_example(lambda w, row, key: (predict(w, row[0]) - row[1] + noise(key)) ** 2)
 step, evaluate = gd.make_step(loss), gd.make_evaluate(loss, {"r2": metrics.r2}, predict, chunk_size=10)
+model = gd.models.serial(gd.models.batch_norm(8), gd.models.dropout(0.3), gd.models.dense(8, None))  # over all devices
+normed = losses.per_example(losses.supervised(model, losses.squared_error))
 
 
 def everything(w, data):
@@ -780,15 +782,20 @@ def everything(w, data):
     stepped, measured = jax.jit(step)(gd.make_state(w, gd.adam(0.01)), data)
     value = jax.jit(loss)(w, data, key, mask=np.arange(48) < 37)
     taken = gd.data.take(data, np.array([1, 7]))
-    return fitted.params, fitted.history, stepped.params, measured, evaluate(w, data), value, taken
+    layers = {"scale": w, "b": 0 * w}, (), {"w": w[:, None], "b": w[:1]}
+    state = gd.make_state(layers, gd.adam(0.01), 0, model.init_state())
+    state, _ = jax.jit(gd.make_step(normed))(state, data, np.arange(48) < 37)
+    scores = gd.make_evaluate(normed)(state.params, data, state.model_state)
+    normal = state.params, state.model_state, scores
+    return normal, fitted.params, fitted.history, stepped.params, measured, evaluate(w, data), value, taken
 
 
 alike = lambda one, many: jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), one, many))
 placed = put(w, P()), put(data, P("rows"))
 many = everything(*placed)
-assert alike(everything(jnp.asarray(w), jax.tree.map(jnp.asarray, data)), many) and many[0].sharding.mesh == mesh
+assert alike(everything(jnp.asarray(w), jax.tree.map(jnp.asarray, data)), many) and many[1].sharding.mesh == mesh
 with jax.set_mesh(mesh):
-    assert alike(evaluate(*placed), many[4])
+    assert alike(evaluate(*placed), many[5])
 """
 
 

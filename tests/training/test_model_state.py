@@ -1,17 +1,17 @@
-"""A model with a state in the ladder: its statistics with ragged batches, in evaluation, with averages, by microbatches."""
+"""A model with a state in the ladder: its statistics with ragged batches, in evaluation, by microbatches."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from all_kinds import LOSS, MODEL, rows, statistics
+from all_kinds import ALL, NORMED, loss_of, rows, statistics
 
 import gdjax as gd
 from gdjax import metrics
 from gdjax.training.objective import Objective
 
 DATA, VALIDATION = rows(19), rows(7, seed=1)
-PARAMS, STATE = MODEL.init(jax.random.key(0)), MODEL.init_state()
-BARE = gd.per_example(LOSS.function.loss)
+PARAMS, STATE = NORMED.init(jax.random.key(0)), NORMED.init_state()
+LOSS = loss_of(NORMED, penalty=gd.losses.l2(1e-3))
 
 
 def cross_entropy(logits, y):
@@ -21,7 +21,7 @@ def cross_entropy(logits, y):
 
 def test_a_ragged_epoch_moves_the_statistics_and_evaluation_uses_them():
     """Batches of 8, 8 and 3 rows, of which the last is filled up and masked; evaluated in chunks of 4 and 3 rows."""
-    evaluate = gd.make_evaluate(BARE, {"same hits": metrics.correct}, MODEL.apply, chunk_size=4)
+    evaluate = gd.make_evaluate(loss_of(NORMED), {"same hits": metrics.correct}, NORMED.apply, chunk_size=4)
     options = {"epochs": 1, "batch_size": 8, "order": "sequence", "model_state": STATE, "evaluate": evaluate}
     result = gd.fit(LOSS, PARAMS, gd.sgd(0.0), DATA, VALIDATION, **options)
     mean, var = np.zeros(4), np.ones(4)
@@ -30,7 +30,7 @@ def test_a_ragged_epoch_moves_the_statistics_and_evaluation_uses_them():
         mean, var = 0.9 * mean + 0.1 * m, 0.9 * var + 0.1 * v
     state = result.model_state
     np.testing.assert_allclose([state[2]["mean"], state[2]["var"]], [mean, var], rtol=1e-5)
-    logits, same = MODEL.apply_with_state(PARAMS, state, VALIDATION[0])
+    logits, same = NORMED.apply_with_state(PARAMS, state, VALIDATION[0])
     jax.tree.map(np.testing.assert_array_equal, same, state)
     hits = np.mean(np.argmax(logits, 1) == VALIDATION[1])
     history = {name: values[0] for name, values in result.history.items()}
@@ -38,28 +38,19 @@ def test_a_ragged_epoch_moves_the_statistics_and_evaluation_uses_them():
     np.testing.assert_allclose([history["validation_hits"], history["validation_same hits"]], hits, rtol=1e-6)
 
 
-def test_an_average_is_evaluated_with_its_own_statistics():
-    optimizer = gd.average(gd.sgd(0.3), 0.9)
-    options = {"epochs": 3, "batch_size": 19, "model_state": STATE, "refresh": 150}
-    result = gd.fit(LOSS, PARAMS, optimizer, DATA, VALIDATION, **options)
-    np.testing.assert_allclose(
-        [result.model_state[2]["mean"], result.model_state[2]["var"]], statistics(result.params, DATA[0]), rtol=1e-5
-    )
-    assert np.abs(result.last.model_state[2]["mean"] - result.model_state[2]["mean"]).max() > 0.01
-
-
 def test_microbatches_are_normalized_each_by_its_own_rows():
     """Against a loop over the parts of a masked batch: values, gradients and hits by weights, states handed on."""
     key, mask = jax.random.key(3), np.arange(19) % 5 != 1
-    given = Objective(LOSS, DATA, jnp.asarray(mask), STATE, key, microbatches=3)
-    (value, (measured, state)), grads = jax.jit(given.value_and_grad)(PARAMS)
-    of_part = jax.jit(jax.value_and_grad(lambda p, *rest: _aside(LOSS(p, *rest[:3], mask=rest[3])), has_aux=True))
+    params, loss = ALL.init(jax.random.key(0)), loss_of(ALL, penalty=gd.losses.l2(1e-3))
+    given = Objective(loss, jax.tree.map(jnp.asarray, DATA), jnp.asarray(mask), ALL.init_state(), key, microbatches=3)
+    (value, (measured, state)), grads = jax.jit(given.value_and_grad)(params)
+    of_part = jax.jit(jax.value_and_grad(lambda p, *rest: _aside(loss(p, *rest[:3], mask=rest[3])), has_aux=True))
     x, y, full = (np.concatenate([each, each[-1:], each[-1:]]) for each in (*DATA, mask))  # 21 rows, three parts
     full[19:] = False
-    expected, seen = [], STATE
+    expected, seen = [], ALL.init_state()
     for j in range(3):
         part = slice(7 * j, 7 * j + 7)
-        (v, (m, seen)), g = of_part(PARAMS, seen, (x[part], y[part]), jax.random.fold_in(key, j), full[part])
+        (v, (m, seen)), g = of_part(params, seen, (x[part], y[part]), jax.random.fold_in(key, j), full[part])
         expected.append((m["weight"], {"value": v, "hits": m["hits"], "grads": g}))
     weights, terms = zip(*expected, strict=True)
     mean = jax.tree.map(lambda *each: np.average(np.stack(each), axis=0, weights=weights), *terms)

@@ -1,13 +1,14 @@
 """The law of resuming: run(0 .. n) = resume(run(0 .. k), k .. n) to the last bit, through the disk, cut within an epoch.
 
-It is asked of every optimizer, wrapper and transform, of every schedule and condition, and of a model with dropout and batch
-norm. What goes by the clock is outside of it.
+It is asked of every optimizer, wrapper and transform, of every schedule and condition, and of a model with batch norm,
+dropout, attention and recurrence. What goes by the clock is outside of it.
 """
 
 import sys
 import zlib
 from pathlib import Path
 
+import all_kinds
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,6 @@ from test_schedules import CASES as SCHEDULES
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(19, 3)).astype(np.float32)
 DATA = X, (X @ np.array([[1.0, -2.0], [0.5, 1.0], [0.0, 1.0]]) + 0.1).astype(np.float32)
-VALIDATION = jax.tree.map(lambda x: x[:7], DATA)
 PARAMS = {"m": np.full((3, 2), 0.1, np.float32), "v": np.zeros(2, np.float32)}
 LAST = 3  # evaluations, one every five batches
 NO_RUN = (
@@ -43,15 +43,16 @@ def squares(params, x, y, key):
     return jnp.mean((x @ params["m"] + params["v"] - y + noise) ** 2)
 
 
-def check_resuming(folder, loss, params, optimizer, stop=None, model_state=(), last=LAST):
+def check_resuming(folder, loss, params, optimizer, stop=None, model_state=(), last=LAST, data=DATA):
+    validation = jax.tree.map(lambda x: x[:7], data)
     run = gd.make_run(gd.make_epoch(gd.make_step(loss, batch_change=True), 4), gd.make_evaluate(loss))
 
     def start(key):
         state = gd.make_state(params, optimizer, key, model_state)
-        return gd.start_run(run, state, stop or stopping.never(), DATA, VALIDATION, steps=np.int32(5))
+        return gd.start_run(run, state, stop or stopping.never(), data, validation, steps=np.int32(5))
 
     def go_on(run_state, **options):
-        return gd.segments(run, run_state, DATA, VALIDATION, last, seconds=0, **options)
+        return gd.segments(run, run_state, data, validation, last, seconds=0, **options)
 
     *_, whole = go_on(start(3), batches=1000)
     number = zlib.crc32(repr(optimizer).encode())
@@ -95,23 +96,8 @@ def test_every_condition_goes_on(name, tmp_path):
     check_resuming(tmp_path, squares, PARAMS, optimizer, stop, last=8)
 
 
-def test_a_network_with_dropout_and_batch_norm_goes_on(tmp_path):
-    linen = pytest.importorskip("flax.linen")
-
-    class Network(linen.Module):
-        @linen.compact
-        def __call__(self, x, train):
-            x = linen.BatchNorm(use_running_average=not train, momentum=0.9)(linen.Dense(8)(x))
-            return linen.Dense(2)(linen.Dropout(0.3, deterministic=not train)(linen.relu(x)))
-
-    model = Network()
-    variables = model.init(jax.random.key(0), X[:2], train=False)
-
-    @gd.stateful
-    def loss(params, statistics, batch, key):
-        train, rngs = key is not None, {} if key is None else {"dropout": key}
-        given = {"params": params, "batch_stats": statistics}
-        y, updated = model.apply(given, batch[0], train=train, mutable=["batch_stats"], rngs=rngs)
-        return jnp.mean((y - batch[1]) ** 2), {}, updated["batch_stats"]
-
-    check_resuming(tmp_path, loss, variables["params"], gd.adam(0.05), model_state=variables["batch_stats"])
+def test_a_network_of_all_kinds_goes_on(tmp_path):
+    """Batch norm, dropout, attention and recurrence, whose key, state and order all matter."""
+    model, data = all_kinds.ALL, all_kinds.rows(19)
+    start, model_state = model.init(jax.random.key(0)), model.init_state()
+    check_resuming(tmp_path, all_kinds.loss_of(model), start, gd.adam(0.05), model_state=model_state, data=data)
