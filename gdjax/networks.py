@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gdjax.calls import Model
-from gdjax.models import cnn, mlp, serial, spiking, unflatten
+from gdjax.models import augment, cnn, flatten, mlp, serial, spiking, unflatten
+from gdjax.text import did_you_mean
 
 
 class Rows(NamedTuple):
@@ -48,6 +49,12 @@ def _cnn(
     return serial(unflatten(rows.shape), cnn(rows.shape, out, channels, hidden, kernel, activation, dropout))
 
 
+def _nothing(number: str) -> bool:
+    if number:
+        raise ValueError
+    return True
+
+
 def _spiking(rows: Rows, out: int | None, *, hidden: Sequence[int] = (128,)) -> Model:
     return spiking((rows.features, *hidden, out))
 
@@ -65,6 +72,9 @@ NETWORKS: dict[str, Callable[..., Model]] = {
     "transformer": _transformer,
 }
 SHAPED = ("cnn",)  # those that need the shape of their rows
+# The changes of rows while training, each with the reading of its number.
+CHANGES: dict[str, Callable[[str], Any]] = {"flip": _nothing, "shift": int, "crop": float, "noise": float}
+EXAMPLES = {"flip": "flip", "shift": "shift=2", "crop": "crop=0.8", "noise": "noise=0.1"}
 
 
 def words_of(name: str) -> tuple[str, ...]:
@@ -72,12 +82,12 @@ def words_of(name: str) -> tuple[str, ...]:
 
     >>> from gdjax.networks import words_of
     >>> print(words_of("mlp"), words_of("linear_svm"))
-    ('hidden', 'activation', 'dropout') ()
+    ('hidden', 'activation', 'dropout', 'augment') ()
     """
     if name not in NETWORKS:
         return ()
     parameters = inspect.signature(NETWORKS[name]).parameters.values()
-    return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+    return (*(each.name for each in parameters if each.kind is each.KEYWORD_ONLY), "augment")
 
 
 def network(name: str, rows: Rows, out: int | None, words: Mapping[str, Any]) -> Model:
@@ -85,7 +95,8 @@ def network(name: str, rows: Rows, out: int | None, words: Mapping[str, Any]) ->
 
     Args:
         out: scores for each row, or None for one number.
-        words: what is said of it; a None is left to its default.
+        words: what is said of it; a None is left to its default. "augment", read by all, is the changes of rows while
+            training, such as ("flip", "shift=2").
 
     Raises: ValueError for a word that it does not read, and for rows without the shape that it needs.
 
@@ -93,16 +104,42 @@ def network(name: str, rows: Rows, out: int | None, words: Mapping[str, Any]) ->
     >>> print(network("mlp", Rows(4), 3, {"hidden": (8,), "dropout": None}))
     mlp((4, 8, 3))
     """
-    said = {word: value for word, value in words.items() if value is not None}
+    said = {word: value for word, value in words.items() if value not in (None, ())}
+    changes = said.pop("augment", ())
     for word in said:
         if word not in words_of(name):
             raise ValueError(not_read(word, name))
-    if name in SHAPED and not rows.shape:
-        raise ValueError(
-            f"`model={name}` reads images or series, the rows here have {rows.features} columns without a shape: "
-            "`shape` gives them one, such as 28 28 1"
-        )
-    return NETWORKS[name](rows, out, **said)
+    for asked in ([f"model={name}"] if name in SHAPED else []) + (["augment"] if changes else []):
+        if not rows.shape:
+            raise ValueError(
+                f"`{asked}` reads images or series, the rows here have {rows.features} columns without a shape: "
+                "`shape` gives them one, such as 28 28 1"
+            )
+    built = NETWORKS[name](rows, out, **said)
+    if not changes:
+        return built
+    return serial(unflatten(rows.shape), augment(rows.shape, **changes_of(changes)), flatten(rows.shape), built)
+
+
+def changes_of(words: Sequence[str]) -> dict[str, Any]:
+    """The arguments of `augment` in words such as "flip" and "shift=2".
+
+    Raises: ValueError for a word that is none of them.
+
+    >>> from gdjax.networks import changes_of
+    >>> print(changes_of(["shift=2", "flip", "noise=0.1"]))
+    {'shift': 2, 'flip': True, 'noise': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        if name not in CHANGES:
+            raise ValueError(f"`augment={word}`: {did_you_mean(name, CHANGES)}")
+        try:
+            found[name] = CHANGES[name](number)
+        except ValueError:
+            raise ValueError(f"`augment={word}`: write {EXAMPLES[name]}") from None
+    return found
 
 
 def not_read(word: str, name: str) -> str:
@@ -110,7 +147,7 @@ def not_read(word: str, name: str) -> str:
 
     >>> from gdjax.networks import not_read
     >>> print(not_read("hidden", "linear_svm"))
-    `hidden` is of the model mlp, `model=linear_svm` has none
+    `hidden` is of the model mlp or cnn or spiking, `model=linear_svm` has none
     """
     readers = [each for each in NETWORKS if word in words_of(each)]
     return f"`{word}` is of the model {' or '.join(readers)}, `model={name}` has none"

@@ -13,6 +13,10 @@ from gdjax.data.arrays import standardize as standardize
 from gdjax.data.arrays import take as take
 from gdjax.data.arrays import to_device as to_device
 from gdjax.data.arrays import unstandardize as unstandardize
+from gdjax.data.augmentations import crop as crop
+from gdjax.data.augmentations import flip as flip
+from gdjax.data.augmentations import noise as noise
+from gdjax.data.augmentations import shift as shift
 from gdjax.data.errors import DataError as DataError
 from gdjax.data.loaders import Batches as Batches
 from gdjax.data.loaders import is_loader as is_loader

@@ -1,4 +1,4 @@
-"""Data sets of numbers from files: any table that `read_table` reads, or `.npz` with arrays x and y.
+"""Data sets of numbers from files: any table or images that `read_table` reads, or `.npz` with arrays x and y.
 
 A data set holds numbers, and a target that may be words. Columns of text and missing values are refused, all of them in one
 message; training from a table (`gd.runs.train`, `gdjax train`) encodes them.
@@ -44,7 +44,9 @@ def read(path: str | os.PathLike[str], target: str | None = None, task: str | No
     found = _encoded(content, task)
     path, rows = content.path, len(found.y)
     origin = f"{rows} rows of {path.name}, target {found.target!r}"
-    return Dataset(path.stem, content.x(0, rows), found.y, found.task, found.feature_names, found.target_names, origin)
+    names = found.feature_names, found.target_names
+    shape = content.shape, content.test_rows
+    return Dataset(path.stem, content.x(0, rows), found.y, found.task, *names, origin, *shape)
 
 
 def read_parts(
@@ -119,13 +121,17 @@ class _Content(NamedTuple):
     targets: np.ndarray  # (n,) numbers or str
     target: str
     place: Callable[[int], str]
+    shape: tuple[int, ...] = ()  # of a row that is an image or a series
+    test_rows: int = 0
 
 
 def _content(path: Path, target: str | None, task: str | None, folder: Path | None = None) -> _Content:
     if task not in (None, *TASKS):
         raise DataError(f"{path}: task must be one of {', '.join(TASKS)}, got {task!r}")
-    arrays = _arrays(path)
-    return _of_table(path, target, folder) if arrays is None else _of_arrays(path, arrays, target or "y")
+    arrays = None if path.is_dir() else _arrays(path)
+    if arrays is None or any(array.ndim > 2 for array in arrays.values()):
+        return _of_table(path, target, folder)
+    return _of_arrays(path, arrays, target or "y")
 
 
 def _find(path: Path, kind: str, name: str, names: Iterable[str]) -> None:
@@ -139,8 +145,14 @@ def _find(path: Path, kind: str, name: str, names: Iterable[str]) -> None:
 def _of_table(path: Path, target: str | None, folder: Path | None) -> _Content:
     table = table_of(path, folder=folder)
     names = tuple(table.frame)
+    if not names:
+        raise DataError(
+            f"{path}: there is no column to predict beside the pixels{''.join(f'; {x}' for x in table.notes)}"
+        )
     target = names[-1] if target is None else target
     _find(path, "column", target, names)
+    if table.pixels is not None:
+        return _of_pixels(path, table, table.pixels, target)
     columns = tuple(name for name in names if name != target)
     if not columns:
         raise DataError(
@@ -151,10 +163,27 @@ def _of_table(path: Path, target: str | None, folder: Path | None) -> _Content:
     def x(start: int, stop: int) -> np.ndarray:
         return np.column_stack([table.frame[name].to_numpy()[start:stop] for name in columns]).astype(np.float64)
 
+    return _Content(path, x, columns, _targets(table, target), target, lambda i: table.place(i, target))
+
+
+def _of_pixels(path: Path, table: Table, pixels: np.ndarray, target: str) -> _Content:
+    """The content of a file of images or series, whose numbers stay in float32 where this holds them."""
+    _check_numbers(path, table, (), target)
+    flat = pixels.reshape(len(pixels), -1)
+    dtype = np.float32 if flat.dtype.itemsize < 4 or flat.dtype == np.float32 else np.float64
+    places = np.ndindex(*(pixels.shape[1:-1] if pixels.shape[-1] == 1 else pixels.shape[1:]))
+    columns = tuple("_".join(map(str, ("pixel", *place))) for place in places)
+    place = lambda i: table.place(i, target)  # noqa: E731
+    x = lambda start, stop: flat[start:stop].astype(dtype)  # noqa: E731
+    return _Content(path, x, columns, _targets(table, target), target, place, table.shape, table.test_rows)
+
+
+def _targets(table: Table, target: str) -> np.ndarray:
+    """The target of each row: float64, or words."""
     values = table.frame[target]
-    is_text = values.dtype.kind not in "biuf"
-    targets = np.array(values.astype(str).tolist()) if is_text else values.to_numpy(np.float64)
-    return _Content(path, x, columns, targets, target, lambda i: table.place(i, target))
+    if values.dtype.kind not in "biuf":
+        return np.array(values.astype(str).tolist())
+    return values.to_numpy(np.float64)
 
 
 def _check_numbers(path: Path, table: Table, columns: Sequence[str], target: str | None = None) -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.calls import check_interval
+from gdjax.data._mnist1d import draw
 from gdjax.data.arrays import Dataset
 from gdjax.data.errors import nearest
 
@@ -195,6 +197,22 @@ def linear_regression(n: int = 1000, features: int = 5, noise: float = 0.1, seed
     return _synthetic("linear_regression", x, 0.5 + x @ weights + noise * rng.standard_normal(n))
 
 
+def mnist1d(n: int = 5000, seed: int = 42) -> Dataset:
+    """MNIST-1D: 5,000 series of 40 steps, 10 classes of a stroke that is shifted and noisy (Greydanus 2020).
+
+    Args:
+        n: rows, a multiple of 10; a fifth of them, the last ones, are the test rows.
+        seed: of NumPy's legacy generator; 42 gives the standard rows.
+
+    Reference: Greydanus & Kobak 2020, "Scaling down deep learning with MNIST-1D", arXiv:2011.14439.
+    """
+    if n < 10 or n % 10:
+        raise ValueError(f"mnist1d: n must be a positive multiple of 10, got {n}")
+    x, labels = draw(n, seed)
+    found = _synthetic("mnist1d", x, labels.astype(np.int32))
+    return dataclasses.replace(found, x=x, shape=(x.shape[1], 1), test_rows=n - int(0.8 * n))
+
+
 def _begin(who: str, n: int, classes: int, noise: float, seed: int) -> tuple[np.random.Generator, np.ndarray]:
     """A random generator, and alternating labels: 0, 1, ..., C-1, 0, 1, ..."""
     check_interval(who, "classes", classes, "[1, inf)")
@@ -218,6 +236,7 @@ def _synthetic(name: str, x: np.ndarray, y: np.ndarray) -> Dataset:
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
+    "mnist1d": mnist1d,
     "breast_cancer": breast_cancer,
     "wine": wine,
     "iris": iris,

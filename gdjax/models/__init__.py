@@ -13,14 +13,15 @@ of a tree at once. Models of other libraries can be used without this, since tra
 A model whose layers keep statistics (batch norm) has a state beside its parameters: see `gdjax.calls.Model`. Sequences are
 (..., time, features), (..., time) of tokens, or `Padded`: see `gdjax.models.padding`.
 
-In reading order: initializers, padding, layers, normalization, residual, linear, mlp, convolution, pooling, cnn, embedding,
-attention, transformer, decoding, recurrent, gru, spikes, neurons, codes, spiking, ensemble, summary.
+In reading order: initializers, padding, layers, augment, normalization, residual, linear, mlp, convolution, pooling, cnn,
+embedding, attention, transformer, decoding, recurrent, gru, spikes, neurons, codes, spiking, ensemble, summary.
 """
 
 from collections.abc import Callable
 
 from gdjax.calls import Model
 from gdjax.models._attention import attention
+from gdjax.models._augment import augment
 from gdjax.models._cnn import cnn
 from gdjax.models._embedding import embedding, positions
 from gdjax.models._ensemble import ensemble
@@ -83,6 +84,7 @@ __all__ = [
     "Summary",
     "activation",
     "attention",
+    "augment",
     "batch_norm",
     "cnn",
     "conv",
@@ -161,6 +163,7 @@ MODELS: dict[str, Callable[..., Model]] = {
         rms_norm,
         batch_norm,
         serial,
+        augment,
         residual,
         embedding,
         positions,

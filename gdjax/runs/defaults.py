@@ -162,7 +162,7 @@ def class_weights(options: TrainOptions, subject: Subject, labels: np.ndarray) -
 def check_used(options: TrainOptions) -> None:
     """Raise ValueError for an option that says nothing of this model."""
     for word, value in options.words.items():
-        if value is not None and word not in words_of(options.model):
+        if value not in (None, ()) and word not in words_of(options.model):
             raise ValueError(not_read(word, options.model))
     if options.model != "mlp" and options.tune == "grid":
         raise ValueError(f"`tune=grid` chooses for an mlp, `model={options.model}` is trained as it is")

@@ -26,7 +26,8 @@ else:
     Order = Literal[ORDERS]
 
 
-WORDS = tuple(dict.fromkeys(word for name in NETWORKS for word in words_of(name)))  # what is said of networks
+# What is said of networks.
+WORDS = tuple(dict.fromkeys(word for name in NETWORKS for word in words_of(name)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,9 @@ class ModelOptions(ReadingOptions):
     """What a text is read as; characters if not given."""
     context: int | None = None
     """Units that a model of a text sees at most before the one that it predicts; 64 if not given."""
+    augment: tuple[str, ...] = ()
+    """How images or series are changed at random in each step: flip, shift=2 (places), crop=0.8 (the least share of each
+    side), noise=0.1 (in standard deviations)."""
     ensemble: int | None = None
     """Networks that are averaged, trained in one program; 4 of an mlp if not given, 1 of another model or with --flow."""
     numbers: Literal["standardized", "piecewise_linear", "pixels"] | None = None

@@ -103,6 +103,9 @@ def understand(
         raise ValueError(
             f"columns must have different names, got {listing([repr(each) for each in twice])} more than once"
         )
+    if not names:
+        said = "".join(f"; {note}" for note in table.notes)
+        raise ValueError(f"{table.origin}: there is no column to predict beside the pixels{said}")
     name = str(names[-1]) if target is None else target
     wishes = Wishes(*(apart(each, names) for each in (drop, id, only, categorical, numeric)))
     wishes.check(names, name)

@@ -24,6 +24,7 @@ from gdjax.models import (
     Init,
     Parameter,
     activation,
+    augment,
     batch_norm,
     cnn,
     conv,
@@ -85,6 +86,7 @@ CASES = [
     (dropout(0.5), (3,), (3,), ()),
     (flatten((2, 3)), (2, 3), (6,), ()),
     (unflatten((2, 3)), (6,), (2, 3), ()),
+    (augment((3, 2), flip=True, shift=1, crop=0.5, noise=0.1), (3, 2), (3, 2), ()),
     (conv(2, 3, (2,), bias=False), (4, 2), (4, 3), {"w": (2, 2, 3)}),
     (
         conv(2, 4, (2, 1), stride=(1, 2), padding=((2, 0), (0, 1)), dilation=2, groups=2, weights=normal(0.1)),

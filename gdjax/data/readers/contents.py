@@ -71,6 +71,7 @@ PACKED: dict[bytes, tuple[str, Any]] = {
     b"\xfd7zXZ": ("xz", lzma.LZMAFile),
 }
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+IDX = re.compile(rb"\x00\x00[\x08\x09\x0b\x0c\x0d\x0e][\x01-\x04]")  # two zeros, the type of numbers, how many axes
 
 
 class Contents(NamedTuple):
@@ -78,7 +79,7 @@ class Contents(NamedTuple):
 
     Args:
         name: for messages.
-        format: "text", "arff", "parquet", "excel" or "npz".
+        format: "text", "arff", "parquet", "excel", "npz" or "idx".
         head: the first bytes, unpacked.
         open: gives the unpacked bytes from the start.
         notes: such as "compressed by gzip".
@@ -223,6 +224,8 @@ def _format(name: str, head: bytes) -> str:
         return "excel"
     if head.startswith(b"\x93NUMPY"):
         return "npz"
+    if IDX.match(head):
+        return "idx"
     text = head.lstrip(b"\xef\xbb\xbf")
     found = _foreign(head) or next((what for pattern, what in MARKUP if pattern.match(text)), None)
     if found is not None:

@@ -13,6 +13,8 @@ from gdjax.data.readers.arff import read_arff
 from gdjax.data.readers.columns import Column, Options
 from gdjax.data.readers.contents import DAMAGE, Contents, contents_of, damaged
 from gdjax.data.readers.excel import read_excel
+from gdjax.data.readers.folder import read_folder
+from gdjax.data.readers.idx import read_idx
 from gdjax.data.readers.images import Images, column, images_of, table_name
 from gdjax.data.readers.layouts import layout_of
 from gdjax.data.readers.npz import read_arrays, read_npz
@@ -40,7 +42,8 @@ def read_table(
 ) -> Table:
     """The table of a file: CSV or another text with delimiters, packed or not, Parquet, ARFF, Excel, `.npz`.
 
-    An array with three or more axes in `.npz` holds images or series: the rows of the table are then its `pixels`.
+    An array with three or more axes in `.npz`, a file of MNIST's IDX and a folder of PNG images, one sub-folder for each
+    class, hold images or series: the rows of the table are then its `pixels`.
 
     What was recognized is told in `notes`. All problems of a file are told in one error.
 
@@ -100,10 +103,12 @@ def table_of(
     _check_pandas()
     options = options or Options(numbers=frozenset(numbers), lenient=bool(numbers))
     texts = None if keep_text is None else frozenset(keep_text)
+    if os.path.isdir(path):
+        return _table_of_images(os.fspath(path), read_folder(Path(path)))
     with contents_of(path) as source:
         try:
             if (images := _images(source, shape)) is not None:
-                return _table_of_images(source, images)
+                return _table_of_images(source.name, images, source.notes)
             if source.format == "text":
                 found = read_text(layout_of(source, sep, header, encoding), options, texts, folder)
             elif source.format == "arff":
@@ -121,17 +126,18 @@ def table_of(
 
 def _images(source: Contents, shape: tuple[int, ...]) -> Images | None:
     """The images or series of a file; None if it holds columns."""
+    if source.format == "idx":
+        return read_idx(source, shape)
     return images_of(source.name, read_arrays(source), shape) if source.format == "npz" else None
 
 
-def _table_of_images(source: Contents, images: Images) -> Table:
+def _table_of_images(path: str, images: Images, notes: tuple[str, ...] = ()) -> Table:
     import pandas
 
     rows = len(images.pixels)
     frame = pandas.DataFrame({name: column(each) for name, each in images.columns.items()}, index=range(rows))
-    path = Path(source.name)
-    notes = (*source.notes, *images.notes)
-    origin = f"{rows:,} rows of {path.name}"
+    origin = f"{rows:,} rows of {Path(path).name}"
+    notes = (*notes, *images.notes)
     return Table(frame, table_name(path), origin, notes, pixels=images.pixels, test_rows=images.test_rows)
 
 
