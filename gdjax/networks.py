@@ -10,11 +10,12 @@ they are images (h, w, c) or series (length, c), a network that needs their shap
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gdjax.calls import Model
-from gdjax.models import augment, cnn, flatten, mlp, serial, spiking, unflatten
+from gdjax.models import augment, cnn, flatten, gru, mlp, serial, spiking, unflatten
 from gdjax.text import did_you_mean
 
 
@@ -49,6 +50,13 @@ def _cnn(
     return serial(unflatten(rows.shape), cnn(rows.shape, out, channels, hidden, kernel, activation, dropout))
 
 
+def _gru(rows: Rows, out: int | None, *, width: int = 64, layers: int = 1, dropout: float = 0.0) -> Model:
+    """Over the steps of a series, or the lines of an image from top to bottom."""
+    time, *rest = rows.shape
+    size = math.prod(rest)
+    return serial(unflatten((time, size)), gru(size, width, out, layers, dropout=dropout))
+
+
 def _nothing(number: str) -> bool:
     if number:
         raise ValueError
@@ -68,10 +76,12 @@ def _transformer(
 NETWORKS: dict[str, Callable[..., Model]] = {
     "mlp": _mlp,
     "cnn": _cnn,
+    "gru": _gru,
     "spiking": _spiking,
     "transformer": _transformer,
 }
-SHAPED = ("cnn",)  # those that need the shape of their rows
+SHAPED = ("cnn", "gru")  # those that need the shape of their rows
+OF_TEXT = ("transformer",)
 # The changes of rows while training, each with the reading of its number.
 CHANGES: dict[str, Callable[[str], Any]] = {"flip": _nothing, "shift": int, "crop": float, "noise": float}
 EXAMPLES = {"flip": "flip", "shift": "shift=2", "crop": "crop=0.8", "noise": "noise=0.1"}
@@ -87,7 +97,8 @@ def words_of(name: str) -> tuple[str, ...]:
     if name not in NETWORKS:
         return ()
     parameters = inspect.signature(NETWORKS[name]).parameters.values()
-    return (*(each.name for each in parameters if each.kind is each.KEYWORD_ONLY), "augment")
+    own = tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+    return own if name in OF_TEXT else (*own, "augment")
 
 
 def network(name: str, rows: Rows, out: int | None, words: Mapping[str, Any]) -> Model:
