@@ -11,11 +11,15 @@ from gdjax.models import layers
 from gdjax.models._mlp import default_weights
 from gdjax.models.convolution import conv
 from gdjax.models.layers import Activation, activation_function, check_size, dense, flatten, serial
+from gdjax.models.normalization import batch_norm, layer_norm
 from gdjax.models.pooling import max_pool
 from gdjax.models.windows import per_axis
 
 
-@model(static=("shape", "out", "channels", "hidden", "kernel", "activation"), bounds={"dropout": "[0, 1)"})
+NORMS = {"layer": layer_norm, "batch": batch_norm}
+
+
+@model(static=("shape", "out", "channels", "hidden", "kernel", "activation", "norm"), bounds={"dropout": "[0, 1)"})
 def cnn(
     shape: Sequence[int],
     out: int | None,
@@ -23,11 +27,12 @@ def cnn(
     hidden: Sequence[int] = (),
     kernel: int | Sequence[int] = 3,
     activation: str | Activation = "relu",
+    norm: str | None = None,
     dropout=0.0,
 ):
     """A convolutional network for images or series.
 
-        a_0 = x,   a_i = max_pool(f(conv(a_{i-1})))                 each block halves every axis, rounded up
+        a_0 = x,   a_i = max_pool(f(norm(conv(a_{i-1}))))           each block halves every axis, rounded up
         h_0 = drop(flatten(a_k)),   h_j = drop(f(h_{j-1} w_j + b_j)),   y = h_m w + b
         x (..., *shape) -> y (..., out);   params as of `serial`: one entry for a layer, () where there is nothing to learn
 
@@ -39,10 +44,13 @@ def cnn(
         kernel: size of the windows of all convolutions, one number or one for each axis; they are padded with zeros.
         activation: f, a name in `ACTIVATIONS` or a function. He's initial weights for ReLU and its smooth kin, LeCun's for
             SELU, Xavier's for all others.
+        norm: "layer" brings the channels of each place to mean 0 and variance 1, "batch" each channel over the batch, which
+            gives the model a state; None leaves them as they are.
         dropout: in [0, 1), the probability that a feature of the last block or a hidden unit is silenced, where a key is
             given.
 
-    Raises: ValueError if a size is not a positive int, there is no such activation, or x has another shape.
+    Raises: ValueError if a size is not a positive int, there is no such activation or norm, or x has another
+        shape.
     Reference: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
 
     >>> model = gd.models.cnn((8, 8, 1), 10)
@@ -56,13 +64,16 @@ def cnn(
         raise ValueError(f"cnn: shape must be (height, width, channels) or (length, channels), got {tuple(shape)}")
     if out is not None:
         check_size("cnn", "out", out)
+    if norm is not None and norm not in NORMS:
+        raise ValueError(f"cnn: norm must be 'layer', 'batch' or None, got {norm!r}")
     *space, units = shape
     sizes, halve = per_axis("cnn", "kernel", kernel, len(space)), max_pool((2,) * len(space), padding="SAME")
     f = activation_function("cnn", activation)
     act, drop, weights = layers.activation(activation), layers.dropout(dropout), default_weights(f)
     parts: list[Model] = []
     for width in channels:
-        parts += [conv(units, width, sizes, weights=weights), act, halve]
+        normalize = [] if norm is None else [NORMS[norm](width)]
+        parts += [conv(units, width, sizes, weights=weights), *normalize, act, halve]
         space, units = [-(-n // 2) for n in space], width
     parts += [flatten((*space, units)), drop]
     units *= math.prod(space)
