@@ -107,7 +107,7 @@ def convolve_by_products(
 
 
 def _parts(rows: int, fewest: int) -> int:
-    """The number of parts of the rows, at least `fewest` if there are so many rows, and even ones if up to twice as many are."""
+    """The number of parts of the rows: at least `fewest`, or up to twice as many if those are even."""
     fewest = min(fewest, rows)
     return next((number for number in range(fewest, 2 * fewest) if rows % number == 0), fewest)
 

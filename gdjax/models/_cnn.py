@@ -15,7 +15,6 @@ from gdjax.models.normalization import batch_norm, layer_norm
 from gdjax.models.pooling import max_pool
 from gdjax.models.windows import per_axis
 
-
 NORMS = {"layer": layer_norm, "batch": batch_norm}
 
 

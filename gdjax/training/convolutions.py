@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import eval_jaxpr
+from jax.core import Tracer, eval_jaxpr
 
 from gdjax.jaxprs import is_literal, open_jaxpr
 from gdjax.patches import MOST_TAPS, Window, convolve_by_products
@@ -31,14 +31,16 @@ def as_way(who: str, way: Any) -> str:
     return way
 
 
-def convolves(function: Callable[..., Any], *args: Any) -> bool:
-    """Whether the function has convolutions that are better computed by products where this program will run.
+def call_by_products(function: Callable[..., Any], *args: Any) -> Any:
+    """The function of these arguments, by products where that is better: in compiled programs on CPU.
 
-    This is so in compiled programs on CPU. Evaluated operation by operation nothing is in a loop.
+    A function without convolutions is called as it is. So is one that is evaluated operation by operation, where nothing is
+    in a loop.
     """
-    if jax.default_backend() != "cpu" or not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args)):
-        return False
-    return _replaceable(jax.make_jaxpr(function)(*args))
+    compiled = isinstance(jnp.zeros(()), Tracer)
+    if not compiled or jax.default_backend() != "cpu" or not _replaceable(jax.make_jaxpr(function)(*args)):
+        return function(*args)
+    return by_products(function)(*args)
 
 
 def by_products(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +146,7 @@ def _product(
     if batch_group_count > 1:
         x = jnp.moveaxis(x.reshape(batch_group_count, -1, *x.shape[1:]), 0, -2)
         x = x.reshape(*x.shape[:-2], -1)
-    window = Window(w.shape[:-2], *map(tuple, (window_strides, padding, rhs_dilation, lhs_dilation)))
+    window = Window(w.shape[:-2], tuple(window_strides), tuple(padding), tuple(rhs_dilation), tuple(lhs_dilation))
     groups = feature_group_count * batch_group_count
     y = convolve_by_products(x, w, window, groups, precision, preferred_element_type)
     return y.transpose(np.argsort((n, *places, out)))

@@ -20,6 +20,7 @@ from gdjax.measures import better_directions, check_names, check_same_shapes, na
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind
 from gdjax.training.arguments import check_params, error_context
+from gdjax.training.convolutions import call_by_products
 from gdjax.training.explain import raise_cause
 from gdjax.training.objective import evaluate_loss
 from gdjax.training.sums import weighted_mean
@@ -133,7 +134,7 @@ class Evaluate:
 
         def of_chunk(batch, mask):
             x, y = batch
-            prediction = self._predict(tree.whole(params), tree.whole(model_state), x)
+            prediction = call_by_products(self._predict, params, model_state, x)
             weight = mask.astype(jnp.float32)
             return {name: metric.measure(prediction, y, weight) for name, metric in self.metrics}
 
@@ -141,6 +142,7 @@ class Evaluate:
         return {name: metric.result(stats[name]) for name, metric in self.metrics}
 
     def _predict(self, params: Params, model_state: Any, x: Any) -> Any:
+        params, model_state = tree.whole(params), tree.whole(model_state)
         predict: Any = self.predict
         parameters = inspect.signature(predict).parameters
         positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

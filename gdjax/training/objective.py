@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.forms import Loss, LossError, Stateful, check_value, explain_errors
 from gdjax.measures import LIFTED, check_names
+from gdjax.training.convolutions import call_by_products
 from gdjax.training.microbatches import mean_over_microbatches
 from gdjax.training.precision import cast_floats, scale_gradient
 from gdjax.training.remat import rematerialize
@@ -30,6 +31,7 @@ class Objective:
     microbatches: int = 1
     compute_dtype: Any = None  # of parameters and rows inside the loss; None is their own
     remat: bool = False
+    convolutions: str = "products"
     scale: Any = None  # () float32, by which the loss is multiplied while gradients are computed
 
     def __call__(self, params: Params) -> Any:
@@ -80,7 +82,7 @@ class Objective:
             given = params, batch
             if self.compute_dtype is not None:
                 given = cast_floats(given, self.compute_dtype)
-            return evaluate_loss("make_step", self.loss, given[0], model_state, given[1], key, mask)
+            return evaluate_loss("make_step", self.loss, given[0], model_state, given[1], key, mask, self.convolutions)
 
         value, (metrics, new_state) = (rematerialize(of) if self.remat else of)(params)
         if self.compute_dtype is None and self.scale is None:
@@ -91,9 +93,25 @@ class Objective:
 
 
 def evaluate_loss(
-    who: str, loss: Loss | Stateful, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any
+    who: str,
+    loss: Loss | Stateful,
+    params: Params,
+    model_state: Any,
+    batch: Batch,
+    key: Any,
+    mask: Any,
+    convolutions: str = "products",
 ) -> Any:
     """Call any loss: (scalar, (metrics with "weight", model_state)). Raises: LossError if it returns anything else."""
+    given = params, model_state, batch, key, mask
+    if convolutions == "native":
+        return _evaluate(who, loss, *given)
+    return call_by_products(lambda *given: _evaluate(who, loss, *given), *given)
+
+
+def _evaluate(
+    who: str, loss: Loss | Stateful, params: Params, model_state: Any, batch: Batch, key: Any, mask: Any
+) -> Any:
     if isinstance(loss, Stateful):
         value, metrics, model_state = _evaluate_stateful(who, loss, params, model_state, batch, key, mask)
     else:
