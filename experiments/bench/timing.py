@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +25,30 @@ def interleave(candidates: Mapping[str, Callable[[], Any]], repeats: int) -> dic
             jax.block_until_ready(candidates[name]())
             seconds[name].append(time.perf_counter() - before)
     return {name: np.array(values) for name, values in seconds.items()}
+
+
+class Timing(NamedTuple):
+    """The seconds of a candidate."""
+
+    first: float  # wall time of the first call, which compiles
+    wall: np.ndarray  # of each later one
+    cpu: np.ndarray  # of all threads
+
+
+def measure(candidates: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timing]:
+    """Wall time and CPU time of all calls of each candidate; the candidates are interleaved."""
+    first = {name: _seconds(call)[0] for name, call in candidates.items()}
+    both: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
+    for i in range(repeats):
+        for name in list(candidates) if i % 2 == 0 else list(reversed(candidates)):
+            both[name].append(_seconds(candidates[name]))
+    return {name: Timing(first[name], *np.array(each).T) for name, each in both.items()}
+
+
+def _seconds(call: Callable[[], Any]) -> tuple[float, float]:
+    before = time.perf_counter(), time.process_time()
+    jax.block_until_ready(call())
+    return time.perf_counter() - before[0], time.process_time() - before[1]
 
 
 def ratio(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
