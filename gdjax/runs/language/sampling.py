@@ -10,6 +10,8 @@ import numpy as np
 
 from gdjax.calls import Model
 from gdjax.data import Vocabulary
+from gdjax.models import generate
+from gdjax.models.decoding import draw
 from gdjax.programs import bind, compile_once
 
 LENGTH, TEMPERATURE = 500, 0.8
@@ -55,29 +57,26 @@ def check(length: int, temperature: float, seed: int) -> None:
 def extend(
     model: Model, params: Any, context: int, tokens: np.ndarray, length: int, temperature: float, key: jax.Array
 ) -> np.ndarray:
-    """The units after these, (length,) int32, for any causal model: each step reads the last `context` units again."""
+    """The units after these, (length,) int32: of a transformer with its cache of keys and values."""
+    number = -(-length // BLOCK) * BLOCK
+    if model.recipe.name == "transformer":
+        return np.asarray(generate(model, params, tokens, number, key, temperature))[:length]
     last = tokens[-context:]
-    window = np.zeros(context, np.int32)
-    window[: len(last)] = last
-    program = compile_once(bind(_draw_all, model, steps=-(-length // BLOCK) * BLOCK))
+    window = np.pad(last, (0, context - len(last)))
+    program = compile_once(bind(_read_again, model, number))
     return np.asarray(program(params, window, np.int32(len(last)), np.float32(temperature), key))[:length]
 
 
-def _draw_all(
-    model: Model, params: Any, window: jax.Array, filled: jax.Array, temperature: jax.Array, key: jax.Array, steps: int
+def _read_again(
+    model: Model, number: int, params: Any, window: jax.Array, filled: jax.Array, temperature: jax.Array, key: jax.Array
 ) -> jax.Array:
-    def step(carry: tuple[jax.Array, jax.Array], i: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Units of any causal model: at each step it reads the last ones, as many as the context has, again."""
+
+    def move(carry: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         window, filled = carry
-        logits = model.apply(params, window)[filled - 1]
-        token = draw(logits, temperature, jax.random.fold_in(key, i))
-        full = filled == len(window)
-        window = jnp.where(full, jnp.roll(window, -1), window).at[jnp.where(full, filled - 1, filled)].set(token)
+        token = draw(key, model.apply(params, window)[filled - 1], temperature)
+        is_full = filled == len(window)
+        window = jnp.where(is_full, jnp.roll(window, -1), window).at[jnp.where(is_full, -1, filled)].set(token)
         return (window, jnp.minimum(filled + 1, len(window))), token
 
-    return jax.lax.scan(step, (window, filled), jnp.arange(steps))[1]
-
-
-def draw(logits: jax.Array, temperature: jax.Array, key: jax.Array) -> jax.Array:
-    """A unit from softmax(logits / temperature); the likeliest at temperature 0."""
-    noise = jax.random.gumbel(key, logits.shape, logits.dtype)
-    return jnp.argmax(logits + temperature * noise, -1).astype(jnp.int32)
+    return jax.lax.scan(move, (window, filled), jax.random.split(key, number))[1]
