@@ -21,9 +21,10 @@ from gdjax.data import Scaling
 from gdjax.losses import LOSSES, LossEntry, PerExample, per_example, supervised
 from gdjax.models import MODELS, ensemble
 from gdjax.models._ensemble import apply_members, members_state
+from gdjax.models._fitted import Fitted, fitted, fitted_params
 from gdjax.networks import NETWORKS, Rows, network, not_read
 from gdjax.programs import bind, compile_once
-from gdjax.training import Evaluate, make_evaluate
+from gdjax.training import Evaluate, Result, make_evaluate
 
 # The loss of each model that has one of its own.
 MODEL_LOSSES = {
@@ -83,9 +84,19 @@ class Objective:
     evaluate: Evaluate
     metric: str  # reported besides the loss: accuracy or r2
 
+    @property
+    def fitted(self) -> Model:
+        """The model after training."""
+        return fitted(self.model)
+
+    def params_of(self, result: Result) -> Any:
+        """The parameters of the fitted model that a run has found."""
+        return fitted_params(self.model, result.params, result.model_state)
+
     def scores(self, params: Any, data: Any) -> dict[str, float]:
-        """The loss and the metric of parameters on data."""
-        found = compile_once(self.evaluate)(params, data)
+        """The loss and the metric of parameters, those of the fitted model, on data."""
+        params, state = params if isinstance(params, Fitted) and self.model.has_state else (params, ())
+        found = compile_once(self.evaluate)(params, data, state)
         return {name: float(found[name]) for name in ("loss", self.metric)}
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.calls import Model, model, of_parts
+from gdjax.models._fitted import Fitted, fitted
 from gdjax.models.layers import check_size, split_key
 
 
@@ -92,8 +93,10 @@ def members_state(member: Model, number: int) -> Any:
 
 
 def members_of(model: Model, params: Any) -> list[tuple[Model, Any]]:
-    """Each member of an ensemble with its parameters; of another model, itself."""
-    member = getattr(model, "member", None)
+    """Each member of an ensemble with its parameters; of another model, itself. Likewise of fitted ones."""
+    whole = model.inner if isinstance(params, Fitted) else model
+    member = getattr(whole, "member", None)
     if not isinstance(member, Model):
         return [(model, params)]
-    return [(member, jax.tree.map(lambda p, i=i: p[i], params)) for i in range(model.number)]
+    each = fitted(member) if isinstance(params, Fitted) else member
+    return [(each, jax.tree.map(lambda p, i=i: p[i], params)) for i in range(whole.number)]

@@ -17,6 +17,8 @@ import numpy as np
 from gdjax.calls import Model
 from gdjax.data import Scaling
 from gdjax.files import replacing
+from gdjax.models._fitted import Fitted, parts_of
+from gdjax.programs import bind
 from gdjax.runs.config import RunConfig
 from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import LARGEST
@@ -47,7 +49,7 @@ class Kept(NamedTuple):
 
 def write_arrays(path: Path, kept: Kept, files: Mapping[str, bytes]) -> None:
     """Write arrays by path, and the hashes of these files; bfloat16 is stored exactly as float32."""
-    arrays = _by_path("params", kept.params)
+    arrays = {name: x for part, of_part in parts_of(kept.params).items() for name, x in _by_path(part, of_part).items()}
     if kept.target is not None:
         arrays |= {"target.mean": kept.target.mean, "target.scale": kept.target.scale}
     if kept.intervals is not None:
@@ -92,7 +94,7 @@ def read_arrays(folder: Path, model: Model, config: RunConfig, rows: jax.ShapeDt
     template = jax.eval_shape(model.init, jax.random.key(0))
     with zipfile.ZipFile(folder / NAME) as archive:
         read = _Members(archive)
-        params = _restore("params", template, read, config.dtype)
+        params = _restore("{}", template, read, config.dtype)
         target = _scaling(read, "target") if config.data.task == "regression" else None
         if target is None and "target.mean" in read:
             raise ValueError("a classification must have no scaling of its target")
@@ -114,7 +116,7 @@ def _intervals(read: _Members, template: Any, config: RunConfig) -> Calibration 
     if not ((fold >= -1) & (fold < config.folds)).all():
         raise ValueError(f"params.npz must hold folds from -1 to {config.folds - 1}")
     stacked = jax.tree.map(lambda like: jax.ShapeDtypeStruct((config.folds, *like.shape), like.dtype), template)
-    params = _restore("intervals['params']", stacked, read, config.dtype)
+    params = _restore("intervals['{}']", stacked, read, config.dtype)
     return Folds(read("intervals['distances']", (rows,), (number,)), fold, params)
 
 
@@ -155,12 +157,21 @@ class _Members:
 
 
 def _restore(name: str, template: Any, read: _Members, dtype: str) -> Any:
-    """The parameters in the model's structure, with checked shapes and dtypes."""
+    """The parameters in the model's structure, with checked shapes and dtypes; a model state has dtypes of its own.
 
-    def restore(path, like):
-        return jnp.asarray(read(f"{name}{path_string(path)}", like.shape, (np.dtype(DTYPES[dtype]),)), dtype)
+    Args:
+        name: of an array, in which {} stands for the part.
+    """
 
-    return jax.tree_util.tree_map_with_path(restore, template)
+    def restore(part: str, path: Any, like: Any) -> jax.Array:
+        own = dtype if part == "params" else str(like.dtype)
+        return jnp.asarray(read(name.format(part) + path_string(path), like.shape, (np.dtype(DTYPES[own]),)), own)
+
+    def restored(part: str, of_part: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(bind(restore, part), of_part)
+
+    found = {part: restored(part, of_part) for part, of_part in parts_of(template).items()}
+    return Fitted(**found) if isinstance(template, Fitted) else found["params"]
 
 
 def _check_fit(

@@ -41,10 +41,10 @@ def is_good(result: Result) -> bool:
 
 def end_table(work: Work, folder: Path, result: Result, options: TrainOptions, tell: Tell) -> Ending:
     """Set the intervals of a run on a table, and judge it."""
-    good, alarms = is_good(result), []
+    good, alarms, params = is_good(result), [], work.job.objective.params_of(result)
     intervals, held_out = _calibrate(work, result, options, tell, alarms.append) if good else (None, None)
-    scores = {name: work.job.objective.scores(result.params, rows) for name, rows in work.parts.by_name().items()}
-    kept, drawn = Kept(result.params, work.parts.target, intervals), pictures(work, result)
+    scores = {name: work.job.objective.scores(params, rows) for name, rows in work.parts.by_name().items()}
+    kept, drawn = Kept(params, work.parts.target, intervals), pictures(work, result)
     found, page = _assess(work, folder, result, options, tell, kept, drawn, scores) if good else (None, None)
     said = {
         **scores,
@@ -68,7 +68,7 @@ def _assess(
     scores: Scores,
 ) -> tuple[Assessment | None, str | None]:
     """How good the run is, and the page that tells it."""
-    run = LoadedRun(folder, work.config, {}, [], work.job.objective.model, kept.params, work.encoding, *kept[1:])
+    run = LoadedRun(folder, work.config, {}, [], work.job.objective.fitted, kept.params, work.encoding, *kept[1:])
     found = assess(work, run, result, options, tell)
     return found, render(folder, work, result, found, drawn, scores)
 
@@ -87,4 +87,4 @@ def _calibrate(
         scores = held_out.scores(lambda outputs, y: score(work.config, outputs, y))
         return held_out.intervals() if is_regression else None, scores
     has_rows = is_regression and len(work.parts.calibration[0])
-    return calibrate(work.job, result.params, work.parts) if has_rows else None, None
+    return calibrate(work.job, work.job.objective.params_of(result), work.parts) if has_rows else None, None

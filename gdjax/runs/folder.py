@@ -38,6 +38,7 @@ from gdjax.files import sync, write_whole
 from gdjax.losses import LOSSES
 from gdjax.models import INITIALIZERS, MODELS
 from gdjax.models._ensemble import members_of
+from gdjax.models._fitted import fitted
 from gdjax.programs import compile_once
 from gdjax.runs.arrays import NAME, Kept, read_arrays, write_arrays
 from gdjax.runs.config import DataConfig, RunConfig
@@ -291,7 +292,7 @@ def load(folder: str | Path) -> LoadedRun | LoadedText:
 def load_table(folder: str | Path) -> LoadedRun:
     """As `load`, of a run on a table alone."""
     folder, found = Path(folder), read_finished(folder)
-    config, model = found.config, found.model
+    config, model = found.config, fitted(found.model)
     if not isinstance(config.data, DataConfig):
         raise RecordError(
             f"{folder} is a run on a text: `gdjax sample` continues a text, and there are no rows to predict"

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.data import unstandardize
+from gdjax.models._fitted import parts_of
 from gdjax.runs.job import Job, run_side_by_side, went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.tasks import Parts, Subject
@@ -79,7 +80,7 @@ class Folds:
         return int((self.fold >= 0).sum())
 
     def arrays(self) -> dict[str, Any]:
-        return {"distances": self.distances, "fold": self.fold, "params": self.params}
+        return {"distances": self.distances, "fold": self.fold, **parts_of(self.params)}
 
 
 def _between(each: np.ndarray, fold: np.ndarray, distances: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +137,7 @@ def folds_of(options: TrainOptions, subject: Subject, parts: Parts) -> int:
 def calibrate(job: Job, params: Any, parts: Parts) -> Calibration:
     """The distances of the calibration rows."""
     x, y = parts.calibration
-    return Calibration(np.abs(_in_units(job.objective.model.apply(params, x), parts) - _in_units(y, parts)))
+    return Calibration(np.abs(_in_units(job.objective.fitted.apply(params, x), parts) - _in_units(y, parts)))
 
 
 class OutOfFold(NamedTuple):
@@ -184,14 +185,14 @@ def train_folds(
     if any(went_wrong(result.stop.name) for result in results):
         return None
     outputs = np.zeros(0)
-    for k, (job, result) in enumerate(zip(jobs, results, strict=True)):
+    fits = [job.objective.params_of(result) for job, result in zip(jobs, results, strict=True)]
+    for k, (job, params) in enumerate(zip(jobs, fits, strict=True)):
         out = np.flatnonzero(fold == k)
-        found = _in_units(job.objective.model.apply(result.params, x[out]), parts)
+        found = _in_units(job.objective.fitted.apply(params, x[out]), parts)
         outputs = outputs if len(outputs) else np.zeros((len(fold), *found.shape[1:]))
         outputs[out] = found
     truth = np.asarray(y) if parts.target is None else _in_units(y, parts)
-    params = jax.tree.map(lambda *each: jnp.stack(each), *(result.params for result in results))
-    return OutOfFold(fold, outputs, truth, params)
+    return OutOfFold(fold, outputs, truth, jax.tree.map(lambda *each: jnp.stack(each), *fits))
 
 
 def _rests(fold: np.ndarray, number: int) -> list[np.ndarray]:

@@ -181,7 +181,8 @@ def _with_numbers(optimizer: Optimizer, stop: Condition, said: Sequence[str]) ->
 def _watch(objective: Objective, parts: Rows, params: Any, batch_size: int, every: int | None) -> Watch:
     """A probe of the first step in each period between two evaluations."""
     batch = jax.tree.map(lambda x: x[:batch_size], parts.train)
-    return watch(objective.loss, params, batch, every=every or -(-num_rows(parts.train) // batch_size))
+    every, model_state = every or -(-num_rows(parts.train) // batch_size), objective.model.init_state()
+    return watch(objective.loss, params, batch, every=every, model_state=model_state)
 
 
 def _parameters(model: Model, dtype: str) -> Any:
@@ -219,6 +220,7 @@ def prepare(job: Job, parts: Rows) -> Fitting:
         job.order,
         stop=job.stop,
         evaluate=job.objective.evaluate,
+        model_state=job.objective.model.init_state(),
         key=jax.random.fold_in(base, 1),
     )
 
@@ -250,7 +252,9 @@ def result_of(job: Job, fitting: Fitting) -> Result:
     if not job.to_minimum or separated or went_wrong(result.stop.name):
         return result
     last = evaluation_params(result.last)
-    return dataclasses.replace(result, params=last, run_state=result.run_state._replace(best=()))
+    return dataclasses.replace(
+        result, params=last, model_state=result.last.model_state, run_state=result.run_state._replace(best=())
+    )
 
 
 def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:

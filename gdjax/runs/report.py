@@ -107,6 +107,7 @@ def pictures(work: Work, result: Result) -> dict[str, Any]:
     """The learning curves; for a classification the confusion matrix of the test rows; with two numbers the boundary."""
     job, subject, parts = work.job, work.subject, work.parts
     loss_name, metric, model = job.objective.loss_name, job.objective.metric, job.objective.model
+    params = job.objective.params_of(result)
     unit = "nats" if "cross_entropy" in loss_name else "standardized units" if metric == "r2" else ""
     label = loss_name.replace("_", " ") + (f" ({unit})" if unit else "")
     best = result.best_evaluation if result.best_evaluation >= 0 and result.run_state.best else None
@@ -116,7 +117,7 @@ def pictures(work: Work, result: Result) -> dict[str, Any]:
         title = f"{subject.name}: {model}, {style.shorten(job.optimizer, 40)}"
         made["flow.png"] = layer_flow(gradient_flow, title, result.history["epoch"])
     if subject.task == "classification" and len(parts.test[0]):
-        labels, _ = decide(work.config, np.asarray(compile_once(model.apply)(result.params, parts.test[0])))
+        labels, _ = decide(work.config, np.asarray(compile_once(job.objective.fitted.apply)(params, parts.test[0])))
         counts, y = np.zeros((len(subject.classes),) * 2), np.asarray(parts.test[1])
         np.add.at(counts, (y[y >= 0], labels[y >= 0]), 1)
         made["confusion.png"] = confusion(counts, subject.classes, f"{subject.name}: {(y >= 0).sum()} test rows")
@@ -131,12 +132,13 @@ def _decision(work: Work, result: Result) -> Any:
     from pandas import DataFrame
 
     shown = LOSSES[work.job.objective.loss_name].probabilities or (lambda scores: scores)
-    apply, problem = compile_once(work.job.objective.model.apply), work.problem
+    objective, problem = work.job.objective, work.problem
+    apply, params = compile_once(objective.fitted.apply), objective.params_of(result)
     names = [column.name for column in problem.understanding.columns]
 
     def predict(points: np.ndarray) -> np.ndarray:
         x = work.encoding.transform(DataFrame(points, columns=names)).astype(work.job.dtype)
-        return np.asarray(shown(apply(result.params, x).astype(float)))
+        return np.asarray(shown(apply(params, x).astype(float)))
 
     def part(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return problem.table.frame.iloc[rows][names].to_numpy(float), problem.y[rows]

@@ -105,6 +105,7 @@ class Race:
             batch_size=job.batch_size,
             order=job.order,
             evaluate=job.objective.evaluate,
+            model_state=job.objective.model.init_state(),
             draws=options.draws,
             tunings=options.tunings,
             seeds=options.fresh,

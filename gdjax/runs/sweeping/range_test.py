@@ -103,4 +103,5 @@ def _test(group: Group, names: list[str | None], options: RangeTestOptions, seed
         batch_size=group.job.batch_size,
         order=group.job.order,
         seeds=seeds,
+        model_state=group.job.objective.model.init_state(),
     )

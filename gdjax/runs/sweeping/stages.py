@@ -72,6 +72,7 @@ class Stages:
             order=job.order,
             stop=job.stop,
             evaluate=job.objective.evaluate,
+            model_state=job.objective.model.init_state(),
             width=self._width,
             memory=self._memory,
             engine=self._engine,
