@@ -45,9 +45,11 @@ def _cnn(
     kernel: int = 3,
     hidden: Sequence[int] = (),
     activation: str = "relu",
+    norm: str | None = None,
     dropout: float = 0.5,
 ) -> Model:
-    return serial(unflatten(rows.shape), cnn(rows.shape, out, channels, hidden, kernel, activation, dropout))
+    network = cnn(rows.shape, out, channels, hidden, kernel, activation, norm, dropout)
+    return serial(unflatten(rows.shape), network)
 
 
 def _gru(rows: Rows, out: int | None, *, width: int = 64, layers: int = 1, dropout: float = 0.0) -> Model:

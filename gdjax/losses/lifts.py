@@ -132,7 +132,8 @@ class PerBatch(PerExample):
     ) -> tuple[jax.Array, Metrics, Any]:
         lifted_params, counts, weights = params, None, self._weights(batch, mask)
         if mask is not None:  # it decides who counts in the statistics, and not the classes' weights
-            counts = rescale(jnp.asarray(mask).astype(float))
+            counts = jnp.asarray(mask).astype(float)
+            counts = counts if _is_boolean(mask) else rescale(counts)
             lifted_params, batch = _without_weightless(params, batch, counts)
         with explain_errors("per_example"):
             x, y = batch

@@ -99,6 +99,8 @@ class ModelOptions(ReadingOptions):
     """Of a model of a text; 4 of a transformer if not given, 1 of a gru."""
     heads: int | None = None
     """Of attention, in each layer of a transformer; 4 if not given."""
+    norm: Literal["layer", "batch"] | None = None
+    """How the channels of each block of a cnn are normalized: those of a place, or each over the batch; not if not given."""
     dropout: float | None = None
     """Probability that a hidden unit is silenced in a step: of a cnn 0.5 if not given, else 0."""
     unit: Literal["characters", "bytes"] | None = None
