@@ -94,9 +94,9 @@ class ModelOptions(ReadingOptions):
     activation: Activation | None = None
     """Of hidden units; relu if not given."""
     width: int | None = None
-    """Of each layer of a model of a text; 128 if not given."""
+    """Of each layer of a transformer or a gru: 128 if not given, of a gru on images or series 64."""
     layers: int | None = None
-    """Of a model of a text; 4 of a transformer if not given, 1 of a gru."""
+    """Of a transformer, 4 if not given, or a gru, 1 if not given."""
     heads: int | None = None
     """Of attention, in each layer of a transformer; 4 if not given."""
     norm: Literal["layer", "batch"] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from gdjax.losses import LOSSES
 from gdjax.runs.config import RunConfig
 from gdjax.runs.intervals import check_level
 from gdjax.runs.problem import READING, frame_table
-from gdjax.tables.pixels import described, shaped
+from gdjax.tables.pixels import described, shaped, with_shape
 
 if TYPE_CHECKING:
     import pandas
@@ -50,17 +49,17 @@ def rows_to_predict(run: LoadedRun, data: Any, keep_text: Sequence[str] = ()) ->
     """
     shape = run.config.data.shape
     if isinstance(data, Table):
-        return with_shape(run, data)
+        return _as_trained(run, data)
     if hasattr(data, "columns"):
-        return with_shape(run, frame_table(data))
+        return _as_trained(run, frame_table(data))
     if isinstance(data, (str, os.PathLike)):
         table = read_table(os.fspath(data), **_reading(run.config), shape=shape, keep_text=keep_text, lenient=True)
         is_array = os.fspath(data).lower().endswith(".npz") and not shape
-        return _by_position(run, table) if is_array else with_shape(run, table)
+        return _by_position(run, table) if is_array else _as_trained(run, table)
     return _of_pixels(run, np.asarray(data)) if shape else _of_array(run, np.asarray(data))
 
 
-def with_shape(run: LoadedRun, table: Table) -> Table:
+def _as_trained(run: LoadedRun, table: Table) -> Table:
     """The table with rows of the run's shape: as they are, or its columns in order, the target apart."""
     data = run.config.data
     if table.pixels is None and data.shape:
@@ -74,13 +73,8 @@ def with_shape(run: LoadedRun, table: Table) -> Table:
 def _of_pixels(run: LoadedRun, x: np.ndarray) -> Table:
     import pandas
 
-    shape = run.config.data.shape
-    if x.shape[1:] not in (shape, (math.prod(shape),), shape[:-1] if shape[-1] == 1 else shape):
-        raise ValueError(f"predict: an array must have shape (n, {', '.join(map(str, shape))}), got {x.shape}")
-    if x.dtype.kind not in "biuf":
-        raise ValueError(f"predict: an array must hold numbers, got {x.dtype}")
-    frame = pandas.DataFrame(index=range(len(x)))
-    return Table(frame, "array", f"{len(x):,} rows of an array", pixels=x.reshape(len(x), *shape))
+    pixels = with_shape(x, run.config.data.shape)
+    return Table(pandas.DataFrame(index=range(len(x))), "array", f"{len(x):,} rows of an array", pixels=pixels)
 
 
 def _reading(config: RunConfig) -> dict[str, Any]:

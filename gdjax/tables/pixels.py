@@ -49,13 +49,11 @@ class PixelEncoding:
         """The features of rows, (n, d); all of a row are NaN if one of its numbers is not finite.
 
         Args:
-            pixels: (n, *shape) or (n, d), of any dtype of numbers.
+            pixels: (n, *shape), (n, d), or without the axis of one channel; of any dtype of numbers.
 
         Raises: ValueError for rows of another shape.
         """
-        pixels = np.asarray(pixels)
-        if pixels.shape[1:] not in (self.shape, (self.width,)):
-            raise ValueError(f"rows must be {described(self.shape)}, got an array of shape {pixels.shape}")
+        pixels = with_shape(np.asarray(pixels), self.shape)
         features = np.empty((len(pixels), self.width), dtype)
         for rows in _blocks(features):
             features[rows] = (pixels[rows].reshape(-1, self.width) - np.float64(self.center)) / self.scale
@@ -134,6 +132,19 @@ def described(shape: tuple[int, ...]) -> str:
     if len(sizes) == 1:
         return f"series of {sizes[0]} steps" + (f" of {channels} numbers" if channels > 1 else "")
     return f"images of {' x '.join(map(str, sizes))} pixels" + (f" of {channels} channels" if channels > 1 else "")
+
+
+def with_shape(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, *shape) of rows of this shape, of flat ones, or of such that lack the axis of one channel.
+
+    Raises: ValueError for another shape, and what is no number.
+    """
+    forms = [shape, (math.prod(shape),), *([shape[:-1]] if shape[-1] == 1 else [])]
+    if pixels.shape[1:] not in forms or not pixels.ndim:
+        raise ValueError(f"rows must have shape (n, {', '.join(map(str, shape))}), got {pixels.shape}")
+    if pixels.dtype.kind not in "biuf":
+        raise ValueError(f"rows must hold numbers, got {pixels.dtype}")
+    return pixels.reshape(len(pixels), *shape)
 
 
 def shaped(table: Table, shape: tuple[int, ...], target: str | None) -> Table:

@@ -144,7 +144,7 @@ def test_pixels_have_one_center_and_one_scale_which_no_block_and_no_bad_row_chan
     features, flags = again.encode(spoiled)
     assert np.isnan(features[-1]).all() and flags.notes()[-2:] == ["", "'pixels' cannot be read"]
     assert read_encoding(again.to_json()) == again and fit_pixels(np.ones((3, 2, 1))).scale == 1.0
-    with pytest.raises(ValueError, match=r"rows must be images of 4 x 3 pixels, got an array of shape \(2, 5\)"):
+    with pytest.raises(ValueError, match=r"rows must have shape \(n, 4, 3, 1\), got \(2, 5\)"):
         again.transform(np.zeros((2, 5)))
     for change in (
         {"scale": 0.0},

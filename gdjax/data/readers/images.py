@@ -63,9 +63,19 @@ def images_of(name: str, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...
     notes = [
         f"array {each!r} of shape {array.shape} is left out" for each, array in others.items() if each not in columns
     ]
+    notes += _told(large[0], given.shape[1:], pixels.shape[1:])
     known = next((each for each in LABELS if each in columns), None)
     columns |= {known: columns.pop(known)} if known else {}
     return Images(pixels, columns, test_rows, tuple(notes))
+
+
+def _told(array: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> list[str]:
+    """How two axes were read that may be an image of one channel or a series of several numbers."""
+    if len(axes) != 2 or not 1 < axes[1] <= CHANNELS:
+        return []
+    a, b = axes
+    read, other = (f"series of {a} steps", f"{a} {b} 1") if shape == axes else (f"images of {a} x {b}", f"{a} {b}")
+    return [f"array {array!r} is read as {read}, not so with --shape {other}"]
 
 
 def _together(name: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:

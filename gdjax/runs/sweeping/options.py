@@ -36,9 +36,9 @@ class SweepOptions(ModelOptions):
     activation: str | None = None
     """Of hidden units, or several."""
     width: str | None = None  # type: ignore[assignment]
-    """Of each layer of a transformer, a value or an axis."""
+    """Of each layer of a transformer or a gru, a value or an axis."""
     layers: str | None = None  # type: ignore[assignment]
-    """Of a transformer, a value or an axis."""
+    """Of a transformer or a gru, a value or an axis."""
     heads: str | None = None  # type: ignore[assignment]
     """Of attention, in each layer of a transformer, a value or an axis."""
     dropout: str | None = None  # type: ignore[assignment]

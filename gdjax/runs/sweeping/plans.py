@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from gdjax.networks import NETWORKS
+from gdjax.networks import NETWORKS, SHAPED
 from gdjax.programs import bind
 from gdjax.runs import defaults
 from gdjax.runs.job import Job, first_params, step_of
@@ -65,6 +65,9 @@ class Planning:
             raise ValueError(
                 "sweeps, range tests and tournaments are of tables: a model of a text is trained by `gdjax train`"
             )
+        models = space.axes.get("model", [])
+        if space.base.numbers is None and isinstance(models, list) and set(models) & set(SHAPED):
+            space = space._replace(base=dataclasses.replace(space.base, numbers="pixels"))  # for all of them
         return cls(pose(data, space.base), space)
 
     @functools.cached_property
