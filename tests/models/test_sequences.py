@@ -187,6 +187,66 @@ def test_products_equal_jaxs_attention():
         chex.assert_trees_all_close(*found, atol=1e-5)
 
 
+# Equal to torch.
+
+
+def torch_of(kind, params, torch):
+    """(torch's module of float64 with our parameters, its weights and biases in the order of `grads_of_torch`)."""
+    nn = torch.nn
+    at = lambda x: torch.tensor(np.asarray(x, np.float64))  # noqa: E731
+    with torch.no_grad():
+        if kind == "attention":
+            module = nn.MultiheadAttention(4, 2, batch_first=True, dtype=torch.float64)
+            module.in_proj_weight.copy_(at(params["qkv"]["w"].T)), module.in_proj_bias.copy_(at(params["qkv"]["b"]))
+            module.out_proj.weight.copy_(at(params["out"]["w"].T)), module.out_proj.bias.copy_(at(params["out"]["b"]))
+            return module
+        module = (nn.GRU if kind == "gru" else nn.LSTM)(4, 3, batch_first=True, dtype=torch.float64)
+        module.weight_ih_l0.copy_(at(params["w"].T)), module.weight_hh_l0.copy_(at(params["u"].T))
+        module.bias_ih_l0.copy_(at(params["b"])), module.bias_hh_l0.zero_()
+        if kind == "gru":
+            module.bias_hh_l0[-3:] = at(params["c"])
+        return module
+
+
+def grads_of_torch(kind, module):
+    """The gradients of torch's module in the form of our parameters."""
+    turn = lambda p: p.grad.numpy().T  # noqa: E731
+    if kind == "attention":
+        out = {"w": turn(module.out_proj.weight), "b": turn(module.out_proj.bias)}
+        return {"qkv": {"w": turn(module.in_proj_weight), "b": turn(module.in_proj_bias)}, "out": out}
+    grads = {"w": turn(module.weight_ih_l0), "u": turn(module.weight_hh_l0), "b": turn(module.bias_ih_l0)}
+    return {**grads, "c": module.bias_hh_l0.grad.numpy()[-3:]} if kind == "gru" else grads
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", ["attention", "gru", "lstm"])
+def test_a_layer_equals_torch(kind):
+    """Outputs and gradients, of sequences of several lengths, in float64."""
+    torch = pytest.importorskip("torch")
+    layer = {"attention": attention(4, 2), "gru": gru_layer(4, 3), "lstm": lstm_layer(4, 3)}[kind]
+    params, lengths = random_params(layer, dtype=np.float64), np.array([5, 2, 3])
+    x, mask = np.random.default_rng(4).normal(size=(3, 5, 4)), np.arange(5) < lengths[:, None]
+    module, given = torch_of(kind, params, torch), torch.tensor(x, requires_grad=True)
+    if kind == "attention":
+        later, padding = torch.ones(5, 5, dtype=bool).triu(1), torch.tensor(~mask)
+        y, _ = module(given, given, given, key_padding_mask=padding, attn_mask=later, need_weights=False)
+    else:
+        pack, unpack = torch.nn.utils.rnn.pack_padded_sequence, torch.nn.utils.rnn.pad_packed_sequence
+        y, _ = unpack(module(pack(given, lengths, batch_first=True, enforce_sorted=False))[0], batch_first=True)
+    total = (torch.tensor(mask)[..., None] * y**3).sum()
+    total.backward()
+
+    def ours(params, x):
+        y = layer.apply(params, Padded(x, mask)).values
+        return jnp.sum(jnp.where(mask[..., None], y, 0) ** 3), y
+
+    with jax.enable_x64(True):
+        (value, found), grads = jax.jit(jax.value_and_grad(ours, (0, 1), has_aux=True))(params, x)
+        np.testing.assert_allclose(found[mask], y.detach().numpy()[mask], atol=1e-12)
+        np.testing.assert_allclose(value, total.item(), rtol=1e-12)
+        chex.assert_trees_all_close(grads, (grads_of_torch(kind, module), given.grad.numpy()), rtol=1e-11, atol=1e-12)
+
+
 # The transformer, written again with NumPy.
 
 
