@@ -146,7 +146,10 @@ def _nnx(nnx: Any, network: type, task: Task) -> Call:
         optimizer.update(network, grads)
         return value
 
-    shuffle, adam = jax.jit(lambda key: _order(task, key)), optax.adam(RATE)  # one, since another would be compiled anew
+    shuffle, adam = (
+        jax.jit(lambda key: _order(task, key)),
+        optax.adam(RATE),
+    )  # one, since another would be compiled anew
 
     def run():
         started = network(nnx.Rngs(0))
