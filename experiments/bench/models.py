@@ -3,8 +3,8 @@
     python -m experiments.bench.models [CASE ...] [--json FILE] [--repeats 7]
 
 Every case is one architecture with the same rows, batches and optimizer in several ways, which are interleaved; wall time
-and CPU time of one step are medians over the rounds, and the first call is printed apart, since it compiles. A library that is
-not installed is named and left out.
+and CPU time of one step are medians over the rounds, and the first call is printed apart, since it compiles. A library that
+is not installed is named and left out.
 
     cnn-digits    two convolutions on the digits, 8x8: `fit` of our model, of Flax's and of Equinox's, against a Python
                   loop over a jitted Optax step and an Optax scan of Flax's, Equinox's loop, Flax NNX, and torch
