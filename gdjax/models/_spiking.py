@@ -51,7 +51,7 @@ def spiking(
         readout: "membrane": y is the mean over time of the potential of output neurons that never fire; "counts": the
             number of spikes of each.
         reset: of a neuron that has fired, "soft" or "hard"; see `lif`.
-        weights: initializer of every w (default: `he_normal()`). Biases start at 0.
+        weights: initializer of every w (default: `he_normal(0.5)`, for currents add up over time). Biases start at 0.
         time_constant: > 0, steps; infinite for neurons that forget nothing.
         threshold: > 0, in units of the current.
         slope: > 0, of the surrogate at the threshold.
@@ -66,7 +66,7 @@ def spiking(
     """
     _check(sizes, time_steps, code, readout, reset)
     surrogate = surrogate_function("spiking", surrogate)
-    weights = he_normal() if weights is None else weights
+    weights = he_normal(0.5) if weights is None else weights
     pairs = [affine("spiking", size, after, weights) for size, after in itertools.pairwise(sizes)]
 
     def neurons(currents):
