@@ -25,7 +25,7 @@ Rows = tuple[jax.Array, jax.Array]
 def digits() -> Case:
     table = data.load("digits")
     rows = len(table.x) // BATCH * BATCH
-    x = np.asarray(table.x, np.float32)[:rows].reshape(rows, 8, 8, 1) / 16
+    x = np.asarray(table.x, np.float32)[:rows].reshape(rows, 8, 8, 1)
     return _case("digits, 8x8x1", (x, np.asarray(table.y, np.int32)[:rows]), epochs=3, bound=1.0)
 
 
