@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdjax.models import cnn, conv, dense, flatten, max_pool, mean_pool, serial, unflatten
+from gdjax.models import cnn, conv, dense, flatten, layer_norm, max_pool, mean_pool, serial, unflatten
 
 KEY = jax.random.key(0)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -121,14 +121,30 @@ def test_layers_are_those_of_torch(axes):
 
 
 def test_a_network_is_its_layers_in_series():
-    model = cnn((5, 4, 1), None, (2,), (3,), kernel=(3, 2), activation="tanh", dropout=0.5)
-    params = model.init(KEY)
+    model = cnn((5, 4, 1), None, (2,), (3,), kernel=(3, 2), activation="tanh", norm="layer", dropout=0.5)
+    params = jax.tree.map(lambda x: numbers(x.size, x.shape, "float32"), jax.eval_shape(model.init, KEY))
     x = numbers(1, (7, 5, 4, 1), "float32")
-    parts = [conv(1, 2, (3, 2)), max_pool((2, 2), padding="SAME"), flatten((3, 2, 2)), dense(12, 3), dense(3, None)]
-    of = lambda i, j, x: parts[i].apply(params[j], x)  # noqa: E731
-    h = jnp.tanh(of(3, 5, of(2, 3, of(1, 2, jnp.tanh(of(0, 0, x))))))
-    np.testing.assert_allclose(model.apply(params, x), of(4, 8, h), rtol=1e-5, atol=1e-6)
-    assert np.std(model.apply(params, x, KEY) - model.apply(params, x)) > 0, "with a key units are silenced"
+    first, normalize, halve = conv(1, 2, (3, 2)), layer_norm(2), max_pool((2, 2), padding="SAME")
+
+    @jax.jit
+    def both(params, x):
+        h = halve.apply((), jnp.tanh(normalize.apply(params[1], first.apply(params[0], x))))
+        h = jnp.tanh(dense(12, 3).apply(params[6], h.reshape(7, 12)))
+        return model.apply(params, x), dense(3, None).apply(params[9], h), model.apply(params, x, KEY)
+
+    found, expected, silenced = both(params, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert np.std(silenced - found) > 0, "with a key units are silenced"
+
+
+def test_a_network_with_batch_norm_has_a_state():
+    model = cnn((4, 2), 3, (2, 5), norm="batch")
+    state = model.init_state()
+    assert [x["mean"].shape for x in state if x] == [(2,), (5,)]
+    of = lambda params, x: model.apply_with_state(params, state, x, KEY)  # noqa: E731
+    y, after = jax.eval_shape(of, jax.eval_shape(model.init, KEY), jax.ShapeDtypeStruct((6, 4, 2), jnp.float32))
+    assert y.shape == (6, 3) and jax.tree.structure(after) == jax.tree.structure(state)
+    assert not cnn((4, 2), 3, norm="layer").has_state
 
 
 def test_pixels_in_a_row_are_an_image_again():

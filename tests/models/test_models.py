@@ -627,6 +627,7 @@ ERRORS = [
         "cnn: shape must be (height, width, channels) or (length, channels), got (8, 8, 8, 1)",
     ),
     (lambda: cnn((8, 8, 1), 2, ()), "cnn: channels must be a tuple of at least 1 positive ints, got ()"),
+    (lambda: cnn((8, 8, 1), 2, norm="instance"), "cnn: norm must be 'layer', 'batch' or None, got 'instance'"),
     (lambda: cnn((8, 8, 1), 0), "cnn: out must be a positive int, got 0"),
     (lambda: flatten((8, 0)), "flatten: every size must be a positive int, got 0"),
     (lambda: dense(0, 3), "dense: in_size must be a positive int, got 0"),
