@@ -94,7 +94,7 @@ def _evaluate(jaxpr: Any, constants: Sequence[Any], inputs: Sequence[Any]) -> li
 
 def _results(jaxpr: Any, equation: Any, inputs: list[Any]) -> list[Any]:
     if _is_to_replace(equation):
-        return [_product(*inputs, **equation.params)]
+        return _in_place_of(equation, lambda x, w: [_product(x, w, **equation.params)], inputs)
     if _is_own_choice(equation):  # on CPU by products in any case, and here it is known of how many rows
         return _evaluate(*open_jaxpr(equation.params["branches"][-1]), inputs[1:])
     if any(map(_replaceable, _entered(equation))):
@@ -107,6 +107,13 @@ def _results(jaxpr: Any, equation: Any, inputs: list[Any]) -> list[Any]:
     known = {v: x for v, x in zip(equation.invars, inputs, strict=True) if not is_literal(v)}
     alone = jaxpr.replace(constvars=[], invars=list(known), outvars=equation.outvars, eqns=[equation])
     return eval_jaxpr(alone, [], *known.values())
+
+
+def _in_place_of(equation: Any, function: Callable[..., list[Any]], inputs: list[Any]) -> list[Any]:
+    """The results of a function whose operations have the place of this equation in the source, for whoever asks for it."""
+    jaxpr, constants = open_jaxpr(jax.make_jaxpr(function)(*inputs))
+    equations = [each.replace(source_info=equation.source_info) for each in jaxpr.eqns]
+    return eval_jaxpr(jaxpr.replace(eqns=equations), constants, *inputs)
 
 
 def _is_own_choice(equation: Any) -> bool:

@@ -47,7 +47,7 @@ def geometries(draw, pools=False):
     return window, stride, padding, dilation, space
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(geometries(), st.sampled_from([1, 1, 2, 3]), st.integers(1, 2), st.integers(1, 2), st.booleans(), st.booleans())
 def test_convolution_is_that_of_flax(geometry, groups, inputs, outputs, bias, double):
     linen = pytest.importorskip("flax.linen")

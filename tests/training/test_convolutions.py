@@ -117,6 +117,13 @@ def test_few_patches_are_in_memory_at_a_time():
     assert f"tensor<{rows}x{9 * 8}xf32>" not in program
 
 
+def test_a_product_has_the_place_of_its_convolution_in_the_source():
+    x, w = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2, 3, 4, 5), (2, 2, 5, 1)))
+    text = jax.make_jaxpr(by_products(conv))(x, w).pretty_print(source_info=True)
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert products and all("test_convolutions.py" in line for line in products)
+
+
 # in training
 
 
@@ -154,18 +161,17 @@ def test_a_run_has_no_convolution_and_the_numbers_of_one(make):
         each = softmax_cross_entropy_with_integer_labels(logits, batch[1])
         return jnp.mean(each), {"accuracy": jnp.mean(metrics.correct(logits, batch[1]))}
 
-    state, data, validation = gd.make_state(params, gd.sgd(0.1)), batch(12), batch(5, 1)
-    evaluate, found, programs = gd.make_evaluate(loss), [], []
+    state, data = gd.make_state(params, gd.sgd(0.1)), batch(8)
+    found, programs = [], []
     for way in ("products", "native"):
-        run = gd.make_run(gd.make_epoch(gd.make_step(loss, convolutions=way), 4), evaluate)
-        start = gd.start_run(run, state, gd.stopping.never(), data, validation)
-        steps = jax.jit(gd.make_epoch(gd.make_step(loss, convolutions=way), 4))
-        programs.append(steps.lower(state, data).as_text().count("stablehlo.convolution"))
-        found.append(jax.jit(run)(start, data, validation, 2))
-    products, native = (jax.tree.leaves((each.state.params, each.history)) for each in found)
-    chex.assert_trees_all_close(products, native, rtol=1e-5, atol=1e-5)
+        epoch = jax.jit(gd.make_epoch(gd.make_step(loss, convolutions=way), 4)).lower(state, data)
+        programs.append(epoch.as_text().count("stablehlo.convolution"))
+        after, measured = epoch.compile()(state, data)
+        found.append(jax.tree.leaves((after.params, measured)))
+    chex.assert_trees_all_close(*found, rtol=1e-5, atol=1e-5)
     assert programs[0] == 0
     assert programs[1] == (0 if make is own_model else 5)  # forward, by weights, and by inputs of the second layer
+    evaluate = gd.make_evaluate(loss, {"right": metrics.correct}, predict=apply)
     scores = jax.jit(lambda params, data: jax.lax.map(lambda _: evaluate(params, data), jnp.arange(2)))
     assert "stablehlo.convolution" not in scores.lower(state.params, data).as_text()
 
