@@ -10,7 +10,7 @@ import tyro
 
 from gdjax import runs
 from gdjax.cli.errors import UserError, option_mistakes, user_mistakes
-from gdjax.data import SOURCES, convert, describe, load
+from gdjax.data import CORPORA, SOURCES, convert, describe, load, read_corpus
 from gdjax.runs.problem import read
 from gdjax.tables.printing import kinds
 from gdjax.text import table
@@ -59,6 +59,10 @@ class Data(runs.ReadingOptions):
             return self._convert()
         if len(self.words) > 1:
             raise UserError(f"data: one table is needed, or convert IN OUT, got {' '.join(self.words)}")
+        if first[0] in CORPORA:
+            self._check("a text", ())
+            print(read_corpus(first[0]))
+            return 0
         return self._describe(first[0])
 
     def _describe(self, name: str) -> int:
@@ -111,5 +115,6 @@ class Data(runs.ReadingOptions):
                     data = load(name)
                 classes = f", {len(data.target_names)} classes" if data.task == "classification" else ""
                 rows.append(("", f"{data.x.shape[0]} rows, {data.x.shape[1]} features{classes}"))
+        rows += [(name, describe(name)) for name in CORPORA]
         print(textwrap.indent(table(rows), "  "))
         return 0

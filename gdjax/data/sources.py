@@ -23,6 +23,7 @@ from gdjax.calls import check_interval
 from gdjax.data._mnist1d import draw
 from gdjax.data.arrays import Dataset
 from gdjax.data.errors import nearest
+from gdjax.data.text import CORPORA
 
 
 def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
@@ -54,12 +55,12 @@ def load(name: str | os.PathLike[str], **options: Any) -> Dataset:
 
 
 def describe(name: str) -> str:
-    """What a data set of `SOURCES` is, in one line.
+    """What a data set of `SOURCES`, or a text of `CORPORA`, is, in one line.
 
     >>> print(gd.data.describe("digits"))
     Handwritten digits: 1,797 images of 8 x 8 pixels in [0, 1], 10 classes (Alpaydin & Kaynak 1998).
     """
-    return (inspect.getdoc(SOURCES[name]) or "").partition("\n")[0]
+    return (inspect.getdoc({**CORPORA, **SOURCES}[name]) or "").partition("\n")[0]
 
 
 # Bundled with scikit-learn.

@@ -156,6 +156,12 @@ def test_a_gru_reads_bytes_too(place, text):
     assert run.sample("the cat sat", 12, temperature=0.0) == by_hand(run, "the cat sat", 12)
 
 
+def test_the_texts_by_name_are_listed_and_described(place):
+    code, out, err = gdjax("data")
+    assert (code, err) == (0, "") and "  python-docs" in out
+    assert gdjax("data", "python-docs") == (0, f"{read_corpus('python-docs')}\n", "")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -180,6 +186,7 @@ def test_a_gru_reads_bytes_too(place, text):
         (["sample", "RUN", "--prompt", "dög"], "the text has 'd', 'g' and 'ö', which the vocabulary of "),
         (["sample", "RUN", "--temperature", -1], "--temperature must be at least 0 and finite, got -1"),
         (["sample", "RUN", "--length", 0], "--length must be from 1 to 1,000,000, got 0"),
+        (["data", "python-docs", "--target", "y"], "--target does not belong to a text"),
         (["predict", "RUN", "TEXT"], "is a run on a text: `gdjax sample` continues a text"),
     ],
     ids=lambda each: " ".join(map(str, each[:2])) if isinstance(each, list) else "",

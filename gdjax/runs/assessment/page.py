@@ -47,7 +47,7 @@ def render(
         scores: part of the data -> name -> value.
     """
     said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
-    said |= {"why": why(result), "versions": versions_of(work.config), "pictures": _drawn(work, found, pictures)}
+    said |= {"why": _why(result), "versions": versions_of(work.config), "pictures": _drawn(work, found, pictures)}
     said |= {"tiles": _tiles(found), "checks": _checks(work, found), "equation": _equation(found)}
     said["most_tried"] = tuning.MOST_ROWS
     return fill("gdjax.runs.assessment", said | _classes(found))
@@ -78,7 +78,7 @@ def value(x: float | None, digits: int = 4) -> str:
     return rounded(x, abs(x) * 10.0 ** (2 - digits)) if x else "0"
 
 
-def why(result: Result) -> str:
+def _why(result: Result) -> str:
     """Why the run has ended, and of which epoch the parameters are."""
     best = result.best_evaluation
     said = WHY.get(result.stop, f"It ended {result.stop.name} after {{epochs:g}} epochs.").format(epochs=result.epochs)

@@ -19,7 +19,7 @@ def pictures(work: LanguageWork, result: Result) -> dict[str, Any]:
     """The pictures of the run folder, by their file."""
     best = result.best_evaluation if result.best_evaluation >= 0 and result.run_state.best else None
     label = f"cross-entropy (nats per {work.text.unit[:-1]})"
-    title = f"{work.corpus.name}: {work.job.optimizer}"
+    title = f"{work.corpus.name}: {work.job.objective.model}"
     return {"curves.png": curves(result.history, best, title, "accuracy", loss_label=label)}
 
 

@@ -12,7 +12,7 @@ from gdjax.runs.arrays import Kept
 from gdjax.runs.ending import Ending, is_good
 from gdjax.runs.language.charts import pictures
 from gdjax.runs.language.judging import Judgment, judge, scores_of, table_of_scores
-from gdjax.runs.language.page import render
+from gdjax.runs.language.page import read_so_far, render
 from gdjax.runs.language.sampling import sample
 from gdjax.runs.language.work import LanguageWork
 from gdjax.runs.options import TrainOptions
@@ -48,7 +48,7 @@ def describe(work: LanguageWork, result: Result, scores: Any, found: Judgment | 
             str(work.corpus),
             f"{work.job.objective.model}, {summary(result.params).total} parameters, {work.job.optimizer}",
             str(result),
-            *read_so_far(work, result),
+            f"{read_so_far(work, result)} were read",
             "",
             textwrap.indent(table_of_scores(work.text, scores, windows), "  "),
             "",
@@ -56,10 +56,3 @@ def describe(work: LanguageWork, result: Result, scores: Any, found: Judgment | 
             *([] if not text else [textwrap.indent(text.strip("\n"), "  | ", lambda _: True), ""]),
         ]
     )
-
-
-def read_so_far(work: LanguageWork, result: Result) -> list[str]:
-    """How much of the text has been read, in a sentence."""
-    units = int(result.run_state.state.batches) * work.job.batch_size * work.text.context
-    times = units / work.text.units["train"]
-    return [f"{units:,} {work.text.unit} were read, {times:.2g} times the training share"]

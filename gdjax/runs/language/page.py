@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdjax.runs.assessment.page import fill, versions_of, why
+from gdjax.runs.assessment.page import fill, versions_of
 from gdjax.runs.language.charts import ladder
-from gdjax.runs.language.judging import Judgment, name_of
+from gdjax.runs.language.judging import Judgment
+from gdjax.types import Stop
 
 if TYPE_CHECKING:
     from gdjax.runs.language.work import LanguageWork
@@ -35,5 +36,24 @@ def render(
     """
     drawn = {name.removesuffix(".png"): picture for name, picture in pictures.items()} | {"ladder": ladder(found)}
     said = {"folder": shlex.quote(str(folder)), "work": work, "result": result, "found": found, "scores": scores}
-    said |= {"why": why(result), "versions": versions_of(work.config), "pictures": drawn, "text": text, "name": name_of}
+    said |= {"why": _why(work, result), "versions": versions_of(work.config), "pictures": drawn, "text": text}
     return fill("gdjax.runs.language", said)
+
+
+def _why(work: LanguageWork, result: Result) -> str:
+    """Why the run has ended, how much it has read, and of which step the parameters are."""
+    end = "It ran to its full length" if result.stop == Stop.BUDGET else f"It ended {result.stop.name}"
+    said, best = (
+        f"{end}, {result.steps:,} steps, in which {read_so_far(work, result)} were read.",
+        result.best_evaluation,
+    )
+    if best < 0 or not result.run_state.best:
+        return said
+    step = int(result.history["step"][best])
+    return f"{said} The parameters are those of step {step:,}, of the least {result.monitor} ({result.best_value:.4g})."
+
+
+def read_so_far(work: LanguageWork, result: Result) -> str:
+    """How much of the text has been read: so many characters, and how often the training share."""
+    units = int(result.run_state.state.batches) * work.job.batch_size * work.text.context
+    return f"{units:,} {work.text.unit}, {units / work.text.units['train']:.2g} times the training share,"
