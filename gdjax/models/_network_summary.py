@@ -99,12 +99,8 @@ def network_summary(model: Model, x: Any, optimizer: Any = None) -> NetworkSumma
 
 
 def _loss(model: Model, params: Any, state: Any, x: Any, key: Any) -> tuple[jax.Array, Any]:
-    """The mean of the squared outputs, which stands for any loss; rows are taken one by one, as in `per_example`."""
-    if model.has_state:
-        y, state = model.apply_with_state(params, state, x, key)
-    else:
-        keys = jax.random.split(key, jax.tree.leaves(x)[0].shape[0])
-        y = jax.vmap(model.apply, (None, 0, 0))(params, x, keys)
+    """The mean of the squared outputs, which stands for any loss."""
+    y, state = model.apply_with_state(params, state, x, key)
     return sum((jnp.mean(jnp.square(each)) for each in jax.tree.leaves(y)), jnp.zeros(())), state
 
 

@@ -8,7 +8,7 @@ from jax import lax
 
 import gdjax as gd
 from gdjax import losses
-from gdjax.models import cnn, dense, mlp, spiking, summary, transformer
+from gdjax.models import cnn, dense, mlp, summary, transformer
 from gdjax.models._operations import count_operations
 
 X, W = jnp.ones((4, 9, 8, 6)), jnp.ones((3, 2, 3, 10))
@@ -63,12 +63,7 @@ def test_a_network_is_shown_layer_by_layer():
     assert lines[3].split() == ["total", "26", "250"] and lines[4].startswith("operations of a step ")
     page = found._repr_html_()
     assert "<td>(5, 4)</td>" in page and all(f"<p>{line}</p>" in page for line in lines[4:])
-    assert [layer.shape for layer in summary(dense(3, None), jnp.ones((5, 3))).layers] == [(5,)]
-    paths = [
-        layer.path for layer in summary(transformer(5, 4, width=4, layers=1, heads=2), jnp.ones((2, 3), int)).layers
-    ]
-    assert paths[:3] == ["['tokens']", "['positions']", "['blocks'][0]['norm_1']"] and paths[-1] == "['head']"
-    assert [layer.shape for layer in summary(spiking((3, 4, 2)), jnp.ones((5, 3))).layers] == [(25, 5, 4), (5, 2)]
+    assert [tuple(layer[:2]) for layer in summary(dense(3, None), jnp.ones((5, 3))).layers] == [("the root", (5,))]
 
 
 def test_a_model_too_large_for_this_machine_is_only_compiled():
@@ -78,24 +73,32 @@ def test_a_model_too_large_for_this_machine_is_only_compiled():
 
 
 CLASSES = jnp.zeros(32, int)
-NETWORKS = {  # model, x, labels
-    "mlp": (mlp((64, 128, 10), dropout=0.1), jnp.ones((32, 64)), CLASSES),
-    "cnn": (cnn((12, 12, 1), 10, channels=(16, 32)), jnp.ones((32, 12, 12, 1)), CLASSES),
-    "transformer": (transformer(65, 32, width=32, layers=1), jnp.ones((8, 32), int), jnp.zeros((8, 32), int)),
+NETWORKS = {  # model, x, labels, some of its layers
+    "mlp": (mlp((64, 128, 10), dropout=0.1), jnp.ones((32, 64)), CLASSES, {"[0]": (32, 128), "[1]": (32, 10)}),
+    "cnn": (cnn((12, 12, 1), 10), jnp.ones((32, 12, 12, 1)), CLASSES, {"[0]": (32, 6, 6, 16), "[8]": (32, 10)}),
+    "transformer": (
+        transformer(65, 32, width=32, layers=1),
+        jnp.ones((8, 32), int),
+        jnp.zeros((8, 32), int),
+        {"['tokens']": (8, 32, 32), "['blocks'][0]['up']": (8, 32, 128), "['head']": (8, 32, 65)},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_operations_and_memory_are_those_of_the_compiled_step(name):
-    model, x, labels = NETWORKS[name]
+    model, x, labels, layers = NETWORKS[name]
     found = summary(model, x, gd.adam(1e-3))
+    assert layers.items() <= {layer.path: layer.shape for layer in found.layers}.items()
     step = gd.make_step(gd.per_example(gd.supervised(model, losses.softmax_cross_entropy_with_integer_labels)))
-    state = gd.make_state(model.init(jax.random.key(0)), gd.adam(1e-3), model_state=model.init_state())
-    measured = gd.training.memory(step, state, (x, labels))
-    assert found.memory.total == pytest.approx(measured.program, rel=0.1)
-    assert found.memory.parameters == measured.parameters
-    said = jax.jit(step, donate_argnums=0).lower(state, (x, labels)).compile().cost_analysis()
-    assert sum(found.step.values()) == pytest.approx(said["flops"] + said.get("transcendentals", 0), rel=0.1)
+    state = gd.make_state(model.init(jax.random.key(0)), gd.adam(1e-3))
+    compiled = jax.jit(step, donate_argnums=0).lower(state, (x, labels)).compile()
+    memory, counted = compiled.memory_analysis(), compiled.cost_analysis()
+    returned = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    taken = memory.argument_size_in_bytes + returned + memory.temp_size_in_bytes
+    assert found.memory.total == pytest.approx(taken, rel=0.1)
+    operations = counted["flops"] + counted.get("transcendentals", 0)
+    assert sum(found.step.values()) == pytest.approx(operations, rel=0.1)
 
 
 def test_a_summary_of_work_needs_a_model_and_its_input():
