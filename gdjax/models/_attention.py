@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gdjax.calls import model
 from gdjax.models._embedding import check_sequence
-from gdjax.models.initializers import Init, Initializer, Parameter, lecun_normal, zeros
+from gdjax.models.initializers import Init, Initializer, Parameter, by_part, lecun_normal, zeros
 from gdjax.models.layers import check_size
 from gdjax.models.padding import layer_of_sequences
 
@@ -29,7 +29,7 @@ def attention(width: int, heads: int, causal: bool = True, weights: Initializer 
         width: features of x, a multiple of heads.
         heads: at least 1.
         causal: whether a position attends only to itself and to those before it.
-        weights: initializer of w_qkv and w_out (default: `lecun_normal()`). Biases start at 0.
+        weights: initializer of w_q, w_k, w_v and w_out (default: `lecun_normal()`). Biases start at 0.
 
     Memory: the scores of a sequence, heads x time x time.
     Raises: ValueError if heads do not divide the width, or x has another width.
@@ -62,7 +62,7 @@ def check_heads(who: str, width: int, heads: int) -> None:
 def declare(width: int, weights: Initializer, out: Initializer) -> dict[str, dict[str, Parameter]]:
     """The declared parameters of an attention."""
     return {
-        "qkv": {"w": Parameter((width, 3 * width), weights), "b": Parameter((3 * width,), zeros())},
+        "qkv": {"w": Parameter((width, 3 * width), by_part(weights, 3)), "b": Parameter((3 * width,), zeros())},
         "out": {"w": Parameter((width, width), out), "b": Parameter((width,), zeros())},
     }
 

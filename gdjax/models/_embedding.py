@@ -11,7 +11,7 @@ import numpy as np
 
 from gdjax.calls import model
 from gdjax.domain import classes, whole_numbers, within
-from gdjax.models.initializers import Init, Initializer, Parameter, normal
+from gdjax.models.initializers import Init, Initializer, Parameter, normal, of_table
 from gdjax.models.layers import check_size
 from gdjax.models.padding import layer_of_sequences, numbers_of_positions
 
@@ -38,7 +38,7 @@ def embedding(vocabulary: int, width: int, weights: Initializer | None = None):
     """
     check_size("embedding", "vocabulary", vocabulary)
     check_size("embedding", "width", width)
-    parameter = Parameter((vocabulary, width), normal(0.02) if weights is None else weights)
+    parameter = Parameter((vocabulary, width), of_table(normal(0.02) if weights is None else weights))
     apply = lambda params, x, mask, key: look_up("embedding", params["w"], x)  # noqa: E731
     return Init({"w": parameter}), layer_of_sequences("embedding", apply)
 
@@ -80,7 +80,7 @@ def positions(width: int, context: int | None = None, kind: str = "sinusoidal", 
     check_size("positions", "width", width)
     if context is not None or kind == "learned":
         check_size("positions", "context", context)
-    table = Parameter((context or 0, width), normal(0.02) if weights is None else weights)
+    table = Parameter((context or 0, width), of_table(normal(0.02) if weights is None else weights))
 
     def apply(params, x, mask, key):
         check_sequence("positions", x, width, context)

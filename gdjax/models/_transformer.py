@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gdjax.calls import Model, model
 from gdjax.models._attention import allowed, attend, check_heads, declare, merge, project
 from gdjax.models._embedding import check_sequence, look_up
-from gdjax.models.initializers import Init, Initializer, Parameter, normal, zeros
+from gdjax.models.initializers import Init, Initializer, Parameter, normal, of_table, zeros
 from gdjax.models.layers import ACTIVATIONS, check_size, drop, split_key
 from gdjax.models.normalization import layer_norm
 from gdjax.models.padding import layer_of_sequences, numbers_of_positions
@@ -69,8 +69,8 @@ def transformer(
     inner = normal(0.02) if weights is None else weights
     outer = normal(0.02 / math.sqrt(2 * layers)) if weights is None else weights
     declared = {
-        "tokens": Parameter((vocabulary, width), inner),
-        "positions": Parameter((context, width), inner),
+        "tokens": Parameter((vocabulary, width), of_table(inner)),
+        "positions": Parameter((context, width), of_table(inner)),
         "blocks": tuple(_declare_block(width, inner, outer) for _ in range(layers)),
         "norm": _norm_of(width).build()[0].parameters,
         **({} if tied else {"head": Parameter((width, vocabulary), inner)}),

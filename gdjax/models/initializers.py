@@ -321,6 +321,28 @@ def orthogonal(gain=1.0):
     return rotate
 
 
+@initializer(static=("number",))
+def by_part(inner: Initializer, number: int):
+    """An initializer of each of so many parts of the columns, such as gates: each is drawn as if it were alone.
+
+    >>> from gdjax.models.initializers import by_part
+    >>> print(by_part(gd.models.xavier_normal(), 2)(jnp.ones((1, 2))))
+    [[1. 1.]]
+    """
+    return lambda noise: jnp.concatenate([inner(part) for part in jnp.split(noise, number, axis=-1)], axis=-1)
+
+
+@initializer
+def of_table(inner: Initializer):
+    """An initializer of a table (rows, width) of which a row is looked up: no sum runs over the rows, so fan_in is width.
+
+    >>> from gdjax.models.initializers import of_table
+    >>> print(of_table(gd.models.lecun_normal())(jnp.ones((9, 4)))[0])
+    [0.5 0.5 0.5 0.5]
+    """
+    return lambda noise: inner(noise.T).T
+
+
 def _flat(noise: jax.Array) -> jax.Array:
     """Unit normal noise as uniform noise on [-1, 1]."""
     return jax.lax.erf(noise / math.sqrt(2))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gdjax.calls import model
 from gdjax.models._embedding import check_sequence
-from gdjax.models.initializers import Init, Initializer, Parameter, initializer, lecun_normal, orthogonal, zeros
+from gdjax.models.initializers import Init, Initializer, Parameter, by_part, lecun_normal, orthogonal, zeros
 from gdjax.models.layers import check_size
 from gdjax.models.padding import layer_of_sequences
 
@@ -97,21 +97,15 @@ def lstm_layer(in_size: int, hidden: int, weights: Initializer | None = None, re
     return Init(declared), layer_of_sequences("lstm_layer", apply)
 
 
-@initializer(static=("number",))
-def by_gate(inner: Initializer, number: int):
-    """An initializer of each of so many parts of the columns: a gate's weights are drawn as if they were alone."""
-    return lambda noise: jnp.concatenate([inner(part) for part in jnp.split(noise, number, axis=-1)], axis=-1)
-
-
 def _declare(who: str, in_size: int, hidden: int, gates: int, weights: Any, recurrent: Any) -> dict[str, Parameter]:
     check_size(who, "in_size", in_size)
     check_size(who, "hidden", hidden)
     weights = lecun_normal() if weights is None else weights
     recurrent = orthogonal() if recurrent is None else recurrent
     return {
-        "w": Parameter((in_size, gates * hidden), by_gate(weights, gates)),
+        "w": Parameter((in_size, gates * hidden), by_part(weights, gates)),
         "b": Parameter((gates * hidden,), zeros()),
-        "u": Parameter((hidden, gates * hidden), by_gate(recurrent, gates)),
+        "u": Parameter((hidden, gates * hidden), by_part(recurrent, gates)),
     }
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import math
 import pickle
 
@@ -24,15 +25,18 @@ from gdjax.models import (
     Init,
     Parameter,
     activation,
+    attention,
     augment,
     batch_norm,
     cnn,
     conv,
     dense,
     dropout,
+    embedding,
     ensemble,
     flatten,
     global_mean_pool,
+    gru_layer,
     he_normal,
     initializer,
     latency_code,
@@ -42,6 +46,7 @@ from gdjax.models import (
     linear_regression,
     linear_svm,
     logistic_regression,
+    lstm_layer,
     max_pool,
     mean_pool,
     mlp,
@@ -55,6 +60,7 @@ from gdjax.models import (
     softmax_regression,
     spiking,
     summary,
+    transformer,
     unflatten,
     xavier_normal,
 )
@@ -411,6 +417,36 @@ def test_orthogonal_weights_prefer_no_direction():
 
 def test_fans():
     assert [fans(shape) for shape in ((), (3,), (3, 4), (5, 5, 3, 4))] == [(1, 1), (3, 1), (3, 4), (75, 100)]
+
+
+def test_every_layer_is_drawn_by_its_own_fans():
+    """The variances of jax.nn.initializers: parts of one matrix (queries, gates) as if alone, tables as Flax's Embed."""
+    layers = {
+        "dense": ((60, 40), lambda w: dense(60, 40, w), lambda p: p["w"]),
+        "conv": ((3, 3, 8, 64), lambda w: conv(16, 64, (3, 3), groups=2, weights=w), lambda p: p["w"]),
+        "conv of series": ((5, 16, 48), lambda w: conv(16, 48, (5,), weights=w), lambda p: p["w"]),
+        "values": ((48, 48), lambda w: attention(48, 4, weights=w), lambda p: p["qkv"]["w"][:, 96:]),
+        "gate": ((48, 64), lambda w: gru_layer(48, 64, w), lambda p: p["w"][:, 64:128]),
+        "state": ((64, 64), lambda w: lstm_layer(8, 64, recurrent=w), lambda p: p["u"][:, :64]),
+        "table": ((150, 24), lambda w: embedding(150, 24, w), lambda p: p["w"]),
+        "tokens": ((150, 24), lambda w: transformer(150, 4, 24, 1, 2, weights=w), lambda p: p["tokens"]),
+    }
+    theirs = {"fan_in": lecun_normal(), "fan_avg": xavier_normal()}
+
+    @jax.jit
+    def variances(key):
+        found = []
+        for (name, (shape, layer, part)), (mode, weights) in itertools.product(layers.items(), theirs.items()):
+            table = {"out_axis": 0} if name in ("table", "tokens") and mode == "fan_in" else {}
+            reference = jax.nn.initializers.variance_scaling(1.0, mode, "normal", **table)(key, shape)
+            found.append((jnp.var(part(layer(weights).init(key))), jnp.var(reference)))
+        return jnp.array(found).T
+
+    ours, expected = variances(KEY)
+    np.testing.assert_allclose(ours, expected, rtol=0.2)
+    parts = attention(12, 2, weights=orthogonal()).init(KEY)["qkv"]["w"]
+    for part in np.split(np.asarray(parts), 3, axis=1):
+        np.testing.assert_allclose(part.T @ part, np.eye(12), atol=1e-5)
 
 
 @pytest.mark.parametrize(("weights", "function"), [(he_normal(), "relu"), (lecun_normal(), "selu")])
