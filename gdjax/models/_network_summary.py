@@ -70,8 +70,8 @@ class NetworkSummary:
         shares = ", ".join(f"{kind} {self.step[kind] / total:.0%}" for kind in KINDS)
         lines = [f"operations of a step {sum(self.step.values()):,}: {shares}"]
         if self.memory is not None:
-            parts = ", ".join(f"{name} {number / 1e6:.2f}" for name, number in self.memory._asdict().items() if number)
-            lines.append(f"memory of a step {self.memory.total / 1e6:.2f} MB: {parts}")
+            parts = ", ".join(f"{name} {number / 1e6:.3g}" for name, number in self.memory._asdict().items() if number)
+            lines.append(f"memory of a step {self.memory.total / 1e6:.3g} MB: {parts}")
         return "\n".join(lines)
 
 
