@@ -195,6 +195,41 @@ def test_each_bug_of_a_model(name):
     violation(laws.check_model, law, model, jnp.ones(3), only=only)
 
 
+@gd.calls.model(static=("bug",))
+def centered(bug=""):
+    """x less its mean over the batch, which is remembered; with one bug."""
+
+    def apply(params, state, x, key=None, weight=None):
+        rows = x.reshape(-1, 3)
+        w = jnp.ones(len(rows)) if weight is None or bug == "weights are ignored" else jnp.asarray(weight, float)
+        rows = rows if bug == "0 times NaN" else jnp.where(w[:, None] > 0, rows, 0)
+        total = jnp.sum(w) if bug == "nothing by nothing" else jnp.where(jnp.sum(w) == 0, 1, jnp.sum(w))
+        mean = w @ rows / total + (state * (jnp.sum(w) == 0))
+        moves = key is not None or bug == "it moves without a key"
+        after = state if bug == "it never moves" else 0.5 * (state + mean) if moves else state
+        return params["scale"] * (x - (mean if moves or bug == "rows are not alone" else state)), after
+
+    start = (lambda: jnp.zeros(())) if bug == "it changes its shape" else lambda: jnp.zeros(3)
+    return lambda key: {"scale": jnp.ones(3)}, apply, start
+
+
+BAD_STATES = {
+    "it never moves": "state",
+    "it moves without a key": "state",
+    "it changes its shape": "state",
+    "rows are not alone": "state",
+    "weights are ignored": "weight",
+    "0 times NaN": "weight",
+    "nothing by nothing": "weight",
+}
+
+
+def test_each_bug_of_a_model_with_a_state():
+    assert laws.check_model(centered(), jnp.ones(3), only=["state", "weight"])
+    for bug, law in BAD_STATES.items():
+        violation(laws.check_model, law, centered(bug), jnp.ones(3), only=["state", "weight"])
+
+
 # Metrics.
 
 PREDICTION, TARGET = RNG.normal(size=10).astype(np.float32), RNG.normal(size=10).astype(np.float32)

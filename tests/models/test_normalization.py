@@ -159,3 +159,47 @@ def test_a_model_with_a_state_says_what_it_needs():
             norm.apply_with_state(norm.init(KEY), norm.init_state(), x, KEY, weight)
     with pytest.raises(ValueError, match="residual: inner must keep the shape of x"):
         models.residual(models.dense(3, 1)).apply(PARAMS[0], X)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outputs_gradients_and_statistics_are_those_of_torch(dtype):
+    """Images with their channels last; torch's running variance is that of n - 1, its momentum is one less ours."""
+    torch = pytest.importorskip("torch")
+    rng, size, tolerance = np.random.default_rng(3), 3, 1e-12 if dtype == "float64" else 1e-5
+    x, cotangent = rng.normal(0.5, 1.5, (2, 4, 5, 6, size)).astype(dtype)
+    scale, b = rng.normal(1, 0.5, (2, size)).astype(dtype)
+    layers = {
+        "layer_norm": (models.layer_norm(size, 0.1), torch.nn.LayerNorm(size, 0.1)),
+        "rms_norm": (models.rms_norm(size, 0.1), torch.nn.RMSNorm(size, 0.1)),
+        "batch_norm": (models.batch_norm(size, 0.8, 0.1), torch.nn.BatchNorm2d(size, 0.1, 0.2)),
+    }
+    for name, (ours, theirs) in layers.items():
+        with jax.enable_x64(dtype == "float64"):
+            params = {"scale": jnp.asarray(scale), "b": jnp.asarray(b)}
+            state = jax.tree.map(lambda s: s.astype(dtype), ours.init_state())
+
+            def total(params, x, ours=ours, state=state):
+                y, after = ours.apply_with_state(params, state, x, KEY)
+                return jnp.sum(y * cotangent), (y, after)
+
+            given = {"scale": params["scale"]} if name == "rms_norm" else params
+            grads, (y, after) = jax.grad(total, (0, 1), has_aux=True)(given, jnp.asarray(x))
+        theirs, images = theirs.to(getattr(torch, dtype)), name == "batch_norm"
+        axes = (lambda t: t.movedim(-1, 1)) if images else lambda t: t
+        with torch.no_grad():
+            theirs.weight.copy_(torch.tensor(scale))
+            if name != "rms_norm":
+                theirs.bias.copy_(torch.tensor(b))
+        leaf = torch.tensor(x, requires_grad=True)
+        out = theirs(axes(leaf))
+        (out * axes(torch.tensor(cotangent))).sum().backward()
+        out = (out.movedim(1, -1) if images else out).detach().numpy()
+        pairs = [(y, out), (grads[1], leaf.grad), (grads[0]["scale"], theirs.weight.grad)]
+        pairs += [] if name == "rms_norm" else [(grads[0]["b"], theirs.bias.grad)]
+        if images:
+            n = x[..., 0].size
+            var = 0.8 + (theirs.running_var.numpy() - 0.8) * (n - 1) / n
+            pairs += [(after["mean"], theirs.running_mean), (after["var"], var)]
+        for a, e in pairs:
+            np.testing.assert_allclose(a, np.asarray(e), rtol=10 * tolerance, atol=10 * tolerance, err_msg=name)
