@@ -174,7 +174,7 @@ def draw(widths, squares, units, x, y, gradients) -> Figure:
     grid = picture.add_gridspec(3, 6, height_ratios=(2.1, 1, 1))
     draw_widths(picture.add_subplot(grid[0, :]), widths)
     for i, (depth, square) in enumerate(squares.items()):
-        title = f"random, {depth} layer{'s' * (depth > 1)}"
+        title = f"{depth} layer{'s' * (depth > 1)}"
         draw_heat(picture.add_subplot(grid[1, i]), np.sqrt(square), title, 2 * depth + 1, SIDE // 2)
     for i, (layers, values) in enumerate(units.items()):
         draw_heat(picture.add_subplot(grid[1, 3 + i]), values, f"digits, layer {layers}", 2 * layers + 1, 2)
