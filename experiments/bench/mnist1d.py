@@ -4,14 +4,15 @@
 
 The 4,000 standard training rows, judged by the 1,000 standard test rows after the last epoch; nothing is chosen by them.
 
-cnn          three blocks of 64 channels, windows of 5, dropout of 0.5
-plain cnn    two blocks of 16 and 32 channels, windows of 3, no dropout
-gru          64 units, the step of a series after the other
+cnn          three blocks of 64 channels, windows of 3, dropout of 0.5
+plain cnn    two blocks of 16 and 32 channels, no dropout
+gru          64 units, one step of a series after the other
 mlp          hidden layers of 128 and 64
 shuffled     the cnn, the 40 steps of all rows in one random order: neighbors say nothing any more
 digits       `gdjax train digits --model cnn --seed S` for ten seeds, each with its own split, judged by its test rows
 
-Expected (medians): cnn and gru at least 0.95, shuffled at most 0.65, digits at least 0.985; the mlp about 0.65.
+Expected (medians): cnn and gru at least 0.95 (0.97, 0.977), shuffled at most 0.65 (0.63), digits at least 0.985 (0.989); beside
+them the plain cnn 0.88 and the mlp 0.60. Four minutes of CPU.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def of_shape(model: gd.Model) -> gd.Model:
     return serial(unflatten(SHAPE), model)
 
 
-WIDE = of_shape(cnn(SHAPE, 10, (64, 64, 64), kernel=5, dropout=0.5))
+WIDE = of_shape(cnn(SHAPE, 10, (64, 64, 64), dropout=0.5))
 CASES = {
     "cnn": Case(WIDE, 40, 3e-3, 0.05, least=0.95),
     "plain cnn": Case(of_shape(cnn(SHAPE, 10, (16, 32))), 40, 3e-3, 0.05),
