@@ -28,8 +28,8 @@ def gru(
         h^0 = x,   h^i = layer_i(h^{i-1}),   y = h^k w + b
         params (layer_1, ..., layer_k, {"w": (hidden, out), "b": (out,)})
 
-    From the last state, x (..., time, in) -> y (..., out), or from all of them, y (..., time, out). The last state is that
-    of the last position that counts.
+    From the last state, x (..., time, in) -> y (..., out), or from all of them, y (..., time, out), which is `Padded` if x
+    is. The last state is that of the last position that counts.
 
     Args:
         in_size: features of x, at least 1.

@@ -37,7 +37,8 @@ def transformer(
         params {"tokens": (vocabulary, width), "positions": (context, width), "blocks": (block_1, ..., block_k),
                 "norm": {"scale", "b"}, "head": (width, vocabulary)}
 
-    The logits at t depend on tokens up to t only. To sample from it, see `generate`.
+    The logits at t depend on tokens up to t only. Of a `Padded` x they are `Padded` too, and positions are numbered by those
+    that count. To sample from it, see `generate`.
 
     Args:
         vocabulary: the number of tokens, at least 1.
@@ -47,7 +48,8 @@ def transformer(
         heads: of each attention, at least 1.
         dropout: in [0, 1), of the embeddings and of what each part adds to the stream, where a key is given.
         tied: whether w_head is the table of tokens, transposed; then params have no "head".
-        remat: whether the backward pass computes each block again, instead of keeping what is inside.
+        remat: whether the backward pass computes each block again, instead of keeping what is inside (on CPU from jax 0.12
+            on: before, XLA undoes it).
         weights: initializer of every matrix (default: `normal(0.02)`, for those that add to the stream
             `normal(0.02 / sqrt(2 layers))`, as in GPT-2). Biases start at 0.
 
