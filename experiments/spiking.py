@@ -176,7 +176,8 @@ def by_stdp(splits: list[Rows], rate: float) -> tuple[Any, Any, list[float]]:
     """(weights, winners of the training rows, share of right test rows) of all seeds."""
     keys, x = jax.random.split(jax.random.key(0), len(splits)), jnp.stack([rows.train[0] for rows in splits])
     w, effort = LEARN(keys, x, rate)
-    won, unseen = (WINNERS(w, effort, jnp.stack([part[0] for part in parts])) for parts in zip(*splits, strict=True))
+    won = np.asarray(WINNERS(w, effort, jnp.stack([jnp.concatenate([part[0] for part in rows]) for rows in splits])))
+    won, unseen = np.split(won, [x.shape[1]], axis=1)
     return w, won, [right_by_vote(each, rows) for *each, rows in zip(won, unseen, splits, strict=True)]
 
 
