@@ -21,15 +21,19 @@ from gdjax.models import (
     MODELS,
     Padded,
     attention,
+    batch_norm,
+    conv,
     dense,
     dropout,
     embedding,
     gru,
     gru_layer,
+    layer_norm,
     lstm_layer,
     orthogonal,
     padded,
     positions,
+    residual,
     serial,
     transformer,
 )
@@ -52,7 +56,13 @@ CASES = [
     (gru(6, 3, None), FEATURES, ()),
     (gru(6, 3, 2, layers=2, cell="lstm", readout="all", dropout=0.5), FEATURES, (4, 2)),
     (transformer(5, 8, width=6, layers=1, heads=2, dropout=0.1), TOKENS, (4, 5)),
-    (serial(embedding(5, 6), positions(6), gru_layer(6, 3), dropout(0.1), dense(3, 2)), TOKENS, (4, 2)),
+    (
+        serial(
+            embedding(5, 6), positions(6), residual(serial(layer_norm(6), attention(6, 2))), dropout(0.1), dense(6, 2)
+        ),
+        TOKENS,
+        (4, 2),
+    ),
 ]
 IDS = [repr(case[0]) for case in CASES]
 over_cases = pytest.mark.parametrize(("case", "x", "y_shape"), CASES, ids=IDS)
@@ -430,6 +440,12 @@ def test_bad_input_is_one_sentence(name):
     call, words = BAD[name]
     with pytest.raises(ValueError, match=f"^{words}$"):
         call()
+
+
+@pytest.mark.parametrize("layer", [conv(6, 2, (3,)), batch_norm(6)], ids=repr)
+def test_a_layer_that_would_mix_padding_in_turns_it_down(layer):
+    with pytest.raises(TypeError, match=r"^a sequence with padding was given to what takes an array"):
+        layer.apply(layer.init(KEY), Padded(FEATURES, MASK))
 
 
 def test_tokens_outside_give_nan_where_they_are_traced():
