@@ -86,7 +86,7 @@ def convolve_natively(x: jax.Array, w: jax.Array, window: Window, groups: int = 
 def convolve_by_products(
     x: jax.Array, w: jax.Array, window: Window, groups: int = 1, precision: Any = None, dtype: Any = None
 ) -> jax.Array:
-    """The same by products, y (n, *places, out), a part of the rows at a time if their patches have many bytes.
+    """The same by products, y (n, *places, out), an equal part of the rows at a time if their patches have many bytes.
 
     In the backward pass the patches of a part are put together again, so that few of them are in memory at a time; and
     those of a part stay in the cache, which is faster than all at once.
@@ -97,19 +97,12 @@ def convolve_by_products(
 
     n, places = x.shape[0], window.places(x.shape[1:-1])
     size = n * math.prod(places) * window.taps * x.shape[-1] * x.dtype.itemsize
-    parts = _parts(n, -(-size // PART)) if window.taps > 1 else 1
-    if parts <= 1:
+    fewest = min(n, -(-size // PART)) if window.taps > 1 else 1
+    if fewest <= 1:
         return multiply(x)
-    rows = -(-n // parts)
-    x = jnp.pad(x, [(0, parts * rows - n), *[(0, 0)] * (x.ndim - 1)]) if n % parts else x
-    y = jax.lax.map(jax.checkpoint(multiply, prevent_cse=False), x.reshape(parts, rows, *x.shape[1:]))
-    return y.reshape(parts * rows, *y.shape[2:])[:n]
-
-
-def _parts(rows: int, fewest: int) -> int:
-    """The number of parts of the rows: at least `fewest`, or up to twice as many if those are even."""
-    fewest = min(fewest, rows)
-    return next((number for number in range(fewest, 2 * fewest) if rows % number == 0), fewest)
+    parts = next(number for number in range(fewest, n + 1) if n % number == 0)
+    y = jax.lax.map(jax.checkpoint(multiply, prevent_cse=False), x.reshape(parts, n // parts, *x.shape[1:]))
+    return y.reshape(n, *y.shape[2:])
 
 
 def _products(seen: list[jax.Array], w: jax.Array, groups: int, precision: Any, dtype: Any) -> jax.Array:
