@@ -22,7 +22,7 @@ NORMS = {"layer": layer_norm, "batch": batch_norm}
 def cnn(
     shape: Sequence[int],
     out: int | None,
-    channels: Sequence[int] = (16, 32),
+    channels: Sequence[int] = (32, 64),
     hidden: Sequence[int] = (),
     kernel: int | Sequence[int] = 3,
     activation: str | Activation = "relu",
@@ -55,7 +55,7 @@ def cnn(
     >>> model = gd.models.cnn((8, 8, 1), 10)
     >>> params = model.init(jax.random.key(0))
     >>> print(gd.summary(params).total, model.apply(params, jnp.zeros((5, 8, 8, 1))).shape)
-    6090 (5, 10)
+    21386 (5, 10)
     """
     for name, sizes, least in (("shape", shape, 2), ("channels", channels, 1), ("hidden", hidden, 0)):
         _check_sizes(name, sizes, least)
