@@ -149,8 +149,13 @@ class Model(Node):
             key: whether this is training: with None the state is used, and returned as it came.
             weight: how much each row counts in statistics of the batch, (B,) float >= 0; None if all count alike. The
                 outputs of a row of weight 0 are computed as those of any other.
+
+        Raises: ValueError if the state is not like the initial one.
         """
-        return with_state(self.build())[1](params, state, x, key, weight)
+        _, apply, init_state = with_state(self.build())
+        if jax.tree.structure(state) != jax.tree.structure(jax.eval_shape(init_state)):
+            raise ValueError(f"{self.recipe.name}: state must be like that of init_state(), got {state!r}")
+        return apply(params, state, x, key, weight)
 
 
 def with_state(built: tuple[Any, ...]) -> tuple[Any, Any, Any]:

@@ -66,6 +66,8 @@ class _Trial:
                 "trained": trained,
                 "again": apply(first, rows, self.key, weight),
                 "other rows of weight 0": apply(first, other, self.key, weight),
+                "no weights": apply(first, rows, self.key),
+                "equal weights": apply(first, rows, self.key, 2 * jnp.ones(weight.shape)),
                 "no row counts": apply(trained[1], rows, self.key, 0 * weight),
                 "evaluated": apply(trained[1], rows),
                 "rows alone": jax.vmap(lambda row: apply(trained[1], row))(rows),
@@ -189,13 +191,15 @@ def _state(trial: _Trial) -> None:
 
 
 @LAWS.law(
-    "weight", "A row of weight 0 counts in nothing, not even if it holds NaN; where all weigh 0, the state stays."
+    "weight",
+    "A row of weight 0 counts in nothing, NaN or not; where all weigh 0 the state stays; equal weights are none.",
 )
 def _weight(trial: _Trial) -> None:
     (y, state), (other, after) = trial.steps["trained"], trial.steps["other rows of weight 0"]
     counted = lambda y: jax.tree.map(lambda y: y[WEIGHT != 0], y)  # noqa: E731
     chex.assert_trees_all_equal((counted(y), state), (counted(other), after))
     chex.assert_trees_all_equal(trial.steps["no row counts"][1], state)
+    chex.assert_trees_all_close(trial.steps["equal weights"], trial.steps["no weights"], rtol=1e-4, atol=1e-5)
 
 
 @LAWS.law("gradients", "Gradients are finite and reach every parameter.")

@@ -150,6 +150,8 @@ def test_a_model_with_a_state_says_what_it_needs():
             gd.fit(loss, PARAMS, gd.sgd(0.1), (X, Y), model_state=state)
     with pytest.raises(ValueError, match="serial: with a key a model with a state must be called by apply_with_state"):
         NORMED.apply(PARAMS, X, KEY)
+    with pytest.raises(ValueError, match=r"serial: state must be like that of init_state\(\), got \(\)"):
+        NORMED.apply_with_state(PARAMS, (), X)
     norm = models.batch_norm(3)
     for x, weight, words in (
         (X[0], None, r"x must be a batch, \(B, ..., 3\)"),
