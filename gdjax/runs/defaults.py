@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gdjax.losses import LOSSES
-from gdjax.networks import NETWORKS, not_read, words_of
+from gdjax.networks import NETWORKS
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.runs.job import Settings
 from gdjax.runs.options import TrainOptions
@@ -160,10 +160,7 @@ def class_weights(options: TrainOptions, subject: Subject, labels: np.ndarray) -
 
 
 def check_used(options: TrainOptions) -> None:
-    """Raise ValueError for an option that says nothing of this model."""
-    for word, value in options.words.items():
-        if value not in (None, ()) and word not in words_of(options.model):
-            raise ValueError(not_read(word, options.model))
+    """Raise ValueError for a choice that nothing is left to."""
     if options.model != "mlp" and options.tune == "grid":
         raise ValueError(f"`tune=grid` chooses for an mlp, `model={options.model}` is trained as it is")
 
