@@ -240,7 +240,7 @@ def _read_file(path: str, unit: str, encoding: str | None, share: float) -> Text
             text = content.decode(found).removeprefix("\ufeff")
         except LookupError:
             raise ValueError(f"`encoding={encoding}` is no text encoding") from None
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise undecodable(source, found) from None
     return _with_last(codes_of(text, unit), share, (*source.notes, *notes))
 

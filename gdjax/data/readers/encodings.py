@@ -54,6 +54,8 @@ def undecodable(source: Contents, encoding: str) -> DataError:
         except UnicodeDecodeError as error:
             found = error.object[error.start : error.end].hex(" ")
             return DataError(f"{source.name}: line {number} is not {encoding}, got the bytes {found}")
+        except UnicodeError:  # no byte order mark, on the oldest Python
+            break
     return DataError(f"{source.name}: the text is not {encoding}")
 
 

@@ -153,9 +153,10 @@ def _settings(options: TrainOptions, windows: int) -> Settings:
     if by_default:
         warmup = min(WARMUP, total // 10)
         request["schedule"] = f"warmup_cosine_decay_schedule(0.0, warmup_steps={warmup}, end_value={LAST})"
+    every = max(1, min(EVERY, total // 8)) if options.every is None else options.every
     names = {field.name for field in dataclasses.fields(Settings)} - {"optimizer", "to_minimum"}
     found = {name: getattr(options, name) for name in names & {field.name for field in dataclasses.fields(options)}}
-    found |= {"steps": steps, "batch_size": batch, "every": options.every or max(1, min(EVERY, total // 8))}
+    found |= {"steps": steps, "batch_size": batch, "every": every}
     return Settings(OptimizerRequest(**request), **found)
 
 
