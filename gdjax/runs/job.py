@@ -115,6 +115,16 @@ class Job:
         return self.watch.read(result.history) if self.watch and len(result.history["loss"]) else None
 
 
+def check_length(settings: Any) -> None:
+    """Raise ValueError if the length of a run, or the steps between evaluations, cannot be."""
+    for name in ("epochs", "steps", "every"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"`{name}` must be above 0{' and finite' if value > 0 else ''}, got {value:g}")
+    if settings.epochs is not None and settings.steps is not None:
+        raise ValueError("give `epochs` or `steps`, not both")
+
+
 def plan(objective: Objective, parts: Rows, settings: Settings) -> Job:
     """Choose and check everything before the first step.
 
@@ -125,12 +135,7 @@ def plan(objective: Objective, parts: Rows, settings: Settings) -> Job:
         raise ValueError(f"`batch_size` must be between 1 and the {rows} training rows, got {batch_size}")
     if settings.microbatches < 1:
         raise ValueError(f"`microbatches` must be at least 1, got {settings.microbatches}")
-    for name in ("epochs", "steps", "every"):
-        value = getattr(settings, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"`{name}` must be above 0{' and finite' if value > 0 else ''}, got {value:g}")
-    if settings.epochs is not None and settings.steps is not None:
-        raise ValueError("give `epochs` or `steps`, not both")
+    check_length(settings)
     per_epoch = -(-rows // batch_size)
     optimizer = settings.optimizer.build(Length(settings.epochs, settings.steps).batches(per_epoch), per_epoch)
     optimizer, stop = _with_numbers(optimizer, _stop(settings), settings.set)

@@ -173,6 +173,7 @@ def test_the_texts_by_name_are_listed_and_described(place):
         (["train", "TEXT", *but(WORDS, "--context", 999)], "must be longer than --context 999, got 1"),
         (["train", "TEXT", *but(WORDS, "--context", 0)], "context must be "),
         (["train", "TEXT", *but(WORDS, "--every", 0)], "--every must be above 0, got 0"),
+        (["train", "TEXT", *WORDS, "--epochs", 1], "gdjax: give --epochs or --steps, not both"),
         (["train", "TEXT", *but(WORDS, "--batch-size", 0)], "--batch-size must be between 1 and the "),
         (["train", "TEXT", *WORDS, "--encoding", "utf-16"], "not utf-16"),
         (

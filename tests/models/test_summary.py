@@ -75,7 +75,12 @@ def test_a_model_too_large_for_this_machine_is_only_compiled():
 CLASSES = jnp.zeros(32, int)
 NETWORKS = {  # model, x, labels, some of its layers
     "mlp": (mlp((64, 128, 10), dropout=0.1), jnp.ones((32, 64)), CLASSES, {"[0]": (32, 128), "[1]": (32, 10)}),
-    "cnn": (cnn((12, 12, 1), 10, (16, 32)), jnp.ones((32, 12, 12, 1)), CLASSES, {"[0]": (32, 6, 6, 16), "[8]": (32, 10)}),
+    "cnn": (
+        cnn((12, 12, 1), 10, (16, 32)),
+        jnp.ones((32, 12, 12, 1)),
+        CLASSES,
+        {"[0]": (32, 6, 6, 16), "[8]": (32, 10)},
+    ),
     "transformer": (
         transformer(65, 32, width=32, layers=1),
         jnp.ones((8, 32), int),

@@ -18,7 +18,7 @@ from gdjax.data import CORPORA, Corpus, read_corpus
 from gdjax.losses import LOSSES, over_windows, per_example, supervised
 from gdjax.optimizers.request import OptimizerRequest
 from gdjax.runs.config import RunConfig, TextConfig
-from gdjax.runs.job import Job, Settings, plan
+from gdjax.runs.job import Job, Settings, check_length, plan
 from gdjax.runs.language.models import LANGUAGE_MODELS, WORDS, language_model
 from gdjax.runs.machine import environment
 from gdjax.runs.options import TrainOptions
@@ -81,7 +81,11 @@ def is_language(data: Any, options: TrainOptions) -> bool:
     if options.model == "transformer" or (isinstance(data, str) and data in CORPORA):
         return True
     is_file = isinstance(data, (str, os.PathLike)) and Path(data).suffix.lower() in SUFFIXES
-    return options.model == "gru" and (is_file or options.unit is not None or options.context is not None)
+    return (
+        options.model == "gru"
+        and not options.shape
+        and (is_file or options.unit is not None or options.context is not None)
+    )
 
 
 def choose_language(data: Any, options: TrainOptions, command: str) -> LanguageWork:
@@ -139,6 +143,7 @@ def thinned(starts: np.ndarray, most: int = MOST_WINDOWS) -> np.ndarray:
 
 def _settings(options: TrainOptions, windows: int) -> Settings:
     """The settings of the run, for so many training windows."""
+    check_length(options)
     batch = min(BATCH, windows) if options.batch_size is None else options.batch_size
     unsaid = options.epochs is None and options.steps is None
     steps = STEPS if unsaid else options.steps
