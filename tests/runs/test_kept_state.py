@@ -52,5 +52,9 @@ def test_a_run_is_used_with_the_state_of_its_best_parameters(folds, tmp_path, mo
         of_fold = {name: x[k] for name, x in arrays.items() if name.startswith("intervals")}
         expected = in_units(outputs_of(model, of_fold, "intervals['{}']", x))
         np.testing.assert_allclose(run.outputs_of_folds(x)[k], expected, rtol=1e-5)
-    scores = json.loads((tmp_path / "run" / "result.json").read_text())["test"]
-    assert f"{scores['loss']:.6f}" in reevaluation(run)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert f"{result['test']['loss']:.6f}" in reevaluation(run)
+    best = min(
+        row["validation_loss"] for row in run.history
+    )  # measured while training, with the state of that evaluation
+    np.testing.assert_allclose(result["validation"]["loss"], best, rtol=1e-5)
