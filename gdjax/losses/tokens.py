@@ -27,7 +27,7 @@ class PerToken:
         return better_direction(self.loss)
 
     def __call__(self, prediction: Any, target: Any) -> jax.Array:
-        counted = counted_positions("per_token", prediction, target, self.ignore)
+        counted = counted_predictions("per_token", prediction, target, self.ignore)
         prediction, target = jax.tree.map(jnp.asarray, (without_padding(prediction), without_padding(target)))
         some, first = jnp.any(counted), jnp.argmax(counted)
 
@@ -85,3 +85,14 @@ def counted_positions(who: str, x: Any, target: Any, ignore: int | None) -> jax.
     if ignore is not None and values.ndim != 1:
         raise ValueError(f"{who}: of an example's targets (time,) one can be ignored, got shape {values.shape}")
     return counted if ignore is None else counted & (values != ignore)
+
+
+def counted_predictions(who: str, prediction: Any, target: Any, ignore: int | None) -> jax.Array:
+    """The same of an example's predictions. Raises: ValueError unless there is one for each position."""
+    counted = counted_positions(who, prediction, target, ignore)
+    for shape in map(jnp.shape, jax.tree.leaves(without_padding(prediction))):
+        if not shape or shape[:1] != counted.shape:
+            raise ValueError(
+                f"{who}: prediction must be (time, ...) as the target {jnp.shape(without_padding(target))}, got {shape}"
+            )
+    return counted

@@ -54,7 +54,7 @@ def per_token(metric: Any, ignore: int | None = None) -> Metric:
 
 
 def _measure_tokens(metric: Metric, ignore: int | None, prediction: Any, target: Any, weight: jax.Array) -> Any:
-    counted = jax.vmap(lambda p, y: losses_of_tokens.counted_positions("per_token", p, y, ignore))(prediction, target)
+    counted = jax.vmap(lambda p, y: losses_of_tokens.counted_predictions("per_token", p, y, ignore))(prediction, target)
     flat = lambda x: jnp.reshape(x, (-1, *jnp.shape(x)[2:]))  # noqa: E731
     predictions, targets = (jax.tree.map(flat, losses_of_tokens.without_padding(x)) for x in (prediction, target))
     return metric.measure(predictions, targets, flat(jnp.where(counted, weight[:, None], 0)))

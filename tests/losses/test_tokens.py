@@ -120,3 +120,11 @@ def test_bad_input_is_one_sentence():
         ValueError, match=r"per_token: target must be \(time, ...\) as the mask \(5,\), got shape \(4,\)"
     ):
         loss(Padded(X[0], MASK[0]), Y[0, :4])
+    for one_prediction in (  # such as a model gives that reads a sequence to its end
+        lambda: losses.per_token(CROSS_ENTROPY)(X[0, :1], Y[0]),
+        lambda: metrics.per_token(metrics.accuracy)(X[:1, :1], Y[:1]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^per_token: prediction must be \(time, ...\) as the target \(5,\), got \(1, 3\)"
+        ):
+            one_prediction()
