@@ -117,7 +117,7 @@ def network(name: str, rows: Rows, out: int | None, words: Mapping[str, Any]) ->
     >>> print(network("mlp", Rows(4), 3, {"hidden": (8,), "dropout": None}))
     mlp((4, 8, 3))
     """
-    said = {word: value for word, value in words.items() if value not in (None, ())}
+    said = {word: value for word, value in words.items() if value is not None}
     changes = said.pop("augment", ())
     for word in said:
         if word not in words_of(name):

@@ -215,7 +215,7 @@ def _build(model: str, subject: Subject, outputs: int | None, words: Mapping[str
     features = subject.features
     if model in NETWORKS:
         return network(model, Rows(features, subject.shape), outputs, words)
-    for word in (word for word, value in words.items() if value not in (None, ())):
+    for word in (word for word, value in words.items() if value is not None):
         raise ValueError(not_read(word, model))
     return MODELS[model](features) if outputs is None else MODELS[model](features, outputs)
 

@@ -36,6 +36,12 @@ def test_labels_choose_loss_head_and_metric(classes, model, loss, made, fitted, 
     assert again == objective
 
 
+def test_an_empty_word_is_said_and_none_is_not():
+    assert repr(tasks.choose(table(3), "mlp", hidden=(), dropout=None).model) == "mlp((3, 3))"
+    with pytest.raises(ValueError, match="`hidden` is of the model mlp or cnn or spiking, `model=linear_svm` has none"):
+        tasks.choose(table(2), "linear_svm", hidden=())
+
+
 def test_the_metric_is_that_of_scikit_learns_definition():
     for classes in (3, 2, 0):
         rng = np.random.default_rng(classes)

@@ -171,8 +171,8 @@ class ModelOptions(ReadingOptions):
 
     @property
     def words(self) -> dict[str, Any]:
-        """What is said of a network, by name."""
-        return {name: getattr(self, name) for name in WORDS}
+        """What is said of a network, by name; None where nothing is. No change of rows is none said."""
+        return {name: getattr(self, name) for name in WORDS} | {"augment": self.augment or None}
 
 
 @dataclasses.dataclass(frozen=True)
