@@ -2,8 +2,9 @@
 
     flip(key, x)    shift(key, x, 2)    crop(key, x, 0.8)    noise(key, x, 0.1)
 
-x is one example, (height, width, channels) or (length, channels), and so is the result, in the same dtype. In a loss each
-example has a key of its own, and none in evaluation; `gdjax.models.augment` is the layer that says this for a model.
+x is one example, (height, width, channels) or (length, channels), and so is the result, in the same dtype; but noise makes
+integers floats. In a loss each example has a key of its own, and none in evaluation; `gdjax.models.augment` is the layer
+that says this for a model.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.calls import check_interval, is_concrete
+from gdjax.domain import as_length
 
 
 def flip(key: jax.Array, x: Any) -> jax.Array:
@@ -30,13 +32,13 @@ def shift(key: jax.Array, x: Any, most: int = 1) -> jax.Array:
     """Move it by up to `most` places along each axis, all moves alike; what comes in repeats the margin.
 
     Args:
-        most: at least 0.
+        most: a whole number, at least 0.
 
     >>> print(gd.data.shift(jax.random.key(2), jnp.array([[1.0], [2.0], [3.0]]), 1)[:, 0])
     [2. 3. 3.]
     """
     x = _example("shift", x)
-    check_interval("shift", "most", most, "[0, inf)")
+    most = as_length("shift", "most", most, 0)
     padded = jnp.pad(x, [(most, most)] * (x.ndim - 1) + [(0, 0)], mode="edge")
     starts = jax.random.randint(key, (x.ndim - 1,), 0, 2 * most + 1)
     return jax.lax.dynamic_slice(padded, (*starts, 0), x.shape)
@@ -63,7 +65,7 @@ def crop(key: jax.Array, x: Any, least: Any = 0.8) -> jax.Array:
     moved = jax.image.scale_and_translate(
         x.astype(jnp.result_type(x, 0.0)), x.shape, axes, scale, -corner * scale, "linear", antialias=False
     )
-    return moved.astype(x.dtype)
+    return (jnp.round(moved) if jnp.issubdtype(x.dtype, jnp.integer) else moved).astype(x.dtype)
 
 
 def noise(key: jax.Array, x: Any, scale: Any = 0.1) -> jax.Array:

@@ -40,7 +40,7 @@ def augment(shape: Sequence[int], flip: bool = False, shift: int = 0, crop=1.0, 
     >>> model = gd.models.augment((3, 1), shift=1)
     >>> x = jnp.array([[1.0], [2.0], [3.0]])
     >>> print(model, model.apply((), x)[:, 0], model.apply((), x, jax.random.key(0))[:, 0])
-    augment((3, 1), shift=1) [1. 2. 3.] [2. 3. 3.]
+    augment((3, 1), shift=1) [1. 2. 3.] [1. 1. 2.]
     """
     if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
         raise ValueError(f"augment: shape must be (height, width, channels) or (length, channels), got {shape!r}")
@@ -48,14 +48,16 @@ def augment(shape: Sequence[int], flip: bool = False, shift: int = 0, crop=1.0, 
         check_size("augment", "every size", size)
     if shift:
         check_size("augment", "shift", shift)
-    changes: list[Callable[..., Any]] = [augmentations.flip] if flip else []
-    changes += [] if _is(crop, 1) else [lambda key, x: augmentations.crop(key, x, crop)]
-    changes += [lambda key, x: augmentations.shift(key, x, shift)] if shift else []
-    changes += [] if _is(noise, 0) else [lambda key, x: augmentations.noise(key, x, noise)]
+    changes: tuple[Callable[..., Any] | None, ...] = (
+        augmentations.flip if flip else None,
+        None if _is(crop, 1) else lambda key, x: augmentations.crop(key, x, crop),
+        (lambda key, x: augmentations.shift(key, x, shift)) if shift else None,
+        None if _is(noise, 0) else lambda key, x: augmentations.noise(key, x, noise),
+    )
 
-    def change(key, x):
+    def change(key, x):  # each has a key of its own, whatever the others: a traced crop of 1 draws as a concrete one
         for function, own in zip(changes, jax.random.split(key, len(changes)), strict=True):
-            x = function(own, x)
+            x = x if function is None else function(own, x)
         return x
 
     def apply(params, x, key=None):
@@ -63,7 +65,7 @@ def augment(shape: Sequence[int], flip: bool = False, shift: int = 0, crop=1.0, 
         leading = x.shape[: max(0, x.ndim - len(shape))]
         if x.shape != (*leading, *shape):
             raise ValueError(f"augment: x must end in the axes {tuple(shape)}, got shape {x.shape}")
-        if key is None or not changes:
+        if key is None or not any(changes):
             return x
         if not leading:
             return change(key, x)

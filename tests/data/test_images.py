@@ -4,6 +4,7 @@ import gzip
 import struct
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -179,14 +180,18 @@ def test_mnist1d_equals_that_of_its_authors():
 @jax.jit
 def changed(keys, x, ramp):
     """What each augmentation makes of x, for all keys."""
-    change = lambda key: (data.shift(key, x, 1), data.flip(key, x), data.noise(key, x, 0.5), data.crop(key, ramp, 0.5))  # noqa: E731
+    whole = jnp.uint8(ramp)
+    crop = lambda key: (data.crop(key, ramp, 0.5), data.crop(key, whole, 0.5))  # noqa: E731
+    change = lambda key: (data.shift(key, x, 1), data.flip(key, x), data.noise(key, x, 0.5), *crop(key))  # noqa: E731
     return jax.vmap(change)(keys)
 
 
 def test_augmentations_in_numpy_and_their_laws():
     """All moves of `shift` and both of `flip` come; noise and the size of a crop's window are spread as they say."""
     x, ramp = RANDOM.normal(size=(4, 5, 2)).astype(np.float32), np.arange(100, dtype=np.float32)[:, None]
-    moved, flipped, noisy, cropped = map(np.asarray, changed(jax.random.split(jax.random.key(0), 200), x, ramp))
+    moved, flipped, noisy, cropped, rounded = map(
+        np.asarray, changed(jax.random.split(jax.random.key(0), 200), x, ramp)
+    )
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge")
     assert {y.tobytes() for y in moved} == {padded[i : i + 4, j : j + 5].tobytes() for i in range(3) for j in range(3)}
     assert {y.tobytes() for y in flipped} == {x.tobytes(), x[:, ::-1].tobytes()}
@@ -195,22 +200,27 @@ def test_augmentations_in_numpy_and_their_laws():
     np.testing.assert_allclose(slopes, slopes[:, :1] * np.ones(19), rtol=1e-3)
     assert 0.4999 <= slopes.min() < 0.55 and 0.95 < slopes.max() <= 1.0001
     assert cropped.min() >= 0 and cropped.max() <= 99 and np.ptp(cropped[:, 50, 0]) > 20
+    assert rounded.dtype == np.uint8 and np.abs(rounded - cropped).max() < 0.501
     with pytest.raises(ValueError, match=r"shift: x must be one example, .* got shape \(3, 4, 5, 2\); jax.vmap"):
         data.shift(jax.random.key(0), np.zeros((3, 4, 5, 2)))
+    with pytest.raises(ValueError, match=r"^shift: most must be a whole number, got 1.5$"):
+        data.shift(jax.random.key(0), x, 1.5)
 
 
 def test_augment_changes_each_example_by_a_key_of_its_own_and_none_without():
     model = gd.models.augment((4, 5, 2), shift=1)
     x, key = np.broadcast_to(RANDOM.normal(size=(4, 5, 2)).astype(np.float32), (2, 3, 4, 5, 2)), jax.random.key(2)
     assert np.array_equal(model.apply((), x), x) and np.array_equal(gd.models.augment((4, 5, 2)).apply((), x, key), x)
-    found, one, by_hand = jax.jit(
-        lambda x, key: (
+    found, one, traced, by_hand = jax.jit(
+        lambda x, key, crop, noise: (
             model.apply((), x, key),
             model.apply((), x[0, 0], key),
-            data.shift(jax.random.split(key, 1)[0], x[0, 0], 1),
+            model.replace(crop=crop, noise=noise).apply((), x[0, 0], key),
+            data.shift(jax.random.split(key, 4)[2], x[0, 0], 1),
         )
-    )(x, key)
+    )(x, key, 1.0, 0.0)
     assert len({row.tobytes() for row in np.asarray(found).reshape(6, -1)}) > 2
     assert np.array_equal(one, by_hand)
+    np.testing.assert_allclose(traced, one, rtol=1e-6, err_msg="a number that is traced draws as one that is not")
     with pytest.raises(ValueError, match=r"augment: x must end in the axes \(4, 5, 2\), got shape \(4, 5, 3\)"):
         model.apply((), np.zeros((4, 5, 3)))
