@@ -38,13 +38,13 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(file):
-    return runs.train(file, "kind", file.parent / "run", augment=("shift=1",), **TINY)
+    return runs.train(file, "kind", file.parent / "run", augment=("noise=0.1",), **TINY)
 
 
 def test_a_run_on_images_predicts_any_form_of_them_and_is_evaluated_again(run, file):
     x, labels = images()
     found = run.predict(file)
-    assert (found["prediction"] == np.array(["left", "middle", "right"])[labels]).mean() > 0.8
+    assert (found["prediction"] == np.array(["left", "middle", "right"])[labels]).mean() > 0.6
     frame = pd.DataFrame(x.reshape(ROWS, -1)).add_prefix("any ")
     for given in (
         x,
