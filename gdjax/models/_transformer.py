@@ -84,7 +84,7 @@ def transformer(
         h = drop(embed(params, x, numbers_of_positions(x.shape[-1], mask)), dropout, first)
         attends = allowed(x.shape[-1], True, mask)
         block = lambda part, h, key: _block(part, h, attends, heads, dropout, key)  # noqa: E731
-        for part, own_key in zip(params["blocks"], keys, strict=True):
+        for part, own_key in zip(blocks_of(layers, params), keys, strict=True):
             h = (jax.checkpoint(block) if remat else block)(part, h, own_key)
         return logits_of(params, h)
 
@@ -99,6 +99,13 @@ def _declare_block(width: int, inner: Initializer, outer: Initializer) -> dict[s
         "up": {"w": Parameter((width, 4 * width), inner), "b": Parameter((4 * width,), zeros())},
         "down": {"w": Parameter((4 * width, width), outer), "b": Parameter((width,), zeros())},
     }
+
+
+def blocks_of(layers: int, params: Any) -> Any:
+    """The parameters of each block. Raises: ValueError if there are not as many as layers."""
+    if len(params["blocks"]) != layers:
+        raise ValueError(f"transformer: params must have {layers} blocks, got {len(params['blocks'])}")
+    return params["blocks"]
 
 
 def _norm_of(width: int) -> Model:

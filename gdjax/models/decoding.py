@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gdjax.calls import Model, check_interval
-from gdjax.domain import as_length
+from gdjax.calls import Model, check_interval, is_concrete
+from gdjax.domain import as_length, classes, within
 from gdjax.models._attention import attend, merge, project
-from gdjax.models._transformer import embed, logits_of, normalize, think
+from gdjax.models._transformer import blocks_of, embed, logits_of, normalize, think
 from gdjax.programs import bind, compile_once
 from gdjax.types import Params, PRNGKey
 
@@ -81,7 +81,7 @@ def _advance(model: Model, params: Params, cache: Cache, tokens: jax.Array) -> t
     places = cache.length + jnp.arange(tokens.shape[-1])
     attends = jnp.arange(model.context) <= places[:, None]
     h, blocks = embed(params, tokens, places), []
-    for part, past in zip(params["blocks"], cache.blocks, strict=True):
+    for part, past in zip(blocks_of(model.layers, params), cache.blocks, strict=True):
         q, *new = project(part["attention"]["qkv"], normalize(part["norm_1"], h), model.heads)
         keys, values = (
             jax.lax.dynamic_update_slice_in_dim(old, x, cache.length, -3) for old, x in zip(past, new, strict=True)
@@ -112,7 +112,8 @@ def generate(
         temperature: >= 0; below 1 likely tokens become more likely, and at 0 the likeliest is taken.
 
     Shapes: tokens (..., number) int32.
-    Raises: TypeError if the model is no transformer, ValueError for another number or temperature, or an empty prompt.
+    Raises: TypeError if the model is no transformer, ValueError for another number or temperature, a prompt that is empty or
+        holds what is no token, or parameters of another number of layers.
 
     >>> model = gd.models.transformer(vocabulary=5, context=4, width=4, layers=1, heads=2)
     >>> print(gd.models.generate(model, model.init(jax.random.key(0)), jnp.array([1, 2, 3]), 6, temperature=0.0).shape)
@@ -131,6 +132,8 @@ def _prompt(who: str, model: Any, prompt: Any) -> jax.Array:
     prompt = jnp.asarray(prompt)
     if not prompt.ndim or not prompt.shape[-1]:
         raise ValueError(f"{who}: a prompt must be (..., time) with at least one token, got shape {prompt.shape}")
+    if is_concrete(prompt):  # else what is no token gives NaN, which no draw shows
+        within(who, "tokens", prompt, classes(model.vocabulary))
     return prompt
 
 

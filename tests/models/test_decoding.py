@@ -72,6 +72,10 @@ def test_bad_input_is_one_sentence():
         ValueError, match=r"^generate: a prompt must be \(..., time\) with at least one token, got shape \(0,\)$"
     ):
         generate(MODEL, PARAMS, jnp.zeros(0, jnp.int32), 1)
+    with pytest.raises(ValueError, match=r"^generate: tokens must be in \[0, 5\), got 77$"):
+        generate(MODEL, PARAMS, jnp.array([1, 77, *[0] * 8]), 1)  # also before the window that is read
+    with pytest.raises(ValueError, match=r"^transformer: params must have 2 blocks, got 1"):
+        generate(MODEL, PARAMS | {"blocks": PARAMS["blocks"][:1]}, TOKENS, 1)
     with pytest.raises(ValueError, match=r"^generate: temperature must be in \[0, inf\), got -1"):
         generate(MODEL, PARAMS, TOKENS, 1, temperature=-1.0)
     with pytest.raises(ValueError, match=r"^generate: number must be at least 1, got 0$"):
