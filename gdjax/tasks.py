@@ -143,7 +143,7 @@ def make_objective(
     weight = bind(weight_of_class, tuple(class_weights)) if len(class_weights) else None
     loss_fn = per_example(supervised(whole, loss, measured), weight)
     if task == "regression":
-        evaluate, metric = make_evaluate(loss_fn, {"r2": metrics.r2}, whole.apply), "r2"
+        evaluate, metric = make_evaluate(loss_fn, {"r2": metrics.r2}, whole), "r2"
     else:
         evaluate, metric = make_evaluate(loss_fn), "accuracy"
     if members > 1:

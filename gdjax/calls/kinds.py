@@ -118,18 +118,17 @@ class Model(Node):
         return self.build()[0](key)
 
     def apply(self, params: Any, x: Any, key: jax.Array | None = None) -> Any:
-        """The outputs. Those of a model with a state are those of its initial state: `apply_with_state` takes another.
+        """The outputs.
 
-        Raises: ValueError if a key is given to a model with a state, which would be lost.
+        Raises: ValueError for a model with a state, of which they depend; see `apply_with_state`.
         """
-        if key is not None and self.has_state:
-            name = self.recipe.name
+        if self.has_state:
             raise ValueError(
-                f"{name}: with a key a model with a state must be called by apply_with_state(params, state, x, key), which "
-                "returns (y, state), got a call of apply; the loss per_example(supervised(model, ...)) does so by itself"
+                f"{self.recipe.name}: a model with a state must be called by apply_with_state(params, state, x), which "
+                "returns (y, state), got a call of apply; state is result.model_state after a run, and init_state() before; "
+                "per_example(supervised(model, ...)) and make_evaluate(..., predict=model) do so by themselves"
             )
-        built = self.build()
-        return built[1](params, x, key) if len(built) == 2 else built[1](params, built[2](), x)[0]
+        return self.build()[1](params, x, key)
 
     @property
     def has_state(self) -> bool:

@@ -41,11 +41,17 @@ class _Trial:
         """(outputs of the batch, those of each example, gradients), compiled."""
 
         def observe(params: Any, xs: Any) -> Any:
-            singles = jax.vmap(jax.vmap(lambda x: self.model.apply(params, x)))(xs)
-            total = lambda params: sum(jnp.sum(y * y) for y in jax.tree.leaves(self.model.apply(params, xs)))  # noqa: E731
-            return self.model.apply(params, xs), singles, jax.grad(total)(params)
+            singles = jax.vmap(jax.vmap(lambda x: self.outputs(params, x)))(xs)
+            total = lambda params: sum(jnp.sum(y * y) for y in jax.tree.leaves(self.outputs(params, xs)))  # noqa: E731
+            return self.outputs(params, xs), singles, jax.grad(total)(params)
 
         return jax.jit(observe)(self.params, self.examples)
+
+    def outputs(self, params: Any, x: Any) -> Any:
+        """Without a key; of a model with a state those of its initial one."""
+        if getattr(self.model, "has_state", False):
+            return self.model.apply_with_state(params, self.model.init_state(), x)[0]
+        return self.model.apply(params, x)
 
     @property
     def rows(self) -> Any:
@@ -153,14 +159,16 @@ def _next(key: jax.Array) -> jax.Array:
 
 @LAWS.law("eager", "Compilation does not change the results.")
 def _eager(trial: _Trial) -> None:
-    eager = trial.model.apply(trial.params, trial.examples)
+    eager = trial.outputs(trial.params, trial.examples)
     chex.assert_trees_all_close(trial.observations[0], eager, rtol=1e-4, atol=1e-5)
 
 
 @LAWS.law("pure", "Without a key nothing is random; with one, the same key gives the same outputs.")
 def _pure(trial: _Trial) -> None:
     for key, words in ((None, "without a key"), (trial.key, "with a key")):
-        if key is not None and getattr(trial.model, "has_state", False):
+        if key is None:
+            once, again = (trial.outputs(trial.params, trial.x) for _ in range(2))
+        elif getattr(trial.model, "has_state", False):
             once, again = trial.steps["trained"], trial.steps["again"]
         else:
             once, again = (trial.model.apply(trial.params, trial.x, key) for _ in range(2))
@@ -215,7 +223,7 @@ def _dtype(trial: _Trial) -> None:
     with jax.enable_x64(True):
         for dtype in (jnp.bfloat16, jnp.float32, jnp.float64):
             params, x = jax.tree.map(lambda p, d=dtype: _as(p, d), (trial.params, trial.x))
-            for y in jax.tree.leaves(jax.eval_shape(trial.model.apply, params, x)):
+            for y in jax.tree.leaves(jax.eval_shape(trial.outputs, params, x)):
                 if y.dtype != dtype and not (y.dtype == bool and has_mask):  # which is handed on
                     raise Case(f"parameters and input of {jnp.dtype(dtype)}", f"an output of {y.dtype}")
 

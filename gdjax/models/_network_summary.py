@@ -80,7 +80,7 @@ def network_summary(model: Model, x: Any, optimizer: Any = None) -> NetworkSumma
     key = jax.eval_shape(lambda: jax.random.key(0))
     params = jax.eval_shape(model.init, key)
     x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)), x)
-    forward = jax.make_jaxpr(model.apply)(params, x)
+    forward = jax.make_jaxpr(lambda params, x: model.apply_with_state(params, model.init_state(), x)[0])(params, x)
     optimizer = as_optimizer(optax.sgd(1.0) if optimizer is None else optimizer)
     given = params, jax.eval_shape(optimizer.init, params), jax.eval_shape(model.init_state), x, key
 

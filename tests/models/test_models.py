@@ -202,7 +202,8 @@ def test_another_key_draws_other_weights(case):
 @over_cases
 def test_the_laws_of_models_hold(case, x_shape, y_shape, shapes):
     laws.check_model(case, jnp.ones(x_shape))
-    y = jax.eval_shape(case.apply, jax.eval_shape(case.init, KEY), jax.ShapeDtypeStruct((4, 5, *x_shape), jnp.float32))
+    x = jax.ShapeDtypeStruct((4, 5, *x_shape), jnp.float32)
+    y = jax.eval_shape(functools.partial(output, case), jax.eval_shape(case.init, KEY), x)
     assert (y.shape, y.dtype) == ((4, 5, *y_shape), jnp.float32)
 
 

@@ -148,7 +148,13 @@ def test_a_model_with_a_state_says_what_it_needs():
             TypeError, match=r"per_example: the model has a state, .* got .*; write model_state=model.init_state"
         ):
             gd.fit(loss, PARAMS, gd.sgd(0.1), (X, Y), model_state=state)
-    with pytest.raises(ValueError, match="serial: with a key a model with a state must be called by apply_with_state"):
+    unsaid = gd.make_evaluate(loss, {"a": gd.metrics.accuracy}, predict=lambda params, x: NORMED.apply(params, x))
+    for call in (NORMED.apply, jax.jit(NORMED.apply), lambda *given: unsaid(given[0], (X, Y), STATE)):
+        with pytest.raises(
+            ValueError, match=r"serial: a model with a state must be called by apply_with_state\(params, "
+        ):
+            call(PARAMS, X)
+    with pytest.raises(ValueError, match="serial: a model with a state must be called by apply_with_state"):
         NORMED.apply(PARAMS, X, KEY)
     with pytest.raises(ValueError, match=r"serial: state must be like that of init_state\(\), got \(\)"):
         NORMED.apply_with_state(PARAMS, (), X)

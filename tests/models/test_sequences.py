@@ -445,7 +445,7 @@ def test_bad_input_is_one_sentence(name):
 @pytest.mark.parametrize("layer", [conv(6, 2, (3,)), batch_norm(6)], ids=repr)
 def test_a_layer_that_would_mix_padding_in_turns_it_down(layer):
     with pytest.raises(TypeError, match=r"^a sequence with padding was given to what takes an array"):
-        layer.apply(layer.init(KEY), Padded(FEATURES, MASK))
+        layer.apply_with_state(layer.init(KEY), layer.init_state(), Padded(FEATURES, MASK))
 
 
 def test_tokens_outside_give_nan_where_they_are_traced():
