@@ -7,14 +7,13 @@ network 64-64-10 learns the digits from 1400 rows by 1000 steps of Adam, with ba
 norm, and with batch norm before its ReLUs. Layer norm sees one example at a time, so it is the measure of what small batches
 cost anyway. Seeds draw weights and batches, the same for all.
 
-Of one row, batch norm takes the row itself for the mean: nothing is left of it, and what is learned is how often each digit
-is. Of two rows every feature becomes +1 and -1, up to epsilon, whatever the rows are; the network learns from which of the
-two was larger, and is judged with running statistics, on numbers that it has never seen the like of.
+One row has no variance: batch norm leaves its running statistics as they are, mean 0 and variance 1, and the network learns
+as one without a norm. Of two rows every feature becomes +1 and -1, up to epsilon, whatever the rows are; the network learns
+from which of the two was larger, and is judged with running statistics, on numbers that it has never seen the like of.
 
-Expected: with 4 rows the loss of others is 1.3 times that of layer norm, with two 3 times (0.42 against 0.14), and with one
-above 100: over 80 % of the digits are wrong, since the running variance has gone to 0 and every feature is divided by
-sqrt(epsilon). From 8 rows on both norms are alike, and better than none. So the lecture's statement holds here for fewer
-than 8 rows; with more, the noise of the statistics does no harm on these data. About 20 s.
+Expected: with 4 rows the loss of others is 1.3 times that of layer norm, with two 3 times (0.42 against 0.14), more than
+with one (0.27; 0.28 without a norm). From 8 rows on both norms are alike, and better than none. So the lecture's statement
+holds here for fewer than 8 rows; with more, the noise of the statistics does no harm on these data. About 20 s.
 """
 
 from __future__ import annotations
@@ -98,10 +97,9 @@ def judge(lab: Lab, found: dict[str, dict[str, np.ndarray]]) -> None:
     )
     lab.table(columns, list(zip(SIZES, *losses_of.values(), mean["errors"], mean["batches"], off, strict=True)))
     ratio = dict(zip(SIZES, losses_of["batch norm"] / losses_of["layer norm"], strict=True))
-    lab.claim("one row: it learns how often each digit is, and no more", abs(mean["batches"][0] - np.log(10)) < 0.05)
-    lab.claim(
-        "and errs on over 80 % of the digits, at a loss above 10", mean["errors"][0] > 0.8 and mean["others"][0] > 10
-    )
+    alone = losses_of["batch norm"][0]
+    lab.claim("one row: as without a norm, to a quarter", abs(np.log(alone / losses_of["none"][0])) < 0.25)
+    lab.claim("and with two rows it is worse than with one", losses_of["batch norm"][1] > 1.2 * alone)
     _, pairs = features(2)
     lab.claim("of two rows, features are 1 and -1", np.mean(np.abs(np.abs(pairs) - 1) < 0.05) > 0.9)
     lab.claim("two rows: over twice the loss of layer norm", ratio[2] > 2)
@@ -119,7 +117,7 @@ def draw(found: dict[str, dict[str, np.ndarray]]):
     left.set(xscale="log", yscale="log", ylim=(0.02, 3), xlabel="rows in a batch", ylabel="loss of others")
     left.set_xticks(SIZES, map(str, SIZES))
     left.minorticks_off()
-    left.set_title("after 1000 steps (1 row: above 100)", fontsize=style.NORMAL, loc="left")
+    left.set_title("after 1000 steps", fontsize=style.NORMAL, loc="left")
     for size, color in ((2, style.VERMILLION), (4, style.ORANGE), (32, style.SKY)):
         right.plot(*features(size), ".", color=color, markersize=4, label=f"{size} rows")
     right.axline((0, 0), slope=1, color=style.INK, linewidth=1)

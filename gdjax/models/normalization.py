@@ -9,6 +9,7 @@ Features are the last axis. Moments are computed in float32 at least.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -89,8 +90,9 @@ def batch_norm(size: int, momentum=0.9, epsilon=1e-5):
                         state <- momentum state + (1 - momentum) (m, v)
         without         m, v = the state, which stays; leading axes of x are free
 
-    A row of weight 0 does not count; if none counts, the state is used and stays. Examples see each other, and in training
-    all must be on hand: microbatches are normalized each by its own rows.
+    A row of weight 0 does not count. One position alone (of rows and inner axes) has no variance: where no more than one
+    counts, the state is used and stays. Examples see each other, and in training all must be on hand: microbatches are
+    normalized each by its own rows.
 
     Args:
         size: features of x, at least 1.
@@ -146,19 +148,22 @@ def _affine(params: Any, x: jax.Array, centered: jax.Array, variance: jax.Array,
 
 
 def _moments(x: jax.Array, weight: Any, state: Any) -> dict[str, jax.Array]:
-    """The mean and the variance of every feature, rows by their weights; those of the state where no row counts."""
+    """The mean and the variance of every feature, rows by their weights; the state where at most one position counts."""
     if x.ndim < 2:
         raise ValueError(f"batch_norm: with a key x must be a batch, (B, ..., {x.shape[-1]}), got shape {x.shape}")
+    if weight is not None and jnp.shape(weight) != x.shape[:1]:
+        raise ValueError(f"batch_norm: weight must have shape {x.shape[:1]}, got {jnp.shape(weight)}")
     x, axes = _wide(x), tuple(range(x.ndim - 1))
     inner = axes[1:]
+    if x.size <= x.shape[-1]:
+        return state
     if weight is None:
         mean = jnp.mean(x, axes)
         return {"mean": mean, "var": jnp.mean((x - mean) ** 2, axes)}
-    if jnp.shape(weight) != x.shape[:1]:
-        raise ValueError(f"batch_norm: weight must have shape {x.shape[:1]}, got {jnp.shape(weight)}")
     weight = jnp.expand_dims(jnp.asarray(weight, x.dtype), (*inner, x.ndim - 1))
+    several = jnp.sum(weight != 0) * math.prod(x.shape[1:-1]) > 1
     x, total = jnp.where(weight != 0, x, 0), jnp.sum(weight)  # a row that does not count may hold NaN
     share = weight / jnp.where(total == 0, 1, total)
     mean = jnp.sum(share * jnp.mean(x, inner, keepdims=True), axes)
     variance = jnp.sum(share * jnp.mean((x - mean) ** 2, inner, keepdims=True), axes)
-    return {"mean": jnp.where(total == 0, state["mean"], mean), "var": jnp.where(total == 0, state["var"], variance)}
+    return {"mean": jnp.where(several, mean, state["mean"]), "var": jnp.where(several, variance, state["var"])}

@@ -64,7 +64,7 @@ def norms_of(shape):
 def test_outputs_gradients_and_statistics_are_those_of_flax(shape, dtype, seed):
     rng = np.random.default_rng(seed)
     mask = rng.random(shape[0]) < 0.7
-    mask[rng.integers(shape[0])] = True
+    mask[rng.choice(shape[0], 2, replace=False)] = True
     x = rng.normal(rng.normal(), rng.uniform(0.5, 2), shape)
     scale, b = rng.normal(1, 0.5, (2, shape[-1]))
     cotangents = rng.normal(size=(4, *shape))
@@ -135,9 +135,17 @@ def test_the_lift_of_a_model_with_a_state():
     broken = X.copy()
     broken[~keep] = np.nan
     jax.tree.map(np.testing.assert_array_equal, lifted(broken, Y, keep), [train, evaluation])
-    (value, (_, state)), gradient = lifted(broken, Y, np.zeros(8, bool))[0]  # no row counts: nothing moves
-    jax.tree.map(np.testing.assert_array_equal, state, STATE)
-    assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    for counts in (np.zeros(8, bool), np.arange(8) == 0):  # no row, or one, which has no variance: nothing moves
+        (value, (_, state)), gradient = lifted(broken, Y, counts)[0]
+        jax.tree.map(np.testing.assert_array_equal, state, STATE)
+        assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    norm, params, state = models.batch_norm(4), PARAMS[1], STATE[1]
+    for x in (np.zeros((0, 4)), np.full((1, 4), 3.0), np.full((1, 1, 4), 3.0)):  # likewise without weights
+        for weight in (None, np.ones(len(x))):
+            y, after = norm.apply_with_state(params, state, x, KEY, weight)
+            jax.tree.map(np.testing.assert_array_equal, (y, after), norm.apply_with_state(params, state, x))
+    _, after = norm.apply_with_state(params, state, np.arange(8.0).reshape(1, 2, 4), KEY, np.ones(1))  # two positions
+    np.testing.assert_allclose(after["var"], 0.9 * 1.5 + 0.1 * 4, rtol=1e-6)
 
 
 def test_a_model_with_a_state_says_what_it_needs():
