@@ -116,21 +116,28 @@ def _memory(step: Any, params: Any, opt_state: Any, state: Any, x: Any, key: Any
 
 
 def _layers(jaxpr: Any, params: Any) -> Iterator[Layer]:
-    """The equations in order, cut where the parameters of another place are used for the first time."""
+    """The equations in order, cut where the parameters of another place are used for the first time.
+
+    What is made of weights alone (a reshape, a scale brought to the axes of x) belongs to the layer that uses it.
+    """
     places, sizes = _places(params), dict(enumerate(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)))
     made_of = {v: frozenset({i}) for i, v in enumerate(open_jaxpr(jaxpr)[0].invars[: len(sizes)])}
-    path, parameters, operations, shape = None, 0, Counter[str](), ()
+    path, parameters, operations, shape = None, 0, 0, ()
+    before = Counter[int]()  # leaf -> operations on weights alone
     for equation, used, is_weight in _uses(jaxpr, made_of):
+        if is_weight:
+            before[min(used)] += of_equation(equation).total()
+            continue
         place = places[min(used)] if used else path
-        if place != path and not is_weight:
+        if place != path:
             if path is not None:
-                yield Layer(path, shape, parameters, operations.total())
-                parameters, operations = 0, Counter()
+                yield Layer(path, shape, parameters, operations)
+                parameters, operations = 0, 0
             path = place
         parameters += sum(sizes.pop(i, 0) for i in used)
-        operations += of_equation(equation)
-        shape = shape if is_weight else _shape(equation) or shape
-    yield Layer(path or "", shape, parameters, operations.total())
+        operations += of_equation(equation).total() + sum(before.pop(i, 0) for i in used)
+        shape = _shape(equation) or shape
+    yield Layer(path or "", shape, parameters, operations)
 
 
 def _places(params: Any) -> list[str]:
@@ -158,9 +165,15 @@ def _uses(jaxpr: Any, made_of: dict[Any, frozenset[int]]) -> Iterator[tuple[Any,
         if inner is None or not used or is_weight:
             yield equation, used, is_weight
             continue
-        within = open_jaxpr(inner)[0].invars
-        given = zip(within, equation.invars, strict=True)
-        yield from _uses(inner, {v: made_of[given] for v, given in given if not is_literal(given) and given in made_of})
+        within = open_jaxpr(inner)[0]
+        inside = _renamed(made_of, equation.invars, within.invars)
+        yield from _uses(inner, inside)
+        made_of.update(_renamed(inside, within.outvars, equation.outvars))
+
+
+def _renamed(made_of: dict[Any, frozenset[int]], old: Sequence[Any], new: Sequence[Any]) -> dict[Any, frozenset[int]]:
+    """What variables are made of, by their names inside of a call, or outside."""
+    return {b: made_of[a] for a, b in zip(old, new, strict=True) if not is_literal(a) and a in made_of}
 
 
 def _by_kind(counted: Counter[str]) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """What `summary` says of a model's work, against hand counts and what XLA says of the compiled step."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,10 +78,10 @@ CLASSES = jnp.zeros(32, int)
 NETWORKS = {  # model, x, labels, some of its layers
     "mlp": (mlp((64, 128, 10), dropout=0.1), jnp.ones((32, 64)), CLASSES, {"[0]": (32, 128), "[1]": (32, 10)}),
     "cnn": (
-        cnn((12, 12, 1), 10, (16, 32)),
+        cnn((12, 12, 1), 10, (16, 32), norm="layer"),
         jnp.ones((32, 12, 12, 1)),
         CLASSES,
-        {"[0]": (32, 6, 6, 16), "[8]": (32, 10)},
+        {"[0]": (32, 12, 12, 16), "[1]": (32, 6, 6, 16), "[10]": (32, 10)},
     ),
     "transformer": (
         transformer(65, 32, width=32, layers=1),
@@ -95,6 +97,11 @@ def test_operations_and_memory_are_those_of_the_compiled_step(name):
     model, x, labels, layers = NETWORKS[name]
     found = summary(model, x, gd.adam(1e-3))
     assert layers.items() <= {layer.path: layer.shape for layer in found.layers}.items()
+    counted = Counter()
+    for leaf in summary(jax.eval_shape(model.init, jax.random.key(0))).leaves:
+        counted[leaf.path.rpartition("[")[0] or leaf.path] += leaf.count
+    assert {layer.path: layer.parameters for layer in found.layers} == counted
+    assert sum(layer.operations for layer in found.layers) == sum(found.forward.values())
     step = gd.make_step(gd.per_example(gd.supervised(model, losses.softmax_cross_entropy_with_integer_labels)))
     state = gd.make_state(model.init(jax.random.key(0)), gd.adam(1e-3))
     compiled = jax.jit(step, donate_argnums=0).lower(state, (x, labels)).compile()
