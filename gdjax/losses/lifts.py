@@ -253,7 +253,7 @@ def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
     if metric.of_one is None:
         raise ValueError(
             f"supervised: a metric must be a mean over examples, got {name!r}, which needs all rows at once; "
-            "write make_evaluate(loss, metrics={...}, predict=model.apply)"
+            "write make_evaluate(loss, metrics={...}, predict=model)"
         )
     return metric.of_one
 

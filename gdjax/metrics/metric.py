@@ -71,7 +71,7 @@ class Metric:
         if self.of_one is None:
             raise ValueError(
                 "metric: all rows are needed at once, (n, ...), got one example; write "
-                "make_evaluate(loss, metrics={...}, predict=model.apply)"
+                "make_evaluate(loss, metrics={...}, predict=model)"
             )
         return self.of_one(widen(prediction), target)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls import is_concrete
+from gdjax.calls import Model, is_concrete
 from gdjax.data import as_rows, num_rows
 from gdjax.domain import as_length
 from gdjax.forms import KEYS, Loss, Stateful, as_loss
@@ -30,7 +30,7 @@ from gdjax.types import Measure, Metrics, Params, as_metric
 def make_evaluate(
     loss: Any,
     metrics: Mapping[str, Any] | tuple[tuple[str, Any], ...] = (),
-    predict: Callable[..., Any] | None = None,
+    predict: Callable[..., Any] | Model | None = None,
     chunk_size: int = 1024,
 ) -> Evaluate:
     """The evaluation of parameters on data.

@@ -131,7 +131,7 @@ TOLD = {  # what is called, and what the sentence must say
     "resume, validated": (lambda: fit(validation=(X, Y), resume=fit()), "must measure what it did"),
     "a metric of all rows": (
         lambda: losses.supervised(MODEL, losses.squared_error, {"r2": metrics.r2}),
-        r"needs all rows at once; write make_evaluate\(loss, metrics=\{\.\.\.\}, predict=model.apply\)",
+        r"needs all rows at once; write make_evaluate\(loss, metrics=\{\.\.\.\}, predict=model\)",
     ),
     "a metric without its predictions": (lambda: gd.make_evaluate(squares, {"r2": metrics.r2}), "need predict="),
     "a metric of all rows, of one": (
