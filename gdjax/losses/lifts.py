@@ -209,6 +209,11 @@ class Supervised:
         known = {name: better_direction(metric) for name, metric in self.metrics}
         return {name: direction for name, direction in known.items() if direction is not None}
 
+    @property
+    def weight_of(self) -> Callable[..., Any] | None:
+        """The weight of an example: its tokens that count, if the loss is `per_token`; None: each weighs 1."""
+        return bind(_tokens_of, self.loss) if isinstance(self.loss, PerToken) else None
+
     def __call__(
         self, params: Params, example: tuple[Any, Any], key: jax.Array | None = None
     ) -> tuple[jax.Array, Metrics]:
@@ -220,6 +225,10 @@ class Supervised:
         prediction, y = jax.tree.map(widen, prediction), jax.tree.map(widen, y)
         metrics = {name: jnp.mean(metric(prediction, y)) for name, metric in self.metrics}
         return jnp.mean(self.loss(prediction, y)), metrics
+
+
+def _tokens_of(loss: PerToken, example: tuple[Any, Any]) -> jax.Array:
+    return loss.count(*example)
 
 
 def supervised(
@@ -259,16 +268,14 @@ def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
 
 
 def _weight_of(loss: Any, weight: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """The weight of an example, by its tokens if the loss is `per_token`."""
-    tokens = getattr(loss, "loss", None) if isinstance(loss, Supervised) else None
-    if not isinstance(tokens, PerToken):
-        return weight and bind(weight)
-    return bind(_tokens_times, tokens, weight and bind(weight))
+    """The weight of an example, times the loss's own where it has one."""
+    own, weight = getattr(loss, "weight_of", None), weight and bind(weight)
+    return weight if own is None else own if weight is None else bind(_product, own, weight)
 
 
-def _tokens_times(tokens: PerToken, weight: Callable[..., Any] | None, example: Any) -> jax.Array:
-    count = tokens.count(*example)
-    return count if weight is None else jnp.where(count == 0, 0, count * weight(example))
+def _product(own: Callable[..., Any], weight: Callable[..., Any], example: Any) -> jax.Array:
+    count = own(example)
+    return jnp.where(count == 0, 0, count * weight(example))
 
 
 def stateful(function: Callable[..., Any]) -> Stateful:

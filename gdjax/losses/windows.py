@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.calls import check_interval
+from gdjax.domain import Domain, within
+from gdjax.programs import bind
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,23 +26,43 @@ class OverWindows:
     def directions(self) -> dict[str, str]:
         return getattr(self.loss, "directions", {})
 
-    def __call__(self, params: Any, start: jax.Array, key: jax.Array | None = None) -> Any:
+    @property
+    def weight_of(self) -> Callable[..., Any] | None:
+        """The weight of a window as an example, where the loss has one, such as `per_token`."""
+        of_pair = getattr(self.loss, "weight_of", None)
+        return None if of_pair is None else bind(_weight_of_window, self, of_pair)
+
+    def window(self, start: Any) -> tuple[jax.Array, jax.Array]:
+        """x and y of the window that starts there."""
         window = jax.lax.dynamic_slice_in_dim(self.sequence, start, self.context + 1)
         if jnp.issubdtype(window.dtype, jnp.integer):
             window = window.astype(jnp.int32)
-        return self.loss(params, (window[:-1], window[1:]), key)
+        return window[:-1], window[1:]
+
+    def __call__(self, params: Any, start: jax.Array, key: jax.Array | None = None) -> Any:
+        last = len(self.sequence) - 1 - self.context
+        there = Domain(f"[0, {last}]", lambda start: (start >= 0) & (start <= last))
+        is_there = within("over_windows", "start", start, there)  # a slice would be of the window nearest to it
+        return jax.tree.map(lambda x: x * is_there, self.loss(params, self.window(start), key))
+
+
+def _weight_of_window(windows: OverWindows, of_pair: Callable[..., Any], start: Any) -> Any:
+    return of_pair(windows.window(start))
 
 
 def over_windows(loss: Callable[..., Any], sequence: Any, context: int) -> OverWindows:
     """l(params, start, key) = loss(params, (x, y), key), x = s_start ... s_(start+context-1) and y one position later.
 
     Data are then the starts alone: no window is copied out of the sequence, which the loss captures and a compiled program
-    takes as an argument. `per_example` lifts it to a batch of starts.
+    takes as an argument. `per_example` lifts it to a batch of starts, and weighs windows as it weighs examples of the loss,
+    by the tokens that count if that is `supervised(model, per_token(...))`.
 
     Args:
         loss: (params, (x, y), key) -> a scalar, or (scalar, metrics), such as `supervised` makes.
         sequence: s (n, ...), such as the numbers of the characters of a text, in any integer dtype.
-        context: at least 1; a start must be at most n - 1 - context.
+        context: at least 1; a start must be in [0, n - 1 - context].
+
+    Raises: ValueError for a sequence that is too short, or a start outside (NaN where it is traced).
 
     >>> of_pair = lambda w, example, key: jnp.mean((w * example[0] - example[1]) ** 2)
     >>> loss = gd.per_example(gd.losses.over_windows(of_pair, jnp.array([1.0, 2.0, 4.0, 8.0]), context=2))

@@ -8,7 +8,7 @@ import pytest
 
 import gdjax as gd
 from gdjax import losses, metrics
-from gdjax.models import Padded, dense
+from gdjax.models import Padded, dense, embedding
 
 B, T, C = 4, 5, 3
 RNG = np.random.default_rng(0)
@@ -66,6 +66,23 @@ def test_weights_and_masks_of_examples_multiply():
     nats, _, weight = numbers(np.array([1, 2, 1, 1]))
     np.testing.assert_allclose(value, nats, rtol=1e-5)
     assert found["weight"] == weight == 10
+
+
+def test_windows_weigh_by_their_tokens_and_start_inside_the_sequence():
+    sequence, starts, table = np.array([1, 0, 0, 2, 1, 2, 2, 0, 1, 2], np.uint8), np.array([0, 3, 5]), W["w"]
+    loss = gd.per_example(
+        losses.over_windows(gd.supervised(embedding(C, C), losses.per_token(CROSS_ENTROPY, 0)), sequence, 4)
+    )
+    evaluate = jax.jit(loss)
+    value, found = evaluate({"w": table}, starts)
+    pairs = [(sequence[i + t], sequence[i + t + 1]) for i in starts for t in range(4) if sequence[i + t + 1]]
+    nats = np.log(np.exp(table.astype(np.float64)).sum(1))[:, None] - table
+    np.testing.assert_allclose(value, np.mean([nats[pair] for pair in pairs]), rtol=1e-5)
+    assert found["weight"] == len(pairs) == 8
+    for start in (6, 1000, -3):
+        assert np.isnan(evaluate({"w": table}, np.array([0, 1, start]))[0])
+    with pytest.raises(ValueError, match=r"^over_windows: start must be in \[0, 5\], got -3$"):
+        loss.loss({"w": table}, -3)
 
 
 def test_without_tokens_the_loss_and_its_gradient_are_zero():
