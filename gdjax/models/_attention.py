@@ -70,12 +70,12 @@ def declare(width: int, weights: Initializer, out: Initializer) -> dict[str, dic
 def project(params: dict[str, jax.Array], x: jax.Array, heads: int) -> list[jax.Array]:
     """Queries, keys and values, each (..., time, heads, width / heads)."""
     parts = jnp.split(x @ params["w"] + params["b"], 3, axis=-1)
-    return [part.reshape(*part.shape[:-1], heads, -1) for part in parts]
+    return [part.reshape(*part.shape[:-1], heads, part.shape[-1] // heads) for part in parts]
 
 
 def merge(params: dict[str, jax.Array], y: jax.Array) -> jax.Array:
     """(..., time, heads, width / heads) -> (..., time, width), by the last projection."""
-    return y.reshape(*y.shape[:-2], -1) @ params["w"] + params["b"]
+    return y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1]) @ params["w"] + params["b"]
 
 
 def allowed(length: int, causal: bool, mask: jax.Array | None) -> jax.Array | None:
@@ -90,25 +90,12 @@ def allowed(length: int, causal: bool, mask: jax.Array | None) -> jax.Array | No
 def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> jax.Array:
     """softmax(q k.T / sqrt(d)) v of each head, (..., time, heads, d); the mask is broadcast to (..., heads, time, time).
 
-    On CPU two products take a quarter less time than `jax.nn.dot_product_attention` (64 positions, forward and
-    backward), which computes the softmax in float32 always; elsewhere JAX chooses, except in float64.
+    Two products on every device, and no fused kernel: `jax.nn.dot_product_attention` chooses none by itself (jax 0.12), and
+    that of cuDNN, if asked for, cannot be traced where there is no GPU, not even as the choice for one. On CPU these two
+    take a quarter less time than JAX's (64 positions, forward and backward), whose softmax is in float32 always.
     """
-    if q.dtype == jnp.float64:
-        return attend_by_products(q, k, v, mask)
-    return jax.lax.platform_dependent(q, k, v, mask, cpu=attend_by_products, default=attend_by_jax)
-
-
-def attend_by_products(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> jax.Array:
     wide = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum("...thd,...shd->...hts", q, k, preferred_element_type=wide) / math.sqrt(q.shape[-1])
     if mask is not None:
         scores = jnp.where(mask, scores, jnp.finfo(wide).min)
     return jnp.einsum("...hts,...shd->...thd", jax.nn.softmax(scores).astype(v.dtype), v)
-
-
-def attend_by_jax(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> jax.Array:
-    leading, (length, heads, _), others = q.shape[:-3], q.shape[-3:], k.shape[-3]
-    if mask is not None:
-        mask = jnp.broadcast_to(mask, (*leading, heads, length, others)).reshape(-1, heads, length, others)
-    flat = [x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)]
-    return jax.nn.dot_product_attention(*flat, mask=mask).reshape(q.shape)

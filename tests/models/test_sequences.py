@@ -37,7 +37,6 @@ from gdjax.models import (
     serial,
     transformer,
 )
-from gdjax.models._attention import attend_by_jax, attend_by_products
 
 KEY = jax.random.key(0)
 TOKENS = jnp.array([1, 2, 0, 3])
@@ -92,6 +91,7 @@ def test_the_laws_of_models_hold_with_padding(case, x, y_shape):
 def test_a_model_is_its_call(case, x, y_shape):
     for twin in (parse(repr(case), {**MODELS, **INITIALIZERS}), pickle.loads(pickle.dumps(case)), copy.deepcopy(case)):
         assert twin == case and hash(twin) == hash(case) and repr(twin) == repr(case)
+    assert jax.eval_shape(case.apply, jax.eval_shape(case.init, KEY), x[None][:0]).shape == (0, *y_shape)
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, jnp.float64), jax.eval_shape(case.init, KEY))
         x = jax.ShapeDtypeStruct(x.shape, jnp.float64 if x.dtype == np.float32 else x.dtype)
@@ -204,15 +204,6 @@ def test_layers_equal_flax(**case):
 @given(**SHAPES)
 def test_layers_equal_flax_at_many_shapes(**case):
     check_against_flax(**case)
-
-
-def test_products_equal_jaxs_attention():
-    rng = np.random.default_rng(3)
-    q, k, v = (rng.normal(size=(2, 3, 5, 2, 4)).astype(np.float32) for _ in range(3))
-    mask = jnp.tril(jnp.ones((5, 5), bool)) & (rng.random((2, 3, 1, 1, 5)) < 0.8)
-    for each in (None, mask.at[..., 0].set(True)):
-        found = jax.jit(lambda *x: (attend_by_products(*x), attend_by_jax(*x)))(q, k, v, each)
-        chex.assert_trees_all_close(*found, atol=1e-5)
 
 
 # Equal to torch.
@@ -431,7 +422,19 @@ BAD = {
         lambda: attention(6, 2).apply(random_params(attention(6, 2)), Padded(FEATURES, MASK[:3])),
         r"attention: the mask of a sequence must be bool \(..., time\) as the values \(4, 6\), got bool \(3,\)",
     ),
+    "empty": (
+        lambda: gru(6, 3, 2).apply(random_params(gru(6, 3, 2)), FEATURES[:0]),
+        "gru_layer: a sequence must have at least one position, got none",
+    ),
     "lengths": (lambda: padded([[1, 2], [3]], 1), "padded: there must be sequences of at most 1 positions, got 2"),
+    "numbers": (
+        lambda: padded([1, 2]),
+        r"padded: sequences must be \(time, ...\), alike but in time, got shapes \(\) and \(\)",
+    ),
+    "features": (
+        lambda: padded([FEATURES, FEATURES[:2, :3]]),
+        r"padded: sequences must be \(time, ...\), alike but in time, got shapes \(4, 6\) and \(2, 3\)",
+    ),
 }
 
 
