@@ -23,6 +23,7 @@ from gdjax.calls import check_interval
 from gdjax.data.errors import DataError, nearest
 from gdjax.data.readers.contents import DAMAGE, any_format, contents_of, damaged, text_format
 from gdjax.data.readers.encodings import encoding_of, undecodable
+from gdjax.domain import classes, within
 from gdjax.text import counted, listing
 
 UNITS = ("characters", "bytes")
@@ -65,8 +66,13 @@ class Vocabulary:
         return listing([repr(chr(code)) if self.unit == "characters" else f"0x{code:02x}" for code in lost])
 
     def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
-        """The text of numbers; bytes that are no UTF-8 become the replacement character."""
-        codes = np.array(self.codes, np.uint32)[np.asarray(numbers, int)]
+        """The text of numbers; bytes that are no UTF-8 become the replacement character.
+
+        Raises: ValueError for a number that is outside.
+        """
+        numbers = np.asarray(numbers, int)
+        within("decode", "numbers", numbers, classes(len(self)))
+        codes = np.array(self.codes, np.uint32)[numbers]
         if self.unit == "bytes":
             return bytes(codes.astype(np.uint8)).decode("utf-8", "replace")
         return codes.astype("<u4").tobytes().decode("utf-32-le")

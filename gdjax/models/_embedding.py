@@ -101,8 +101,10 @@ def sinusoids(places: jax.Array, width: int) -> jax.Array:
 
 
 def check_sequence(who: str, x: jax.Array, width: int, context: int | None = None) -> None:
-    """Raise ValueError unless x is (..., time, width), with time at most that of the context."""
+    """Raise ValueError unless x is (..., time, width), with time at least 1 and at most that of the context."""
     if x.ndim < 2 or x.shape[-1] != width:
         raise ValueError(f"{who}: x must be (..., time, {width}), got shape {x.shape}")
+    if not x.shape[-2]:
+        raise ValueError(f"{who}: a sequence must have at least one position, got none")
     if context is not None and x.shape[-2] > context:
         raise ValueError(f"{who}: a sequence must have at most {context} positions, got {x.shape[-2]}")

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.text import listing
 from gdjax.types import Padded
 
 Layer = Callable[..., Any]
@@ -34,7 +35,7 @@ def padded(sequences: Sequence[Any], length: int | None = None) -> Padded:
         sequences: arrays (time_i, ...) that differ in the first axis only.
         length: the time axis of the result (default: that of the longest).
 
-    Raises: ValueError if there is none, or one is longer.
+    Raises: ValueError if there is none, one is longer, or they differ in another axis.
 
     >>> print(gd.models.padded([[1, 2], [3]]).values, gd.models.padded([[1, 2], [3]]).mask)
     [[1 2]
@@ -42,6 +43,11 @@ def padded(sequences: Sequence[Any], length: int | None = None) -> Padded:
      [ True False]]
     """
     arrays = [np.asarray(sequence) for sequence in sequences]
+    shapes = [x.shape for x in arrays]
+    if () in shapes or len({shape[1:] for shape in shapes}) > 1:
+        raise ValueError(
+            f"padded: sequences must be (time, ...), alike but in time, got shapes {listing([str(each) for each in shapes])}"
+        )
     longest = max((len(x) for x in arrays), default=0)
     length = longest if length is None else length
     if not arrays or longest > length:

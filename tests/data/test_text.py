@@ -76,6 +76,7 @@ def test_the_python_docs_are_split_between_topics_and_hold_no_paragraph_twice():
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
+        (None, {}, "t: a folder, not a file\n"),
         (b"", {}, "t: empty"),
         (b" \n\n", {}, "t: empty"),
         (b"\x89PNG\r\n\x1a\n", {}, "t: no text but a PNG image"),
@@ -93,10 +94,10 @@ def test_the_python_docs_are_split_between_topics_and_hold_no_paragraph_twice():
     ],
 )
 def test_what_is_no_text_is_said_in_a_sentence(tmp_path, content, options, said):
-    path = written(tmp_path / "t", content)
+    path = tmp_path if content is None else written(tmp_path / "t", content)
     with pytest.raises(ValueError) as error:
         read_corpus(path, **options)
-    assert said.replace("t: ", f"{path}: ") in str(error.value) and "\n" not in str(error.value)
+    assert said.replace("t: ", f"{path}: ") in f"{error.value}\n" and "\n" not in str(error.value)
 
 
 def test_a_text_that_is_too_short_for_a_window_says_so(tmp_path):
@@ -108,6 +109,8 @@ def test_a_text_that_is_too_short_for_a_window_says_so(tmp_path):
 
 def test_a_prompt_may_hold_what_the_vocabulary_has():
     vocabulary = Vocabulary("bytes", tuple(sorted(set("Käse".encode()))))
-    assert vocabulary.decode(vocabulary.encode("Käse")) == "Käse"
+    assert vocabulary.decode(vocabulary.encode("Käse")) == "Käse" and vocabulary.decode([]) == ""
+    with pytest.raises(ValueError, match=r"decode: numbers must be in \[0, 5\), got -1, 5"):
+        vocabulary.decode([0, -1, 5])
     with pytest.raises(ValueError, match="the text has 0x6c and 0xb6, which the vocabulary of 5 bytes lacks"):
         vocabulary.encode("löse")

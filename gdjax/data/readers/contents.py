@@ -119,7 +119,7 @@ def damaged(name: str, error: BaseException) -> DataError:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise DataError(f"{path}: a folder, not a file with a table")
+        raise DataError(f"{path}: a folder, not a file")
     if not path.exists():
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         close = nearest(path.name, beside).partition("? ")[0] if beside else ""
