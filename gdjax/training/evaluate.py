@@ -60,8 +60,8 @@ def make_evaluate(
         raise ValueError(f"make_evaluate: metrics {list(named)} need predict=, got None")
     chunk_size = as_length("make_evaluate", "chunk_size", chunk_size)
     lifted = tuple((name, as_metric(each if hasattr(each, "measure") else bind(each))) for name, each in named.items())
-    predict = None if predict is None else bind(_function_of(predict))
-    return Evaluate(as_loss("make_evaluate", loss), lifted, predict, chunk_size)
+    function = None if predict is None else bind(_function_of(predict))
+    return Evaluate(as_loss("make_evaluate", loss), lifted, function, chunk_size)
 
 
 def _function_of(predict: Any) -> Callable[..., Any]:
