@@ -38,8 +38,9 @@ def spikes_by_chance(x: jax.Array, time_steps: int, key: jax.Array | None = None
 
 
 def first_spikes(x: jax.Array, time_steps: int, key: jax.Array | None = None) -> jax.Array:
-    when = jnp.round((1 - jnp.clip(x, 0, 1)) * (time_steps - 1))
-    steps = jnp.arange(time_steps, dtype=x.dtype).reshape(-1, *[1] * x.ndim)
+    fine = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # 16 bits do not tell so many steps apart
+    when = jnp.round((1 - jnp.clip(fine, 0, 1)) * (time_steps - 1))
+    steps = jnp.arange(time_steps, dtype=fine.dtype).reshape(-1, *[1] * x.ndim)
     return ((steps == when) & (x > 0)).astype(x.dtype)
 
 
@@ -100,4 +101,5 @@ def _layer(who: str, code: Code, time_steps: int):
 
 
 def as_floats(x: jax.Array) -> jax.Array:
-    return jnp.asarray(x, jnp.result_type(x, 0.0))
+    x = jnp.asarray(x)
+    return x.astype(jnp.result_type(x, 0.0))

@@ -47,7 +47,7 @@ def lif(
         surrogate: a name in `SURROGATES`, or a function (u - threshold, slope) -> derivative.
         slope: > 0, the derivative at the threshold, per unit of the current.
 
-    Raises: ValueError outside these ranges, or if there is no such reset or surrogate.
+    Raises: ValueError outside these ranges, if there is no such reset or surrogate, or x has no axis for time.
     Reference: Gerstner & Kistler 2002, "Spiking neuron models", section 4.1.
 
     >>> print(gd.models.lif(2.0).apply((), jnp.full((8, 1), 0.5))[:, 0])
@@ -57,7 +57,10 @@ def lif(
     surrogate = surrogate_function("lif", surrogate)
 
     def apply(params, x, key=None):
-        currents = jnp.moveaxis(jnp.asarray(x), -2, 0)
+        x = jnp.asarray(x)
+        if x.ndim < 2:
+            raise ValueError(f"lif: x must be currents over time, (..., time, n), got shape {x.shape}")
+        currents = jnp.moveaxis(x, -2, 0)
         return jnp.moveaxis(fire(currents, time_constant, threshold, reset, surrogate, slope), 0, -2)
 
     return Init(()), apply

@@ -123,6 +123,8 @@ def test_rate_and_latency_codes():
     np.testing.assert_array_equal(first.sum(axis=1), [[0, 1], [1, 1], [1, 1]])
     np.testing.assert_array_equal(first.argmax(axis=1)[1:], [[5, 0], [0, 0]])
     assert first[0, 10, 1] == 1
+    steps = latency_code(1000).apply((), jnp.linspace(0.004, 1, 250, dtype=jnp.bfloat16)[:, None])  # as coarse as 1/256
+    np.testing.assert_array_equal(steps.sum(axis=1, dtype=jnp.float32), 1)
 
 
 # the network
@@ -192,9 +194,24 @@ def test_a_spiking_network_reads_digits():
         (lambda: lif(-1.0), r"^lif: time_constant must be in \(0, inf\], got -1$"),
         (lambda: lif(reset="none"), "^lif: reset must be one of soft, hard, got 'none'$"),
         (lambda: lif(surrogate="arctn"), r"^lif: no surrogate 'arctn': did you mean 'arctan'\?$"),
+        (
+            lambda: lif().apply((), jnp.ones(3)),
+            r"^lif: x must be currents over time, \(..., time, n\), got shape \(3,\)$",
+        ),
         (lambda: rate_code(2.5), "^rate_code: time_steps must be a positive int, got 2.5$"),
     ],
-    ids=["sizes", "steps", "code", "readout", "threshold", "time constant", "reset", "surrogate", "fraction"],
+    ids=[
+        "sizes",
+        "steps",
+        "code",
+        "readout",
+        "threshold",
+        "time constant",
+        "reset",
+        "surrogate",
+        "no time",
+        "fraction",
+    ],
 )
 def test_what_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
