@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 
@@ -152,9 +153,17 @@ class Model(Node):
         Raises: ValueError if the state is not like the initial one.
         """
         _, apply, init_state = with_state(self.build())
-        if jax.tree.structure(state) != jax.tree.structure(jax.eval_shape(init_state)):
-            raise ValueError(f"{self.recipe.name}: state must be like that of init_state(), got {state!r}")
+        first = jax.eval_shape(init_state)
+        if jax.tree.structure(state) != jax.tree.structure(first) or _shapes(state) != _shapes(first):
+            expected = f"that of init_state(), whose shapes are {jax.tree.map(np.shape, first)!r}"
+            raise ValueError(
+                f"{self.recipe.name}: state must be like {expected}, got {jax.tree.map(np.shape, state)!r}"
+            )
         return apply(params, state, x, key, weight)
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [np.shape(x) for x in jax.tree.leaves(tree)]
 
 
 def with_state(built: tuple[Any, ...]) -> tuple[Any, Any, Any]:

@@ -53,7 +53,8 @@ def ensemble(member: Model, number: int, average: str = "outputs"):
         number: k, at least 1.
         average: how outputs become one.
 
-    Raises: TypeError for a member that is no model, ValueError for another number or average.
+    Raises: TypeError for a member that is no model, or whose outputs are not an array (`Padded`, for example); ValueError
+        for another number or average.
     Reference: Lakshminarayanan, Pritzel & Blundell 2017 (arXiv:1612.01474).
 
     >>> model = gd.models.ensemble(gd.models.mlp((2, 3, None)), 4)
@@ -71,6 +72,8 @@ def ensemble(member: Model, number: int, average: str = "outputs"):
 
     def apply(params, state, x, key=None, weight=None):
         outputs, state = apply_members(member, number, params, state, x, key, weight)
+        if not hasattr(outputs, "dtype"):
+            raise TypeError(f"ensemble: outputs of a member must be an array, got {type(outputs).__name__}")
         return AVERAGES[average](outputs), state
 
     return of_parts([built], init, apply, lambda: members_state(member, number))

@@ -164,8 +164,11 @@ def test_a_model_with_a_state_says_what_it_needs():
             call(PARAMS, X)
     with pytest.raises(ValueError, match="serial: a model with a state must be called by apply_with_state"):
         NORMED.apply(PARAMS, X, KEY)
-    with pytest.raises(ValueError, match=r"serial: state must be like that of init_state\(\), got \(\)"):
-        NORMED.apply_with_state(PARAMS, (), X)
+    first, *_ = STATE
+    narrow = (first, {"mean": np.zeros(1), "var": np.ones(1)}, *STATE[2:])  # would broadcast
+    for state, got in (((), r"\(\)"), (narrow, r"\(\(\), {'mean': \(1,\), .*")):
+        with pytest.raises(ValueError, match=rf"^serial: state must be like that of init_state\(\), .*, got {got}$"):
+            NORMED.apply_with_state(PARAMS, state, X)
     norm = models.batch_norm(3)
     for x, weight, words in (
         (X[0], None, r"x must be a batch, \(B, ..., 3\)"),

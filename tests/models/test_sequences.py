@@ -26,6 +26,7 @@ from gdjax.models import (
     dense,
     dropout,
     embedding,
+    ensemble,
     gru,
     gru_layer,
     layer_norm,
@@ -33,8 +34,10 @@ from gdjax.models import (
     orthogonal,
     padded,
     positions,
+    rate_code,
     residual,
     serial,
+    spiking,
     transformer,
 )
 
@@ -445,10 +448,16 @@ def test_bad_input_is_one_sentence(name):
         call()
 
 
-@pytest.mark.parametrize("layer", [conv(6, 2, (3,)), batch_norm(6)], ids=repr)
+@pytest.mark.parametrize("layer", [conv(6, 2, (3,)), batch_norm(6), rate_code(3), spiking((6, 2))], ids=repr)
 def test_a_layer_that_would_mix_padding_in_turns_it_down(layer):
     with pytest.raises(TypeError, match=r"^a sequence with padding was given to what takes an array"):
         layer.apply_with_state(layer.init(KEY), layer.init_state(), Padded(FEATURES, MASK))
+
+
+def test_an_ensemble_averages_arrays():
+    several = ensemble(dense(6, 2), 2)
+    with pytest.raises(TypeError, match=r"^ensemble: outputs of a member must be an array, got Padded$"):
+        several.apply(several.init(KEY), Padded(FEATURES, MASK))
 
 
 def test_tokens_outside_give_nan_where_they_are_traced():
