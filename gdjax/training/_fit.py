@@ -60,7 +60,7 @@ def fit(
     """Train until a stopping condition holds, and return the best parameters (without validation data, the last).
 
     Args:
-        loss: as for `make_step`, or a step that it returned (with probes, for example).
+        loss: as for `make_step`, or a step that it returned (with probes or other convolutions, for example).
         params: any pytree.
         optimizer: an optimizer of gdjax or Optax.
         data: a pytree of arrays that share their leading axis, or a `gdjax.data.Dataset`; data larger than memory as a
@@ -77,7 +77,7 @@ def fit(
             thousand times the loss of the first batch.
         monitor: the metric that decides which parameters are best, such as "loss". For a number that the loss itself reports
             it must be (name, "max") or (name, "min"), since the better direction of such a number is unknown.
-        evaluate: an evaluation of `make_evaluate` (default: the mean loss).
+        evaluate: an evaluation of `make_evaluate` (default: the mean loss, with the convolutions of the step).
         model_state: initial model state of a `stateful` loss.
         key: a JAX key or an integer seed.
         resume: a result, or its run_state, to continue. 20 epochs continued to 50 equal 50 epochs to the last bit. The
@@ -182,7 +182,7 @@ class Fitting:
             step = dataclasses.replace(step, batch_change=True)
         self.epoch = make_epoch(step, size, order=order, steps=length.every)
         if evaluate is None and validation is not None:
-            evaluate = make_evaluate(step.loss)
+            evaluate = make_evaluate(step.loss, convolutions=step.convolutions)
         self.per_epoch = self.epoch.batches_per_epoch(self.data)
         epoch = dataclasses.replace(self.epoch, steps=None)  # the period is traced
         self.run = make_run(epoch, evaluate, monitor, refresh=refresh, keep_best=keep_best)

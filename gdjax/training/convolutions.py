@@ -3,7 +3,8 @@
 XLA:CPU runs a convolution inside of a loop 5 to 45 times slower than outside, and a compiled run is a loop. So a loss is
 traced, and evaluated again with each convolution as patches and one product (`gdjax.patches`), before it is differentiated:
 the gradient is one of products too. This goes into jitted functions, loops, branches and rematerialized parts. Inside of
-custom derivatives, and with windows of more than 64 places, convolutions stay as they are.
+custom derivatives, and with windows of more than 64 places, convolutions stay as they are. Where they are to be XLA's, those
+of `gdjax.models` are made so in the same way.
 """
 
 from __future__ import annotations
@@ -31,32 +32,39 @@ def as_way(who: str, way: Any) -> str:
     return way
 
 
-def call_by_products(function: Callable[..., Any], *args: Any) -> Any:
-    """The function of these arguments, by products where that is better: in compiled programs on CPU.
+def call_with(way: str, function: Callable[..., Any], *args: Any) -> Any:
+    """The function of these arguments, its convolutions computed in this way: in compiled programs on CPU.
 
-    A function without convolutions is called as it is. So is one that is evaluated operation by operation, where nothing is
-    in a loop.
+    One that is evaluated operation by operation, where nothing is in a loop, is called as it is.
     """
     compiled = isinstance(jnp.zeros(()), Tracer)
-    if not compiled or jax.default_backend() != "cpu" or not _replaceable(jax.make_jaxpr(function)(*args)):
+    if not compiled or jax.default_backend() != "cpu":
         return function(*args)
-    return by_products(function)(*args)
+    return convolved(way, function)(*args)
 
 
-def by_products(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its convolutions as products; to be differentiated afterwards."""
+def convolved(way: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with its convolutions computed in this way, to be differentiated afterwards; as it is without any."""
 
     def call(*args: Any) -> Any:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
-        results = _evaluate(*open_jaxpr(closed), jax.tree.leaves(args))
+        jaxpr, constants = open_jaxpr(closed)
+        if not _changes(jaxpr, way):
+            return function(*args)
+        results = _evaluate(jaxpr, constants, jax.tree.leaves(args), way)
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return call
 
 
-def _replaceable(jaxpr: Any) -> bool:
-    """Whether there is a convolution in a jaxpr, or in one that it enters, that is to be replaced."""
-    return any(_is_to_replace(each) or any(map(_replaceable, _entered(each))) for each in jaxpr.eqns)
+def _changes(jaxpr: Any, way: str) -> bool:
+    """Whether there is a convolution in a jaxpr, or in one that it enters, that is computed in another way."""
+    return any(
+        _is_own_choice(each)
+        or (way == "products" and _is_to_replace(each))
+        or any(_changes(x, way) for x in _entered(each))
+        for each in jaxpr.eqns
+    )
 
 
 def _entered(equation: Any) -> list[Any]:
@@ -82,24 +90,26 @@ def _is_to_replace(equation: Any) -> bool:
     return is_floating and some and int(np.prod(sizes)) <= MOST_TAPS
 
 
-def _evaluate(jaxpr: Any, constants: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-    """The results of a jaxpr, whose convolutions are replaced."""
+def _evaluate(jaxpr: Any, constants: Sequence[Any], inputs: Sequence[Any], way: str) -> list[Any]:
+    """The results of a jaxpr, whose convolutions are computed in this way."""
     values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *inputs], strict=True))
     read = lambda atom: atom.val if is_literal(atom) else values[atom]  # noqa: E731
     for equation in jaxpr.eqns:
-        found = _results(jaxpr, equation, list(map(read, equation.invars)))
+        found = _results(jaxpr, equation, list(map(read, equation.invars)), way)
         values |= zip(equation.outvars, found, strict=True)
     return list(map(read, jaxpr.outvars))
 
 
-def _results(jaxpr: Any, equation: Any, inputs: list[Any]) -> list[Any]:
-    if _is_to_replace(equation):
+def _results(jaxpr: Any, equation: Any, inputs: list[Any], way: str) -> list[Any]:
+    if way == "products" and _is_to_replace(equation):
         return _in_place_of(equation, lambda x, w: [_product(x, w, **equation.params)], inputs)
-    if _is_own_choice(equation):  # on CPU by products in any case, and here it is known of how many rows
-        return _evaluate(*open_jaxpr(equation.params["branches"][-1]), inputs[1:])
-    if any(map(_replaceable, _entered(equation))):
+    if _is_own_choice(equation):  # its last branch is the convolution, and here it is known of how many rows
+        return _evaluate(*open_jaxpr(equation.params["branches"][-1]), inputs[1:], way)
+    if any(_changes(x, way) for x in _entered(equation)):
+        if equation.params.get("inline"):
+            return _evaluate(*open_jaxpr(equation.params["jaxpr"]), inputs, way)
         parameters = {
-            name: tuple(map(_replace, x)) if isinstance(x, (tuple, list)) else _replace(x)
+            name: tuple(_convolved(each, way) for each in x) if isinstance(x, (tuple, list)) else _convolved(x, way)
             for name, x in equation.params.items()
             if name in dict(_inner(equation))
         }
@@ -123,12 +133,12 @@ def _is_own_choice(equation: Any) -> bool:
     return any(map(_is_to_replace, equation.params["branches"][-1].eqns))
 
 
-def _replace(inner: Any) -> Any:
-    """A jaxpr with the same inputs and outputs, whose convolutions are replaced; anything else as it is."""
-    if not hasattr(inner, "eqns") or not _replaceable(inner):
+def _convolved(inner: Any, way: str) -> Any:
+    """A jaxpr with the same inputs and outputs, whose convolutions are computed in this way; anything else as it is."""
+    if not hasattr(inner, "eqns") or not _changes(inner, way):
         return inner
     jaxpr, constants = open_jaxpr(inner)
-    new = jax.make_jaxpr(lambda *inputs: _evaluate(jaxpr, constants, inputs))(*(v.aval for v in jaxpr.invars))
+    new = jax.make_jaxpr(lambda *inputs: _evaluate(jaxpr, constants, inputs, way))(*(v.aval for v in jaxpr.invars))
     return new if isinstance(inner, type(new)) else new.jaxpr
 
 

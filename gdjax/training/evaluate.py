@@ -20,7 +20,7 @@ from gdjax.measures import better_directions, check_names, check_same_shapes, na
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind
 from gdjax.training.arguments import check_params, error_context
-from gdjax.training.convolutions import call_by_products
+from gdjax.training.convolutions import as_way, call_with
 from gdjax.training.explain import raise_cause
 from gdjax.training.objective import evaluate_loss
 from gdjax.training.sums import weighted_mean
@@ -32,6 +32,7 @@ def make_evaluate(
     metrics: Mapping[str, Any] | tuple[tuple[str, Any], ...] = (),
     predict: Callable[..., Any] | Model | None = None,
     chunk_size: int = 1024,
+    convolutions: str = "products",
 ) -> Evaluate:
     """The evaluation of parameters on data.
 
@@ -45,6 +46,7 @@ def make_evaluate(
         chunk_size: maximal number of rows at a time, to bound memory. The loss of more rows is the mean of those of its
             chunks, weighted by their rows, which is the loss of all if it is a mean over rows. If it is a sum or the root of
             a mean, take chunk_size=len(rows).
+        convolutions: "products" or "native", as for `make_step`.
 
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", compared by value. It raises
         ValueError if the loss is not finite because of an argument outside its domain (compiled, the loss is NaN), and if a
@@ -61,7 +63,8 @@ def make_evaluate(
     chunk_size = as_length("make_evaluate", "chunk_size", chunk_size)
     lifted = tuple((name, as_metric(each if hasattr(each, "measure") else bind(each))) for name, each in named.items())
     function = None if predict is None else bind(_function_of(predict))
-    return Evaluate(as_loss("make_evaluate", loss), lifted, function, chunk_size)
+    way = as_way("make_evaluate", convolutions)
+    return Evaluate(as_loss("make_evaluate", loss), lifted, function, chunk_size, way)
 
 
 def _function_of(predict: Any) -> Callable[..., Any]:
@@ -87,6 +90,7 @@ class Evaluate:
     metrics: tuple[tuple[str, Measure], ...]
     predict: Callable[..., Any] | None
     chunk_size: int
+    convolutions: str = "products"
 
     @property
     def directions(self) -> dict[str, str]:
@@ -112,7 +116,8 @@ class Evaluate:
 
     def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
         def of_chunk(batch, mask=None):
-            loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, params, model_state, batch, None, mask)
+            given = params, model_state, batch, None, mask
+            loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, *given, self.convolutions)
             return {"loss": loss, **metrics}
 
         if not chunks.remainder:
@@ -134,7 +139,7 @@ class Evaluate:
 
         def of_chunk(batch, mask):
             x, y = batch
-            prediction = call_by_products(self._predict, params, model_state, x)
+            prediction = call_with(self.convolutions, self._predict, params, model_state, x)
             weight = mask.astype(jnp.float32)
             return {name: metric.measure(prediction, y, weight) for name, metric in self.metrics}
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.forms import Loss, LossError, Stateful, check_value, explain_errors
 from gdjax.measures import LIFTED, check_names
-from gdjax.training.convolutions import call_by_products
+from gdjax.training.convolutions import call_with
 from gdjax.training.microbatches import mean_over_microbatches
 from gdjax.training.precision import cast_floats, scale_gradient
 from gdjax.training.remat import rematerialize
@@ -104,9 +104,7 @@ def evaluate_loss(
 ) -> Any:
     """Call any loss: (scalar, (metrics with "weight", model_state)). Raises: LossError if it returns anything else."""
     given = params, model_state, batch, key, mask
-    if convolutions == "native":
-        return _evaluate(who, loss, *given)
-    return call_by_products(lambda *given: _evaluate(who, loss, *given), *given)
+    return call_with(convolutions, lambda *given: _evaluate(who, loss, *given), *given)
 
 
 def _evaluate(

@@ -1,5 +1,6 @@
 """Convolutions of anyone's loss as products: the same numbers, in every kind of program, and none left in a loop."""
 
+import functools
 import math
 import re
 
@@ -15,9 +16,11 @@ from jax import lax
 import gdjax as gd
 from gdjax import metrics, patches
 from gdjax.losses import softmax_cross_entropy_with_integer_labels
-from gdjax.training.convolutions import by_products
+from gdjax.training import Fitting, Length
+from gdjax.training.convolutions import call_with, convolved
 
 IMAGES = ("NHWC", "HWIO", "NHWC")
+by_products = functools.partial(convolved, "products")
 
 
 def numbers(seed, shape, dtype="float64"):
@@ -126,10 +129,13 @@ def test_few_patches_are_in_memory_at_a_time():
 
 
 def test_a_product_has_the_place_of_its_convolution_in_the_source():
+    """And the function is traced once."""
+    traced = []
+    function = lambda *args: (traced.append(args), conv(*args))[1]  # noqa: E731
     x, w = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2, 3, 4, 5), (2, 2, 5, 1)))
-    text = jax.make_jaxpr(by_products(conv))(x, w).pretty_print(source_info=True)
+    text = jax.make_jaxpr(functools.partial(call_with, "products", function))(x, w).pretty_print(source_info=True)
     products = [line for line in text.splitlines() if "dot_general" in line]
-    assert products and all("test_convolutions.py" in line for line in products)
+    assert products and all("test_convolutions.py" in line for line in products) and len(traced) == 1
 
 
 # in training
@@ -178,12 +184,19 @@ def test_a_run_has_no_convolution_and_the_numbers_of_one(make):
         found.append(jax.tree.leaves((after.params, measured)))
     chex.assert_trees_all_close(*found, rtol=1e-5, atol=1e-5)
     assert programs[0] == 0
-    assert programs[1] == (0 if make is own_model else 5)  # forward, by weights, and by inputs of the second layer
-    evaluate = gd.make_evaluate(loss, {"right": metrics.correct}, predict=apply)
-    scores = jax.jit(lambda params, data: jax.lax.map(lambda _: evaluate(params, data), jnp.arange(2)))
-    assert "stablehlo.convolution" not in scores.lower(state.params, data).as_text()
+    assert programs[1] == (2 if make is own_model else 5)  # forward, by weights, and by inputs of the second layer
+    for way, least in (("products", 0), ("native", 2)):  # of the loss, and of what is predicted
+        evaluate = gd.make_evaluate(loss, {"right": metrics.correct}, apply, convolutions=way)
+        scores = jax.jit(lambda *args, evaluate=evaluate: jax.lax.map(lambda _: evaluate(*args), jnp.arange(2)))
+        assert least <= scores.lower(state.params, data).as_text().count("stablehlo.convolution") <= 2 * least
 
 
 def test_a_way_of_convolutions_is_one_of_two():
     with pytest.raises(ValueError, match=r"^make_step: convolutions must be 'products' or 'native', got 'fast'$"):
         gd.make_step(lambda params, batch: jnp.mean(batch), convolutions="fast")
+
+
+def test_fit_evaluates_by_the_convolutions_of_its_step():
+    step = gd.make_step(lambda params, batch: jnp.mean(batch), convolutions="native")
+    arguments = 0.0, gd.sgd(0.1), jnp.ones(2), jnp.ones(2), Length(epochs=1)
+    assert Fitting(step, *arguments).run.period.evaluate.convolutions == "native"
