@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -86,10 +86,10 @@ def convolve_natively(x: jax.Array, w: jax.Array, window: Window, groups: int = 
 def convolve_by_products(
     x: jax.Array, w: jax.Array, window: Window, groups: int = 1, precision: Any = None, dtype: Any = None
 ) -> jax.Array:
-    """The same by products, y (n, *places, out), an equal part of the rows at a time if their patches have many bytes.
+    """The same by products, y (n, *places, out), a part of the rows at a time if their patches have many bytes.
 
     In the backward pass the patches of a part are put together again, so that few of them are in memory at a time; and
-    those of a part stay in the cache, which is faster than all at once.
+    those of a part stay in the cache, which is faster than all at once. One row is never divided.
     """
 
     def multiply(x: jax.Array) -> jax.Array:
@@ -98,11 +98,24 @@ def convolve_by_products(
     n, places = x.shape[0], window.places(x.shape[1:-1])
     size = n * math.prod(places) * window.taps * x.shape[-1] * x.dtype.itemsize
     fewest = min(n, -(-size // PART)) if window.taps > 1 else 1
-    if fewest <= 1:
-        return multiply(x)
-    parts = next(number for number in range(fewest, n + 1) if n % number == 0)
-    y = jax.lax.map(jax.checkpoint(multiply, prevent_cse=False), x.reshape(parts, n // parts, *x.shape[1:]))
-    return y.reshape(n, *y.shape[2:])
+    return multiply(x) if fewest <= 1 else _in_parts(multiply, x, fewest)
+
+
+def _in_parts(function: Callable[[jax.Array], jax.Array], x: jax.Array, fewest: int) -> jax.Array:
+    """A function of rows, called on at least so many equal parts of them, one after the other.
+
+    Row i is in part i mod parts: rows that are spread over devices are so in each part. Where no number up to twice the
+    fewest divides them, there are rows of zeros at the end.
+    """
+    n = x.shape[0]
+    equal = (n // parts for parts in range(fewest, min(2 * fewest, n) + 1) if n % parts == 0)
+    size = next(equal, -(-n // fewest))
+    parts = -(-n // size)
+    if parts * size > n:
+        x = jnp.pad(x, [(0, parts * size - n), *[(0, 0)] * (x.ndim - 1)])
+    taken = jnp.moveaxis(x.reshape(size, parts, *x.shape[1:]), 1, 0)
+    y = jax.lax.map(jax.checkpoint(function, prevent_cse=False), taken)
+    return jnp.moveaxis(y, 0, 1).reshape(parts * size, *y.shape[2:])[:n]
 
 
 def _products(seen: list[jax.Array], w: jax.Array, groups: int, precision: Any, dtype: Any) -> jax.Array:

@@ -763,8 +763,9 @@ import jax, numpy as np
 from jax import numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec as P
 import gdjax as gd
-from gdjax import losses, metrics
+from gdjax import losses, metrics, patches
 
+patches.PART = 1 << 10  # few bytes: the rows of a convolution are taken in parts
 mesh = jax.make_mesh((8,), ("rows",))
 put = lambda tree, spec: jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, spec)), tree)
 x = np.random.default_rng(0).normal(size=(48, 8)).astype(np.float32)
@@ -773,7 +774,9 @@ predict = lambda w, x: x @ w
 noise = lambda key: 0.0 if key is None else 0.1 * jax.random.normal(key)
 loss = losses.per_example(lambda w, row, key: (predict(w, row[0]) - row[1] + noise(key)) ** 2)
 step, evaluate = gd.make_step(loss), gd.make_evaluate(loss, {"r2": metrics.r2}, predict, chunk_size=10)
-model = gd.models.serial(gd.models.batch_norm(8), gd.models.dropout(0.3), gd.models.dense(8, None))  # over all devices
+seen = gd.models.unflatten((8, 1)), gd.models.conv(1, 1, (3,)), gd.models.flatten((8, 1))
+normalize = gd.models.batch_norm(8)  # over all devices
+model = gd.models.serial(normalize, gd.models.dropout(0.3), *seen, gd.models.dense(8, None))
 normed = losses.per_example(losses.supervised(model, losses.squared_error))
 
 
@@ -782,7 +785,7 @@ def everything(w, data):
     stepped, measured = jax.jit(step)(gd.make_state(w, gd.adam(0.01)), data)
     value = jax.jit(loss)(w, data, key, mask=np.arange(48) < 37)
     taken = gd.data.take(data, np.array([1, 7]))
-    layers = {"scale": w, "b": 0 * w}, (), {"w": w[:, None], "b": w[:1]}
+    layers = {"scale": w, "b": 0 * w}, (), (), {"w": w[:3, None, None], "b": w[:1]}, (), {"w": w[:, None], "b": w[:1]}
     state = gd.make_state(layers, gd.adam(0.01), 0, model.init_state())
     state, _ = jax.jit(gd.make_step(normed))(state, data, np.arange(48) < 37)
     scores = gd.make_evaluate(normed)(state.params, data, state.model_state)
@@ -794,6 +797,11 @@ alike = lambda one, many: jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, 
 placed = put(w, P()), put(data, P("rows"))
 many = everything(*placed)
 assert alike(everything(jnp.asarray(w), jax.tree.map(jnp.asarray, data)), many) and many[1].sharding.mesh == mesh
+plain = gd.models.serial(*seen, gd.models.dense(8, None))
+step = gd.make_step(losses.per_example(losses.supervised(plain, losses.squared_error)))
+state = gd.make_state(put(plain.init(key), P()), gd.sgd(0.1))
+program = jax.jit(step).lower(state, placed[1]).compile().as_text()
+assert "while(" in program and "all-reduce(" in program and "all-gather(" not in program
 with jax.set_mesh(mesh):
     assert alike(evaluate(*placed), many[5])
 """
