@@ -33,7 +33,7 @@ from gdjax.metrics.classification import (
 )
 from gdjax.metrics.metric import Metric, mean
 from gdjax.metrics.regression import mean_absolute_error, mean_squared_error, r2
-from gdjax.metrics.tokens import bits, bits_per_character, bits_per_token, per_token
+from gdjax.metrics.tokens import bits, bits_per_token, per_token
 
 __all__ = [
     "METRICS",
@@ -41,7 +41,6 @@ __all__ = [
     "MetricEntry",
     "accuracy",
     "bits",
-    "bits_per_character",
     "bits_per_token",
     "confusion_counts",
     "correct",

@@ -28,8 +28,7 @@ def bits(prediction: ArrayLike, target: ArrayLike) -> jax.Array:
 
 
 bits.better = "min"  # type: ignore[attr-defined]
-bits_per_token: Metric = mean(bits)
-bits_per_character: Metric = bits_per_token  # where each token is a character; bits per byte where it is a byte
+bits_per_token: Metric = mean(bits)  # per character or byte, where that is a token
 
 
 def per_token(metric: Any, ignore: int | None = None) -> Metric:

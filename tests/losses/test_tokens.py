@@ -36,7 +36,6 @@ def lifted(ignore=-1, weight=None):
 
 NAN_X = np.where(MASK[..., None], X, np.nan)
 WAYS = {
-    "ignored": (lifted(), (X, IGNORED)),
     "padded inputs": (lifted(None), (Padded(NAN_X, MASK), Y)),
     "both": (lifted(), (Padded(NAN_X, MASK), Padded(IGNORED, MASK))),
 }
@@ -97,9 +96,7 @@ def test_metrics_of_all_rows_are_of_tokens():
     nats, right, _ = numbers(np.array([2, 1, 1, 1]))
     weight, logits = np.array([2.0, 1, 1, 1]), X @ W["w"]
     for ignore, target in ((-1, IGNORED), (None, Padded(Y, MASK))):
-        three = [
-            metrics.per_token(x, ignore) for x in (metrics.perplexity, metrics.bits_per_character, metrics.correct)
-        ]
+        three = [metrics.per_token(x, ignore) for x in (metrics.perplexity, metrics.bits_per_token, metrics.correct)]
         found = jax.jit(lambda *rows: [metric(*rows) for metric in three])(logits, target, weight)  # noqa: B023
         np.testing.assert_allclose(found, [np.exp(nats), nats / np.log(2), right], rtol=1e-5)
     counts = metrics.per_token(metrics.confusion_counts(C), -1)(logits, IGNORED)
