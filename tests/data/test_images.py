@@ -212,13 +212,13 @@ def test_augment_changes_each_example_by_a_key_of_its_own_and_none_without():
     x, key = np.broadcast_to(RANDOM.normal(size=(4, 5, 2)).astype(np.float32), (2, 3, 4, 5, 2)), jax.random.key(2)
     assert np.array_equal(model.apply((), x), x) and np.array_equal(gd.models.augment((4, 5, 2)).apply((), x, key), x)
     found, one, traced, by_hand = jax.jit(
-        lambda x, key, crop, noise: (
+        lambda x, key, noise: (
             model.apply((), x, key),
             model.apply((), x[0, 0], key),
-            model.replace(crop=crop, noise=noise).apply((), x[0, 0], key),
+            model.replace(noise=noise).apply((), x[0, 0], key),
             data.shift(jax.random.split(key, 4)[2], x[0, 0], 1),
         )
-    )(x, key, 1.0, 0.0)
+    )(x, key, 0.0)
     assert len({row.tobytes() for row in np.asarray(found).reshape(6, -1)}) > 2
     assert np.array_equal(one, by_hand)
     np.testing.assert_allclose(traced, one, rtol=1e-6, err_msg="a number that is traced draws as one that is not")
