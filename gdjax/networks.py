@@ -48,7 +48,7 @@ def _cnn(
     norm: str | None = None,
     dropout: float = 0.5,
 ) -> Model:
-    network = cnn(rows.shape, out, channels, hidden, kernel, activation, norm, dropout)
+    network = cnn(rows.shape, out, channels, hidden, kernel, activation, norm, dropout=dropout)
     return serial(unflatten(rows.shape), network)
 
 

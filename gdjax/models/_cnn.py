@@ -10,10 +10,11 @@ from gdjax.calls import Model, model
 from gdjax.models import layers
 from gdjax.models._mlp import default_weights
 from gdjax.models.convolution import conv
+from gdjax.models.geometry import per_axis
+from gdjax.models.initializers import Initializer
 from gdjax.models.layers import Activation, activation_function, check_size, dense, flatten, serial
 from gdjax.models.normalization import batch_norm, layer_norm
 from gdjax.models.pooling import max_pool
-from gdjax.models.windows import per_axis
 
 NORMS = {"layer": layer_norm, "batch": batch_norm}
 
@@ -27,6 +28,7 @@ def cnn(
     kernel: int | Sequence[int] = 3,
     activation: str | Activation = "relu",
     norm: str | None = None,
+    weights: Initializer | None = None,
     dropout=0.0,
 ):
     """A convolutional network for images or series.
@@ -41,10 +43,10 @@ def cnn(
         channels: of each block, at least one block.
         hidden: units of each dense layer between the blocks and the output.
         kernel: size of the windows of all convolutions, one number or one for each axis; they are padded with zeros.
-        activation: f, a name in `ACTIVATIONS` or a function. He's initial weights for ReLU and its smooth kin, LeCun's for
-            SELU, Xavier's for all others.
+        activation: f, a name in `ACTIVATIONS` or a function.
         norm: "layer" brings the channels of each place to mean 0 and variance 1, "batch" each channel over the batch, which
             gives the model a state; None leaves them as they are.
+        weights: initializer of every w. None goes by the function that follows, as in `mlp`. Biases start at 0.
         dropout: in [0, 1), the probability that a feature of the last block or a hidden unit is silenced, where a key is
             given.
 
@@ -68,18 +70,19 @@ def cnn(
     *space, units = shape
     sizes, halve = per_axis("cnn", "kernel", kernel, len(space)), max_pool((2,) * len(space), padding="SAME")
     f = activation_function("cnn", activation)
-    act, drop, weights = layers.activation(activation), layers.dropout(dropout), default_weights(f)
+    act, drop = layers.activation(activation), layers.dropout(dropout)
+    inner, last = (default_weights(g) if weights is None else weights for g in (f, layers.identity))
     parts: list[Model] = []
     for width in channels:
         normalize = [] if norm is None else [NORMS[norm](width)]
-        parts += [conv(units, width, sizes, weights=weights), *normalize, act, halve]
+        parts += [conv(units, width, sizes, weights=inner), *normalize, act, halve]
         space, units = [-(-n // 2) for n in space], width
     parts += [flatten((*space, units)), drop]
     units *= math.prod(space)
     for width in hidden:
-        parts += [dense(units, width, weights), act, drop]
+        parts += [dense(units, width, inner), act, drop]
         units = width
-    return serial(*parts, dense(units, out, default_weights(layers.identity))).build()
+    return serial(*parts, dense(units, out, last)).build()
 
 
 def _check_sizes(name: str, sizes: Any, least: int) -> None:

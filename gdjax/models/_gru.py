@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdjax.calls import model
-from gdjax.models.initializers import jointly, xavier_normal
+from gdjax.models.initializers import Initializer, jointly, xavier_normal
 from gdjax.models.layers import affine, check_size, drop, split_key
 from gdjax.models.padding import at_each_position
 from gdjax.models.recurrent import gru_layer, lstm_layer
@@ -21,6 +21,8 @@ def gru(
     layers: int = 1,
     cell: str = "gru",
     readout: str = "last",
+    weights: Initializer | None = None,
+    recurrent: Initializer | None = None,
     dropout=0.0,
 ):
     """A recurrent network.
@@ -38,6 +40,8 @@ def gru(
         layers: k, at least 1.
         cell: "gru" or "lstm"; see `gru_layer`, `lstm_layer`.
         readout: "last" or "all".
+        weights: initializer of every w (default: `lecun_normal()` of the layers, `xavier_normal()` of the readout).
+        recurrent: initializer of every u (default: `orthogonal()`).
         dropout: in [0, 1), the probability that a unit of h^i is silenced on its way up, where a key is given.
 
     Raises: ValueError for another size, cell or readout, or if x has another width.
@@ -51,8 +55,8 @@ def gru(
     if readout not in READOUTS:
         raise ValueError(f"gru: readout must be one of {', '.join(READOUTS)}, got {readout!r}")
     check_size("gru", "layers", layers)
-    pairs = [CELLS[cell](size, hidden).build() for size in (in_size, *[hidden] * (layers - 1))]
-    pairs.append(affine("gru", hidden, out, xavier_normal()))
+    pairs = [CELLS[cell](size, hidden, weights, recurrent).build() for size in (in_size, *[hidden] * (layers - 1))]
+    pairs.append(affine("gru", hidden, out, xavier_normal() if weights is None else weights))
     silence = at_each_position("gru", lambda _, h, key: drop(h, dropout, key))
 
     def apply(params, x, key=None):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from gdjax.calls import model
+from gdjax.models.geometry import check_padding, check_window, per_axis, window_over
 from gdjax.models.initializers import Init, Initializer, Parameter, lecun_normal, zeros
 from gdjax.models.layers import check_size
-from gdjax.models.windows import check_padding, check_window, per_axis, window_over
 from gdjax.patches import convolve
 
 

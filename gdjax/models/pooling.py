@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from gdjax.calls import model
+from gdjax.models.geometry import check_padding, check_window, per_axis, window_over
 from gdjax.models.initializers import Init
 from gdjax.models.layers import check_size
-from gdjax.models.windows import check_padding, check_window, per_axis, window_over
 from gdjax.patches import Window
 
 Combine = Callable[[jax.Array, jax.Array], jax.Array]

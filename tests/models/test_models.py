@@ -36,6 +36,7 @@ from gdjax.models import (
     ensemble,
     flatten,
     global_mean_pool,
+    gru,
     gru_layer,
     he_normal,
     initializer,
@@ -281,6 +282,18 @@ def test_a_stack_of_models_is_a_sweep():
     one = mlp((3, 4, 2), weights=he_normal(2.0)).init(KEY)
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[2], sweep), one)
     chex.assert_trees_all_close(sweep[0]["w"][2], 4 * sweep[0]["w"][0], rtol=1e-6)
+
+
+def test_a_network_draws_all_its_weights_by_the_initializers_that_are_given():
+    def draw(w, u):
+        networks = cnn((3, 1), 2, (2,), (3,), weights=normal(w)), gru(2, 3, 2, weights=normal(w), recurrent=normal(u))
+        return [network.init(KEY) for network in networks]
+
+    ones, scaled = jax.jit(lambda: (draw(1.0, 1.0), draw(2.0, 3.0)))()
+    factors = {"w": 2, "u": 3, "b": 0, "c": 0}
+    expected = jax.tree.map_with_path(lambda path, x: factors[path[-1].key] * x, ones)
+    chex.assert_trees_all_close(scaled, expected, rtol=1e-6)
+    assert min(float(jnp.ptp(x)) for x in jax.tree.leaves(ones) if x.ndim > 1) > 0
 
 
 # one draw
@@ -647,6 +660,10 @@ ERRORS = [
     (
         lambda: conv(1, 3, (3,), padding="same"),
         "conv: padding must be 'SAME', 'VALID' or 1 (before, after), one for each axis, got 'same'",
+    ),
+    (
+        lambda: conv(1, 3, (3,), padding=np.array([[1, 1]])),
+        "conv: padding must be 'SAME', 'VALID' or 1 (before, after), one for each axis, got array([[1, 1]])",
     ),
     (lambda: conv(2, 3, (3,), groups=2), "conv: groups must divide 2 and 3 channels, got 2"),
     (

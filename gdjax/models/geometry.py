@@ -1,4 +1,4 @@
-"""Windows over images and series: what convolution and pooling have in common."""
+"""The geometry of convolution and pooling: sizes, strides and padding of a window over an image or a series."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def per_axis(who: str, name: str, value: Any, axes: int) -> tuple[int, ...]:
 
 def check_padding(who: str, padding: Any, axes: int) -> None:
     """Raise ValueError unless padding is "SAME", "VALID" or a pair (before, after) for each axis."""
-    if padding in ("SAME", "VALID"):
+    if isinstance(padding, str) and padding in ("SAME", "VALID"):
         return
     words = f"{who}: padding must be 'SAME', 'VALID' or {axes} (before, after), one for each axis, got {padding!r}"
     if not isinstance(padding, Sequence) or isinstance(padding, str) or len(padding) != axes:
