@@ -3,9 +3,8 @@
 import contextlib
 import dataclasses
 import itertools
-import sys
-from pathlib import Path
 
+import all_kinds
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,9 +21,6 @@ from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length
 from gdjax.types import Stop
-
-sys.path.append(str(Path(__file__).parents[1] / "training"))
-import all_kinds
 
 ROWS = 90
 PEAK = "optimizer.learning_rate.init_value"
