@@ -167,12 +167,31 @@ def equinox_model():
     return (first, last), lambda net, x: jax.vmap(lambda x: one(net, x))(x)
 
 
+def haiku_model():
+    hk = pytest.importorskip("haiku")
+    pool = lambda x: hk.max_pool(jax.nn.relu(x), (2, 2, 1), (2, 2, 1), "SAME")  # noqa: E731
+    model = hk.without_apply_rng(hk.transform(lambda x: hk.Conv2D(3, 3)(pool(hk.Conv2D(4, 3)(x))).mean((1, 2))))
+    return model.init(jax.random.key(0), batch(1)[0]), model.apply
+
+
 def own_model():
     model = gd.models.cnn((6, 6, 1), 3, (4,))
     return model.init(jax.random.key(0)), model.apply
 
 
-@pytest.mark.parametrize("make", [flax_model, pytest.param(equinox_model, marks=pytest.mark.nightly), own_model])
+@pytest.mark.parametrize("make", [equinox_model, haiku_model])
+def test_a_prediction_has_no_convolution_and_the_numbers_of_one(make):
+    params, apply = make()
+    x = batch(2)[0]
+    assert (left(apply, params, x), left(by_products(apply), params, x)) == (2, 0)
+    found, expected = jax.jit(lambda *args: [by_products(apply)(*args), apply(*args)])(params, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+NIGHTLY = [pytest.param(make, marks=pytest.mark.nightly) for make in (equinox_model, haiku_model)]
+
+
+@pytest.mark.parametrize("make", [flax_model, own_model, *NIGHTLY])
 def test_a_run_has_no_convolution_and_the_numbers_of_one(make):
     params, apply = make()
 
