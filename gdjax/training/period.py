@@ -107,9 +107,9 @@ class Period:
             return ()
         if isinstance(data, Staged):
             raise ValueError("make_run: refresh needs data that are arrays in memory, got others")
-        key, loss = jax.random.fold_in(jax.random.fold_in(state.key, REFRESH), state.batches), self.epoch.step.loss
-        given = evaluation_params(state), state.model_state, data, key
-        return (refresh_state(loss, self.refresh, self.epoch.batch_size, *given),)
+        step, key = self.epoch.step, jax.random.fold_in(jax.random.fold_in(state.key, REFRESH), state.batches)
+        given = evaluation_params(state), state.model_state, data, key, step.convolutions
+        return (refresh_state(step.loss, self.refresh, self.epoch.batch_size, *given),)
 
     @property
     def directions(self) -> dict[str, str]:

@@ -62,7 +62,14 @@ def refresh_model_state(
 
 
 def refreshed(
-    loss: Any, batches: int, batch_size: int, params: Params, model_state: Any, data: Any, key: jax.Array
+    loss: Any,
+    batches: int,
+    batch_size: int,
+    params: Params,
+    model_state: Any,
+    data: Any,
+    key: jax.Array,
+    convolutions: str = "products",
 ) -> Any:
     """The same, traced."""
     count = num_rows(data)
@@ -72,7 +79,8 @@ def refreshed(
         number = i // whole * per_epoch + i % whole  # a ragged batch is left out
         rows, _ = batch_indices("shuffle", key, number, count, batch_size)
         batch, own = take(data, rows), jax.random.fold_in(key, i)
-        _, (_, new) = evaluate_loss("refresh_model_state", loss, params, model_state, batch, own, None)
+        given = params, model_state, batch, own, None
+        _, (_, new) = evaluate_loss("refresh_model_state", loss, *given, convolutions)
         return tree.cast_like(new, model_state)
 
     return jax.lax.fori_loop(0, batches, read, jax.tree.map(jnp.asarray, model_state))

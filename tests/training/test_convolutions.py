@@ -15,6 +15,7 @@ from jax import lax
 
 import gdjax as gd
 from gdjax import metrics, patches
+from gdjax.jaxprs import inner_jaxprs, open_jaxpr
 from gdjax.losses import softmax_cross_entropy_with_integer_labels
 from gdjax.training import Fitting, Length
 from gdjax.training.convolutions import call_with, convolved
@@ -221,7 +222,24 @@ def test_a_way_of_convolutions_is_one_of_two():
         gd.make_step(lambda params, batch: jnp.mean(batch), convolutions="fast")
 
 
-def test_fit_evaluates_by_the_convolutions_of_its_step():
-    step = gd.make_step(lambda params, batch: jnp.mean(batch), convolutions="native")
-    arguments = 0.0, gd.sgd(0.1), jnp.ones(2), jnp.ones(2), Length(epochs=1)
-    assert Fitting(step, *arguments).run.period.evaluate.convolutions == "native"
+def count(jaxpr):
+    """The convolutions of a jaxpr that are not one of two branches."""
+    inner = [open_jaxpr(x)[0] for each in jaxpr.eqns for x in inner_jaxprs(each.params) if not is_choice(each)]
+    return sum(each.primitive.name == "conv_general_dilated" for each in jaxpr.eqns) + sum(map(count, inner))
+
+
+def is_choice(equation):
+    return bool(equation.params.get("branches_platforms"))
+
+
+@pytest.mark.parametrize(("way", "number"), [("products", 0), ("native", 4)])
+def test_evaluations_and_refreshes_of_a_run_have_the_convolutions_of_its_step(way, number):
+    """Forward, by weights, and once for each of these."""
+    layers = gd.models.conv(1, 2, (3,)), gd.models.batch_norm(2), gd.models.flatten((4, 2)), gd.models.dense(8, 3)
+    model = gd.models.serial(*layers)
+    loss = gd.per_example(gd.supervised(model, softmax_cross_entropy_with_integer_labels))
+    data = jnp.ones((2, 4, 1)), jnp.zeros(2, int)
+    arguments = model.init(jax.random.key(0)), gd.sgd(0.1), data, data, Length(epochs=1)
+    step = gd.make_step(loss, convolutions=way)
+    fitting = Fitting(step, *arguments, model_state=model.init_state(), refresh=1)
+    assert count(jax.make_jaxpr(fitting.run)(fitting.run_state, data, data, 1, 0.0, 1, 1).jaxpr) == number
