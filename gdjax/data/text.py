@@ -197,7 +197,7 @@ def read_corpus(
 def _corpus(name: str, unit: str, text: Text) -> Corpus:
     """The text by the vocabulary of its training share."""
     train, rest = text.codes[: text.boundary], text.codes[text.boundary :]
-    vocabulary = Vocabulary(unit, tuple(np.unique(train).tolist()))
+    vocabulary = Vocabulary(unit, tuple(range(256)) if unit == "bytes" else tuple(np.unique(train).tolist()))
     known = np.isin(rest, vocabulary.codes)
     notes = text.notes
     if not known.all():

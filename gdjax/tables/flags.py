@@ -12,6 +12,7 @@ SAID = {
     "outside": "outside the training range",
     "unseen": "a level without training rows",
     "missing": "missing, as in no training row",
+    "unlike": "on another scale than in training rows",
 }
 
 

@@ -15,6 +15,7 @@ from gdjax.tables.flags import Flags
 
 VERSION = 1
 BLOCK = 1 << 22  # numbers that are read at a time
+LEAST_SPREAD, MOST_SPREAD = 0.05, 30.0  # of the numbers of a row, in standard deviations of all training numbers
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -62,9 +63,12 @@ class PixelEncoding:
         return features
 
     def encode(self, pixels: Any, dtype: Any = np.float64) -> tuple[np.ndarray, Flags]:
-        """What `transform` gives, and the rows that cannot be read."""
+        """What `transform` gives, and the rows that cannot be read, or are on another scale: 0 to 1 in place of 0 to 255."""
         features, flags = self.transform(pixels, dtype), Flags(len(pixels), {})
-        flags.add("pixels", {"spoiled": np.isnan(features[:, 0])}, 0)
+        spoiled = np.isnan(features[:, 0])
+        spread = np.ptp(features, axis=1)  # 0 of an empty image, which is on any scale
+        unlike = ((spread > 0) & (spread < LEAST_SPREAD)) | (np.abs(features).max(axis=1) > MOST_SPREAD)
+        flags.add("pixels", {"spoiled": spoiled, "unlike": unlike & ~spoiled}, 0)
         return features, flags
 
     def to_json(self) -> dict[str, Any]:

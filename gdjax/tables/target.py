@@ -88,7 +88,10 @@ def _of_classes(table: Table, column: Column, decision: Decision, written: panda
     rows = int(written.count())
     if 2 * len(classes) > rows and len(classes) > 2:
         few = f"{len(classes):,} different values in {rows:,} cells, such as {classes[0]!r} and {classes[1]!r}"
-        raise ValueError(f"the target {column.name!r} has {few}: too many for classes, and no numbers")
+        hint = (
+            "; a text to learn a language from is read by `model=transformer`" if len(table.frame.columns) == 1 else ""
+        )
+        raise ValueError(f"the target {column.name!r} has {few}: too many for classes, and no numbers{hint}")
     return Target(column, decision, labels(written, classes), classes)
 
 

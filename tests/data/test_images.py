@@ -144,6 +144,9 @@ def test_pixels_have_one_center_and_one_scale_which_no_block_and_no_bad_row_chan
     np.testing.assert_allclose([again.center, again.scale], [encoding.center, encoding.scale], rtol=1e-12)
     features, flags = again.encode(spoiled)
     assert np.isnan(features[-1]).all() and flags.notes()[-2:] == ["", "'pixels' cannot be read"]
+    shades = np.linspace(0, 255, 24).reshape(2, 4, 3, 1)
+    for scale, said in ((1, ""), (1 / 255, "'pixels' on another scale than in training rows"), (0, "")):
+        assert fit_pixels(shades).encode(shades * scale)[1].notes() == [said] * 2
     assert read_encoding(again.to_json()) == again and fit_pixels(np.ones((3, 2, 1))).scale == 1.0
     with pytest.raises(ValueError, match=r"rows must have shape \(n, 4, 3, 1\), got \(2, 5\)"):
         again.transform(np.zeros((2, 5)))

@@ -77,10 +77,12 @@ class LoadedText:
         tokens, context = self.vocabulary.numbers(codes[known]), self.data.context
         if len(tokens) <= context:
             raise ValueError(f"{source}: a text must be longer than the context of {context} that the run knows")
-        starts = thinned(np.arange(0, len(tokens) - context, context, dtype=np.int32))
+        every = np.arange(0, len(tokens) - context, context, dtype=np.int32)
+        starts = thinned(every)
         found = language_objective(self.model, tokens, context).scores(self.params, jnp.asarray(starts))
         unit = self.data.unit[:-1]
-        lines = [("windows", f"{len(starts):,}"), (f"nats per {unit}", f"{found['loss']:.6g}")]
+        windows = f"{len(starts):,}" + (f" of {len(every):,}, evenly" if len(every) > len(starts) else "")
+        lines = [("windows", windows), (f"nats per {unit}", f"{found['loss']:.6g}")]
         lines += [(f"bits per {unit}", f"{found['loss'] / np.log(2):.6g}"), ("accuracy", f"{found['accuracy']:.6g}")]
         lost = int((~known).sum())
         lines += [("left out", f"{counted(lost, unit)} that the vocabulary lacks")] if lost else []
