@@ -37,7 +37,7 @@ def fitted_params(model: Model, params: Any, model_state: Any) -> Any:
 
 @calls.model
 def with_running_state(inner: Model):
-    """A model with a state as one without, which is always evaluated; it takes `Fitted` as its parameters."""
+    """A model with a state, `inner`, as one without, which is always evaluated; it takes `Fitted` as its parameters."""
     init, apply, init_state = with_state(inner.build())
     first = lambda key: Fitted(init(key), init_state())  # noqa: E731
     return first, lambda params, x, key=None: apply(params.params, params.model_state, x)[0]

@@ -325,6 +325,10 @@ def orthogonal(gain=1.0):
 def by_part(inner: Initializer, number: int):
     """An initializer of each of so many parts of the columns, such as gates: each is drawn as if it were alone.
 
+    Args:
+        inner: the initializer of a part.
+        number: of parts, which are equally wide.
+
     >>> from gdjax.models.initializers import by_part
     >>> print(by_part(gd.models.xavier_normal(), 2)(jnp.ones((1, 2))))
     [[1. 1.]]
@@ -335,6 +339,9 @@ def by_part(inner: Initializer, number: int):
 @initializer
 def of_table(inner: Initializer):
     """An initializer of a table (rows, width) of which a row is looked up: no sum runs over the rows, so fan_in is width.
+
+    Args:
+        inner: the initializer whose fans are so.
 
     >>> from gdjax.models.initializers import of_table
     >>> print(of_table(gd.models.lecun_normal())(jnp.ones((9, 4)))[0])

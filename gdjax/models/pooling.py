@@ -56,8 +56,11 @@ def mean_pool(window: Sequence[int], stride: int | Sequence[int] | None = None, 
         y[p, c] = mean_k x[stride p + k, c]      x (..., *space, channels) -> y (..., *places, channels);   params ()
 
     Args:
-        window, stride: as for `max_pool`.
-        padding: as for `max_pool`, where zeros outside of x are entries like others.
+        window: sizes of the window: (height, width) for images, (length,) for series.
+        stride: steps from window to window, one number or one for each axis (default: the size of the window, so that no
+            two overlap).
+        padding: "VALID" takes the windows inside of x alone, "SAME" as many as are needed to see all of it; or the entries
+            (before, after) each axis. Zeros outside of x are entries like others.
 
     Raises: ValueError if a size is not a positive int, or x is smaller than the window.
     Differs from: Flax, whose stride is 1 if it is not given.

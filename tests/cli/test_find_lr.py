@@ -5,6 +5,7 @@ import pytest
 from test_cli import gdjax
 
 import gdjax as gd
+from gdjax import runs
 from gdjax.cli.train import Train
 from gdjax.cli.words import parse_command
 
@@ -19,7 +20,7 @@ def test_the_rate_is_that_of_the_range_test_of_the_run(place):
     )
     for name, said, command in (("adam", one, of_one), ("adam(b1=0.8)", other, of_other)):
         options = parse_command(Train, command.strip())
-        work = options.choose(command)
+        work = runs.choose(options.data, options.without_data(), command)
         assert options.optimizer == name and options.split_seed == 3 and options.ensemble == 1
         test = gd.find_learning_rate(
             work.job.objective.loss,
@@ -39,7 +40,7 @@ def test_without_an_optimizer_it_is_that_of_train_with_a_rate(place):
     code, out, _ = gdjax("find-lr", "diabetes", "--model", "linear_regression", "--seeds", 1, "--ramp", 30)
     assert code == 0 and out.startswith("the optimizer of gdjax train: learning rate ") and "--optimizer" not in out
     options = parse_command(Train, out.splitlines()[1].strip())
-    assert options.choose("").job.optimizer.recipe.name == "adam"
+    assert runs.choose(options.data, options.without_data(), "").job.optimizer.recipe.name == "adam"
     assert options.learning_rate > 1e-3  # and not at the lowest rate, as of lbfgs, which searches
     code, out, err = gdjax(*WORDS, "--optimizer", "sgd", "--lowest", 1e6, "--highest", 1e7)
     assert code == 1 and "no rate" in out and err == "gdjax: no rate is suggested: see above\n"

@@ -36,7 +36,7 @@ def rows(folder):
 def again(command):
     """The result of the run that a row names."""
     options = parse_command(Train, command)
-    work = options.choose(command)
+    work = runs.choose(options.data, options.without_data(), command)
     return run_through(work.job, work.parts)
 
 

@@ -25,7 +25,7 @@ def expected(step, **options):
     given = {"hidden": (4,), "ensemble": 1, "tune": "none", "epochs": 2, "seed": 3, "optimizer": "adam"}
     work = runs.choose("wine", runs.TrainOptions(**given, **step), "")
     job, parts = work.job, work.parts
-    where = {"epochs": 2, "batch_size": 32, "evaluate": job.objective.evaluate}
+    where = {"epochs": 2, "batch_size": 32, "evaluate": job.objective.evaluate, "model_state": ()}
     sizes = {"draws": 2, "tunings": 2, "seeds": 1, "seed": 3}
     model = job.objective.model
     return gd.tournament(step_of(job), model, NAMES, parts.train, parts.validation, **where, **sizes, **options)

@@ -23,7 +23,7 @@ SUBJECTS = {
 def found_and_outputs(kind, model="mlp", members=3, loss=None):
     """(disagreement, output of each member) of first parameters on 80 rows, which nobody trained."""
     subject, x = SUBJECTS[kind], np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
-    objective = tasks.choose(subject, model, loss, members, hidden=(4,))
+    objective = tasks.choose(subject, model, loss, members, hidden=(4,) if model == "mlp" else None)
     params = objective.model.init(jax.random.key(0))
     params = jax.tree.map(lambda p: p + 0.4 * jax.random.normal(jax.random.key(p.size), p.shape), params)
     config = SimpleNamespace(dtype="float32", loss=objective.loss_name, threshold=None)
