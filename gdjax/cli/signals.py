@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_raised: list[int] = []  # signals of this command; an exception in a callback of the garbage collector is lost
+
 
 class Termination(BaseException):
     """SIGTERM as an exception, on which half-written files are removed."""
@@ -22,14 +24,22 @@ def terminating() -> Iterator[None]:
         yield
         return
 
-    def end(*_: Any) -> None:
-        raise Termination
+    def end(number: int, _: Any) -> None:
+        _raised.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else Termination
 
-    before = signal.signal(signal.SIGTERM, end)
+    _raised.clear()
+    before = {n: signal.signal(n, end) for n in _heard()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for n, handler in before.items():
+            signal.signal(n, handler)
+
+
+def _heard() -> list[int]:
+    """The signals that the process was not started to ignore."""
+    return [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -37,14 +47,14 @@ def noting(last_words: Callable[[], str]) -> Iterator[list[int]]:
     """A list of the SIGTERM and SIGINT that have come, to be read between the segments of a run.
 
     A second SIGINT ends the process at once, also in the middle of compiled code, after `last_words` are called and written
-    on stderr. A signal that the process was started to ignore stays ignored.
+    on stderr. A signal that the process was started to ignore stays ignored; one that came before and whose exception was
+    lost is in the list from the start.
     """
-    received: list[int] = []
+    received = list(_raised)
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in heard}
+    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in _heard()}
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     woken = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

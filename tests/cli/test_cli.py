@@ -482,7 +482,7 @@ def test_a_run_that_diverges_says_so_and_keeps_what_it_found(place):
 
 def test_overwrite_replaces_a_run(place):
     for epochs in (1, 2):
-        code, *_ = gdjax("train", "wine", "--epochs", epochs, "--quiet", "--out", "run", "--overwrite")
+        code, *_ = gdjax("train", "wine", "--epochs", epochs, "--hidden", 8, "--quiet", "--out", "run", "--overwrite")
         assert code == 0 and json.loads((place / "run" / "result.json").read_text())["epochs"] == epochs
     assert [path.name for path in place.iterdir()] == ["run"]
 

@@ -16,6 +16,7 @@ from test_cli import gdjax, untimed
 from experiments.bench.kill_and_resume import digests, kill_once, newest
 from gdjax import runs
 from gdjax.cli import main as entry
+from gdjax.cli.signals import noting, terminating
 
 WORDS = ["train", "wine", "--hidden", 8, "--batch-size", 16, "--quiet", "--patience", 50, "--epochs", 6]
 WORDS += ["--schedule", "cosine", "--optimizer", "adam", "--clip", 0.5, "--checkpoint-every", "3steps"]
@@ -155,6 +156,15 @@ def test_an_interrupted_run_is_kept_whole_and_goes_on(place, whole, monkeypatch,
     assert gdjax(*shlex.split(said.split("gdjax ")[1])[:-2], "--quiet") == (0, "", "")
     assert what_it_found(place / "cut") == what_it_found(whole)
     assert json.loads((place / "cut" / "result.json").read_text())["resumed_at"] == [6]
+
+
+def test_a_signal_whose_exception_is_lost_still_ends_the_run(place):
+    """As one that comes in a callback of the garbage collector, which prints exceptions and goes on."""
+    with terminating():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with noting(str) as received:
+            assert received == [signal.SIGINT]
 
 
 def test_a_run_that_patience_has_ended_is_finished(place):

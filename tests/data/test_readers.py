@@ -821,9 +821,7 @@ def test_arrays(tmp_path):
     np.save(tmp_path / "t.npy", x)
     same(read_table(tmp_path / "t.npy").frame, {"x0": [1.5, 3], "x1": [2, N]})
     np.savez(path, x=np.array(1.0))
-    with pytest.raises(
-        DataError, match=r"there must be an array of shape \(n,\) or \(n, d\) with n >= 1, got x \(\)"
-    ):
+    with pytest.raises(DataError, match=r"there must be an array of shape \(n,\) or \(n, d\) with n >= 1, got x \(\)"):
         read_table(path)
     np.savez(path, x=np.array([1, None], object))
     with pytest.raises(DataError, match="damaged: Object arrays cannot be loaded"):
