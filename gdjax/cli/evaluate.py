@@ -14,6 +14,7 @@ from gdjax.cli.errors import option_mistakes, user_mistakes
 from gdjax.runs import LoadedText, evaluate_on, load, read_config, reevaluation
 
 T = TypeVar("T")
+LEVEL = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +25,19 @@ class Evaluate:
     """A run folder, written by `gdjax train`."""
     file: tyro.conf.Positional[Path | None] = None
     """A file with the columns of the training table and the target, or a text; without it, the data of the run itself."""
-    level: float = 0.9
-    """The share of rows that an interval should cover, whose coverage is measured."""
+    level: float | None = None
+    """The share of rows that an interval should cover, whose coverage is measured; 0.9 if not given."""
 
     def run(self, argv: list[str]) -> int:
         run = open_as(load, self.folder)
         with option_mistakes({"level"}):
             if isinstance(run, LoadedText):
+                if self.level is not None:
+                    raise ValueError("`level` is of intervals, which a run on a text has none of")
                 print(run.reevaluation() if self.file is None else run.evaluate_on(self.file))
             else:
-                print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, self.level))
+                level = LEVEL if self.level is None else self.level
+                print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, level))
         return 0
 
 

@@ -189,6 +189,7 @@ def test_the_texts_by_name_are_listed_and_described(place):
         (["sample", "RUN", "--temperature", -1], "--temperature must be at least 0 and finite, got -1"),
         (["sample", "RUN", "--length", 0], "--length must be from 1 to 1,000,000, got 0"),
         (["data", "python-docs", "--target", "y"], "--target does not belong to a text"),
+        (["evaluate", "RUN", "TEXT", "--level", 0.5], "--level is of intervals, which a run on a text has none of"),
         (["predict", "RUN", "TEXT"], "is a run on a text: `gdjax sample` continues a text"),
     ],
     ids=lambda each: " ".join(map(str, each[:2])) if isinstance(each, list) else "",
