@@ -24,7 +24,7 @@ IDENTITY = (
     *("model", "loss", "optimizer", "stop", "batch_size", "every", "seed", "dtype", "flow", "deterministic"),
     *("compute_dtype", "microbatches", "remat", "class_weights", "order", "split_seed"),
 )
-OF_THE_DATA = {
+OF_THE_DATA: dict[type[DataConfig | TextConfig], tuple[str, ...]] = {
     DataConfig: ("hash", "target", "task", "split", "rows", "columns", "numbers"),
     TextConfig: ("hash", "task", "unit", "context", "rows"),
 }
