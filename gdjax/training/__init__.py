@@ -18,6 +18,7 @@ from gdjax.first_touch import import_on_first_touch
 from gdjax.training._fit import Fitting, Length, fit
 from gdjax.training._memory import Memory, memory
 from gdjax.training._segments import segments
+from gdjax.training.collectives import Collective, find_collectives
 from gdjax.training.epoch import Epoch, iterate, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.result import Result, summarize
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointError",
     "Checkpoints",
+    "Collective",
     "Epoch",
     "Evaluate",
     "Failure",
@@ -45,6 +47,7 @@ __all__ = [
     "Step",
     "evaluation_params",
     "extend_history",
+    "find_collectives",
     "find_failure",
     "fit",
     "iterate",
