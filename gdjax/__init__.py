@@ -67,7 +67,7 @@ from gdjax.losses import per_example, stateful, supervised
 
 # Training: step, epoch, run.
 from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
-from gdjax.training import Result, learning_rate, segments
+from gdjax.training import Placement, Result, learning_rate, placement, segments
 from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
 
@@ -106,6 +106,7 @@ __all__ = [
     "Minimum",
     "Model",
     "Optimizer",
+    "Placement",
     "Plane",
     "RangeTest",
     "Result",
@@ -163,6 +164,7 @@ __all__ = [
     "per_example",
     "piecewise_constant_schedule",
     "piecewise_interpolate_schedule",
+    "placement",
     "plane_through",
     "poly_loss_cross_entropy",
     "polynomial_schedule",

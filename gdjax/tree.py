@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jax.core import Tracer
 
 from gdjax.calls import Static, is_number
 from gdjax.fingerprint import by_value, itself
+from gdjax.text import near
 
 
 def path_string(path: tuple[Any, ...]) -> str:
@@ -22,6 +24,29 @@ def path_string(path: tuple[Any, ...]) -> str:
 def leaf_name(name: str, path: tuple[Any, ...]) -> str:
     """The name of a leaf of a tree that has a name, e.g. "params['w']"; the name alone if the tree is one array."""
     return name + jax.tree_util.keystr(path)
+
+
+def dotted_path(path: tuple[Any, ...]) -> str:
+    """The path of a leaf as patterns see it, such as "layers.0.w"."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def paths_of(tree: Any) -> list[str]:
+    return [dotted_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def list_paths(paths: list[str]) -> str:
+    more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
+    return ", ".join(map(repr, paths[:10])) + more
+
+
+def check_patterns(who: str, patterns: Iterable[str], paths: list[str]) -> None:
+    """Raise ValueError for a regular expression that is found in none of the paths, if there are any."""
+    for pattern in patterns:
+        if paths and not any(re.search(pattern, path) for path in paths):
+            close = near(pattern, paths)
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise ValueError(f"{who}: {pattern!r} must be found in one of the paths {list_paths(paths)}{hint}")
 
 
 def abs_sq(x: jax.Array) -> jax.Array:

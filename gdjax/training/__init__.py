@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from gdjax.first_touch import import_on_first_touch
 from gdjax.training._fit import Fitting, Length, fit
 from gdjax.training._memory import Memory, memory
+from gdjax.training._placement import Placement, placement
 from gdjax.training._segments import segments
 from gdjax.training.collectives import Collective, find_collectives
 from gdjax.training.epoch import Epoch, iterate, make_epoch
@@ -42,6 +43,7 @@ __all__ = [
     "Fitting",
     "Length",
     "Memory",
+    "Placement",
     "Result",
     "Run",
     "Step",
@@ -59,6 +61,7 @@ __all__ = [
     "make_state",
     "make_step",
     "memory",
+    "placement",
     "refresh_model_state",
     "save_run",
     "segments",

@@ -19,6 +19,7 @@ from gdjax.data import num_rows
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
 from gdjax.training._memory import Memory, memory
+from gdjax.training._placement import Placement
 from gdjax.training._segments import SEGMENT_SECONDS, rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, error_context, short
 from gdjax.training.epoch import Epoch, make_epoch
@@ -56,6 +57,7 @@ def fit(
     resume: Result | RunState | None = None,
     refresh: int = 0,
     keep_best: bool = True,
+    placement: Placement | None = None,
 ) -> Result:
     """Train until a stopping condition holds, and return the best parameters (without validation data, the last).
 
@@ -86,6 +88,8 @@ def fit(
             condition. A remark tells of another batch size or other data, with which the order of the rows is another.
         refresh, keep_best: as for `make_run`: batches that renew the model state of an average before it is evaluated; and
             whether a second copy of the parameters holds the best (without validation data, the last that were finite).
+        placement: of `gd.placement`: the devices over which the rows of each batch are divided, and on which the parameters
+            lie. A run may be resumed with another.
 
     Raises:
         ValueError: the loss is not finite because of an argument outside its domain (labels of another kind, probabilities
@@ -119,6 +123,7 @@ def fit(
             resume,
             refresh,
             keep_best,
+            placement,
         )
         for _ in fitting.segments():
             pass
@@ -165,6 +170,7 @@ class Fitting:
         resume: Result | RunState | None = None,
         refresh: int = 0,
         keep_best: bool = True,
+        placement: Placement | None = None,
     ):
         self.began, self.compile_seconds = time.perf_counter(), 0.0
         check_arguments(params, optimizer, data, validation, stop, key)
@@ -180,12 +186,13 @@ class Fitting:
         step = loss if isinstance(loss, Step) else make_step(loss)
         if stop is not None and _needs_change(stop):
             step = dataclasses.replace(step, batch_change=True)
-        self.epoch = make_epoch(step, size, order=order, steps=length.every)
+        self.epoch = make_epoch(step, size, order=order, steps=length.every, placement=placement)
         if evaluate is None and validation is not None:
             evaluate = make_evaluate(step.loss, convolutions=step.convolutions)
         self.per_epoch = self.epoch.batches_per_epoch(self.data)
         epoch = dataclasses.replace(self.epoch, steps=None)  # the period is traced
         self.run = make_run(epoch, evaluate, monitor, refresh=refresh, keep_best=keep_best)
+        self.data, self.validation = self.run.put_rows(self.data, self.validation)
         self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
         self.length = length
         self.run_state = self.start() if resume is None else self._resume(resume)
@@ -195,7 +202,7 @@ class Fitting:
         return np.int32(self.length.every or self.per_epoch or 1)
 
     def start(self) -> RunState:
-        state = make_state(self.params, self.optimizer, self.key, self.model_state)
+        state = make_state(self.params, self.optimizer, self.key, self.model_state, placement=self.run.placement)
         return start_run(self.run, state, self.condition, self.data, self.validation, steps=self.period)
 
     def _resume(self, resume: Any) -> RunState:
@@ -207,6 +214,7 @@ class Fitting:
         if isinstance(self.data, LoaderFeed):
             self.data.resume(done, getattr(resume, "data_state", None))
             self.per_epoch = self.data.per_pass
+        run_state = self.run.place(run_state)
         self.remarks += other_epochs(run_state, self.per_epoch)
         total = self._total()
         if total < done:
@@ -282,7 +290,7 @@ class Fitting:
     def compile(self) -> None:
         """Compile the segments' program without running it."""
         before, run_state, room = time.perf_counter(), self.run_state, rings(self.run_state)
-        called = self._call(run_state._replace(history=room), int(run_state.evaluations), self.period)
+        called = self._call(self.run.place(run_state._replace(history=room)), int(run_state.evaluations), self.period)
         self.run_state = jax.block_until_ready(called)
         if room is not run_state.history:
             self.run_state = called._replace(history=run_state.history)  # all of it, which the host has
@@ -302,7 +310,7 @@ class Fitting:
         """The result, after the last segment."""
         result = summarize(self.run, self.run_state, self.seconds, self.compile_seconds)
         if _has_non_finite_loss(result):
-            first = make_state(self.params, self.optimizer, self.key, self.model_state)
+            first = self.start().state
             rows = rows_seen(self.data) if isinstance(self.data, Feed) else self.data
             explain_run(self.epoch.step, self.epoch, self.params, rows, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)

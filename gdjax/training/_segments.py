@@ -80,7 +80,7 @@ def segments(
     every = None if every is None else as_length("segments", "every", every)
     batches = None if batches is None else as_length("segments", "batches", batches)
     until = as_length("segments", "until", until, least=0)
-    data, validation = as_data("segments", data), as_validation("segments", validation)
+    data, validation = run.put_rows(as_data("segments", data), as_validation("segments", validation))
     epoch = run.period.epoch
     with error_context("segments"):
         steps = every or epoch.steps or epoch.batches_per_epoch(data)
@@ -95,7 +95,7 @@ def segments(
     pace.units = max(1, min(FIRST, steps or 1) // pace.unit) if seconds else 1
     program = compile_once(run, donate=() if keep else (0,))
     reading = _reading(program, epoch, data, validation, until)
-    return _segments(reading, run_state, until, period, pace, time.perf_counter() - elapsed)
+    return _segments(reading, run.place, run_state, until, period, pace, time.perf_counter() - elapsed)
 
 
 def _reading(
@@ -133,13 +133,13 @@ class Pace:
         self.units = max(1, min(2 * self.units, int(self.units * self.seconds / max(took, 1e-9))))
 
 
-def _segments(reading, run_state, until, period, pace, began) -> Iterator[RunState]:
+def _segments(reading, place, run_state, until, period, pace, began) -> Iterator[RunState]:
     if int(run_state.stop) == Stop.INTERRUPTED:
         run_state = run_state._replace(stop=jnp.array(np.int32(Stop.RUNNING)))
     history = History(run_state)
     if history.done >= until or int(run_state.stop) != Stop.RUNNING:
         return
-    run_state = run_state._replace(history=rings(run_state))
+    run_state = place(run_state._replace(history=rings(run_state)))
     with reading as advance:
         while True:
             before = time.perf_counter()

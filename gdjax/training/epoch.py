@@ -17,6 +17,7 @@ from gdjax.domain import as_length
 from gdjax.measures import check_same_shapes
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import bind, compile_once
+from gdjax.training._placement import Placement
 from gdjax.training.arguments import error_context
 from gdjax.training.feeds import LoaderFeed, SourceFeed
 from gdjax.training.staged import Order, Staged
@@ -36,6 +37,7 @@ def make_epoch(
     steps: int | None = None,
     take: Callable[[Any, jax.Array], Any] = take,
     scan: Callable[..., Any] = jax.lax.scan,
+    placement: Placement | None = None,
 ) -> Epoch:
     """The transition of one pass over the data, or of a number of steps.
 
@@ -47,8 +49,10 @@ def make_epoch(
         tail: "mask" uses a ragged last batch, with a mask if the loss takes one, else as one smaller step of the same
             program; "drop" omits it.
         steps: batches per call (default: one pass). A call continues where the last one ended, also within an epoch.
-        take: (data, indices) -> batch, for example to place rows on a mesh.
+        take: (data, indices) -> batch.
         scan: `jax.lax.scan`, or a Python loop with its signature for debugging.
+        placement: of `gd.placement`: the devices over which the rows of each batch are divided, and where the state of
+            `make_state` lies.
 
     Returns: epoch(state, data, steps=None) -> (state, metrics), compared by value. The metrics are weighted means over rows.
         The argument `steps`, () int32, may be traced: another number compiles nothing, but then reverse mode is impossible.
@@ -66,6 +70,7 @@ def make_epoch(
     if not isinstance(batch_size, numbers.Integral) or isinstance(batch_size, bool):
         raise TypeError(f"make_epoch: batch_size must be a whole number, got {batch_size!r}")
     steps = None if steps is None else as_length("make_epoch", "steps", steps)
+    step = step if placement is None else dataclasses.replace(step, placement=placement)
     return Epoch(step, batch_size, order, tail, steps, take, scan)
 
 
@@ -80,6 +85,11 @@ class Epoch:
     steps: int | None
     take: Callable[[Any, jax.Array], Any]
     scan: Callable[..., Any]
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where its step computes."""
+        return self.step.placement
 
     def batches_per_epoch(self, data: Any) -> Any:
         if isinstance(data, (Staged, LoaderFeed)):
@@ -170,6 +180,8 @@ class Epoch:
         return data.indices(batch) if isinstance(data, Staged) else self.order_of(num_rows(data))(state.key, batch)
 
     def _take(self, data: Any, rows: jax.Array) -> Batch:
+        if self.placement is not None and self.step.microbatches == 1:
+            rows = self.placement.spread(rows)
         return self.take(data.rows if isinstance(data, Staged) else data, rows)
 
 
@@ -251,6 +263,8 @@ def iterate(
     program = compile_once(epoch, donate=() if keep else (0,))
     epochs = None if epochs is None else as_length("iterate", "epochs", epochs, least=0)
     data = as_rows("iterate", data)
+    if epoch.placement is not None:
+        state, data = epoch.placement.put(state, state.params), epoch.placement.put_rows(data)
     done = 0
     while epochs is None or done < epochs:
         with error_context("iterate"):

@@ -18,7 +18,8 @@ from gdjax.domain import as_length
 from gdjax.forms import KEYS, Loss, Stateful, as_loss
 from gdjax.measures import better_directions, check_names, check_same_shapes, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
-from gdjax.programs import bind
+from gdjax.programs import bind, compile_once
+from gdjax.training._placement import Placement
 from gdjax.training.arguments import check_params, error_context
 from gdjax.training.convolutions import as_way, call_with
 from gdjax.training.explain import raise_cause
@@ -33,6 +34,7 @@ def make_evaluate(
     predict: Callable[..., Any] | Model | None = None,
     chunk_size: int = 1024,
     convolutions: str = "products",
+    placement: Placement | None = None,
 ) -> Evaluate:
     """The evaluation of parameters on data.
 
@@ -47,6 +49,8 @@ def make_evaluate(
             chunks, weighted by their rows, which is the loss of all if it is a mean over rows. If it is a sum or the root of
             a mean, take chunk_size=len(rows).
         convolutions: "products" or "native", as for `make_step`.
+        placement: of `gd.placement`: the devices over which the rows of each chunk are divided (in a run, those of its
+            epoch).
 
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", compared by value. It raises
         ValueError if the loss is not finite because of an argument outside its domain (compiled, the loss is NaN), and if a
@@ -64,7 +68,7 @@ def make_evaluate(
     lifted = tuple((name, as_metric(each if hasattr(each, "measure") else bind(each))) for name, each in named.items())
     function = None if predict is None else bind(_function_of(predict))
     way = as_way("make_evaluate", convolutions)
-    return Evaluate(as_loss("make_evaluate", loss), lifted, function, chunk_size, way)
+    return Evaluate(as_loss("make_evaluate", loss), lifted, function, chunk_size, way, placement)
 
 
 def _function_of(predict: Any) -> Callable[..., Any]:
@@ -91,6 +95,7 @@ class Evaluate:
     predict: Callable[..., Any] | None
     chunk_size: int
     convolutions: str = "products"
+    placement: Placement | None = None
 
     @property
     def directions(self) -> dict[str, str]:
@@ -102,10 +107,18 @@ class Evaluate:
         with error_context("make_evaluate"):
             check_params("make_evaluate", params)
             data = as_rows("make_evaluate", data)
-            found = on_automatic_axes(self._all, replicate, params, data, model_state)
+            found = self._measure(params, data, model_state)
             if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
                 raise_cause(self.loss, params, data, model_state)
             return found
+
+    def _measure(self, params: Params, data: Any, model_state: Any) -> Metrics:
+        given = params, data, model_state
+        if self.placement is None or not all(map(is_concrete, jax.tree.leaves(given))):
+            return on_automatic_axes(self._all, replicate, *given)
+        place = self.placement
+        placed = place.put(params, params), place.put_rows(data), place.put(model_state, params)
+        return compile_once(bind(self._all))(*placed)
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
         chunks = Chunks.of(num_rows(data), self.chunk_size)
@@ -116,6 +129,7 @@ class Evaluate:
 
     def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
         def of_chunk(batch, mask=None):
+            batch, mask = self._spread(batch, mask)
             given = params, model_state, batch, None, mask
             loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, *given, self.convolutions)
             return {"loss": loss, **metrics}
@@ -138,13 +152,16 @@ class Evaluate:
             raise ValueError(f"make_evaluate: data must be (x, y) to measure metrics on, got a {type(data).__name__}")
 
         def of_chunk(batch, mask):
-            x, y = batch
+            (x, y), mask = self._spread(batch, mask)
             prediction = call_with(self.convolutions, self._predict, params, model_state, x)
             weight = mask.astype(jnp.float32)
             return {name: metric.measure(prediction, y, weight) for name, metric in self.metrics}
 
         stats = chunks.map(of_chunk, data)
         return {name: metric.result(stats[name]) for name, metric in self.metrics}
+
+    def _spread(self, batch: Any, mask: Any) -> tuple[Any, Any]:
+        return (batch, mask) if self.placement is None else self.placement.spread((batch, mask))
 
     def _predict(self, params: Params, model_state: Any, x: Any) -> Any:
         params, model_state = tree.whole(params), tree.whole(model_state)

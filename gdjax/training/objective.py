@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from gdjax import tree
 from gdjax.forms import Loss, LossError, Stateful, check_value, explain_errors
 from gdjax.measures import LIFTED, check_names
+from gdjax.training._placement import Placement
 from gdjax.training.convolutions import call_with
 from gdjax.training.microbatches import mean_over_microbatches
 from gdjax.training.precision import cast_floats, scale_gradient
@@ -33,6 +34,7 @@ class Objective:
     remat: bool = False
     convolutions: str = "products"
     scale: Any = None  # () float32, by which the loss is multiplied while gradients are computed
+    placement: Placement | None = None  # over which the rows of each microbatch are divided
 
     def __call__(self, params: Params) -> Any:
         """Where it is differentiated, the activations of a microbatch are computed again in its backward pass."""
@@ -74,6 +76,8 @@ class Objective:
         self, params: Params, batch: Batch, mask: Any, model_state: Any, key: jax.Array, like: Params | None = None
     ) -> Any:
         """Of some rows; parameters are rounded to the dtypes of `like`."""
+        if self.placement is not None:
+            batch, mask = self.placement.spread((batch, mask))
         if self.scale is not None:
             params = scale_gradient(params, 1 / self.scale)
         params = params if like is None else tree.cast_like(params, like)

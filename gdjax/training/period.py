@@ -108,7 +108,7 @@ class Period:
         if isinstance(data, Staged):
             raise ValueError("make_run: refresh needs data that are arrays in memory, got others")
         step, key = self.epoch.step, jax.random.fold_in(jax.random.fold_in(state.key, REFRESH), state.batches)
-        given = evaluation_params(state), state.model_state, data, key, step.convolutions
+        given = evaluation_params(state), state.model_state, data, key, step.convolutions, step.placement
         return (refresh_state(step.loss, self.refresh, self.epoch.batch_size, *given),)
 
     @property

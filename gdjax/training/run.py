@@ -16,6 +16,7 @@ from gdjax.domain import as_length
 from gdjax.forms import Stateful
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import bind, compile_once
+from gdjax.training._placement import Placement
 from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
@@ -39,7 +40,7 @@ def make_run(
     """The transition of a whole run.
 
     Args:
-        epoch: an epoch of `make_epoch`, the period between two evaluations.
+        epoch: an epoch of `make_epoch`, the period between two evaluations. The run has its placement.
         evaluate: an evaluation of `make_evaluate`; None monitors the training metrics.
         monitor: the metric that decides which parameters are best and that conditions read; on validation data if there are
             any. The better direction is known for `loss` and the metrics of `gdjax.metrics`. For a number that a loss
@@ -75,6 +76,8 @@ def make_run(
     refresh = as_length("make_run", "refresh", refresh, least=0)
     if refresh and not isinstance(epoch.step.loss, Stateful):
         raise ValueError("make_run: refresh needs a loss with a model state, write stateful(loss), got one without")
+    if evaluate is not None and epoch.placement is not None:
+        evaluate = dataclasses.replace(evaluate, placement=epoch.placement)
     return Run(Period(epoch, evaluate, refresh), name, given_direction, keep_best)
 
 
@@ -86,6 +89,19 @@ class Run:
     monitor: str
     direction: str | None  # better direction of the monitored value, if given
     keep_best: bool = True
+
+    @property
+    def placement(self) -> Placement | None:
+        """That of its epoch."""
+        return self.period.epoch.placement
+
+    def place(self, run_state: RunState) -> RunState:
+        """The state at a door: where the placement says, so that nothing is compiled for another one."""
+        return run_state if self.placement is None else self.placement.put(run_state, run_state.state.params)
+
+    def put_rows(self, *data: Any) -> Any:
+        """Arrays of rows at a door, and None: where the placement says."""
+        return data if self.placement is None else tuple(map(self.placement.put_rows, data))
 
     def __call__(
         self,
@@ -124,7 +140,8 @@ class Run:
             begun = run_state.state, run_state.taken, run_state.sums
             most = None if batches is None else batches - run_state.state.batches
             part = compile_once(self.period)(begun, data, validation, steps, most, finite_only)
-            return self._judge(run_state, part, seconds)
+            after = self._judge(run_state, part, seconds)
+            return after if self.placement is None else self.placement.pin(after, after.state.params)
 
         return jax.lax.while_loop(running, advance, run_state)
 
@@ -255,7 +272,7 @@ def start_run(
             data, steps = data.template(run.period.epoch), np.int32(1)
         part = run.shapes(state, data, validation, steps)
         run.monitor_name(part.row)  # raises for an unknown monitor
-    return first_run_state(run, state, condition, part, capacity)
+    return run.place(first_run_state(run, state, condition, part, capacity))
 
 
 def first_run_state(run: Run, state: TrainState, condition: Condition, part: Part, capacity: int) -> RunState:

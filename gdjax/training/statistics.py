@@ -15,6 +15,7 @@ from gdjax.data import as_rows, batch_indices, batches_per_epoch, num_rows, take
 from gdjax.domain import as_length
 from gdjax.forms import Stateful, as_loss
 from gdjax.programs import bind, compile_once
+from gdjax.training._placement import Placement
 from gdjax.training.objective import evaluate_loss
 from gdjax.types import Params, PRNGKey
 
@@ -70,6 +71,7 @@ def refreshed(
     data: Any,
     key: jax.Array,
     convolutions: str = "products",
+    placement: Placement | None = None,
 ) -> Any:
     """The same, traced."""
     count = num_rows(data)
@@ -78,6 +80,8 @@ def refreshed(
     def read(i: Any, model_state: Any) -> Any:
         number = i // whole * per_epoch + i % whole  # a ragged batch is left out
         rows, _ = batch_indices("shuffle", key, number, count, batch_size)
+        if placement is not None:
+            rows = placement.spread(rows)
         batch, own = take(data, rows), jax.random.fold_in(key, i)
         given = params, model_state, batch, own, None
         _, (_, new) = evaluate_loss("refresh_model_state", loss, *given, convolutions)

@@ -18,7 +18,8 @@ from gdjax.data import as_rows
 from gdjax.domain import as_length
 from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
-from gdjax.programs import compile_once
+from gdjax.programs import bind, compile_once
+from gdjax.training._placement import Placement
 from gdjax.training.arguments import check_params, short
 from gdjax.training.convolutions import as_way
 from gdjax.training.objective import Objective
@@ -28,7 +29,14 @@ from gdjax.types import Batch, DTypeLike, Evaluation, Metrics, Params, Probe, Tr
 STEP, ORDER, REFRESH = 1, 2, 3  # the keys of steps, of the order and of `refresh` come from different base keys
 
 
-def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_state: Any = ()) -> TrainState:
+def make_state(
+    params: Params,
+    optimizer: Any,
+    key: jax.Array | int = 0,
+    model_state: Any = (),
+    *,
+    placement: Placement | None = None,
+) -> TrainState:
     """The state before the first step.
 
     Args:
@@ -37,6 +45,8 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
             every value of a hyperparameter runs in the same program.
         key: a JAX key or an integer seed, from which all randomness of the run follows.
         model_state: initial model state of a `stateful` loss.
+        placement: of `gd.placement`: where each leaf lies. The state of the optimizer is computed there, and parameters too
+            large for one device are those of `placement.init(model.init, key)`.
 
     >>> state = gd.make_state(jnp.array([1.0, 2.0]), gd.sgd(0.1))
     >>> print(state.step, state.params, state.optimizer)
@@ -44,19 +54,23 @@ def make_state(params: Params, optimizer: Any, key: jax.Array | int = 0, model_s
     """
     check_params("make_state", params)
     optimizer = as_optimizer(optimizer).canonicalize()
-    params = tree.distinct_copy(tree.part(params))
+    copy = tree.distinct_copy if placement is None else lambda x: placement.put(x, params, own=True)
+    params = tree.part(params)
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
-    model_state = tree.distinct_copy(tree.part(model_state))
+    params, model_state = copy(params), copy(tree.part(model_state))
     key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True)
-    return first_state(params, optimizer, key, model_state)
+    state = first_state(params, optimizer, key, model_state, placement)
+    return state if placement is None else placement.put(state, params)
 
 
-def first_state(params: Params, optimizer: Optimizer, key: jax.Array, model_state: Any) -> TrainState:
+def first_state(
+    params: Params, optimizer: Optimizer, key: jax.Array, model_state: Any, placement: Placement | None = None
+) -> TrainState:
     """As `make_state`, of arguments that are checked and copied: it may be traced."""
     zero = np.zeros((), np.int32)
     with mesh_of(params):
-        opt_state = compile_once(_init)(optimizer, params)
+        opt_state = compile_once(bind(_init, placement))(optimizer, params)
     return TrainState(
         step=jnp.array(zero),
         batches=jnp.array(zero),
@@ -69,10 +83,11 @@ def first_state(params: Params, optimizer: Optimizer, key: jax.Array, model_stat
     )
 
 
-def _init(optimizer, params):
+def _init(placement, optimizer, params):
     """The state of the optimizer, none of whose leaves is an array that was given or captured: it may be donated."""
     init = lambda optimizer, params: tree.distinct_copy(optimizer.init(params))  # noqa: E731
-    return on_automatic_axes(init, replicate, optimizer, params)
+    opt_state = on_automatic_axes(init, replicate, optimizer, params)
+    return opt_state if placement is None else placement.pin(opt_state, params)
 
 
 def learning_rate(state: TrainState) -> jax.Array | None:
@@ -165,6 +180,7 @@ class Step:
     remat: bool = False
     compute_dtype: np.dtype | None = None
     convolutions: str = "products"
+    placement: Placement | None = None  # that of an epoch
 
     @property
     def takes_mask(self) -> bool:
@@ -184,8 +200,10 @@ class Step:
         scale = answers.loss_scale(state.opt_state)
         rows = batch, mask, state.model_state, key
         ways = self.microbatches, self.compute_dtype, self.remat, self.convolutions
-        objective = Objective(self.loss, *rows, *ways, scale)
+        objective = Objective(self.loss, *rows, *ways, scale, self.placement)
         (loss, (metrics, model_state)), grads = objective.value_and_grad(state.params)
+        if self.placement is not None:
+            grads = self.placement.pin(grads, state.params)
         updates, opt_state = state.optimizer.update(
             tree.ascent(grads),
             state.opt_state,
@@ -216,7 +234,7 @@ class Step:
             model_state=model_state,
             opt_state=opt_state,
         )
-        return state, metrics
+        return state if self.placement is None else self.placement.pin(state, params), metrics
 
 
 def _skipped(before: Any, after: Any) -> Any:

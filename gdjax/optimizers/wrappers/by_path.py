@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import optax
 
+from gdjax.tree import check_patterns, dotted_path, paths_of
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ByPath:
@@ -35,9 +37,7 @@ class ByPath:
     def check_use(self, who: str, paths: list[str]) -> None:
         """Raise ValueError for a pattern that matches none of the paths."""
         patterns = [self.rule] if isinstance(self.rule, str) else list(self.rule) if isinstance(self.rule, dict) else []
-        for pattern in patterns:
-            if paths and not any(re.search(pattern, path) for path in paths):
-                raise ValueError(f"{who}: {pattern!r} must be found in one of the paths {list_paths(paths)}")
+        check_patterns(who, patterns, paths)
 
     def __repr__(self) -> str:
         return f"by_path({getattr(self.rule, '__qualname__', None) or repr(self.rule)})"
@@ -63,16 +63,3 @@ def by_path(rule: str | dict[str, Any] | Callable[[str], Any]) -> ByPath:
 
 def _is_missing(x: Any) -> bool:
     return x is None or isinstance(x, optax.MaskedNode)
-
-
-def dotted_path(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
-def paths_of(params: Any) -> list[str]:
-    return [dotted_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-
-
-def list_paths(paths: list[str]) -> str:
-    more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
-    return ", ".join(map(repr, paths[:10])) + more

@@ -9,9 +9,10 @@ import optax
 
 from gdjax import answers
 from gdjax.calls import WithRate, as_optimizer, inner_state, is_number, optimizer, spread_rates
-from gdjax.optimizers.wrappers.by_path import ByPath, by_path, list_paths, paths_of
+from gdjax.optimizers.wrappers.by_path import ByPath, by_path
 from gdjax.optimizers.wrappers.parts import Labels, check_leaves, merge, part_of, spread_labels, update_part
 from gdjax.optimizers.wrappers.two_forms import print_as, two_forms
+from gdjax.tree import list_paths, paths_of
 from gdjax.types import Transformation
 
 

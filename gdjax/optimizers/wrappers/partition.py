@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from gdjax import answers
 from gdjax.calls import Optimizer, Static, WithRate, as_optimizer, is_number, optimizer, spread_rates
-from gdjax.optimizers.wrappers.by_path import ByPath, by_path, paths_of
+from gdjax.optimizers.wrappers.by_path import ByPath, by_path
 from gdjax.optimizers.wrappers.parts import Labels, alike_to, check_leaves, merge, part_of, spread_labels, update_part
+from gdjax.tree import paths_of
 
 
 class PartitionState(NamedTuple):
