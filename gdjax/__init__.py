@@ -15,7 +15,7 @@ from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
 from gdjax.calls import model, optimizer, condition, schedule
 
 # The catalogues.
-from gdjax import data, losses, metrics, models, optimizers, projections, schedules, stopping
+from gdjax import data, losses, metrics, models, optimizers, processes, projections, schedules, stopping
 from gdjax.optimizers import *
 
 # Schedules and losses by the names of Optax.
@@ -169,6 +169,7 @@ __all__ = [
     "poly_loss_cross_entropy",
     "polynomial_schedule",
     "problems",
+    "processes",
     "projections",
     "random_plane",
     "safe_softmax_cross_entropy",

@@ -34,6 +34,7 @@ from gdjax.training.result import Result, summarize
 from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
 from gdjax.training.step import Step, make_state, make_step
+from gdjax.training.together import Alone, processes_of
 from gdjax.types import Params, RunState, Stop
 
 
@@ -137,6 +138,7 @@ class Fitting:
 
     began: float  # seconds of the clock
     compile_seconds: float
+    clock: float  # `seconds` at the end of the last segment, in process 0
     params: Params
     optimizer: Any
     model_state: Any
@@ -172,7 +174,7 @@ class Fitting:
         keep_best: bool = True,
         placement: Placement | None = None,
     ):
-        self.began, self.compile_seconds = time.perf_counter(), 0.0
+        self.began, self.compile_seconds, self.clock = time.perf_counter(), 0.0, 0.0
         check_arguments(params, optimizer, data, validation, stop, key)
         _check_evaluate(evaluate)
         self.params, self.optimizer, self.model_state, self.key = params, optimizer, model_state, key
@@ -229,6 +231,7 @@ class Fitting:
         self.run_state = self._resume(run_state)
         self.began -= seconds + compile_seconds
         self.compile_seconds += compile_seconds
+        self.clock = seconds
 
     @property
     def seconds(self) -> float:
@@ -250,16 +253,25 @@ class Fitting:
             return
         with error_context("fit"):
             self.compile()
-        with listening() if signals is None else contextlib.nullcontext(signals) as signals:
+        together = processes_of(at_start)
+        with together.in_step(), listening() if signals is None else contextlib.nullcontext(signals) as signals:
             for count, size in self._pieces():
                 for run_state in self._segments(count, size, batches, seconds):
+                    came = self._meet(together, signals)
                     more = int(run_state.stop) == Stop.RUNNING and int(run_state.state.batches) < self._total()
-                    interrupted = bool(signals) and more
+                    interrupted = bool(came) and more
                     stop = jnp.array(np.int32(Stop.INTERRUPTED)) if interrupted else run_state.stop
                     self.run_state = run_state._replace(stop=stop)
                     yield self.run_state
                     if interrupted:
+                        signals.extend(came if not signals else [])
                         return
+
+    def _meet(self, together: Alone, signals: list[int]) -> list[int]:
+        """Set the clock by that of process 0; return the signals that have come to any process."""
+        said = together.everywhere(lambda: [self.seconds, signals[:1]])
+        self.clock = said[0][0]
+        return [number for _, came in said for number in came]
 
     def _total(self) -> float:
         """Batches of the whole run; inf if they are not known before the first pass."""

@@ -19,6 +19,7 @@ from gdjax.training.epoch import Epoch
 from gdjax.training.feeds import Feed, as_data, as_validation
 from gdjax.training.reading import ANY, Reading
 from gdjax.training.run import RING, Run
+from gdjax.training.together import Alone, processes_of
 from gdjax.types import RunState, Stop
 
 FIRST = 64  # batches of the first segment at most, before it is known how long they take
@@ -94,16 +95,18 @@ def segments(
     pace = Pace(batches or steps or 1, within=batches is not None, seconds=seconds)
     pace.units = max(1, min(FIRST, steps or 1) // pace.unit) if seconds else 1
     program = compile_once(run, donate=() if keep else (0,))
-    reading = _reading(program, epoch, data, validation, until)
-    return _segments(reading, run.place, run_state, until, period, pace, time.perf_counter() - elapsed)
+    together = processes_of(run_state, run.placement)
+    reading = _reading(program, epoch, data, validation, until, together)
+    began = time.perf_counter() - elapsed
+    return _segments(reading, run.place, run_state, until, period, pace, began, together)
 
 
 def _reading(
-    program: Any, epoch: Epoch, data: Any, validation: Any, until: int
+    program: Any, epoch: Epoch, data: Any, validation: Any, until: int, together: Alone
 ) -> contextlib.AbstractContextManager[Any]:
     """A context for a function (run_state, evaluations, seconds, period, batches) -> run_state, which reads these data."""
     if isinstance(data, Feed):
-        return Reading(data, program, epoch, validation, until)
+        return Reading(data, program, epoch, validation, until, together)
 
     def advance(run_state, evaluations, seconds, period, batches):
         within = [] if period is None else [np.int32(batches)]
@@ -133,19 +136,19 @@ class Pace:
         self.units = max(1, min(2 * self.units, int(self.units * self.seconds / max(took, 1e-9))))
 
 
-def _segments(reading, place, run_state, until, period, pace, began) -> Iterator[RunState]:
+def _segments(reading, place, run_state, until, period, pace, began, together) -> Iterator[RunState]:
     if int(run_state.stop) == Stop.INTERRUPTED:
         run_state = run_state._replace(stop=jnp.array(np.int32(Stop.RUNNING)))
     history = History(run_state)
     if history.done >= until or int(run_state.stop) != Stop.RUNNING:
         return
     run_state = place(run_state._replace(history=rings(run_state)))
-    with reading as advance:
+    with together.in_step(), reading as advance:
         while True:
-            before = time.perf_counter()
-            most, batches = pace.limits(history.done, int(run_state.state.batches))
+            before, at = time.perf_counter(), (history.done, int(run_state.state.batches))
+            most, batches, elapsed = together.lead(lambda now=before, at=at: [*pace.limits(*at), now - began])
             with error_context("segments"):
-                run_state = advance(run_state, min(most, until), np.float32(before - began), period, batches)
+                run_state = advance(run_state, min(most, until), np.float32(elapsed), period, batches)
             history.take(run_state)
             ended = history.done >= until or int(run_state.stop) != Stop.RUNNING
             pace.measure(time.perf_counter() - before)

@@ -13,6 +13,7 @@ import numpy as np
 
 from gdjax.training.feeds import Feed
 from gdjax.training.staged import Staged
+from gdjax.training.together import ALONE, Alone
 from gdjax.types import RunState, Stop
 
 FIRST, SECONDS = 8, 0.2  # batches of the first window, and the duration that windows grow to
@@ -31,8 +32,10 @@ class Reading:
     epoch: Any
     validation: Any
     until: int
+    together: Alone
 
-    def __init__(self, feed: Feed, program: Any, epoch: Any, validation: Any, until: int):
+    def __init__(self, feed: Feed, program: Any, epoch: Any, validation: Any, until: int, together: Alone = ALONE):
+        self.together = together
         self.feed, self.program, self.epoch, self.validation, self.until = feed, program, epoch, validation, until
         self._window: tuple[int, int, Staged] | None = None  # its first batch, and the one after its last
         self._next: tuple[int, concurrent.futures.Future[Any]] | None = None
@@ -83,9 +86,7 @@ class Reading:
         at = int(run_state.state.batches)
         if self._window is not None and self._window[0] <= at < self._window[1]:
             return self._window
-        if self._spent:
-            self._length = max(1, min(2 * self._length, int(self._length * SECONDS / self._spent)))
-            self._spent = 0.0
+        self._length = self.together.lead(self._next_length)
         steps, more = self._steps(run_state, period), self.until - int(run_state.evaluations) - 1
         left = steps - int(run_state.taken) + more * (period or self.epoch.batches_per_epoch(self.feed) or ANY)
         if self._next is None or self._next[0] != at:
@@ -96,6 +97,11 @@ class Reading:
             self.feed.last = found
             self._next = self._ask(at + found[1], left - found[1])
         return self._window
+
+    def _next_length(self) -> int:
+        """Batches of the next window, so that it takes about SECONDS."""
+        spent, self._spent = self._spent, 0.0
+        return max(1, min(2 * self._length, int(self._length * SECONDS / spent))) if spent else self._length
 
     def _ask(self, first: int, left: int) -> tuple[int, concurrent.futures.Future[Any]] | None:
         """Gather the window that begins there, in the thread, of the `left` batches that the run still needs."""

@@ -6,14 +6,16 @@ while the caller's programs run, and the error of one process is an error in all
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
 
-from gdjax.training.manifest import CheckpointError, json_text
+from gdjax import processes
+from gdjax.training.manifest import CheckpointError
 
 WAIT = 600  # seconds, for the slowest process
 T = TypeVar("T")
@@ -37,6 +39,18 @@ class Alone:
         """What `work` returns in this process, of any type.   Raises: what it raises in any process."""
         return work()
 
+    def tell(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns in process 0, of JSON's types, for which the others wait as long as it takes.
+
+        Raises: what it raises, in process 0 alone; ProcessError in the others, once process 0 has told of its error.
+        """
+        return work()
+
+    @contextlib.contextmanager
+    def in_step(self) -> Iterator[None]:
+        """A context in which all go on together: who leaves it by an exception, or a `break`, is missed by no one."""
+        yield
+
 
 class Together(Alone):
     """All processes, which make it, and call its methods, in the same order.
@@ -49,8 +63,8 @@ class Together(Alone):
     _made = itertools.count()
 
     def __init__(self) -> None:
-        self.index, self.count = jax.process_index(), jax.process_count()
-        self._name, self._rounds = f"gdjax/{next(self._made)}", itertools.count()
+        self.index, self.count = processes.index(), processes.count()
+        self._name, self._round = f"gdjax/{next(self._made)}", 0
 
     def everywhere(self, work: Callable[[], Any]) -> list[Any]:
         try:
@@ -71,30 +85,46 @@ class Together(Alone):
         self.everywhere(lambda: done.append(work()))
         return done[0]
 
-    def _exchange(self, answer: Any) -> list[Any]:
-        """The answers of all processes."""
-        number, client = next(self._rounds), _client()
-        key = lambda number, index: f"{self._name}/{number}/{index}"  # noqa: E731
-        client.key_value_set(key(number, self.index), json_text(answer).decode())
-        answers = [_wait(client, key(number, index), index) for index in range(self.count)]
-        if number:  # all have set a later key, so all have read this one
-            client.key_value_delete(key(number - 1, self.index))
+    def tell(self, work: Callable[[], Any]) -> Any:
+        value = work() if self.index == 0 else None
+        return self._exchange({"value": value}, patient=True)[0]["value"]
+
+    @contextlib.contextmanager
+    def in_step(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            left = {"error": "it has left the run that they share", "system": False}
+            with contextlib.suppress(Exception):  # the store may be gone
+                self._say([left] if self.index == 0 else left)
+            raise
+
+    def _exchange(self, answer: Any, patient: bool = False) -> list[Any]:
+        """The answers of all processes, which process 0 gathers and tells; with patience they are waited for without end."""
+        number, seconds = self._round, None if patient else WAIT
+        if self.index:
+            self._say(answer)
+            return self._hear(number, 0, seconds)
+        answers = [json.loads(json.dumps(answer)), *(self._hear(number, index, seconds) for index in range(1, self.count))]
+        self._say(answers)
+        for index in range(1, self.count):
+            processes.forget(self._key(number, index))
+        if number:  # all have answered since, so all have read it
+            processes.forget(self._key(number - 1, 0))
         return answers
 
+    def _say(self, answer: Any) -> None:
+        processes.put(self._key(self._round, self.index), answer)
+        self._round += 1
 
-def _client() -> Any:
-    from jax._src.distributed import global_state  # JAX has no public name for the store
+    def _hear(self, number: int, index: int, seconds: float | None) -> Any:
+        try:
+            return processes.get(self._key(number, index), seconds)
+        except TimeoutError as error:
+            raise CheckpointError(f"process {index} did not answer in {seconds} seconds") from error
 
-    if global_state.client is None:
-        raise CheckpointError("a state that lies on devices of several hosts needs jax.distributed.initialize")
-    return global_state.client
-
-
-def _wait(client: Any, key: str, index: int) -> Any:
-    try:
-        return json.loads(client.blocking_key_value_get(key, 1000 * WAIT))
-    except jax.errors.JaxRuntimeError as error:
-        raise CheckpointError(f"process {index} did not answer in {WAIT} seconds") from error
+    def _key(self, number: int, index: int) -> str:
+        return f"{self._name}/{number}/{index}"
 
 
 def _text(error: Exception) -> str:
@@ -106,7 +136,12 @@ def _text(error: Exception) -> str:
 ALONE = Alone()
 
 
-def processes_of(tree: Any) -> Alone:
-    """Those among which a tree is spread: all, if a leaf lies on devices of several hosts."""
+def processes_of(tree: Any, placement: Any = None) -> Alone:
+    """Those among which a tree is spread: all, if a leaf lies on devices of several hosts, or is to be placed there."""
     spread = any(isinstance(x, jax.Array) and not x.is_fully_addressable for x in jax.tree.leaves(tree))
-    return Together() if spread else ALONE
+    return Together() if spread or (placement is not None and placement.mesh.is_multi_process) else ALONE
+
+
+def everyone() -> Alone:
+    """All processes of this computation."""
+    return Together() if processes.count() > 1 else ALONE
