@@ -105,7 +105,10 @@ class Together(Alone):
         if self.index:
             self._say(answer)
             return self._hear(number, 0, seconds)
-        answers = [json.loads(json.dumps(answer)), *(self._hear(number, index, seconds) for index in range(1, self.count))]
+        answers = [
+            json.loads(json.dumps(answer)),
+            *(self._hear(number, index, seconds) for index in range(1, self.count)),
+        ]
         self._say(answers)
         for index in range(1, self.count):
             processes.forget(self._key(number, index))
