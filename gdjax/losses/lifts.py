@@ -311,11 +311,12 @@ def _without_weightless(params: Params, batch: Batch, weights: jax.Array) -> tup
     Where no row counts there is nothing to copy, and the gradient is cut at the parameters instead.
     """
     counts = weights != 0
-    first = jnp.argmax(counts)
-    some = counts[first]
+    first = jnp.min(jnp.arange(counts.size), initial=counts.size, where=counts)
+    some = first < counts.size
 
     def replace(x):
-        return jnp.where(jnp.expand_dims(counts, tuple(range(1, jnp.ndim(x)))), x, x[first])
+        # of rows that are divided over devices, a gather exchanges one; a slice would exchange all
+        return jnp.where(jnp.expand_dims(counts, tuple(range(1, jnp.ndim(x)))), x, jnp.asarray(x)[first[None]])
 
     def cut(p):  # a foreign module may hold functions among its leaves
         return jnp.where(some, p, jax.lax.stop_gradient(p)) if isinstance(p, jax.Array) else p

@@ -179,7 +179,7 @@ class Placement:
         return jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
 
     def init(self, function: Callable[..., Params], *args: Any) -> Params:
-        """The parameters that a function returns, each computed where it lies: no device holds all of them.
+        """The parameters that a function returns, of which no device keeps more than its share.
 
         >>> place = gd.placement(jax.make_mesh((1,), ("data",)), params="fsdp")
         >>> print(place.init(gd.models.linear_regression(2).init, jax.random.key(0))["w"].shape)
@@ -204,6 +204,15 @@ class Placement:
         """In a program: the constraint that the rows of a batch are divided over the mesh."""
         rows = NamedSharding(self.mesh, self._normal(PartitionSpec(self.data)))
         return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, rows), batch)
+
+    def everywhere(self, tree: Any) -> Any:
+        """In a program: the constraint that every leaf is on every device."""
+        whole = NamedSharding(self.mesh, WHOLE)
+        return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, whole), tree)
+
+    def unsplit(self, params: Params) -> Params:
+        """In a program: the parameters as a loss reads them. Under "fsdp" they are gathered, and no rows."""
+        return self.everywhere(params) if self.params == "fsdp" else params
 
     def pin(self, tree: Any, params: Params) -> Any:
         """In a program: the constraint that every leaf lies where `specs` says."""

@@ -159,6 +159,8 @@ class Epoch:
 
     def _take_step(self, state: TrainState, data: Any, rows: jax.Array, mask: jax.Array) -> tuple[TrainState, Metrics]:
         """One step on these rows; of a ragged last batch, on the rows that exist."""
+        if self.placement is not None:  # so that nobody asks another device for their numbers
+            rows, mask = self.placement.everywhere((rows, mask))
 
         def on(state, rows, mask=None):
             return self.step(state, self._take(data, rows), mask)

@@ -121,6 +121,7 @@ class Evaluate:
         return compile_once(bind(self._all))(*placed)
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
+        params = params if self.placement is None else self.placement.unsplit(params)
         chunks = Chunks.of(num_rows(data), self.chunk_size)
         losses = self._losses(params, data, model_state, chunks)
         if taken := losses.keys() & dict(self.metrics).keys():
@@ -129,8 +130,7 @@ class Evaluate:
 
     def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
         def of_chunk(batch, mask=None):
-            batch, mask = self._spread(batch, mask)
-            given = params, model_state, batch, None, mask
+            given = params, model_state, self._spread(batch), None, mask
             loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, *given, self.convolutions)
             return {"loss": loss, **metrics}
 
@@ -152,7 +152,7 @@ class Evaluate:
             raise ValueError(f"make_evaluate: data must be (x, y) to measure metrics on, got a {type(data).__name__}")
 
         def of_chunk(batch, mask):
-            (x, y), mask = self._spread(batch, mask)
+            x, y = self._spread(batch)
             prediction = call_with(self.convolutions, self._predict, params, model_state, x)
             weight = mask.astype(jnp.float32)
             return {name: metric.measure(prediction, y, weight) for name, metric in self.metrics}
@@ -160,8 +160,8 @@ class Evaluate:
         stats = chunks.map(of_chunk, data)
         return {name: metric.result(stats[name]) for name, metric in self.metrics}
 
-    def _spread(self, batch: Any, mask: Any) -> tuple[Any, Any]:
-        return (batch, mask) if self.placement is None else self.placement.spread((batch, mask))
+    def _spread(self, batch: Any) -> Any:
+        return batch if self.placement is None else self.placement.spread(batch)
 
     def _predict(self, params: Params, model_state: Any, x: Any) -> Any:
         params, model_state = tree.whole(params), tree.whole(model_state)

@@ -77,7 +77,7 @@ class Objective:
     ) -> Any:
         """Of some rows; parameters are rounded to the dtypes of `like`."""
         if self.placement is not None:
-            batch, mask = self.placement.spread((batch, mask))
+            params, batch = self.placement.unsplit(params), self.placement.spread(batch)
         if self.scale is not None:
             params = scale_gradient(params, 1 / self.scale)
         params = params if like is None else tree.cast_like(params, like)

@@ -75,6 +75,7 @@ def refreshed(
 ) -> Any:
     """The same, traced."""
     count = num_rows(data)
+    params = params if placement is None else placement.unsplit(params)
     whole, per_epoch = count // batch_size, batches_per_epoch(count, batch_size)
 
     def read(i: Any, model_state: Any) -> Any:
