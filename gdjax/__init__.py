@@ -67,7 +67,7 @@ from gdjax.losses import per_example, stateful, supervised
 
 # Training: step, epoch, run.
 from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
-from gdjax.training import Placement, Result, learning_rate, placement, segments
+from gdjax.training import Placement, Result, explain_placement, learning_rate, placement, segments
 from gdjax.types import RunState, Stop, TrainState
 from gdjax.programs import clear_programs
 
@@ -129,6 +129,7 @@ __all__ = [
     "ctc_loss",
     "ctc_loss_with_forward_probs",
     "data",
+    "explain_placement",
     "exponential_decay",
     "find_failure",
     "find_learning_rate",

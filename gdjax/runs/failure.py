@@ -23,7 +23,7 @@ from gdjax.runs.json_text import from_text, read_bytes, to_text
 from gdjax.runs.resuming import ENVIRONMENT, identity_of
 from gdjax.text import listing
 from gdjax.training import CheckpointError, Failure, Fitting, find_failure, learning_rate, load_run, save_run
-from gdjax.training.explain import raise_cause
+from gdjax.training.cause import raise_cause
 from gdjax.training.failure import is_finite
 from gdjax.types import RunState, Stop
 

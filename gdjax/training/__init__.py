@@ -22,6 +22,7 @@ from gdjax.training._segments import segments
 from gdjax.training.collectives import Collective, find_collectives
 from gdjax.training.epoch import Epoch, iterate, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
+from gdjax.training.explanation import Explanation, explain_placement
 from gdjax.training.result import Result, summarize
 from gdjax.training.run import Run, extend_history, make_run, start_run
 from gdjax.training.statistics import refresh_model_state
@@ -39,6 +40,7 @@ __all__ = [
     "Collective",
     "Epoch",
     "Evaluate",
+    "Explanation",
     "Failure",
     "Fitting",
     "Length",
@@ -48,6 +50,7 @@ __all__ = [
     "Run",
     "Step",
     "evaluation_params",
+    "explain_placement",
     "extend_history",
     "find_collectives",
     "find_failure",

@@ -22,9 +22,10 @@ from gdjax.training._memory import Memory, memory
 from gdjax.training._placement import Placement
 from gdjax.training._segments import SEGMENT_SECONDS, rings, segments
 from gdjax.training.arguments import check_arguments, check_validation, error_context, short
+from gdjax.training.cause import raise_first_cause
 from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
-from gdjax.training.explain import explain_run
+from gdjax.training.explanation import Explanation, explain_placement
 from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_validation, rows_seen
 from gdjax.training.interrupts import listening
 from gdjax.training.length import Length
@@ -324,7 +325,7 @@ class Fitting:
         if _has_non_finite_loss(result):
             first = self.start().state
             rows = rows_seen(self.data) if isinstance(self.data, Feed) else self.data
-            explain_run(self.epoch.step, self.epoch, self.params, rows, self.validation, first)
+            raise_first_cause(self.epoch.step, self.epoch, self.params, rows, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
         learning = learning_warnings(result, self.run, self.run_state, self.params, at_start)
         remarks = (*learning, *left_out(self.run_state), *self.remarks)
@@ -335,6 +336,10 @@ class Fitting:
         """What the run takes at most; its program is compiled for this once more."""
         run_state = self.run_state._replace(history=rings(self.run_state))
         return memory(self.run, run_state, self._rows, self.validation, *_length(0, self.period))
+
+    def explain(self) -> Explanation:
+        """Where all of it lies, and what the devices exchange in a step, which is compiled alone for this."""
+        return explain_placement(self.run, self.run_state, self._rows)
 
 
 def _length(until: Any, steps: Any) -> tuple[Any, ...]:

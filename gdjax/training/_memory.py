@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.stages import Compiled
 
 from gdjax.text import table
 from gdjax.types import RunState, TrainState
@@ -15,7 +17,7 @@ from gdjax.types import RunState, TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes on the device while a program runs that its state is donated to; `str` of it is a table.
+    """Bytes on each device while a program runs that its state is donated to; `str` of it is a table.
 
     `program` is what the compiled program says of itself: its arguments, what it returns besides them, and what it computes
     with. The others are its parts.
@@ -52,7 +54,12 @@ def memory(program: Callable[..., Any], state: TrainState | RunState, *args: Any
     >>> print(found.parameters, found.rows, found.program < 1_100_000)
     1000 1000000 True
     """
-    said = jax.jit(program, donate_argnums=0).lower(state, *args).compile().memory_analysis()
+    return read_memory(jax.jit(program, donate_argnums=0).lower(state, *args).compile(), state, *args)
+
+
+def read_memory(compiled: Compiled, state: TrainState | RunState, *args: Any) -> Memory:
+    """What a compiled program takes, whose state is donated to it."""
+    said = compiled.memory_analysis()
     if said is None:
         raise NotImplementedError(f"memory: the backend {jax.default_backend()} does not say what a program takes")
     train: TrainState = getattr(state, "state", state)  # type: ignore[assignment]
@@ -74,8 +81,15 @@ def memory(program: Callable[..., Any], state: TrainState | RunState, *args: Any
 
 
 def _bytes(x: Any) -> int:
-    leaves: list[Any] = jax.tree.leaves(x)
-    return sum(leaf.nbytes if hasattr(leaf, "nbytes") else np.asarray(leaf).nbytes for leaf in leaves)
+    return sum(map(bytes_of, jax.tree.leaves(x)))
+
+
+def bytes_of(leaf: Any) -> int:
+    """Bytes of an array on each device that holds a part of it."""
+    if not isinstance(leaf, jax.Array):
+        return leaf.nbytes if hasattr(leaf, "nbytes") else np.asarray(leaf).nbytes
+    here = math.prod(leaf.sharding.shard_shape(leaf.shape))
+    return leaf.nbytes * here // leaf.size if leaf.size else 0
 
 
 def _megabytes(number: int) -> str:

@@ -64,12 +64,18 @@ def find_collectives(compiled: Compiled) -> list[Collective]:
     executable: Any = compiled.runtime_executable()
     if not hasattr(executable, "hlo_modules"):
         raise NotImplementedError("find_collectives: the backend does not show its compiled programs")
+    devices = devices_of(compiled)
+    return [found for module in executable.hlo_modules() for found in of_module(module, devices)]
+
+
+def devices_of(compiled: Compiled) -> int:
+    """The number of devices on which a compiled program runs, those of other processes included."""
     shardings = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
-    devices = max((each.num_devices for each in shardings), default=1)
-    return [found for module in executable.hlo_modules() for found in _of_module(module, devices)]
+    return max((each.num_devices for each in shardings), default=1)
 
 
-def _of_module(module: Any, devices: int) -> Iterator[Collective]:
+def of_module(module: Any, devices: int) -> Iterator[Collective]:
+    """The collectives of one module of a program, for so many devices."""
     computations = {each.name: each.instructions() for each in module.computations()}
     everything = [instruction for each in computations.values() for instruction in each]
     called = {name for each in everything for name, _ in _calls(each)}
@@ -91,7 +97,7 @@ def _of_module(module: Any, devices: int) -> Iterator[Collective]:
 
 def _collective(kind: str, operation: Any, loops: tuple[int | None, ...], devices: int) -> Collective:
     group = _group(operation.to_string(), devices)
-    size = sum(_bytes(_shape(operand)) for operand in operation.operands())
+    size = sum(_bytes(shape_of(operand)) for operand in operation.operands())
     return Collective(kind, size * group if kind == "all-gather" else size, group, loops)
 
 
@@ -112,11 +118,18 @@ def _calls(instruction: Any) -> list[tuple[str, tuple[int | None, ...]]]:
     return [(name, length) for names in lists for name in re.findall(r"%([\w.-]+)", names)]
 
 
-def _shape(instruction: Any) -> str:
+def shape_of(instruction: Any) -> str:
+    """The shape of what an instruction returns, as XLA writes it."""
     if hasattr(instruction, "shape"):
         return str(instruction.shape)
     text = instruction.to_string()
     return re.split(r" [a-z][\w-]*\(", text.partition(" = ")[2], maxsplit=1)[0]
+
+
+def dims_of(shape: str) -> tuple[int, ...]:
+    """The lengths of the axes of an array, or of the first of a tuple."""
+    found = ARRAY.search(shape)
+    return tuple(map(int, re.findall(r"\d+", found[3]))) if found else ()
 
 
 def _bytes(shape: str) -> int:

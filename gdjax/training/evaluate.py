@@ -21,8 +21,8 @@ from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind, compile_once
 from gdjax.training._placement import Placement
 from gdjax.training.arguments import check_params, error_context
+from gdjax.training.cause import raise_cause
 from gdjax.training.convolutions import as_way, call_with
-from gdjax.training.explain import raise_cause
 from gdjax.training.objective import evaluate_loss
 from gdjax.training.sums import weighted_mean
 from gdjax.types import Measure, Metrics, Params, as_metric

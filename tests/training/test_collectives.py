@@ -6,7 +6,7 @@ import sys
 
 from jaxlib import _hlo
 
-from gdjax.training.collectives import Collective, _of_module
+from gdjax.training.collectives import Collective, of_module
 
 ON_EIGHT_DEVICES = """
 import collections
@@ -84,7 +84,7 @@ ENTRY entry {
 
 def test_an_asynchronous_collective_is_counted_once():
     """As the compilers for accelerators write it: a start, which may wrap the operation, and a done."""
-    found = list(_of_module(_hlo.hlo_module_from_text(ASYNCHRONOUS), 8))
+    found = list(of_module(_hlo.hlo_module_from_text(ASYNCHRONOUS), 8))
     size = 4 * 16 * 4
     assert sorted(found, key=lambda each: each.kind) == [
         Collective("all-gather", 8 * size, 8, (None,)),

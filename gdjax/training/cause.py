@@ -1,4 +1,4 @@
-"""Explains why a loss is not finite.
+"""The cause of a loss that is not finite.
 
 In compiled code a loss can only return NaN for an argument outside its domain (labels of another kind, probabilities above
 1). If the loss of a run or an evaluation is not finite, it is called once more, outside of any compiled program, on some
@@ -25,7 +25,7 @@ from gdjax.types import Params, TrainState
 ROWS, PARTS, STEPS = 256, 64, 100
 
 
-def explain_run(step: Step, epoch: Epoch, params: Params, data: Any, validation: Any, state: TrainState) -> None:
+def raise_first_cause(step: Step, epoch: Epoch, params: Params, data: Any, validation: Any, state: TrainState) -> None:
     """Raise ValueError if the loss of a run leaves its domain, at the start or in the first STEPS steps.
 
     Args:

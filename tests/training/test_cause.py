@@ -11,7 +11,7 @@ from gdjax.optimizers import sgd
 from gdjax.search import fixed_step
 from gdjax.solve import minimize
 from gdjax.training import fit, make_epoch, make_evaluate, make_state, make_step
-from gdjax.training.explain import explain_run
+from gdjax.training.cause import raise_first_cause
 from gdjax.types import Stop
 
 
@@ -120,7 +120,7 @@ def test_an_epoch_that_takes_rows_in_its_own_way_is_explained_on_those():
     def explain(loss, labels, change, batch_size=12):
         take = lambda data, rows: (data[0][rows], change(data[1][rows]))  # noqa: E731
         epoch = make_epoch(make_step(loss), batch_size, order="sequence", take=take)
-        explain_run(epoch.step, epoch, params, (x, labels), None, make_state(params, sgd(0.4)))
+        raise_first_cause(epoch.step, epoch, params, (x, labels), None, make_state(params, sgd(0.4)))
         return epoch.batch(make_state(params, sgd(0.4)), (x, labels), 2)
 
     found = explain(logits, 2 * shares - 1, lambda y: (y + 1) / 2, batch_size=5)
