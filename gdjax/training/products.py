@@ -18,7 +18,8 @@ from gdjax.training.collectives import devices_of, dims_of, shape_of
 def work_ratio(lowered: Lowered, compiled: Compiled) -> float | None:
     """The operations in matrix products on all devices together, over those of the program as written.
 
-    It is 1 if nothing is computed twice, and the number of devices if each of them computes everything. Each product counts once, also one in a loop. None if there are none, or the backend shows none.
+    It is 1 if nothing is computed twice, and the number of devices if each of them computes everything. Each product counts
+    once, also one in a loop. None if there are none, or the backend shows none.
     """
     executable: Any = compiled.runtime_executable()
     if not hasattr(executable, "hlo_modules"):

@@ -38,7 +38,7 @@ def reduced(found):
 count = 64 * 256 + 256 + 256 * 100 + 100 + 300 + 3
 parallel = explain(gd.placement(mesh))
 assert parallel.devices == 8 and parallel.work == 1 and parallel.warnings == (), parallel
-assert 4 * count <= reduced(parallel) <= 4 * count + 64, "every gradient once, and a few sums"
+assert 0 <= reduced(parallel) - 4 * count <= 4 * 65 + 64, "every gradient once, a row for masked ones and a few sums"
 assert bytes_of(parallel, "parameter") == parallel.memory.parameters == 4 * count
 assert bytes_of(parallel, "rows") == parallel.memory.rows == 528 * 65 * 4
 
