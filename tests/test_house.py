@@ -15,7 +15,19 @@ LINES, BODY, COMMAND = 400, 50, 120
 SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(ROOT.rglob("*.py"))}
 OF_THE_TREE = {"gdjax.optimizers": {"leafwise", "treewise"}}  # the two lifts and their files
 CLI = {
-    *("backprop", "calls", "certify", "data", "expression", "files", "losses", "metrics", "models", "optimizers"),
+    *(
+        "backprop",
+        "calls",
+        "certify",
+        "data",
+        "expression",
+        "files",
+        "launch",
+        "losses",
+        "metrics",
+        "models",
+        "optimizers",
+    ),
     *(
         "plots",
         "problems",

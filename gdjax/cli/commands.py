@@ -13,6 +13,7 @@ from gdjax.cli.curve import Curve
 from gdjax.cli.data import Data
 from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.find_lr import FindLr
+from gdjax.cli.launch import Launch
 from gdjax.cli.minimize import Minimize
 from gdjax.cli.optimizers import Optimizers
 from gdjax.cli.predict import Predict
@@ -26,6 +27,7 @@ from gdjax.cli.train import Train
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
+    "launch": Launch,
     "sweep": Sweep,
     "find-lr": FindLr,
     "tournament": Tournament,

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     try:
         with terminating():
-            command = _parse(argv)
+            command = parse(argv)
             _use_compilation_cache()
             sys.exit(command.run(argv))
     except UserError as error:
@@ -52,8 +52,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(code)
 
 
-def _parse(argv: list[str]) -> Any:
-    """The command of the given words; error messages of tyro become one line."""
+def parse(argv: list[str]) -> Any:
+    """The command of the given words.   Raises: UserError, in one line, if they do not fit it."""
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise UserError(f"no command {argv[0]!r}: {did_you_mean(argv[0], COMMANDS)}")
     _check_given_once(argv)

@@ -1,6 +1,6 @@
 """Runs on tables and texts: their options (options), the problem they pose (problem), what is chosen (work), the folder."""
 
-from gdjax.runs._train import Training, train
+from gdjax.runs._train import Training, name_of, train
 from gdjax.runs.beginning import begin
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.compare import Overview, list_runs
@@ -9,7 +9,16 @@ from gdjax.runs.damage import RecordError
 from gdjax.runs.defaults import Choice
 from gdjax.runs.evaluation import evaluate_on, predicted_file, reevaluation, shown
 from gdjax.runs.failure import advise, explain_failure, read_failure
-from gdjax.runs.folder import LoadedRun, load, load_table, new_folder, next_folder, open_folder, read_config
+from gdjax.runs.folder import (
+    LoadedRun,
+    check_folder,
+    load,
+    load_table,
+    new_folder,
+    next_folder,
+    open_folder,
+    read_config,
+)
 from gdjax.runs.intervals import half_width
 from gdjax.runs.job import Job, Settings, plan, prepare, progress, went_wrong
 from gdjax.runs.language.loaded import LoadedText, load_text
@@ -59,6 +68,7 @@ __all__ = [
     "advise",
     "all_went_wrong",
     "begin",
+    "check_folder",
     "choose",
     "evaluate_on",
     "explain_failure",
@@ -69,6 +79,7 @@ __all__ = [
     "load",
     "load_table",
     "load_text",
+    "name_of",
     "new_folder",
     "next_folder",
     "open_folder",

@@ -62,7 +62,7 @@ class Training:
 
     def __init__(self, data: Any, options: TrainOptions, command: str, tell: Tell = lambda _: None) -> None:
         self.options, self.tell = options, tell
-        self.folder = options.out or next_folder(_name(data))
+        self.folder = options.out or next_folder(name_of(data))
         self.end: str | None = None  # of a run that is finished already
         self.words = ""  # what is said at the end
         self.alarm = ""  # what must not be overlooked: the run is no better than no model, or has no intervals
@@ -159,7 +159,7 @@ def _check_for_python(options: TrainOptions) -> None:
             raise ValueError(f"train: `{name}` is of the command line; {how}")
 
 
-def _name(data: Any) -> str:
+def name_of(data: Any) -> str:
     """What the folder of a run on the data is called by."""
     name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else getattr(data, "name", None)
     return name if isinstance(name, str) and name != "-" else "table"

@@ -91,12 +91,12 @@ def next_folder(data: str) -> Path:
     return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{Path(data).stem}-{n}").exists())
 
 
-@contextlib.contextmanager
-def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
-    """A folder that appears at `path` when it is told to or the block succeeds; if the block fails before, it is removed.
-
-    Raises: RecordError before the block if the path exists or cannot be written.
-    """
+def check_folder(path: Path, overwrite: bool = False, resume: bool = False) -> None:
+    """Raise RecordError if `open_folder` would for what is, or is not, at the path."""
+    if resume:
+        if not (path / "config.json").is_file():
+            raise RecordError(f"{path} holds no run to go on with: leave out `resume` to begin one")
+        return
     if path.exists() and not overwrite and (not path.is_dir() or any(path.iterdir())):
         if _is_run(path) and end_of(path) is None:
             raise RecordError(f"{path} holds an unfinished run: `resume` it, `overwrite` it, or choose another `out`")
@@ -105,6 +105,15 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
         raise RecordError(f"{path} is being trained by another process")
     if path.exists() and not _is_run(path) and (not path.is_dir() or any(path.iterdir())):
         raise RecordError(f"{path} is not the folder of a run: it will not be overwritten")
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, overwrite: bool = False) -> Iterator[Draft]:
+    """A folder that appears at `path` when it is told to or the block succeeds; if the block fails before, it is removed.
+
+    Raises: RecordError before the block if the path exists or cannot be written.
+    """
+    check_folder(path, overwrite)
     made = [parent for parent in path.absolute().parents if not parent.exists()]
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -132,8 +141,7 @@ def open_folder(path: Path, overwrite: bool = False, resume: bool = False) -> co
     """A new folder, as `new_folder`; with `resume` that of a run which goes on.   Raises: RecordError if there is none."""
     if not resume:
         return new_folder(path, overwrite)
-    if not (path / "config.json").is_file():
-        raise RecordError(f"{path} holds no run to go on with: leave out `resume` to begin one")
+    check_folder(path, resume=True)
     return contextlib.nullcontext(Draft(path, path))
 
 
