@@ -3,6 +3,7 @@
     pages/optimizers.md    every optimizer, transform and wrapper: what it does, its memory, its reference
     pages/house.md         every file of gdjax, with the first line of its docstring
     pages/experiments.md   every experiment, with the first line of its docstring
+    pages/scaling.md       the plan for many accelerators, with tables computed from what the bench has counted
 
 The other pages are written by hand. A test generates these pages again and compares them with the files.
 """
@@ -13,6 +14,7 @@ import ast
 from pathlib import Path
 
 import gdjax as gd
+from experiments.book.scaling import scaling_page
 from gdjax.optimizers.catalogue import entry
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +62,12 @@ def first_line(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
-GENERATED = {"optimizers.md": optimizers, "house.md": file_map, "experiments.md": experiments}
+GENERATED = {
+    "optimizers.md": optimizers,
+    "house.md": file_map,
+    "experiments.md": experiments,
+    "scaling.md": scaling_page,
+}
 
 
 if __name__ == "__main__":

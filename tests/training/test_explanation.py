@@ -14,6 +14,7 @@ ON_EIGHT_DEVICES = """
 import jax, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 import gdjax as gd
+from experiments.bench.plan import COUNTED
 
 mesh = jax.sharding.Mesh(np.array(jax.devices()), "data")
 model = gd.models.mlp((64, 256, 100, 3))
@@ -31,8 +32,12 @@ def bytes_of(found, kind):
     return sum(each.bytes for each in found.tensors if each.kind == kind)
 
 
+def exchanged(found):
+    return {kind: sum(x.bytes for x in found.collectives if x.kind == kind) for kind in ("all-reduce", "all-gather")}
+
+
 def reduced(found):
-    return sum(each.bytes for each in found.collectives if each.kind == "all-reduce")
+    return exchanged(found)["all-reduce"]
 
 
 count = 64 * 256 + 256 + 256 * 100 + 100 + 300 + 3
@@ -48,6 +53,9 @@ assert bytes_of(split, "parameter") == split.memory.parameters == 4 * mine and s
 assert 0 <= bytes_of(split, "optimizer") - 8 * mine < 100, "two moments and a few numbers"
 (said,) = split.warnings
 assert said.startswith("on every device, since no axis is divisible by 8: 2.w (100, 3), slots.mu.2.w"), said
+for way, found in {"data parallel": parallel, "fsdp": split}.items():  # what the page of planning goes on from
+    each = {kind: size / (4 * count) for kind, size in exchanged(found).items()}
+    assert all(abs(each[kind] - COUNTED[way].get(kind, 0)) < 0.02 for kind in each), (way, each)
 where = {each.name: each.where for each in split.tensors}
 assert where["0.w"] == where["slots.nu.0.w"] == "P(None, 'data')" and where["1.w"] == "P('data')", where
 
