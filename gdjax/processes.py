@@ -236,7 +236,9 @@ def _blame(error: BaseException) -> None:
 
 
 def fail(message: str, code: Any) -> None:
-    """Tell the other processes that this one ends with an error; only the first error is told."""
+    """Tell the other processes, if there are any, that this one ends with an error; only the first error is told."""
+    if count() < 2:
+        return
     said = {"process": index(), "message": message, "code": code if isinstance(code, int) else 1}
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         put(FAILED, said)

@@ -31,6 +31,7 @@ CLI = {
     *(
         "plots",
         "problems",
+        "processes",
         "runs",
         "schedules",
         "search",

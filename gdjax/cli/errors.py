@@ -12,6 +12,8 @@ LONGEST = 1000  # characters of a message
 class UserError(Exception):
     """A mistake of the user; the message is one line with a correction."""
 
+    code = 2  # with which the command ends
+
 
 @contextlib.contextmanager
 def user_mistakes(prefix: str = "") -> Iterator[None]:

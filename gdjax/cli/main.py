@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import tyro
 
+from gdjax import processes
 from gdjax.cli.commands import COMMANDS
 from gdjax.cli.errors import UserError, one_line
 from gdjax.cli.signals import Termination, terminating
@@ -28,7 +29,11 @@ def main(argv: list[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 done with a bad result, 2 a mistake of the user's, 130 interrupted, 143 terminated.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    with processes.leaving():
+        _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(argv: list[str]) -> None:
     try:
         with terminating():
             command = parse(argv)
@@ -40,9 +45,9 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader, such as `head`, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except CheckpointError as error:
+    except (CheckpointError, processes.ProcessError) as error:
         print(f"gdjax: {one_line(error)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(getattr(error, "code", 1))
     except (MemoryError, OSError, jax.errors.JaxRuntimeError) as error:
         print(f"gdjax: this machine cannot do it: {one_line(error)}", file=sys.stderr)
         sys.exit(1)

@@ -29,7 +29,7 @@ class Replay:
     def run(self, argv: list[str]) -> int:
         with user_mistakes():
             record, config = runs.read_failure(self.folder), runs.read_config(self.folder)
-            options = parse_command(Train, config.command)
+            options = dataclasses.replace(parse_command(Train, config.command), devices=None, shard=None)
             use_device(options.device, options.dtype, options.deterministic)
             work = options.begin(config.command, config)
             found = runs.explain_failure(self.folder, work.config, runs.prepare(work.job, work.parts))

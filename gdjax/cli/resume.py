@@ -11,7 +11,7 @@ from gdjax.cli.words import parse_command
 from gdjax.runs import read_config
 
 OF_THE_DAY = ("out", "allow_versions", "memory", "quiet")  # what may stand beside --resume without data
-KEPT = "checkpoint_every"  # likewise; without it, that of the run
+KEPT = ("checkpoint_every", "devices", "shard")  # likewise; without it, that of the run
 
 T = TypeVar("T", bound=Options)
 
@@ -28,7 +28,7 @@ def complete(options: T) -> T:
     if not options.resume or options.out is None:
         raise UserError("data is missing: a name listed by `gdjax data`, or a file with a table")
     for field in dataclasses.fields(options):
-        if field.name not in (*OF_THE_DAY, KEPT, "resume") and getattr(options, field.name) != field.default:
+        if field.name not in (*OF_THE_DAY, *KEPT, "resume") and getattr(options, field.name) != field.default:
             name = field.name.replace("_", "-")
             raise UserError(
                 f"--resume without data takes the options of the run: give all of them, or leave out --{name}"
@@ -37,5 +37,5 @@ def complete(options: T) -> T:
         command = read_config(options.out).command
     own = parse_command(type(options), command)
     of_the_day = {name: getattr(options, name) for name in OF_THE_DAY}
-    given = {KEPT: options.checkpoint_every} if options.checkpoint_every != Options.checkpoint_every else {}
+    given = {name: value for name in KEPT if (value := getattr(options, name)) != getattr(Options, name)}
     return dataclasses.replace(own, resume=True, overwrite=False, **of_the_day, **given)

@@ -16,6 +16,8 @@ _raised: list[int] = []  # signals of this command; an exception in a callback o
 class Termination(BaseException):
     """SIGTERM as an exception, on which half-written files are removed."""
 
+    code = 143  # with which the command ends
+
 
 @contextlib.contextmanager
 def terminating() -> Iterator[None]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gdjax import runs
-from gdjax.cli.device import use_device
+from gdjax import processes, runs
+from gdjax.cli.device import use_device, use_devices
 from gdjax.cli.errors import option_mistakes, user_mistakes
 from gdjax.cli.options import Options
+from gdjax.cli.ranks import join, say
 from gdjax.cli.resume import complete
 from gdjax.cli.signals import Termination, noting
 
@@ -26,8 +27,12 @@ class Train(Options):
 
     def run(self, argv: list[str]) -> int:
         options = complete(self)
-        use_device(options.device, options.dtype, options.deterministic)
+        use_devices(options.devices)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(processes.one_fate())
+            join()
+            use_device(options.device, options.dtype, options.deterministic)
+            options = dataclasses.replace(options, quiet=options.quiet or processes.index() > 0)
             return options._train(stack, shlex.join(["gdjax", *argv]))
 
     def _train(self, stack: contextlib.ExitStack, command: str) -> int:
@@ -37,20 +42,22 @@ class Train(Options):
                 runs.Training(self.data, self.without_data(), command, lambda said: bar.set_description_str(said))
             )
         if training.end is not None:
-            print(f"{training.folder} is finished, it ended {training.end}: it is left as it is")
+            say(f"{training.folder} is finished, it ended {training.end}: it is left as it is")
             return int(runs.went_wrong(training.end))
         with user_mistakes():
             if self.memory:
-                print(training.fitting.memory())
+                say(str(training.fitting.memory()))
         for remark in training.recording.remarks:
-            print(f"gdjax: {remark}", file=sys.stderr)
+            say(f"gdjax: {remark}", sys.stderr)
         try:
             return self._finish(training, execute(training, bar), bar)
         except (KeyboardInterrupt, Termination) as error:
             if not training.draft.has_appeared:
                 raise
-            print(f"gdjax: {training.recording.last_words()}", file=sys.stderr)
-            return 130 if isinstance(error, KeyboardInterrupt) else 143
+            say(f"gdjax: {training.recording.last_words()}", sys.stderr)
+            code = 130 if isinstance(error, KeyboardInterrupt) else 143
+            processes.fail("a signal has ended it", code)
+            return code
 
     def begin(self, command: str, before: runs.RunConfig) -> runs.Work | runs.LanguageWork:
         """The run of these options as it was chosen before, checked before its first step."""
@@ -69,11 +76,11 @@ class Train(Options):
         if training.alarm and not self.quiet:
             print(f"gdjax: {training.alarm}", file=sys.stderr)
         if runs.went_wrong(result.stop.name):
-            print(f"gdjax: the run ended {result.stop.name}: {training.advice()}", file=sys.stderr)
+            say(f"gdjax: the run ended {result.stop.name}: {training.advice()}", sys.stderr)
             return 1
         if result.stop.name != "INTERRUPTED":
             return 0
-        print(f"gdjax: {training.recording.last_words()}", file=sys.stderr)
+        say(f"gdjax: {training.recording.last_words()}", sys.stderr)
         return 128 + signals[0]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from gdjax import processes
 from gdjax.runs.beginning import begin
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.config import RunConfig
@@ -24,9 +25,11 @@ from gdjax.runs.language.work import LanguageWork
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.recording import Recording
 from gdjax.runs.report import numbers
-from gdjax.runs.resuming import resumption
+from gdjax.runs.resuming import check_alike, resumption
+from gdjax.runs.topology import placement_of, remarks_on
 from gdjax.runs.work import Work
 from gdjax.training import Fitting, Result
+from gdjax.training.together import Alone, everyone
 from gdjax.types import RunState
 
 Tell = Callable[[str], None]
@@ -54,6 +57,7 @@ class Training:
     end: str | None
     words: str
     alarm: str
+    together: Alone  # the processes of the run
     draft: Draft
     work: Work | LanguageWork
     config: RunConfig
@@ -61,24 +65,34 @@ class Training:
     recording: Recording
 
     def __init__(self, data: Any, options: TrainOptions, command: str, tell: Tell = lambda _: None) -> None:
-        self.options, self.tell = options, tell
-        self.folder = options.out or next_folder(name_of(data))
+        self.options, self.tell, self.together = options, tell, everyone()
+        self.folder = Path(self.together.tell(lambda: str(options.out or next_folder(name_of(data)))))
         self.end: str | None = None  # of a run that is finished already
         self.words = ""  # what is said at the end
         self.alarm = ""  # what must not be overlooked: the run is no better than no model, or has no intervals
         with contextlib.ExitStack() as stack:
             cadence = Cadence.read(options.checkpoint_every)
-            self.draft = stack.enter_context(open_folder(self.folder, options.overwrite, options.resume))
-            self.work = begin(data, options, command, read_config(self.folder) if options.resume else None, tell)
-            config = self.work.config
-            if options.resume:
-                config, self.end = resumption(self.folder, config, options.allow_versions)
-            self.config = config
-            self.fitting = prepare(self.work.job, self.work.parts)
+            self.draft = Draft(self.folder, self.folder)
+            if self.together.index == 0:
+                self.draft = stack.enter_context(open_folder(self.folder, options.overwrite, options.resume))
+            before = read_config(self.folder) if options.resume else None
+            self.work = begin(data, options, command, before, tell)
+            self.config, self.end = self._agree(self.work.config)
+            self.fitting = prepare(self.work.job, self.work.parts, placement_of(options))
             if self.end is None:
-                args = self.draft, config, self.fitting, cadence, options.tensorboard, options.resume
+                args = self.draft, self.config, self.fitting, cadence, options.tensorboard, options.resume
                 self.recording = stack.enter_context(Recording(*args))
+                self.recording.remarks += remarks_on(before, self.config) if before else []
             self._open = stack.pop_all()
+
+    def _agree(self, config: RunConfig) -> tuple[RunConfig, str | None]:
+        """The configuration with which the run begins or goes on, which process 0 says; and why it is finished, or None."""
+        check_alike(self.together, config)
+        if not self.options.resume:
+            return config, None
+        found = lambda: resumption(self.folder, config, self.options.allow_versions)  # noqa: E731
+        said, end = self.together.tell(lambda: [(pair := found())[0].to_json(), pair[1]])
+        return RunConfig.from_json(said), end
 
     def segments(self, signals: list[int] | None = None) -> Iterator[RunState]:
         """Run and record; the state after each segment."""
@@ -88,8 +102,12 @@ class Training:
         self.recording.end()
 
     def finish(self) -> Result:
-        """Judge the run, write the results, and return them."""
+        """Judge the run, write the results, and return them; process 0 does it, on one device, and the others wait."""
         result = result_of(self.work.job, self.fitting)
+        self.together.tell(lambda: self._finish(result))
+        return result
+
+    def _finish(self, result: Result) -> None:
         self.recording.draft.appear()
         place = self.recording.draft.path
         ending = self.work.end(place, result, self.options, self.tell)
@@ -98,7 +116,6 @@ class Training:
         self.alarm = ending.alarm
         files = f"{place}: {', '.join(sorted(path.name for path in place.iterdir()))}"
         self.words = "" if self.options.quiet else f"{ending.words}\n{files}"
-        return result
 
     def advice(self) -> str:
         """What to do after a run that has gone wrong."""
@@ -132,7 +149,7 @@ def train(data: Any, target: str | None = None, out: Any = None, **options: Any)
     """
     read = TrainOptions.named("train", {**options, "target": target, "out": out})
     _check_for_python(read)
-    with Training(data, read, command_of(data, read)) as training:
+    with processes.one_fate(), Training(data, read, command_of(data, read)) as training:
         if training.end is None:
             for _ in training.segments():
                 pass

@@ -94,6 +94,9 @@ class RunConfig:
     remat: bool = False  # whether activations were computed again
     order: Literal["shuffle", "replacement", "sequence"] = "shuffle"  # of the rows, in batches
     split_seed: int = 0  # of the split of the rows; in a config of an earlier version it is `seed`
+    devices: int = 1  # over which the rows of a batch were divided, those of all processes
+    processes: int = 1
+    shard: Literal["fsdp"] | None = None  # how parameters were split over them
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
 from gdjax.data import num_rows
 from gdjax.optimizers.request import OptimizerRequest
+from gdjax.programs import bind
 from gdjax.sweeps.own_data import run_each
 from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.space import parse_axis
 from gdjax.tasks import Objective
-from gdjax.training import Fitting, Length, Result, Step, evaluation_params, make_step
+from gdjax.training import Fitting, Length, Placement, Result, Step, evaluation_params, make_step
 from gdjax.types import RunState, Stop
 
 SEPARATED = 0.01  # loss, below which classes count as separated by a line
@@ -211,12 +212,13 @@ def step_of(job: Job) -> Step:
     )
 
 
-def prepare(job: Job, parts: Rows) -> Fitting:
+def prepare(job: Job, parts: Rows, placement: Placement | None = None) -> Fitting:
     """The run before its first step; its `segments()` are the loop, and `result()` is the result."""
     base = jax.random.key(job.seed)
+    init, key = bind(first_params, job.objective.model, dtype=job.dtype), jax.random.fold_in(base, 2)
     return Fitting(
         step_of(job),
-        first_params(job.objective.model, jax.random.fold_in(base, 2), job.dtype),
+        init(key) if placement is None or placement.params is None else placement.init(init, key),
         job.optimizer,
         parts.train,
         parts.validation,
@@ -227,6 +229,7 @@ def prepare(job: Job, parts: Rows) -> Fitting:
         evaluate=job.objective.evaluate,
         model_state=job.objective.model.init_state(),
         key=jax.random.fold_in(base, 1),
+        placement=placement,
     )
 
 
@@ -248,18 +251,20 @@ def run_side_by_side(jobs: Sequence[Job], parts: Sequence[Rows]) -> list[Result]
 
 
 def result_of(job: Job, fitting: Fitting) -> Result:
-    """The result of a run; of one that looks for a minimum with the last parameters, which are the nearest to it.
+    """The result of a run; of one that looks for a minimum with the last parameters, which are the nearest to it. Where it
+    was spread over devices, its parameters are brought together in each process, all of which must call it.
 
     Where a line separates the classes the loss has no minimum, and the validation rows choose as always.
     """
-    result = fitting.result()
+    result, place = fitting.result(), fitting.run.placement
     separated = job.objective.metric == "accuracy" and float(result.history["loss"][-1:].sum()) < SEPARATED
-    if not job.to_minimum or separated or went_wrong(result.stop.name):
+    if job.to_minimum and not separated and not went_wrong(result.stop.name):
+        last, run_state = result.last, result.run_state._replace(best=())
+        kept = {"params": evaluation_params(last), "model_state": last.model_state}
+        result = dataclasses.replace(result, run_state=run_state, **kept)
+    if place is None:
         return result
-    last = evaluation_params(result.last)
-    return dataclasses.replace(
-        result, params=last, model_state=result.last.model_state, run_state=result.run_state._replace(best=())
-    )
+    return dataclasses.replace(result, **place.gather({"params": result.params, "model_state": result.model_state}))
 
 
 def progress(run_state: RunState, metric: str) -> tuple[int, dict[str, float]]:

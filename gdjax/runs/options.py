@@ -187,6 +187,11 @@ class TrainOptions(ModelOptions):
     """Watch where the gradient goes: norms, updates and activations of each layer, as a table, a picture and a diagnosis."""
     memory: bool = False
     """Print what the run takes in memory at most, as its compiled program says: parameters, optimizer, activations..."""
+    devices: int | None = None
+    """Devices over which the rows of each batch are divided, those of one process; 1 if not given, all of each process in a
+    run of several. A CPU has as many as are asked for, which share its cores."""
+    shard: Literal["fsdp"] | None = None
+    """Split the parameters and the state of the optimizer over the devices, too; else each device has all of them."""
     tensorboard: bool = False
     """Also write the evaluations into the run folder's tensorboard/, for `tensorboard --logdir`."""
     checkpoint_every: str = "60"

@@ -7,6 +7,7 @@ import shlex
 import warnings
 from typing import Any
 
+from gdjax import processes
 from gdjax.files import write_whole
 from gdjax.runs.cadence import Cadence
 from gdjax.runs.compare import CHECKPOINTS
@@ -44,7 +45,7 @@ class Recording:
     fitting: Fitting
     cadence: Cadence
     checkpoints: Checkpoints
-    records: Records
+    records: Records | None  # process 0 has them, as all that is not a part of a checkpoint
     board: TensorBoard | None
 
     def __init__(
@@ -63,16 +64,20 @@ class Recording:
         with contextlib.ExitStack() as stack:
             self.checkpoints = stack.enter_context(Checkpoints(draft.path / CHECKPOINTS, identity_of(config)))
             size = self._restore() if resume else 0
-            rows = int(fitting.run_state.evaluations)
-            self.records = stack.enter_context(Records(draft.place / "metrics.jsonl", rows, size))
-            (draft.place / "result.json").unlink(missing_ok=True)  # of an interrupted run
-            write_whole(draft.place / "config.json", to_text(config.to_json()))
-            self.board = None
-            if tensorboard:
-                start = fitting.run_state if resume else None
-                self.board = stack.enter_context(TensorBoard(draft.place / "tensorboard", start))
+            self.records = self.board = None
+            if processes.index() == 0:
+                self._begin(stack, config, size, tensorboard, fitting.run_state if resume else None)
             self._open = stack.pop_all()
-        cadence.last = fitting.seconds
+        cadence.last = fitting.clock
+
+    def _begin(self, stack: contextlib.ExitStack, config: RunConfig, size: int, tensorboard: bool, start: Any) -> None:
+        """Open the files of the folder, after so many bytes of records."""
+        place, rows = self.draft.place, int(self.fitting.run_state.evaluations)
+        self.records = stack.enter_context(Records(place / "metrics.jsonl", rows, size))
+        (place / "result.json").unlink(missing_ok=True)  # of an interrupted run
+        write_whole(place / "config.json", to_text(config.to_json()))
+        if tensorboard:
+            self.board = stack.enter_context(TensorBoard(place / "tensorboard", start))
 
     def _restore(self) -> int:
         """Let the run go on from the newest checkpoint that verifies; return the bytes of its records."""
@@ -93,23 +98,24 @@ class Recording:
 
     def take(self, run_state: RunState) -> None:
         """Record what has come since the last call, and save a checkpoint if one is due."""
-        seconds = self.fitting.seconds
-        self.records.append(run_state.history, seconds)
+        if self.records is not None:
+            self.records.append(run_state.history, self.fitting.clock)
         if self.board is not None:
             self.board.log(run_state)
         self.draft.appear()
-        if self.cadence.is_due(int(run_state.state.batches), seconds):
+        if self.cadence.is_due(int(run_state.state.batches), self.fitting.clock):
             self.save(run_state)
 
     def save(self, run_state: RunState) -> None:
         """Save a checkpoint, unless there is one of this step."""
-        self.cadence.last = self.fitting.seconds
+        self.cadence.last = self.fitting.clock
         step = int(run_state.state.batches)
         if step == self.saved:
             return
-        self.records.sync()
+        if self.records is not None:
+            self.records.sync()
         extra = {
-            "metrics_bytes": self.records.size,
+            "metrics_bytes": 0 if self.records is None else self.records.size,
             "seconds": self.fitting.seconds,
             "compile_seconds": self.fitting.compile_seconds,
             "resumed": self.resumed,

@@ -6,12 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from gdjax.processes import ProcessError
 from gdjax.runs.compare import differences, saved_steps
 from gdjax.runs.config import DataConfig, RunConfig, TextConfig
 from gdjax.runs.damage import RecordError
 from gdjax.runs.folder import end_of, read_config
+from gdjax.runs.topology import TOPOLOGY, remarks_on
 from gdjax.text import short
 from gdjax.training import Length
+from gdjax.training.together import Alone
 from gdjax.types import Stop
 
 # The fields that may differ: they change no bit of the run.
@@ -37,10 +40,20 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
     return {"data": data, **{name: fields[name] for name in IDENTITY}}
 
 
+def check_alike(together: Alone, config: RunConfig) -> None:
+    """Raise ProcessError in a process that has another run than process 0: other data, or other options."""
+    if together.count == 1:
+        return
+    first = RunConfig.from_json(together.tell(config.to_json))
+    found = differences(first, config)
+    if fields := {name: pair for name, pair in found.items() if not _is_one_of(name, (*FREE, *ENVIRONMENT))}:
+        raise ProcessError(f"process {together.index} has another run than process 0: {_phrases(fields)}")
+
+
 def resumption(folder: Path, config: RunConfig, allow_versions: bool = False) -> tuple[RunConfig, str | None]:
     """The configuration with which the run in the folder goes on, where this one is asked for; why it is finished, or None.
 
-    The configuration is the run's own, but for a greater length and, if they are allowed, other versions.
+    The configuration is the run's own, but for a greater length, other devices and, if they are allowed, other versions.
 
     Raises: RecordError that names the fields that must not differ.
     """
@@ -58,7 +71,7 @@ def resumption(folder: Path, config: RunConfig, allow_versions: bool = False) ->
 
 def _combine(folder: Path, own: RunConfig, config: RunConfig, allow_versions: bool) -> RunConfig:
     found = differences(own, config)
-    fields = {name: pair for name, pair in found.items() if not _is_one_of(name, FREE)}
+    fields = {name: pair for name, pair in found.items() if not _is_one_of(name, (*FREE, *TOPOLOGY))}
     length = {name: fields.pop(name) for name in LENGTH if name in fields}
     environment = {name: fields.pop(name) for name in list(fields) if _is_one_of(name, ENVIRONMENT)}
     if own.cores is None:
@@ -74,9 +87,10 @@ def _combine(folder: Path, own: RunConfig, config: RunConfig, allow_versions: bo
         raise RecordError(
             f"{folder} was trained elsewhere: {_phrases(environment)}; `allow_versions` goes on, but the bits may differ"
         )
-    if not length and not environment:
+    if not length and not environment and not remarks_on(own, config):
         return own
-    now = {name: getattr(config, name) for name in (*LENGTH, *ENVIRONMENT, *(["command"] if length else []))}
+    said = (*LENGTH, *ENVIRONMENT, *TOPOLOGY, *(["command"] if length else []))
+    now = {name: getattr(config, name) for name in said}
     longer = dataclasses.replace(own, **now)
     before, after = steps_of(own), steps_of(longer)
     if after < before:

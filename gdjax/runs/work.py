@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,13 +20,18 @@ from gdjax.runs.job import Job, plan
 from gdjax.runs.machine import environment
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.problem import Encoded, Problem, pose, reading_of
+from gdjax.runs.topology import placement_of, topology_of
 from gdjax.runs.tuning import Trial
 from gdjax.tables import Encoding, PixelEncoding
 from gdjax.tasks import Objective, Parts, Subject
 from gdjax.training import Result
+from gdjax.training.together import everyone
 
 if TYPE_CHECKING:
     from gdjax.runs.ending import Ending
+
+
+Tell = Callable[[str], None]
 
 
 class Work(NamedTuple):
@@ -53,7 +58,7 @@ def choose(
     options: TrainOptions,
     command: str,
     choice: Choice | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Tell = lambda _: None,
 ) -> Work:
     """Read the table, and choose what the options leave open.
 
@@ -72,7 +77,7 @@ def choose(
     if choice is None:
         choice = open_[0]
         if len(open_) > 1:
-            trials = tuning.try_all(tuning.sampled(problem, options.seed), open_, job_of, options.dtype, tell)
+            trials = _trials(problem, open_, job_of, options, tell)
             choice = tuning.best(trials)
     elif choice not in open_:
         raise ValueError(f"the run has {choice}, which these options exclude; give its own, or another `out`")
@@ -82,6 +87,15 @@ def choose(
     config = _config(encoded, job, options, choice, _source(data), command)
     again = lambda parts: job_of(encoded._replace(parts=parts), choice)  # noqa: E731
     return Work(*encoded, job, config, again, trials)
+
+
+def _trials(
+    problem: Problem, open_: Sequence[Choice], job_of: Callable[..., Job], options: TrainOptions, tell: Tell
+) -> tuple[Trial, ...]:
+    """What came of each choice: process 0 alone tries them, on one device, and tells the others."""
+    sample = tuning.sampled(problem, options.seed)
+    found = everyone().tell(lambda: tuning.try_all(sample, open_, job_of, options.dtype, tell))
+    return tuple(Trial(*trial) for trial in found)
 
 
 def job_by(options: TrainOptions, encoded: Encoded, choice: Choice) -> Job:
@@ -127,5 +141,6 @@ def _config(encoded: Encoded, job: Job, options: TrainOptions, choice: Choice, s
         folds=folds_of(options, encoded.subject, encoded.parts),
         **job.said,
         split_seed=options.seed_of_split,
+        **topology_of(placement_of(options)),
         **environment(),
     )

@@ -22,6 +22,7 @@ from gdjax.runs.job import Job, Settings, check_length, plan
 from gdjax.runs.language.models import LANGUAGE_MODELS, WORDS, language_model
 from gdjax.runs.machine import environment
 from gdjax.runs.options import TrainOptions
+from gdjax.runs.topology import placement_of, topology_of
 from gdjax.tasks import Objective
 from gdjax.training import Length, Result, make_evaluate
 
@@ -41,8 +42,8 @@ USED = (
     *("model", "unit", "encoding", "context", "width", "layers", "heads", "dropout", "optimizer", "learning_rate"),
     *("schedule", "schedule_unit", "batch_size", "order", "epochs", "steps", "every", "patience", "min_delta"),
     *("weight_decay", "clip", "set", "seed", "dtype", "compute_dtype", "microbatches", "remat", "device"),
-    *("deterministic", "out", "quick", "memory", "tensorboard", "checkpoint_every", "resume", "allow_versions"),
-    *("overwrite", "quiet"),
+    *("deterministic", "devices", "shard", "out", "quick", "memory", "tensorboard", "checkpoint_every", "resume"),
+    *("allow_versions", "overwrite", "quiet"),
 )
 
 
@@ -188,5 +189,6 @@ def _config(
         folds=0,
         **job.said,
         split_seed=options.seed,
+        **topology_of(placement_of(options)),
         **environment(),
     )
