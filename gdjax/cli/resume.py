@@ -10,7 +10,7 @@ from gdjax.cli.options import Options
 from gdjax.cli.words import parse_command
 from gdjax.runs import read_config
 
-OF_THE_DAY = ("out", "allow_versions", "memory", "quiet")  # what may stand beside --resume without data
+OF_THE_DAY = ("out", "allow_versions", "explain", "memory", "quiet")  # what may stand beside --resume without data
 KEPT = ("checkpoint_every", "devices", "shard")  # likewise; without it, that of the run
 
 T = TypeVar("T", bound=Options)

@@ -47,6 +47,8 @@ class Train(Options):
         with user_mistakes():
             if self.memory:
                 say(str(training.fitting.memory()))
+            if self.explain:
+                say(str(training.fitting.explain()))
         for remark in training.recording.remarks:
             say(f"gdjax: {remark}", sys.stderr)
         try:

@@ -170,6 +170,7 @@ def _check_for_python(options: TrainOptions) -> None:
         "device": "write with jax.default_device(jax.devices(...)[0])",
         "deterministic": "set XLA_FLAGS=--xla_gpu_deterministic_ops=true before JAX starts",
         "memory": "it prints",
+        "explain": "it prints; write gd.explain_placement(...)",
     }
     for name, how in instead.items():
         if getattr(options, name):

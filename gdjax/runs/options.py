@@ -192,6 +192,8 @@ class TrainOptions(ModelOptions):
     run of several. A CPU has as many as are asked for, which share its cores."""
     shard: Literal["fsdp"] | None = None
     """Split the parameters and the state of the optimizer over the devices, too; else each device has all of them."""
+    explain: bool = False
+    """First print where each tensor lies, what the devices exchange in a step, its memory, and what is computed twice."""
     tensorboard: bool = False
     """Also write the evaluations into the run folder's tensorboard/, for `tensorboard --logdir`."""
     checkpoint_every: str = "60"
