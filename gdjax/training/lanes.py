@@ -78,7 +78,7 @@ class Lanes:
             params = jax.tree.map(lambda p: (p * scale).astype(p.dtype), params)
             run, state = self.of(numbers), first_state(params, optimizer, key, model_state)
             part = run.shapes(state, data, validation, steps)
-            return first_run_state(run, state, condition, part, RING)._replace(stop=stop)
+            return run.pin(first_run_state(run, state, condition, part, RING)._replace(stop=stop))
 
         in_group = (None, None, None, 0, 0, 0, 0, 0)
         return jax.vmap(jax.vmap(first, in_group))(*start, numbers)
@@ -107,7 +107,8 @@ class Lanes:
             return jnp.any(running) & (done < until)
 
         def advance(lanes: RunState) -> RunState:
-            return self._advance(lanes, numbers, data, validation, steps, seconds)
+            lanes = self._advance(lanes, numbers, data, validation, steps, seconds)
+            return jax.vmap(jax.vmap(self.run.pin))(lanes)
 
         return jax.lax.while_loop(going, advance, lanes)
 

@@ -96,8 +96,18 @@ class Run:
         return self.period.epoch.placement
 
     def place(self, run_state: RunState) -> RunState:
-        """The state at a door: where the placement says, so that nothing is compiled for another one."""
-        return run_state if self.placement is None else self.placement.put(run_state, run_state.state.params)
+        """The state at a door: where the placement says, so that nothing is compiled for another one. A history of the host
+        stays there."""
+        if self.placement is None:
+            return run_state
+        history = run_state.history
+        rings = {name: x for name, x in history.items() if isinstance(x, jax.Array)}
+        placed = self.placement.put(run_state._replace(history=rings), run_state.state.params)
+        return placed._replace(history=history | placed.history)
+
+    def pin(self, run_state: RunState) -> RunState:
+        """In a program: the state where the placement says."""
+        return run_state if self.placement is None else self.placement.pin(run_state, run_state.state.params)
 
     def put_rows(self, *data: Any) -> Any:
         """Arrays of rows at a door, and None: where the placement says."""
@@ -140,8 +150,7 @@ class Run:
             begun = run_state.state, run_state.taken, run_state.sums
             most = None if batches is None else batches - run_state.state.batches
             part = compile_once(self.period)(begun, data, validation, steps, most, finite_only)
-            after = self._judge(run_state, part, seconds)
-            return after if self.placement is None else self.placement.pin(after, after.state.params)
+            return self.pin(self._judge(run_state, part, seconds))
 
         return jax.lax.while_loop(running, advance, run_state)
 
