@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from jax.stages import Lowered
 
 from gdjax.text import listing, table
 from gdjax.training._memory import Memory, bytes_of, read_memory
@@ -105,16 +107,9 @@ def explain_placement(program: Epoch | Run, state: TrainState | RunState, data: 
     place = epoch.placement
     if place is not None:
         train, data = place.put(train, train.params), place.put_rows(data)
-
-    def step(state: TrainState, data: Any, batch: Any) -> Any:
-        return epoch.loop(state, data).step(state, batch)
-
-    batch = jax.eval_shape(lambda state, data: epoch.loop(state, data).rows(state, state.batches), train, data)
-    if place is not None:  # the numbers of the rows, which each device computes
-        whole = NamedSharding(place.mesh, PartitionSpec())
-        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), batch)
-    lowered = jax.jit(step, donate_argnums=0).lower(train, data, batch)
-    compiled = lowered.compile()
+    with contextlib.nullcontext() if place is None else jax.set_mesh(place.mesh):
+        lowered = _lower_step(epoch, train, data)
+        compiled = lowered.compile()
     tensors = tuple(_tensors_of(train, data))
     devices, work = devices_of(compiled), work_ratio(lowered, compiled)
     return Explanation(
@@ -126,6 +121,19 @@ def explain_placement(program: Epoch | Run, state: TrainState | RunState, data: 
         work,
         tuple(_warnings(place, devices, epoch.batch_size, work, tensors)),
     )
+
+
+def _lower_step(epoch: Epoch, state: TrainState, data: Any) -> Lowered:
+    """One step of the loop over an epoch, on the rows of a batch."""
+
+    def step(state: TrainState, data: Any, batch: Any) -> Any:
+        return epoch.loop(state, data).step(state, batch)
+
+    batch = jax.eval_shape(lambda state, data: epoch.loop(state, data).rows(state, state.batches), state, data)
+    if epoch.placement is not None:  # the numbers of the rows, which each device computes
+        whole = NamedSharding(epoch.placement.mesh, PartitionSpec())
+        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), batch)
+    return jax.jit(step, donate_argnums=0).lower(state, data, batch)
 
 
 def _tensors_of(state: TrainState, data: Any) -> Iterator[Tensor]:

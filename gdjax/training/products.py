@@ -14,12 +14,15 @@ from jax.stages import Compiled, Lowered
 
 from gdjax.training.collectives import devices_of, dims_of, shape_of
 
+ALL = 0.99  # of the operations: with less, some of the products are not seen
+
 
 def work_ratio(lowered: Lowered, compiled: Compiled) -> float | None:
     """The operations in matrix products on all devices together, over those of the program as written.
 
     It is 1 if nothing is computed twice, and the number of devices if each of them computes everything. Each product counts
-    once, also one in a loop. None if there are none, or the backend shows none.
+    once, also one in a loop. None if there are none, the backend shows none, or it computes some in another way, as a
+    product with one row.
     """
     executable: Any = compiled.runtime_executable()
     if not hasattr(executable, "hlo_modules"):
@@ -27,7 +30,8 @@ def work_ratio(lowered: Lowered, compiled: Compiled) -> float | None:
     written: Any = lowered.compiler_ir("hlo")
     each = sum(map(operations, executable.hlo_modules()))
     once = operations(written.get_hlo_module() if hasattr(written, "get_hlo_module") else written.as_hlo_module())
-    return each * devices_of(compiled) / once if each and once else None
+    ratio = each * devices_of(compiled) / once if once else 0
+    return ratio if ratio > ALL else None
 
 
 def operations(module: Any) -> int:
