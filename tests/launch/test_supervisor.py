@@ -123,7 +123,7 @@ def test_a_rank_that_is_stopped_is_replaced_and_one_that_ignores_its_end_is_kill
 
 
 def test_a_rank_that_is_never_heard_is_given_up(ran, monkeypatch):
-    monkeypatch.setattr(watching, "START", 0.0)
+    monkeypatch.setattr(watching, "START", -1.0)
     job = ran([[WAIT], [WAIT]], max_restarts=0)
     assert job.code == 1
     assert re.fullmatch(r"gdjax: rank . was not heard for 0 s after \d+ s: nothing is saved\n", job.error)
