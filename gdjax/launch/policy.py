@@ -34,14 +34,12 @@ def culprit(ends: Sequence[End]) -> End:
     One that has ended for a reason of its own, else the one that was not heard for longest, else the first that ended. Of a
     mistake that all ranks have found, rank 0 has told.
     """
-    ended = sorted((end for end in ends if end.code), key=lambda end: (end.code != MISTAKE, end.seconds))
-    if ended and ended[0].code == MISTAKE:
-        return min(end for end in ended if end.code == MISTAKE)
+    ended = sorted((end for end in ends if end.code), key=lambda end: end.seconds)
     own = [end for end in ended if not end.is_echo]
     silent = max((end for end in ends if end.code is None), key=lambda end: end.silent, default=None)
-    if own or silent is None:
-        return own[0] if own else ended[0]
-    return silent if silent.silent > 3 or not ended else ended[0]
+    if own:
+        return min((end for end in own if end.code == MISTAKE), key=lambda end: end.rank, default=own[0])
+    return silent if silent is not None and (silent.silent > 3 or not ended) else ended[0]
 
 
 def after(past: Past, failure: End, step: int | None, begun: int | None) -> Past:

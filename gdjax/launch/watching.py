@@ -9,7 +9,7 @@ from gdjax.launch.ranks import TICK, Rank, wait_until
 
 START = 60.0  # seconds until a rank must be heard for the first time
 SILENCE = 30.0  # and then again; JAX, whose heartbeat is 10 s, ends the others before
-SETTLING = 0.5  # in which those that fail together are seen together
+SETTLING = 4.0  # in which those that fail together are seen together; rank 0 waits 3 s for the others
 
 
 def watch(ranks: Sequence[Rank], signals: Sequence[int], grace: float) -> None:
@@ -29,7 +29,10 @@ def watch(ranks: Sequence[Rank], signals: Sequence[int], grace: float) -> None:
         for rank in ranks:
             rank.listen(min(now - last, 1.0))  # a launcher that was stopped itself has heard nobody
         last = now
-    wait_until(lambda: all(rank.code is not None for rank in ranks), grace if ranks[0].code == 0 else SETTLING)
+    if ranks[0].code == 0:
+        wait_until(lambda: all(rank.code is not None for rank in ranks), grace)
+    else:
+        wait_until(lambda: _is_clear(ranks), SETTLING)
 
 
 def _is_over(ranks: Sequence[Rank]) -> bool:
@@ -38,3 +41,12 @@ def _is_over(ranks: Sequence[Rank]) -> bool:
 
 def _is_lost(rank: Rank) -> bool:
     return rank.code is None and rank.silent > (SILENCE if rank.was_heard else START)
+
+
+def _is_clear(ranks: Sequence[Rank]) -> bool:
+    """Whether no more is to be learned on who has failed: all have ended, or one was killed, or is lost."""
+    ends = [rank.end() for rank in ranks]
+    return all(end.code is not None for end in ends) or any(
+        _is_lost(rank) or (end.code is not None and end.code < 0 and not end.is_echo)
+        for rank, end in zip(ranks, ends, strict=True)
+    )

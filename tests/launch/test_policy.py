@@ -23,6 +23,7 @@ RUNNING = End(1, None, 20.0, silent=0.4)
         ([End(0, None, 40.0, silent=0.9), End(1, None, 40.0, silent=30.2)], 1),
         ([End(0, 2, 5.3), End(1, 2, 5.0)], 0),  # rank 0 has said it already
         ([GLOO, End(1, 2, 5.3)], 1),
+        ([GLOO._replace(code=2), End(1, 2, 5.3)], 1),  # rank 0 ends with the code of the other
         ([End(0, None, 5.0), End(1, 0, 3.0), End(2, 3, 5.0)], 2),
     ],
 )

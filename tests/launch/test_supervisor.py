@@ -56,7 +56,8 @@ def is_alive(pid):
 
 
 @pytest.fixture
-def ran(tmp_path, capsys):
+def ran(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(watching, "SETTLING", 0.5)
     return lambda *plan, **options: Ran(tmp_path, capsys, *plan, **options)
 
 
@@ -117,7 +118,7 @@ def test_a_run_that_has_ended_badly_is_not_tried_again(ran):
 def test_a_rank_that_is_stopped_is_replaced_and_one_that_ignores_its_end_is_killed(ran, monkeypatch):
     monkeypatch.setattr(watching, "SILENCE", 3.0)
     deaf = ["ignore SIGTERM", "save 3", WAIT]
-    job = ran([deaf, ["for run/checkpoints/3", "send SIGSTOP"]], [["finish BUDGET"], []], grace=0.5)
+    job = ran([deaf, ["for run/checkpoints/3", "wait 1", "send SIGSTOP"]], [["finish BUDGET"], []], grace=0.5)
     assert job.code == 0
     assert re.fullmatch(r"gdjax: rank 1 was not heard for \d+ s after \d+ s: restart from step 3\n", job.error)
 
