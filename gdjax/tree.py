@@ -325,6 +325,8 @@ def distinct_copy(tree: Any) -> Any:
     def copy(x: Any) -> jax.Array:
         if not isinstance(x, jax.Array) or isinstance(x, Tracer):
             return jnp.array(x, copy=True)
+        if not x.is_fully_addressable:
+            return jax.jit(jnp.copy)(x)  # in all processes
         return jax.device_put(x, x.sharding if x.committed else None, may_alias=False)  # compiles nothing
 
     return jax.tree.map(copy, tree)
