@@ -23,6 +23,7 @@ from gdjax.data.loaders import is_loader as is_loader
 from gdjax.data.order import batch_indices as batch_indices
 from gdjax.data.order import batches_per_epoch as batches_per_epoch
 from gdjax.data.order import permute as permute
+from gdjax.data.order import shard_indices as shard_indices
 from gdjax.data.rows import as_rows as as_rows
 from gdjax.data.sources import SOURCES as SOURCES
 from gdjax.data.sources import describe as describe

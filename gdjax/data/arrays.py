@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gdjax.calls import is_concrete
+from gdjax.data.shards import Shards
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.tree import path_string
 from gdjax.types import Batch
@@ -81,6 +82,8 @@ def num_rows(data: Batch) -> int:
     >>> print(gd.data.num_rows((jnp.zeros((3, 2)), jnp.zeros(3))))
     3
     """
+    if isinstance(data, Shards):
+        return data.count
     shapes = {path_string(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(data)}
     if not shapes:
         raise ValueError("num_rows: data must have at least one array, got none")
@@ -109,6 +112,8 @@ def take(data: Batch, indices: Any) -> Batch:
 
 
 def _take(data: Batch, indices: Any) -> Batch:
+    if isinstance(data, Shards):
+        return data.take(indices)
     return jax.tree.map(lambda x: x[indices], data)
 
 
@@ -235,8 +240,11 @@ def _to_device(path: tuple[Any, ...], leaf: Any) -> jax.Array:
     return place(leaf, target)
 
 
-def as_arrays(who: str, data: Any) -> Any:
+def as_arrays(who: str, data: Any, on_host: bool = False) -> Any:
     """Data at a door: jax arrays and Python numbers as they are, all else in the dtype that JAX gives it, if that holds it.
+
+    Args:
+        on_host: whether other arrays become those of NumPy, which no device holds yet.
 
     Raises: ValueError for a number beyond that dtype (2^31 where integers are int32), TypeError for text, dates and objects;
         both name `who` and the path.
@@ -244,10 +252,10 @@ def as_arrays(who: str, data: Any) -> Any:
     >>> print(gd.data.as_arrays("my_function", {"x": np.array([1.0, 2.0])}))
     {'x': Array([1., 2.], dtype=float32)}
     """
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: _as_array(who, path, leaf), data)
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: _as_array(who, path, leaf, on_host), data)
 
 
-def _as_array(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
+def _as_array(who: str, path: tuple[Any, ...], leaf: Any, on_host: bool) -> Any:
     if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, int, float, complex)):
         return leaf
     array = np.asarray(leaf)
@@ -255,7 +263,7 @@ def _as_array(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
         raise TypeError(f"{who}: arrays of numbers or bools are needed, got {array.dtype} at {path_string(path)}")
     target = jax.dtypes.canonicalize_dtype(array.dtype)
     check_fits(who, path, array, target)
-    return jnp.asarray(array, target)
+    return np.asarray(array, target) if on_host else jnp.asarray(array, target)
 
 
 def check_fits(who: str, path: tuple[Any, ...], leaf: Any, target: Any) -> None:

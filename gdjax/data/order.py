@@ -67,7 +67,51 @@ def batch_indices(
     return rows, mask
 
 
-def permute(key: jax.Array, index: jax.Array, num_rows: int) -> jax.Array:
+def shard_indices(
+    order: str, key: jax.Array | None, batch: jax.Array | int, num_rows: int, batch_size: int, shards: int
+) -> tuple[jax.Array, jax.Array]:
+    """The rows that each shard of divided data gives to a batch, by their numbers in it, and the mask of those that exist.
+
+        position p of the epoch belongs to shard p mod S, which reads it at place p // S of its own order
+        shuffle: permute(fold_in(fold_in(key, epoch), shard), place)
+
+    So a batch has as many rows as in `batch_indices`, one more or less of any shard, and an epoch visits every row once, if
+    the shards have as equal numbers of rows as can be: ceil((n - s) / S) those of shard s. A row drawn with replacement is
+    drawn uniformly from those of its shard.
+
+    Args:
+        order, key, batch, num_rows, batch_size: as for `batch_indices`; n >= S.
+        shards: S >= 1; static.
+
+    Returns: indices (S, ceil(B / S)) int32 in the rows of each shard, mask of the same shape, bool.
+
+    >>> print(gd.data.shard_indices("sequence", None, 1, num_rows=7, batch_size=4, shards=2))
+    (Array([[2, 3],
+           [2, 2]], dtype=int32), Array([[ True,  True],
+           [ True, False]], dtype=bool))
+    """
+    _check(order, num_rows, batch_size)
+    check_interval("shard_indices", "num_rows", num_rows, f"[{shards}, inf)")
+    batch, shard = jnp.asarray(batch, jnp.int32), jnp.arange(shards, dtype=jnp.int32)
+    sizes = (num_rows - shard + shards - 1) // shards
+    first = (shard - batch % shards * (batch_size % shards)) % shards  # place in the batch of each shard's first row
+    if order != "replacement":
+        epoch, batch = jnp.divmod(batch, batches_per_epoch(num_rows, batch_size))
+        first = (shard - batch * batch_size) % shards
+    offset = first[:, None] + shards * jnp.arange(-(-batch_size // shards), dtype=jnp.int32)
+    mask = offset < batch_size
+    if order == "replacement":
+        words = _words(_fold(key, batch), mask.size).reshape(mask.shape)
+        return _remainder(words, sizes[:, None]), mask
+    mask &= offset < num_rows - batch * batch_size
+    place = jnp.minimum((batch * batch_size + offset) // shards, sizes[:, None] - 1)
+    if order == "shuffle":
+        keys = jax.vmap(_fold, (None, 0))(_fold(key, epoch), shard)
+        place = jax.vmap(permute)(keys, place, sizes)
+    return place, mask
+
+
+def permute(key: jax.Array, index: jax.Array, num_rows: int | jax.Array) -> jax.Array:
     """The swap-or-not shuffle: a bijection of {0, ..., n-1} that depends on the key, evaluated at given positions.
 
         x' = (K_r - x) mod n        x <- x' if the hash bit h_r(max(x, x')) is 1, else x        r = 1, ..., 24

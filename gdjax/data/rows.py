@@ -13,10 +13,13 @@ from gdjax.tree import path_string
 from gdjax.types import Source
 
 
-def as_rows(who: str, data: Any) -> Any:
+def as_rows(who: str, data: Any, on_host: bool = False) -> Any:
     """A pytree of arrays whose leading axes are the rows.
 
     A `Dataset` becomes its (x, y); lists of numbers, tensors and data frames of numbers become arrays.
+
+    Args:
+        on_host: whether they become arrays of NumPy, of which devices take their parts later.
 
     Raises: TypeError for what gives batches one by one (a generator, a loader), for text, for a number in place of data;
         ValueError for a number beyond its dtype; all name `who` and what to write.
@@ -27,7 +30,7 @@ def as_rows(who: str, data: Any) -> Any:
     """
     if data is None or isinstance(data, jax.Array):
         return data
-    return as_arrays(who, as_leaves(who, data))
+    return as_arrays(who, as_leaves(who, data), on_host)
 
 
 def as_leaves(who: str, data: Any) -> Any:

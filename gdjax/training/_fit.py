@@ -16,6 +16,7 @@ import numpy as np
 from gdjax import stopping
 from gdjax.calls import Condition
 from gdjax.data import num_rows
+from gdjax.data.shards import rows_in
 from gdjax.forms import hide_frames
 from gdjax.programs import compile_once
 from gdjax.training._memory import Memory, memory
@@ -27,10 +28,11 @@ from gdjax.training.epoch import Epoch, make_epoch
 from gdjax.training.evaluate import Evaluate, make_evaluate
 from gdjax.training.explanation import Explanation, explain_placement
 from gdjax.training.feeds import Feed, LoaderFeed, SourceFeed, as_data, as_validation, rows_seen
+from gdjax.training.inference import as_placement
 from gdjax.training.interrupts import listening
 from gdjax.training.length import Length
 from gdjax.training.reading import ANY
-from gdjax.training.remarks import learning_warnings, left_out, other_epochs, scale_warnings
+from gdjax.training.remarks import learning_warnings, left_out, other_batches, other_epochs, scale_warnings
 from gdjax.training.result import Result, summarize
 from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
@@ -179,13 +181,18 @@ class Fitting:
         check_arguments(params, optimizer, data, validation, stop, key)
         _check_evaluate(evaluate)
         self.params, self.optimizer, self.model_state, self.key = params, optimizer, model_state, key
-        self.data, self.validation = as_data("fit", data), as_validation("fit", validation)
-        head = self.data.head if isinstance(self.data, Feed) else self.data
-        check_validation(head, self.validation)
+        beside = model_state, optimizer, key
+        placement, self.remarks = as_placement(placement, params, data, validation, resume, beside)
+        self.data = as_data("fit", data, placement)
+        is_one = validation is data and not isinstance(self.data, Feed)
+        self.validation = self.data if is_one else as_validation("fit", validation, placement)
+        head = self.data.head if isinstance(self.data, Feed) else rows_in(self.data)
+        check_validation(head, rows_in(self.validation))
         length, batch_size, order = _of_a_loader(self.data, length, batch_size, order)
-        rows = self.data.rows if isinstance(self.data, SourceFeed) else num_rows(head)
+        in_memory = head if isinstance(self.data, LoaderFeed) else self.data
+        rows = self.data.rows if isinstance(self.data, SourceFeed) else num_rows(in_memory)
         size = min(64, rows) if batch_size is None else batch_size
-        self.remarks = scale_warnings(head)
+        self.remarks += (*scale_warnings(head), *other_batches(placement, self.data))
         step = loss if isinstance(loss, Step) else make_step(loss)
         if stop is not None and _needs_change(stop):
             step = dataclasses.replace(step, batch_change=True)
@@ -195,7 +202,6 @@ class Fitting:
         self.per_epoch = self.epoch.batches_per_epoch(self.data)
         epoch = dataclasses.replace(self.epoch, steps=None)  # the period is traced
         self.run = make_run(epoch, evaluate, monitor, refresh=refresh, keep_best=keep_best)
-        self.data, self.validation = self.run.put_rows(self.data, self.validation)
         self.condition = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
         self.length = length
         self.run_state = self.start() if resume is None else self._resume(resume)

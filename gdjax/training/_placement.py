@@ -19,12 +19,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gdjax import tree as trees
 from gdjax.calls import data_of, is_key
+from gdjax.data.shards import Shards, divide
 from gdjax.programs import bind, compile_once
 from gdjax.text import did_you_mean
 from gdjax.types import Batch, Params, RunState, TrainState
 
 WHOLE = PartitionSpec()  # the same on all devices
-ROWS = ("replicated",)
+ROWS = ("replicated", "sharded", "local")
 
 
 def placement(
@@ -48,7 +49,9 @@ def placement(
             of regular expressions gives the PartitionSpec of the leaves in whose path, such as "layers.0.w", one is found,
             the first that is; other leaves are on every device.
         rows: "replicated" holds all rows on every device; the rows of each batch are those of a run on one device, and none
-            is exchanged.
+            is exchanged. "sharded" holds a part of the rows on each device; the rows of each batch are the same, and each
+            step exchanges them. "local" holds the same part, and each device draws its share of a batch from it (see
+            `gdjax.data.shard_indices`): no row is exchanged, and the batches are others on another number of devices.
 
     Raises: TypeError or ValueError for what is no mesh, an axis that it has not, or other rows. Where parameters are placed,
         ValueError for a pattern that is found in no path, and for axes that do not divide a leaf.
@@ -196,9 +199,16 @@ class Placement:
         specs = jax.tree.map(lambda _: WHOLE, tree) if params is None else self.specs(tree, params)
         return jax.tree.map(lambda x, sharding: _put(x, sharding, own), tree, self._shardings(specs))
 
-    def put_rows(self, data: Batch) -> Batch:
-        """At the door: data as `rows` says."""
-        return self.put(data)
+    @property
+    def divided(self) -> NamedSharding:
+        """The sharding of rows that are divided over the devices."""
+        return NamedSharding(self.mesh, PartitionSpec(self.data))
+
+    def put_rows(self, data: Batch) -> Batch | Shards:
+        """At the door: data as `rows` says; those that were put there, and None, as they are."""
+        if data is None or isinstance(data, Shards):
+            return data
+        return self.put(data) if self.rows == "replicated" else divide(data, self.divided, self.rows == "local")
 
     def spread(self, batch: Batch) -> Batch:
         """In a program: the constraint that the rows of a batch are divided over the mesh."""

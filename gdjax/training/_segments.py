@@ -81,7 +81,8 @@ def segments(
     every = None if every is None else as_length("segments", "every", every)
     batches = None if batches is None else as_length("segments", "batches", batches)
     until = as_length("segments", "until", until, least=0)
-    data, validation = run.put_rows(as_data("segments", data), as_validation("segments", validation))
+    data = as_data("segments", data, run.placement)
+    validation = as_validation("segments", validation, run.placement)
     epoch = run.period.epoch
     with error_context("segments"):
         steps = every or epoch.steps or epoch.batches_per_epoch(data)

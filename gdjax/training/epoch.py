@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax.calls import is_concrete
 from gdjax.data import as_rows, num_rows, take
+from gdjax.data.shards import Shards
 from gdjax.domain import as_length
 from gdjax.measures import check_same_shapes
 from gdjax.meshes import on_automatic_axes
@@ -99,6 +101,11 @@ class Epoch:
             raise ValueError(
                 f"make_epoch: batch_size must be between 1 and the {rows} rows of the data, got {self.batch_size}"
             )
+        if isinstance(data, Shards) and data.local and rows < data.number:
+            raise ValueError(
+                f"make_epoch: rows that are local must be at least one for each of {data.number} devices, got {rows}; write "
+                "rows='sharded'"
+            )
         return self.order_of(rows).per_epoch
 
     def order_of(self, rows: int) -> Order:
@@ -112,15 +119,28 @@ class Epoch:
         """As a call, with a third result: what else is known of these steps."""
         walk = self._scan_epoch if steps is None else self._loop_epoch
         with error_context("make_epoch"):
-            data = as_rows("make_epoch", data)
+            data = self.place(as_rows("make_epoch", data, on_host=self.placement is not None))
             as_length("make_epoch", "steps", 0 if steps is None else steps, least=0)
             state, (metrics, walked) = on_automatic_axes(walk, lay_out_state, state, data, steps)
         return state, metrics, walked
 
+    def place(self, data: Any) -> Any:
+        """The data where the placement says; those of a program are there, if they are not to be drawn shard by shard."""
+        if self.placement is None or isinstance(data, (Staged, Shards)):
+            return data
+        if all(map(is_concrete, jax.tree.leaves(data))):
+            return self.placement.put_rows(data)
+        if self.placement.rows == "local":
+            raise ValueError(
+                "make_epoch: rows that are local must lie on their devices before a program reads them, write data = "
+                "placement.put_rows(data), got traced arrays"
+            )
+        return data
+
     def loop(self, state: TrainState, data: Any) -> Loop:
         """The loop over these data from states like this one."""
         step, first = compile_once(bind(self._take_step)), jnp.int32(0)
-        _, metrics = step.eval_shape(state, data, *jax.eval_shape(lambda i: self._rows(state, data, i), first))
+        _, metrics = step.eval_shape(state, data, *jax.eval_shape(lambda i: self.rows_of(state.key, data, i), first))
         size = min(
             64,
             max(8, ROWS // self.batch_size),
@@ -128,15 +148,16 @@ class Epoch:
         )
         return Loop(
             lambda state, batch: step(state, data, *batch),
-            lambda state, i: self._rows(state, data, i),
+            lambda state, i: self.rows_of(state.key, data, i),
             size,
             Summation(metrics, scheduled_rate(state) is not None),
         )
 
     def batch(self, state: TrainState, data: Any, number: Any) -> Batch:
         """The rows of a batch that exist, as the step receives them; `number` is that of the batch in the whole run."""
-        rows, mask = self._rows(state, data, jnp.asarray(number))
-        return self._take(data, rows[np.asarray(mask)])
+        rows, mask = self.rows_of(state.key, data, jnp.asarray(number))
+        exist = np.flatnonzero(mask)
+        return jax.tree.map(lambda x: x[exist], self.take_rows(data, rows))
 
     def _scan_epoch(self, state: TrainState, data: Any, steps: None) -> tuple[TrainState, tuple[Metrics, Walked]]:
         def body(state, batch):
@@ -145,7 +166,7 @@ class Epoch:
             return state, (metrics, rate)
 
         number = state.batches + jnp.arange(self.steps or self.batches_per_epoch(data), dtype=jnp.int32)
-        batches = jax.vmap(lambda i: self._rows(state, data, i))(number)
+        batches = jax.vmap(lambda i: self.rows_of(state.key, data, i))(number)
         state, (metrics, rates) = self.scan(body, state, batches)
         means, losses = weighted_mean(metrics), metrics["loss"]
         first_loss = losses[jnp.argmax(metrics["weight"] != 0)]
@@ -162,29 +183,66 @@ class Epoch:
         if self.placement is not None:  # so that nobody asks another device for their numbers
             rows, mask = self.placement.everywhere((rows, mask))
 
-        def on(state, rows, mask=None):
-            return self.step(state, self._take(data, rows), mask)
+        def on(state, rows, mask=None, count=None):
+            return self.step(state, self.take_rows(data, rows, count), mask)
 
-        ragged = data.ragged if isinstance(data, Staged) else self.order_of(num_rows(data)).ragged
+        ragged = self.ragged_of(data)
         if not ragged:
             return on(state, rows)
         if self.step.takes_mask:
-            return on(state, rows, mask)
+            return on(state, rows, mask.ravel())
         try:
-            return jax.lax.cond(mask[-1], on, lambda state, rows: on(state, rows[:ragged]), state, rows)
+            return jax.lax.cond(mask[-1], on, lambda state, rows: on(state, rows, count=ragged), state, rows)
         except TypeError:
             whole, tail = (jax.eval_shape(on, state, x)[1] for x in (rows, rows[:ragged]))
             check_same_shapes("make_epoch", whole, tail, len(rows), ragged)
             raise
 
-    def _rows(self, state: TrainState, data: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The row indices of a batch, (batch_size,), and the mask of those that exist."""
-        return data.indices(batch) if isinstance(data, Staged) else self.order_of(num_rows(data))(state.key, batch)
+    def ragged_of(self, data: Any) -> int:
+        """The rows of a batch of which only some exist; 0 if there is none.
 
-    def _take(self, data: Any, rows: jax.Array) -> Batch:
+        Raises: ValueError for a loss that takes no mask, if batches are drawn shard by shard and the shards' shares of one
+            differ.
+        """
+        if isinstance(data, Staged):
+            return data.ragged
+        ragged = self.order_of(num_rows(data)).ragged
+        if not _is_local(data) or not (ragged or self.batch_size % data.number):
+            return ragged
+        if not self.step.takes_mask:
+            raise ValueError(
+                f"make_epoch: rows that are local need a loss that takes a mask, as gd.per_example makes one, or batches "
+                f"that {data.number} devices divide and that divide the {data.count} rows, got batches of {self.batch_size}"
+            )
+        return ragged or self.batch_size
+
+    def rows_of(self, key: jax.Array, data: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Where the rows of a batch are in the data, (batch_size,), and the mask of those that exist.
+
+        In each shard, (shards, rows), if they are drawn shard by shard or come in windows on several devices.
+        """
+        if isinstance(data, Staged):
+            return data.indices(batch)
+        order = self.order_of(num_rows(data))
+        return order.of_shards(key, batch, data.number) if _is_local(data) else order(key, batch)
+
+    def take_rows(self, data: Any, rows: jax.Array, count: int | None = None) -> Batch:
+        """The batch of these rows, or of the first `count` of them."""
+        if isinstance(data, Staged):
+            count = data.batch_size if count is None else count
+            data = data.rows
+        if isinstance(data, Shards):
+            batch = data.take(rows) if rows.ndim == 1 else data.take_local(rows)
+            batch = jax.tree.map(lambda x: x[:count], batch)
+            return batch if self.take is take else self.take(batch, jnp.arange(num_rows(batch)))
+        rows = rows[:count]
         if self.placement is not None and self.step.microbatches == 1:
             rows = self.placement.spread(rows)
-        return self.take(data.rows if isinstance(data, Staged) else data, rows)
+        return self.take(data, rows)
+
+
+def _is_local(data: Any) -> bool:
+    return isinstance(data, Shards) and data.local
 
 
 class Walked(NamedTuple):
@@ -264,9 +322,9 @@ def iterate(
     """
     program = compile_once(epoch, donate=() if keep else (0,))
     epochs = None if epochs is None else as_length("iterate", "epochs", epochs, least=0)
-    data = as_rows("iterate", data)
+    data = epoch.place(as_rows("iterate", data, on_host=epoch.placement is not None))
     if epoch.placement is not None:
-        state, data = epoch.placement.put(state, state.params), epoch.placement.put_rows(data)
+        state = epoch.placement.put(state, state.params)
     done = 0
     while epochs is None or done < epochs:
         with error_context("iterate"):

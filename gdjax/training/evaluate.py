@@ -13,7 +13,7 @@ import numpy as np
 
 from gdjax import tree
 from gdjax.calls import Model, is_concrete
-from gdjax.data import as_rows, num_rows
+from gdjax.data import as_rows
 from gdjax.domain import as_length
 from gdjax.forms import KEYS, Loss, Stateful, as_loss
 from gdjax.measures import better_directions, check_names, check_same_shapes, named_metrics
@@ -22,6 +22,7 @@ from gdjax.programs import bind, compile_once
 from gdjax.training._placement import Placement
 from gdjax.training.arguments import check_params, error_context
 from gdjax.training.cause import raise_cause
+from gdjax.training.chunks import Chunks, chunks_of
 from gdjax.training.convolutions import as_way, call_with
 from gdjax.training.objective import evaluate_loss
 from gdjax.training.sums import weighted_mean
@@ -106,7 +107,7 @@ class Evaluate:
     def __call__(self, params: Params, data: Any, model_state: Any = ()) -> Metrics:
         with error_context("make_evaluate"):
             check_params("make_evaluate", params)
-            data = as_rows("make_evaluate", data)
+            data = as_rows("make_evaluate", data, on_host=self.placement is not None)
             found = self._measure(params, data, model_state)
             if is_concrete(found["loss"]) and not np.isfinite(found["loss"]):
                 raise_cause(self.loss, params, data, model_state)
@@ -122,42 +123,41 @@ class Evaluate:
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
         params = params if self.placement is None else self.placement.unsplit(params)
-        chunks = Chunks.of(num_rows(data), self.chunk_size)
-        losses = self._losses(params, data, model_state, chunks)
+        chunks = chunks_of(data, self.chunk_size, self.loss.takes_mask)
+        losses = self._losses(params, model_state, chunks)
         if taken := losses.keys() & dict(self.metrics).keys():
             raise ValueError(f"make_evaluate: metrics must not be named as those of the loss, got {min(taken)!r}")
-        return {**losses, **self._measures(params, data, model_state, chunks)}
+        return {**losses, **self._measures(params, model_state, chunks)}
 
-    def _losses(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
+    def _losses(self, params: Params, model_state: Any, chunks: Chunks) -> Metrics:
         def of_chunk(batch, mask=None):
             given = params, model_state, self._spread(batch), None, mask
             loss, (metrics, _) = evaluate_loss("make_evaluate", self.loss, *given, self.convolutions)
             return {"loss": loss, **metrics}
 
-        if not chunks.remainder:
-            return weighted_mean(chunks.map(lambda batch, _: of_chunk(batch), data))
+        if not chunks.ragged:
+            return weighted_mean(chunks.map(lambda batch, _: of_chunk(batch)))
         if self.loss.takes_mask:
-            return weighted_mean(chunks.map(of_chunk, data))
-        whole = dataclasses.replace(chunks, rows=chunks.rows - chunks.remainder)
-        measured = whole.map(lambda batch, _: of_chunk(batch), data)
-        tail = of_chunk(jax.tree.map(lambda x: x[whole.rows :], data))
-        first = jax.tree.map(lambda x: x[0], measured)
+            return weighted_mean(chunks.map(of_chunk))
+        whole, tail = chunks.whole.map(lambda batch, _: of_chunk(batch)), of_chunk(chunks.tail)
+        first = jax.tree.map(lambda x: x[0], whole)
         check_same_shapes("make_evaluate", first, tail, chunks.size, chunks.remainder)
-        return weighted_mean(jax.tree.map(lambda a, b: jnp.append(a, jnp.asarray(b)[None], 0), measured, tail))
+        return weighted_mean(jax.tree.map(lambda a, b: jnp.append(a, jnp.asarray(b)[None], 0), whole, tail))
 
-    def _measures(self, params: Params, data: Any, model_state: Any, chunks: Chunks) -> Metrics:
+    def _measures(self, params: Params, model_state: Any, chunks: Chunks) -> Metrics:
         if self.predict is None or not self.metrics:
             return {}
-        if not isinstance(data, (tuple, list)) or len(data) != 2:
-            raise ValueError(f"make_evaluate: data must be (x, y) to measure metrics on, got a {type(data).__name__}")
 
         def of_chunk(batch, mask):
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                kind = type(batch).__name__
+                raise ValueError(f"make_evaluate: data must be (x, y) to measure metrics on, got a {kind}")
             x, y = self._spread(batch)
             prediction = call_with(self.convolutions, self._predict, params, model_state, x)
             weight = mask.astype(jnp.float32)
             return {name: metric.measure(prediction, y, weight) for name, metric in self.metrics}
 
-        stats = chunks.map(of_chunk, data)
+        stats = chunks.map(of_chunk)
         return {name: metric.result(stats[name]) for name, metric in self.metrics}
 
     def _spread(self, batch: Any) -> Any:
@@ -175,36 +175,3 @@ class Evaluate:
             return predict(**dict(zip(rest, (params, x), strict=False)), model_state=model_state, **no_key)
         given = (params, model_state, x) if len(names) == 3 else (params, x)
         return predict(**dict(zip(names, given, strict=True)), **no_key) if no_key else predict(*given)
-
-
-@dataclasses.dataclass(frozen=True)
-class Chunks:
-    """The rows in order, in chunks of one size; a ragged last chunk is filled up with rows before it, which are masked."""
-
-    rows: int
-    size: int
-
-    @classmethod
-    def of(cls, rows: int, limit: int) -> Chunks:
-        """The fewest chunks of at most `limit` rows, or up to twice as many if then none is ragged."""
-        fewest = -(-rows // limit)
-        even = [number for number in range(fewest, 2 * fewest + 1) if rows % number == 0]
-        return cls(rows, rows // even[0] if even else min(limit, rows))
-
-    @property
-    def remainder(self) -> int:
-        return self.rows % self.size
-
-    def map(self, function: Callable[[Any, jax.Array], Any], data: Any) -> Any:
-        """The results of function(batch, mask) for every chunk, stacked along a new first axis."""
-        number = -(-self.rows // self.size)
-        if number == 1:
-            batch = jax.tree.map(lambda x: x if x.shape[0] == self.rows else x[: self.rows], data)
-            return jax.tree.map(lambda x: jnp.asarray(x)[None], function(batch, jnp.ones(self.rows, bool)))
-
-        def of_chunk(i):
-            start = jnp.minimum(i * self.size, self.rows - self.size)
-            batch = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, self.size), data)
-            return function(batch, start + jnp.arange(self.size) >= i * self.size)
-
-        return jax.lax.map(of_chunk, np.arange(number, dtype=np.int32))

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.data import num_rows
 from gdjax.domain import as_length
 from gdjax.training._segments import segments
 from gdjax.training.epoch import Epoch
@@ -66,7 +65,7 @@ def find_failure(
     >>> print(failure.state.batches, failure.state.params, failure.rows)
     1 1.25 [1]
     """
-    data = as_data("find_failure", data)
+    data = as_data("find_failure", data, run.placement)
     if isinstance(data, LoaderFeed):
         raise ValueError("find_failure: data must be rows that can be read again, got batches that come one by one")
     batches = as_length("find_failure", "batches", batches, least=0)
@@ -97,17 +96,18 @@ def find_failure(
 
 def _batch(epoch: Epoch, state: TrainState, data: Any) -> tuple[Batch, jax.Array | None, jax.Array]:
     """What the step receives of its next batch, the rows and their mask if any, and the numbers of the rows in the data."""
-    order = epoch.order_of(data.rows if isinstance(data, SourceFeed) else num_rows(data))
-    rows, mask = order(state.key, state.batches)
     if isinstance(data, SourceFeed):
-        window, _ = data.window(epoch, state.key, int(state.batches), 1)
-        batch = epoch.take(window.rows, window.indices(state.batches)[0])
+        numbers, _ = epoch.order_of(data.rows)(state.key, state.batches)
+        data, _ = data.window(epoch, state.key, int(state.batches), 1)
+        rows, mask = epoch.rows_of(state.key, data, state.batches)
     else:
-        batch = epoch.take(data, rows)
-    if order.ragged and epoch.step.takes_mask:
-        return batch, mask, rows
+        rows, mask = epoch.rows_of(state.key, data, state.batches)
+        numbers = rows if rows.ndim == 1 else data.numbers(rows)
+    batch, numbers, mask = epoch.take_rows(data, rows), numbers.ravel(), mask.ravel()
+    if epoch.ragged_of(data) and epoch.step.takes_mask:
+        return batch, mask, numbers
     exist = np.flatnonzero(mask)
-    return jax.tree.map(lambda x: x[exist], batch), None, rows[exist]
+    return jax.tree.map(lambda x: x[exist], batch), None, numbers[exist]
 
 
 def is_finite(run_state: RunState) -> bool:

@@ -17,6 +17,9 @@ import numpy as np
 from gdjax.data import Batches, as_rows, is_loader, is_source, num_rows
 from gdjax.data.rows import as_leaves
 from gdjax.programs import compile_once
+from gdjax.training._placement import Placement
+from gdjax.training.columns import Columns
+from gdjax.training.sameness import check_same
 from gdjax.training.staged import BLOCK, WINDOW, Order, Rooms, Staged, capacity
 from gdjax.types import Batch, Source
 
@@ -53,6 +56,8 @@ class SourceFeed:
         count, program = min(most, self._capacity(order)), compile_once(order.block)
         blocks = [program(key, np.int32(i)) for i in range(first, first + count, BLOCK)]
         rows, mask = (np.concatenate([np.asarray(x) for x in part])[:count] for part in zip(*blocks, strict=True))
+        columns = columns_of(epoch, order.batch_size)
+        rows = rows if columns is None else rows[:, columns.mine]
         return self._stage(epoch, self._read(rows.ravel()), mask.ravel(), first, self._rooms), count
 
     def release(self, number: int) -> None:
@@ -78,12 +83,12 @@ class SourceFeed:
 
     def _stage(self, epoch: Any, rows: Batch, mask: np.ndarray, first: int, rooms: Rooms) -> Staged:
         order = epoch.order_of(self.rows)
-        size = self._capacity(order) * order.batch_size
-        window, real = rooms.fill((rows, mask), (self.head, mask), size)
+        size = self._capacity(order)
+        window, real = fill(rooms, epoch, order.batch_size, rows, mask, self.head, size)
         return Staged(
             window,
             real if order.ragged else None,
-            jnp.asarray(np.int32(first)),
+            scalar(epoch, np.int32(first)),
             None,
             order.batch_size,
             order.ragged,
@@ -175,12 +180,15 @@ class LoaderFeed:
         whole = [jax.tree.map(lambda x: filled(x, size), batch) for batch in found]
         joined = jax.tree.map(lambda *x: np.concatenate(x), *whole) if whole else jax.tree.map(lambda x: x[:0], like)
         mask = (np.arange(size) < np.array(rows, int)[:, None]).ravel()
-        window, real = rooms.fill((joined, mask), (like, mask), self._capacity(like) * size)
+        if (columns := columns_of(epoch, size)) is not None:
+            joined = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:])[:, columns.mine], joined)
+            joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), joined)
+        window, real = fill(rooms, epoch, size, joined, mask, like, self._capacity(like))
         return Staged(
             window,
             real if masked else None,
-            jnp.asarray(np.int32(first)),
-            jnp.asarray(np.float32(self.batches.per_pass or np.nan)),
+            scalar(epoch, np.int32(first)),
+            scalar(epoch, np.float32(self.batches.per_pass or np.nan)),
             size,
             int(masked),
             None,
@@ -190,16 +198,37 @@ class LoaderFeed:
 Feed = SourceFeed | LoaderFeed
 
 
+def columns_of(epoch: Any, batch_size: int) -> Columns | None:
+    """The part of every batch that the devices of this process hold; None where there is one device."""
+    placement = epoch.step.placement
+    return None if placement is None else Columns(placement.divided, batch_size)
+
+
+def fill(
+    rooms: Rooms, epoch: Any, batch_size: int, rows: Batch, mask: np.ndarray, like: Batch, size: int
+) -> tuple[Any, Any]:
+    """A window of so many batches that begins with these rows and their mask, where the epoch's program reads them."""
+    columns = columns_of(epoch, batch_size)
+    if columns is None:
+        return rooms.fill((rows, mask), (like, mask), size * batch_size)
+    return rooms.divide(rows, like, columns, size), np.resize(mask, size * batch_size)
+
+
+def scalar(epoch: Any, x: Any) -> Any:
+    """A number beside the rows: on the device, or where there are several, on the host, from where all take it."""
+    return jnp.asarray(x) if epoch.step.placement is None else np.asarray(x)
+
+
 def rows_seen(feed: Feed) -> Batch | None:
     """The rows of the window that was used last; None before the first."""
     if feed.last is None:
         return None
     staged, count = feed.last
-    return jax.tree.map(lambda x: x[: count * staged.batch_size], staged.rows)
+    return staged.whole(count)
 
 
-def as_data(who: str, data: Any, once: bool = False) -> Any:
-    """Data at a door that reads by windows: a feed of a `Source` or of batches, else arrays.
+def as_data(who: str, data: Any, placement: Placement | None = None, once: bool = False) -> Any:
+    """Data at a door that reads by windows: a feed of a `Source` or of batches, else arrays, where the placement says.
 
     Args:
         once: whether batches are read here that another door will need too.
@@ -207,26 +236,42 @@ def as_data(who: str, data: Any, once: bool = False) -> Any:
     if isinstance(data, Feed):
         return data
     if is_source(data):
-        return SourceFeed(who, data)
+        return _checked(who, SourceFeed(who, data), placement)
     if is_loader(data):
         if once and not isinstance(data, Batches):
             raise TypeError(
                 f"{who}: batches that come one by one must be those that the run reads too, got a {type(data).__name__}; "
                 f"write batches = gd.data.Batches(loader) and give batches to {who} and to segments"
             )
-        return LoaderFeed(who, data if isinstance(data, Batches) else Batches(data))
-    return as_rows(who, data)
+        return _checked(who, LoaderFeed(who, data if isinstance(data, Batches) else Batches(data)), placement)
+    return _in_memory(who, data, placement)
 
 
-def as_validation(who: str, validation: Any) -> Any:
-    """Validation data in memory: the rows of a `Source`, if they are not too many, or arrays."""
+def _in_memory(who: str, data: Any, placement: Placement | None) -> Any:
+    """Arrays of rows; no device has more of them than the placement says."""
+    if placement is None:
+        return as_rows(who, data)
+    rows = as_rows(who, data, on_host=True)
+    check_same(who, "data", rows)
+    return placement.put_rows(rows)
+
+
+def _checked(who: str, feed: Any, placement: Placement | None) -> Any:
+    """A feed whose first rows are the same in all processes."""
+    if placement is not None:
+        check_same(who, "data", (feed.head, getattr(feed, "rows", None)))
+    return feed
+
+
+def as_validation(who: str, validation: Any, placement: Placement | None = None) -> Any:
+    """Validation data in memory: the rows of a `Source`, if they are not too many, or arrays, where the placement says."""
     if isinstance(validation, Feed) or is_loader(validation):
         raise TypeError(
             f"{who}: validation must be arrays or a Source, all of whose rows are evaluated, got a "
             f"{type(validation).__name__}"
         )
     if not is_source(validation):
-        return as_rows(who, validation)
+        return _in_memory(who, validation, placement)
     head, count = as_rows(who, validation.rows(np.arange(1))), len(validation)
     size = count * sum(x.nbytes for x in jax.tree.leaves(head))
     if size > IN_MEMORY:
@@ -234,7 +279,7 @@ def as_validation(who: str, validation: Any) -> Any:
             f"{who}: validation is evaluated in memory and must have at most {IN_MEMORY:,} bytes, got {size:,} in {count} "
             f"rows of a {type(validation).__name__}; write validation = source.rows(range({count * IN_MEMORY // size}))"
         )
-    return as_rows(who, validation.rows(np.arange(count)))
+    return _in_memory(who, validation.rows(np.arange(count)), placement)
 
 
 def filled(x: np.ndarray, rows: int) -> np.ndarray:

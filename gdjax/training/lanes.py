@@ -17,7 +17,6 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import Condition, Optimizer
-from gdjax.data import num_rows
 from gdjax.training.epoch import ROWS, Epoch
 from gdjax.training.period import Part
 from gdjax.training.run import RING, Run, first_run_state
@@ -136,8 +135,8 @@ class Lanes:
 
     def _fly(self, epoch: Epoch, state: TrainState, sums: Sums, numbers: Any, data: Any, left: Any, running: Any):
         """Take so many steps, fewer if the loss of a running lane is not finite."""
-        rows_of_one = num_rows(jax.tree.map(lambda x: x[0], data) if self.own_data else data)
-        order, block = epoch.order_of(rows_of_one), max(8, ROWS // epoch.batch_size)
+        data_of_one = jax.tree.map(lambda x: x[0], data) if self.own_data else data
+        block = max(8, ROWS // epoch.batch_size)
 
         def take_step(state, sums, first, numbers, data, rows, mask):
             rate = scheduled_rate(state)
@@ -148,6 +147,7 @@ class Lanes:
 
         in_group = jax.vmap(take_step, (IN_GROUP, 0, 0, 0, None, None, None), (IN_GROUP, 0, 0, 0))
         lifted = jax.vmap(in_group, (OF_GROUPS, 0, 0, 0, self._by_group, 0, None), (OF_GROUPS, 0, 0, 0))
+        order = lambda key, number: epoch.rows_of(key, data_of_one, number)  # noqa: E731
         rows_of = jax.vmap(jax.vmap(order, (0, None), (0, None)), (None, 0))
 
         def going(flight: Flight, last: Any) -> jax.Array:

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 
 from gdjax import answers, tree
+from gdjax.data.shards import Shards
+from gdjax.training._placement import Placement
 from gdjax.training.result import Result, shapes_of
 from gdjax.training.run import Run
 from gdjax.types import Params, RunState
@@ -34,6 +36,16 @@ def other_epochs(run_state: RunState, per_epoch: int | None) -> tuple[str, ...]:
         return ()
     return (
         f"resumed with {per_epoch} batches in an epoch instead of {before:.4g}: the length counts batches of any size",
+    )
+
+
+def other_batches(placement: Placement | None, data: Any) -> tuple[str, ...]:
+    """A remark about batches that depend on the number of devices."""
+    if placement is None or placement.rows != "local" or not isinstance(data, Shards):
+        return ()
+    return (
+        f"each of {data.number} devices draws its part of a batch from its own rows: on another number of devices the "
+        "batches are others",
     )
 
 

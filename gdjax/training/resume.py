@@ -49,6 +49,12 @@ def resume_state(run_state: Any, params: Params, optimizer: Any, condition: Cond
     return copy._replace(state=copy.state._replace(optimizer=optimizer), condition=condition, stop=stop)
 
 
+def params_of(resume: Any, params: Params) -> Params:
+    """The parameters that a run begins with: those of `resume`, a Result or its RunState, if it is given."""
+    given = getattr(resume, "run_state", resume)
+    return given.state.params if isinstance(given, RunState) else params
+
+
 def _sums(run_state: RunState, like: Sums) -> Sums:
     """The sums of the period begun, or those of none in the shapes of this call."""
     if [x.shape for x in run_state.sums] == [x.shape for x in like]:

@@ -109,10 +109,6 @@ class Run:
         """In a program: the state where the placement says."""
         return run_state if self.placement is None else self.placement.pin(run_state, run_state.state.params)
 
-    def put_rows(self, *data: Any) -> Any:
-        """Arrays of rows at a door, and None: where the placement says."""
-        return data if self.placement is None else tuple(map(self.placement.put_rows, data))
-
     def __call__(
         self,
         run_state: RunState,
@@ -124,7 +120,8 @@ class Run:
         batches: Any = None,
     ) -> RunState:
         with error_context("make_run"):
-            data, validation = as_rows("make_run", data), as_rows("make_run", validation)
+            data = self.period.epoch.place(as_rows("make_run", data))
+            validation = as_rows("make_run", validation)
             for name, number in (("until", until), ("steps", steps), ("batches", batches)):
                 as_length("make_run", name, 0 if number is None else number, least=0)
             if steps is None and (batches is not None or (is_concrete(run_state.taken) and run_state.taken > 0)):
@@ -276,7 +273,8 @@ def start_run(
     capacity = as_length("start_run", "capacity", capacity)
     condition = condition.canonicalize()
     with error_context("start_run"):
-        data, validation = as_data("start_run", data, once=True), as_validation("start_run", validation)
+        data = as_data("start_run", data, run.placement, once=True)
+        validation = as_validation("start_run", validation, run.placement)
         if isinstance(data, Feed):
             data, steps = data.template(run.period.epoch), np.int32(1)
         part = run.shapes(state, data, validation, steps)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdjax.data import batch_indices, batches_per_epoch, permute
+from gdjax.data import batch_indices, batches_per_epoch, permute, shard_indices
 from gdjax.data.order import ORDERS
 
 SETTINGS = settings(max_examples=40, deadline=None, database=None, derandomize=True)
@@ -260,3 +260,20 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_permute_needs_a_row():
     with pytest.raises(ValueError, match=r"permute: num_rows must be in \[1, inf\), got 0"):
         permute(KEY, jnp.arange(1), 0)
+
+
+@pytest.mark.parametrize(("n", "size", "shards"), [(7, 4, 2), (50, 13, 8), (64, 16, 4), (11, 11, 4)])
+def test_shards_give_every_row_once_an_epoch_in_batches_of_the_same_sizes(n, size, shards):
+    """Each as many rows to a batch as any other, or one less, from the first rows and the last of its own."""
+    count, sizes = batches_per_epoch(n, size), np.array([len(part) for part in np.array_split(np.arange(n), shards)])
+    for order in ORDERS:
+        of_batch = jax.vmap(lambda i, order=order: shard_indices(order, KEY, i, n, size, shards))
+        rows, mask = map(np.asarray, jax.jit(of_batch)(np.arange(2 * count)))
+        assert mask.shape == (2 * count, shards, -(-size // shards))
+        assert np.all((rows >= 0) & (rows < sizes[:, None])) and np.ptp(mask.sum(2), axis=1).max() <= 1
+        whole = [size] * count if order == "replacement" else [*[size] * (count - 1), n - (count - 1) * size]
+        assert mask.sum((1, 2)).tolist() == 2 * whole
+        for epoch in [] if order == "replacement" else np.split(np.arange(2 * count), 2):
+            for shard, own in enumerate(sizes):
+                taken = rows[epoch, shard][mask[epoch, shard]]
+                assert (taken.tolist() if order == "sequence" else sorted(taken)) == [*range(own)]

@@ -45,7 +45,7 @@ LINE = jax.make_mesh((1,), ("data",))
         ),
         ({"params": {"w": "data"}}, "placement: 'w' must have a jax.sharding.PartitionSpec, got 'data'"),
         ({"params": {"w": P("modl")}}, "placement: the mesh has no axis 'modl'"),
-        ({"rows": "all"}, "placement: rows must be one of replicated, got 'all'"),
+        ({"rows": "all"}, "placement: rows must be one of replicated, sharded, local, got 'all'"),
     ],
 )
 def test_what_a_placement_cannot_be(options, words):

@@ -1,0 +1,20 @@
+"""Rows under a placement, in one child process with eight devices: see rows_on_devices.py."""
+
+import os
+import subprocess
+import sys
+
+import rows_on_devices as program
+
+
+def test_rows_that_are_divided_over_eight_devices():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, program.__file__],
+        env={**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
