@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 import gdjax as gd
@@ -70,6 +71,17 @@ def check_runs(names=("data", "fsdp")):
 
 
 check_tensors = functools.partial(check_runs, ("data", "tensor"))
+
+
+def check_refusals():
+    """A spec that does not divide a leaf names both; of a leaf that "fsdp" cannot divide every device has all."""
+    params = {"w": np.ones((6, 4)), "v": np.ones(16)}
+    with pytest.raises(
+        ValueError, match=r"divides an axis of 'w' by 8, which must divide its length 6, got shape \(6, 4\)"
+    ):
+        gd.make_state(params, gd.sgd(0.1), placement=gd.placement(LINE, params={"w": P("data")}))
+    held = PLACES["fsdp"].specs(params, params)
+    assert held == {"w": P(), "v": P("data")}
 
 
 def check_checkpoints():
@@ -160,7 +172,7 @@ def check_lanes():
 
 
 CHECKS = {
-    "suite": (check_runs, check_checkpoints, check_steps_without_mask, check_evaluations),
+    "suite": (check_refusals, check_runs, check_checkpoints, check_steps_without_mask, check_evaluations),
     "nightly": (check_tensors, check_all_at_once, check_lanes),
 }
 
