@@ -11,7 +11,6 @@ from typing import IO, Any
 
 LINES = 2000  # that are kept
 SHOWN = 10  # last lines of a rank that says nothing else
-CHATTER = re.compile(r"\[Gloo\] Rank \d+ is connected to .*\s*")  # of XLA's collectives on a CPU, on stdout
 TRACEBACK = "Traceback (most recent call last):"
 # What JAX, and a command that fails by it, write when another rank is lost.
 LOST = r"process \d+ has failed|process 0 is gone|did not (?:come|answer in)"
@@ -35,7 +34,7 @@ class Output(threading.Thread):
     def __init__(self, descriptor: int, shown: IO[str] | None) -> None:
         super().__init__(daemon=True)
         self._descriptor, self._shown = descriptor, shown
-        self._is_held, self._after_chatter = shown is None, False
+        self._is_held = shown is None
         self.held = deque(maxlen=LINES)
         self.start()
 
@@ -50,9 +49,6 @@ class Output(threading.Thread):
                 self._take(rest.decode(errors="replace"))
 
     def _take(self, line: str) -> None:
-        was, self._after_chatter = self._after_chatter, bool(CHATTER.fullmatch(line))
-        if self._after_chatter or (was and not line.strip()):
-            return
         self._is_held = self._is_held or bool(TROUBLE.match(line))
         if self._is_held:
             self.held.append(line)
