@@ -104,6 +104,8 @@ def explain_placement(program: Epoch | Run, state: TrainState | RunState, data: 
     """
     epoch = program.period.epoch if isinstance(program, Run) else program
     train = state.state if isinstance(state, RunState) else state
+    if not epoch.step.takes_mask:
+        epoch = dataclasses.replace(epoch, tail="drop")  # a ragged last batch is a second step in the same program
     place = epoch.placement
     if place is not None:
         train, data = place.put(train, train.params), place.put_rows(data)

@@ -147,7 +147,7 @@ def test_a_run_in_fewer_bits_and_less_memory_is_noted_and_resumed_as_itself(plac
 
 def test_the_flow_of_a_run(place):
     words = ["--epochs", 3, "--hidden", 6, 5, "--activation", "sigmoid", "--every", 4, "--batch-size", 64]
-    code, out, err = gdjax("train", "iris", *words, "--flow", "--explain", "--out", "run")
+    code, out, err = gdjax("train", "iris", *words, "--flow", "--explain", "--quick", "--out", "run")
     assert code == 0 and (place / "run" / "flow.png").exists()
     assert "\noptimizer " in out and "no collectives in a step" in out and "at most" in out, "explained, then trained"
     assert not err.removeprefix("gdjax: NO BETTER THAN CHANCE").count("gdjax")  # of three epochs, that may be
