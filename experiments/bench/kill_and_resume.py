@@ -69,7 +69,8 @@ def kill_once(folder: Path, words: Sequence[str], after_commit: bool, delay: flo
 
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of the parameters, the optimizer state and the rest of the last state, and of the evaluations."""
-    leaves = load_file(folder / "checkpoints" / str(newest(folder)) / "arrays.safetensors")
+    files = sorted((folder / "checkpoints" / str(newest(folder))).glob("arrays*.safetensors"))  # one of each process
+    leaves = {name: x for file in files for name, x in load_file(file).items()}
     parts = {"parameters": hashlib.sha256(), "optimizer state": hashlib.sha256(), "the rest": hashlib.sha256()}
     for name, x in sorted(leaves.items()):
         of = "parameters" if name.startswith(".state.params") else "optimizer state"

@@ -13,7 +13,7 @@ LINES = 2000  # that are kept
 SHOWN = 10  # last lines of a rank that says nothing else
 TRACEBACK = "Traceback (most recent call last):"
 # What JAX, and a command that fails by it, write when another rank is lost.
-LOST = r"process \d+ has failed|process 0 is gone|did not (?:come|answer in)"
+LOST = r"left the run that they share|process \d+ has failed|process 0 is gone|did not (?:come|answer in)"
 ECHO = re.compile(rf"Gloo |coordination.service|distributed service detected fatal errors|{LOST}", re.IGNORECASE)
 TROUBLE = re.compile(
     rf"{re.escape(TRACEBACK)}|F\d{{4}} |E\d{{4}} .*coordination|gdjax: .*(?:this machine cannot|{LOST})"

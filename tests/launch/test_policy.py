@@ -90,6 +90,7 @@ def test_the_last_words_are_the_traceback_with_its_causes():
         "F1126 client.h:80] Terminating process because the JAX distributed service detected fatal errors.",
         "E1126 coordination_service_agent.cc:289] Polled an error from coordination service",
         "gdjax: process 1 has failed: ValueError: bad",
+        "gdjax: it has left the run that they share (process 1)",
     ],
 )
 def test_what_the_loss_of_another_rank_says_is_known(text):

@@ -13,6 +13,7 @@ import time
 
 import pytest
 import rank_by_plan
+import rank_that_fails as failing
 
 from gdjax import launch
 from gdjax.launch import watching
@@ -167,3 +168,24 @@ def test_a_port_that_is_taken_is_known():
         port = taken.getsockname()[1]
         assert not launch.is_free(port)
     assert launch.is_free(port)
+
+
+@pytest.mark.nightly
+def test_a_training_that_fails_ends_with_the_traceback_of_the_rank_that_failed(tmp_path, capsys):
+    """One of two processes raises an error; both go on from the checkpoint, and it is killed: see rank_that_fails.py."""
+    words = ("train", "wine", "--hidden", "4", "--tune", "none", "--ensemble", "1", "--optimizer", "adam", "--quiet")
+    words += ("--steps", "10000", "--checkpoint-every", "1steps", "--out", str(tmp_path / "run"))
+    job = launch.Job(
+        words, tmp_path / "run", 2, 1, grace=1.0, max_restarts=1, program=(sys.executable, failing.__file__)
+    )
+    code = launch.Supervisor(job).run([])
+    restart, *middle, last = capsys.readouterr().err.splitlines()
+    step = re.fullmatch(r"gdjax: rank 1 ended with exit code 1 after \d+ s: restart from step (\d+)", restart)[1]
+    assert middle[0] == f"rank 0 has gone on at [{step}]"
+    assert (
+        middle[1] == "[rank 1] Traceback (most recent call last):" and middle[-1] == "[rank 1] ArithmeticError: no good"
+    )
+    assert re.fullmatch(
+        rf"gdjax: rank 1 ended with exit code 1 .* brought nothing newer: step {step} is saved in .*", last
+    )
+    assert code == 1 and not list(tmp_path.glob(".*"))
