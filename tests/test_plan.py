@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from experiments.bench.plan import ACCELERATORS, DATA_PARALLEL, FSDP, H100, LAYERWISE, V5E, V5P, Model, ring_latency
+from experiments.bench import scaling
+from experiments.bench.plan import (
+    COUNTED,
+    DATA_PARALLEL,
+    FSDP,
+    H100,
+    LAYERWISE,
+    V5E,
+    V5P,
+    Model,
+    ring_latency,
+)
 from gdjax.training import Collective
 
 
@@ -48,4 +59,17 @@ def test_the_plan_by_hand():
     np.testing.assert_allclose(LAYERWISE.seconds(V5P, model, 4096), 3 * (torus + 24 * 24e-6))  # 16 x 16 x 16
     assert V5E.bandwidth(256) == V5E.bandwidth(4096) == 200e9 and H100.bandwidth(8) == 450e9
     np.testing.assert_allclose(ring_latency(H100, 64), 56 * 3.4e-6 + 7 * 14e-6)
-    assert all(each.inside > each.outside for each in ACCELERATORS)
+
+
+@pytest.mark.nightly
+def test_what_the_page_goes_on_from_is_counted_again():
+    """On one device and on two, each in a process of its own."""
+    figures, seconds = scaling.measure([1, 2], repeats=1)
+    whole = figures["data parallel", 1]["state"]
+    assert all(each["work"] == 1 for each in figures.values()) and all(len(each) == 1 for each in seconds.values())
+    assert figures["fsdp", 2]["state"] < 0.505 * whole == 0.505 * figures["data parallel", 2]["state"]
+    for way, counted in COUNTED.items():
+        found = figures[way, 2]["exchanged"]
+        assert found.keys() == counted.keys()
+        np.testing.assert_allclose([found[kind] / scaling.PARAMETERS for kind in counted], 1, rtol=0.01)
+    assert "fsdp" in scaling.report(figures, seconds)

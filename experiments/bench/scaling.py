@@ -112,7 +112,7 @@ def processes(numbers: list[int]) -> Iterator[dict[int, subprocess.Popen]]:
     finally:
         for each in started.values():
             each.kill()
-            each.wait()
+            each.communicate()
 
 
 def ask(process: subprocess.Popen, way: str) -> float:

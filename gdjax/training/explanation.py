@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.stages import Lowered
 
+from gdjax.data.shards import Shards
 from gdjax.text import listing, table
 from gdjax.training._memory import Memory, bytes_of, read_memory
 from gdjax.training._placement import Placement
@@ -19,6 +20,7 @@ from gdjax.training.collectives import Collective, devices_of, find_collectives
 from gdjax.training.epoch import Epoch
 from gdjax.training.products import work_ratio
 from gdjax.training.run import Run
+from gdjax.training.staged import Staged
 from gdjax.tree import dotted_path
 from gdjax.types import RunState, TrainState
 
@@ -143,12 +145,16 @@ def _tensors_of(state: TrainState, data: Any) -> Iterator[Tensor]:
         "parameter": state.params,
         "optimizer": (state.opt_state, state.optimizer),
         "model state": state.model_state,
-        "rows": data,
+        "rows": _rows_of(data),
     }
     for kind, tree in trees.items():
         for path, x in jax.tree_util.tree_leaves_with_path(tree):
             name = dotted_path(path[1:] if kind == "optimizer" else path)
             yield Tensor(kind, name, np.shape(x), str(getattr(x, "dtype", type(x).__name__)), _where(x), bytes_of(x))
+
+
+def _rows_of(data: Any) -> Any:
+    return _rows_of(data.rows) if isinstance(data, (Shards, Staged)) else data
 
 
 def _where(x: Any) -> str:
