@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from gdjax import processes, runs
 from gdjax.cli.device import use_device, use_devices
-from gdjax.cli.errors import option_mistakes, user_mistakes
+from gdjax.cli.errors import one_line, option_mistakes, user_mistakes
 from gdjax.cli.options import Options
 from gdjax.cli.ranks import join, say
 from gdjax.cli.resume import complete
@@ -45,10 +45,7 @@ class Train(Options):
             say(f"{training.folder} is finished, it ended {training.end}: it is left as it is")
             return int(runs.went_wrong(training.end))
         with user_mistakes():
-            if self.memory:
-                say(str(training.fitting.memory()))
-            if self.explain:
-                say(str(training.fitting.explain()))
+            self._tell(training.fitting)
         for remark in training.recording.remarks:
             say(f"gdjax: {remark}", sys.stderr)
         try:
@@ -60,6 +57,15 @@ class Train(Options):
             code = 130 if isinstance(error, KeyboardInterrupt) else 143
             processes.fail("a signal has ended it", code)
             return code
+
+    def _tell(self, fitting: Any) -> None:
+        """Print what is asked of the run before its first step; where the backend does not tell it, say so, and go on."""
+        for asked, find in ((self.memory, fitting.memory), (self.explain, fitting.explain)):
+            try:
+                if asked:
+                    say(str(find()))
+            except NotImplementedError as error:
+                say(f"gdjax: {one_line(error)}", sys.stderr)
 
     def begin(self, command: str, before: runs.RunConfig) -> runs.Work | runs.LanguageWork:
         """The run of these options as it was chosen before, checked before its first step."""
