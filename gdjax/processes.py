@@ -27,7 +27,7 @@ HEARTBEAT = 10  # seconds without a sign of life, after which a process counts a
 JOIN = 300  # seconds in which all must have come
 SHUTDOWN = 30  # seconds that the first process waits for the last one at the end
 SLICE = 0.5  # seconds between two looks at whether another process has failed
-FAREWELL = 3  # seconds that process 0, which holds the store, waits for the others after an error
+FAREWELL = 10  # seconds that a process with an error waits for the others to see it
 FAILED = "gdjax/failed"  # the key of the store that tells of the first error
 PACKAGES = ("gdjax", "jax", "jaxlib", "optax", "numpy")  # of which all must have the same version
 
@@ -200,11 +200,13 @@ def forget(key: str) -> None:
     _state().client.key_value_delete(key)
 
 
-def check() -> None:
-    """Raise ProcessError if another process has failed."""
-    failed = _failure()
-    if failed is not None and failed["process"] != index():
-        raise ProcessError(f"process {failed['process']} has failed: {failed['message']}", failed["code"])
+def check(patient: bool = False) -> None:
+    """Raise ProcessError if another process has failed; with patience, if it tells of it within a second."""
+    for pause in (0.0, *([SLICE / 2] * 4 if patient else [])):
+        time.sleep(pause)
+        failed = _failure()
+        if failed is not None and failed["process"] != index():
+            raise ProcessError(f"process {failed['process']} has failed: {failed['message']}", failed["code"])
 
 
 def _failure() -> dict[str, Any] | None:
@@ -220,19 +222,11 @@ def one_fate() -> Iterator[None]:
         yield
     except BaseException as error:
         if count() > 1 and not (isinstance(error, SystemExit) and error.code in (0, None)):
-            _blame(error)
+            if "Gloo" in str(error) or isinstance(error, jax.errors.JaxRuntimeError):
+                check(patient=True)  # the end of another process may have brought it
             said, code = " ".join(str(error).split())[:300], getattr(error, "code", None)
             fail(said if said and code is not None else f"{type(error).__name__}: {said}", code or 1)
         raise
-
-
-def _blame(error: BaseException) -> None:
-    """Raise ProcessError for an error of communication, which the end of another process has brought."""
-    if isinstance(error, ProcessError) or not ("Gloo" in str(error) or isinstance(error, jax.errors.JaxRuntimeError)):
-        return
-    for _ in range(4):
-        check()
-        time.sleep(SLICE / 2)
 
 
 def fail(message: str, code: Any) -> None:
@@ -261,13 +255,15 @@ def leaving() -> Iterator[None]:
 
 
 def _leave(code: int) -> None:
-    """End the process; process 0, which holds the store, waits until the others have left, but not for long."""
+    """End the process, once the others have been told, and can end of themselves; but do not wait for them long."""
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.suppress(Exception):
         put(f"gdjax/left/{index()}", True)
-        until = time.monotonic() + FAREWELL
-        for other in range(1, count() if index() == 0 else 0):
-            rest = max(1, int(1000 * (until - time.monotonic())))
-            _state().client.blocking_key_value_get(f"gdjax/left/{other}", rest)
+        failed, until = _failure() or {}, time.monotonic() + FAREWELL
+        if index() == 0 or failed.get("process") == index():
+            for other in range(count()):
+                rest = max(1, int(1000 * (until - time.monotonic())))
+                _state().client.blocking_key_value_get(f"gdjax/left/{other}", rest)
+        time.sleep(SLICE if index() == 0 else 0)  # the store is here
     os._exit(code)

@@ -16,7 +16,8 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"  # a flag of XLA, which reads
 
 def use_devices(number: int | None) -> None:
     """Let a CPU have so many devices, unless JAX has started or the environment says how many."""
-    if number is None or CPU_DEVICES in os.environ.get("XLA_FLAGS", "") or "JAX_NUM_CPU_DEVICES" in os.environ:
+    said = CPU_DEVICES in os.environ.get("XLA_FLAGS", "") or "JAX_NUM_CPU_DEVICES" in os.environ
+    if number is None or number < 1 or said:
         return
     if number > MOST_ON_CPU:
         raise UserError(f"--devices must be at most {MOST_ON_CPU}, got {number}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax import processes
 from gdjax.backprop import replay
 from gdjax.files import write_whole
 from gdjax.runs.compare import CHECKPOINTS, saved_steps
@@ -72,7 +73,8 @@ def write_failure(place: Path, config: RunConfig, fitting: Fitting) -> Record | 
         learning_rate=None if rate is None else float(rate),
     )
     save_run(place / STATE, failure.run_state, identity_of(config))
-    write_whole(place / FILE, to_text(dataclasses.asdict(record)))
+    if processes.index() == 0:
+        write_whole(place / FILE, to_text(dataclasses.asdict(record)))
     return record
 
 

@@ -21,6 +21,7 @@ from gdjax.types import Stop
 FREE = ("platform", "git_revision", "data.source", "data.name", "versions.python", "versions.numpy")
 # The fields that change bits only by rounding.
 ENVIRONMENT = ("versions", "device", "cores")
+HOST = (*FREE, *ENVIRONMENT)  # in which the processes of a run may differ
 LENGTH = ("epochs", "steps")
 # What identifies the run to its checkpoints.
 IDENTITY = (
@@ -41,13 +42,14 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 
 def check_alike(together: Alone, config: RunConfig) -> None:
-    """Raise ProcessError in a process that has another run than process 0: other data, or other options."""
+    """Raise ProcessError if a process has another run than process 0: other data, or other options."""
     if together.count == 1:
         return
     first = RunConfig.from_json(together.tell(config.to_json))
-    found = differences(first, config)
-    if fields := {name: pair for name, pair in found.items() if not _is_one_of(name, (*FREE, *ENVIRONMENT))}:
-        raise ProcessError(f"process {together.index} has another run than process 0: {_phrases(fields)}")
+    found = {name: pair for name, pair in differences(first, config).items() if not _is_one_of(name, HOST)}
+    for index, said in enumerate(together.everywhere(lambda: _phrases(found))):
+        if said:
+            raise ProcessError(f"process {index} has another run than process 0: {said}")
 
 
 def resumption(folder: Path, config: RunConfig, allow_versions: bool = False) -> tuple[RunConfig, str | None]:

@@ -58,7 +58,7 @@ def learning_warnings(
 ) -> tuple[str, ...]:
     """Warnings for a run that learned nothing; the initial parameters are evaluated only if this is unclear."""
     trained = zip(jax.tree.leaves(run_state.state.params), jax.tree.leaves(tree.part(params)), strict=True)
-    if all(np.array_equal(np.asarray(a), np.asarray(b, a.dtype)) for a, b in trained):
+    if all(np.array_equal(_whole(run, a), np.asarray(_whole(run, b), a.dtype)) for a, b in trained):
         if not result.steps:
             return ("nothing was learned: no update was made",)
         return ("nothing was learned: no step moved the parameters (is the gradient 0, or the learning rate?)",)
@@ -76,6 +76,12 @@ def learning_warnings(
         return ()
     value = start * run.sign(shapes_of(history))
     return (f"no better than the parameters handed in, of {result.monitor} {value:.5g}",)
+
+
+def _whole(run: Run, x: Any) -> np.ndarray:
+    """All of an array, which may be divided over several hosts."""
+    is_here = run.placement is None or not isinstance(x, jax.Array) or x.is_fully_addressable
+    return np.asarray(x) if is_here else run.placement.gather(x)
 
 
 def _first_rows(leaf: Any) -> np.ndarray:

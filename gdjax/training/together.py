@@ -73,6 +73,8 @@ class Together(Alone):
             answer = {"error": _text(error), "system": isinstance(error, OSError)}
         answers = self._exchange(answer)
         for index, each in enumerate(answers):
+            if each.get("left"):
+                processes.check(patient=True)
             if "error" in each:
                 raise (OSError if each["system"] else CheckpointError)(f"{each['error']} (process {index})")
         return [each["value"] for each in answers]
@@ -94,7 +96,7 @@ class Together(Alone):
         try:
             yield
         except BaseException:
-            left = {"error": "it has left the run that they share", "system": False}
+            left = {"error": "it has left the run that they share", "system": False, "left": True}
             with contextlib.suppress(Exception):  # the store may be gone
                 self._say([left] if self.index == 0 else left)
             raise
