@@ -15,6 +15,7 @@ from gdjax.runs.prediction import predictions, rounded, rows_to_predict
 from gdjax.runs.problem import pose, targets
 from gdjax.runs.report import score_table
 from gdjax.runs.scores import coverage, score
+from gdjax.runs.topology import on_devices
 from gdjax.tables.pixels import described
 from gdjax.text import counted, listing, table
 
@@ -99,7 +100,7 @@ def shown(run: LoadedRun) -> str:
             described(data.shape)
             if data.shape
             else f"{data.numbers.replace('_', '-')} numbers of {len(data.columns)} columns: {', '.join(data.columns)}",
-            f"ended {result['stop']} after {result['epochs']:g} epochs",
+            f"ended {result['stop']} after {result['epochs']:g} epochs{on_devices(config)}",
             score_table(config, scores, metric),
             *(_judged(found) if isinstance(found := result.get("assessment"), dict) else []),
             f"repeat it: {config.command}",

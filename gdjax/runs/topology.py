@@ -24,7 +24,7 @@ def placement_of(options: TrainOptions) -> Placement | None:
 
     Raises: ValueError that names `devices` or `shard`.
     """
-    if options.shard is not None and options.devices is None and processes.count() == 1:
+    if options.shard is not None and options.devices is None and processes.count() == 1 and not options.resume:
         raise ValueError(f"`shard={options.shard}` divides the parameters over several devices: give `devices`")
     found = _devices(options.devices)
     if len(found) == 1:
@@ -57,8 +57,13 @@ def topology_of(place: Placement | None) -> dict[str, Any]:
     return {"devices": place.size, "processes": len(hosts), "shard": place.params}
 
 
-def told(config: RunConfig) -> str:
-    """The topology of a run in words."""
+def on_devices(config: RunConfig) -> str:
+    """ ", on 4 devices", to be appended to what is said of a run; "" for one device."""
+    return f", on {devices_of(config)}" if config.devices > 1 else ""
+
+
+def devices_of(config: RunConfig) -> str:
+    """ "4 devices of 2 processes with fsdp"."""
     on = counted(config.devices, "device")
     on += f" of {config.processes} processes" if config.processes > 1 else ""
     return on + (f" with {config.shard}" if config.shard else "")
@@ -68,4 +73,4 @@ def remarks_on(before: RunConfig, after: RunConfig) -> list[str]:
     """What is to be said of a run that goes on on other devices, if it does."""
     if all(getattr(before, name) == getattr(after, name) for name in TOPOLOGY):
         return []
-    return [f"the run goes on with {told(after)}, after {told(before)}: the same run, but for rounding"]
+    return [f"the run goes on with {devices_of(after)}, after {devices_of(before)}: the same run, but for rounding"]

@@ -80,8 +80,9 @@ def learning_warnings(
 
 def _whole(run: Run, x: Any) -> np.ndarray:
     """All of an array, which may be divided over several hosts."""
-    is_here = run.placement is None or not isinstance(x, jax.Array) or x.is_fully_addressable
-    return np.asarray(x) if is_here else run.placement.gather(x)
+    if run.placement is None or not isinstance(x, jax.Array) or x.is_fully_addressable:
+        return np.asarray(x)
+    return run.placement.gather(x)
 
 
 def _first_rows(leaf: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from gdjax.runs.folder import framed, read_finished
 from gdjax.runs.language.judging import score_lines
 from gdjax.runs.language.sampling import LENGTH, TEMPERATURE, sample
 from gdjax.runs.language.work import Shares, language_objective, thinned
+from gdjax.runs.topology import on_devices
 from gdjax.text import counted, table
 
 
@@ -97,7 +98,7 @@ class LoadedText:
             [
                 f"{self.folder}: a model of {data.name}, {data.unit}, started {self.config.started}",
                 f"{self.config.model}, {result['parameters']} parameters, {self.config.optimizer}",
-                f"ended {result['stop']} after {result['steps']} steps",
+                f"ended {result['stop']} after {result['steps']} steps{on_devices(self.config)}",
                 *map(str, judged),
                 f"repeat it: {self.config.command}",
             ]

@@ -1,0 +1,161 @@
+"""`gdjax train` of several processes: one run, which process 0 decides and writes, whose end is the end of all."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import gdjax
+
+import gdjax as gd
+from gdjax import clusters, runs
+
+WORDS = [
+    "train",
+    "table.csv",
+    "--dtype",
+    "float64",
+    "--hidden",
+    8,
+    "--ensemble",
+    1,
+    "--cv",
+    0,
+    "--quick",
+    "--out",
+    "run",
+]
+WORDS += ["--batch-size", 50, "--steps", 300, "--every", 2, "--checkpoint-every", "4steps"]
+
+
+@pytest.fixture
+def table(place, monkeypatch):
+    monkeypatch.setattr("gdjax.runs.ending.pictures", lambda *_: {})
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(203, 3))  # 142 rows are trained on: neither they nor the last batch divide by 4 devices
+    np.savetxt(
+        "table.csv", np.c_[x, x @ [1, 2, -1] + rng.normal(size=203)], delimiter=",", header="a,b,c,y", comments=""
+    )
+    return place
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def ranks(*numbers, seconds=120):
+    """Processes with these numbers of a pair, two devices each; none outlives the block."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {
+        "PYTHONPATH": str(Path(gd.__file__).parents[1]),
+        "JAX_COMPILATION_CACHE_DIR": os.path.abspath("cache"),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "2",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "GDJAX_COORDINATOR": f"127.0.0.1:{free_port()}",
+        "GDJAX_PROCESSES": "2",
+        "GDJAX_JOIN_SECONDS": str(seconds),
+    }
+    words = [sys.executable, "-m", "gdjax", *map(str, WORDS), "--shard", "fsdp", "--out", "run"]
+    started = [
+        subprocess.Popen(words, env=environment | {"GDJAX_PROCESS": str(i)}, stdout=-1, stderr=-1, text=True)
+        for i in numbers
+    ]
+    try:
+        yield started
+    finally:
+        for each in started:
+            each.kill()
+            each.communicate()
+
+
+def evaluations(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return np.array([[row[name] for name in ("step", "loss", "validation_loss")] for row in rows])
+
+
+def test_a_pair_is_one_run_which_a_signal_to_either_ends_and_one_process_goes_on_with(table):
+    folder = Path("run")
+    with ranks(0, seconds=1) as (alone,):
+        with ranks(0, 1) as both:
+            end = time.monotonic() + 150
+            while not list(folder.glob("checkpoints/[0-9]*")) and not any(each.poll() for each in both):
+                assert time.monotonic() < end, "no checkpoint"
+                time.sleep(0.02)
+            both[1].send_signal(signal.SIGTERM)
+            said = [each.communicate(timeout=100) for each in both]
+        assert alone.wait(100) == 1, "nobody else came"
+        assert alone.stderr.read().count("\n") == 1
+    assert [each.returncode for each in both] == [143, 143], said
+    assert said[1] == ("", "") and "INTERRUPTED, step" in said[0][1], said
+    assert sorted(path.name for path in table.iterdir()) == ["cache", "run", "table.csv"]
+
+    config, saved = runs.read_config(folder), sorted(int(path.name) for path in folder.glob("checkpoints/*"))
+    assert (config.devices, config.processes, config.shard) == (4, 2, "fsdp")
+    assert 0 < saved[-1] < 300, "it was interrupted"
+    written = {path.name for path in (folder / "checkpoints" / str(saved[-1])).iterdir()}
+    assert written == {"manifest.json", "arrays.safetensors", "arrays-1.safetensors"}
+
+    code, _, remark = gdjax("train", "--resume", "--out", folder, "--quiet")
+    assert (code, remark.count("\n")) == (0, 1)
+    assert "the run goes on with 1 device, after 4 devices of 2 processes with fsdp" in remark
+    assert json.loads((folder / "result.json").read_text())["resumed_at"] == [saved[-1]]
+    assert gdjax(*WORDS, "--quiet", "--out", "alone")[0] == 0
+    np.testing.assert_allclose(evaluations(folder), evaluations(Path("alone")), rtol=1e-10)
+    with np.load(folder / "params.npz") as found, np.load("alone/params.npz") as expected:
+        for name in [name for name in expected if not name.startswith("sha256")]:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-10)
+
+
+def test_a_port_that_is_taken_is_one_line(table, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for name, value in (("COORDINATOR", f"127.0.0.1:{port}"), ("PROCESSES", "2"), ("PROCESS", "0")):
+            monkeypatch.setenv(f"GDJAX_{name}", value)
+        code, out, err = gdjax(*WORDS)
+    assert (code, out, err.count("\n")) == (1, "", 1) and f"cannot listen at 127.0.0.1:{port}" in err
+    assert [path.name for path in table.iterdir()] == ["table.csv"]
+
+
+STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[03-04]", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
+ENVIRONMENTS = {
+    "alone": ({}, None),
+    "launched": (
+        {"GDJAX_COORDINATOR": "10.0.0.1:99", "GDJAX_PROCESSES": "3", "GDJAX_PROCESS": "2"},
+        ("10.0.0.1:99", 3, 2, None),
+    ),
+    "slurm": (STEP | {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}, ("node03:61447", 2, 1, [0])),
+    "a shell in an allocation of slurm": (STEP | {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "1"}, None),
+    "a run of its own in slurm": (
+        STEP | {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "GDJAX_PROCESSES": "1"},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "place"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_who_there_is_stands_in_the_environment(monkeypatch, said, place):
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert clusters.find_place(1) == place
+
+
+@pytest.mark.parametrize(
+    "said", [{"PROCESSES": "2"}, {"COORDINATOR": "a:1", "PROCESSES": "2", "PROCESS": "2"}], ids=str
+)
+def test_an_environment_that_says_half_is_refused(monkeypatch, said):
+    for name, value in said.items():
+        monkeypatch.setenv(f"GDJAX_{name}", value)
+    with pytest.raises(gd.processes.ProcessError, match="the environment must give host:port"):
+        clusters.find_place(1)
