@@ -17,22 +17,11 @@ from test_cli import gdjax
 import gdjax as gd
 from gdjax import clusters, runs
 
-WORDS = [
-    "train",
-    "table.csv",
-    "--dtype",
-    "float64",
-    "--hidden",
-    8,
-    "--ensemble",
-    1,
-    "--cv",
-    0,
-    "--quick",
-    "--out",
-    "run",
-]
-WORDS += ["--batch-size", 50, "--steps", 300, "--every", 2, "--checkpoint-every", "4steps"]
+MODEL = ["train", "table.csv", "--dtype", "float64", "--hidden", 8, "--ensemble", 1, "--cv", 0, "--quick"]
+MODEL += ["--batch-size", 50]
+WORDS = [*MODEL, "--steps", 300, "--every", 2, "--checkpoint-every", "4steps"]
+STEPWISE = [*MODEL, "--every", 1, "--optimizer", "adam", "--learning-rate", 0.01, "--patience", 100]
+STEPWISE += ["--checkpoint-every", "5steps"]
 
 
 @pytest.fixture
@@ -53,19 +42,19 @@ def free_port():
 
 
 @contextlib.contextmanager
-def ranks(*numbers, seconds=120):
-    """Processes with these numbers of a pair, two devices each; none outlives the block."""
+def ranks(*numbers, words=(*WORDS, "--shard", "fsdp", "--out", "run"), count=2, devices=2, seconds=120):
+    """Processes with these numbers, of so many with so many devices each; none outlives the block."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {
         "PYTHONPATH": str(Path(gd.__file__).parents[1]),
         "JAX_COMPILATION_CACHE_DIR": os.path.abspath("cache"),
         "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": "2",
+        "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "GDJAX_COORDINATOR": f"127.0.0.1:{free_port()}",
-        "GDJAX_PROCESSES": "2",
+        "GDJAX_PROCESSES": str(count),
         "GDJAX_JOIN_SECONDS": str(seconds),
     }
-    words = [sys.executable, "-m", "gdjax", *map(str, WORDS), "--shard", "fsdp", "--out", "run"]
+    words = [sys.executable, "-m", "gdjax", *map(str, words)]
     started = [
         subprocess.Popen(words, env=environment | {"GDJAX_PROCESS": str(i)}, stdout=-1, stderr=-1, text=True)
         for i in numbers
@@ -81,6 +70,14 @@ def ranks(*numbers, seconds=120):
 def evaluations(folder):
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return np.array([[row[name] for name in ("step", "loss", "validation_loss")] for row in rows])
+
+
+def same_run(one, other):
+    """Equal evaluations, and equal parameters at the end, to 1e-10."""
+    np.testing.assert_allclose(*(evaluations(Path(each)) for each in (one, other)), rtol=1e-10)
+    with np.load(Path(one) / "params.npz") as found, np.load(Path(other) / "params.npz") as expected:
+        for name in [name for name in expected if not name.startswith("sha256")]:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-10)
 
 
 def test_a_pair_is_one_run_which_a_signal_to_either_ends_and_one_process_goes_on_with(table):
@@ -110,10 +107,23 @@ def test_a_pair_is_one_run_which_a_signal_to_either_ends_and_one_process_goes_on
     assert "the run goes on with 1 device, after 4 devices of 2 processes with fsdp" in remark
     assert json.loads((folder / "result.json").read_text())["resumed_at"] == [saved[-1]]
     assert gdjax(*WORDS, "--quiet", "--out", "alone")[0] == 0
-    np.testing.assert_allclose(evaluations(folder), evaluations(Path("alone")), rtol=1e-10)
-    with np.load(folder / "params.npz") as found, np.load("alone/params.npz") as expected:
-        for name in [name for name in expected if not name.startswith("sha256")]:
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-10)
+    same_run(folder, "alone")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("shard", [(), ("--shard", "fsdp")], ids=["replicated", "fsdp"])
+def test_a_run_goes_from_8_devices_to_4_to_2_processes_of_4_to_1(table, shard):
+    """The loss of each step is that of one device, and so are its rows."""
+    for part, (count, devices) in enumerate([(1, 8), (1, 4), (2, 4), (1, 1)]):
+        words = [*STEPWISE, "--steps", 10 * (part + 1), "--devices", devices, *shard, "--out", "run"]
+        words += ["--resume"] if part else []
+        with ranks(*range(count), words=words, count=count, devices=devices) as started:
+            said = [each.communicate(timeout=200) for each in started]
+        assert [each.returncode for each in started] == [0] * count, said
+        assert ("the run goes on with" in said[0][1]) == bool(part), said
+    assert gdjax(*STEPWISE, "--steps", 40, "--out", "alone")[0] == 0
+    assert evaluations(Path("run"))[:, 0].tolist() == [*range(1, 41)]
+    same_run("run", "alone")
 
 
 def test_a_port_that_is_taken_is_one_line(table, monkeypatch):
@@ -123,7 +133,7 @@ def test_a_port_that_is_taken_is_one_line(table, monkeypatch):
         port = taken.getsockname()[1]
         for name, value in (("COORDINATOR", f"127.0.0.1:{port}"), ("PROCESSES", "2"), ("PROCESS", "0")):
             monkeypatch.setenv(f"GDJAX_{name}", value)
-        code, out, err = gdjax(*WORDS)
+        code, out, err = gdjax(*WORDS, "--out", "run")
     assert (code, out, err.count("\n")) == (1, "", 1) and f"cannot listen at 127.0.0.1:{port}" in err
     assert [path.name for path in table.iterdir()] == ["table.csv"]
 
