@@ -92,6 +92,7 @@ if TYPE_CHECKING:
 
     # Pictures, measurements, runs on disk.
     from gdjax import certify as certify
+    from gdjax import cluster as cluster
     from gdjax import estimators as estimators
     from gdjax import plots as plots
     from gdjax import runs as runs
@@ -207,6 +208,7 @@ ON_FIRST_TOUCH = {
         for name in (
             "backprop",
             "certify",
+            "cluster",
             "estimators",
             "laws",
             "plots",

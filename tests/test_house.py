@@ -22,6 +22,7 @@ CLI = {
         "data",
         "expression",
         "files",
+        "cluster",
         "launch",
         "losses",
         "metrics",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 from gdjax import launch, runs
 from gdjax.cli.errors import UserError, option_mistakes
+from gdjax.cli.on_ray import launch_on_ray
 from gdjax.cli.resume import complete
 from gdjax.cli.signals import noting
 from gdjax.cli.words import MARK
@@ -31,6 +33,14 @@ class Launch:
     """What to run, after --: train, and its options."""
     processes: int = 2
     """How many, all on this machine; process 0 writes the run folder and prints."""
+    engine: Literal["local", "ray"] = "local"
+    """What starts them: this command, or Ray, on its cluster, where all hosts reach data and run folder, or a local one."""
+    workers: int | None = None
+    """With Ray, how many processes; that of --processes if not given."""
+    min_workers: int | None = None
+    """With Ray, how many suffice to start, or start again, where its cluster has no room for more; all if not given."""
+    resources: tuple[str, ...] = ()
+    """With Ray, what a process takes of its cluster, such as CPU=4 GPU=1; one CPU if not given."""
     devices_per_process: int = 1
     """Virtual ones on a CPU; of accelerators each process has so many of its own."""
     port: int | None = None
@@ -42,6 +52,8 @@ class Launch:
 
     def run(self, argv: list[str]) -> int:
         self._check()
+        if self.engine == "ray":
+            return launch_on_ray(self._job(), self.workers, self.min_workers, self.resources)
         supervisor = launch.Supervisor(self._job())
         with noting(supervisor.abandon) as signals:
             return supervisor.run(signals)

@@ -30,10 +30,11 @@ def main(argv: list[str] | None = None) -> None:
     Exit codes: 0 done, 1 done with a bad result, 2 a mistake of the user's, 130 interrupted, 143 terminated.
     """
     with processes.leaving():
-        _main(sys.argv[1:] if argv is None else argv)
+        execute(sys.argv[1:] if argv is None else argv)
 
 
-def _main(argv: list[str]) -> None:
+def execute(argv: list[str]) -> None:
+    """Run one command, and raise SystemExit with its exit code, in a process that goes on."""
     try:
         with terminating():
             command = parse(argv)

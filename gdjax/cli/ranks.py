@@ -12,7 +12,7 @@ from gdjax import processes
 def join() -> None:
     """Join the other processes, if there are any; then only Python writes on the standard output, and not what Gloo says."""
     processes.join()
-    if processes.count() > 1:
+    if processes.count() > 1 and sys.stdout is sys.__stdout__:
         sys.stdout.flush()
         sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ class End(NamedTuple):
     rank: int
     code: int | None  # as of subprocess: -9 after SIGKILL; None for one that still runs
     seconds: float  # from the start to its end, or now
-    silent: float = 0.0  # seconds since it was last heard
+    silent: float = 0.0  # seconds since it was last heard; inf if nobody knows how it has ended
     text: str = ""  # the last that it said
     is_echo: bool = False  # whether it ended because it had lost another rank
 
@@ -76,6 +77,8 @@ def exit_code(failure: End) -> int:
 
 def how(end: End) -> str:
     """What has become of a rank, in words."""
+    if end.code is None and end.silent == math.inf:
+        return "was lost"
     if end.code is None:
         return f"was not heard for {end.silent:.0f} s"
     if end.code < 0:

@@ -44,11 +44,15 @@ class RunFolder:
         is_new = self.is_there and _identity(self.path / "result.json") != self._result
         return end_of(self.path) if is_new else None
 
+    @property
+    def left(self) -> str:
+        """What is left of the run, in words."""
+        step = self.step
+        return "nothing is saved" if step is None else f"step {step} is saved in {self.path}, --resume goes on"
+
     def words(self, words: Sequence[str]) -> list[str]:
         """The words of a command, which begins the run or lets it go on."""
-        if not self.is_there:
-            return list(words)
-        return [word for word in words if word not in ("--overwrite", "--resume")] + ["--resume"]
+        return going_on(words) if self.is_there else list(words)
 
     def remove_drafts(self) -> None:
         """Remove what ranks that were killed before the folder appeared have left beside it."""
@@ -58,6 +62,11 @@ class RunFolder:
     def _find_drafts(self) -> list[Path]:
         name, parent = re.compile(rf"\.{re.escape(self.path.name)}-[a-z0-9_]{{8}}"), self.path.absolute().parent
         return [path for path in parent.iterdir() if name.fullmatch(path.name)] if parent.is_dir() else []
+
+
+def going_on(words: Sequence[str]) -> list[str]:
+    """The words of a command with which its run goes on."""
+    return [word for word in words if word not in ("--overwrite", "--resume")] + ["--resume"]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

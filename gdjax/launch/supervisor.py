@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gdjax.launch.policy import MISTAKE, End, Past, after, culprit, exit_code, how, last_failure
+from gdjax.launch.policy import End, Past, after, culprit, exit_code, last_failure
 from gdjax.launch.ranks import Rank, kill_all, started
 from gdjax.launch.run_folder import RunFolder
+from gdjax.launch.telling import of_end, of_restart
 from gdjax.launch.watching import watch
 from gdjax.runs.job import went_wrong
 
@@ -85,7 +86,7 @@ class Supervisor:
     def abandon(self) -> str:
         """Kill the ranks, since the launcher ends here; return what is to be said."""
         kill_all(self._ranks)
-        return f"killed, {self._last_words()}"
+        return f"killed, {self.folder.left}"
 
     def _attempt(self, signals: Sequence[int]) -> list[End]:
         """How the ranks were found when all were done, or the first had failed; none runs afterwards."""
@@ -112,7 +113,7 @@ class Supervisor:
         asked = next((end for end in ends if end.code in ASKED), None)
         if signals or asked is not None:
             if ends[0].code not in ASKED:
-                _say(f"interrupted, {self._last_words()}")
+                print(f"gdjax: interrupted, {self.folder.left}", file=sys.stderr, flush=True)
             return 128 + signals[0] if signals else exit_code(asked)  # type: ignore[arg-type]
         return self._after(culprit(ends))
 
@@ -122,31 +123,11 @@ class Supervisor:
         past = self._past = after(self._past, failure, step, self.folder.begun)
         last = last_failure(past, failure, most)
         if last is None:
-            goes_on = "from the start" if step is None else f"from step {step}"
-            count = f"restart {past.failures} of {most} without progress" if past.failures > 1 else "restart"
-            _say(f"rank {failure.rank} {how(failure)} after {failure.seconds:.0f} s: {count} {goes_on}")
+            print(of_restart(past, failure, most, step), file=sys.stderr, flush=True)
             return None
-        if last.text:
-            print(last.text if last.code == MISTAKE else _with_rank(last), file=sys.stderr)
-        if last.code != MISTAKE:
-            vain = past.failures - 1
-            in_vain = f", and {vain} restart{'s' * (vain > 1)} brought nothing newer" if vain else ""
-            _say(f"rank {last.rank} {how(last)} after {last.seconds:.0f} s{in_vain}: {self._last_words()}")
+        if text := of_end(last, past, self.folder.left):
+            print(text, file=sys.stderr, flush=True)
         return exit_code(last)
-
-    def _last_words(self) -> str:
-        """What is left of the run."""
-        step = self.folder.step
-        return "nothing is saved" if step is None else f"step {step} is saved in {self.folder.path}, --resume goes on"
-
-
-def _say(text: str) -> None:
-    print(f"gdjax: {text}", file=sys.stderr, flush=True)
-
-
-def _with_rank(end: End) -> str:
-    """What a rank has said, with its number before each line."""
-    return "\n".join(f"[rank {end.rank}] {line}" for line in end.text.splitlines())
 
 
 def free_port() -> int:

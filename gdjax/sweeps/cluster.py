@@ -10,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -45,7 +48,7 @@ def run_on_cluster(
 
     Raises: ImportError, in one sentence, where Ray is missing; the error of a block that failed.
     """
-    with _connected() as ray:
+    with connected("sweep") as ray:
         telling, studies = Telling(tasks, tell), [*dict.fromkeys(study for study, _ in tasks)]
         shipment = ray.put(Shipment(make, jax.device_get(arguments), is_wide()))
         remote = ray.remote(run_shipped).options(max_retries=-1, num_gpus=int(jax.default_backend() == "gpu"))
@@ -83,17 +86,46 @@ def run_shipped(place: list[Any], name: str, study: int, block: Block) -> list[O
 
 
 @contextlib.contextmanager
-def _connected() -> Iterator[Any]:
-    """Ray, connected; a local cluster that is started here ends with the block."""
+def connected(who: str, cpus: int | None = None, part: str = "ray") -> Iterator[Any]:
+    """Ray, connected: as it is already, else to the cluster that runs here or that RAY_ADDRESS names, else to a local one.
+
+    Args:
+        cpus: of a local cluster (default: the cores), which is started here and ends with the block.
+        part: the module of Ray that is needed.
+
+    Raises: ImportError, in one sentence, where it is missing.
+    """
     try:
-        ray = importlib.import_module("ray")
+        ray, _ = importlib.import_module("ray"), importlib.import_module(part)
     except ImportError as error:
-        raise ImportError("sweep: engine='ray' needs Ray: pip install 'gdjax[cluster]'") from error
+        raise ImportError(f"{who}: engine='ray' needs Ray: pip install 'gdjax[cluster]'") from error
     own = not ray.is_initialized()
     if own:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        _connect(ray, cpus)
     try:
         yield ray
     finally:
         if own:
             ray.shutdown()
+
+
+def _connect(ray: Any, cpus: int | None) -> None:
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    with own_signals():
+        try:
+            ray.init(num_cpus=cpus, **quiet)
+        except ValueError:  # a cluster that runs has its own number
+            ray.init(**quiet)
+
+
+@contextlib.contextmanager
+def own_signals() -> Iterator[None]:
+    """A context after which SIGINT and SIGTERM are heard as before, although Ray has set them."""
+    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
