@@ -29,7 +29,7 @@ ROWS = ("replicated", "sharded", "local")
 
 
 def placement(
-    mesh: Mesh,
+    mesh: Mesh | None = None,
     data: str | tuple[str, ...] = "data",
     params: str | Mapping[str, PartitionSpec] | None = None,
     rows: str = "replicated",
@@ -42,7 +42,7 @@ def placement(
     number is not divisible, and its share of a chunk of an evaluation.
 
     Args:
-        mesh: of `jax.make_mesh`, with automatic or explicit axes.
+        mesh: of `jax.make_mesh`, with automatic or explicit axes (default: the one of `jax.set_mesh`).
         data: the axes of the mesh over which rows are divided.
         params: None holds the parameters on every device. "fsdp" splits each leaf over the axes of the data, along its
             largest axis that they divide, and the state of the optimizer, averages and best parameters with it. A dict
@@ -61,6 +61,7 @@ def placement(
     >>> print(state.params.sharding.mesh.shape, place.size)
     OrderedDict({'data': 1}) 1
     """
+    mesh = _ambient_mesh() if mesh is None else mesh
     if not isinstance(mesh, Mesh):
         raise TypeError(
             f"placement: mesh must be a Mesh of devices, write jax.make_mesh((8,), ('data',)), got {type(mesh).__name__}"
@@ -81,6 +82,20 @@ def placement(
         raise ValueError(f"placement: rows must be one of {', '.join(ROWS)}, got {rows!r}")
     automatic = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     return Placement(automatic, axes, rules, rows)
+
+
+def _ambient_mesh() -> Mesh:
+    """The mesh that the user has set."""
+    try:
+        mesh = jax.sharding.get_mesh()
+    except ValueError as error:  # within jax.jit, where the mesh that is set has no devices
+        raise ValueError("placement: within jax.jit a mesh must be given, got none") from error
+    if mesh.empty:
+        raise ValueError(
+            "placement: a mesh must be given, write placement(jax.make_mesh((8,), ('data',))), or set before by "
+            "jax.set_mesh(mesh), got none"
+        )
+    return mesh
 
 
 def _axes_of(rules: Any) -> Iterator[Any]:

@@ -1,20 +1,27 @@
 """The program of test_placed_rows.py, on eight devices: rows that are divided over them."""
 
+import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import gdjax as gd
 from gdjax import metrics
-from gdjax.data import permute
+from gdjax.data import batch_indices, permute
+from gdjax.training import reading, staged
+from gdjax.training.inference import infer_placement
 from gdjax.training.step import ORDER
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(51, 3))  # 8 divides neither 51 nor 10, nor 10 divides 51
+X = RNG.normal(size=(51, 3))  # 8 divides neither 51 nor 10, nor 10 divides 51 or 48
 Y = X @ np.array([1.0, -2.0, 0.5]) + 0.1 * RNG.normal(size=51)
-W = np.zeros(3)
+W, KEY = np.zeros(3), jax.random.key(3)
+ORDERS = "shuffle", "replacement", "sequence"
+EVEN = X[:48], Y[:48]  # which arrays that lie on eight devices have to be
 per_row = gd.per_example(lambda w, x, y: (x @ w - y) ** 2)  # takes a mask
 
 
@@ -22,65 +29,107 @@ def at_once(w, x, y):
     return jnp.mean((x @ w - y) ** 2)
 
 
+def line():
+    return jax.make_mesh((8,), ("data",))  # with explicit axes
+
+
 def place(rows):
-    return gd.placement(jax.make_mesh((8,), ("data",)), rows=rows)
+    return gd.placement(line(), rows=rows)
 
 
-def fit(loss, rows, data=(X, Y), **options):
-    options = {"epochs": 2, "batch_size": 10, "key": 3, "validation": data, **options}
-    return gd.fit(loss, W, gd.adam(0.05), data, placement=rows and place(rows), **options)
+def lay(tree, *spec, mesh=None):
+    sharding = NamedSharding(mesh or line(), P(*spec))
+    return jax.tree.map(lambda x: jax.device_put(x, sharding), tree)
+
+
+def fit(loss=per_row, placement=None, data=EVEN, params=W, **options):
+    options = {"epochs": 2, "batch_size": 10, "key": KEY, **options}
+    return gd.fit(loss, params, gd.adam(0.05), data, placement=placement, **options)
 
 
 def close(a, b):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13), a, b)
 
 
-def check_the_same_rows_as_on_one_device():
-    """Of every order, by masks and by smaller last steps, also of a table of fewer rows than there are devices."""
-    for loss, options in [
-        (per_row, {}),
-        (at_once, {"order": "replacement"}),
-        (at_once, {"order": "sequence", "data": (X[:5], Y[:5]), "batch_size": 3}),
-    ]:
-        one, many = fit(loss, None, **options), fit(loss, "sharded", **options)
-        close((one.params, one.history), (many.params, many.history))
-    (rows,) = jax.tree.leaves(place("sharded").put_rows(X))
-    assert rows.sharding.shard_shape(rows.shape) == (7, 3), "a device holds its part alone"
+def equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, (a.params, a.history["loss"]), (b.params, b.history["loss"]))
 
 
-def rows_by_hand(order, batch, size=10, shards=8):
-    """The rows of a batch, position by position, from the law of `shard_indices`."""
-    key = jax.random.fold_in(jax.random.key(3), ORDER)
-    parts = np.array_split(np.arange(51), shards)
-    epoch, number = divmod(batch, -(-51 // size))
-    for position in range(number * size, min((number + 1) * size, 51)):
-        shard, place = position % shards, position // shards
-        if order == "shuffle":
-            own = jax.random.fold_in(jax.random.fold_in(key, epoch), shard)
-            place = int(permute(own, np.int32(place), len(parts[shard])))
-        yield parts[shard][place]
+def says(words, function, *args, **options):
+    try:
+        function(*args, **options)
+    except ValueError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(f"nothing said {words!r}")
 
 
-def check_rows_of_each_devices_own():
-    """Gradient descent by hand on the rows that the law names: every row once an epoch, in batches of the same sizes."""
-    for order in ("shuffle", "sequence"):
-        w, losses, seen = W, [], []
-        for batch in range(12):
-            rows = [*rows_by_hand(order, batch)]
-            residual = X[rows] @ w - Y[rows]
-            losses.append(np.mean(residual**2))
-            w = w - 0.1 * 2 * X[rows].T @ residual / len(rows)
-            seen += rows
-        assert sorted(seen) == sorted([*range(51)] * 2)
-        found = gd.fit(
-            per_row, W, gd.sgd(0.1), (X, Y), epochs=2, batch_size=10, key=3, order=order, placement=place("local")
-        )
-        close(found.params, w)
-        weights = [10, 10, 10, 10, 10, 1]
-        close(found.history["loss"], [np.average(part, weights=weights) for part in (losses[:6], losses[6:])])
+def rows_of_shards(order, batch, n, size=10, shards=8):
+    """The rows of a batch, position by position, from the law of `shard_indices`; of a draw, the shard of each."""
+    key, parts = jax.random.fold_in(KEY, ORDER), np.array_split(np.arange(n), shards)
+    epoch, number = divmod(batch, -(-n // size))
+    for position in range(batch * size, batch * size + size):
+        if order == "replacement":
+            yield position % shards
+            continue
+        position -= epoch * -(-n // size) * size
+        if position < n:
+            shard, place = position % shards, position // shards
+            if order == "shuffle":
+                own = jax.random.fold_in(jax.random.fold_in(key, epoch), shard)
+                place = int(permute(own, np.int32(place), len(parts[shard])))
+            yield int(parts[shard][place])
 
-    drawn = fit(per_row, "local", order="replacement", epochs=30)
-    assert drawn.history["validation_loss"][-1] < 0.02, "it learns, from draws of which no other law is known"
+
+def check_the_rows_of_each_batch():
+    """Of every order: those of one device, or each device's own, every row once an epoch; also of 11 rows of a table."""
+    for n, rows, orders in [(51, "sharded", ORDERS), (51, "local", ORDERS), (5, "sharded", ["shuffle"])]:
+        count = 2 * -(-n // 10) if n > 10 else 2
+        for order in orders:
+            epoch = gd.make_epoch(gd.make_step(per_row), min(n, 10), order=order, placement=place(rows))
+            data, key = epoch.placement.put_rows(np.arange(n)), jax.random.fold_in(KEY, ORDER)
+
+            def of_batch(i, data, epoch=epoch):
+                where, mask = epoch.rows_of(KEY, data, i)
+                return epoch.take_rows(data, where), mask.ravel()
+
+            batches = [jax.jit(of_batch)(np.int32(i), data) for i in range(count)]
+            found = [sorted(np.asarray(batch)[np.asarray(mask)].tolist()) for batch, mask in batches]
+            if rows == "local" and order == "replacement":
+                shard = np.repeat(np.arange(8), [len(part) for part in np.array_split(np.arange(n), 8)])
+                found = [sorted(shard[batch]) for batch in found]
+            if rows == "local":
+                expected = [sorted(rows_of_shards(order, i, n)) for i in range(count)]
+            else:
+                each = [batch_indices(order, key, i, n, min(n, 10)) for i in range(count)]
+                expected = [sorted(np.asarray(numbers)[np.asarray(mask)].tolist()) for numbers, mask in each]
+            assert found == expected, (n, rows, order, found, expected)
+            if order != "replacement":
+                assert sorted(sum(found, [])) == sorted([*range(n)] * 2), "every row once an epoch"
+    (leaf,) = jax.tree.leaves(place("sharded").put_rows(X))
+    assert leaf.sharding.shard_shape(leaf.shape) == (7, 3), "a device holds its part alone"
+
+
+def check_gradient_descent_by_hand():
+    """On the rows that each device draws from its own; and the remark."""
+    w, losses = W, []
+    for batch in range(12):
+        rows = [*rows_of_shards("shuffle", batch, 51)]
+        residual = X[rows] @ w - Y[rows]
+        losses.append(np.mean(residual**2))
+        w = w - 0.1 * 2 * X[rows].T @ residual / len(rows)
+    options = {"epochs": 2, "batch_size": 10, "key": KEY, "placement": place("local")}
+    found = gd.fit(per_row, W, gd.sgd(0.1), (X, Y), **options)
+    close(found.params, w)
+    weights = [10, 10, 10, 10, 10, 1]
+    close(found.history["loss"], [np.average(part, weights=weights) for part in (losses[:6], losses[6:])])
+    assert "each of 8 devices draws its part of a batch from its own rows" in found.remarks[-1]
+
+
+def check_smaller_last_steps_and_exchanged_evaluations():
+    """Of a loss that takes no mask."""
+    one, many = (fit(at_once, given, (X, Y), validation=(X, Y)) for given in (None, place("sharded")))
+    close((one.params, one.history), (many.params, many.history))
 
 
 def check_nothing_but_gradients_is_exchanged():
@@ -89,7 +138,7 @@ def check_nothing_but_gradients_is_exchanged():
     for rows in ("local", "sharded"):
         epoch = gd.make_epoch(gd.make_step(at_once), 16, placement=place(rows))
         state = gd.make_state(W, gd.adam(0.05), placement=epoch.placement)
-        data = epoch.placement.put_rows((X[:48], Y[:48]))
+        data = epoch.placement.put_rows(EVEN)
         found = gd.training.find_collectives(jax.jit(epoch).lower(state, data, np.int32(3)).compile())
         assert {each.kind for each in found} == {"all-reduce"}, found
         exchanged[rows] = sum(each.bytes for each in found)
@@ -98,12 +147,67 @@ def check_nothing_but_gradients_is_exchanged():
 
 def check_an_evaluation_of_divided_rows():
     """In chunks of any size, with a mask or without, of rows that the devices divide or not."""
-    for n, size, loss in [(51, 16, per_row), (51, 20, at_once), (48, 40, at_once)]:
+    for n, size, loss in [(51, 20, per_row), (48, 40, at_once)]:
         options = {"metrics": {"r2": metrics.r2}, "predict": lambda w, x: x @ w, "chunk_size": size}
         w, rows = np.arange(3.0), (X[:n], Y[:n])
         one, many = (gd.make_evaluate(loss, placement=given, **options)(w, rows) for given in (None, place("local")))
         np.testing.assert_allclose(one.pop("r2"), many.pop("r2"), rtol=1e-6)  # in float32
         close(one, many)
+
+
+class Rows:
+    """A source of the rows."""
+
+    def __len__(self):
+        return 48
+
+    def rows(self, indices):
+        return X[indices], Y[indices]
+
+
+def batches():
+    """The batches of the run in memory, one by one."""
+    for i in range(10):
+        rows, mask = batch_indices("shuffle", jax.random.fold_in(KEY, ORDER), i, 48, 10)
+        rows = np.asarray(rows)[np.asarray(mask)]
+        yield X[rows], Y[rows]
+
+
+def check_rows_that_lie_on_devices_and_rows_that_come_in_windows():
+    """Arrays on an explicit mesh, also while it is set, are a run of the same rows; a source and a loader to the last bit."""
+    staged.MOST, reading.FIRST = 3, 2
+    one, many = fit(), fit(placement=place("replicated"))
+    with jax.set_mesh(line()):
+        inferred = fit(data=lay(EVEN, "data"))
+    for found in (many, inferred):
+        close((one.params, one.history), (found.params, found.history))
+        assert found.run_state.state.params.sharding.num_devices == 8
+    assert "batches are divided over the 8 devices of 'data', as the rows lie" in inferred.remarks[-1]
+    with jax.set_mesh(line()):
+        placement = gd.placement()
+    assert placement == place("replicated")
+    equal(fit(data=Rows(), placement=placement), many)
+    by_batches = {"epochs": None, "steps": 10, "every": 5, "batch_size": None}
+    equal(fit(data=gd.data.Batches(batches()), placement=placement, **by_batches), many)
+
+
+def check_what_is_inferred():
+    square = jax.make_mesh((4, 2), ("rows", "parts"))
+    w = {"w.0": np.ones((4, 6)), "b": np.ones(6)}
+    params = {"w.0": lay(w["w.0"], None, "parts", mesh=square), "b": lay(w["b"], mesh=square)}
+    rules = {r"^w\.0$": P(None, "parts")}
+    assert infer_placement(w, EVEN, None) == (None, ())
+    assert infer_placement(params, EVEN, None)[0] == gd.placement(square, "rows", rules)
+    both = lay(X[:48], ("rows", "parts"), mesh=square), lay(Y[:48], mesh=square)
+    assert infer_placement(w, both, None)[0] == gd.placement(square, ("rows", "parts"), rows="sharded")
+    assert infer_placement(w, lay(X, mesh=square), None)[0] == gd.placement(square, ("rows", "parts"))
+    says(
+        "got params['b'] on Mesh(rows=4, parts=2) of the devices 0 to 7 and data on", infer_placement, params, lay(X), 0
+    )
+    columns = lay(np.ones((8, 8)), None, "data")
+    says("data may be divided by rows, their leading axis, alone", infer_placement, w, columns, None)
+    mixed = lay(X[:48], "rows", mesh=square), lay(Y[:48], "parts", mesh=square)
+    says("over the same axes of the mesh, got ('rows',) at data[0] and ('parts',)", infer_placement, w, mixed, None)
 
 
 def check_what_is_refused():
@@ -114,20 +218,17 @@ def check_what_is_refused():
         ),
         ((X[:5], Y[:5]), "rows that are local must be at least one for each of 8 devices, got 5; write rows='sharded'"),
     ]:
-        try:
-            fit(at_once, "local", data=data, batch_size=3)
-        except ValueError as error:
-            assert words in str(error), error
-        else:
-            raise AssertionError(words)
-    whole = fit(at_once, "local", data=(X[:48], Y[:48]), batch_size=16)
-    assert np.isfinite(whole.params).all()
+        says(words, fit, at_once, place("local"), data, batch_size=3)
+    epoch = gd.make_epoch(gd.make_step(per_row), 10, placement=place("local"))
+    state = gd.make_state(W, gd.sgd(0.1), placement=epoch.placement)
+    says("write data = placement.put_rows(data), got traced arrays", jax.jit(epoch), state, EVEN)
+    says("placement: a mesh must be given", gd.placement)
 
 
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
-    for name, check in [*globals().items()]:
-        if name.startswith("check_"):
-            begun = time.process_time()
-            check()
-            print(name, f"{time.process_time() - begun:.1f}", flush=True)
+    chosen = sys.argv[1:] or [name for name in globals() if name.startswith("check_")]
+    for name in chosen:
+        begun = time.process_time()
+        globals()[name]()
+        print(name, f"{time.process_time() - begun:.1f}", flush=True)
