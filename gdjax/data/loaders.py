@@ -35,6 +35,9 @@ class Batches:
         run_state, position = checkpoints.restore(run_state)
         batches.load_state_dict(position)
 
+    Under a placement over several processes the loader of each must give the same batches, whole: of each the process takes
+    the rows that its devices need. That they begin with the same one is verified.
+
     Args:
         loader: any object with `__iter__`, a torch DataLoader or a grain dataset. Its batches are pytrees of arrays or
             tensors that share their leading axis; a list, such as torch makes of a pair, becomes a tuple. If it has

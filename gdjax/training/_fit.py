@@ -93,7 +93,8 @@ def fit(
         refresh, keep_best: as for `make_run`: batches that renew the model state of an average before it is evaluated; and
             whether a second copy of the parameters holds the best (without validation data, the last that were finite).
         placement: of `gd.placement`: the devices over which the rows of each batch are divided, and on which the parameters
-            lie. A run may be resumed with another.
+            lie. A run may be resumed with another. Arrays that lie on several devices have one without it, which a remark
+            tells. Each process is given all of the data, the same as the others, or global arrays.
 
     Raises:
         ValueError: the loss is not finite because of an argument outside its domain (labels of another kind, probabilities

@@ -19,6 +19,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import rows_over_hosts
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import gdjax as gd
@@ -165,6 +166,8 @@ def check(index, folder):
     if index == 0:  # which removes what was begun
         assert sorted(path.name for path in folder.iterdir()) == before
         assert not [path for path in (folder / "steps").iterdir() if not re.fullmatch(r"\d+", path.name)]
+
+    rows_over_hosts.check(index)
 
     # A process that stays away is not waited for without end.
     if index == 1:

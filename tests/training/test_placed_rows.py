@@ -14,7 +14,7 @@ def test_rows_that_are_divided_over_eight_devices():
         env={**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
