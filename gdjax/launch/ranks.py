@@ -135,13 +135,14 @@ def end_all(ranks: Sequence[Rank], grace: float) -> None:
         rank.send(signal.SIGTERM)
     wait_until(lambda: all(rank.code is not None for rank in ranks), grace)
     kill_all(ranks)
-    for rank in ranks:
-        rank.process.wait()
 
 
 def kill_all(ranks: Sequence[Rank]) -> None:
+    """End those that still run, at once."""
     for rank in ranks:
         rank.send(signal.SIGKILL)
+    for rank in ranks:
+        rank.process.wait()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:

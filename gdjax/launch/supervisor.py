@@ -86,6 +86,7 @@ class Supervisor:
     def abandon(self) -> str:
         """Kill the ranks, since the launcher ends here; return what is to be said."""
         kill_all(self._ranks)
+        self.folder.remove_drafts()
         return f"killed, {self.folder.left}"
 
     def _attempt(self, signals: Sequence[int]) -> list[End]:
