@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gdjax import tree as trees
@@ -226,9 +227,13 @@ class Placement:
         return self.put(data) if self.rows == "replicated" else divide(data, self.divided, self.rows == "local")
 
     def spread(self, batch: Batch) -> Batch:
-        """In a program: the constraint that the rows of a batch are divided over the mesh."""
+        """In a program: the constraint that the rows of a batch are divided over the mesh; elsewhere they stay."""
         rows = NamedSharding(self.mesh, self._normal(PartitionSpec(self.data)))
-        return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, rows), batch)
+
+        def part(x: Any) -> Any:  # outside of a program only what the mesh divides can lie so
+            return jax.lax.with_sharding_constraint(x, rows) if isinstance(x, Tracer) else x
+
+        return jax.tree.map(part, batch)
 
     def everywhere(self, tree: Any) -> Any:
         """In a program: the constraint that every leaf is on every device."""

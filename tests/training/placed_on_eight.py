@@ -62,7 +62,8 @@ def check_runs(names=("data", "fsdp")):
         parts = {"data": (16, 8), "fsdp": (2, 8), "tensor": (16, 4)}[name]
         assert [x.sharding.shard_shape(x.shape) for x in moments] == [parts, parts], moments
         done = len(compiled)
-        fit(place, 0.02), fit(place, epochs=4, resume=many)
+        fit(place, epochs=4, resume=many)
+        assert "no step moved the parameters" in str(fit(place, 0.0).remarks) and not many.remarks
         assert len(compiled) == done, name
     first = fit(PLACES[names[-1]], epochs=1)
     moved = fit(PLACES[names[0]], epochs=4, resume=fit(None, epochs=3, resume=first))
@@ -151,6 +152,19 @@ def check_evaluations():
     close(*(each(PARAMS[0]["w"][:, 0], (X, labels)) for each in evaluate))
 
 
+def check_failures():
+    """The step with which a run has gone wrong is the same one, on rows that the devices do not divide."""
+    loss = losses.per_example(lambda w, x, y: jnp.log(3.2 - w @ w) + 0 * y)
+    found = []
+    for place in (None, PLACES["fsdp"]):
+        run = gd.make_run(gd.make_epoch(gd.make_step(loss), 10, placement=place))
+        state = gd.make_state(np.full(16, 0.1), gd.sgd(0.3), placement=place)
+        start = gd.start_run(run, state, stopping.non_finite(), DATA, None, steps=6)
+        failure = gd.find_failure(run, start, DATA, batches=12)
+        found.append((int(failure.state.batches), failure.leaves, failure.rows.tolist(), failure.batch[0].tolist()))
+    assert found[0] == found[1] and found[0][1] == ("loss",), found
+
+
 def check_lanes():
     """Runs side by side, of which one stops early."""
     loss = losses.per_example(lambda w, x, y: (x @ w - y) ** 2)
@@ -173,7 +187,7 @@ def check_lanes():
 
 CHECKS = {
     "suite": (check_refusals, check_runs, check_checkpoints, check_steps_without_mask, check_evaluations),
-    "nightly": (check_tensors, check_all_at_once, check_lanes),
+    "nightly": (check_tensors, check_all_at_once, check_failures, check_lanes),
 }
 
 if __name__ == "__main__":
