@@ -13,6 +13,7 @@ seconds) with the SHA-256 of the run that never stopped. About ten minutes on 2 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import random
@@ -30,7 +31,8 @@ import numpy as np
 
 from experiments.bench.kill_and_resume import digests, newest, seconds_of
 
-LAUNCH = ("launch", "--processes", "2", "--devices-per-process", "4", "--grace", "2", "--")
+LAUNCH = ("launch", "--processes", "2", "--devices-per-process", "4", "--grace", "2")
+ENGINES = {"local": (*LAUNCH, "--"), "ray": (*LAUNCH, "--engine", "ray", "--")}
 WORDS = ("train", "digits", "--tune", "none", "--ensemble", "1", "--patience", "1000000", "--optimizer", "adam")
 WORDS += ("--dtype", "float64", "--quick", "--quiet", "--batch-size", "64")
 SHORT = (*WORDS, "--hidden", "32", "--steps", "50")
@@ -84,6 +86,17 @@ def ranks_of(launcher: int) -> dict[int, int]:
     return found
 
 
+def workers_of(launcher: int) -> dict[int, int]:
+    """The workers of Ray below a process, by any number from 1, since Linux does not know their ranks."""
+    import psutil  # comes with Ray
+
+    found: list[int] = []
+    for process in psutil.Process(launcher).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            found += [process.pid] if process.name().startswith("ray::RayTrain") else []
+    return dict(enumerate(found, 1))
+
+
 def wait_for(process: subprocess.Popen[bytes], holds: Callable[[], bool]) -> float:
     """The seconds until it holds.   Raises: RuntimeError if the limit is passed, or the process has ended."""
     begun = time.monotonic()
@@ -97,41 +110,44 @@ def wait_for(process: subprocess.Popen[bytes], holds: Callable[[], bool]) -> flo
 
 
 def kill_once(
-    process: subprocess.Popen[bytes], folder: Path, moments: random.Random, later: float, again: bool
+    process: subprocess.Popen[bytes], folder: Path, moments: random.Random, later: float, again: bool, engine: str
 ) -> Kill:
     """End or stop a rank at some moment, and wait until the run has gone on, or has only been started again."""
+    ranks = (lambda: workers_of(process.pid)) if engine == "ray" else lambda: ranks_of(process.pid)
     time.sleep(delay := moments.uniform(0, later))
-    wait_for(process, lambda: len(ranks_of(process.pid)) == 2)
-    before, step = ranks_of(process.pid), newest(folder)
+    wait_for(process, lambda: len(ranks()) == 2)
+    before, step = ranks(), newest(folder)
     rank, number = moments.choice(sorted(before)), moments.choice(SIGNALS)
     os.kill(before[rank], number)
     if again:
-        wait_for(process, lambda: not set(ranks_of(process.pid).values()) & set(before.values()))
+        wait_for(process, lambda: not set(ranks().values()) & set(before.values()))
         return Kill(number, rank, delay, step, math.nan)
     return Kill(number, rank, delay, step, wait_for(process, lambda: newest(folder) > step))
 
 
-def kill_often(folder: Path, words: Sequence[str], kills: int, seed: int) -> Iterator[Kill]:
+def kill_often(folder: Path, words: Sequence[str], kills: int, seed: int, engine: str) -> Iterator[Kill]:
     """The kills of a run, which then comes to its end by itself.   Raises: RuntimeError if it does not."""
     moments = random.Random(seed)
-    with gdjax(folder, *LAUNCH, *words) as process:
+    with gdjax(folder, *ENGINES[engine], *words) as process:
         try:
             wait_for(process, lambda: newest(folder) >= 0)
             for i in range(kills):
                 at_start = i % 4 == 3  # of the ranks that replace those of the kill before
-                yield kill_once(process, folder, moments, 6.0 if at_start else 1.0, i % 4 == 2 and i + 1 < kills)
+                yield kill_once(
+                    process, folder, moments, 6.0 if at_start else 1.0, i % 4 == 2 and i + 1 < kills, engine
+                )
             if code := process.wait(600):
                 raise RuntimeError(f"the run must end with exit code 0, got {code}")
         finally:
             process.kill()
 
 
-def reference(place: Path, seconds: float) -> tuple[Path, tuple[str, ...]]:
+def reference(place: Path, seconds: float, engine: str) -> tuple[Path, tuple[str, ...]]:
     """The run that never stops, with at least so many seconds of stepping, and its words."""
     epochs = 20
     while True:
         words = (*LONG, "--epochs", str(epochs))
-        took = seconds_of(finish(place / "whole", *LAUNCH, *words, "--overwrite"))
+        took = seconds_of(finish(place / "whole", *ENGINES[engine], *words, "--overwrite"))
         print(f"{epochs} epochs without a stop: {took:.1f} s of stepping, step {newest(place / 'whole')}", flush=True)
         if took >= seconds:
             return place / "whole", words
@@ -149,15 +165,16 @@ def show(kill: Kill) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--engine", choices=[*ENGINES], default="local", help="what starts the processes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{name}/jax")
-        apart = difference(finish(place / "one", *SHORT), finish(place / "two", *LAUNCH, *SHORT))
+        apart = difference(finish(place / "one", *SHORT), finish(place / "two", *ENGINES[options.engine], *SHORT))
         print(f"one device and 2 processes x 4: parameters differ by {apart:.1e} after 50 steps, at most {TOLERANCE:g}")
-        whole, words = reference(place, 10 + PER_KILL * options.kills)
-        in_time = [show(kill) for kill in kill_often(place / "cut", words, options.kills, options.seed)]
+        whole, words = reference(place, 10 + PER_KILL * options.kills, options.engine)
+        in_time = [show(kill) for kill in kill_often(place / "cut", words, options.kills, options.seed, options.engine)]
         print(f"{len(in_time)} kills; the run goes on within {LIMIT:g} s after {sum(in_time)}")
         theirs, ours = digests(whole), digests(place / "cut")
         for part, digest in theirs.items():

@@ -50,7 +50,7 @@ def a_class(reader: Reader, x: type) -> None:
 
 
 def _definitions(reader: Reader, x: type) -> None:
-    for name, value in vars(x).items():
+    for name, value in [*vars(x).items()]:  # another thread may add to them
         if name not in UNREAD:
             reader.key.append(name)
             if name == "__dataclass_fields__":

@@ -1,5 +1,6 @@
 """Runs by two workers of a local cluster: one is lost, one fails, and a sweep."""
 
+import contextlib
 import json
 import os
 import threading
@@ -45,8 +46,10 @@ def kill_when_saved(folder, killed):
         if time.monotonic() > last:
             return
         time.sleep(0.01)
-    each = psutil.Process().children(recursive=True)
-    workers = [process for process in each if "RayTrainWorker" in " ".join(process.cmdline())]
+    workers = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            workers += [process] if process.name().startswith("ray::RayTrain") else []
     if len(workers) == 2:
         killed.append(max(workers, key=lambda process: process.pid))
         killed[0].kill()
