@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import os
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -85,10 +86,8 @@ def _outcome(job: ClusterJob, told: Tell, storage: Path) -> Outcome:
     folder = RunFolder(job.folder.absolute(), job.is_resumed)
     setup = Setup(job.work, folder, told, os.getcwd())
     try:
-        with own_signals():
+        with _ending():
             return _trainer(job, setup, storage).fit().return_value or Outcome(0)
-    except SystemExit as stop:  # after a Ctrl-C, when it has ended the workers
-        raise KeyboardInterrupt from stop
     except importlib.import_module("ray.train").ControllerError as error:
         failure = error.controller_failure
         if not isinstance(failure, JobError):
@@ -151,6 +150,26 @@ def _settings() -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """A context in which Ray ends the workers on SIGINT, which it hears, and on SIGTERM, which it would not."""
+    came: list[int] = []
+
+    def end(number: int, _: Any) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    try:
+        with own_signals():
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, end)
+            yield
+    except SystemExit as stop:  # Ray has ended them
+        if came:
+            signal.raise_signal(came[0])  # which is heard as before
+        raise KeyboardInterrupt from stop
 
 
 @contextlib.contextmanager
