@@ -66,6 +66,7 @@ class Training:
 
     def __init__(self, data: Any, options: TrainOptions, command: str, tell: Tell = lambda _: None) -> None:
         self.options, self.tell, self.together = options, tell, everyone()
+        jax.devices()  # JAX starts in all processes at once: it waits for the others, who may soon wait for process 0
         self.folder = Path(self.together.tell(lambda: str(options.out or next_folder(name_of(data)))))
         self.end: str | None = None  # of a run that is finished already
         self.words = ""  # what is said at the end

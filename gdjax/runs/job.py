@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
+import numpy as np
+from jax.sharding import Mesh
 
-from gdjax import stopping
+from gdjax import processes, stopping
 from gdjax.backprop import Flow, Watch, watch
 from gdjax.calls import Condition, Model, Optimizer
 from gdjax.data import num_rows
@@ -20,6 +22,7 @@ from gdjax.sweeps.paths import replace, resolve
 from gdjax.sweeps.space import parse_axis
 from gdjax.tasks import Objective
 from gdjax.training import Fitting, Length, Placement, Result, Step, evaluation_params, make_step
+from gdjax.training import placement as make_placement
 from gdjax.types import RunState, Stop
 
 SEPARATED = 0.01  # loss, below which classes count as separated by a line
@@ -214,6 +217,8 @@ def step_of(job: Job) -> Step:
 
 def prepare(job: Job, parts: Rows, placement: Placement | None = None) -> Fitting:
     """The run before its first step; its `segments()` are the loop, and `result()` is the result."""
+    if placement is None and processes.count() > 1:  # process 0 alone trains it
+        placement = make_placement(Mesh(np.array(jax.local_devices()[:1]), ("data",)))
     base = jax.random.key(job.seed)
     init, key = bind(first_params, job.objective.model, dtype=job.dtype), jax.random.fold_in(base, 2)
     return Fitting(

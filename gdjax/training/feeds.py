@@ -252,14 +252,14 @@ def _in_memory(who: str, data: Any, placement: Placement | None) -> Any:
     if placement is None:
         return as_rows(who, data)
     rows = as_rows(who, data, on_host=True)
-    check_same(who, "data", rows)
+    check_same(who, "data", rows, placement.mesh)
     return placement.put_rows(rows)
 
 
 def _checked(who: str, feed: Any, placement: Placement | None) -> Any:
     """A feed whose first rows are the same in all processes."""
     if placement is not None:
-        check_same(who, "data", (feed.head, getattr(feed, "rows", None)))
+        check_same(who, "data", (feed.head, getattr(feed, "rows", None)), placement.mesh)
     return feed
 
 

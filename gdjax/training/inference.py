@@ -33,7 +33,8 @@ def as_placement(
     if placement is None:
         placement, remarks = infer_placement(params_of(resume, params), data, validation)
     if placement is not None:
-        check_same("fit", "what is given beside the data (params, optimizer, model_state, key)", (params, beside))
+        what = "what is given beside the data (params, optimizer, model_state, key)"
+        check_same("fit", what, (params, beside), placement.mesh)
     return placement, remarks
 
 

@@ -7,18 +7,19 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from gdjax.calls import data_of
 from gdjax.training.together import Together
 from gdjax.tree import path_string
 
 
-def check_same(who: str, name: str, part: Any) -> None:
-    """Raise ValueError unless the arrays of a tree are equal in all processes, to the last bit.
+def check_same(who: str, name: str, part: Any, mesh: Mesh) -> None:
+    """Raise ValueError unless the arrays of a tree are equal in all processes of a mesh, to the last bit.
 
     Arrays that lie on the devices of several processes are one in all of them, and not looked at.
     """
-    if jax.process_count() == 1 or not any(map(_is_alone, jax.tree.leaves(part))):
+    if not mesh.is_multi_process or not any(map(_is_alone, jax.tree.leaves(part))):
         return
     digests = Together().everywhere(lambda: digest(part))
     others = [index for index, each in enumerate(digests) if each != digests[0]]
