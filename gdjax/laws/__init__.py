@@ -1,4 +1,4 @@
-"""Laws that hold for every optimizer, schedule, loss, model or metric, as checks of a user's own object.
+"""Laws that hold for every optimizer, schedule, loss, model, metric or placement, as checks of a user's own object.
 
     from gdjax import laws
 
@@ -25,6 +25,7 @@ from gdjax.laws.loss import check_loss
 from gdjax.laws.metric import check_metric
 from gdjax.laws.model import check_model
 from gdjax.laws.optimizer import check_optimizer
+from gdjax.laws.placement import check_placement
 from gdjax.laws.schedule import check_schedule
 from gdjax.laws.strategies import dtypes, gradients, trees
 
@@ -37,6 +38,7 @@ __all__ = [
     "check_metric",
     "check_model",
     "check_optimizer",
+    "check_placement",
     "check_schedule",
     "dtypes",
     "gradients",

@@ -68,7 +68,9 @@ COLUMNS_THEN_ROWS = {"w1": PartitionSpec(None, "model"), "w2": PartitionSpec("mo
 LAYOUTS: dict[str, Callable[..., gd.Placement]] = {
     "data": lambda devices: on({"data": len(devices)}, devices),
     "fsdp": lambda devices: on({"data": len(devices)}, devices, params="fsdp"),
-    "tensor": lambda devices: on({"data": 2, "model": len(devices) // 2}, devices, params=COLUMNS_THEN_ROWS),
+    "tensor": lambda devices: on(
+        {"data": 2, "model": len(devices) // 2}, devices, params=COLUMNS_THEN_ROWS, rows="sharded"
+    ),
 }
 
 TEN: dict[str, Case] = {  # one for every kind of state and of norm

@@ -10,18 +10,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from placed_cases import BATCH, LAYOUTS, NESTED, OTHERS, STEPS, TEN, case_of, on, rows
+from placed_cases import BATCH, LAYOUTS, NESTED, OTHERS, STEPS, TEN, case_of, network, on, rows, start
 from placed_faults import FAULTS, REDUCTIONS, reduced_by_hand
 
 import gdjax as gd
-from gdjax import models
+from gdjax import laws, models
 from gdjax.calls import data_of
+from gdjax.laws import placement as law
 
 DEVICES = 8
 
@@ -132,7 +135,7 @@ def compare(layouts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 
 def kinds_of_state() -> dict[str, Any]:
     """One optimizer for every kind of state and of norm, and each wrapper, of split parameters; some otherwise."""
-    return compare({"fsdp": [*TEN, *NESTED], "tensor": ["adam", "adafactor", "muon"], "data": ["sgd", "lbfgs"]})
+    return compare({"fsdp": [*TEN, *NESTED], "tensor": ["adafactor", "muon"], "data": ["lbfgs"]})
 
 
 def everywhere(names: str) -> dict[str, Any]:
@@ -146,6 +149,28 @@ def silent_faults() -> dict[str, Any]:
     runs = Runs(["sgd", *OTHERS])
     right = runs.on(["sgd", *OTHERS], line)
     return {"right": right, "other devices": runs.on(["sgd"], back), "wrong": runs.with_faults(line)}
+
+
+def checked() -> dict[str, Any]:
+    """What `laws.check_placement` says of a run, and which laws break if what has run on many devices is changed."""
+    placement = LAYOUTS["fsdp"](jax.devices()[:DEVICES])
+    given = network, start(), gd.adam(0.01), rows(), placement
+    train, noise = law.Trial.train, iter(np.arange(1, 9) * 1e-12)
+    changes = {
+        "one device": lambda state: state._replace(params=jax.tree.map(lambda x: x + 1e-8, state.params)),
+        "again": lambda state: state._replace(params=jax.tree.map(partial(jnp.add, next(noise)), state.params)),
+        "stays": lambda state: placement.put(state),
+    }
+    found = {"right": str(laws.check_placement(*given, batch_size=BATCH))}
+    for name, change in changes.items():
+
+        def changed(self: Any, where: Any, params: Any, change: Any = change) -> Any:
+            state, metrics = train(self, where, params)
+            return (state if where is None else change(state)), metrics
+
+        with mock.patch.object(law.Trial, "train", changed):
+            found[name] = [*laws.check_placement(*given, batch_size=BATCH, all=True).broken]
+    return found
 
 
 def dealt_differently() -> float:
@@ -187,10 +212,9 @@ def advance(begun: tuple[Any, gd.RunState, Any], batches: int) -> gd.RunState:
 
 def rows_of_steps() -> dict[str, Any]:
     """The rows of 40 steps on 1, 2, 4 and 8 devices, and on 8, 4, 2 and 1 in turn, from checkpoint to checkpoint."""
-    starts = {
-        number: begin_logged(on({"data": number}, jax.devices()[:number], params="fsdp") if number > 1 else None)
-        for number in (1, 2, 4, 8)
-    }
+    kinds = {2: {}, 4: {"rows": "sharded"}, 8: {"params": "fsdp"}}
+    placements = {number: on({"data": number}, jax.devices()[:number], **kind) for number, kind in kinds.items()}
+    starts = {number: begin_logged(placements.get(number)) for number in (1, 2, 4, 8)}
     ends = {str(number): advance(begun, 40) for number, begun in starts.items()}
     with tempfile.TemporaryDirectory() as folder:
         state = None
@@ -250,6 +274,7 @@ PARTS: Mapping[str, Callable[..., Any]] = {
     "kinds": kinds_of_state,
     "everywhere": everywhere,
     "faults": silent_faults,
+    "checked": checked,
     "dealt": dealt_differently,
     "rows": rows_of_steps,
     "compiled": compiled_programs,

@@ -49,7 +49,7 @@ def broken(found):
 def test_eight_devices_are_one():
     """50 steps of every kind of optimizer and each wrapper, with ragged masked tails; seeded faults show."""
     assert {x.recipe.name for case in NESTED.values() for x in case.optimizer().walk()} >= set(gd.WRAPPERS)
-    found = run("kinds", "faults", "dealt", "rows", "compiled")
+    found = run("kinds", "faults", "checked", "dealt", "rows", "compiled")
     assert not [*broken(found["kinds"])]
 
     faults = found["faults"]
@@ -60,6 +60,10 @@ def test_eight_devices_are_one():
     right, *wrong = [*REDUCTIONS, *FAULTS]
     assert faults["wrong"][right] <= NEAR
     assert not [name for name in wrong if not faults["wrong"][name] > 1e6 * NEAR], faults["wrong"]
+
+    checked = found["checked"]
+    assert checked.pop("right") == "adam(0.01) on 8 devices: 3 laws hold, 0 are broken"
+    assert all(name in broken_laws for name, broken_laws in checked.items()), checked
 
     drawn = found["rows"]["1"]["rows"]
     epochs = [sorted(row for step in drawn[i : i + 4] for row in step if row >= 0) for i in range(0, len(drawn), 4)]
