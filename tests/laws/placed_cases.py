@@ -163,6 +163,7 @@ EVERY = [*dict.fromkeys([*gd.OPTIMIZERS, *ALONE])]
 # Name -> why it is held only to ten times what a change of one unit in the last place does.
 SENSITIVE: dict[str, str] = {
     "rounded": "its parameters have 16 bits",
+    "soap": "where the gradients seen span less than the space, rounding chooses the rest of its eigenvectors",
 }
 # Name -> why it is not held at all.
 EXCEPTIONS: dict[str, str] = {}
