@@ -69,7 +69,7 @@ class Output(threading.Thread):
 
     def release(self) -> None:
         """Show what was held back, when all of it has come."""
-        self.join()
+        self.join(timeout=5)  # another process may hold the pipe
         self._show("".join(self.held))
 
 

@@ -75,17 +75,31 @@ class Rank:
         """How it is found; what it has said is whole if it has ended."""
         code = self.code
         if code is not None:
-            for output in self.outputs:
-                output.join(timeout=5)  # a child of its own may hold the pipe
+            self._hear_out()
         text = last_words(self.outputs[1].held)
         seconds = (self._ended or time.monotonic()) - self._began
         return End(self.index, code, seconds, self.silent, text, is_echo("".join(self.outputs[1].held)))
 
+    def _hear_out(self) -> None:
+        """Wait for the last that it has said; a child of its own that holds the pipe is ended."""
+        if not wait_until(lambda: not any(output.is_alive() for output in self.outputs), 2):
+            self._send(signal.SIGKILL)
+            for output in self.outputs:
+                output.join(timeout=1)
+
     def send(self, number: int) -> None:
         """Send a signal to it and its children, if it runs."""
         if self.code is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
+            self._send(number)
+
+    def kill(self) -> None:
+        """End it, and its children, which may have outlived it."""
+        self._send(signal.SIGKILL)
+        self.process.wait()
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # its group has ended
+            os.killpg(self.process.pid, number)
 
     def hold(self) -> None:
         """Show no more of what it says."""
@@ -138,11 +152,9 @@ def end_all(ranks: Sequence[Rank], grace: float) -> None:
 
 
 def kill_all(ranks: Sequence[Rank]) -> None:
-    """End those that still run, at once."""
+    """End those that still run, at once, and what those that have ended left behind."""
     for rank in ranks:
-        rank.send(signal.SIGKILL)
-    for rank in ranks:
-        rank.process.wait()
+        rank.kill()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:

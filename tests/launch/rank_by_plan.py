@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -67,7 +68,15 @@ def note(folder, argument):
     signal.signal(getattr(signal, name), lambda *_: (folder.parent / file).touch())
 
 
+def leave(folder, _):
+    """Leave a child behind, which holds what this process writes to, and is listed with the ranks."""
+    child = subprocess.Popen(["sleep", "40"])
+    with open(folder.parent / "starts-child", "a") as starts:
+        starts.write(f"{child.pid} \n")
+
+
 DO = {
+    "leave": leave,
     "note": note,
     "for": wait_for,
     "mark": lambda folder, name: (folder.parent / name).touch(),
