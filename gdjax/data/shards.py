@@ -64,6 +64,10 @@ class Shards:
         places = self._constrain(jnp.asarray(self.places(indices)), PartitionSpec())
         return jax.tree.map(lambda x: self._constrain(x[places], PartitionSpec()), self.rows)
 
+    def on_host(self) -> Batch:
+        """All rows as NumPy, in every process (all of which must call it)."""
+        return jax.tree.map(np.asarray, self.take(np.arange(self.count)))
+
     def take_local(self, places: jax.Array) -> Batch:
         """Rows that each device takes from its own shard, without an exchange.
 

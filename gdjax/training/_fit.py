@@ -332,7 +332,7 @@ class Fitting:
         if _has_non_finite_loss(result):
             first = self.start().state
             rows = rows_seen(self.data) if isinstance(self.data, Feed) else self.data
-            raise_first_cause(self.epoch.step, self.epoch, self.params, rows, self.validation, first)
+            raise_first_cause(self.epoch.step, self.epoch, first.params, rows, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
         learning = learning_warnings(result, self.run, self.run_state, self.params, at_start)
         remarks = (*learning, *left_out(self.run_state), *self.remarks)

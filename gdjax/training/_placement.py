@@ -222,9 +222,23 @@ class Placement:
 
     def put_rows(self, data: Batch) -> Batch | Shards:
         """At the door: data as `rows` says; those that were put there, and None, as they are."""
+        if isinstance(data, Shards):
+            self._check_put(data)
         if data is None or isinstance(data, Shards):
             return data
         return self.put(data) if self.rows == "replicated" else divide(data, self.divided, self.rows == "local")
+
+    def _check_put(self, data: Shards) -> None:
+        """Raise ValueError unless rows on devices lie as this placement puts them."""
+        rows, mesh = "local" if data.local else "sharded", data.sharding.mesh
+        if (data.sharding, rows) != (self.divided, self.rows):
+            given, own = (
+                f"rows={rows!r} on {mesh.size} devices" for rows, mesh in ((rows, mesh), (self.rows, self.mesh))
+            )
+            raise ValueError(
+                f"placement: rows must be put on devices by the placement that reads them, one with {own}, got those of "
+                f"another with {given}; give placement= that one, or the arrays as they were before"
+            )
 
     def spread(self, batch: Batch) -> Batch:
         """In a program: the constraint that the rows of a batch are divided over the mesh; elsewhere they stay."""

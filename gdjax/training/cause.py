@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.data import num_rows, take
+from gdjax.data.shards import Shards
 from gdjax.domain import overhear
 from gdjax.training.epoch import Epoch
 from gdjax.training.objective import evaluate_loss
@@ -33,7 +34,7 @@ def raise_first_cause(step: Step, epoch: Epoch, params: Params, data: Any, valid
     """
     if data is None:
         return
-    taken = data if epoch.take is take else epoch.take(data, jnp.arange(num_rows(data)))
+    taken = _whole(data) if epoch.take is take else epoch.take(data, jnp.arange(num_rows(data)))
     for rows in (taken, validation):
         if rows is not None:
             raise_cause(step.loss, params, rows, state.model_state)
@@ -48,7 +49,7 @@ def raise_first_cause(step: Step, epoch: Epoch, params: Params, data: Any, valid
 
 def _follow(one_step: Epoch, data: Any, state: TrainState) -> None:
     """Repeat the first STEPS steps of a run, up to the batch whose loss is not finite."""
-    advance = jax.jit(one_step)
+    advance, data = jax.jit(one_step), one_step.place(data)
     for _ in range(STEPS):
         following, metrics = advance(state, data)
         if not jnp.isfinite(metrics["loss"]):
@@ -62,13 +63,18 @@ def raise_cause(loss: Any, params: Params, data: Any, model_state: Any = ()) -> 
     """Raise ValueError if the loss of these parameters is not finite on some rows because of its arguments there."""
     params, model_state = tree.part(params), tree.part(model_state)
     of_rows = functools.partial(_loss, loss, params, model_state)
-    rows = _not_finite(of_rows, jax.tree.map(jnp.asarray, data))
+    rows = _not_finite(of_rows, jax.tree.map(jnp.asarray, _whole(data)))
     if rows is None:
         return
     with overhear():
         jax.block_until_ready(jax.jit(lambda rows: of_rows(rows))(rows))
     with overhear(), jax.disable_jit():  # a jitted function of the user may have been traced before
         jax.block_until_ready(of_rows(rows))
+
+
+def _whole(data: Any) -> Any:
+    """The rows that exist, also of data that are divided over devices."""
+    return data.on_host() if isinstance(data, Shards) else data
 
 
 def _loss(loss: Any, params: Params, model_state: Any, rows: Any) -> jax.Array:

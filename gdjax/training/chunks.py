@@ -119,7 +119,7 @@ def chunks_of(data: Batch, limit: int, takes_mask: bool) -> Chunks:
         return Chunks(data, rows, size_of(rows, limit))
     if data.count % data.number and not takes_mask:
         return Exchanged(data, data.count, size_of(data.count, limit))
-    return Divided(data, data.each, size_of(data.each, max(1, limit // data.number)))
+    return Divided(data, data.each, size_of(data.each, -(-limit // data.number)))
 
 
 def size_of(rows: int, limit: int) -> int:

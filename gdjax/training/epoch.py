@@ -51,10 +51,10 @@ def make_epoch(
         tail: "mask" uses a ragged last batch, with a mask if the loss takes one, else as one smaller step of the same
             program; "drop" omits it.
         steps: batches per call (default: one pass). A call continues where the last one ended, also within an epoch.
-        take: (data, indices) -> batch.
+        take: (data, indices) -> batch. One of your own needs data of which every device has all rows.
         scan: `jax.lax.scan`, or a Python loop with its signature for debugging.
         placement: of `gd.placement`: the devices over which the rows of each batch are divided, and where the state of
-            `make_state` lies.
+            `make_state` lies. Arrays of the host are placed in every call: write data = placement.put_rows(data) once.
 
     Returns: epoch(state, data, steps=None) -> (state, metrics), compared by value. The metrics are weighted means over rows.
         The argument `steps`, () int32, may be traced: another number compiles nothing, but then reverse mode is impossible.
@@ -126,9 +126,9 @@ class Epoch:
 
     def place(self, data: Any) -> Any:
         """The data where the placement says; those of a program are there, if they are not to be drawn shard by shard."""
-        if self.placement is None or isinstance(data, (Staged, Shards)):
+        if self.placement is None or isinstance(data, Staged):
             return data
-        if all(map(is_concrete, jax.tree.leaves(data))):
+        if isinstance(data, Shards) or all(map(is_concrete, jax.tree.leaves(data))):
             return self.placement.put_rows(data)
         if self.placement.rows == "local":
             raise ValueError(
@@ -232,9 +232,13 @@ class Epoch:
             count = data.batch_size if count is None else count
             data = data.rows
         if isinstance(data, Shards):
+            if self.take is not take:
+                raise ValueError(
+                    "make_epoch: a take of your own needs data of which every device has all rows, write arrays and "
+                    "gd.placement(mesh, rows='replicated'), got rows that are divided over devices"
+                )
             batch = data.take(rows) if rows.ndim == 1 else data.take_local(rows)
-            batch = jax.tree.map(lambda x: x[:count], batch)
-            return batch if self.take is take else self.take(batch, jnp.arange(num_rows(batch)))
+            return jax.tree.map(lambda x: x[:count], batch)
         rows = rows[:count]
         if self.placement is not None and self.step.microbatches == 1:
             rows = self.placement.spread(rows)

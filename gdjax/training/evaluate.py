@@ -51,7 +51,7 @@ def make_evaluate(
             a mean, take chunk_size=len(rows).
         convolutions: "products" or "native", as for `make_step`.
         placement: of `gd.placement`: the devices over which the rows of each chunk are divided (in a run, those of its
-            epoch).
+            epoch). Arrays of the host are placed in every call: write data = placement.put_rows(data) once.
 
     Returns: evaluate(params, data, model_state=()) -> metrics with "loss" and "weight", compared by value. It raises
         ValueError if the loss is not finite because of an argument outside its domain (compiled, the loss is NaN), and if a

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gdjax import tree
 from gdjax.data import is_loader, is_source
+from gdjax.data.shards import Shards
 from gdjax.training._placement import Placement, placement
 from gdjax.training.resume import params_of
 from gdjax.training.sameness import check_same
@@ -57,14 +58,19 @@ def infer_placement(params: Params, data: Batch, validation: Batch) -> tuple[Pla
     axes = _axes_of_rows([each for each in rows if len(each[1].sharding.device_set) > 1])
     free = tuple(axis for axis in mesh.axis_names if axis not in used) or mesh.axis_names
     rules = {f"^{re.escape(name)}$": spec for name, spec in given.items() if any(_names(spec))}
-    found = placement(mesh, axes or free, rules or None, "sharded" if axes else "replicated")
+    how = "local" if isinstance(data, Shards) and data.local else "sharded" if axes else "replicated"
+    found = placement(mesh, axes or free, rules or None, how)
     return found, (_remark(found),)
 
 
 def _remark(found: Placement) -> str:
     axes = ", ".join(map(repr, found.data))
-    how = "as the rows lie: each step exchanges a batch" if found.rows == "sharded" else "though each has all rows"
-    return f"batches are divided over the {found.size} devices of {axes}, {how}; to choose give placement="
+    how = {
+        "sharded": "as the rows lie: each step exchanges a batch",
+        "local": "each draws from its own rows",
+        "replicated": "though each has all rows",
+    }
+    return f"batches are divided over the {found.size} devices of {axes}, {how[found.rows]}; to choose give placement="
 
 
 def _check_alone() -> None:

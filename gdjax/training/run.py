@@ -120,8 +120,9 @@ class Run:
         batches: Any = None,
     ) -> RunState:
         with error_context("make_run"):
-            data = self.period.epoch.place(as_rows("make_run", data))
-            validation = as_rows("make_run", validation)
+            on_host = self.placement is not None
+            data = self.period.epoch.place(as_rows("make_run", data, on_host))
+            validation = as_rows("make_run", validation, on_host)
             for name, number in (("until", until), ("steps", steps), ("batches", batches)):
                 as_length("make_run", name, 0 if number is None else number, least=0)
             if steps is None and (batches is not None or (is_concrete(run_state.taken) and run_state.taken > 0)):

@@ -84,6 +84,8 @@ def refreshed(
         if placement is not None:
             rows = placement.spread(rows)
         batch, own = take(data, rows), jax.random.fold_in(key, i)
+        if placement is not None:
+            batch = placement.spread(batch)  # which rows that are exchanged are not
         given = params, model_state, batch, own, None
         _, (_, new) = evaluate_loss("refresh_model_state", loss, *given, convolutions)
         return tree.cast_like(new, model_state)

@@ -1,5 +1,6 @@
 """The program of test_placed_rows.py, on eight devices: rows that are divided over them."""
 
+import dataclasses
 import sys
 import time
 
@@ -14,6 +15,8 @@ from gdjax import metrics
 from gdjax.data import batch_indices, permute
 from gdjax.training import reading, staged
 from gdjax.training.inference import infer_placement
+from gdjax.training.products import work_ratio
+from gdjax.training.statistics import refreshed
 from gdjax.training.step import ORDER
 
 RNG = np.random.default_rng(0)
@@ -223,9 +226,44 @@ def check_what_is_refused():
     says("placement: a mesh must be given", gd.placement)
 
 
+def check_what_rows_on_devices_mean():
+    """A loss that is no mean reads all rows at once, another in chunks, masked or exchanged. Rows are those of the placement
+    that put them, and a cause is told."""
+    local, sharded = place("local"), place("sharded")
+    root = gd.make_evaluate(lambda w, x, y, mask: jnp.sqrt(jnp.mean((x @ w - y) ** 2, where=mask)), chunk_size=51)
+    expected = np.mean((X @ np.ones(3) - Y) ** 2)
+    for evaluate, power in [(root, 0.5), *((gd.make_evaluate(each, chunk_size=20), 1) for each in (per_row, at_once))]:
+        found = dataclasses.replace(evaluate, placement=local)(np.ones(3), (X, Y))
+        np.testing.assert_allclose(found["loss"], expected**power, rtol=1e-11)
+
+    step, data = gd.make_step(per_row), local.put_rows((X, Y))
+    epoch = gd.make_epoch(step, 10, take=lambda data, i: gd.data.take(data, i), placement=local)
+    says("a take of your own needs data of which every device has all rows", epoch, gd.make_state(W, gd.sgd(0.1)), data)
+    assert infer_placement(W, data, None)[0] == local and infer_placement(W, data, data)[0] == local
+    for other in (sharded, place("replicated"), gd.placement(jax.make_mesh((4,), ("data",)), rows="local")):
+        says("by the placement that reads them", fit, per_row, other, data)
+
+    loss = gd.losses.supervised(gd.models.dense(3, 3), gd.losses.softmax_cross_entropy_with_integer_labels)
+    params, wrong = {"w": np.zeros((3, 3)), "b": np.zeros(3)}, (X[:48], np.where(np.arange(48) == 47, 7, 0))
+    given = {"data": lay(wrong, "data"), "params": lay(params), "epochs": 1}
+    says("labels must be in [0, 3), got 7", fit, gd.per_example(loss), **given)
+
+
+def check_rows_of_a_refresh_are_divided():
+    """Of a batch that is exchanged each device reads its part alone."""
+    loss, place_ = gd.stateful(lambda w, mean, x, key: (0.0, {}, jnp.mean(x @ w, axis=0))), place("sharded")
+    refresh = jax.jit(lambda w, mean, data: refreshed(loss, 1, 16, w, mean, data, KEY, placement=place_))
+    lowered = refresh.lower(np.ones((3, 3)), np.zeros(3), place_.put_rows(X))
+    np.testing.assert_allclose(work_ratio(lowered, lowered.compile()), 1)
+
+
+NIGHTLY = check_an_evaluation_of_divided_rows, check_smaller_last_steps_and_exchanged_evaluations
+
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
-    chosen = sys.argv[1:] or [name for name in globals() if name.startswith("check_")]
+    of_all = {name: each for name, each in globals().items() if name.startswith("check_")}
+    nightly = sys.argv[1:] == ["nightly"]
+    chosen = [name for name, each in of_all.items() if (each in NIGHTLY) == nightly]
     for name in chosen:
         begun = time.process_time()
         globals()[name]()
