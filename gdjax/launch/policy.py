@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MISTAKE = 2  # the exit code for a mistake of the user's, which no restart cures
+ASKED = (130, 143)  # the exit codes of a command that was asked to end
+TAKEN = "cannot listen at"  # what rank 0 says of a port that another program has taken
 
 
 class End(NamedTuple):
@@ -56,13 +58,17 @@ def after(past: Past, failure: End, step: int | None, begun: int | None) -> Past
     return Past(past.failures + 1, past.first or failure, past.step)
 
 
-def last_failure(past: Past, failure: End, most: int) -> End | None:
+def last_failure(past: Past, failure: End, most: int, other_port: bool = False) -> End | None:
     """The failure with which the job ends after this one, the last of the past; None if it starts again.
 
     It ends with a mistake of the user's, with an error before anything was saved, which would come again, and with the first
     failure when as many restarts as are allowed have saved nothing.
+
+    Args:
+        other_port: whether the next attempt takes another port, so that one that is taken is no error.
     """
-    is_error = failure.code is not None and failure.code > 0 and not failure.is_echo
+    is_error = failure.code is not None and failure.code > 0 and failure.code not in ASKED and not failure.is_echo
+    is_error = is_error and not (other_port and TAKEN in failure.text)
     if failure.code == MISTAKE or (is_error and past.step is None):
         return failure
     return past.first if past.failures > most else None

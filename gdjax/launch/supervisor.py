@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gdjax.launch.policy import End, Past, after, culprit, exit_code, last_failure
+from gdjax.launch.policy import ASKED, End, Past, after, culprit, exit_code, last_failure
 from gdjax.launch.ranks import Rank, kill_all, started
 from gdjax.launch.run_folder import RunFolder
 from gdjax.launch.telling import of_end, of_restart
@@ -18,7 +18,6 @@ from gdjax.launch.watching import watch
 from gdjax.runs.job import went_wrong
 
 HOST = "127.0.0.1"
-ASKED = (130, 143)  # the exit codes of a command that was asked to end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,18 +110,17 @@ class Supervisor:
             return 0
         if self.folder.end is not None:
             return int(went_wrong(self.folder.end))
-        asked = next((end for end in ends if end.code in ASKED), None)
-        if signals or asked is not None:
+        if signals:
             if ends[0].code not in ASKED:
                 print(f"gdjax: interrupted, {self.folder.left}", file=sys.stderr, flush=True)
-            return 128 + signals[0] if signals else exit_code(asked)  # type: ignore[arg-type]
+            return 128 + signals[0]
         return self._after(culprit(ends))
 
     def _after(self, failure: End) -> int | None:
         """The exit code if the job gives up after this failure, None if it starts again."""
         most, step = self.job.max_restarts, self.folder.step
         past = self._past = after(self._past, failure, step, self.folder.begun)
-        last = last_failure(past, failure, most)
+        last = last_failure(past, failure, most, self.job.port is None)
         if last is None:
             print(of_restart(past, failure, most, step), file=sys.stderr, flush=True)
             return None

@@ -58,6 +58,10 @@ def test_an_error_is_not_tried_again_before_anything_is_saved_and_a_mistake_neve
     assert course([(error, 3), (error, 4), (error, 5)]) is None
     assert course([(error, 3), (mistake, 4)]) == (1, 2.0)
     assert course([(GLOO, None), (GLOO, None)]) is None, "another rank is to blame"
+    assert course([(error._replace(code=143), None)]) is None, "somebody has ended it"
+    taken = error._replace(text="gdjax: process 0 cannot listen at 127.0.0.1:4711: Address already in use")
+    assert course([(taken, None)]) == (0, 1.0)
+    assert last_failure(Past(1, taken), taken, 2, other_port=True) is None
 
 
 def test_a_failure_has_words_and_an_exit_code():

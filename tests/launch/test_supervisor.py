@@ -73,7 +73,7 @@ def test_a_job_goes_on_from_its_newest_checkpoint(ran, tmp_path):
     for name in ("config.json", "metrics.jsonl", "result.json"):
         (tmp_path / "run" / name).write_text('{"stop": "BUDGET"}')
     job = ran(
-        [["draft abcd_123", WAIT], ["for .run-abcd_123", "send SIGKILL"]],
+        [["draft abcd_123", WAIT], ["for .run-abcd_123", "send SIGTERM"]],
         [["replace", "save 3", "save 12", WAIT], ["for run/checkpoints/12", "send SIGKILL"]],
         [["finish BUDGET"], []],
         words=["--overwrite"],
@@ -81,7 +81,7 @@ def test_a_job_goes_on_from_its_newest_checkpoint(ran, tmp_path):
     )
     assert job.code == 0 and job.words == [["--overwrite", "--overwrite", "--resume"]] * 2
     assert re.fullmatch(
-        r"gdjax: rank 1 was ended by SIGKILL after \d+ s: restart from the start\n"
+        r"gdjax: rank 1 ended with exit code 143 after \d+ s: restart from the start\n"
         r"gdjax: rank 1 was ended by SIGKILL after \d+ s: restart from step 12\n",
         job.error,
     )
