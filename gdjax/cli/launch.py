@@ -77,7 +77,10 @@ class Launch:
         words = [word.removeprefix(MARK) for word in self.command]
         if words[:1] != ["train"]:
             raise UserError("what to run comes last: gdjax launch --processes 2 -- train digits")
-        options = complete(parse(words))
+        asked = parse(words)
+        if self.devices_per_process > 1 and asked.devices is None:  # of one process a run takes what it is told
+            words += ["--devices", str(self.devices_per_process)]
+        options = complete(asked)
         if options.data == "-":
             raise UserError("several processes cannot read the standard input: give the path of a file")
         out = options.out or runs.next_folder(runs.name_of(options.data))

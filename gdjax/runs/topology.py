@@ -24,8 +24,8 @@ def placement_of(options: TrainOptions) -> Placement | None:
 
     Raises: ValueError that names `devices` or `shard`.
     """
-    if options.shard is not None and options.devices is None and processes.count() == 1 and not options.resume:
-        raise ValueError(f"`shard={options.shard}` divides the parameters over several devices: give `devices`")
+    if options.shard is not None and options.devices in (None, 1) and processes.count() == 1 and not options.resume:
+        raise ValueError(f"`shard={options.shard}` divides the parameters over devices: give several with `devices`")
     found = _devices(options.devices)
     if len(found) == 1:
         return None

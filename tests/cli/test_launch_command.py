@@ -7,6 +7,8 @@ import pytest
 from test_cli import gdjax
 
 from gdjax import launch
+from gdjax.runs import TrainOptions
+from gdjax.runs.topology import placement_of
 
 MISTAKES = [
     ("launch --processes 2", "what to run comes last: gdjax launch --processes 2 -- train digits"),
@@ -48,7 +50,7 @@ def test_a_job_has_one_folder_for_all_its_processes(place, jobs):
     words = ["launch", "--processes", 3, "--devices-per-process", 4, "--", "train", "digits", "--optimizer"]
     spec = "sgd(-exp(-1))"
     assert gdjax(*words, spec, "--hidden", 8, 8, "--no-header") == (3, "", "")
-    assert gdjax(*words, spec, "--out", "mine") == (3, "", "")
+    assert gdjax(*words, spec, "--out", "mine", "--devices", 2) == (3, "", "")
     first, second = jobs
     assert first.words[:-1] == (
         "train",
@@ -60,11 +62,15 @@ def test_a_job_has_one_folder_for_all_its_processes(place, jobs):
         "8",
         "--header",
         "False",
+        "--devices",
+        "4",
         "--out",
     )
     assert first.words[-1] == "runs/digits-2"
-    assert second.words == ("train", "digits", "--optimizer", spec, "--out", "mine")
+    assert second.words == ("train", "digits", "--optimizer", spec, "--out", "mine", "--devices", "2")
     assert [str(job.folder) for job in jobs] == ["runs/digits-2", "mine"]
+    with pytest.raises(ValueError, match="`shard=fsdp` divides the parameters over devices: give several"):
+        placement_of(TrainOptions(devices=1, shard="fsdp"))
     assert first.program == (sys.executable, "-m", "gdjax")
     assert first.environment(2, 4711) == {
         "GDJAX_COORDINATOR": "127.0.0.1:4711",
