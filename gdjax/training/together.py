@@ -71,13 +71,7 @@ class Together(Alone):
             answer = {"value": work()}
         except Exception as error:
             answer = {"error": _text(error), "system": isinstance(error, OSError)}
-        answers = self._exchange(answer)
-        for index, each in enumerate(answers):
-            if each.get("left"):
-                processes.check(patient=True)
-            if "error" in each:
-                raise (OSError if each["system"] else CheckpointError)(f"{each['error']} (process {index})")
-        return [each["value"] for each in answers]
+        return _values(self._exchange(answer))
 
     def lead(self, work: Callable[[], Any]) -> Any:
         return self.everywhere(lambda: work() if self.index == 0 else None)[0]
@@ -89,7 +83,7 @@ class Together(Alone):
 
     def tell(self, work: Callable[[], Any]) -> Any:
         value = work() if self.index == 0 else None
-        return self._exchange({"value": value}, patient=True)[0]["value"]
+        return _values(self._exchange({"value": value}, patient=True)[:1])[0]
 
     @contextlib.contextmanager
     def in_step(self) -> Iterator[None]:
@@ -130,6 +124,16 @@ class Together(Alone):
 
     def _key(self, number: int, index: int) -> str:
         return f"{self._name}/{number}/{index}"
+
+
+def _values(answers: list[Any]) -> list[Any]:
+    """The values of the answers, the first of which is that of process 0.   Raises: the error of one of them."""
+    for index, each in enumerate(answers):
+        if each.get("left"):
+            processes.check(patient=True)
+        if "error" in each:
+            raise (OSError if each["system"] else CheckpointError)(f"{each['error']} (process {index})")
+    return [each["value"] for each in answers]
 
 
 def _text(error: Exception) -> str:
