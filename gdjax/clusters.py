@@ -10,7 +10,11 @@ Without these: a step of SLURM with several tasks, mpirun, an indexed Job of Kub
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import NamedTuple
+
+COUNTS = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE", "mpi4py": "PMI_SIZE"}  # by JAX's names
+SET = "set GDJAX_COORDINATOR, GDJAX_PROCESSES and GDJAX_PROCESS; GDJAX_PROCESSES=1 for a run of its own"
 
 
 class ProcessError(RuntimeError):
@@ -45,12 +49,13 @@ def find_place(seconds: float) -> Place | None:
     if not any(said):
         return _place_in_cluster(seconds)
     coordinator, count, index = said
-    _, _, port = (coordinator or "").rpartition(":")
+    host, _, port = (coordinator or "").rpartition(":")
     numbers = (count or "").isdecimal() and (index or "").isdecimal() and port.isdecimal()
-    if not coordinator or not numbers or not 0 <= int(index or 0) < int(count or 0):
+    is_address = host != "" and numbers and 0 < int(port) < 1 << 16
+    if not coordinator or not is_address or not 0 <= int(index or 0) < int(count or 0):
         shown = ", ".join(f"{name}={value}" for name, value in zip(names, said, strict=True))
         raise ProcessError(
-            f"the environment must give host:port, a number of processes and a number below it, got {shown}"
+            f"the environment must give host:port, a number of processes and a number below it, got {shown}", 2
         )
     return Place(coordinator, int(count or 0), int(index or 0))
 
@@ -60,7 +65,9 @@ def _place_in_cluster(seconds: float) -> Place | None:
         return None
     from jax._src.clusters import ClusterEnv  # how jax.distributed.initialize finds its arguments
 
-    chosen = method if method == "mpi4py" else None
+    if method == "mpi4py" and find_spec("mpi4py") is None:
+        raise ProcessError(f"several processes were started by MPI, which JAX asks with mpi4py: install it, or {SET}")
+    chosen = None if method == "tpu" else method  # of which JAX has several
     try:
         found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, chosen, int(seconds))
     except Exception as error:
@@ -69,7 +76,9 @@ def _place_in_cluster(seconds: float) -> Place | None:
     if count == 1 or (count is None and method == "tpu"):
         return None
     if coordinator is None or count is None or index is None:
-        raise ProcessError(f"JAX does not find the processes of {method}: set GDJAX_PROCESSES=1 for a run of its own")
+        raise ProcessError(f"JAX does not find the processes of {method}: {SET}")
+    if (said := os.environ.get(COUNTS.get(method, ""), str(count))) != str(count):
+        raise ProcessError(f"{COUNTS[method]}={said}, but JAX finds {count} processes of {method}: {SET}")
     return Place(coordinator, count, index, None if devices is None else [*devices])
 
 
@@ -78,8 +87,7 @@ def _cluster() -> str | None:
 
     A shell within an allocation of SLURM is none: its step has one task, whatever the allocation has.
     """
-    counts = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE", "mpi4py": "PMI_SIZE"}
-    several = [name for name, variable in counts.items() if os.environ.get(variable, "1") not in ("", "1")]
+    several = [name for name, variable in COUNTS.items() if os.environ.get(variable, "1") not in ("", "1")]
     if several:
         return several[0]
     if "KUBERNETES_SERVICE_HOST" in os.environ and "JOB_COMPLETION_INDEX" in os.environ:

@@ -47,7 +47,7 @@ def join(seconds: float | None = None) -> None:
     """
     if jax.distributed.is_initialized():
         return
-    seconds = float(os.environ.get("GDJAX_JOIN_SECONDS", JOIN)) if seconds is None else seconds
+    seconds = _seconds() if seconds is None else seconds
     timer = threading.Timer(seconds, _give_up, given := [seconds, None])
     timer.daemon = True
     timer.start()
@@ -61,10 +61,19 @@ def join(seconds: float | None = None) -> None:
         _check_versions()
 
 
+def _seconds() -> float:
+    said = os.environ.get("GDJAX_JOIN_SECONDS", str(JOIN))
+    with contextlib.suppress(ValueError):
+        if 0 < float(said) < threading.TIMEOUT_MAX:
+            return float(said)
+    raise ProcessError(f"GDJAX_JOIN_SECONDS must be a number of seconds above 0, got {said}", 2)
+
+
 def _initialize(place: Place, seconds: float) -> None:
     bind = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS") or _own_address(place.coordinator)
     if place.index == 0:
         _check_port(bind or place.coordinator, is_any=bind is None)
+    jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM, which a command listens to
     try:
         jax.distributed.initialize(
             place.coordinator,

@@ -139,6 +139,8 @@ def test_a_port_that_is_taken_is_one_line(table, monkeypatch):
 
 
 STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[03-04]", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
+MPI = {"OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.0.0.9:34911", "OMPI_COMM_WORLD_SIZE": "2"}
+MPI |= {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1", "JAX_COORDINATOR_PORT": "4711"}
 ENVIRONMENTS = {
     "alone": ({}, None),
     "launched": (
@@ -147,6 +149,10 @@ ENVIRONMENTS = {
     ),
     "slurm": (STEP | {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}, ("node03:61447", 2, 1, [0])),
     "a shell in an allocation of slurm": (STEP | {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "1"}, None),
+    "mpirun in such a shell": (
+        STEP | {"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "1"} | MPI,
+        ("10.0.0.9:4711", 2, 1, [1]),
+    ),
     "a run of its own in slurm": (
         STEP | {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "GDJAX_PROCESSES": "1"},
         None,
@@ -162,10 +168,32 @@ def test_who_there_is_stands_in_the_environment(monkeypatch, said, place):
 
 
 @pytest.mark.parametrize(
-    "said", [{"PROCESSES": "2"}, {"COORDINATOR": "a:1", "PROCESSES": "2", "PROCESS": "2"}], ids=str
+    "said",
+    [
+        {"PROCESSES": "2"},
+        *({"COORDINATOR": at, "PROCESSES": "2", "PROCESS": "1"} for at in (":1", "a:0", "a:65536")),
+        {"COORDINATOR": "a:1", "PROCESSES": "2", "PROCESS": "2"},
+    ],
+    ids=str,
 )
 def test_an_environment_that_says_half_is_refused(monkeypatch, said):
     for name, value in said.items():
         monkeypatch.setenv(f"GDJAX_{name}", value)
     with pytest.raises(gd.processes.ProcessError, match="the environment must give host:port"):
+        clusters.find_place(1)
+
+
+def test_what_else_cannot_be_of_an_environment_is_said(monkeypatch):
+    """Seconds that are no number; MPI without mpi4py; another number of processes than was said."""
+    monkeypatch.setenv("GDJAX_JOIN_SECONDS", "abc")
+    with pytest.raises(gd.processes.ProcessError, match=r"GDJAX_JOIN_SECONDS must be a number .*, got abc") as caught:
+        gd.processes.join()
+    assert caught.value.code == 2
+    monkeypatch.setattr(clusters, "find_spec", lambda name: None)
+    monkeypatch.setenv("PMI_SIZE", "2")
+    with pytest.raises(gd.processes.ProcessError, match="install it, or set GDJAX_COORDINATOR"):
+        clusters.find_place(1)
+    for name, value in (STEP | {"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "2"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(gd.processes.ProcessError, match="SLURM_STEP_NUM_TASKS=2, but JAX finds 8 processes of slurm"):
         clusters.find_place(1)
