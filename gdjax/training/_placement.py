@@ -7,6 +7,7 @@ lies where it lay before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -67,14 +68,14 @@ def placement(
         raise TypeError(
             f"placement: mesh must be a Mesh of devices, write jax.make_mesh((8,), ('data',)), got {type(mesh).__name__}"
         )
-    axes = (data,) if isinstance(data, str) else tuple(data)
-    rules = params if params is None or isinstance(params, str) else tuple(dict(params).items())
-    if isinstance(rules, str) and rules != "fsdp":
+    axes = (data,) if isinstance(data, str) else tuple(data) if isinstance(data, (tuple, list)) else ()
+    if not axes or len({*axes}) < len(axes):
+        raise ValueError(f"placement: data must be at least one axis of the mesh, each of them once, got {data!r}")
+    if not (params is None or params == "fsdp" or isinstance(params, Mapping)):
         raise ValueError(
-            f"placement: params must be None, 'fsdp', or patterns with their PartitionSpecs, got {params!r}"
+            f"placement: params must be None, 'fsdp', or a dict of patterns with their PartitionSpecs, got {params!r}"
         )
-    if not axes:
-        raise ValueError("placement: data must be at least one axis of the mesh, got none")
+    rules = tuple(params.items()) if isinstance(params, Mapping) else params
     for axis in (*axes, *_axes_of(rules)):
         if axis not in mesh.axis_names:
             known = map(str, mesh.axis_names)
@@ -104,8 +105,34 @@ def _axes_of(rules: Any) -> Iterator[Any]:
     for pattern, spec in () if rules is None or isinstance(rules, str) else rules:
         if not isinstance(spec, PartitionSpec):
             raise TypeError(f"placement: {pattern!r} must have a jax.sharding.PartitionSpec, got {spec!r}")
-        for axes in spec:
-            yield from _names(axes)
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"placement: {pattern!r} must be a regular expression: {error}") from error
+        named = [axis for axes in spec for axis in _names(axes)]
+        if len({*named}) < len(named):
+            raise ValueError(f"placement: {pattern!r} must have each axis of the mesh at most once, got {spec}")
+        yield from named
+
+
+@contextlib.contextmanager
+def automatic_axes(placement: Placement | None) -> Iterator[None]:
+    """A context in which the mesh of a placement is set, where the user has set one with explicit axes."""
+    ambient = jax.sharding.get_abstract_mesh()
+    if placement is None or AxisType.Explicit not in ambient.axis_types:
+        yield
+        return
+    with jax.set_mesh(placement.mesh):
+        yield
+
+
+def check_placement(who: str, placement: Any) -> None:
+    """Raise TypeError unless it is a Placement or None."""
+    if not (placement is None or isinstance(placement, Placement)):
+        raise TypeError(
+            f"{who}: placement must be of gd.placement, write placement=gd.placement(mesh), got a "
+            f"{type(placement).__name__}"
+        )
 
 
 def _names(axes: Any) -> tuple[Any, ...]:
@@ -204,7 +231,8 @@ class Placement:
         >>> print(place.init(gd.models.linear_regression(2).init, jax.random.key(0))["w"].shape)
         (2, 1)
         """
-        return compile_once(bind(_init, self, bind(function)))(*args)
+        with automatic_axes(self):
+            return trees.whole(compile_once(bind(_init, self, bind(function)))(*self.put(args)))
 
     def put(self, tree: Any, params: Params | None = None, own: bool = False) -> Any:
         """At the door: every leaf on every device; with the parameters, where `specs` says.
@@ -269,7 +297,7 @@ class Placement:
 
 
 def _init(placement: Placement, function: Callable[..., Any], *args: Any) -> Any:
-    params = function(*args)
+    params = trees.part(function(*args))
     return placement.pin(params, params)
 
 

@@ -19,7 +19,7 @@ from gdjax.domain import as_length
 from gdjax.measures import check_same_shapes
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import bind, compile_once
-from gdjax.training._placement import Placement
+from gdjax.training._placement import Placement, check_placement
 from gdjax.training.arguments import error_context
 from gdjax.training.feeds import LoaderFeed, SourceFeed
 from gdjax.training.staged import Order, Staged
@@ -65,6 +65,7 @@ def make_epoch(
     >>> print(state.params, metrics["loss"])
     1.75 3.625
     """
+    check_placement("make_epoch", placement)
     if order not in ("shuffle", "replacement", "sequence"):
         raise ValueError(f"make_epoch: order must be 'shuffle', 'replacement' or 'sequence', got {order!r}")
     if tail not in ("mask", "drop"):

@@ -19,7 +19,7 @@ from gdjax.forms import KEYS, Loss, Stateful, as_loss
 from gdjax.measures import better_directions, check_names, check_same_shapes, named_metrics
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.programs import bind, compile_once
-from gdjax.training._placement import Placement
+from gdjax.training._placement import Placement, automatic_axes, check_placement
 from gdjax.training.arguments import check_params, error_context
 from gdjax.training.cause import raise_cause
 from gdjax.training.chunks import Chunks, chunks_of
@@ -61,6 +61,7 @@ def make_evaluate(
     >>> print(evaluate(2.0, jnp.array([1.0, 3.0]))["loss"])
     1.0
     """
+    check_placement("make_evaluate", placement)
     named = named_metrics("make_evaluate", metrics)
     check_names("make_evaluate", named)
     if named and predict is None:
@@ -114,12 +115,13 @@ class Evaluate:
             return found
 
     def _measure(self, params: Params, data: Any, model_state: Any) -> Metrics:
-        given = params, data, model_state
-        if self.placement is None or not all(map(is_concrete, jax.tree.leaves(given))):
-            return on_automatic_axes(self._all, replicate, *given)
+        given = params, model_state = tree.part(params), tree.part(model_state)
+        if self.placement is None or not all(map(is_concrete, jax.tree.leaves((given, data)))):
+            return on_automatic_axes(self._all, replicate, params, data, model_state)
         place = self.placement
         placed = place.put(params, params), place.put_rows(data), place.put(model_state, params)
-        return compile_once(bind(self._all))(*placed)
+        with automatic_axes(place):
+            return compile_once(bind(self._all))(*placed)
 
     def _all(self, params: Params, data: Any, model_state: Any) -> Metrics:
         params = params if self.placement is None else self.placement.unsplit(params)

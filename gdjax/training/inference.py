@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gdjax import tree
 from gdjax.data import is_loader, is_source
 from gdjax.data.shards import Shards
-from gdjax.training._placement import Placement, placement
+from gdjax.training._placement import Placement, check_placement, placement
 from gdjax.training.resume import params_of
 from gdjax.training.sameness import check_same
 from gdjax.types import Batch, Params
@@ -30,6 +30,7 @@ def as_placement(
 
     Raises: ValueError as `infer_placement` does, or for parameters or `beside` that differ between processes.
     """
+    check_placement("fit", placement)
     remarks: tuple[str, ...] = ()
     if placement is None:
         placement, remarks = infer_placement(params_of(resume, params), data, validation)

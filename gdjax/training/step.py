@@ -19,7 +19,7 @@ from gdjax.domain import as_length
 from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
 from gdjax.programs import bind, compile_once
-from gdjax.training._placement import Placement
+from gdjax.training._placement import Placement, automatic_axes, check_placement
 from gdjax.training.arguments import check_params, short
 from gdjax.training.convolutions import as_way
 from gdjax.training.objective import Objective
@@ -53,6 +53,7 @@ def make_state(
     0 [1. 2.] sgd(0.1)
     """
     check_params("make_state", params)
+    check_placement("make_state", placement)
     optimizer = as_optimizer(optimizer).canonicalize()
     copy = tree.distinct_copy if placement is None else lambda x: placement.put(x, params, own=True)
     params = tree.part(params)
@@ -69,7 +70,7 @@ def first_state(
 ) -> TrainState:
     """As `make_state`, of arguments that are checked and copied: it may be traced."""
     zero = np.zeros((), np.int32)
-    with mesh_of(params):
+    with mesh_of(params), automatic_axes(placement):
         opt_state = compile_once(bind(_init, placement))(optimizer, params)
     return TrainState(
         step=jnp.array(zero),

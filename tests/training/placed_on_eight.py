@@ -6,11 +6,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 import gdjax as gd
 from gdjax import backprop, losses, metrics, models, stopping
@@ -72,6 +73,20 @@ def check_runs(names=("data", "fsdp")):
 
 
 check_tensors = functools.partial(check_runs, ("data", "tensor"))
+
+
+def check_a_mesh_that_is_set_and_a_module():
+    """A run of a foreign module, born sharded, on an explicit mesh that the user has set, is that on one device."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+    loss, rows = gd.per_example(lambda module, x: jnp.sum(module(x) ** 2)), np.linspace(-1, 1, 53 * 4).reshape(53, 4)
+    make = lambda key: eqx.nn.MLP(4, 1, 8, 1, key=key)  # noqa: E731
+    place, module = gd.placement(mesh, params="fsdp"), make(jax.random.key(0))
+    with jax.set_mesh(mesh):
+        born = place.init(make, jax.random.key(0))
+        state = gd.make_state(born, gd.adam(0.1), placement=place)
+        found = gd.make_evaluate(loss, placement=place)(born, rows)["loss"]
+    assert jax.tree.leaves(state.params)[0].sharding.spec == P("data")
+    np.testing.assert_allclose(found, gd.make_evaluate(loss)(module, rows)["loss"], rtol=1e-6)
 
 
 def check_refusals():
@@ -186,7 +201,14 @@ def check_lanes():
 
 
 CHECKS = {
-    "suite": (check_refusals, check_runs, check_checkpoints, check_steps_without_mask, check_evaluations),
+    "suite": (
+        check_refusals,
+        check_a_mesh_that_is_set_and_a_module,
+        check_runs,
+        check_checkpoints,
+        check_steps_without_mask,
+        check_evaluations,
+    ),
     "nightly": (check_tensors, check_all_at_once, check_failures, check_lanes),
 }
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
@@ -38,14 +39,19 @@ LINE = jax.make_mesh((1,), ("data",))
             r"placement: mesh must be a Mesh of devices, write jax.make_mesh\(\(8,\), \('data',\)\), got int",
         ),
         ({"data": "dat"}, "placement: the mesh has no axis 'dat'; did you mean 'data'"),
-        ({"data": ()}, "placement: data must be at least one axis of the mesh, got none"),
+        ({"data": ()}, r"placement: data must be at least one axis of the mesh, each of them once, got \(\)"),
         (
             {"params": "zero"},
-            "placement: params must be None, 'fsdp', or patterns with their PartitionSpecs, got 'zero'",
+            "placement: params must be None, 'fsdp', or a dict of patterns with their PartitionSpecs, got 'zero'",
         ),
         ({"params": {"w": "data"}}, "placement: 'w' must have a jax.sharding.PartitionSpec, got 'data'"),
         ({"params": {"w": P("modl")}}, "placement: the mesh has no axis 'modl'"),
         ({"rows": "all"}, "placement: rows must be one of replicated, sharded, local, got 'all'"),
+        ({"data": ("data", "data")}, "data must be at least one axis of the mesh, each of them once"),
+        ({"data": 3}, "data must be at least one axis of the mesh, each of them once, got 3"),
+        ({"params": P("data")}, "must be None, 'fsdp', or a dict of patterns with their PartitionSpecs"),
+        ({"params": {"w": P("data", "data")}}, "'w' must have each axis of the mesh at most once"),
+        ({"params": {"(": P("data")}}, r"'\(' must be a regular expression: missing"),
     ],
 )
 def test_what_a_placement_cannot_be(options, words):
@@ -64,6 +70,18 @@ def test_patterns_that_do_not_fit_the_parameters(rules, words):
     params = [{"w": np.ones((3, 4)), "bias": np.ones(4)}]
     with pytest.raises(ValueError, match=words):
         gd.make_state(params, gd.sgd(0.1), placement=gd.placement(LINE, params=rules))
+
+
+def test_a_mesh_is_no_placement():
+    squares, state = lambda w, rows: jnp.mean((w - rows) ** 2), (0.0, gd.sgd(0.1))
+    for rung in (
+        lambda: gd.make_state(*state, placement=LINE),
+        lambda: gd.make_epoch(gd.make_step(squares), placement=LINE),
+        lambda: gd.make_evaluate(squares, placement=LINE),
+        lambda: gd.fit(squares, *state, np.ones(3), placement=LINE),
+    ):
+        with pytest.raises(TypeError, match=r"write placement=gd\.placement"):
+            rung()
 
 
 def test_placements_are_equal_by_value_and_automatic_inside():
