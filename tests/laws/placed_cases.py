@@ -49,10 +49,11 @@ class Case(NamedTuple):
     dtype: Any = np.float64
     start: Callable[[], Any] = start
     model_state: Any = ()
+    steps: int = STEPS
 
     def epoch(self, placement: Any = None, batch_size: int = BATCH) -> Any:
         step = gd.make_step(self.loss, microbatches=self.microbatches)
-        return gd.make_epoch(step, batch_size, order="sequence", steps=STEPS, placement=placement)
+        return gd.make_epoch(step, batch_size, order="sequence", steps=self.steps, placement=placement)
 
     def state(self) -> gd.TrainState:
         params = jax.tree.map(lambda x: jnp.asarray(x, self.dtype), self.start())
@@ -145,15 +146,17 @@ def residuals(params: Any) -> Any:
     return jnp.tanh(x @ params["w1"]) @ params["w2"] + params["b"] - y
 
 
-OF_RESIDUALS = {
-    "gauss_newton": Case(lambda: gd.gauss_newton(residuals)),
-    "levenberg_marquardt": Case(lambda: gd.levenberg_marquardt(residuals)),
+FEW = 3  # steps of what solves a system in each, with an exchange at every iteration of the solver
+SOLVERS = {
+    "newton": Case(lambda: gd.newton(), steps=FEW),
+    "gauss_newton": Case(lambda: gd.gauss_newton(residuals), steps=FEW),
+    "levenberg_marquardt": Case(lambda: gd.levenberg_marquardt(residuals), steps=FEW),
 }
 
 
 def case_of(name: str) -> Case:
     """A case above; the example of any optimizer, wrapper or transform by its name."""
-    named = {**TEN, **NESTED, **OTHERS, **OF_RESIDUALS, **{each: Case(call) for each, call in ALONE.items()}}
+    named = {**TEN, **NESTED, **OTHERS, **SOLVERS, **{each: Case(call) for each, call in ALONE.items()}}
     return named[name] if name in named else Case(lambda: example_calls(name)[0])
 
 
@@ -163,6 +166,8 @@ EVERY = [*dict.fromkeys([*gd.OPTIMIZERS, *ALONE])]
 # Name -> why it is held only to ten times what a change of one unit in the last place does.
 SENSITIVE: dict[str, str] = {
     "rounded": "its parameters have 16 bits",
+    "newton": "the systems of its steps are not far from singular",
+    "sophia": "it divides by a diagonal of the Hessian that may be near 0",
     "soap": "where the gradients seen span less than the space, rounding chooses the rest of its eigenvectors",
 }
 # Name -> why it is not held at all.
