@@ -115,8 +115,10 @@ class Evaluate:
             return found
 
     def _measure(self, params: Params, data: Any, model_state: Any) -> Metrics:
-        given = params, model_state = tree.part(params), tree.part(model_state)
-        if self.placement is None or not all(map(is_concrete, jax.tree.leaves((given, data)))):
+        if self.placement is None:
+            return on_automatic_axes(self._all, replicate, params, data, model_state)
+        params, model_state = tree.part(tree.whole(params)), tree.part(tree.whole(model_state))
+        if not all(map(is_concrete, jax.tree.leaves((params, data, model_state)))):
             return on_automatic_axes(self._all, replicate, params, data, model_state)
         place = self.placement
         placed = place.put(params, params), place.put_rows(data), place.put(model_state, params)

@@ -84,7 +84,7 @@ def _check_alone() -> None:
 
 
 def _arrays(name: str, part: Any) -> list[Where]:
-    leaves = [] if is_loader(part) or is_source(part) else jax.tree_util.tree_leaves_with_path(part)
+    leaves = [] if is_loader(part) or is_source(part) else jax.tree_util.tree_leaves_with_path(part, is_leaf=is_loader)
     return [(tree.leaf_name(name, path), x) for path, x in leaves if isinstance(x, jax.Array)]
 
 

@@ -97,6 +97,8 @@ class Together(Alone):
 
     def _exchange(self, answer: Any, patient: bool = False) -> list[Any]:
         """The answers of all processes, which process 0 gathers and tells; with patience they are waited for without end."""
+        if not jax.distributed.is_initialized():
+            raise CheckpointError("a state that lies on devices of several hosts needs jax.distributed.initialize")
         number, seconds = self._round, None if patient else WAIT
         if self.index:
             self._say(answer)

@@ -810,6 +810,7 @@ with jax.set_mesh(mesh):
 """
 
 
+@pytest.mark.nightly
 def test_an_explicit_mesh_gives_what_one_device_gives():
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     options = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **flags}
