@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 
 from gdjax.first_touch import import_on_first_touch
 
+# A rank of `gdjax launch` beats before the imports below, which take seconds.
+from gdjax.lifeline import hold_lifeline as _hold_lifeline
+
+_hold_lifeline()
+
 # Calls as values: they print as the call that made them, and their numbers are leaves.
 from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
 from gdjax.calls import model, optimizer, condition, schedule
