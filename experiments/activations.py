@@ -30,10 +30,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.models import ACTIVATIONS
 from gdjax.plots import style
+
+from .lab import Lab
 
 X = np.linspace(-8, 8, 3201)  # 0, 1 and 6 among them
 KINKS = {

@@ -26,9 +26,10 @@ import numpy as np
 from scipy import stats
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.plots.style import BLUE, INK, NORMAL, SMALL, VERMILLION, dress, figure, rule
+
+from .lab import Lab
 
 RATES = 10 ** np.arange(-3, 0, 0.5)  # six, half a decade apart
 METHODS = {  # name: (optimizer, its usual rate)

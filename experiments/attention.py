@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
+
+from .lab import Lab
 
 LETTERS, TIME, WIDTH = 20, 24, 32
 PERIODS = (5, 10)

@@ -25,9 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.datasets import load_digits, load_iris
 
-from experiments.lab import Lab
 from gdjax.backprop import backpropagate, check_gradients, cost_of, fold_bias, product_gradients, table, with_ones
 from gdjax.plots import style
+
+from .lab import Lab
 
 DEPTHS, WIDTHS, ACTIVATIONS = (1, 2, 4), (3, 20), ("sigmoid", "tanh", "relu")
 HEADS = {"quadratic": "sigmoid", "cross_entropy": "softmax"}

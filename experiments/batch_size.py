@@ -24,11 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.data import batch_indices, batches_per_epoch, load, split
 from gdjax.plots import style
 from gdjax.stopping import target
+
+from .lab import Lab
 
 MODEL, DRAWS = models.mlp((64, 32, 10)), 500
 SIZES = (1, 4, 16, 32, 64, 128, 256, 512, 700, 1024, 1400)

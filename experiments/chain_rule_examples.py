@@ -23,9 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.datasets import load_iris
 
-from experiments.lab import Lab
 from gdjax.backprop import difference_quotients, graph, product_gradients
 from gdjax.plots import style
+
+from .lab import Lab
 
 X, Y = 1.5, -0.5
 W, INPUT, B = np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]), np.array([1.0, 2, 3, 4]), np.array([5.0, 6])

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
+
+from .lab import Lab
 
 ORDERS = (2, 3, 4, 5)
 

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.datasets import load_iris
 
-from experiments.lab import Lab
 from gdjax.backprop import graph
 from gdjax.plots import computation, style
+
+from .lab import Lab
 
 LECTURE = {"x": -4, "y": -4, "z": 3, "q": -4, "f": 1}
 SIZES, UNITS, DEPTHS = (1, 4, 16, 64, 256), 16, (1, 2, 3, 4, 5)

@@ -24,11 +24,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots._landscape import GROUND, PATHS, grid
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure
 from gdjax.stopping import gradient_norm
 from gdjax.types import Stop
+
+from .lab import Lab
 
 PAIRS, STARTS = 4_000, 500
 CONVEX = {"bowl": 4.0, "booth": 8.0, "logistic": 4.0}  # starts and pairs are drawn from -reach to reach

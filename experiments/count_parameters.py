@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
+
+from .lab import Lab
 
 LECTURE, DIGITS, DEEP = (3, 4, 2), (784, 30, 10), (784, 512, 256, 128, 10)
 NETWORKS = (LECTURE, (64, 32, 10), DIGITS, DEEP)

@@ -28,11 +28,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.plots.style import BLUE, GREEN, INK, MUTED, NORMAL, SMALL, VERMILLION, dress, figure, rule
 from gdjax.schedules import cyclic
 from gdjax.stopping import never
+
+from .lab import Lab
 
 BATCH, EPOCHS, CYCLE = 32, 60, 10
 BELOW, ABOVE = 30, 3  # the ends of a cycle: the suggested rate divided and multiplied by these

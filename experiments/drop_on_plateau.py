@@ -26,12 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import models
 from gdjax.plots._landscape import PATHS
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.schedules import piecewise_constant
 from gdjax.stopping import never
+
+from .lab import Lab
 
 BATCH, EPOCHS, SEEDS = 16, 200, 16
 RATES = 0.1, 0.05, 0.02

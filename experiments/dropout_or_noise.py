@@ -26,10 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
-from experiments.noise_regularizes import digits, patients, stopped
 from gdjax import losses, models
 from gdjax.plots import style
+
+from .lab import Lab
+from .noise_regularizes import digits, patients, stopped
 
 EVERY, BATCH = 40, 20
 NOTHING, SMALL, LARGE = "nothing", "dropout 0.2", "dropout 0.5"

@@ -23,12 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import models
 from gdjax.data import fit_scaling, load, split, standardize
 from gdjax.plots import style
 from gdjax.stopping import never, patience
 from gdjax.tree import global_norm
+
+from .lab import Lab
 
 MODEL, OPTIMIZER, EPOCHS, BATCH = models.mlp((10, 32, None), "tanh"), gd.adam(0.01), 100, 32
 PATIENCES = (1, 2, 5, 10, 20, 100)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import descent
 from gdjax.search import fixed_step, sign_step
 from gdjax.stopping import gradient_norm
+
+from .lab import Lab
 
 
 def f(x):

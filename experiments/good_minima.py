@@ -24,11 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
-from experiments.two_layers import narrow
 from gdjax import losses, models
 from gdjax.plots.style import BLUE, INK, NORMAL, SMALL, VERMILLION, dress, figure, rule
 from gdjax.stopping import never
+
+from .lab import Lab
+from .two_layers import narrow
 
 ROWS, STEPS, RATE, PENALTY = 200, 1000, 0.05, 1e-3
 DATA = {"circles": {"n": 800}, "digits": {}}

@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import contour, field
 from gdjax.stopping import never
+
+from .lab import Lab
 
 HIMMELBLAU, ROUND = gd.problems.himmelblau(), gd.problems.sum_of_squares()
 CASES = [(HIMMELBLAU, 0.2, 0.02), (gd.problems.rosenbrock(), 1.28, 0.001)]  # (problem, time, longest step)

@@ -24,11 +24,12 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.svm import SVC, LinearSVC
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses
 from gdjax.plots import style
 from gdjax.schedules import inverse_time
 from gdjax.stopping import never
+
+from .lab import Lab
 
 C, STEPS = 10.0, 20_000
 FEATURES = ("mean radius", "mean concave points")

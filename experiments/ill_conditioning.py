@@ -23,12 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import contour
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import gradient_norm, never
 from gdjax.types import Stop
+
+from .lab import Lab
 
 RATE, BOWLS, DECAY = 0.05, (1.0, 10.0, 100.0), 0.9
 METHODS = {"plain descent": gd.sgd, "momentum 0.9": gd.momentum, "RMSProp": gd.rmsprop, "Adam": gd.adam}

@@ -27,12 +27,13 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import tree
 from gdjax.plots import style
 from gdjax.problems import normal_equations
 from gdjax.schedules import inverse_time
 from gdjax.stopping import gradient_norm, target
+
+from .lab import Lab
 
 RATE, PASSES = 0.01, 200
 ROWS, ACCURACY = 1024, 1e-6

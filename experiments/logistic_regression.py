@@ -20,9 +20,10 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import boundary, style
 from gdjax.stopping import gradient_norm, never
+
+from .lab import Lab
 
 MILESTONES = (1, 10, 100, 1000, 10_000)
 

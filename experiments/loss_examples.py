@@ -21,9 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lab import Lab
 from gdjax import losses, metrics
 from gdjax.plots import style
+
+from .lab import Lab
 
 PRINTED = {0.9: -0.04, 0.5: -0.3, 0.001: -3.0}
 PAIRS = ((1, 0.9), (0, 0.9), (1, 0.001), (0, 0.001))

@@ -21,12 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import problems
 from gdjax.plots import style
 from gdjax.schedules import cyclic
 from gdjax.stopping import never, target
 from gdjax.types import Stop
+
+from .lab import Lab
 
 RUNS, STEPS, TINY = 300, 2000, 1e-6
 VALLEYS = {  # name: f, rate, starts in the poor valley, in the best, the best from top to top

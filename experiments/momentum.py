@@ -25,11 +25,12 @@ import optax
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.plots.style import BLUE, GREEN, INK, MUTED, NORMAL, PAPER, PURPLE, SMALL, VERMILLION, dress, figure, rule
 from gdjax.schedules import piecewise_constant, step_decay
 from gdjax.stopping import never
+
+from .lab import Lab
 
 RATE, DECAY, STEPS, LONGEST = 0.1, 0.9, 150, 2000
 DROP = piecewise_constant([50, 100], [RATE, RATE / 10, RATE])

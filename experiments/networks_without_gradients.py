@@ -27,12 +27,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, metrics, models
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, NORMAL, SMALL, dress, figure, rule
 from gdjax.search import ant_colony, genetic, particle_swarm
 from gdjax.stopping import never
+
+from .lab import Lab
 
 METHODS = {  # name: (method, evaluations before the first step, in each step)
     "genetic": (genetic(64, sigma=0.3, decay=0.98), 65, 64),

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
+
+from .lab import Lab
 
 ROWS, STEPS = 128, 1000
 SIZES, RATES, LARGE = (

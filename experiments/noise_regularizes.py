@@ -26,10 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.data import fit_scaling, load, split, standardize
 from gdjax.plots import style
+
+from .lab import Lab
 
 EVERY, ROWS, WRONG = 40, 200, 0.15
 ALL, TWO, TWENTY, GRADIENT, INPUTS = "all rows", "2 rows", "20 rows", "all, gradient + noise", "20 rows, inputs + noise"

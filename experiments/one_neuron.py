@@ -26,11 +26,12 @@ import numpy as np
 from sklearn.datasets import load_iris
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.backprop import backpropagate, fold_bias, with_ones
 from gdjax.plots import style
 from gdjax.stopping import gradient_norm
+
+from .lab import Lab
 
 MARGINS, SETS, POINTS, ROUNDS = (0.4, 0.2, 0.1, 0.05, 0.02, 0.01), 40, 100, 2000
 LAYER = {"w": np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]).T, "b": np.array([5.0, 6])}

@@ -23,11 +23,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.backprop import backpropagate, graph
 from gdjax.plots import style
 from gdjax.plots._landscape import draw_ground
 from gdjax.stopping import never
+
+from .lab import Lab
 
 X, Y, RATE = 2.0, 5.0, 0.05
 START = {"w": 0.5, "b": 1.0}

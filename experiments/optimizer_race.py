@@ -22,10 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure, rule
+
+from .lab import Lab
 
 SHORT, LONG, TUNINGS = 1, 16, 48  # epochs
 TWO = {

@@ -27,9 +27,10 @@ import numpy as np
 from jax.scipy.stats import norm
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
 from gdjax.stopping import gradient_norm, never
+
+from .lab import Lab
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(100)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()

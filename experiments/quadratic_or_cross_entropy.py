@@ -26,9 +26,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
 from gdjax.stopping import never, target
+
+from .lab import Lab
 
 COSTS = {"quadratic": "quadratic", "cross-entropy": "binary_cross_entropy"}
 GOALS = {"quadratic": 0.1**2 / 2, "cross-entropy": -np.log1p(-0.1)}  # the cost of an output of 0.1, target 0

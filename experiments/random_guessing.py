@@ -24,10 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
 from gdjax.search import random_guessing
 from gdjax.stopping import never, target
+
+from .lab import Lab
 
 ROWS, START_LOSS, STEPS = 16, 25.0, 50
 HUNTS, GUESSES, ROUNDS = 100, 100, 500

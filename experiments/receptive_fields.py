@@ -28,9 +28,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.models import activation, conv, dense, flatten, normal, serial
 from gdjax.plots import palette, style
+
+from .lab import Lab
 
 LENGTH, DEPTH = 129, 5
 SIDE, DEPTHS, SEEDS, CHANNELS = 41, (1, 4, 16), 64, 8

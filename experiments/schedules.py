@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import BLUE, INK, MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import never, parameter_change
+
+from .lab import Lab
 
 S = gd.schedules
 DRAWN = {

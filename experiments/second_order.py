@@ -27,10 +27,11 @@ from jax.flatten_util import ravel_pytree
 from sklearn import datasets
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots._landscape import PATHS
 from gdjax.plots.style import NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import gradient_norm
+
+from .lab import Lab
 
 SECOND = {"Newton": gd.newton(), "BFGS": gd.bfgs(), "L-BFGS": gd.lbfgs(), "conjugate gradients": gd.nonlinear_cg()}
 FRACTIONS = np.array([0.5, 0.7, 0.8, 0.9, 0.95, 0.99])  # of the largest rate that is stable at the minimum

@@ -23,10 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, metrics, models
 from gdjax.data import batch_indices, load, split, take
 from gdjax.plots import style
+
+from .lab import Lab
 
 SIZES, STEPS, RATE = (1, 2, 4, 8, 16, 64), 1000, 2e-3
 NORMS = {"none": None, "layer norm": models.layer_norm(64), "batch norm": models.batch_norm(64)}

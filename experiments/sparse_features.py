@@ -24,9 +24,10 @@ import numpy as np
 import optax
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import INK, NORMAL, SMALL, dress, figure, rule
+
+from .lab import Lab
 
 WORDS, LENGTH, BATCH, STEPS, EVERY, TEST = 1000, 10, 10, 3000, 50, 5000
 RATES = 2.0 ** np.arange(-5, 7)

@@ -34,9 +34,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.plots import style
+
+from .lab import Lab
 
 SIZES, TIME_STEPS = (64, 64, 10), 25
 PROTOTYPES, THRESHOLD, HOMEOSTASIS, SHOWN, ROUNDS = 50, 20.0, 0.3, 20, 6

@@ -23,12 +23,13 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import problems
 from gdjax.plots import style
 from gdjax.solve import gradient_flow
 from gdjax.stopping import gradient_norm
 from gdjax.types import Stop
+
+from .lab import Lab
 
 LINE, SIDE = np.linspace(-4, 4, 801), np.linspace(-6, 6, 200)
 WELLS = {problems.double_well: (0.02, 0.6), problems.tilted_well: (0.02, 0.1), problems.waves: (0.02, 0.47)}

@@ -27,9 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.backprop import cost_of
 from gdjax.plots import style
+
+from .lab import Lab
 
 NETWORKS = {"small": ((4, 8, 3), 16), "large": ((256, 512, 512, 10), 256)}  # sizes, instances
 CALLS = 22

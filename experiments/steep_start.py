@@ -20,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots import style
 from gdjax.stopping import gradient_norm, never
 from gdjax.types import Stop
+
+from .lab import Lab
 
 STARTS, POWERS = (0.5, 1.0, 2.0, 5.0, 10.0), (2.0, 4.0, 6.0)
 

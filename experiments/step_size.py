@@ -25,11 +25,12 @@ from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import problems
 from gdjax.plots import style
 from gdjax.stopping import gradient_norm
 from gdjax.types import Stop
+
+from .lab import Lab
 
 STEPS, EPS = 10_000, 1e-3
 

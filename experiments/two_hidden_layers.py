@@ -25,12 +25,13 @@ import numpy as np
 from jax.nn import sigmoid
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, models
 from gdjax.data import fit_scaling, load, standardize
 from gdjax.plots import style
 from gdjax.stopping import target
 from gdjax.tree import global_norm
+
+from .lab import Lab
 
 INPUTS, WIDTH, SAME, BATCH, EPOCHS = 2, 8, 26, 20, 200
 HIDDEN = {"none": (), f"one of {SAME}": (SAME,), f"two of {WIDTH}": (WIDTH, WIDTH)}

@@ -24,10 +24,11 @@ import numpy as np
 from sklearn.datasets import load_digits, make_circles, make_moons
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax import losses, metrics, models
 from gdjax.plots import style
 from gdjax.stopping import gradient_norm, never
+
+from .lab import Lab
 
 WIDTHS, SEEDS, HIDDEN = (1, 2, 4, 8, 16, 32), 5, 16
 # The number of features, and the place among the sets with that number.

@@ -25,11 +25,12 @@ from matplotlib.lines import Line2D
 from scipy import stats
 
 import gdjax as gd
-from experiments.lab import Lab
-from experiments.noise_escapes import mean_loss, minima, row_variance, rows
 from gdjax import losses, models
 from gdjax.data import batch_indices, batches_per_epoch, fit_scaling, load, standardize
 from gdjax.plots import style
+
+from .lab import Lab
+from .noise_escapes import mean_loss, minima, row_variance, rows
 
 MODEL, K, DRAWS, PATHS = models.mlp((30, 8, None), "tanh"), 20, 20_000, 50
 SIZES, TESTED, SHOWN = (1, 4, 20, 64, 256, 1024, 4096), 2000, (1, 20, 256, 4096)

@@ -20,11 +20,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.lab import Lab
 from gdjax.backprop import flow
 from gdjax.models import he_normal, mlp, normal, xavier_normal
 from gdjax.plots import palette, style
 from gdjax.tree import global_norm
+
+from .lab import Lab
 
 DRAWS, DEPTHS = 10_000, (1, 2, 4, 8, 16)
 WIDTH, DEPTH, SEEDS = 256, 30, 20

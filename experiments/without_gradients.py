@@ -24,11 +24,12 @@ import jax
 import numpy as np
 
 import gdjax as gd
-from experiments.lab import Lab
 from gdjax.plots._landscape import MARKERS, PATHS
 from gdjax.plots.style import MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.search import ant_colony, cma_es, genetic, nelder_mead, particle_swarm, random_guessing
 from gdjax.stopping import target
+
+from .lab import Lab
 
 TARGET, BUDGET = 0.1, 200_000
 QUICK = {"xla_backend_optimization_level": 0}  # the programs are many and their work is small

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.bench.timing import arguments, interleave, write
 from gdjax.fingerprint import read
+
+from .timing import arguments, interleave, write
 
 target = 0.0
 

@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.bench.timing import arguments, interleave, ratio, write
+
+from .timing import arguments, interleave, ratio, write
 
 SIZES, BATCH, LIMIT = (784, 1280, 1100, 128, 10), 64, 0.05
 

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.bench.case import Case, if_found
 from gdjax import data, losses, models, optimizers, training
+
+from .case import Case, if_found
 
 CHANNELS, CLASSES, BATCH, RATE = (16, 32), 10, 64, 1e-3
 

@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.bench.interval_coverage import show_intervals
-from experiments.bench.timing import arguments, write
 from gdjax.solve.curve_errors import t_quantile, uncertainty
 from gdjax.solve.curve_formula import Curve, read_curve
 from gdjax.solve.curve_refinement import Expanded, Expansion
 from gdjax.solve.curve_solver import Rows, Solver
+
+from .interval_coverage import show_intervals
+from .timing import arguments, write
 
 LEVEL, ROWS = 0.95, 40
 

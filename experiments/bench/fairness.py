@@ -23,7 +23,8 @@ import numpy as np
 import scipy.stats
 
 import gdjax as gd
-from experiments.bench.timing import arguments, write
+
+from .timing import arguments, write
 
 STEPS, BATCH, ROWS, LEVEL = 40, 16, 64, 0.05
 DRAWS, TUNINGS, SEEDS = 8, 8, 2

@@ -27,7 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.bench.timing import arguments, write
+
+from .timing import arguments, write
 
 RATES, EPOCHS, BATCH, HIDDEN = np.geomspace(1e-4, 10, 32), 30, 64, 32
 CHOOSE, JUDGE = tuple(range(5)), tuple(range(5, 10))

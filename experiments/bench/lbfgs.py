@@ -30,8 +30,9 @@ import numpy as np
 import optax
 from sklearn import datasets, linear_model
 
-from experiments.bench.timing import arguments, interleave, ratio, write
 from gdjax import optimizers
+
+from .timing import arguments, interleave, ratio, write
 
 LIMIT, TOLERANCE = 500, 1e-6
 

@@ -27,10 +27,11 @@ import optax
 import scipy.optimize
 
 import gdjax as gd
-from experiments.bench.timing import arguments, interleave, ratio, write
 from gdjax.problems import Problem
 from gdjax.search import nelder_mead
 from gdjax.stopping import gradient_norm, never
+
+from .timing import arguments, interleave, ratio, write
 
 TOLERANCE, RATE, LOOP_STEPS, OUR_STEPS = 1e-6, 1e-4, 300, 100_000
 PEERS = {"L-BFGS": "L-BFGS-B", "BFGS": "BFGS", "CG": "CG", "Nelder-Mead": "Nelder-Mead"}

@@ -25,10 +25,11 @@ import jax
 import numpy as np
 
 import gdjax as gd
-from experiments.bench.timing import arguments, write
 from gdjax.data import Dataset
 from gdjax.models import cnn, gru, mlp, serial, unflatten
 from gdjax.runs.job import run_through
+
+from .timing import arguments, write
 
 SHAPE = (40, 1)
 DIGIT_SEEDS = 10

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench import convolutional, sequences
-from experiments.bench.case import Case
-from experiments.bench.timing import Timing, arguments, measure, ratio, write
+from . import convolutional, sequences
+from .case import Case
+from .timing import Timing, arguments, measure, ratio, write
 
 CASES: dict[str, Callable[[], Case]] = {
     "cnn-digits": convolutional.digits,

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.bench.kill_and_resume import digests, newest, seconds_of
+from .kill_and_resume import digests, newest, seconds_of
 
 LAUNCH = ("launch", "--processes", "2", "--devices-per-process", "4", "--grace", "2")
 ENGINES = {"local": (*LAUNCH, "--"), "ray": (*LAUNCH, "--engine", "ray", "--")}

@@ -36,8 +36,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench.timing import arguments, ratio, write
 from gdjax.text import table
+
+from .timing import arguments, ratio, write
 
 SIZES, ROWS, BATCH, STEPS = (256, 1024, 1024, 10), 2048, 256, 5
 PARAMETERS = 4 * sum((a + 1) * b for a, b in itertools.pairwise(SIZES))  # bytes
@@ -105,7 +106,7 @@ def processes(numbers: list[int]) -> Iterator[dict[int, subprocess.Popen]]:
     try:
         for number in numbers:
             flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={number}", "JAX_PLATFORMS": "cpu"}
-            command = [sys.executable, "-m", "experiments.bench.scaling", "--child"]
+            command = [sys.executable, "-m", f"{__package__}.scaling", "--child"]
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             started[number] = subprocess.Popen(command, env=os.environ | flags, **pipes)
         yield started

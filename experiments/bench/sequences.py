@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.bench.case import Case, if_found
 from gdjax import losses, models, optimizers, training
+
+from .case import Case, if_found
 
 RATE = 1e-3
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 65, 64, 128, 4, 4

@@ -26,9 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.bench.timing import arguments, interleave, ratio, write
 from gdjax import data, losses, metrics, models, optimizers, stopping, training
 from gdjax.programs import compile_once
+
+from .timing import arguments, interleave, ratio, write
 
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
 

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.bench.timing import arguments, interleave, ratio, write
+
+from .timing import arguments, interleave, ratio, write
 
 WIDTH, CLASSES, STEPS, PART = 64, 10, 10_000, 1 << 16
 MODEL = gd.models.mlp([WIDTH, 128, 128, CLASSES])

@@ -38,8 +38,6 @@ import numpy as np
 import optax
 
 import gdjax as gd
-from experiments.bench.step_cost import BATCH, batch_loss, batches, optax_step
-from experiments.bench.timing import arguments, write
 from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.blocks import blocks_of
 from gdjax.sweeps.engine import run_locally
@@ -47,6 +45,9 @@ from gdjax.sweeps.grouping import studies_of
 from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length
+
+from .step_cost import BATCH, batch_loss, batches, optax_step
+from .timing import arguments, write
 
 SIZES, EPOCHS, RUNS = (64, 32, 10), 100, 256
 RATES = np.geomspace(1e-4, 1e-1, RUNS)
@@ -241,7 +242,7 @@ def memory_table():
     """The peak memory of each number of lanes, in processes of their own."""
     found = {}
     for lanes in (1, 16, 64, 256, 1024, 4096):
-        command = [sys.executable, "-m", "experiments.bench.sweep_cost", "--lanes", str(lanes)]
+        command = [sys.executable, "-m", f"{__package__}.sweep_cost", "--lanes", str(lanes)]
         found[lanes] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         above = (found[lanes] - found[1]) / BUDGET
         print(f"  {lanes:5d} lanes: {found[lanes] / 2**20:7.0f} MiB, {above:.2f} of the budget above one lane")

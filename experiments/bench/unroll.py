@@ -31,11 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from experiments.bench.step_cost import BATCH, digits, loss_fn, model
-from experiments.bench.timing import arguments, measure, ratio, write
 from gdjax import tree
 from gdjax.training.epoch import Epoch, Loop, Walked
 from gdjax.types import Sums, TrainState
+
+from .step_cost import BATCH, digits, loss_fn, model
+from .timing import arguments, measure, ratio, write
 
 STEPS, RATE = 690, 1e-3
 Carry = tuple[TrainState, Sums, Walked]

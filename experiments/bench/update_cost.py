@@ -23,7 +23,8 @@ import optax
 from optax import contrib
 
 import gdjax as gd
-from experiments.bench.timing import arguments, interleave, write
+
+from .timing import arguments, interleave, write
 
 RATE = 1e-3
 SHAPES = {"large": (1, (5000, 5000)), "medium": (300, (250, 200)), "small": (1000, (25, 40))}

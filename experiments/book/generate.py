@@ -14,8 +14,9 @@ import ast
 from pathlib import Path
 
 import gdjax as gd
-from experiments.book.scaling import scaling_page
 from gdjax.optimizers.catalogue import entry
+
+from .scaling import scaling_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = Path(__file__).parent / "pages"

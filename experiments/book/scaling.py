@@ -6,7 +6,7 @@ import json
 import string
 from pathlib import Path
 
-from experiments.bench import plan
+from ..bench import plan
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "scaling.json"  # python -m experiments.bench.scaling --json experiments/book/scaling.json
