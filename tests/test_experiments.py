@@ -1,6 +1,9 @@
 """Experiments fail when their claims do; the quickest of them runs here, all of them nightly."""
 
 import ast
+import dataclasses
+import json
+import math
 import os
 import subprocess
 import sys
@@ -10,10 +13,10 @@ import jax
 import pytest
 
 from experiments import find_the_minimum
-from experiments.lab import Lab
+from experiments.lab import Lab, record
 
 PLACE = Path(find_the_minimum.__file__).parent
-EXPERIMENTS = sorted(path.stem for path in PLACE.glob("*.py") if path.stem not in ("__init__", "lab"))
+EXPERIMENTS = record.names()
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +31,13 @@ def test_an_experiment_from_end_to_end(place, capsys):
         find_the_minimum.main()
     out = capsys.readouterr().out
     assert stop.value.code == 0 and "all held" in out and "1,450" in out and "623" in out
-    assert [path.name for path in (place / "pictures").iterdir()] == ["find_the_minimum.png"]
+    kept = json.loads((place / "pictures" / "find_the_minimum.json").read_text())
+    assert {path.name for path in (place / "pictures").iterdir()} == {
+        "find_the_minimum.json",
+        *(picture["file"] for picture in kept["pictures"]),
+    }
+    assert kept["status"] == "held" and kept["question"].endswith("?") and all(c["holds"] for c in kept["claims"])
+    assert ["16.5", "0.01", "gradient", "623"] in [row[:4] for table in kept["tables"] for row in table["rows"]]
 
 
 @pytest.mark.nightly
@@ -59,4 +68,68 @@ def test_every_experiment_asks_claims_and_draws(name):
     doc = ast.get_docstring(ast.parse(text)) or ""
     assert f"python -m experiments.{name}" in doc and "?" in doc.split("\n\n")[0]
     assert "Expected" in doc or "expected" in doc
-    assert "lab.claim(" in text and "lab.save(" in text and "with Lab(__doc__)" in text
+    assert "lab.claim(" in text and "lab.save(" in text and "with Lab(__doc__" in text
+
+
+DOC = "Is two twice one?\n\n    python -m experiments.twice [--times 2]\n\nExpected: yes."
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    times: float = 2.0
+    """How often."""
+    starts: tuple[float, ...] = (1.0, 3.0)
+    """Two of them."""
+
+
+def twice(place, monkeypatch, *words):
+    """Run an experiment of one claim; its exit code and its record."""
+    monkeypatch.setattr(sys, "argv", ["x", "--out", str(place), *words])
+    with pytest.raises(SystemExit) as stop, Lab(DOC, Numbers()) as lab:
+        lab.table(("times", "of one"), [(lab.numbers.times, lab.numbers.times * 1)])
+        lab.claim("two is twice one", lab.numbers.times * 1 == 2)
+        lab.statement("Lecture 1", "two is twice one", ours=f"{lab.numbers.times:g}", verdict="right")
+        _ = math.log(lab.numbers.times)
+        lab.save(lambda path: path.write_bytes(b"GIF89a"), "twice.gif", "Nothing moves.")
+    return stop.value.code, record.read(place, "twice")
+
+
+def test_a_number_that_was_changed_breaks_no_promise(place, monkeypatch, capsys):
+    code, kept = twice(place, monkeypatch, "--times", "2.5", "--starts", "-4", "-1e-3")
+    assert code == 0 and kept["status"] == "not here" and kept["claims"][0]["verdict"] == "not here"
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .endswith("with --times 2.5 --starts -4 -0.001; claims are promises about the defaults")
+    )
+    assert kept["command"] == "python -m experiments.twice --times 2.5 --starts -4 -0.001"
+    times = {"name": "times", "option": "--times", "default": 2.0, "value": 2.5, "help": "How often."}
+    assert kept["numbers"][0] == times and kept["pictures"] == [{"file": "twice.gif", "caption": "Nothing moves."}]
+    code, kept = twice(place, monkeypatch)
+    assert code == 0 and kept["status"] == "held" and kept["statements"][0]["verdict"] == "right"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--times", "abc"], "could not convert string to float: 'abc'"),
+        (["--tims", "3"], "no option --tims: did you mean '--times'?"),
+        (["--times", "nan"], "--times must be a number"),
+        (["--times", "-1"], "not with --times -1: "),
+        (["left"], "left"),
+        (["--out", __file__], "test_experiments.py"),
+    ],
+)
+def test_a_command_line_that_does_not_fit_is_told_in_one_line(place, monkeypatch, capsys, words, said):
+    code, kept = twice(place, monkeypatch, *words)
+    err = capsys.readouterr().err
+    assert code == 2 and err.startswith("twice: ") and said in err and err.count("\n") == 1
+    assert kept is None or kept["status"] == "error"
+
+
+def test_the_record_of_an_error_is_no_record_of_the_run_before(place, monkeypatch):
+    twice(place, monkeypatch)
+    with pytest.raises(KeyError), Lab(DOC, Numbers()):
+        raise KeyError("a bug")
+    kept = record.read(place, "twice")
+    assert kept["status"] == "error" and kept["exit"] == 1 and "a bug" in kept["error"]

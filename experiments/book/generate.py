@@ -16,6 +16,7 @@ from pathlib import Path
 import gdjax as gd
 from gdjax.optimizers.catalogue import entry
 
+from ..lab.record import HERE, names
 from .scaling import scaling_page
 
 ROOT = Path(__file__).parents[2]
@@ -52,9 +53,8 @@ def experiments() -> str:
     """A line for each experiment."""
     text = "# Experiments\n\nEach asks one question, prints our figures beside the lectures', draws a picture, and exits 1\n"
     text += "if a claim of it does not hold: `python -m experiments.find_the_minimum --out pictures`.\n\n"
-    for path in sorted((ROOT / "experiments").glob("*.py")):
-        if path.stem not in ("__init__", "lab"):
-            text += f"- `{path.stem}`: {first_line(path)}\n"
+    for name in names():
+        text += f"- `{name}`: {first_line(HERE / f'{name}.py')}\n"
     return text
 
 

@@ -1,0 +1,176 @@
+"""One run of an experiment: what it prints, what it keeps in its record, and how it ends.
+
+    @dataclasses.dataclass(frozen=True)
+    class Numbers:
+        rate: float = 0.1
+        \"\"\"The learning rate.\"\"\"
+
+    with Lab(__doc__, Numbers()) as lab:
+        steps = search(lab.numbers.rate)
+        lab.table(("method", "steps", "lecture"), rows)
+        lab.claim("the fixed-step search takes 1450 steps", steps == 1450)
+        lab.statement("Lecture 1", "both searches need 1450 steps", ours=f"{steps:,}", verdict="right")
+        lab.save(picture, "find_the_minimum.png", "Equal steps end at once, the gradient's shrink.")
+
+A claim that fails is printed as FAILED, and the experiment exits with 1. With other numbers than the defaults it is printed
+as "not here", and the exit code is 0, for claims are promises about the defaults. By default an experiment takes at most
+30 s on one core; what needs more is done where `lab.full` holds, which `--full` sets.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import jax
+from matplotlib.figure import Figure
+
+from gdjax.cli.errors import one_line
+from gdjax.files import replacing
+from gdjax.plots import save
+
+from . import record
+from .options import option_words, read_options
+
+N = TypeVar("N")
+
+VERDICTS = ("right", "wrong", "imprecise", "illustration")
+
+
+class Lab(Generic[N]):
+    """One run of an experiment. It computes in float64, so that claims concern the method and not its rounding.
+
+    Args:
+        doc: the docstring of the experiment, which names its command.
+        numbers: an instance of a dataclass with the numbers that a reader may change; each is an option.
+
+    Raises: SystemExit with 2, after one line on stderr, for a command line that does not fit.
+    """
+
+    def __init__(self, doc: str | None, numbers: N = None) -> None:
+        self.doc, self.name = doc or "", record.name_in(doc or "") or Path(sys.argv[0]).stem
+        self.defaults = numbers
+        try:
+            self.out, self.full, self.numbers = read_options(self.name, doc, numbers, sys.argv[1:])
+            self.out.mkdir(parents=True, exist_ok=True)
+        except (ValueError, OSError) as error:
+            self._end(2, one_line(error))
+        self.changed = option_words(numbers, self.numbers)
+        self.tables: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.claims: list[dict[str, Any]] = []
+        self.statements: list[dict[str, str]] = []
+        self.pictures: list[dict[str, str]] = []
+        self.began = time.perf_counter(), time.process_time()
+
+    def __enter__(self) -> Lab[N]:
+        jax.config.update("jax_enable_x64", True)
+        record.path_of(self.out, self.name).unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._end(130, "interrupted")
+        if isinstance(error, Exception):
+            self._write("error", "".join(traceback.format_exception_only(error)).strip())
+            if self.changed and isinstance(error, ValueError | ArithmeticError | IndexError):
+                self._end(2, f"not with {self.changed}: {one_line(error)}")
+        if error is not None:
+            return
+        failed = sum(not claim["holds"] for claim in self.claims)
+        status = "held" if not failed else "not here" if self.changed else "failed"
+        self._write(status)
+        said = f"{failed} {'not here' if self.changed else 'FAILED'}" if failed else "all held"
+        with_numbers = f" with {self.changed}; claims are promises about the defaults" if self.changed else ""
+        print(f"\n{time.perf_counter() - self.began[0]:.1f} s; {said}{with_numbers}")
+        sys.exit(1 if status == "failed" else 0)
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+        """Print a table with aligned columns, numbers to the right, under its title if it has one."""
+        cells = [[_format(value) for value in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+        right = [all(map(_is_number, column)) for column in zip(*cells, strict=True)] or [False] * len(head)
+        if title:
+            print(f"  {title}\n")
+        for row in (head, ["-" * width for width in widths], *cells):
+            aligned = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+            print("  " + "  ".join(aligned).rstrip())
+        print()
+        self.tables.append({"title": title, "head": list(head), "rows": cells, "right": right})
+
+    def say(self, text: str) -> None:
+        """Print something that is no table."""
+        print(f"{text}\n")
+        self.notes.append(text)
+
+    def claim(self, words: str, holds: Any) -> None:
+        """Print a claim of the experiment, and whether it holds."""
+        verdict = "holds" if holds else "not here" if self.changed else "FAILED"
+        print(f"  {verdict:{8 if self.changed else 6}}  {words}")
+        self.claims.append({"words": words, "holds": bool(holds), "verdict": verdict})
+
+    def statement(self, where: str, says: str, ours: str, verdict: str) -> None:
+        """Print what a lecture says, and what is found here.
+
+        Args:
+            where: which lecture, and where in it.
+            says: in our own words.
+            ours: our figure or finding, in one phrase.
+            verdict: right, wrong, imprecise, or illustration for numbers that cannot be computed again.
+        """
+        if verdict not in VERDICTS:
+            raise ValueError(f"statement: verdict must be one of {', '.join(VERDICTS)}, got {verdict!r}")
+        print(f"  {where}: {says}\n    here: {ours} ({verdict})")
+        self.statements.append({"where": where, "says": says, "ours": ours, "verdict": verdict})
+
+    def save(self, picture: Figure | Callable[[Path], Any], name: str, caption: str = "") -> None:
+        """Write a picture into the folder, whole or not at all.
+
+        Args:
+            picture: a figure, or a function that writes the file of a given path, as `lambda path: animate(..., path)`.
+            name: of its file, which ends in .png or .gif.
+            caption: the one message of this picture; a figure's title if not given.
+        """
+        path = self.out / name
+        if isinstance(picture, Figure):
+            save(picture, path)
+            caption = caption or " ".join(picture.get_suptitle().split())
+        else:
+            with replacing(path) as draft:
+                written = draft.with_suffix(path.suffix)  # who writes it looks at the ending
+                try:
+                    picture(written)
+                    shutil.move(written, draft)
+                finally:
+                    written.unlink(missing_ok=True)
+        print(f"  picture {path}")
+        self.pictures.append({"file": name, "caption": caption})
+
+    def _write(self, status: str, error: str = "") -> None:
+        """Write the record of this run, whole."""
+        seconds = [round(now - then, 2) for now, then in zip(record.clocks(), self.began, strict=True)]
+        record.write(self.out, self.name, status, error, self, seconds)
+
+    def _end(self, code: int, words: str) -> None:
+        print(f"{self.name}: {words}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, str) or value is None:
+        return value or ""
+    number = float(value)
+    return f"{int(number):,}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", "") or 0)
+    except ValueError:
+        return False
+    return True
