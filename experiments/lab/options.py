@@ -20,6 +20,9 @@ import tyro
 from gdjax.text import did_you_mean
 
 N = TypeVar("N")
+T = TypeVar("T")
+
+COMMAND = "gdjax lab " if __name__.startswith("gdjax.") else "python -m experiments."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,28 +45,27 @@ def read_options(name: str, doc: str | None, numbers: N, words: Sequence[str]) -
         full: bool = False
         """All runs, however long they take."""
 
-    known = ["--help", *(_option(field.name) for field in dataclasses.fields(Options))]
+    given = read(Options(**_values(default)), f"{COMMAND}{name}", doc, words)
+    changed = {field: getattr(given, field) for field in _values(default)}
+    _check_finite(changed)
+    return given.out, given.full, numbers if numbers is None else kind(**changed)
+
+
+def read(default: T, command: str, doc: str | None, words: Sequence[str]) -> T:
+    """A dataclass from the words of a command line.   Raises: as `read_options`."""
+    known = ["--help", *(_option(field.name) for field in dataclasses.fields(default))]  # type: ignore[arg-type]
     for word in words:
         if word.startswith("--") and (given := word.split("=")[0].replace("_", "-")) not in known:
             raise ValueError(f"no option {given}: {did_you_mean(given, known)}")
     said = io.StringIO()
+    flags = (tyro.conf.FlagCreatePairsOff,)
     try:
         with contextlib.redirect_stderr(said):
-            given = tyro.cli(
-                Options,
-                prog=f"python -m experiments.{name}",
-                description=doc,
-                args=list(words),
-                default=Options(**_values(default)),
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
+            return tyro.cli(type(default), prog=command, description=doc, args=words, default=default, config=flags)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise ValueError(_first_sentence(said.getvalue())) from None
-    changed = {field: getattr(given, field) for field in _values(default)}
-    _check_finite(changed)
-    return given.out, given.full, numbers if numbers is None else kind(**changed)
 
 
 def option_words(defaults: Any, numbers: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import hashlib
 import json
@@ -14,8 +15,6 @@ from typing import Any
 
 import gdjax
 from gdjax.files import write_whole
-
-from .options import describe
 
 HERE = Path(__file__).parents[1]
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "matplotlib")
@@ -37,6 +36,16 @@ def question_in(doc: str) -> str:
     return " ".join(doc.strip().split("\n\n")[0].split())
 
 
+def doc_of(name: str) -> str:
+    """The docstring of an experiment."""
+    return ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
+
+
+def question_of(name: str) -> str:
+    """What an experiment asks."""
+    return question_in(doc_of(name))
+
+
 def path_of(out: Path, name: str) -> Path:
     """Where the record of an experiment is."""
     return out / f"{name}.json"
@@ -51,31 +60,33 @@ def read(out: Path, name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "status" in found else None
 
 
-def write(out: Path, name: str, status: str, error: str, lab: Any, seconds: list[float]) -> None:
-    """Write the record of a run, whole."""
-    kept = {
+def write(out: Path, name: str, kept: dict[str, Any]) -> None:
+    """Write the record of a run, whole; see `Lab` for what is kept, beside what is true of any run."""
+    doc = kept.get("doc", "")
+    whole = {
         "name": name,
-        "question": question_in(lab.doc),
-        "doc": lab.doc,
-        "command": " ".join(f"python -m experiments.{name} {lab.changed} {'--full' * lab.full}".split()),
-        "numbers": list(describe(lab.defaults, lab.numbers)),
-        "changed": lab.changed,
-        "full": lab.full,
-        "status": status,
-        "exit": {"held": 0, "not here": 0}.get(status, 1),
-        "error": error,
-        "statements": lab.statements,
-        "tables": lab.tables,
-        "notes": lab.notes,
-        "claims": lab.claims,
-        "pictures": lab.pictures,
-        "seconds": seconds[0],
-        "cpu_seconds": seconds[1],
+        "question": question_in(doc),
+        **kept,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"),
         "versions": versions(),
         "digest": digest(name),
     }
-    write_whole(path_of(out, name), json.dumps(kept, indent=1, ensure_ascii=False))
+    write_whole(path_of(out, name), json.dumps(whole, indent=1, ensure_ascii=False))
+
+
+def write_crash(out: Path, name: str, code: int, error: str, seconds: float) -> dict[str, Any]:
+    """Write, and return, the record of a process that ended without one."""
+    empty: dict[str, Any] = {"numbers": [], "changed": "", "statements": [], "tables": [], "notes": [], "claims": []}
+    about = {"status": "error", "exit": code, "error": error, "seconds": seconds, "cpu_seconds": None, "full": False}
+    write(out, name, {"doc": doc_of(name), **empty, "pictures": [], **about, "command": command_of(name)})
+    found = read(out, name)
+    assert found is not None
+    return found
+
+
+def command_of(name: str, changed: str = "", full: bool = False) -> str:
+    """What runs it so again."""
+    return " ".join(f"python -m experiments.{name} {changed} {'--full' * full}".split())
 
 
 def clocks() -> tuple[float, float]:

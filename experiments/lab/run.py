@@ -35,7 +35,7 @@ from gdjax.files import replacing
 from gdjax.plots import save
 
 from . import record
-from .options import option_words, read_options
+from .options import describe, option_words, read_options
 
 N = TypeVar("N")
 
@@ -153,8 +153,25 @@ class Lab(Generic[N]):
 
     def _write(self, status: str, error: str = "") -> None:
         """Write the record of this run, whole."""
-        seconds = [round(now - then, 2) for now, then in zip(record.clocks(), self.began, strict=True)]
-        record.write(self.out, self.name, status, error, self, seconds)
+        seconds, cpu = (round(now - then, 2) for now, then in zip(record.clocks(), self.began, strict=True))
+        kept = {
+            "doc": self.doc,
+            "command": record.command_of(self.name, self.changed, self.full),
+            "numbers": list(describe(self.defaults, self.numbers)),
+            "changed": self.changed,
+            "full": self.full,
+            "status": status,
+            "exit": 0 if status in ("held", "not here") else 1,
+            "error": error,
+            "statements": self.statements,
+            "tables": self.tables,
+            "notes": self.notes,
+            "claims": self.claims,
+            "pictures": self.pictures,
+            "seconds": seconds,
+            "cpu_seconds": cpu,
+        }
+        record.write(self.out, self.name, kept)
 
     def _end(self, code: int, words: str) -> None:
         print(f"{self.name}: {words}", file=sys.stderr)

@@ -13,6 +13,7 @@ from gdjax.cli.curve import Curve
 from gdjax.cli.data import Data
 from gdjax.cli.evaluate import Evaluate
 from gdjax.cli.find_lr import FindLr
+from gdjax.cli.lab import Lab
 from gdjax.cli.launch import Launch
 from gdjax.cli.minimize import Minimize
 from gdjax.cli.optimizers import Optimizers
@@ -41,6 +42,7 @@ COMMANDS: dict[str, type[Any]] = {
     "minimize": Minimize,
     "curve": Curve,
     "backprop": Backprop,
+    "lab": Lab,
     "check": Check,
     "certify": Certify,
     "optimizers": Optimizers,

@@ -29,11 +29,16 @@ T = TypeVar("T")
 
 
 def mark(words: Sequence[str]) -> list[str]:
-    """The words, with a mark before each that begins with a minus and is neither an option nor a number."""
+    """The words, with a mark before each that begins with a minus and is neither an option nor a number.
+
+    What comes after the name of an experiment, as in `gdjax lab step_size --full`, are its own options, and marked.
+    """
 
     def is_text(word: str) -> bool:
         return word.startswith("-") and word != "--" and not OPTION.fullmatch(word) and not NUMBER.fullmatch(word)
 
+    if words[:1] == ["lab"] and words[1:2] and not words[1].startswith("-"):
+        return [MARK + word if word.startswith("-") else word for word in words]
     return [MARK + word if is_text(word) else word for word in _switched(words)]
 
 
