@@ -1,0 +1,1 @@
+"""The explorers of the book: pages whose rules are gdjax's own, written as JavaScript at build."""
