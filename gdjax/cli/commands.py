@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gdjax.cli.backprop import Backprop
+from gdjax.cli.book import Book
 from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
 from gdjax.cli.certify import Certify
 from gdjax.cli.check import Check
@@ -52,4 +53,5 @@ COMMANDS: dict[str, type[Any]] = {
     "models": Models,
     "problems": Problems,
     "data": Data,
+    "book": Book,
 }

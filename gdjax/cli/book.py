@@ -1,0 +1,35 @@
+"""`gdjax book`: the documentation, as a static site."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from gdjax.cli.errors import UserError, one_line
+from gdjax.cli.laboratory import module_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Book:
+    """Write the book: tutorial, cookbook, every name, every experiment, as a site that is read from disk.
+
+    `gdjax lab --out lab/ && gdjax book --lab lab/ --out site/`
+    """
+
+    out: Path = Path("site")
+    """The folder of the site: new, empty, or an older book, which is replaced."""
+    lab: Path | None = None
+    """What `gdjax lab --out` wrote. Without it, all experiments are run first, which takes minutes."""
+
+    def run(self, argv: list[str]) -> int:
+        book = module_of("book.build")
+        try:
+            pages = book.build(self.out, self.lab)
+        except (FileExistsError, FileNotFoundError) as error:
+            raise UserError(one_line(error)) from error
+        except book.BookError as error:
+            print(f"gdjax: {error}", file=sys.stderr)
+            return 1
+        print(f"{pages} pages: {self.out / 'index.html'}")
+        return 0
