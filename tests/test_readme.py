@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.book.generate import GENERATED, PAGES
+from experiments.book.generate import GENERATED, PLACE
 
+PAGES = PLACE / "pages"
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -34,16 +35,16 @@ def test_the_code_of_the_guide_runs(capsys, tmp_path, monkeypatch):
 
 
 def test_the_code_that_adds_an_optimizer_runs(capsys):
-    run(PAGES / "adding.md")
+    run(PAGES / "design" / "index.md")
     assert "sign_momentum(0.001, decay=0.95)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_pages_are_fresh(name):
-    assert (PAGES / name).read_text() == GENERATED[name](), "stale: run python -m experiments.book.generate"
+    assert (PLACE / name).read_text() == GENERATED[name](), "stale: run python -m experiments.book.generate"
 
 
-@pytest.mark.parametrize("page", [README, *sorted(PAGES.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, PLACE / "optimizers.md"], ids=lambda page: page.name)
 def test_what_is_linked_is_there(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert target.startswith("http") or (page.parent / target).is_file(), target
+        assert target.startswith("http") or (page.parent / target).exists(), target

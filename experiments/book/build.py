@@ -73,7 +73,7 @@ def run_lab(lab: Path) -> Path:
 def write_source(source: Path, lab: Path) -> None:
     """All that Sphinx reads, in one folder."""
     for path in sorted((PLACE / "pages").rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.name != "guide.md":
             _put(source, path.relative_to(PLACE / "pages").as_posix(), path.read_bytes())
     for path in sorted((PLACE / "static").rglob("*")):
         if path.is_file():
@@ -86,6 +86,16 @@ def write_source(source: Path, lab: Path) -> None:
             if (source / path).exists():
                 raise BookError(f"{name}: the page {path} is there already")
             _put(source, path, contents)
+    _keep_what_is_there(source)
+
+
+def _keep_what_is_there(source: Path) -> None:
+    """Leave out of the list of the front page what no page is of."""
+    index = source / "index.md"
+    lines = index.read_text().splitlines()
+    at = lines.index("```{toctree}")
+    rest = [line for line in lines[at:] if not re.match(r"[a-z]", line) or (source / f"{line}.md").is_file()]
+    index.write_text("\n".join((*lines[:at], *rest)) + "\n")
 
 
 def _put(source: Path, path: str, contents: str | bytes) -> None:

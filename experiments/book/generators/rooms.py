@@ -139,8 +139,8 @@ def _argument(parameter: inspect.Parameter | str) -> str:
     words = f": {_words(parameter.annotation)}" if parameter.annotation is not empty else ""
     if default is empty:
         return f"{mark}{parameter.name}{words}"
-    shown = repr(default)
-    shown = "..." if " at 0x" in shown else shown
+    shown = default.__name__ if inspect.isclass(default) else repr(default)
+    shown = "..." if shown.startswith("<") or " at 0x" in shown else shown
     return f"{parameter.name}{words} = {shown}" if words else f"{parameter.name}={shown}"
 
 
@@ -211,7 +211,7 @@ def is_lifted(each: Name) -> bool:
 
 def _constants(room: str) -> list[str]:
     """The catalogues of a room, and the metrics that are values."""
-    module, rows = _module(room), []
+    module, rows = _room(room), []
     for name in sorted(getattr(module, "__all__", ())):
         value = getattr(module, name)
         if isinstance(value, (dict, tuple)) and value and all(isinstance(key, str) for key in value):
