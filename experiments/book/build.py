@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gdjax.cli.laboratory import environment
 from gdjax.files import commit_folder
 from gdjax.version import __version__
 
@@ -64,7 +65,7 @@ def check_out(out: Path) -> None:
 
 def run_lab(lab: Path) -> Path:
     """Run all experiments.   Raises: BookError if they cannot be run; a claim that fails is shown on its page."""
-    subprocess.run([sys.executable, "-m", EXPERIMENTS, "--out", str(lab)], check=False)
+    subprocess.run([sys.executable, "-m", EXPERIMENTS, "--out", str(lab)], env=environment(), check=False)
     if not (lab / "index.json").is_file():
         raise BookError(f"python -m {EXPERIMENTS} --out {lab} wrote no index.json")
     return lab

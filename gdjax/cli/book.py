@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 from pathlib import Path
 
-from gdjax.cli.errors import UserError, one_line
+from gdjax.cli.errors import UserError, one_line, user_mistakes
 from gdjax.cli.laboratory import module_of
 
 
@@ -14,7 +15,7 @@ from gdjax.cli.laboratory import module_of
 class Book:
     """Write the book: tutorial, cookbook, every name, every experiment, as a site that is read from disk.
 
-    `gdjax lab --out lab/ && gdjax book --lab lab/ --out site/`
+    `gdjax lab --out lab && gdjax book --lab lab --out site`
     """
 
     out: Path = Path("site")
@@ -23,7 +24,9 @@ class Book:
     """What `gdjax lab --out` wrote. Without it, all experiments are run first, which takes minutes."""
 
     def run(self, argv: list[str]) -> int:
-        book = module_of("book.build")
+        with user_mistakes("pip install 'gdjax[book]': "):
+            importlib.import_module("sphinx")
+        book = importlib.import_module(module_of("book.build"))
         try:
             pages = book.build(self.out, self.lab)
         except (FileExistsError, FileNotFoundError) as error:
