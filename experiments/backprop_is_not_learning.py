@@ -150,7 +150,7 @@ def draw(ways: dict[str, np.ndarray], rules: dict[str, np.ndarray]) -> Figure:
     for axes in (left, right):
         style.dress(axes)
         style.rule(axes)
-        axes.set(ylim=(0, 1.95))
+        axes.set(ylim=(0, 2.75))
         axes.set_xlabel("step", fontsize=style.NORMAL)
         axes.legend(fontsize=style.SMALL, loc="upper right", frameon=False)
     left.set_ylabel("loss on iris", fontsize=style.NORMAL)

@@ -3,8 +3,8 @@
     python -m experiments.why_square [--out pictures] [--outlier 8]
 
 Lecture S4 defines the mean squared error and asks what the purpose of squaring could be; it leaves the answer to the class.
-Here a line is fitted to 30 points by making the plain sum of distances small, the sum of their sizes |d|, of their squares, and
-Huber's loss; then one point is moved up by 8.
+Here a line is fitted to 30 points by making small the plain sum of distances, the sum of their sizes |d|, of their squares,
+and Huber's loss; then one point is moved up by 8.
 
 Expected: the plain sum has no minimum, it falls for ever, since a line high above all points has a sum of distances that
 is as negative as one likes; and its square is 0 for every line through the mean point, however wrong its slope. |d| has a
