@@ -13,6 +13,7 @@ import jax
 import pytest
 
 from experiments import find_the_minimum
+from experiments.book.generators import lab_pages
 from experiments.lab import Lab, record
 
 PLACE = Path(find_the_minimum.__file__).parent
@@ -37,6 +38,8 @@ def test_an_experiment_from_end_to_end(place, capsys):
         *(picture["file"] for picture in kept["pictures"]),
     }
     assert kept["status"] == "held" and kept["question"].endswith("?") and all(c["holds"] for c in kept["claims"])
+    page = lab_pages.pages(place / "pictures")["lab/find_the_minimum.md"]
+    assert ":::{error}" not in page and "FAILED" not in page and page.startswith("# How do three searches")
     assert ["16.5", "0.01", "gradient", "623"] in [row[:4] for table in kept["tables"] for row in table["rows"]]
 
 
@@ -49,12 +52,16 @@ def test_every_claim_of_every_experiment_holds(name, place):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_claim_that_does_not_hold_fails_the_experiment(monkeypatch, capsys):
+def test_a_claim_that_does_not_hold_turns_the_page_red(place, monkeypatch, capsys):
     monkeypatch.setattr(find_the_minimum, "f", lambda x: (x - 2.5) ** 2)
     with pytest.raises(SystemExit) as stop:
         find_the_minimum.main()
     out = capsys.readouterr().out
     assert stop.value.code == 1 and "FAILED  both fixed-step searches" in out and "FAILED" in out.splitlines()[-1]
+    made = lab_pages.pages(place / "pictures")
+    page, index = made["lab/find_the_minimum.md"], made["lab/index.md"]
+    assert ":::{error}" in page and "claims FAILED:** both fixed-step searches" in page and "[FAILED]{.verdict" in page
+    assert "Did not hold: [Find the minimum](find_the_minimum.md)" in index and "lab/find_the_minimum.png" in made
 
 
 def test_an_error_is_not_swallowed():
@@ -133,3 +140,8 @@ def test_the_record_of_an_error_is_no_record_of_the_run_before(place, monkeypatc
         raise KeyError("a bug")
     kept = record.read(place, "twice")
     assert kept["status"] == "error" and kept["exit"] == 1 and "a bug" in kept["error"]
+
+
+def test_the_themes_of_the_book_name_experiments_once():
+    themed = [name for names in lab_pages.THEMES.values() for name in names]
+    assert len(set(themed)) == len(themed) and set(themed) <= set(EXPERIMENTS)

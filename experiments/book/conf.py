@@ -20,7 +20,7 @@ OPTIONS: dict[str, Any] = {
     "html_theme": "furo",
     "html_title": "gdjax",
     "html_static_path": ["_static"],
-    "html_css_files": ["book.css"],
+    "html_css_files": ["book.css", "lab.css"],
     "html_math_renderer": "mathml",
     "html_show_search_summary": False,  # a summary is fetched, which a page from disk may not do
     "html_copy_source": False,

@@ -15,24 +15,28 @@ Record = dict[str, Any]
 
 THEMES = {
     "Searches and steps": (
-        *("find_the_minimum", "irrational_minimum", "random_guessing", "step_size", "steep_start", "starting_points"),
+        *("find_the_minimum", "random_guessing", "stop_on_change", "step_size", "steep_start", "starting_points"),
         *("one_sample_mse", "linear_regression", "gradient_flow", "optimizer_race"),
     ),
-    "Batches": ("unbiased_gradient", "batch_size", "noise_escapes", "small_batch_norm"),
-    "Momentum and adaptive rates": ("momentum", "ill_conditioning", "sparse_features", "adam_or_tuned_sgd"),
+    "Batches": ("unbiased_gradient", "batch_size", "noise_escapes", "noise_regularizes", "small_batch_norm"),
+    "Momentum and adaptive rates": (
+        *("momentum", "three_bowls", "ill_conditioning", "sparse_features", "adam_or_tuned_sgd"),
+    ),
     "Schedules": ("schedules", "drop_on_plateau", "cyclic_rates"),
-    "Minima, saddles, conditioning": ("convexity", "minima_and_saddles", "good_minima", "second_order"),
+    "Minima, saddles, conditioning": (
+        *("convexity", "minima_and_saddles", "good_minima", "symmetries", "second_order"),
+    ),
     "Models and losses": (
-        *("logistic_regression", "hinge_loss", "loss_examples", "quadratic_or_cross_entropy"),
-        *("optimizing_or_learning", "early_stopping", "noise_regularizes", "dropout_or_noise"),
+        *("logistic_regression", "hinge_loss", "loss_examples", "why_square", "quadratic_or_cross_entropy"),
+        *("optimizing_or_learning", "early_stopping", "dropout_or_noise"),
     ),
     "Backpropagation": (
-        *("chain_rule_examples", "computational_graph", "backprop_by_hand", "static_or_dynamic", "vanishing_gradients"),
-        *("activations", "matrix_arithmetic"),
+        *("chain_rule_examples", "vectors_and_matrices", "computational_graph", "backprop_by_hand"),
+        *("backprop_is_not_learning", "static_or_dynamic", "graphs_in_torch", "vanishing_chain", "vanishing_gradients"),
     ),
     "Networks": (
-        *("one_neuron", "count_parameters", "two_layers", "two_hidden_layers", "receptive_fields", "attention"),
-        *("character_model", "symmetries"),
+        *("one_neuron", "activations", "count_parameters", "two_layers", "two_hidden_layers", "receptive_fields"),
+        *("attention", "character_model"),
     ),
     "Beyond the gradient": ("without_gradients", "networks_without_gradients", "spiking"),
 }
