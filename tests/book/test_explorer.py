@@ -1,6 +1,8 @@
 """The explorers in Chromium, from disk with the network off, held against gdjax in double precision."""
 
 import contextlib
+import html
+import re
 import shutil
 import statistics
 
@@ -170,6 +172,19 @@ def test_the_regions_are_those_of_theory_and_of_the_sentence(visit):
     assert {"converges", "swings", "oscillates", "diverges", "slow"} <= seen
 
 
+@pytest.mark.browser
+def test_each_link_of_the_page_shows_what_its_sentence_says(visit, site):
+    links = re.findall(r'href="(#[^"]+)"', (site / "descent.md").read_text())
+    kinds = (
+        "converges converges diverges swings swings swings swings elsewhere converges swings oscillates slow diverges"
+    )
+    page, found = visit("descent"), []
+    for link in links:
+        page.evaluate(OPEN, html.unescape(link))
+        found.append(page.evaluate("gdjax.page.ending.kind"))
+    assert found == [*kinds.split(), "elsewhere", "falls", "slow", "swings"]
+
+
 MOVE = """([name, value]) => {
     const slider = document.querySelector(`[name=${name}]`);
     slider.value = value;
@@ -318,5 +333,9 @@ def test_pages_fit_a_telephone_and_say_what_they_lack_without_scripts(visit):
     for name in ("descent", "backprop"):
         page = visit(name, viewport={"width": 400, "height": 800}, color_scheme="dark")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        color = "getComputedStyle(document.querySelector('.explorer')).getPropertyValue('--text')"
+        dark = page.evaluate(color)
+        page.evaluate("document.body.dataset.theme = 'light'")  # as the theme's button does
+        assert page.evaluate(color) != dark
         silent = visit(name, java_script_enabled=False)
         assert "scripts switched off" in silent.locator("noscript").inner_text()

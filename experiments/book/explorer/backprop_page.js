@@ -38,6 +38,7 @@
       nodes = gdjax.graph(gdjax.parse(changes.expression ?? state.expression));
     } catch (error) {
       one(".mistake").textContent = error.message;
+      one("[name=expression]").value = changes.expression;
       one("[name=expression]").setAttribute("aria-invalid", "true");
       return;
     }

@@ -153,7 +153,10 @@
     );
     page.addEventListener("focusout", fill);
     listenToStart();
-    window.addEventListener("hashchange", restore);
+    window.addEventListener("hashchange", () => {
+      restore();
+      picture.scrollIntoView({ block: "nearest" });
+    });
     new ResizeObserver(draw).observe(picture);
     new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -23,13 +23,13 @@
     }
     const found = arrival(landscape, path);
     if (found) return { ...found, kind: found.kind === "converges" && swings ? "swings" : found.kind, swings };
-    const [first, middle, last] = thirds(path);
-    const low = landscape.lowest ?? Math.min(first, middle, last);
-    if (swings && last - low > 1.1 * (middle - low) && middle - low > 1.1 * (first - low)) {
-      return { kind: "diverges", step: null, swings };
-    }
-    const settling = last - low < 0.9 * (middle - low);
-    return { kind: swings && !settling ? "oscillates" : "slow", step: path.taken, swings };
+    if (!swings) return { kind: "slow", step: path.taken, swings };
+    const low = landscape.lowest ?? Math.min(...path.values);
+    const [first, middle, last] = peaksOf(path, 3).map((x) => x - low);
+    if (last > 1.1 * middle && middle > 1.1 * first) return { kind: "diverges", step: null, swings };
+    const [before, then, now] = peaksOf(path, path.taken < 24 ? 3 : 12).slice(-3).map((x) => x - low);
+    const settles = before > then && then > now && now < 0.98 * before;
+    return { kind: settles ? "slow" : "oscillates", step: path.taken, swings };
   };
 
   /** The known point of zero gradient that the path has reached and stays at, with the step of its arrival; or null. */
@@ -63,14 +63,14 @@
     return 4 * count >= Math.max(1, path.taken - from + 1);
   }
 
-  /** The largest values of the loss in each third of the path. */
-  function thirds(path) {
-    const most = [-Infinity, -Infinity, -Infinity];
+  /** The largest values of the loss in each part of the path, of this many. */
+  function peaksOf(path, parts) {
+    const peaks = new Array(parts).fill(-Infinity);
     for (let t = 0; t <= path.taken; t += 1) {
-      const third = Math.min(2, Math.floor((3 * t) / (path.taken + 1)));
-      most[third] = Math.max(most[third], path.values[t]);
+      const part = Math.floor((parts * t) / (path.taken + 1));
+      peaks[part] = Math.max(peaks[part], path.values[t]);
     }
-    return most;
+    return peaks;
   }
 
   /** The ending as a sentence. */

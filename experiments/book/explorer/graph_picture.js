@@ -1,7 +1,7 @@
 "use strict";
 // The picture of a graph: edges, nodes, the value above each node and the adjoint below it, the step taken in color.
 {
-  const [WIDE, HIGH, MARGIN] = [104, 92, 52];
+  const [WIDE, HIGH, MARGIN] = [110, 92, 52];
 
   /** Draw a graph into an svg element; `now` is the step just taken, or undefined. */
   gdjax.drawGraph = (svg, nodes, known, now) => {
@@ -19,12 +19,19 @@
         const twice = node.inputs.length === 2 && node.inputs[0].node === node.inputs[1].node ? (i ? 14 : -14) : 0;
         const points = [places[input.node], ...lanes[`${input.node}-${k}`], places[k]].map(at);
         edges.push(element("path", { d: curve(points, twice), class: active ? `edge ${now.phase}` : "edge" }));
-        if (active && now.phase === "backward") labels.push(localLabel(points, known.locals[k][i], twice));
+        if (active && now.phase === "backward") labels.push(...localLabel(points, known.locals[k][i], twice));
       });
       circles.push(...nodeOf(node, at(places[k]), known.values[k], known.adjoints[k], now && now.node === k ? now.phase : ""));
     });
     svg.replaceChildren(...edges, ...circles, ...labels);
+    if (now) show(svg, at(places[now.node])[0] / size[0]);
   };
+
+  /** Scroll a wide picture to the step that is taken, at this part of its width. */
+  function show(svg, part) {
+    const box = svg.parentElement;
+    box.scrollLeft = part * box.scrollWidth - 0.6 * box.clientWidth;
+  }
 
   function element(name, attributes, text) {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -44,10 +51,13 @@
     return text;
   }
 
-  /** The local derivative, on the last part of its edge. */
+  /** The local derivative, in a box on the last part of its edge. */
   function localLabel(points, local, bend) {
     const [[x0, y0], [x1, y1]] = points.slice(-2);
-    return element("text", { x: (x0 + x1) / 2, y: (y0 + y1) / 2 + bend, class: "local" }, `· ${gdjax.short(local)}`);
+    const [x, y, text] = [(x0 + x1) / 2, (y0 + y1) / 2 + 0.75 * bend, gdjax.short(local)];
+    const wide = 10 + 8 * text.length;
+    const box = { x: x - wide / 2, y: y - 10, width: wide, height: 20, rx: 4, class: "local" };
+    return [element("rect", box), element("text", { x, y, class: "local" }, text)];
   }
 
   function nodeOf(node, [x, y], value, adjoint, phase) {

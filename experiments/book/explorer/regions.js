@@ -52,6 +52,7 @@
     }
     const longest = parts.sort((a, b) => b.to / b.from - a.to / a.from)[0];
     if (!longest) return "At no rate of this axis does it converge within these steps.";
-    return `Within these steps it converges at rates from ${longest.from} to ${longest.to}.`;
+    const range = longest.from === longest.to ? `the rate ${longest.from}` : `rates from ${longest.from} to ${longest.to}`;
+    return `Within these steps it converges at ${range}.`;
   };
 }
