@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,7 +67,19 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
 
 
 def write(path: Path | None, figures: Mapping[str, Any]) -> None:
+    """The figures as JSON, with the device, the date and the command."""
     device = jax.devices()[0]
     about = {"device": f"{device.platform}: {device.device_kind}", "jax": jax.__version__}
+    about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+    about["command"] = command()
     if path is not None:
         path.write_text(json.dumps({**about, **figures}, indent=2) + "\n")
+
+
+def command() -> str:
+    """What was typed, but for the file that is written."""
+    spec, given = getattr(sys.modules["__main__"], "__spec__", None), sys.argv[1:]
+    if "--json" in given:
+        del given[given.index("--json") : given.index("--json") + 2]
+    name = sys.argv[0] if spec is None else spec.name.removesuffix(".__main__")
+    return " ".join(["python -m", name, *given])
