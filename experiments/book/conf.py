@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from gdjax.version import __version__
@@ -20,7 +21,7 @@ OPTIONS: dict[str, Any] = {
     "html_theme": "furo",
     "html_title": "gdjax",
     "html_static_path": ["_static"],
-    "html_css_files": ["book.css", "lab.css"],
+    "html_css_files": sorted(path.name for path in (Path(__file__).parent / "static").glob("*.css")),
     "html_math_renderer": "mathml",
     "html_show_search_summary": False,  # a summary is fetched, which a page from disk may not do
     "html_copy_source": False,

@@ -21,6 +21,7 @@ HEAD = re.compile(rf"({'|'.join(SECTIONS)}):(?:\s+|$)(.*)")
 ANOTHER = re.compile(rf"\s{{2,}}(?=(?:{'|'.join(SECTIONS)}): )")  # a second section on the same line
 ARGUMENT = re.compile(r"(\*{0,2}\w+(?:,\s+\*{0,2}\w+)*,?):\s+(.*)")
 MARKS = re.compile(r"([\\*_<>\[\]$#|~^{}&])")
+EMPHASIS = re.compile(r"(?<![\w*])\\\*([a-z][a-z -]*)\\\*(?![\w*])")
 PLACES = (
     (re.compile(r"\barXiv:(\d{4}\.\d{4,5})"), r"https://arxiv.org/abs/\1"),
     (re.compile(r"\bdoi:(10\.[^\s,;]+[^\s,;.])"), r"https://doi.org/\1"),
@@ -60,7 +61,7 @@ def _plain(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return MARKS.sub(r"\\\1", text)
+    return EMPHASIS.sub(r"*\1*", MARKS.sub(r"\\\1", text))
 
 
 def fenced(text: str, language: str) -> str:

@@ -10,6 +10,7 @@ import inspect
 import re
 import types
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ ORDER = (  # as a user meets them
     *("data", "solve", "search", "problems", "projections", "planes", "sweeps", "backprop", "plots", "runs"),
     *("estimators", "tables", "laws", "certify", "cluster", "processes", "launch"),
 )
+CATALOGUES = (gdjax.OPTIMIZERS, gdjax.WRAPPERS, gdjax.TRANSFORMS, gdjax.schedules.SCHEDULES)
 BETTER = {"min": ", the smaller the better", "max": ", the larger the better"}
 
 
@@ -37,6 +39,11 @@ class Name(NamedTuple):
     def label(self) -> str:
         """What links to it; a class and a function may differ in their capitals only."""
         return f"gdjax.{self.room}.{self.name}{'-class' if inspect.isclass(self.value) else ''}".lower()
+
+    @property
+    def target(self) -> str:
+        """Where a link to it leads."""
+        return page_of(self) or f"#{self.label}"
 
     @property
     def file(self) -> str:
@@ -82,10 +89,11 @@ def room_page(room: str) -> str:
     """One room: what it is, its names by the files that define them, all of its files."""
     module = _room(room)
     parts = [f"# {room}\n", markdown(inspect.getdoc(module) or "", link)]
-    own = [name for name in names(room) if not is_lifted(name)]
+    parts += [*_with_pages(room)]
+    own = [name for name in names(room) if not is_lifted(name) and not page_of(name)]
     for file in dict.fromkeys(name.file for name in own):
         inside = [name for name in own if name.file == file]
-        title = _title(file, room)
+        title = _title(file, room) if len(inside) > 1 else ""
         parts += [f"## {title}\n", prose(first_line(_module(file).__doc__), link) + "\n"] if title else []
         parts += [entry(name, 3 if title else 2) for name in inside]
     parts += [*_from_optax(room), *_constants(room), *_files(ROOT / room)]
@@ -193,12 +201,33 @@ def _line(each: Name) -> int:
     return source[: max(source.find(f"\nclass {each.name}"), 0)].count("\n") + 1
 
 
+def page_of(each: Name) -> str | None:
+    """The page that an optimizer, wrapper, transform or schedule has of its own."""
+    known = find_spec(f"{__package__}.optimizer_pages") and any(
+        table.get(each.name) is each.value for table in CATALOGUES
+    )
+    return f"/optimizers/{each.name}.md" if known else None
+
+
+def _with_pages(room: str) -> list[str]:
+    """A line for each name that has a page of its own."""
+    found = [(each, where) for each in names(room) if (where := page_of(each))]
+    if not found:
+        return []
+    rows = [f"| [`{each.name}`]({where}) | {_cell(first_line(each.value.__doc__))} |" for each, where in found]
+    return ["## With pages of their own\n", "| name | what it does |\n|---|---|", *rows, ""]
+
+
+def _cell(text: str) -> str:
+    return prose(text, link).replace("\\|", "|").replace("|", "\\|")
+
+
 def _from_optax(room: str) -> list[str]:
     """A line for each name that Optax has written."""
     theirs = [each for each in names(room) if is_lifted(each)]
     if not theirs:
         return []
-    rows = [f"| `{each.name}` | {prose(first_line(each.value.__doc__).replace('``', '`'))} |" for each in theirs]
+    rows = [f"| `{each.name}` | {_cell(first_line(each.value.__doc__).replace('``', '`'))} |" for each in theirs]
     about = "Optax's functions, as they are or lifted to calls; `help` prints what Optax says of them.\n"
     return ["## Optax's own\n", about, "| name | what it does |\n|---|---|", *rows, ""]
 
@@ -255,25 +284,25 @@ def _own() -> tuple[Name, ...]:
 
 @functools.cache
 def _index() -> dict[str, str]:
-    """name -> the label that explains it, for what is a name of the face or of one room only."""
+    """name -> where it is explained, for what is a name of the face or of one room only."""
     known: dict[str, set[str]] = {}
     for each in _own():
         for way in (each.name, *(f"{start}{each.room}.{each.name}" for start in ("", "gdjax.", "gd."))):
-            known.setdefault(way, set()).add(each.label)
+            known.setdefault(way, set()).add(each.target)
     for name in gdjax.__all__:
         value = getattr(gdjax, name)
-        home = next((x.label for x in _own() if x.value is value and x.name == name), None)
+        home = next((x.target for x in _own() if x.value is value and x.name == name), None)
         for way in (name, f"gd.{name}", f"gdjax.{name}") if home else ():
             known[way] = {home}
-    return {way: labels.pop() for way, labels in known.items() if len(labels) == 1}
+    return {way: targets.pop() for way, targets in known.items() if len(targets) == 1}
 
 
 def link(code: str) -> str | None:
     """What explains a name that is written in backticks, alone or called."""
-    label = _index().get(re.sub(r"\(.*\)$", "", code))
-    if label is None and code.removeprefix("gdjax.") in ORDER:
+    target = _index().get(re.sub(r"\(.*\)$", "", code))
+    if target is None and code.removeprefix("gdjax.") in ORDER:
         return f"/rooms/{code.removeprefix('gdjax.')}.md"
-    return f"#{label}" if label else None
+    return target
 
 
 def _room(name: str) -> types.ModuleType:
@@ -286,4 +315,4 @@ def _module(name: str) -> types.ModuleType:
 
 def _title(file: str, room: str) -> str:
     """The heading of a file within its room."""
-    return file.removeprefix(f"gdjax.{room}").removeprefix(".").replace("_", " ").strip()
+    return file.removeprefix(f"gdjax.{room}").rpartition(".")[2].replace("_", " ").strip()
