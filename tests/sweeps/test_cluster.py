@@ -9,7 +9,8 @@ import pytest
 
 import gdjax as gd
 
-pytestmark = pytest.mark.cluster
+# Ray forks to start its parts; JAX has threads by then, if another file's tests came before
+pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")]
 ray = pytest.importorskip("ray")
 
 
