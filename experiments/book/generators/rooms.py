@@ -187,7 +187,7 @@ def names(room: str) -> tuple[Name, ...]:
 
 def _place(each: Name) -> tuple[int, str, int]:
     """Where a name stands: by the order of the imports of its room, then by the line."""
-    source = inspect.getsource(_room(each.room))
+    source = _source(f"gdjax.{each.room}")
     at = source.find(f"from {each.file} import") if each.file else -1
     return at if at >= 0 else len(source), each.file, _line(each)
 
@@ -197,7 +197,7 @@ def _line(each: Name) -> int:
     value = inspect.unwrap(each.value)
     if inspect.isfunction(value):
         return value.__code__.co_firstlineno
-    source = inspect.getsource(_module(each.file)) if each.file.startswith("gdjax") else ""
+    source = _source(each.file) if each.file.startswith("gdjax") else ""
     return source[: max(source.find(f"\nclass {each.name}"), 0)].count("\n") + 1
 
 
@@ -311,6 +311,11 @@ def _room(name: str) -> types.ModuleType:
 
 def _module(name: str) -> types.ModuleType:
     return importlib.import_module(name)
+
+
+@functools.cache
+def _source(name: str) -> str:
+    return inspect.getsource(_module(name))
 
 
 def _title(file: str, room: str) -> str:
