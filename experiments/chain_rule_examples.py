@@ -1,6 +1,6 @@
 """Do the lectures' derivatives by the chain rule hold: of numbers, of vectors by Jacobians, of a matrix of weights?
 
-    python -m experiments.chain_rule_examples [--out pictures]
+    python -m experiments.chain_rule_examples [--out pictures] [--x 1.5] [--y -0.5]
 
 One lecture derives (x²)' = 2x and (x⁴)' = 4x³ from the difference quotient, which leaves h and 6hx² + 4h²x + h³, and x⁴
 again as (x²)²; another has (2x² + 1)² = f(g(x)) and leaves 8x(2x² + 1) as an exercise. For x² + xy + y² it derives 2x + y
@@ -16,6 +16,7 @@ quotient of x⁴ is 4xh², smallest near 1e-5. The product of Jacobians, in eith
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import jax
@@ -28,30 +29,44 @@ from gdjax.plots import style
 
 from .lab import Lab
 
-X, Y = 1.5, -0.5
 W, INPUT, B = np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]), np.array([1.0, 2, 3, 4]), np.array([5.0, 6])
-SIGMOID = 1 / (1 + math.exp(-X))
-EXAMPLES = {  # of x alone: the function, its derivative at X by hand
-    "x²": (lambda x: x**2, 2 * X),
-    "x⁴": (lambda x: x**4, 4 * X**3),
-    "x⁴ = (x²)²": (lambda x: (x**2) ** 2, 2 * X**2 * 2 * X),
-    "(2x² + 1)²": (lambda x: (2 * x**2 + 1) ** 2, 2 * (2 * X**2 + 1) * 4 * X),
-    "(2x² + 1)², multiplied out": (lambda x: 4 * x**4 + 4 * x**2 + 1, 16 * X**3 + 8 * X),
-    "x² + xy + y², by x": (lambda x: x**2 + x * Y + Y**2, 2 * X + Y),
-    "x² + xy + y², by y": (lambda y: Y**2 + Y * y + y**2, Y + 2 * X),
-    "wx + b, by w": (lambda w: w * Y + 7, Y),
-    "σ(x)": (jax.nn.sigmoid, SIGMOID * (1 - SIGMOID)),
-    "σ(x) = 1 / (1 + exp(-x))": (lambda x: 1 / (1 + jnp.exp(-x)), SIGMOID**2 * math.exp(-X)),
-    "exp(sin(x²)): f(h(g(x)))": (lambda x: jnp.exp(jnp.sin(x**2)), math.exp(math.sin(X**2)) * math.cos(X**2) * 2 * X),
-}
 
 
-def examples() -> list[tuple]:
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    x: float = 1.5
+    """Where derivatives are taken."""
+    y: float = -0.5
+    """The other variable of x² + xy + y²."""
+
+
+def examples_at(x0: float, y0: float) -> dict:
+    """Functions of x alone, and their derivatives at x0 by hand."""
+    s = 1 / (1 + math.exp(-x0))
+    return {
+        "x²": (lambda x: x**2, 2 * x0),
+        "x⁴": (lambda x: x**4, 4 * x0**3),
+        "x⁴ = (x²)²": (lambda x: (x**2) ** 2, 2 * x0**2 * 2 * x0),
+        "(2x² + 1)²": (lambda x: (2 * x**2 + 1) ** 2, 2 * (2 * x0**2 + 1) * 4 * x0),
+        "(2x² + 1)², multiplied out": (lambda x: 4 * x**4 + 4 * x**2 + 1, 16 * x0**3 + 8 * x0),
+        "x² + xy + y², by x": (lambda x: x**2 + x * y0 + y0**2, 2 * x0 + y0),
+        "x² + xy + y², by y": (lambda y: y0**2 + y0 * y + y**2, y0 + 2 * x0),
+        "wx + b, by w": (lambda w: w * y0 + 7, y0),
+        "σ(x)": (jax.nn.sigmoid, s * (1 - s)),
+        "σ(x) = 1 / (1 + exp(-x))": (lambda x: 1 / (1 + jnp.exp(-x)), s**2 * math.exp(-x0)),
+        "exp(sin(x²)): f(h(g(x)))": (
+            lambda x: jnp.exp(jnp.sin(x**2)),
+            math.exp(math.sin(x0**2)) * math.cos(x0**2) * 2 * x0,
+        ),
+    }
+
+
+def examples(x0: float, y0: float) -> list[tuple]:
     """Each derivative by hand, by jax.grad, by the graph, by a central difference."""
     rows = []
-    for name, (f, by_hand) in EXAMPLES.items():
-        central = difference_quotients(f, X, [1e-5])["central"][0]
-        rows.append((name, by_hand, jax.grad(f)(X), float(graph(f, X).inputs[0].adjoint), central))
+    for name, (f, by_hand) in examples_at(x0, y0).items():
+        central = difference_quotients(f, x0, [1e-5])["central"][0]
+        rows.append((name, by_hand, jax.grad(f)(x0), float(graph(f, x0).inputs[0].adjoint), central))
     return rows
 
 
@@ -109,23 +124,24 @@ def differences(ways: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(np.max(np.abs(found - last)) / np.max(np.abs(last))) for name, found in ways.items()}
 
 
-def quotients() -> dict[str, tuple[dict, dict]]:
+def quotients(x0: float) -> dict[str, tuple[dict, dict]]:
     """The difference quotients of x² and x⁴ at all steps, and their errors according to the lecture."""
     h = 10.0 ** -np.arange(0, 13.01, 0.25)
     left = {
         "x²": {"one-sided": h, "central": 0 * h},
-        "x⁴": {"one-sided": 6 * h * X**2 + 4 * h**2 * X + h**3, "central": 4 * X * h**2},
+        "x⁴": {"one-sided": 6 * h * x0**2 + 4 * h**2 * x0 + h**3, "central": 4 * x0 * h**2},
     }
-    return {name: (difference_quotients(EXAMPLES[name][0], X, h), told) for name, told in left.items()}
+    return {name: (difference_quotients(POWERS[name], x0, h), told) for name, told in left.items()}
 
 
+POWERS = {"x²": lambda x: x**2, "x⁴": lambda x: x**4}
 FORMULAS = {  # where each is written in the picture
     "x²": (("h", "one-sided", 2e-7, 3e-6), ("0: rounding alone", "central", 3e-11, 1e-14)),
     "x⁴": (("6hx² + 4h²x + h³", "one-sided", 3e-8, 2e1), ("4xh²", "central", 2e-2, 3e-5)),
 }
 
 
-def picture(found):
+def picture(found, x0: float):
     figure = style.figure(4.2, "A quotient misses by what goes to 0 with h, and by rounding")
     both = figure.subplots(1, 2, sharey=True)
     for axes, (name, (measured, told)) in zip(both, found.items(), strict=True):
@@ -138,34 +154,35 @@ def picture(found):
             axes.plot(h, miss, marker, color=colors[kind], markersize=5, label=f"{kind}, measured")
             if np.any(told[kind]):
                 axes.plot(h, told[kind], color=colors[kind], label=f"{kind}, by algebra")
-        axes.plot(h, np.finfo(float).eps * EXAMPLES[name][0](X) / h, color=style.INK, linestyle=":", label="ε f / h")
+        axes.plot(h, np.finfo(float).eps * POWERS[name](x0) / h, color=style.INK, linestyle=":", label="ε f / h")
         for words, kind, x, y in FORMULAS[name]:
             axes.text(x, y, words, fontsize=style.NORMAL, color=colors[kind])
         axes.set(xscale="log", yscale="log", ylim=(1e-17, 3e3))
         axes.set_yticks([1e-15, 1e-10, 1e-5, 1], ["1e−15", "1e−10", "1e−5", "1"])
         axes.set_xticks([1e-12, 1e-8, 1e-4, 1], ["1e−12", "1e−8", "1e−4", "1"])
         axes.minorticks_off()
-        axes.set_xlabel(f"h: derivative of {name} at 1.5", fontsize=style.NORMAL)
+        axes.set_xlabel(f"h: derivative of {name} at {x0:g}", fontsize=style.NORMAL)
     both[0].set_ylabel("|quotient − derivative|", fontsize=style.NORMAL)
     figure.legend(*both[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=style.SMALL)
     return figure
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        rows = examples()
+    with Lab(__doc__, Numbers()) as lab:
+        at, beside = lab.numbers.x, lab.numbers.y
+        rows = examples(at, beside)
         values = np.array([row[1:] for row in rows], float)
         miss = np.abs(values[:, 1:] / values[:, :1] - 1)
-        head = ("derivative at 1.5", "by hand", "jax.grad differs by", "graph", "central, h = 1e-5")
+        head = (f"derivative at {at:g}", "by hand", "jax.grad differs by", "graph", "central, h = 1e-5")
         lab.table(head, [(row[0], row[1], *off) for row, off in zip(rows, miss, strict=True)])
         lab.claim("by hand, jax.grad and graph agree to 1e-14", np.all(miss[:, :2] <= 1e-14))
         lab.claim("central differences agree to 1e-9", np.all(miss[:, 2] <= 1e-9))
 
-        found, rows = quotients(), []
+        found, rows = quotients(at), []
         for name, (measured, told) in found.items():
             for kind, algebra in told.items():
                 h, error = measured["step"], measured[kind] - measured["derivative"]
-                rounding = np.finfo(float).eps * EXAMPLES[name][0](X + h) / h
+                rounding = np.finfo(float).eps * POWERS[name](at + h) / h
                 rows.append((name, kind, h[np.argmin(abs(error))], np.max(np.abs(error - algebra) / rounding)))
         lab.table(("quotient of", "", "best h", "misses by algebra to within ε f / h times"), rows)
         lab.claim("at all h they miss by what algebra says, to 4 ε f / h", max(row[3] for row in rows) < 4)
@@ -186,7 +203,14 @@ def main() -> None:
             "of 180 entries of dD/dW the 60 with j = v are Xiu, the others 0",
             np.array_equal(jacobian, told) and np.count_nonzero(jacobian) == 60,
         )
-        lab.save(picture(found), "chain_rule_examples.png")
+        says = "the quotient of x⁴ is 4x³ + 6hx² + 4h²x + h³, which goes to 4x³"
+        ours = f"to rounding at every h; the best h of the machine is {best[0]:.0e}"
+        lab.statement("Lecture S3", says, ours=ours, verdict="right")
+        says = "(2x² + 1)² is derived by the chain rule"
+        lab.statement("Lecture S4", says, ours="8x (2x² + 1), as multiplied out", verdict="right")
+        says = "dL/dW = X' dL/dD for D = X W"
+        lab.statement("Lecture S3", says, ours="equal to 1e-14; of 180 entries of dD/dW 60 are not 0", verdict="right")
+        lab.save(picture(found, at), "chain_rule_examples.png")
 
 
 if __name__ == "__main__":

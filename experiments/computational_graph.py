@@ -1,6 +1,6 @@
 """What does the graph of a computation show: the derivative at every node, the cost of each direction, the value of sharing?
 
-    python -m experiments.computational_graph [--out pictures]
+    python -m experiments.computational_graph [--out pictures] [--x -2.0] [--y 5.0] [--z -4.0]
 
 The lecture evaluates (x + y) z at (-2, 5, -4): forward q = 3, f = -12, and backward the adjoints -4, -4, 3, with -4 for q
 and 1 for f. Another lecture says that backpropagation is efficient because it avoids repeated subexpressions. A third
@@ -15,6 +15,8 @@ operations if shared, and 3 (2^k - 1) if written out. About 9 s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,16 @@ from .lab import Lab
 
 LECTURE = {"x": -4, "y": -4, "z": 3, "q": -4, "f": 1}
 SIZES, UNITS, DEPTHS = (1, 4, 16, 64, 256), 16, (1, 2, 3, 4, 5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    x: float = -2.0
+    """The input x of (x + y) z."""
+    y: float = 5.0
+    """The input y."""
+    z: float = -4.0
+    """The input z."""
 
 
 def flowers() -> tuple[np.ndarray, np.ndarray]:
@@ -126,18 +138,64 @@ def picture(found, rows):
     return figure
 
 
+def columns(x, alpha, beta, y) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
+    """The lecture's table for one flower: name, formula, value, adjoint, from the inputs to J."""
+    a = x @ alpha
+    z = 1 / (1 + np.exp(-a))
+    b = z @ beta
+    p = 1 / (1 + np.exp(-b))
+    g_p = -(y / p - (1 - y) / (1 - p))
+    g_b = g_p * p * (1 - p)
+    g_z = g_b * beta
+    g_a = g_z * z * (1 - z)
+    J = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    return [
+        ("x", "four measurements", x, alpha @ g_a),
+        ("a", "α x", a, g_a),
+        ("z", "σ(a)", z, g_z),
+        ("b", "β z", b, g_b),
+        ("y", "σ(b)", p, g_p),
+        ("J", "cross-entropy", J, np.ones(())),
+    ]
+
+
+def draw_table(x, given, y):
+    """The columns as boxes in a chain, the values above in blue, the adjoints below."""
+    figure = style.figure(3.4, "Forward the values in blue, backward the adjoints in orange")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    found = columns(x, given["alpha"], given["beta"], y)
+    axes.set(xlim=(-0.55, len(found) - 0.45), ylim=(-1.75, 1.75))
+    arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 1.4}
+    for i, (name, formula, value, adjoint) in enumerate(found):
+        box = {"boxstyle": "round,pad=0.35", "facecolor": "#eef3f7", "edgecolor": style.MUTED}
+        axes.text(i, 0, name, ha="center", va="center", fontsize=style.LARGE, bbox=box)
+        axes.text(i, 0.42, formula, ha="center", va="center", fontsize=style.SMALL, color=style.INK)
+        axes.text(i, 0.68, _stacked(value), ha="center", va="bottom", fontsize=style.SMALL, color=style.BLUE)
+        axes.text(i, -0.42, _stacked(adjoint), ha="center", va="top", fontsize=style.SMALL, color=style.VERMILLION)
+        if i:
+            axes.annotate("", (i - 0.24, 0.1), (i - 0.76, 0.1), arrowprops={**arrow, "color": style.BLUE})
+            axes.annotate("", (i - 0.76, -0.1), (i - 0.24, -0.1), arrowprops={**arrow, "color": style.VERMILLION})
+    return figure
+
+
+def _stacked(numbers: np.ndarray) -> str:
+    return "\n".join(f"{number:.3f}".replace("-", "−") for number in np.ravel(numbers))
+
+
 def main() -> None:
-    with Lab(__doc__) as lab:
-        walked = graph(lambda x, y, z: (x + y) * z, -2.0, 5.0, -4.0)
+    with Lab(__doc__, Numbers()) as lab:
+        walked = graph(lambda x, y, z: (x + y) * z, *dataclasses.astuple(lab.numbers))
         print(f"{walked}\n")
         found = {name: float(walked[name].adjoint) for name in LECTURE}
         lab.table(("node", "adjoint", "lecture"), [(name, found[name], told) for name, told in LECTURE.items()])
         lab.claim("the adjoints are the lecture's", found == LECTURE)
         lab.claim("q = 3 and f = -12, too", (float(walked["q"].value), float(walked["f"].value)) == (3, -12))
-        lab.save(
-            computation(walked, "The lecture's graph: values blue, adjoints red"),
-            "computational_graph.png",
-        )
+        says = "the gradient of (x + y) z at (-2, 5, -4) is (-4, -4, 3)"
+        lab.statement("Lecture S3", says, ours="({x:g}, {y:g}, {z:g})".format(**found), verdict="right")
+        title = "Values in blue, adjoints in orange, local derivatives on the edges"
+        caption = "An adjoint is the sum, over the edges that leave a node, of edge times the adjoint where it ends."
+        lab.save(computation(walked, title), "computational_graph.png", caption)
 
         (x, y), rng = flowers(), np.random.default_rng(0)
         given = {"alpha": rng.normal(size=(4, 3)), "beta": rng.normal(size=3), "x": x}
@@ -146,9 +204,17 @@ def main() -> None:
         J, told = lecture_table(**given, y=y)
         apart = [abs(float(network.output.value) / J - 1)]
         apart += [float(np.max(np.abs(network[name].adjoint / told[name] - 1))) for name in told]
+        one = {name: adjoint for name, _, _, adjoint in columns(x[0], given["alpha"], given["beta"], y[0])}
+        alone = jax.grad(lambda x0: loss({**given, "x": x0[None]}, y[:1]))(jnp.asarray(x[0]))
+        lab.claim(
+            "for one flower, too: its table's adjoint of x is jax.grad's", np.allclose(one["x"], alone, atol=1e-12)
+        )
         lab.claim("J and the network's adjoints are the lecture's table, to 1e-12", max(apart) <= 1e-12)
-        title = "A two-layer network on six flowers: values blue, adjoints red"
-        lab.save(computation(network, title), "computational_graph_network.png")
+        caption = "The lecture's table for one flower: forward a, z, b, y, J above, backward their adjoints below."
+        lab.save(draw_table(x[0], given, y[0]), "computational_graph_network.png", caption)
+        says = "J = y* log y + (1 - y*) log(1 - y), and its backward column"
+        ours = "J and g_y lack their minus; with it all adjoints agree to 1e-12"
+        lab.statement("Lecture S2", says, ours=ours, verdict="wrong")
 
         found = costs()
         rows = [(which, size, *row) for which, given in found.items() for size, row in zip(SIZES, given, strict=True)]
@@ -165,6 +231,9 @@ def main() -> None:
             all(row[1:4] == (3 * k, 3 * (2**k - 1), 3 * (2**k - 1)) for k, row in zip(DEPTHS, rows, strict=True)),
         )
         lab.claim("the gradient is the same to 1e-12", max(row[4] for row in rows) <= 1e-12)
+        says = "backpropagation is efficient since it avoids repeated subexpressions"
+        ours = f"{rows[-1][1]} operations shared, {rows[-1][3]} written out, for five turns of 4x(1 - x)"
+        lab.statement("Lecture S0", says, ours=ours, verdict="right")
         lab.save(picture(found, rows), "computational_graph_costs.png")
 
 

@@ -1,6 +1,6 @@
 """When does descent find the one global minimum from every start?
 
-    python -m experiments.convexity [--out pictures]
+    python -m experiments.convexity [--out pictures] [--starts 500] [--rate 0.0025]
 
 The lecture's first property: descent reaches the global optimum only if the function is convex and the step small enough;
 in general it ends in a local minimum or a saddle. Convex means that no chord is below the graph, f(sa + (1-s)b) <= s f(a) +
@@ -15,6 +15,7 @@ convex functions converge, at 1.05 of it none. About 20 s.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,10 +32,17 @@ from gdjax.types import Stop
 
 from .lab import Lab
 
-PAIRS, STARTS = 4_000, 500
+PAIRS = 4_000
 CONVEX = {"bowl": 4.0, "booth": 8.0, "logistic": 4.0}  # starts and pairs are drawn from -reach to reach
 OTHERS = {"himmelblau": 4.0, "rastrigin": 4.0}
-RATE = 0.0025  # for them
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    starts: int = 500
+    """Random starts of descent on each function, at most 4000."""
+    rate: float = 0.0025
+    """The rate on Himmelblau's and Rastrigin's functions."""
 
 
 class Case(NamedTuple):
@@ -76,9 +84,9 @@ def largest_rate(it: Case) -> float:
     return 2 / float(jnp.linalg.eigvalsh(jax.hessian(it.f)(best))[-1])
 
 
-def ends(it: Case, rate: float) -> gd.Minimum:
+def ends(it: Case, rate: float, starts: int) -> gd.Minimum:
     run = lambda p: gd.minimize(it.f, p, gd.sgd(rate), stop=gradient_norm(1e-8), max_steps=2_000)  # noqa: E731
-    return jax.jit(jax.vmap(run))(it.a[:STARTS])
+    return jax.jit(jax.vmap(run))(it.a[:starts])
 
 
 def distinct(points) -> int:
@@ -134,13 +142,20 @@ def chords(lab: Lab, cases: dict[str, Case]) -> None:
     head = ("function", "% of chords below", "% of gradients falling", "% of points bent down")
     lab.table(head, [(name, *row) for name, row in rows.items()])
     lab.claim("convex: no counterexample of any kind", all(max(rows[name]) == 0 for name in CONVEX))
-    lab.claim("the others: over 30 % of each kind", all(min(rows[name]) > 30 for name in OTHERS))
+    lab.claim(
+        "on the two that are not convex over 30 % of each kind are counterexamples",
+        all(min(rows[name]) > 30 for name in OTHERS),
+    )
 
 
-def starts(lab: Lab, cases: dict[str, Case]) -> None:
+def starts(lab: Lab[Numbers], cases: dict[str, Case]) -> None:
+    numbers = lab.numbers
     rates = {name: largest_rate(cases[name]) for name in CONVEX}
-    small = {name: ends(it, 0.95 * rates[name] if name in CONVEX else RATE) for name, it in cases.items()}
-    large = {name: ends(cases[name], 1.05 * rates[name]) for name in CONVEX}
+    small = {
+        name: ends(it, 0.95 * rates[name] if name in CONVEX else numbers.rate, numbers.starts)
+        for name, it in cases.items()
+    }
+    large = {name: ends(cases[name], 1.05 * rates[name], numbers.starts) for name in CONVEX}
     arrived = {name: [percent(found[name].stop == Stop.CONVERGED) for found in (small, large)] for name in CONVEX}
     spread = {name: float(np.ptp(found.params, axis=0).max()) for name, found in small.items()}
     count = {name: distinct(found.params) for name, found in small.items()}
@@ -150,7 +165,10 @@ def starts(lab: Lab, cases: dict[str, Case]) -> None:
     rows = [(name, rates[name], *arrived[name]) for name in CONVEX]
     lab.table(("function", "2 / curvature", "% arrive at 0.95 of it", "% at 1.05 of it"), rows)
     lab.claim("convex: all starts end within 1e-5", all(spread[name] < 1e-5 for name in CONVEX))
-    lab.claim("the others' part ways: 4 ends, and over 50", count["himmelblau"] == 4 and count["rastrigin"] > 50)
+    lab.claim(
+        "the starts part ways on the others: Himmelblau's has 4 ends, Rastrigin's over 50",
+        count["himmelblau"] == 4 and count["rastrigin"] > 50,
+    )
     lab.claim("fewer than 3 % of starts find Rastrigin's lowest", lowest["rastrigin"] < 3)
     lab.claim(
         "convex: all arrive at 0.95 of the largest rate, none at 1.05", all(a == [100, 0] for a in arrived.values())
@@ -158,10 +176,13 @@ def starts(lab: Lab, cases: dict[str, Case]) -> None:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         cases = {name: case(name, reach) for name, reach in (CONVEX | OTHERS).items()}
         chords(lab, cases)
         starts(lab, cases)
+        says = "descent reaches the global optimum only if the function is convex and the step small enough"
+        ours = "all starts on three convex functions, few of them on Rastrigin's; none above 2 / curvature"
+        lab.statement("Lecture S1", says, ours=ours, verdict="right")
         lab.save(draw(cases["booth"], cases["himmelblau"]), "convexity.png")
 
 

@@ -1,6 +1,6 @@
 """How many numbers does a network learn, and how many more must be stored for training?
 
-    python -m experiments.count_parameters [--out pictures]
+    python -m experiments.count_parameters [--out pictures] [--inputs 3] [--hidden 4] [--outputs 2]
 
 The lecture draws a network of 3 inputs, 4 hidden units and 2 outputs and counts 4 + 2 = 6 neurons (inputs are none), 3·4 +
 4·2 = 20 weights, one for each edge, and 20 + 4 + 2 = 26 learnable parameters, with one bias for each neuron. In general
@@ -16,6 +16,7 @@ L-BFGS with its ten pairs, and 2.01 for Adafactor, which stores sums of rows and
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import jax
@@ -27,8 +28,8 @@ from gdjax.plots import style
 
 from .lab import Lab
 
-LECTURE, DIGITS, DEEP = (3, 4, 2), (784, 30, 10), (784, 512, 256, 128, 10)
-NETWORKS = (LECTURE, (64, 32, 10), DIGITS, DEEP)
+DIGITS, DEEP = (784, 30, 10), (784, 512, 256, 128, 10)
+NETWORKS = ((64, 32, 10), DIGITS, DEEP)
 OPTIMIZERS = {  # and how many arrays like the parameters each must keep, the parameters and their gradient included
     "descent": (gd.sgd(0.1), 2),
     "momentum": (gd.sgd(0.1, momentum=0.9), 3),
@@ -36,6 +37,16 @@ OPTIMIZERS = {  # and how many arrays like the parameters each must keep, the pa
     "Adafactor": (gd.adafactor(1e-3), None),
     "L-BFGS": (gd.lbfgs(memory_size=10), None),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    inputs: int = 3
+    """Inputs of the network that is drawn."""
+    hidden: int = 4
+    """Its hidden units."""
+    outputs: int = 2
+    """Its outputs."""
 
 
 def name(sizes) -> str:
@@ -72,27 +83,32 @@ def training_bytes(optimizer, params) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 
 
-def draw_network(axes):
+def draw_network(axes, sizes):
     """Units as circles, inputs hollow, weights as lines."""
-    spots = [[(3 * layer, (n - 1) / 2 - unit) for unit in range(n)] for layer, n in enumerate(LECTURE)]
+    spots = [[(3 * layer, (n - 1) / 2 - unit) for unit in range(n)] for layer, n in enumerate(sizes)]
     for left, right in itertools.pairwise(spots):
         for start, end in itertools.product(left, right):
             axes.plot(*zip(start, end, strict=True), color=style.BLUE, linewidth=1, alpha=0.7, zorder=1)
-    words = "3 inputs", "4 hidden units:\n4 biases", "2 outputs:\n2 biases"
+    a, b, c = sizes
+    words = f"{a} inputs", f"{b} hidden units:\n{b} biases", f"{c} outputs:\n{c} biases"
+    low = -max(sizes) / 2 - 0.1
     for units, text, face in zip(spots, words, (style.PAPER, style.ORANGE, style.ORANGE), strict=True):
         axes.scatter(*zip(*units, strict=True), s=420, facecolor=face, edgecolor=style.INK, zorder=2)
-        axes.text(units[0][0], -2.1, text, ha="center", va="top", fontsize=style.SMALL)
-    for x, text in ((1.5, "3·4 = 12\nweights"), (4.5, "4·2 = 8\nweights")):
-        axes.text(x, 2.1, text, ha="center", fontsize=style.SMALL, color=style.BLUE)
-    axes.set(xlim=(-0.9, 6.9), ylim=(-3.1, 3.1))
-    axes.set_title("3-4-2: 20 weights + 6 biases = 26", fontsize=style.NORMAL, loc="left")
+        axes.text(units[0][0], low, text, ha="center", va="top", fontsize=style.SMALL)
+    for x, text in ((1.5, f"{a}·{b} = {a * b}\nweights"), (4.5, f"{b}·{c} = {b * c}\nweights")):
+        axes.text(x, -low, text, ha="center", fontsize=style.SMALL, color=style.BLUE)
+    axes.set(xlim=(-0.9, 6.9), ylim=(low - 1, 1 - low))
+    edges, biases = by_formula(sizes)
+    axes.set_title(
+        f"{name(sizes)}: {edges} weights + {biases} biases = {edges + biases}", fontsize=style.NORMAL, loc="left"
+    )
     axes.axis("off")
 
 
-def picture(layers):
-    figure = style.figure(3.6, "A weight for every edge, a bias for every neuron: most are where two wide layers meet")
+def picture(layers, own):
+    figure = style.figure(3.6, "Most parameters are where two wide layers meet")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    draw_network(left)
+    draw_network(left, own)
     style.dress(right)
     counts = np.array([layer.total for layer in layers])
     names = [f"layer {i + 1}:\n{a} → {b}" for i, (a, b) in enumerate(itertools.pairwise(DEEP))]
@@ -109,8 +125,9 @@ def picture(layers):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        summaries = {sizes: gd.summary(shapes(sizes)) for sizes in NETWORKS}
+    with Lab(__doc__, Numbers()) as lab:
+        own = dataclasses.astuple(lab.numbers)
+        summaries = {sizes: gd.summary(shapes(sizes)) for sizes in dict.fromkeys((own, *NETWORKS))}
         rows = [
             (
                 name(sizes),
@@ -118,16 +135,17 @@ def main() -> None:
                 s.weights,
                 s.biases,
                 s.total,
-                "6, 20, 26" if sizes == LECTURE else "",
+                "6, 20, 26" if sizes == (3, 4, 2) else "",
                 s.bytes,
             )
             for sizes, s in summaries.items()
         ]
         lab.table(("network", "neurons", "weights", "biases", "parameters", "lecture", "bytes at float32"), rows)
         lab.claim("3-4-2 has the lecture's 6 neurons, 20 weights, 26 parameters", rows[0][1:5] == (6, 20, 6, 26))
+        rows_of_lecture = rows[0]
         counted = {sizes: (s.weights, s.biases) for sizes, s in summaries.items()}
         lab.claim("the formula counts the same", all(by_formula(sizes) == count for sizes, count in counted.items()))
-        small = LECTURE, DIGITS
+        small = own, DIGITS
         lab.claim("so do the graphs of 3-4-2 and 784-30-10", all(by_graph(sizes) == counted[sizes] for sizes in small))
         folded = all(by_folding(sizes) == sum(count) for sizes, count in counted.items())
         lab.claim("so do matrices with the bias folded in", folded)
@@ -146,7 +164,13 @@ def main() -> None:
         lab.claim("descent keeps 2 numbers a parameter, momentum 3, Adam 4, within 0.0001 (a counter)", exact)
         lab.claim("Adafactor remembers under 2 % of what it trains", 0 < times["Adafactor"] - 2 < 0.02)
         lab.claim("L-BFGS remembers its ten pairs and more: over 20 copies", times["L-BFGS"] - 2 > 20)
-        lab.save(picture(layers), "count_parameters.png")
+        ours = (
+            f"{rows_of_lecture[1]} neurons, {rows_of_lecture[2]} weights, {rows_of_lecture[4]} parameters, in four ways"
+        )
+        lab.statement("Lecture S2", "3-4-2 has 6 neurons, 20 weights and 26 parameters", ours=ours, verdict="right")
+        says = "the weights of the second layer are of R^(M x D2)"
+        lab.statement("Lecture S2", says, ours="D1 x D2: they take the first layer's D1 units", verdict="wrong")
+        lab.save(picture(layers, own), "count_parameters.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Are the lecture's three forms of the linear support vector machine equivalent, and does the hinge bound the errors?
 
-    python -m experiments.hinge_loss [--out pictures]
+    python -m experiments.hinge_loss [--out pictures] [--c 10.0]
 
 The lecture writes C/n sum hinge + 1/2 |w|², the same with |w|², and 1/n sum hinge + λ |w|², and says that it does not
 matter which term is weighted. This is true if the constants are converted: the form with 1/2 |w|² at C is the second form
@@ -18,6 +18,8 @@ s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -31,8 +33,14 @@ from gdjax.stopping import never
 
 from .lab import Lab
 
-C, STEPS = 10.0, 20_000
+STEPS = 20_000
 FEATURES = ("mean radius", "mean concave points")
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    c: float = 10.0
+    """The constant C of the first form."""
 
 
 def tumours() -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +69,7 @@ def descend(problem, seed: int):
     return gd.minimize(problem.f, start, gd.sgd(rate), args=problem.args, stop=never(), max_steps=STEPS, record=200)
 
 
-def forms(x, y) -> dict:
+def forms(x, y, C) -> dict:
     """Form and constant -> the run that minimizes it; the first three should agree, the last two not."""
     constants = (("half", C), ("whole", 2 * C), ("mean", 1 / (2 * C)), ("whole", C), ("mean", 1 / C))
     return {(form, c): descend(gd.problems.hinge(x, y, c, form), i) for i, (form, c) in enumerate(constants)}
@@ -110,9 +118,10 @@ def draw(x, y, params):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         x, y = tumours()
-        half, found = gd.problems.hinge(x, y, C, "half"), forms(x, y)
+        C = lab.numbers.c
+        half, found = gd.problems.hinge(x, y, C, "half"), forms(x, y, C)
         svc = scikit(SVC(kernel="linear", C=C / len(y), tol=1e-10).fit(x, y))
         other = scikit(LinearSVC(loss="hinge", C=C / len(y), tol=1e-8, max_iter=10**6).fit(x, y))
         solved = {f"{form}, {c:g}": (run.value, run.params) for (form, c), run in found.items()}
@@ -153,6 +162,11 @@ def main() -> None:
             "few errors do not make a low hinge: the same line, divided by 1000, has a mean hinge above 0.99",
             (at_small < 0).mean() == errors[-1] < 0.1 and hinge(at_small).mean() > 0.99,
         )
+        says = "it does not matter which term is weighted: C/n hinge + 1/2 |w|², the same with |w|², hinge/n + λ|w|²"
+        ours = "one line if the constants are converted: 2C for the second, 1/(2C) for the third; else three"
+        lab.statement("Lecture S1", says, ours=ours, verdict="imprecise")
+        ours = "at every margin and at every step of the path; a low count of errors is no low hinge"
+        lab.statement("Lecture S1", "the hinge is an upper bound of the zero-one loss", ours=ours, verdict="right")
         lab.save(draw(x, y, alike[0].params), "hinge_loss.png")
 
 

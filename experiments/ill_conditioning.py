@@ -1,11 +1,11 @@
 """How does descent behave on a bowl that is steep in one direction and flat in the other, and what helps?
 
-    python -m experiments.ill_conditioning [--out pictures]
+    python -m experiments.ill_conditioning [--out pictures] [--rate 0.04]
 
 The lecture's three bowls are a x² + y² with a = 1, 10, 100. On the third, plain descent diverges; RMSProp and Adam, whose
-step depends on the direction, are said to work. The lecture's rates are not known; here each method has rate 0.05 and
+step depends on the direction, are said to work. The lecture's rates are not known; here each method has rate 0.04 and
 starts at (2, 2). Expected on the third bowl: plain descent and momentum 0.9 diverge at step 2; RMSProp oscillates around
-the minimum with amplitude 0.025 = rate / 2 on both axes; Adam converges.
+the minimum with amplitude 0.02 = rate / 2 on both axes; Adam converges.
 
 Plain descent diverges because its rate must be below 2 / L, where L is the largest curvature; momentum b allows 2 (1 + b) /
 L. Both limits are measured by bisection: 0.01 and 0.019 on the third bowl. Below the limit it is slow: at its best rate 2 /
@@ -15,6 +15,7 @@ momentum, like its square root. About 8 s.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import partial
 
@@ -23,18 +24,29 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdjax as gd
-from gdjax.plots import contour
-from gdjax.plots._landscape import MARKERS, PATHS
+from gdjax.plots._landscape import MARKERS, PATHS, draw_ground
 from gdjax.plots.style import INK, MUTED, NORMAL, SMALL, dress, figure, rule
 from gdjax.stopping import gradient_norm, never
 from gdjax.types import Stop
 
 from .lab import Lab
 
-RATE, BOWLS, DECAY = 0.05, (1.0, 10.0, 100.0), 0.9
-METHODS = {"plain descent": gd.sgd, "momentum 0.9": gd.momentum, "RMSProp": gd.rmsprop, "Adam": gd.adam}
+BOWLS, DECAY = (1.0, 10.0, 100.0), 0.9
+METHODS = {
+    "plain descent": gd.sgd,
+    "momentum 0.9": gd.momentum,
+    "RMSProp": gd.rmsprop,
+    "RMSProp, momentum 0.9": partial(gd.rmsprop, momentum=0.9),
+    "Adam": gd.adam,
+}
 OVER = Stop.DIVERGED, 2
 SHARE = 1e-6  # of the first gradient, at which a run has arrived
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.04
+    """The learning rate of all methods."""
 
 
 def run(steepness: float, optimizer, steps: int = 1000):
@@ -76,16 +88,16 @@ def slope(x, y) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def draw(runs: dict, conditions, plain, momentum):
-    picture = figure(4.3, "A bowl a hundred times steeper one way: who survives, what it costs")
+def draw(runs: dict, conditions, plain, momentum, rate: float):
+    picture = figure(5.0, "A bowl a hundred times steeper one way: who survives, what it costs")
     left, right = picture.subplots(1, 2)
     for i, (name, found) in enumerate(runs.items()):
         distance = np.linalg.norm(found.path.params[:401], axis=1)
-        look = {"color": PATHS[i], "marker": MARKERS[i], "markevery": 0.13 if len(distance) > 9 else 1}
-        left.plot(found.path.step[:401], distance, label=name, linewidth=1.5, markersize=6, zorder=5 - i, **look)
-    left.axhline(RATE / 2 * math.sqrt(2), color=MUTED, linestyle=":", linewidth=1.2, label="rate / 2 on both axes")
-    left.set_title(f"100 x² + y² at rate {RATE:g}", fontsize=NORMAL, color=INK, loc="left")
-    left.set(yscale="log", ylim=(1e-9, 1e3))
+        look = {"color": PATHS[i], "marker": "o" if len(distance) < 9 else None}
+        left.plot(found.path.step[:401], distance, label=name, linewidth=1.5, markersize=5, zorder=5 - i, **look)
+    left.axhline(rate / 2 * math.sqrt(2), color=MUTED, linestyle=":", linewidth=1.2, label="rate / 2 on both axes")
+    left.set_title(f"100 x² + y² at rate {rate:g}", fontsize=NORMAL, color=INK, loc="left")
+    left.set(yscale="log", ylim=(1e-19, 1e3))
     for i, (name, steps) in enumerate((("plain descent", plain), ("momentum", momentum))):
         right.plot(conditions, steps, color=PATHS[i], marker=MARKERS[i], linewidth=1.6, label=name)
     right.plot(conditions, conditions * math.log(1 / SHARE) / 2, ":", color=MUTED, label="ln(10⁶) κ / 2", zorder=4)
@@ -95,30 +107,38 @@ def draw(runs: dict, conditions, plain, momentum):
         (left, "step", "distance from the minimum"),
         (right, "condition number κ = L / mu", "steps at the best rate"),
     )
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "columnspacing": 1.2}
     for axes, x, y in words:
         dress(axes)
         rule(axes)
         axes.set_xlabel(x, fontsize=NORMAL, color=INK)
         axes.set_ylabel(y, fontsize=NORMAL, color=INK)
-        axes.legend(fontsize=SMALL, labelcolor=INK, framealpha=0.92)
+        axes.legend(fontsize=SMALL, labelcolor=INK, frameon=False, **below)
     return picture
 
 
-def survival(lab: Lab) -> dict[str, gd.Minimum]:
-    runs = {(a, name): run(a, method(RATE)) for a in BOWLS for name, method in METHODS.items()}
+def survival(lab: Lab, rate: float) -> dict[str, gd.Minimum]:
+    runs = {(a, name): run(a, method(rate)) for a in BOWLS for name, method in METHODS.items()}
     rows = [(f"{a:g} x² + y²", name, r.stop.name, r.steps, hovering(r)) for (a, name), r in runs.items()]
     lab.table(("bowl", "method", "stop", "steps", "farthest of the last 200"), rows)
     first_two = [r for (a, _), r in runs.items() if a < 100]
     third = {name: runs[100.0, name] for name in METHODS}
     early = [third[name] for name in ("plain descent", "momentum 0.9")]
-    hover = {rate: hovering(run(100.0, gd.rmsprop(rate), 4000)) for rate in (RATE, RATE / 10)}
-    lab.claim("all four survive the first two bowls", all(hovering(r) < 0.03 for r in first_two))
+    hover = {r: hovering(run(100.0, gd.rmsprop(r), 4000)) for r in (rate, rate / 10)}
+    lab.claim("all survive the first two bowls", all(hovering(r) < 0.6 * rate for r in first_two))
     lab.claim(
         "on the third plain descent and momentum diverge at step 2", all((r.stop, r.steps) == OVER for r in early)
     )
-    lab.claim("RMSProp ends within 0.03 of the minimum, but not within 0.02", 0.02 < hover[RATE] < 0.03)
-    lab.claim("at rate / 2 within 1 %, here and at a tenth", all(abs(2 * h / r - 1) < 0.01 for r, h in hover.items()))
+    lab.claim(
+        "RMSProp ends at rate / 2 from the minimum, within 1 %, here and at a tenth of the rate",
+        all(abs(2 * h / r - 1) < 0.01 for r, h in hover.items()),
+    )
     lab.claim("Adam converges, to 1e-9", hovering(third["Adam"]) < 1e-9)
+    with_momentum = hovering(third["RMSProp, momentum 0.9"])
+    lab.claim("with momentum RMSProp does not diverge, but hovers, too", 0.1 * rate < with_momentum < rate)
+    says = "RMSProp and Adam use another step in each direction and overcome severe ill-conditioning"
+    ours = f"neither diverges; RMSProp hovers {hover[rate]:.3g} away, half its rate, Adam arrives"
+    lab.statement("Lecture S0", says, ours=ours, verdict="imprecise")
     return third
 
 
@@ -143,20 +163,39 @@ def costs(lab: Lab):
     return conditions, plain, momentum
 
 
+def draw_paths(rate: float):
+    """The first steps of four methods, a panel each, on the third bowl."""
+    bowl = gd.problems.bowl(100.0)
+    slow = 0.0099
+    shown = {
+        f"plain descent, rate {slow:g}": (gd.sgd(slow), 40),
+        f"momentum 0.9, rate {slow:g}": (gd.momentum(slow), 25),
+        f"RMSProp, rate {rate:g}": (gd.rmsprop(rate), 60),
+        f"Adam, rate {rate:g}": (gd.adam(rate), 150),
+    }
+    picture = figure(6.4, "On the third bowl descent and momentum swing, the others go straight")
+    panels = picture.subplots(2, 2, sharex=True, sharey=True).flat
+    for axes, (name, (optimizer, steps)), color in zip(panels, shown.items(), PATHS, strict=False):
+        draw_ground(None, axes, bowl, ((-2.5, 2.5), (-1.5, 2.5)), ("x", "y"))
+        path = run(100.0, optimizer, steps).path.params
+        axes.plot(*path.T, color=color, linewidth=1.3, marker=".", markersize=4)
+        axes.plot(*path[0], "o", color=INK, markersize=6)
+        axes.plot(0, 0, "x", color=INK, markersize=9, markeredgewidth=2)
+        axes.set_title(f"{name}: {steps} steps", fontsize=SMALL, color=INK, loc="left")
+        axes.label_outer()
+    return picture
+
+
 def main() -> None:
-    with Lab(__doc__) as lab:
-        third = survival(lab)
+    with Lab(__doc__, Numbers()) as lab:
+        rate = lab.numbers.rate
+        third = survival(lab, rate)
         largest_rates(lab)
-        lab.save(draw(third, *costs(lab)), "ill_conditioning.png")
-        bowl = gd.problems.bowl(100.0)
-        paths = {
-            "plain descent, rate 0.0099": run(100.0, gd.sgd(0.0099), 30),
-            "momentum 0.9, rate 0.0099": run(100.0, gd.momentum(0.0099), 60),
-            "Adam, rate 0.05": run(100.0, gd.adam(RATE), 300),
-        }
-        paths = {name: found.path.params for name, found in paths.items()}
-        title = "100 x² + y²: plain descent swings, Adam sees a round bowl"
-        lab.save(contour(bowl, ((-2.5, 2.5), (-1.5, 2.5)), paths, bowl.minima, title), "ill_conditioning_paths.png")
+        conditions, plain, momentum = costs(lab)
+        caption = "Left: RMSProp dives and returns, since its running mean forgets the steps before; Adam arrives."
+        lab.save(draw(third, conditions, plain, momentum, rate), "ill_conditioning.png", caption)
+        caption = "The paths of four methods on the third bowl."
+        lab.save(draw_paths(rate), "ill_conditioning_paths.png", caption)
 
 
 if __name__ == "__main__":

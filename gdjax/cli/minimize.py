@@ -16,7 +16,8 @@ from gdjax.calls import Condition, Optimizer
 from gdjax.cli.errors import UserError, option_mistakes
 from gdjax.cli.files import check_picture
 from gdjax.cli.objects import is_place, load_object, own_mistakes
-from gdjax.plots.paths import draw_paths
+from gdjax.plots.paths import draw_paths, read_window
+from gdjax.plots.style import FORMATS
 from gdjax.problems.reading import Target, of_function, read_problem
 from gdjax.search import METHODS
 from gdjax.solve import Minimum, minimize
@@ -25,7 +26,7 @@ from gdjax.solve.known_minima import with_known_minima
 from gdjax.solve.table import compare, failure, has_failed, step_by_step
 
 ROWS = 4000  # rows of a path that is only drawn
-NAMES = {"start", "optimizer", "stop"}
+NAMES = {"start", "optimizer", "stop", "window"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +53,11 @@ class Minimize:
     trace: bool = False
     """Print every step: t, the parameters, the value and the gradient."""
     plot: Path | None = None
-    """A PNG: paths over the function of one or two variables, value against step for more."""
+    """A PNG, SVG or PDF: paths over the function of one or two variables, value against step for more."""
     animate: Path | None = None
-    """A GIF of the paths over two variables."""
+    """A GIF of the paths over one or two variables."""
+    window: tuple[float, ...] = ()
+    """Low and high of each variable, "-3 3 -1 2", that pictures show; what the paths need if not given."""
     seed: int = 0
     """Of searches that draw."""
 
@@ -65,12 +68,11 @@ class Minimize:
             problem, names = target.problem, target.names
             self._check(target)
             methods = read_methods(self.optimizer or ("lbfgs",), problem, METHODS)
-            own = is_place(self.problem)
             stop = None if self.stop is None else read_condition(self.stop)
             runs, refused = {}, {}
             for name, method in methods.items():
                 try:
-                    with own_mistakes(self.problem, problem.f) if own else contextlib.nullcontext():
+                    with own_mistakes(self.problem, problem.f) if is_place(self.problem) else contextlib.nullcontext():
                         runs[name] = self._run(target, method, stop)
                 except ValueError as error:
                     refused[name] = error
@@ -84,7 +86,7 @@ class Minimize:
         print(compare(problem, names, runs))
         with option_mistakes(NAMES):
             drawn = {f"{name}{failure(found)}": found for name, (found, _) in runs.items()}
-            for path in draw_paths(problem, names, drawn, self.plot, self.animate):
+            for path in draw_paths(problem, names, drawn, self.plot, self.animate, read_window(self.window, names)):
                 print(f"\n{path}")
         return 1 if all(has_failed(found) for found, _ in runs.values()) else 0
 
@@ -93,26 +95,25 @@ class Minimize:
             given = " ".join(f"--start {' '.join(words)}" for words in self.start)
             raise UserError(f"one start, please: --start is given {len(self.start)} times, {given}")
         start = self.start[0] if self.start else ()
-        if is_place(self.problem):
-            return of_function(self.problem, load_object(self.problem), start)
-        return read_problem(self.problem, start)
+        own = is_place(self.problem)
+        return of_function(self.problem, load_object(self.problem), start) if own else read_problem(self.problem, start)
 
     def _check(self, target: Target) -> None:
         if self.max_steps < 0:
             raise UserError(f"--max-steps must be at least 0, got {self.max_steps}")
-        check_picture("--plot", self.plot, (".png",))
+        check_picture("--plot", self.plot, FORMATS)
         check_picture("--animate", self.animate, (".gif",))
-        if self.animate is not None and len(target.names) != 2:
-            raise UserError(f"--animate is for two variables, {target.problem.name} has {len(target.names)}")
+        if self.animate is not None and len(target.names) > 2:
+            raise UserError(f"--animate is for one or two variables, {target.problem.name} has {len(target.names)}")
+        read_window(self.window, target.names)
 
     def _run(self, target: Target, method: Any, stop: Condition | None) -> tuple[Minimum, float]:
         """The result, and the seconds per step without compilation."""
         problem = target.problem
-        options: dict[str, Any] = {"stop": stop, "max_steps": self.max_steps, "args": problem.args}
-        options["record"] = True if self.trace else ROWS
+        options: dict[str, Any] = {"stop": stop, "max_steps": self.max_steps, "record": True if self.trace else ROWS}
         if not isinstance(method, Optimizer):
             options |= {"key": self.seed, "stop": None if stop is None else without_gradient(stop)}
-        solve = lambda: minimize(problem.f, problem.start, method, **options)  # noqa: E731
+        solve = lambda: minimize(problem.f, problem.start, method, args=problem.args, **options)  # noqa: E731
         found = solve()
         before = time.perf_counter()
         solve()

@@ -15,6 +15,7 @@ except ImportError as _error:
     raise ImportError("gdjax.plots: pictures need matplotlib; pip install 'gdjax[lab]'", name="matplotlib") from _error
 
 from gdjax.plots._boundary import boundary
+from gdjax.plots._comparison import compare
 from gdjax.plots._computation import computation, graph_svg
 from gdjax.plots._confusion import confusion
 from gdjax.plots._curves import curves
@@ -33,6 +34,7 @@ __all__ = [
     "PALETTE",
     "animate",
     "boundary",
+    "compare",
     "computation",
     "confusion",
     "contour",

@@ -22,6 +22,7 @@ from gdjax.text import Rendered
 
 WIDE, HIGH = 1.75, 1.25  # inches of a column and of a row
 BOX = (1.25, 0.78)
+Spot = tuple[float, float]  # inches
 COLUMNS = 7  # columns of a line; longer graphs continue in the next line
 MOST = 120  # maximal number of nodes
 PLUMBING = ("broadcast_in_dim", "reshape", "convert_element_type", "squeeze", "copy", "expand_dims")
@@ -51,12 +52,13 @@ def computation(graph: Graph, title: str = "") -> Figure:
     axes.set_xlim(-0.6 * WIDE, (columns - 0.4) * WIDE)
     axes.set_ylim(-0.65 * HIGH, (rows - 0.35) * HIGH)
     spots = {i: (x * WIDE, (rows - 1 - y) * HIGH) for i, (x, y) in places.items()}
-    for node in nodes:
-        for i, local in zip(node.inputs, node.local, strict=True):
-            if i in spots and lines[i] == lines[node.index]:
-                _draw_edge(axes, spots[i], spots[node.index], local)
-            elif i in spots:
-                _draw_break(axes, spots[i], spots[node.index], graph.nodes[i].name)
+    written: list[Spot] = []  # places of the numbers on edges
+    edges = [(i, n.index, local) for n in nodes for i, local in zip(n.inputs, n.local, strict=True) if i in spots]
+    for i, j, local in sorted(edges, key=lambda edge: places[edge[1]][0] - places[edge[0]][0]):  # the short ones first
+        if lines[i] == lines[j]:
+            _draw_edge(axes, spots[i], spots[j], local, written)
+        else:
+            _draw_break(axes, spots[i], spots[j], graph.nodes[i].name)
     for node in nodes:
         _draw_node(axes, graph, node, spots[node.index])
     return picture
@@ -132,7 +134,7 @@ def _draw_break(axes: Axes, start: tuple[float, float], end: tuple[float, float]
     axes.text(end[0] - reach, end[1], name, fontsize=SMALL - 1, color=INK, ha="right", va="center", parse_math=False)
 
 
-def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float], local: Any) -> None:
+def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float], local: Any, written: list) -> None:
     (x0, y0), (x1, y1) = (start[0] + BOX[0] / 2, start[1]), (end[0] - BOX[0] / 2, end[1])
     bend = 0.0 if abs(y1 - y0) < 1e-6 and x1 - x0 < WIDE else 0.08
     arrow = FancyArrowPatch(
@@ -147,14 +149,28 @@ def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float],
     axes.add_patch(arrow)
     if local is not None and np.size(local) == 1:
         look = {"fontsize": SMALL - 1.5, "color": MUTED, "ha": "center", "va": "center"}
+        x, y = max(_label_places((x0, y0), (x1, y1)), key=lambda place: _room(place, written))
+        written.append((x, y))
         axes.text(
-            (x0 + x1) / 2,
-            (y0 + y1) / 2 + 0.13,
-            format_value(np.ravel(local)[0]),
+            x,
+            y,
+            format_value(float(f"{np.ravel(local)[0]:.3g}")),
             path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
             zorder=3,
             **look,
         )
+
+
+def _label_places(start: Spot, end: Spot) -> list[Spot]:
+    """Where a number beside an edge lies between two columns, and so under no box: near its start, near its end."""
+    gap, length = (WIDE - BOX[0]) / 2, end[0] - start[0]
+    shares = (0.5, 0.3, 0.7) if length < WIDE else (gap / length, 1 - gap / length)
+    return [(start[0] + s * (end[0] - start[0]), start[1] + s * (end[1] - start[1]) + 0.13) for s in shares]
+
+
+def _room(place: Spot, written: list[Spot]) -> float:
+    """The distance of a place from the nearest number that is written already."""
+    return min((math.dist(place, other) for other in written), default=math.inf)
 
 
 def _draw_node(axes: Axes, graph: Graph, node: Node, spot: tuple[float, float]) -> None:

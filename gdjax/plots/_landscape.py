@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -123,15 +122,10 @@ def curve(
 
 
 def _draw_curve(scene: Scene, title: str) -> Figure:
-    f, names = scene.f, scene.names
+    f, ((low, high),) = scene.f, scene.bounds
     picture = style.figure(4.2, title)
     axes = picture.subplots()
-    style.dress(axes)
-    style.rule(axes)
-    ((low, high),) = scene.bounds
-    x = np.linspace(low, high, 801)
-    y = np.asarray(compile_once(jax.vmap(f))(jnp.asarray(x)))
-    axes.plot(x, y, color=MUTED, linewidth=1.8, zorder=2)
+    draw_graph(axes, scene)
     for i, (name, points) in enumerate(scene.paths.items()):
         seen = points[(points >= low) & (points <= high)]
         heights = np.asarray(jax.vmap(f)(jnp.asarray(seen)))
@@ -142,11 +136,20 @@ def _draw_curve(scene: Scene, title: str) -> Figure:
             axes.scatter(seen[-1:], heights[-1:], s=90, color=color, marker=marker, edgecolor=PAPER, zorder=5)
     for i, minimum in enumerate(scene.minima[:, 0]):
         axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None)
-    axes.set_xlim(low, high)
-    axes.set_xlabel(names[0], fontsize=NORMAL, color=INK)
-    axes.set_ylabel(f"f({names[0]})", fontsize=NORMAL, color=INK)
     style.legend(axes)
     return picture
+
+
+def draw_graph(axes: Axes, scene: Scene) -> None:
+    """The graph of the function of one variable, with the names of its axes."""
+    style.dress(axes)
+    style.rule(axes)
+    ((low, high),) = scene.bounds
+    x = np.linspace(low, high, 801)
+    axes.plot(x, np.asarray(compile_once(jax.vmap(scene.f))(jnp.asarray(x))), color=MUTED, linewidth=1.8, zorder=2)
+    axes.set_xlim(low, high)
+    axes.set_xlabel(scene.names[0], fontsize=NORMAL, color=INK)
+    axes.set_ylabel(f"f({scene.names[0]})", fontsize=NORMAL, color=INK)
 
 
 def field(f: Any, bounds: Any = None, title: str = "", arrows: int = 17, names: Sequence[str] | None = None) -> Figure:
@@ -236,11 +239,12 @@ def draw_ground(
 
 
 def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
-    halo = [patheffects.Stroke(linewidth=3.2, foreground=PAPER, alpha=0.9), patheffects.Normal()]
     for i, (name, path) in enumerate(paths.items()):
         points = inside(path, bounds)
         color, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
-        line = {"color": color, "linewidth": 1.6, "zorder": 4, "path_effects": halo}
+        width = 1.6 + 0.9 * min(len(paths) - 1 - i, 4)  # the earlier, the wider, so that none is covered by a later one
+        axes.plot(*points.T, color=PAPER, linewidth=width + 1.6, alpha=0.9, zorder=3)
+        line = {"color": color, "linewidth": width, "zorder": 4}
         (shown,) = axes.plot(
             *points.T, label=style.shorten(name, 48), marker=marker, markevery=[-1], markersize=9, **line
         )

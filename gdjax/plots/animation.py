@@ -1,4 +1,4 @@
-"""Paths of several optimizers as a GIF: the contours are drawn once, the paths again in each frame."""
+"""Paths of several optimizers as a GIF: curve or contours are drawn once, the paths again in each frame."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
-from gdjax.plots._landscape import MARKERS, PATHS, draw_ground, inside
-from gdjax.plots.scene import read_scene
+from gdjax.plots._landscape import MARKERS, PATHS, draw_graph, draw_ground, inside
+from gdjax.plots.scene import Scene, read_scene
 from gdjax.plots.style import INK, PAPER, SMALL
 
 
@@ -39,7 +43,7 @@ def animate(
     minima: Any = None,
     steps: Mapping[str, ArrayLike] | None = None,
 ) -> Path:
-    """Write a GIF of paths growing over the contours of f; whole or not at all.
+    """Write a GIF of paths over the curve of f in one variable, or over its contours in two; whole or not at all.
 
     All paths are shown at the same step and wait where they end. Where there are more steps than frames, the frames follow
     one another by a growing number of steps, so that a path of ten is seen beside one of ten thousand. All frames have one
@@ -57,18 +61,15 @@ def animate(
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"animate: path must end in .gif, got {str(path)!r}")
-    scene = read_scene("animate", f, bounds, paths, minima, names, 2)
-    picture = style.figure(6.0, title)
+    scene = read_scene("animate", f, bounds, paths, minima, names)
+    picture = style.figure(6.0 if len(scene.names) > 1 else 4.2, title)
     picture.set_dpi(100)
     canvas, axes = FigureCanvasAgg(picture), picture.subplots()
-    draw_ground(picture, axes, scene.f, scene.bounds, scene.names)
-    tracks = {name: inside(points, scene.bounds) for name, points in scene.paths.items()}
+    tracks, marks = _draw_scene(picture, axes, scene)
     walked = {name: np.asarray((steps or {}).get(name, track.steps)) for name, track in scene.tracks.items()}
     longest = max((int(numbers[-1]) + 1 for numbers in walked.values() if len(numbers)), default=1)
-    if len(scene.minima):
-        axes.plot(
-            *scene.minima.T, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle=""
-        )
+    if len(marks):
+        axes.plot(*marks.T, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
     lines = []
     for i, name in enumerate(tracks):
         color = PATHS[i % len(PATHS)]
@@ -99,6 +100,19 @@ def animate(
     waits = [round(1000 * seconds / len(shots))] * len(shots)
     waits[-1] += 2000
     return _write(shots, waits, path)
+
+
+def _draw_scene(picture: Figure, axes: Axes, scene: Scene) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Draw what stays; the points (n, 2) of each path in the picture, and those of the minima."""
+    if len(scene.names) > 1:
+        draw_ground(picture, axes, scene.f, scene.bounds, scene.names)
+        return {name: inside(points, scene.bounds) for name, points in scene.paths.items()}, scene.minima
+    draw_graph(axes, scene)
+    heights = jax.vmap(scene.f)
+    on_curve = lambda x: np.stack([x, np.asarray(heights(jnp.asarray(x)), float)], axis=-1)  # noqa: E731
+    window = (scene.bounds[0], axes.get_ylim())
+    tracks = {name: inside(on_curve(points), window) for name, points in scene.paths.items()}
+    return tracks, on_curve(scene.minima[:, 0]) if len(scene.minima) else scene.minima
 
 
 def _write(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from gdjax.backprop import Flow
 from gdjax.plots import style
 from gdjax.plots.reading import describe_kind
-from gdjax.plots.style import BLUE, INK, NORMAL, SMALL
+from gdjax.plots.style import BLUE, INK, MUTED, NORMAL, SMALL
 
 HEIGHT = 1.75  # inches of a panel
 NAMED = 8  # layers that a legend names
@@ -79,6 +79,9 @@ def _set_scale(axes: Axes, panel: Panel, values: np.ndarray, over_run: bool) -> 
         axes.set_ylim(low / margin, high * margin)
     if panel.scale == "share":
         axes.set_ylim(-0.04, 1.04)
+        if not np.any(values > 0):
+            look = {"transform": axes.transAxes, "ha": "center", "color": MUTED, "fontsize": SMALL}
+            axes.text(0.5, 0.5, "0 % in every layer", **look)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 

@@ -19,7 +19,12 @@ FIRST = 5  # points of failed runs that a picture makes room for, where no run h
 
 
 def draw_paths(
-    problem: Problem, names: Sequence[str], found: Mapping[str, Any], plot: Path | None, animation: Path | None
+    problem: Problem,
+    names: Sequence[str],
+    found: Mapping[str, Any],
+    plot: Path | None,
+    animation: Path | None,
+    bounds: Sequence[tuple[float, float]] | None = None,
 ) -> list[Path]:
     """Draw the results of runs with their paths into files, and return the files' names.
 
@@ -27,6 +32,7 @@ def draw_paths(
         names: of the coordinates; of more than two the values are drawn step by step.
         found: a `Minimum` with a path for each method; a name that ends in a bracket of its own, "sgd(1) (DIVERGED)", is one
             that failed.
+        bounds: of the picture, a pair for each variable; None: those of the problem, or what the paths need.
     """
     if len(names) > 2:
         return (
@@ -39,7 +45,7 @@ def draw_paths(
         return []
     paths = {name: np.asarray(path.params) for name, path in named.items()}
     good = [path for name, path in paths.items() if not name.endswith(("(DIVERGED)", "(NON_FINITE)"))]
-    bounds = window(problem, good or [path[:FIRST] for path in paths.values()])
+    bounds = bounds or window(problem, good or [path[:FIRST] for path in paths.values()])
     made = []
     if plot is not None:
         start = ", ".join(f"{x:g}" for x in np.ravel(problem.start))
@@ -50,6 +56,18 @@ def draw_paths(
         options = {"names": tuple(names), "minima": problem.minima, "steps": steps}
         made.append(animate(problem, bounds, paths, animation, problem.name, **options))
     return made
+
+
+def read_window(numbers: Sequence[float], names: Sequence[str]) -> list[tuple[float, float]] | None:
+    """A pair for each variable from low and high of each, one after the other; None of none.
+
+    Raises: ValueError if they are not two for each variable, the first of them lower.
+    """
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    if numbers and (len(numbers) != 2 * len(names) or not all(low < high for low, high in pairs)):
+        given = " ".join(f"{number:g}" for number in numbers)
+        raise ValueError(f"`window` must be low and high of {', '.join(names)}, low < high, got {given}")
+    return pairs or None
 
 
 def window(problem: Problem, paths: Sequence[np.ndarray]) -> tuple[Any, ...]:

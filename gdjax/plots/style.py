@@ -137,19 +137,23 @@ def number(value: float, position: object = None) -> str:
     return plain.replace("-", "−")
 
 
+FORMATS = (".png", ".svg", ".pdf")  # of files
+
+
 def save(picture: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as PNG, atomically: if it fails, `path` is unchanged.
+    """Write the figure, atomically: if it fails, `path` is unchanged.
 
     Args:
-        path: ends in .png; its folder exists.
+        path: ends in .png, .svg or .pdf; its folder exists.
 
     Returns: the path.   Raises: ValueError for another ending.
     """
     if not isinstance(picture, Figure):
         raise ValueError(f"save: picture must be a figure, as plots.curves(...) gives, got {type(picture).__name__}")
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"save: path must end in .png, got {str(path)!r}")
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise ValueError(f"save: path must end in .png, .svg or .pdf, got {str(path)!r}")
     with replacing(path) as draft:
-        picture.savefig(draft, format="png", dpi="figure", facecolor=picture.get_facecolor())
+        picture.savefig(draft, format=ending[1:], dpi="figure", facecolor=picture.get_facecolor())
     return path

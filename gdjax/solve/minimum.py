@@ -167,7 +167,21 @@ def remark(found: Minimum) -> str:
         return _still(found)
     if stop == Stop.CONVERGED:
         return _describe_point(found)
-    return MAYBE_NONE if stop == Stop.BUDGET and _falls_on(found) else ""
+    if stop == Stop.BUDGET:
+        return MAYBE_NONE if _falls_on(found) else _trend(found)
+    return ""
+
+
+def _trend(found: Minimum) -> str:
+    """What a run did whose steps ran out: it falls, wavers, stands still or has risen."""
+    first, last = found.first, found.last
+    if first is None or last is None or not int(found.steps) or not np.isfinite([first.value, last.value]).all():
+        return ""
+    if last.value > first.value:
+        return "it has risen: it ended above the start"
+    if int(found.best_step) == int(found.steps):
+        return "it still falls"
+    return "its value stands still" if last.value == found.value else "it wavers: its lowest value came before the end"
 
 
 def _still(found: Minimum) -> str:

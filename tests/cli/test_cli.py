@@ -566,7 +566,7 @@ class TestMinimize:
         assert (code, err) == (0, "")
         assert {path.name for path in place.iterdir()} == {"p.png", "a.gif"}
         assert matplotlib.image.imread(place / "p.png").shape[1] >= 800
-        rows = {line.split("(")[0]: line.split() for line in out.splitlines()}
+        rows = {line.split("(")[0]: line.split() for line in out.splitlines()[:4]}
         assert rows["sgd"][0] == "sgd(0.12)", "1 / the largest curvature"
         assert {rows[name][-1] for name in ("sgd", "lbfgs", "nelder_mead")} <= {"CONVERGED", "BUDGET"}
         assert float(rows["lbfgs"][2]) < 1e-5, "the distance to the known minimum"
@@ -661,7 +661,8 @@ class TestMinimize:
             (["rosenbrock", "--plot", "p.jpg"], "--plot must end in .png"),
             (["rosenbrock", "--plot", "nowhere/p.png"], "no folder"),
             (["rosenbrock", "--plot", "."], "--plot must end in .png"),
-            (["waves", "--animate", "a.gif"], "--animate is for two variables"),
+            (["x^2+y^2+z^2", "--start", "1", "1", "1", "--animate", "a.gif"], "--animate is for one or two variables"),
+            (["waves", "--plot", "p.png", "--window", "3", "-3"], "--window must be low and high of x, low < high"),
             (["rosenbrock", "--max-steps", "-1"], "--max-steps must be at least 0"),
             (["least_squares", "--start", "1"], "leave it out"),
         ],

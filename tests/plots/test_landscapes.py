@@ -112,6 +112,34 @@ def test_an_animation_has_frames_that_move(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
 
 
+def test_runs_that_differ_in_one_thing_are_one_picture_or_one_animation(tmp_path):
+    paths = {-1.0: np.array([-1.0, 0.5, 0.0]), 1.5: np.array([1.5, 0.2])}
+
+    def run(start):
+        point = gd.Minimum(0.0, 0.0, 0.0, 2, gd.Stop.CONVERGED)
+        steps = np.arange(len(paths[start]))
+        return point._replace(path=gd.solve.minimum.Point(steps, paths[start], paths[start] ** 2, 0 * steps))
+
+    picture = plots.compare(run, list(paths), "x^2", (-2, 2), name="start")
+    assert "start −1 | start 1.5" in words(picture)
+    gif = plots.compare(run, list(paths), "x^2", (-2, 2), gif=tmp_path / "a.gif")
+    with Image.open(gif) as moving:
+        assert moving.n_frames == 3 and moving.size[0] == 800
+    with pytest.raises(ValueError, match="a GIF needs f"):
+        plots.compare(run, list(paths), gif=tmp_path / "b.gif")
+
+
+def test_a_path_that_an_other_covers_is_wider_and_a_number_on_an_edge_lies_under_no_box():
+    picture = plots.contour(bowl, BOWL, {"below": PATH, "above": PATH})
+    below, above = (line for line in picture.axes[0].lines if line.get_label() in ("below", "above"))
+    assert below.get_linewidth() > above.get_linewidth() + 0.5
+    drawn = plots.computation(gd.backprop.graph(lambda x, y, z: (x + y) * z - z * x, -2.0, 5.0, -4.0))
+    boxes = [patch.get_bbox() for patch in drawn.axes[0].patches if hasattr(patch, "get_boxstyle")]
+    on_edges = [text for text in drawn.axes[0].texts if text.get_path_effects()]
+    places = [text.get_position() for text in on_edges]
+    assert len(set(places)) == 8 and not any(box.contains(*place) for box in boxes for place in places)
+
+
 def test_pictures_refuse_nonsense():
     with pytest.raises(ValueError, match="f must vary"):
         plots.contour(lambda p: 1.0 + 0 * p[0], BOWL)

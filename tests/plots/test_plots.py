@@ -180,9 +180,10 @@ def test_save_writes_whole_or_not_at_all(tmp_path, monkeypatch, old):
 
 
 def test_save_refuses_another_ending(tmp_path):
-    with pytest.raises(ValueError, match=r"save: path must end in \.png, got"):
-        save(style.figure(2), tmp_path / "run.svg")
+    with pytest.raises(ValueError, match=r"save: path must end in \.png, \.svg or \.pdf, got"):
+        save(style.figure(2), tmp_path / "run.jpg")
     assert not list(tmp_path.iterdir())
+    assert b"<svg" in save(style.figure(2), tmp_path / "run.svg").read_bytes()
 
 
 # Curves.

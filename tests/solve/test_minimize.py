@@ -117,6 +117,14 @@ def test_a_function_without_a_minimum_is_said_to_fall(f, start, optimizer):
 
 
 @pytest.mark.parametrize(
+    "rate, said",
+    [(0.01, "it still falls"), (1.0, "its value stands still"), (1.01, "it has risen: it ended above the start")],
+)
+def test_what_a_run_did_whose_steps_ran_out_is_said(rate, said):
+    assert str(gd.minimize(lambda x: x**2, 3.0, gd.sgd(rate), max_steps=20)).endswith(said)
+
+
+@pytest.mark.parametrize(
     "f, optimizer, options",
     [
         nightly(lambda x: jnp.sum(jnp.abs(x - 2)), gd.lbfgs(), {}),
