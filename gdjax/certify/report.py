@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterable
 
@@ -44,6 +45,13 @@ def as_markdown(rows: Iterable[Row]) -> str:
     return ABOUT + "\n\n" + "\n".join(lines) + "\n"
 
 
-def as_json(rows: Iterable[Row]) -> str:
-    about = {"jax": jax.__version__, "optax": optax.__version__, "device": jax.devices()[0].device_kind, "about": ABOUT}
+def as_json(rows: Iterable[Row], steps: int) -> str:
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "steps": steps,
+        "jax": jax.__version__,
+        "optax": optax.__version__,
+        "device": jax.devices()[0].device_kind,
+        "about": ABOUT,
+    }
     return json.dumps({**about, "rows": [{**row._asdict(), "passed": row.passed} for row in rows]}, indent=2) + "\n"

@@ -100,7 +100,7 @@ class Certify:
     def _write(self, rows: list[Row]) -> None:
         if self.out is not None:
             with user_mistakes(f"--out {self.out}: "):
-                write_whole(self.out / "certificates.json", as_json(rows))
+                write_whole(self.out / "certificates.json", as_json(rows, self.steps))
                 write_whole(self.out / "certificates.md", as_markdown(rows))
 
 
