@@ -295,14 +295,14 @@ def part(tree: Any) -> Any:
     """Makes foreign parameters trainable: Python numbers become arrays, and everything else structure (a `Static`).
 
     A Python number that is an attribute of a module (such as `eqx.nn.Dropout.p`) configures it and becomes structure too;
-    one in a plain dict, list or tuple is a parameter.
+    one in a plain dict, list or tuple is a parameter. None is weakly typed, which a step would undo, and compile again.
     """
 
     def part_leaf(path, x):
         if isinstance(x, (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)):
-            return x
+            return jnp.asarray(x, x.dtype) if getattr(x, "weak_type", False) else x
         is_attribute = any(isinstance(key, jax.tree_util.GetAttrKey) for key in path)
-        return jnp.asarray(x) if is_number(x) and not is_attribute else Static(by_value(x))
+        return jnp.asarray(x, jnp.result_type(x)) if is_number(x) and not is_attribute else Static(by_value(x))
 
     return jax.tree_util.tree_map_with_path(part_leaf, tree, is_leaf=lambda x: isinstance(x, Static))
 

@@ -44,10 +44,11 @@ class Optimizer(Node, _Transformation):
             return optax.with_extra_args_support(built)
 
         def init(params):
+            params = _with_arrays(params)
             return _own_buffers(functions().init(params), (params, node))
 
         def update(updates, state, params=None, **extra_args):
-            return functions().update(updates, state, params, **extra_args)
+            return functions().update(updates, state, _with_arrays(params), **extra_args)
 
         node = tuple.__new__(cls, (init, update))
         node.recipe, node._children = recipe, children
@@ -275,6 +276,11 @@ def as_optimizer(x: Any) -> Optimizer:
         else ""
     )
     raise TypeError(f"expected an optimizer of gdjax or an Optax transformation, got {name or repr(x)}{hint}")
+
+
+def _with_arrays(params: Any) -> Any:
+    """The parameters with an array in place of each number of Python, which Optax's optimizers take too."""
+    return jax.tree.map(lambda p: jnp.asarray(p) if isinstance(p, float | complex) else p, params)
 
 
 def _own_buffers(state: Any, others: Any) -> Any:

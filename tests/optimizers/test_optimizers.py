@@ -212,3 +212,11 @@ def test_a_leaf_rule_of_the_users_own():
     chex.assert_trees_all_equal_shapes_and_dtypes(new, params)
     assert repr(softsign(0.1, decay=0.5)) == "softsign(0.1, decay=0.5)"
     assert int(state.count) == 5
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
+def test_a_number_of_python_is_a_parameter_as_in_optax(name):
+    params, gradient = {"w": jnp.ones(2), "b": 0.5}, {"w": jnp.ones(2), "b": jnp.array(1.0)}
+    optimizer = getattr(gd, name)(0.1)
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    assert updates["b"] < 0

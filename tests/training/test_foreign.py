@@ -156,3 +156,8 @@ def test_an_optax_factory_lifted_sweeps_without_compiling():
     for rate in (1.0, 2.0):
         program(lifted(rate).canonicalize(), params)
     assert program._cache_size() == 1
+
+
+def test_no_parameter_is_weakly_typed_so_that_a_run_is_compiled_once():
+    state = gd.make_state({"a": 0.0, "b": jnp.array(1.0), "c": jnp.zeros(2)}, gd.sgd(0.1))
+    assert not any(x.weak_type for x in jax.tree.leaves(state.params))

@@ -1,0 +1,40 @@
+"""The cookbook is true: its Python runs and prints what the page shows, its commands exist, and what it links is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.book import blocks
+from gdjax.cli.main import parse
+
+BOOK = Path(__file__).parents[2] / "experiments" / "book" / "pages"
+PAGES = [path for folder in ("cookbook", "coming_from") for path in sorted((BOOK / folder).glob("*.md"))]
+NAMES = [str(path.relative_to(BOOK)) for path in PAGES]
+each_page = pytest.mark.parametrize("path", PAGES, ids=NAMES)
+
+
+@each_page
+def test_a_page_runs_and_prints_what_it_shows(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block, said, told in blocks.run(path):
+        assert told is None or blocks.prints(said, told.text), f"line {block.line} of the page printed\n{said}"
+
+
+@each_page
+def test_the_commands_of_a_page_exist(path):
+    for words in blocks.commands(path.read_text()):
+        parse(words)
+
+
+@each_page
+def test_what_a_page_links_is_there(path):
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+        assert target.startswith("http") or (path.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("folder", ["cookbook", "coming_from"])
+def test_every_page_is_in_the_index_of_its_folder(folder):
+    toctree = re.search(r"```\{toctree\}.*?```", (BOOK / folder / "index.md").read_text(), re.DOTALL)
+    listed = re.findall(r"^([\w-]+)$", toctree[0], re.MULTILINE)
+    assert sorted([*listed, "index"]) == sorted(path.stem for path in (BOOK / folder).glob("*.md"))
