@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from gdjax.programs import bind, compile_once
 
@@ -60,6 +61,19 @@ def mesh_of(tree: Any) -> contextlib.AbstractContextManager[Any]:
     if isinstance(leaves[0], Tracer):
         return jax.sharding.use_abstract_mesh(_type(leaves[0]).mesh)
     return jax.set_mesh(leaves[0].sharding.mesh)
+
+
+def off_mesh(tree: Any) -> Any:
+    """The tree with every leaf on the host that lies on an explicit mesh of this process."""
+    return jax.tree.map(lambda x: np.asarray(x) if _is_explicit(x) and x.is_fully_addressable else x, tree)
+
+
+def automatic_mesh() -> contextlib.AbstractContextManager[Any]:
+    """A context in which the mesh that is set, if it has explicit axes, has automatic ones; outside of a trace."""
+    if not _has_explicit_axes(jax.sharding.get_abstract_mesh()):
+        return contextlib.nullcontext()
+    mesh = jax.sharding.get_mesh()
+    return jax.set_mesh(Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names)))
 
 
 def _mesh(tree: Any) -> Any:

@@ -3,6 +3,7 @@
 JAX_DISABLE_MOST_OPTIMIZATIONS=0 runs it as users do; the certificates and the benchmarks always do.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 import gdjax as gd
 
 MAPS = Path("/proc/self/maps")  # one line for each memory map, of which a program has 20 to 40
+
+gc.set_threshold(50_000, 50, 50)  # a worker holds many programs, which nothing is gained by looking through often
 
 jax.config.update("jax_disable_most_optimizations", os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0")
 

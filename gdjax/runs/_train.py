@@ -67,6 +67,7 @@ class Training:
     def __init__(self, data: Any, options: TrainOptions, command: str, tell: Tell = lambda _: None) -> None:
         self.options, self.tell, self.together = options, tell, everyone()
         jax.devices()  # JAX starts in all processes at once: it waits for the others, who may soon wait for process 0
+        placement = placement_of(options)
         self.folder = Path(self.together.tell(lambda: str(options.out or next_folder(name_of(data)))))
         self.end: str | None = None  # of a run that is finished already
         self.words = ""  # what is said at the end
@@ -79,7 +80,7 @@ class Training:
             before = read_config(self.folder) if options.resume else None
             self.work = begin(data, options, command, before, tell)
             self.config, self.end = self._agree(self.work.config)
-            self.fitting = prepare(self.work.job, self.work.parts, placement_of(options))
+            self.fitting = prepare(self.work.job, self.work.parts, placement)
             if self.end is None:
                 args = self.draft, self.config, self.fitting, cadence, options.tensorboard, options.resume
                 self.recording = stack.enter_context(Recording(*args))

@@ -18,7 +18,6 @@ from gdjax.calls import Condition
 from gdjax.data import num_rows
 from gdjax.data.shards import rows_in
 from gdjax.forms import hide_frames
-from gdjax.programs import compile_once
 from gdjax.training._memory import Memory, memory
 from gdjax.training._placement import Placement
 from gdjax.training._segments import SEGMENT_SECONDS, rings, segments
@@ -317,7 +316,7 @@ class Fitting:
         self.compile_seconds += time.perf_counter() - before
 
     def _call(self, run_state: RunState, until: Any, steps: Any) -> RunState:
-        program = compile_once(self.run, donate=(0,))
+        program = self.run.compiled(donate=(0,))
         return program(run_state, self._rows, self.validation, *_length(until, steps))
 
     @property

@@ -127,11 +127,19 @@ def automatic_axes(placement: Placement | None) -> Iterator[None]:
 
 
 def check_placement(who: str, placement: Any) -> None:
-    """Raise TypeError unless it is a Placement or None."""
-    if not (placement is None or isinstance(placement, Placement)):
+    """Raise TypeError unless it is a Placement or None, and ValueError if it lacks processes that would be waited for."""
+    if placement is None:
+        return
+    if not isinstance(placement, Placement):
         raise TypeError(
             f"{who}: placement must be of gd.placement, write placement=gd.placement(mesh), got a "
             f"{type(placement).__name__}"
+        )
+    owners = {device.process_index for device in placement.mesh.devices.flat}
+    if owners != {jax.process_index()} and len(owners) < jax.process_count():
+        raise ValueError(
+            f"{who}: the mesh of a placement must have devices of this process alone, or of all {jax.process_count()} "
+            f"processes, got those of {sorted(owners)}"
         )
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax.domain import as_length
-from gdjax.programs import compile_once
 from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.feeds import Feed, as_data, as_validation
@@ -95,7 +94,7 @@ def segments(
     period = None if epoch.scan is not jax.lax.scan else steps  # the length of a Python loop cannot be traced
     pace = Pace(batches or steps or 1, within=batches is not None, seconds=seconds)
     pace.units = max(1, min(FIRST, steps or 1) // pace.unit) if seconds else 1
-    program = compile_once(run, donate=() if keep else (0,))
+    program = run.compiled(donate=() if keep else (0,))
     together = processes_of(run_state, run.placement)
     reading = _reading(program, epoch, data, validation, until, together)
     began = time.perf_counter() - elapsed

@@ -18,6 +18,7 @@ from gdjax import tree
 from gdjax.data import num_rows, take
 from gdjax.data.shards import Shards
 from gdjax.domain import overhear
+from gdjax.meshes import automatic_mesh, off_mesh
 from gdjax.training.epoch import Epoch
 from gdjax.training.objective import evaluate_loss
 from gdjax.training.step import Step
@@ -61,15 +62,16 @@ def _follow(one_step: Epoch, data: Any, state: TrainState) -> None:
 
 def raise_cause(loss: Any, params: Params, data: Any, model_state: Any = ()) -> None:
     """Raise ValueError if the loss of these parameters is not finite on some rows because of its arguments there."""
-    params, model_state = tree.part(params), tree.part(model_state)
-    of_rows = functools.partial(_loss, loss, params, model_state)
-    rows = _not_finite(of_rows, jax.tree.map(jnp.asarray, _whole(data)))
-    if rows is None:
-        return
-    with overhear():
-        jax.block_until_ready(jax.jit(lambda rows: of_rows(rows))(rows))
-    with overhear(), jax.disable_jit():  # a jitted function of the user may have been traced before
-        jax.block_until_ready(of_rows(rows))
+    with automatic_mesh():
+        params, model_state, data = off_mesh((tree.part(params), tree.part(model_state), _whole(data)))
+        of_rows = functools.partial(_loss, loss, params, model_state)
+        rows = _not_finite(of_rows, jax.tree.map(jnp.asarray, data))
+        if rows is None:
+            return
+        with overhear():
+            jax.block_until_ready(jax.jit(lambda rows: of_rows(rows))(rows))
+        with overhear(), jax.disable_jit():  # a jitted function of the user may have been traced before
+            jax.block_until_ready(of_rows(rows))
 
 
 def _whole(data: Any) -> Any:

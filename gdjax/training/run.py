@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from gdjax.domain import as_length
 from gdjax.forms import Stateful
 from gdjax.meshes import on_automatic_axes
 from gdjax.programs import bind, compile_once
-from gdjax.training._placement import Placement
+from gdjax.training._placement import Placement, automatic_axes
 from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
 from gdjax.training.evaluate import Evaluate
@@ -108,6 +109,16 @@ class Run:
     def pin(self, run_state: RunState) -> RunState:
         """In a program: the state where the placement says."""
         return run_state if self.placement is None else self.placement.pin(run_state, run_state.state.params)
+
+    def compiled(self, donate: tuple[int, ...] = ()) -> Callable[..., RunState]:
+        """The program, as `compile_once` keeps it; the state stays where it was placed, also where an explicit mesh is set."""
+        program = compile_once(self, donate)
+
+        def call(*args: Any) -> RunState:
+            with automatic_axes(self.placement):
+                return program(*args)
+
+        return call
 
     def __call__(
         self,

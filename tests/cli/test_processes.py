@@ -126,6 +126,13 @@ def test_a_run_goes_from_8_devices_to_4_to_2_processes_of_4_to_1(table, shard):
     same_run("run", "alone")
 
 
+def test_parameters_are_not_split_over_one_device_which_is_said_before_any_work(place, monkeypatch):
+    monkeypatch.setattr("gdjax.runs._train.begin", None)
+    code, out, err = gdjax("train", "digits", "--devices", 1, "--shard", "fsdp")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "--shard fsdp" in err
+    assert not [*place.iterdir()]
+
+
 def test_a_port_that_is_taken_is_one_line(table, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gdjax as gd
+from gdjax.training._placement import Placement, check_placement
 
 PROGRAM = Path(__file__).with_name("placed_on_eight.py")
 
@@ -82,6 +84,33 @@ def test_a_mesh_is_no_placement():
     ):
         with pytest.raises(TypeError, match=r"write placement=gd\.placement"):
             rung()
+
+
+def test_a_mesh_that_lacks_processes_is_refused_at_once(monkeypatch):
+    """They would be waited for; a mesh of this process alone needs none."""
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    mesh = lambda *owners: SimpleNamespace(  # noqa: E731
+        devices=np.array([SimpleNamespace(process_index=each) for each in owners])
+    )
+    for owners in ((0, 1), (1,)):
+        place = Placement(mesh(*owners), ("data",), None, "replicated")
+        for rung in (
+            lambda place=place: gd.make_state(0.0, gd.sgd(0.1), placement=place),
+            lambda place=place: gd.fit(len, 0.0, gd.sgd(0.1), np.ones(3), placement=place),
+        ):
+            with pytest.raises(ValueError, match="of this process alone, or of all 3 processes, got those of"):
+                rung()
+    for owners in ((0,), (0, 1, 2)):
+        check_placement("fit", Placement(mesh(*owners), ("data",), None, "replicated"))
+
+
+def test_the_cause_is_told_of_parameters_on_an_explicit_mesh():
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
+    put = lambda x, *spec: jax.device_put(x, NamedSharding(mesh, P(*spec)))  # noqa: E731
+    params, rows = {"w": put(np.zeros((3, 3)), None, "data"), "b": put(np.zeros(3))}, (np.ones((4, 3)), np.full(4, 7))
+    loss = gd.losses.supervised(gd.models.dense(3, 3), gd.losses.softmax_cross_entropy_with_integer_labels)
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 3\), got 7"):
+        gd.make_evaluate(loss)(params, rows)
 
 
 def test_placements_are_equal_by_value_and_automatic_inside():
