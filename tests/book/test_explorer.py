@@ -284,6 +284,11 @@ def test_all_works_by_keyboard_and_touch_and_has_a_name(visit):
     box = touched.locator(".picture").bounding_box()
     touched.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
     assert touched.evaluate("gdjax.page.state.start[0]") < 0 < touched.evaluate("gdjax.page.state.start[1]")
+    finger, ring = touched.context.new_cdp_session(touched), touched.locator(".start").bounding_box()
+    for kind, far in (("touchStart", 0), ("touchMove", 60), ("touchMove", 170), ("touchEnd", None)):
+        at = [] if far is None else [{"x": ring["x"] + 13 + far, "y": ring["y"] + 13 + far}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+    touched.wait_for_function("gdjax.page.state.start[0] > 0 && gdjax.page.state.start[1] < 0")
     graph = visit("backprop")
     graph.focus(".scroll")
     for key, said in (

@@ -28,7 +28,8 @@
     const finite = heights.filter(Number.isFinite);
     const high = Math.min(Math.max(...finite, 0), (finite[0] ?? 0) + 8);
     const low = Math.max(Math.min(...finite, high - 1), -17);
-    return [Math.floor(low), Math.max(Math.ceil(high), Math.floor(low) + 1)];
+    const [bottom, top] = [Math.floor(low), Math.max(Math.ceil(high), Math.floor(low) + 1)];
+    return [bottom - 0.03 * (top - bottom), top + 0.03 * (top - bottom)];
   }
 
   function linearRange(heights) {

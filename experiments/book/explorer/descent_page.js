@@ -105,6 +105,8 @@
       if (document.activeElement !== one(`[name=${name}]`)) one(`[name=${name}]`).value = state.start[i] ?? "";
       one(`[data-of=${name}]`).hidden = i >= state.start.length;
     });
+    const known = gdjax.landscapes[state.landscape].lowest !== null;
+    one(".what").textContent = known ? "The loss above its lowest value, at each step" : "The loss at each step";
     one(".equation").textContent = gdjax.landscapes[state.landscape].equation;
   }
 

@@ -92,10 +92,10 @@
       case "oscillates":
         return `Oscillates: after ${steps(path.taken)} it still swings, and the loss, now ${last}, does not settle.`;
       case "falls":
-        return `Falls without end: at step ${ending.step} it is a thousand widths of the picture away, and lower than it began.`;
+        return `Falls without end: at step ${ending.step} by then it is a thousand widths of the picture away, and lower than where it began.`;
       default:
         if (ending.step === null) return `Diverges: each swing is larger than the one before; the loss went from ${first} to ${last}.`;
-        return `Diverges at step ${ending.step}: it is a thousand widths of the picture away from where it began.`;
+        return `Diverges at step ${ending.step}: by then it is a thousand widths of the picture away.`;
     }
   };
 }
