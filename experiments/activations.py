@@ -1,6 +1,6 @@
 """What do the activations and their slopes look like, and what is the slope of a ReLU at 0, where it has none?
 
-    python -m experiments.activations [--out pictures]
+    python -m experiments.activations [--out pictures] [--steps 1000]
 
 Lecture S3: sigmoid squashes into [0, 1], tanh into [-1, 1], both let gradients vanish, and tanh(x) = 2 sigm(2x) - 1; a
 ReLU does not let them vanish, but it is not differentiable and may die. Here all activations of `gdjax.models` are drawn
@@ -21,6 +21,8 @@ so many steps. About 15 s.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +49,13 @@ KINKS = {
     "sign": (0,),
 }
 LARGEST = {"sigmoid": 0.25, "tanh": 1.0, "gelu": 1.1289, "silu": 1.0998, "selu": 1.7581}
-BIASES, UNITS, STEPS = (0.0, -2.0, -4.0, -8.0), 64, 1000
+BIASES, UNITS = (0.0, -2.0, -4.0, -8.0), 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    steps: int = 1000
+    """Steps of Adam in which dead units might come back."""
 
 
 def slopes(f, x) -> np.ndarray:
@@ -93,7 +101,7 @@ def gradient_of_a_layer_at_zero(activation) -> float:
     return max(float(jnp.max(abs(g))) for g in jax.tree.leaves(jax.grad(loss)(jax.tree.map(jnp.zeros_like, hidden))))
 
 
-def revive(activation: str):
+def revive(activation: str, steps: int):
     """For each bias (dead share before training, after, whether all the dead keep their weights, whether one does)."""
     model = models.mlp((8, UNITS, None), activation)
     x = jax.random.normal(jax.random.key(1), (256, 8))
@@ -112,7 +120,7 @@ def revive(activation: str):
             updates, state = optimizer.update(grads, state, params)
             return (optax.apply_updates(params, updates), state), None
 
-        end = jax.lax.scan(step, (start, optimizer.init(start)), length=STEPS)[0][0]
+        end = jax.lax.scan(step, (start, optimizer.init(start)), length=steps)[0][0]
         same = jnp.all(end[0]["w"] == start[0]["w"], axis=0) & (end[0]["b"] == start[0]["b"])
         return jnp.mean(dead(start)), jnp.mean(dead(end)), jnp.all(same | ~dead(start)), jnp.any(same & dead(start))
 
@@ -187,7 +195,7 @@ def draw_deaths(axes: Axes, shares: dict[str, list[np.ndarray]]) -> None:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         by_name = {name: slopes(f, X) for name, f in ACTIVATIONS.items()}
         at_zero = {name: float(s[len(X) // 2]) for name, s in by_name.items()}
         values = {name: np.asarray(f(X)) for name, f in ACTIVATIONS.items()}
@@ -213,11 +221,13 @@ def main() -> None:
         lab.claim("at a kink JAX takes a subgradient, of relu 0", between and kinks[0][-1] == 0)
         line = slopes(lambda x: jax.nn.relu(x) - jax.nn.relu(-x), [0.0, 0.5])
         lab.claim("relu(x) - relu(-x), which is x, gets the slope 0 at 0, and 1 beside", tuple(line) == (0, 1))
+        says = "sigmoid squashes into [0, 1], tanh into [-1, 1], and tanh(x) = 2 sigm(2x) - 1"
+        lab.statement("Lecture S3", says, ours=f"to {same:.0e}", verdict="right")
         zeros, inputs = exact_zeros()
         lab.claim(f"of {inputs:,} inputs of ReLUs on the digits {zeros} are exactly 0", zeros == 0)
         moved = [gradient_of_a_layer_at_zero(f) for f in ("relu", "softplus")]
         lab.claim("a layer of ReLUs that starts at 0 has no gradient, one of softplus has", moved[0] == 0 < moved[1])
-        shares = {name: revive(name) for name in ("relu", "leaky_relu")}
+        shares = {name: revive(name, lab.numbers.steps) for name in ("relu", "leaky_relu")}
         dead = [(bias, shares["relu"][0][i], *(s[1][i] for s in shares.values())) for i, bias in enumerate(BIASES)]
         lab.table(("initial bias", "dead before", "relu, after", "leaky_relu, after"), dead)
         lab.claim(
@@ -226,6 +236,12 @@ def main() -> None:
         lab.claim("no dead leaky one does", not np.any(shares["leaky_relu"][3]))
         lab.claim("from -4 over a third of the leaky ones come back", dead[2][3] < 2 / 3 * dead[2][1])
         lab.claim("of ReLUs more are dead after than before", dead[2][2] >= dead[2][1] > 0.5)
+        ours = f"at 0 alone, which {zeros} of {inputs:,} inputs are; JAX takes the slope 0 there"
+        lab.statement(
+            "Lecture S3", "a ReLU is not differentiable and needs a relaxation", ours=ours, verdict="imprecise"
+        )
+        ours = f"those dead at the start stay so: {dead[2][2]:.0%} of units whose biases start at -4"
+        lab.statement("Lecture S3", "ReLUs may die", ours=ours, verdict="right")
         lab.save(draw(shares), "activations.png")
 
 
