@@ -111,7 +111,7 @@ class Run:
         return run_state if self.placement is None else self.placement.pin(run_state, run_state.state.params)
 
     def compiled(self, donate: tuple[int, ...] = ()) -> Callable[..., RunState]:
-        """The program, as `compile_once` keeps it; the state stays where it was placed, also where an explicit mesh is set."""
+        """The program of `compile_once`; the state stays where it was placed, also where an explicit mesh is set."""
         program = compile_once(self, donate)
 
         def call(*args: Any) -> RunState:

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from test_cli import gdjax
 
 import gdjax as gd
-from gdjax import clusters, runs
+from gdjax import clusters, processes, runs
+from gdjax.training import together
 
 MODEL = ["train", "table.csv", "--dtype", "float64", "--hidden", 8, "--ensemble", 1, "--cv", 0, "--quick"]
 MODEL += ["--batch-size", 50]
@@ -143,6 +146,55 @@ def test_a_port_that_is_taken_is_one_line(table, monkeypatch):
         code, out, err = gdjax(*WORDS, "--out", "run")
     assert (code, out, err.count("\n")) == (1, "", 1) and f"cannot listen at 127.0.0.1:{port}" in err
     assert [path.name for path in table.iterdir()] == ["table.csv"]
+
+
+def test_sigterm_is_left_to_the_command_also_while_processes_join(monkeypatch):
+    """JAX's service for preemptions would catch it; the others wait meanwhile."""
+    seen = []
+    off = lambda *_, **__: seen.append(jax.config.jax_enable_preemption_service)  # noqa: E731
+    monkeypatch.setattr(jax.distributed, "initialize", off)
+    monkeypatch.setattr(processes, "_check_versions", lambda: None)
+    for name, value in (("COORDINATOR", f"127.0.0.1:{free_port()}"), ("PROCESSES", "2"), ("PROCESS", "0")):
+        monkeypatch.setenv(f"GDJAX_{name}", value)
+    before = jax.config.jax_enable_preemption_service
+    jax.config.update("jax_enable_preemption_service", True)
+    try:
+        processes.join()
+    finally:
+        jax.config.update("jax_enable_preemption_service", before)
+    assert seen == [False]
+
+
+class Store:
+    """That of JAX, in which process 0 tells of its error when it is asked for the third time."""
+
+    looks = 0
+
+    def key_value_set(self, key, value):
+        assert key.endswith("/0/1"), "only process 1 says something here"
+
+    def blocking_key_value_get(self, key, milliseconds):
+        self.looks += 1
+        raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED")
+
+    def key_value_try_get(self, key):
+        if self.looks < 3:
+            raise jax.errors.JaxRuntimeError("NOT_FOUND")
+        return json.dumps({"process": 0, "message": "labels", "code": 2})
+
+
+def test_what_process_0_works_on_is_waited_for_until_it_tells_of_its_error(monkeypatch):
+    """However long that takes: the other exchanges end after WAIT seconds."""
+    state = SimpleNamespace(process_id=1, num_processes=2, client=Store())
+    monkeypatch.setattr(processes, "_state", lambda: state)
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(together, "WAIT", -1)
+    with pytest.raises(processes.ProcessError, match="process 0 has failed: labels") as caught:
+        together.Together().tell(lambda: None)
+    assert caught.value.code == 2
+    state.client = Store()
+    with pytest.raises(gd.CheckpointError, match="process 0 did not answer"):
+        together.Together().lead(lambda: None)
 
 
 STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[03-04]", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
