@@ -8,7 +8,7 @@ asks that the rows of a mini-batch be drawn independently, and finds that solvin
 Part 1 solves for disease progression by age, sex, BMI and blood pressure (diabetes, 440 patients) with a bias. Part 2
 descends to that solution. At a fixed rate r, with rows drawn independently, the loss remains r σ² (d + 1) / k above its
 minimum: 0.03 and 0.0015 for k = 1 and 20. With a shuffle, whose rows are not independent within a pass, it is a fiftieth of
-that at the end of a pass. Consecutive rows are as good as their order: sorted by target, they leave 400 times as much as a
+that at the end of a pass. Consecutive rows are as good as their order: sorted by target, they leave 340 times as much as a
 shuffle. A decreasing rate removes the remainder. Part 3 counts operations on synthetic data of condition number κ: 2 n d² +
 d³/3 for solving, 4 n d for each step of descent. Reducing the excess loss by a factor of a million takes at most ln(10^6) /
 (-2 ln(1 - 1/κ)) steps, for any d, so that the costs are equal near d = 2 · steps: about 90 at κ = 10, 750 at κ = 100. For d
@@ -17,11 +17,13 @@ d³/3 for solving, 4 n d for each step of descent. Reducing the excess loss by a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
@@ -35,7 +37,15 @@ from gdjax.stopping import gradient_norm, target
 
 from .lab import Lab
 
-RATE, PASSES = 0.01, 200
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.01
+    """The rate of the runs with one row or twenty; the falling one begins at ten times as much."""
+    passes: int = 200
+    """Passes over the data."""
+
+
 ROWS, ACCURACY = 1024, 1e-6
 DIMENSIONS, CONDITIONS = (16, 64, 256), (10, 100)
 
@@ -70,25 +80,25 @@ def square_error(params, example):
     return (x @ params["w"] + params["b"] - y) ** 2
 
 
-def train(problem, k: int, order: str, optimizer, by_target: bool = False):
-    """Losses above the minimum after each pass, (PASSES,)."""
+def train(problem, k: int, order: str, optimizer, passes: int, by_target: bool = False):
+    """Losses above the minimum after each pass, (passes,)."""
     x, y = problem.args[:2]
     rows = np.argsort(y) if by_target else np.arange(len(y))
     data, loss = (x[rows], y[rows]), gd.per_example(square_error)
-    run = gd.fit(loss, problem.start, optimizer, data, data, batch_size=k, order=order, epochs=PASSES)
+    run = gd.fit(loss, problem.start, optimizer, data, data, batch_size=k, order=order, epochs=passes)
     return run.history["validation_loss"] - problem.value
 
 
-def runs(problem) -> dict[str, np.ndarray]:
-    fixed, falling = gd.sgd(RATE), gd.sgd(inverse_time(0.1, 20, 1.0))
+def runs(problem, rate: float, passes: int) -> dict[str, np.ndarray]:
+    fixed, falling = gd.sgd(rate), gd.sgd(inverse_time(10 * rate, 20, 1.0))
     return {
-        "one row, drawn": train(problem, 1, "replacement", fixed),
-        "20 rows, drawn": train(problem, 20, "replacement", fixed),
-        "20 drawn, falling rate": train(problem, 20, "replacement", falling),
-        "20 shuffled": train(problem, 20, "shuffle", fixed),
-        "20 by window": train(problem, 20, "sequence", fixed),
-        "20 by window, sorted": train(problem, 20, "sequence", fixed, by_target=True),
-        "20 shuffled, sorted": train(problem, 20, "shuffle", fixed, by_target=True),
+        "one row, drawn": train(problem, 1, "replacement", fixed, passes),
+        "20 rows, drawn": train(problem, 20, "replacement", fixed, passes),
+        "20 drawn, falling rate": train(problem, 20, "replacement", falling, passes),
+        "20 shuffled": train(problem, 20, "shuffle", fixed, passes),
+        "20 by window": train(problem, 20, "sequence", fixed, passes),
+        "20 by window, sorted": train(problem, 20, "sequence", fixed, passes, by_target=True),
+        "20 shuffled, sorted": train(problem, 20, "shuffle", fixed, passes, by_target=True),
     }
 
 
@@ -122,31 +132,48 @@ def costs(d: int, condition: float) -> tuple:
     return d, condition, steps, *both, counted, seconds(lambda: down(problem, stop)), seconds(lambda: solve(x, y))
 
 
-def draw(losses: dict[str, np.ndarray], counted: list):
-    picture = style.figure(5.0, "At a fixed rate descent hovers: how high depends on the rows drawn")
-    left, right = picture.subplots(1, 2, width_ratios=(1.3, 1))
-    shown = list(losses.items())[:6]
-    for color, (name, values) in zip(style.palette(6), shown, strict=True):
-        left.plot(np.arange(1, PASSES + 1), values, color=color, linewidth=1.2, label=name)
+def draw_orders(losses: dict[str, np.ndarray]):
+    picture = style.figure(4.4, "At a fixed rate descent hovers: how high depends on how the rows are drawn")
+    left, right = picture.subplots(1, 2)
+    colors = dict(zip(losses, style.palette(len(losses)), strict=True))
+    for name in ("one row, drawn", "20 rows, drawn", "20 drawn, falling rate", "20 shuffled"):
+        passes = np.arange(1, len(losses[name]) + 1)
+        left.plot(passes, losses[name], color=colors[name], linewidth=1.2, label=name)
     left.set(yscale="log", ylim=(1e-6, 3), xlabel="passes over the data", ylabel="loss − minimum")
+    left.legend(fontsize=style.SMALL, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    for i, (name, values) in enumerate(losses.items()):
+        height = values[-len(values) // 2 :].mean()
+        right.plot([1e-5, height], [i, i], color=colors[name], linewidth=6, solid_capstyle="butt")
+        right.text(1.2 * height, i, f"{height:.2g}", va="center", fontsize=style.SMALL)
+    right.set(xscale="log", xlim=(1e-5, 0.3), xlabel="mean of the last half")
+    right.set_yticks(range(len(losses)), list(losses))
+    right.invert_yaxis()
+    for axes in (left, right):
+        style.dress(axes)
+    style.rule(left)
+    return picture
+
+
+def draw_costs(counted: list):
+    picture = style.figure(3.8, "Descent takes fewer operations than solving where columns are many and alike")
+    axes = picture.subplots()
     for color, condition in zip((style.BLUE, style.VERMILLION), CONDITIONS, strict=True):
         d, _, _, descent, solving, *_ = zip(*(row for row in counted if row[1] == condition), strict=True)
-        right.plot(d, descent, "o-", color=color, label=f"descent, κ = {condition}")
-    right.plot(d, solving, "s--", color=style.INK, label="solving")
-    right.set(xscale="log", yscale="log", xlabel=f"features d, of {ROWS} rows", ylabel="operations")
-    right.set_xticks(DIMENSIONS, [str(d) for d in DIMENSIONS])
-    right.minorticks_off()
-    for axes, columns in ((left, 2), (right, 1)):
-        style.dress(axes)
-        style.rule(axes)
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
-        axes.legend(fontsize=style.SMALL, ncols=columns, columnspacing=1.2, **place)
+        axes.plot(d, descent, "o-", color=color, label=f"descent, κ = {condition}")
+    axes.plot(d, solving, "s--", color=style.INK, label="solving")
+    axes.set(xscale="log", yscale="log", xlabel=f"features d, of {ROWS} rows", ylabel="operations")
+    axes.set_xticks(DIMENSIONS, [str(d) for d in DIMENSIONS])
+    axes.minorticks_off()
+    style.dress(axes)
+    style.rule(axes)
+    axes.legend(fontsize=style.SMALL, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return picture
 
 
 def compare_solutions(lab: Lab, problem: gd.problems.Problem) -> None:
     """The explicit ways to the solution, and batch descent."""
-    solved = solutions(*diabetes())
+    features, y = diabetes()
+    x, solved = np.column_stack([features, np.ones(len(y))]), solutions(features, y)
     batch = down(problem, gradient_norm(1e-10))
     solved["batch descent, rate 1/L"] = batch.params
     slope = jax.grad(problem.f)
@@ -158,17 +185,25 @@ def compare_solutions(lab: Lab, problem: gd.problems.Problem) -> None:
     lab.claim("with a bias there is an explicit solution: no gradient is left", max(bends[k] for k in explicit) < 1e-12)
     lab.claim("all four ways to it agree to 1e-12", max(problem.distance(solved[k]) for k in explicit) < 1e-12)
     lab.claim("without the bias the loss is seven times as high", ratio > 7)
+    words = "with a bias linear regression has no explicit solution any more"
+    lab.statement("Lecture S1", words, ours="a column of ones gives one, exact to 1e-12", verdict="wrong")
+    slope = jax.grad(lambda w: jnp.sum((x @ w - y) ** 2))(w := np.linspace(-1, 1, 5))
+    off = float(np.max(np.abs(slope - 2 * x.T @ (x @ w - y))) / np.max(np.abs(slope)))
+    lab.claim("the gradient of |X w - Y|² is 2 X'(X w - Y), to 1e-12", off < 1e-12)
+    words = "the gradient of |X w - Y|² is 2 X'(X w - Y)"
+    lab.statement("Lecture S1", words, ours=f"equal to autodiff's within {off:.0e} of its size", verdict="right")
     lab.claim("batch descent comes within 1e-9 of it", problem.distance(batch.params) < 1e-9)
 
 
-def compare_orders(lab: Lab, problem: gd.problems.Problem) -> dict[str, np.ndarray]:
+def compare_orders(lab: Lab[Numbers], problem: gd.problems.Problem) -> dict[str, np.ndarray]:
     """The losses by the number of rows a step and the order of the rows."""
-    losses = runs(problem)
-    hover = {name: float(np.mean(values[-100:])) for name, values in losses.items()}
-    noise = RATE * problem.value * 5
+    rate, passes = lab.numbers.rate, lab.numbers.passes
+    losses = runs(problem, rate, passes)
+    hover = {name: float(np.mean(values[-passes // 2 :])) for name, values in losses.items()}
+    noise = rate * problem.value * 5
     expected = {"one row, drawn": noise, "20 rows, drawn": noise / 20}
     lab.table(
-        ("rows a step", "after 10 passes", "last 100, mean", "r σ² (d + 1) / k"),
+        ("rows a step", "after 10 passes", "last half, mean", "r σ² (d + 1) / k"),
         [(name, losses[name][9], hover[name], expected.get(name, "")) for name in losses],
     )
     lab.claim(
@@ -183,6 +218,10 @@ def compare_orders(lab: Lab, problem: gd.problems.Problem) -> dict[str, np.ndarr
         "a falling rate brings drawn rows five times nearer",
         hover["20 drawn, falling rate"] < 0.2 * hover["20 rows, drawn"],
     )
+    ratio = hover["20 by window, sorted"] / hover["20 shuffled, sorted"]
+    words = "the rows of a mini-batch must be drawn independently, each with the same probability"
+    ours = f"a shuffle, which is not independent within a pass, is better; sorted windows are {ratio:.0f} times worse"
+    lab.statement("Lecture S1", words, ours=ours, verdict="imprecise")
     return losses
 
 
@@ -204,15 +243,18 @@ def compare_costs(lab: Lab) -> list[tuple]:
         )
     cheaper = [(d, k) for d, k, _, descent, solving, *_ in counted if descent < solving]
     lab.claim("descent takes fewer operations at d = 256 and κ = 10 alone", cheaper == [(256, 10)])
+    ours = "2 n d² + d³/3: below n features the d² of making X'X is more, and descent wins from d = 2 · steps on"
+    lab.statement("Lecture S1", "solving takes O(d³), too slow for high dimensions", ours=ours, verdict="imprecise")
     return counted
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         problem = gd.problems.least_squares(*diabetes())
         compare_solutions(lab, problem)
         losses = compare_orders(lab, problem)
-        lab.save(draw(losses, compare_costs(lab)), "linear_regression.png")
+        lab.save(draw_orders(losses), "linear_regression.png")
+        lab.save(draw_costs(compare_costs(lab)), "linear_regression_cost.png")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ confidently wrong sigmoid (p = 0.001 where y = 1) the derivative of the cross-en
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,13 @@ from gdjax import losses, metrics
 from gdjax.plots import style
 
 from .lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    chances: tuple[float, ...] = (0.9, 0.5, 0.2, 0.001)
+    """Probabilities of the true class, whose losses are told."""
+
 
 PRINTED = {0.9: -0.04, 0.5: -0.3, 0.001: -3.0}
 PAIRS = ((1, 0.9), (0, 0.9), (1, 0.001), (0, 0.001))
@@ -109,7 +118,7 @@ def draw():
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         logs = {p: (np.log(p), np.log10(p), np.trunc(100 * np.log10(p)) / 100) for p in PRINTED}
         lab.table(("p", "ln p", "log10 p", "cut", "lecture"), [(p, *logs[p], said) for p, said in PRINTED.items()])
         costs, found = example_costs(), derivatives()
@@ -150,6 +159,21 @@ def main() -> None:
         lab.claim(
             "only zero-one has no derivative to follow", [n for n in names if not found[n][:, 1].any()] == ["zero-one"]
         )
+        words = "log 0.9 = -0.04, log 0.5 = -0.3, log 0.001 = -3"
+        ours = "in base 10, and cut: -0.0458, -0.301, -3; the losses of libraries are in nats, -0.105, -0.693, -6.908"
+        lab.statement("Lecture S4", words, ours=ours, verdict="imprecise")
+        words = "the loss of the forward pass is J = y* log y + (1 - y*) log(1 - y)"
+        lab.statement("Lecture S2", words, ours="its minus is missing, and so is that of its g_y", verdict="wrong")
+        words = "the derivatives y - y* of the quadratic loss, and that of the cross-entropy"
+        lab.statement("Lecture S2", words, ours="equal to autodiff's, to 1e-12", verdict="right")
+        words = "the hinge bounds the zero-one loss from above"
+        lab.statement("Lecture S1", words, ours="at every score and sign tried", verdict="right")
+        for p in lab.numbers.chances:
+            if not 0 < p < 1:
+                raise ValueError(f"chances must lie between 0 and 1, got {p:g}")
+        more = [(p, -np.log(p), -np.log10(p), (1 - p) ** 2 / 2, 1 / p, 1 - p) for p in lab.numbers.chances]
+        heads = "p of the true class", "cross-entropy, nats", "base 10", "quadratic", "slopes", "of the quadratic"
+        lab.table(heads, more)
         lab.save(draw(), "loss_examples.png")
 
 

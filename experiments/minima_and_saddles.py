@@ -16,6 +16,8 @@ About 20 s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,11 +31,21 @@ from gdjax.types import Stop
 
 from .lab import Lab
 
-RUNS, STEPS, TINY = 300, 2000, 1e-6
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    runs: int = 300
+    """Runs from each valley."""
+    steps: int = 2000
+    """Steps of each run."""
+
+
+TINY = 1e-6
 VALLEYS = {  # name: f, rate, starts in the poor valley, in the best, the best from top to top
     "waves": (problems.waves().f, 0.1, (1.75, 4.7), (-1.5, 1.5), (-1.6113, 1.6113)),
     "tilted well": (problems.tilted_well().f, 0.02, (-4.0, -0.1), (0.1, 4.0), (0.0, np.inf)),
 }
+FORMULAS = {"waves": "x²/20 − cos 2x", "tilted well": "x⁴/4 − x³/3 − 2x²", "saddle": "x² − y² + y⁴/4"}
 METHODS = {  # name: (rate, key) -> optimizer
     "plain descent": lambda rate, key: gd.sgd(rate),
     "little noise": lambda rate, key: gd.noisy_sgd(rate, 0.01, key=key),
@@ -48,7 +60,7 @@ def saddle(p):
     return p[0] ** 2 - p[1] ** 2 + p[1] ** 4 / 4
 
 
-def runs(f, method, rate, starts, stop, record=None, max_steps=STEPS):
+def runs(f, method, rate, starts, stop, record=None, *, max_steps):
     """A run for each start, each with its own key."""
 
     def run(start, key):
@@ -58,21 +70,22 @@ def runs(f, method, rate, starts, stop, record=None, max_steps=STEPS):
     return jax.device_get(jax.jit(jax.vmap(run))(jnp.asarray(starts), keys))
 
 
-def shares_in_best(name: str, method) -> np.ndarray:
+def shares_in_best(name: str, method, numbers: Numbers) -> np.ndarray:
     """The shares of runs that end in the best valley, from the poor one and from the best."""
     f, rate, poor, good, (low, high) = VALLEYS[name]
     rng = np.random.default_rng(0)
-    found = runs(f, method, rate, np.concatenate([rng.uniform(*poor, RUNS), rng.uniform(*good, RUNS)]), never())
+    starts = np.concatenate([rng.uniform(*poor, numbers.runs), rng.uniform(*good, numbers.runs)])
+    found = runs(f, method, rate, starts, never(), max_steps=numbers.steps)
     ended = found.last.params  # not the best point: the question is where a run stays
     in_best = (ended > low) & (ended < high) & np.isin(found.stop, (Stop.BUDGET, Stop.STALLED))
-    return in_best.reshape(2, RUNS).mean(axis=1)
+    return in_best.reshape(2, numbers.runs).mean(axis=1)
 
 
-def leave_saddle(method) -> tuple[float, float]:
+def leave_saddle(method, numbers: Numbers) -> tuple[float, float]:
     """The share of runs that leave y = 0, and the median number of steps from 1e-6 to f = -1/2, halfway down."""
-    starts = np.repeat([[1.5, 0.0], [1.5, TINY]], RUNS, axis=0)
-    found = runs(saddle, method, 0.1, starts, target(-0.5))
-    return float(np.mean(found.stop[:RUNS] == Stop.TARGET)), float(np.median(found.steps[RUNS:]))
+    starts = np.repeat([[1.5, 0.0], [1.5, TINY]], numbers.runs, axis=0)
+    found = runs(saddle, method, 0.1, starts, target(-0.5), max_steps=numbers.steps)
+    return float(np.mean(found.stop[: numbers.runs] == Stop.TARGET)), float(np.median(found.steps[numbers.runs :]))
 
 
 def growth(rate: float, momentum: float) -> float:
@@ -80,62 +93,58 @@ def growth(rate: float, momentum: float) -> float:
     return max(np.roots([1, -(1 + momentum + 2 * rate), momentum]).real)
 
 
-def measure(method) -> dict[str, float]:
-    told = dict(zip(("saddle", "steps"), leave_saddle(method), strict=True))
+def measure(method, numbers: Numbers) -> dict[str, float]:
+    told = dict(zip(("saddle", "steps"), leave_saddle(method, numbers), strict=True))
     for name in VALLEYS:
-        told[name], kept = shares_in_best(name, method)
+        told[name], kept = shares_in_best(name, method, numbers)
         told[f"{name} lost"] = 1 - kept
     return told
 
 
 def picture(told):
-    figure = style.figure(6.6, "Noise leaves saddles and poor minima, the others only some minima")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.1))
-    panels = {
-        "saddle": "leaves the saddle, y = 0",
-        "waves": "poor → best, waves",
-        "tilted well": "poor → best, tilted well",
-    }
-    for axes, (key, title) in zip(above.subplots(1, 3, sharey=True), panels.items(), strict=True):
+    figure = style.figure(6.4, "Much noise reaches the best minimum and the cyclic rate too, but they may also lose it")
+    above, below = figure.subplots(2, 3, height_ratios=(1, 1.3))
+    for axes, name in zip(above, VALLEYS, strict=False):
+        x = np.linspace(*((-6, 6) if name == "waves" else (-3.2, 4.2)), 400)
+        y = np.asarray(jax.vmap(VALLEYS[name][0])(x))
+        axes.plot(x, y, color=style.INK, linewidth=1.6)
+        for (low, high), color, said in zip(
+            VALLEYS[name][2:4], (style.VERMILLION, style.BLUE), ("poor", "best"), strict=True
+        ):
+            inside = (x >= low) & (x <= high)
+            lowest = np.argmin(np.where(inside, y, np.inf))
+            axes.plot(x[lowest], y[lowest], "o", color=color, markersize=8)
+            axes.annotate(said, (x[lowest], y[lowest]), (0, -18), textcoords="offset points", ha="center", color=color)
+        axes.set_title(FORMULAS[name], fontsize=style.NORMAL, loc="left")
+        axes.set(yticks=[], ylim=(y.min() - 0.3 * np.ptp(y), None), xlabel="x")
+    x, y = np.linspace(-2, 2, 100), np.linspace(-2.4, 2.4, 100)
+    above[2].contour(x, y, saddle(np.stack(np.meshgrid(x, y))), 14, colors=style.MUTED, linewidths=0.8)
+    above[2].plot([1.5, 0], [0, 0], "-", color=style.VERMILLION, linewidth=2)
+    above[2].plot(0, 0, "x", color=style.VERMILLION, markersize=9, markeredgewidth=2.5)
+    above[2].set_title(FORMULAS["saddle"], fontsize=style.NORMAL, loc="left")
+    above[2].set(xlabel="x", ylabel="y")
+    for axes, keys in zip(
+        below, (("waves", "waves lost"), ("tilted well", "tilted well lost"), ("saddle",)), strict=True
+    ):
+        for i, (key, color) in enumerate(zip(keys, (style.BLUE, style.VERMILLION), strict=False)):
+            shares = [100 * row[key] for row in told.values()]
+            places = np.arange(len(told)) + 0.36 * i - 0.18 * (len(keys) - 1)
+            label = "loses the best" if i else "leaves the saddle" if key == "saddle" else "poor → best"
+            axes.barh(places, shares, color=color, height=0.34, label=label)
+            for place, share in zip(places, shares, strict=True):
+                axes.text(share + 3, place, f"{share:.0f}", va="center", fontsize=style.SMALL)
+        axes.set(xlim=(0, 122), xticks=[0, 50, 100], yticks=range(len(told)), xlabel="% of the runs")
+        axes.set_yticklabels(list(told) if axes is below[0] else [])
+        axes.invert_yaxis()
+        axes.legend(fontsize=style.SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.22), frameon=False)
+    for axes in (*above, *below):
         style.dress(axes)
-        shares = [100 * row[key] for row in told.values()]
-        axes.barh(list(told), shares, color=style.PALETTE[0], height=0.6)
-        for i, share in enumerate(shares):
-            axes.text(share + 3, i, f"{share:.0f}", va="center", fontsize=style.SMALL)
-        axes.set(xlim=(0, 118), xticks=[0, 50, 100])
-        axes.invert_yaxis() if key == "saddle" else None
-        axes.set_title(title, fontsize=style.NORMAL, loc="left")
-        axes.set_xlabel("% of 300 runs", fontsize=style.SMALL)
-    axes = below.subplots()
-    style.dress(axes)
-    style.rule(axes)
-    looks = {
-        "cyclic, to 20 rate": ("-", 0),
-        "much noise": ("-", 1),
-        "plain descent": ("-", 4),
-        "momentum 0.9": (":", 2),
-    }
-    for name, (line, color) in looks.items():
-        look = {"color": style.PALETTE[color], "linestyle": line, "linewidth": 1 if color < 2 else 2.4}
-        axes.plot(walk(METHODS[name]), label=name, **look)
-    axes.set_yticks([-3.06, 0, 3.06], ["poor −3.06", "best 0", "poor 3.06"])
-    axes.set(xlim=(0, 600), ylim=(-12, 16))
-    axes.set_xlabel("step: one run of each on the waves, from 3.5", fontsize=style.NORMAL)
-    axes.set_ylabel("x", fontsize=style.NORMAL)
-    axes.legend(fontsize=style.SMALL, ncols=4, loc="upper center", framealpha=0.92, edgecolor=style.RULE)
     return figure
 
 
-def walk(method) -> np.ndarray:
-    f, rate, *_ = VALLEYS["waves"]
-    path = runs(f, method, rate, [3.5], never(), record=True, max_steps=600).path
-    values = path.params[0, :601][path.step[0, :601] >= 0]
-    return np.pad(values, (0, 601 - len(values)), mode="edge")  # a run that stands still ends before 600 steps
-
-
 def main() -> None:
-    with Lab(__doc__) as lab:
-        told = {name: measure(method) for name, method in METHODS.items()}
+    with Lab(__doc__, Numbers()) as lab:
+        told = {name: measure(method, lab.numbers) for name, method in METHODS.items()}
         fields = "waves", "waves lost", "tilted well", "tilted well lost", "saddle"
         head = (
             "",
@@ -151,7 +160,10 @@ def main() -> None:
         lab.claim("plain descent leaves nothing", all(plain[field] == 0 for field in fields))
         lab.claim("little noise leaves no minimum", all(little[field] == 0 for field in fields[:4]))
         lab.claim("noise, little or much, always leaves the saddle", little["saddle"] == much["saddle"] == 1)
-        lab.claim("nothing else does", all(row["saddle"] == 0 for row in (plain, rolling, low, high)))
+        lab.claim(
+            "neither momentum nor a cyclic rate leaves it from y = 0",
+            all(row["saddle"] == 0 for row in (plain, rolling, low, high)),
+        )
         same = abs(much["waves"] - (1 - much["waves lost"])) < 0.1
         lab.claim(
             "much noise: the best of the waves in 45 to 70 %, from either valley", same and 0.45 < much["waves"] < 0.7
@@ -173,6 +185,18 @@ def main() -> None:
                 f"from 1e-6 {name} leaves after {row['steps']:.0f} steps, by arithmetic {steps:.1f}",
                 abs(row["steps"] - steps) < 3,
             )
+        ours = "plain descent leaves none; noise always leaves the saddle"
+        words = "descent cannot pass local minima and saddle points"
+        lab.statement("Lecture S0", words, ours=ours, verdict="right")
+        words = "a bigger rate helps to avoid local minima and saddle points"
+        ours = "not below 2 / curvature; above it a cyclic rate may lose the best minimum too, and no rate leaves the saddle"
+        lab.statement("Lecture S0", words, ours=ours, verdict="imprecise")
+        words = "a cyclic rate gives the opportunity to explore a new minimum at each cycle"
+        ours = f"above 2 / curvature alone: {high['waves']:.0%} to the best of the waves, none in the tilted well"
+        lab.statement("Lecture S0", words, ours=ours, verdict="imprecise")
+        words = "noise added to the gradient may help to jump out of bad local optima"
+        ours = f"much noise does, {much['waves']:.0%} and {much['tilted well']:.0%}; little noise none"
+        lab.statement("Lecture S1", words, ours=ours, verdict="right")
         lab.save(picture(told), "minima_and_saddles.png")
 
 

@@ -17,6 +17,8 @@ everywhere: as strong as one row's in the bad minimum, it takes 40 % of the runs
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,13 @@ import gdjax as gd
 from gdjax.plots import style
 
 from .lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    runs: int = 120
+    """Runs from each minimum, for each rate and size of a batch."""
+
 
 ROWS, STEPS = 128, 1000
 SIZES, RATES, LARGE = (
@@ -206,8 +215,8 @@ def check(lab: Lab, batches, noise) -> None:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        seeds = 1000 if lab.full else 120
+    with Lab(__doc__, Numbers()) as lab:
+        seeds = 1000 if lab.full else lab.numbers.runs
         batches, noise = mini_batches(seeds), injected(seeds)
         percent = lambda values: [f"{100 * (1 - value):.0f} %" for value in values]  # noqa: E731
         head = ("rows", *(f"bad left, {rate}" for rate in RATES), *(f"good left, {rate}" for rate in RATES))
@@ -216,6 +225,18 @@ def main() -> None:
         told = [(s, *percent((row[0, 0], row[1, 1]))) for s, row in zip(strengths, noise, strict=True)]
         lab.table(("injected variance, of a row's", "bad left, 0.4", "good left, 0.4"), told)
         check(lab, batches, noise)
+        left, lost = 1 - batches[:, 0, :, 0], 1 - batches[:, 1, :, 1]
+        words = "noise in the loss, by drawing rows at random, may help to jump out of bad local optima"
+        ours = f"one row per step at rate 0.2 leaves the bad one in {left[0, 1]:.0%}, eight rows in {left[3, 1]:.0%}"
+        lab.statement("Lecture S1", words, ours=ours, verdict="right")
+        words = "a similar argument holds for noise added to the gradient"
+        ours = (
+            f"it leaves the good one too, in {1 - noise[0, 1, 1]:.0%} of the runs; mini-batches in {lost[0, LARGE]:.0%}"
+        )
+        lab.statement("Lecture S1", words, ours=ours, verdict="imprecise")
+        words = "stochastic descent finds better local optima than full batches, sometimes"
+        ours = f"{batches[0, 0, LARGE, 1]:.0%} from the bad to the good one; with all rows none leaves"
+        lab.statement("Lecture S1", words, ours=ours, verdict="right")
         lab.save(draw(batches, noise), "noise_escapes.png")
 
 

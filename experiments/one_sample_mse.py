@@ -17,6 +17,8 @@ x = 4. About 8 s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,13 +32,20 @@ from gdjax.stopping import never
 
 from .lab import Lab
 
-X, Y, RATE = 2.0, 5.0, 0.05
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.05
+    """The rate of the update of the neuron and of the network; the layer W x + b takes a fifth of it."""
+
+
+X, Y = 2.0, 5.0
 START = {"w": 0.5, "b": 1.0}
 LAYER = ({"w": np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]).T, "b": np.array([5.0, 6])},)
 HIDDEN = {"w": np.array([[0.5, -0.25]]), "b": np.array([0.1, 0.2])}
-CASES = {  # layers, x, y, rate
-    "W x + b = (-1, 24)": (LAYER, np.array([1.0, 2, 3, 4]), np.array([1.0, 20]), 0.01),
-    "1-2-1, tanh": ((HIDDEN, {"w": np.array([[1.0], [-2]]), "b": np.array([0.3])}), np.array([X]), np.array([Y]), RATE),
+CASES = {  # layers, x, y, the rate in units of that of the one neuron
+    "W x + b = (-1, 24)": (LAYER, np.array([1.0, 2, 3, 4]), np.array([1.0, 20]), 0.2),
+    "1-2-1, tanh": ((HIDDEN, {"w": np.array([[1.0], [-2]]), "b": np.array([0.3])}), np.array([X]), np.array([Y]), 1.0),
 }
 
 
@@ -60,13 +69,13 @@ def along(drawn: gd.backprop.Graph, name: str) -> float:
     return product
 
 
-def scalar_ways() -> dict[str, tuple[float, float]]:
+def scalar_ways(lab: Lab) -> dict[str, tuple[float, float]]:
     """dL/dw and dL/db."""
     w, b = START["w"], START["b"]
     drawn, exact = graph(loss, START), jax.grad(loss)(START)
+    lab.say(str(drawn))
     one = ({"w": np.array([[w]]), "b": np.array([b])},)
     (by_hand,) = backpropagate(one, np.array([X]), np.array([Y]), "identity", "quadratic").gradients
-    print(f"{drawn}\n")
     return {
         "multiplied out: 2wx² + 2xb - 2yx": (2 * w * X**2 + 2 * X * b - 2 * Y * X, 2 * b + 2 * w * X - 2 * Y),
         "gathered: 2x(wx + b - y)": (2 * X * (w * X + b - Y), 2 * (w * X + b - Y)),
@@ -129,13 +138,15 @@ def picture(rates, after):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        ways = scalar_ways()
+    with Lab(__doc__, Numbers()) as lab:
+        ways, first_rate = scalar_ways(lab), lab.numbers.rate
         lab.table(("one neuron", "dL/dw", "dL/db"), [(name, *found) for name, found in ways.items()])
         lab.claim("all six give -12 and -6", np.max(np.abs(np.array(list(ways.values())) - [-12, -6])) <= 1e-12)
 
-        rows = [("one neuron", 2, loss(START), loss({"w": 1.1, "b": 1.3}), loss_after(loss, START, RATE), "")]
-        for name, (layers, x, y, rate) in CASES.items():
+        moved = {"w": START["w"] + 12 * first_rate, "b": START["b"] + 6 * first_rate}
+        rows = [("one neuron", 2, loss(START), loss(moved), loss_after(loss, START, first_rate), "")]
+        for name, (layers, x, y, share) in CASES.items():
+            rate = share * first_rate
             found = network_ways(layers, x, y)
             apart = max(np.max(np.abs(g / found["jax.grad"] - 1)) for g in found.values())
             flat, unflatten = ravel_pytree(layers)
@@ -163,6 +174,14 @@ def main() -> None:
         lab.claim("three updates of 1e-8 take 2e-6 of L at most", np.all((1 - small > 5e-8) & (1 - small < 2.1e-6)))
         lab.claim("0.1 lowers L where x <= 2, leaves it at 3", np.all(big[:3] < 0.3) and abs(big[3] - 1) < 1e-12)
         lab.claim("at x = 4 it raises L, by 2.4² an update", abs(big[4] / 2.4**6 - 1) < 1e-12)
+        words = "dL/dw = 2x(wx + b - y), by expanding the square, and as the product of its layers' derivatives"
+        lab.statement("Lecture S4", words, ours="-12 by all six ways, to 1e-12", verdict="right")
+        words = "rate 1e-8 is too small"
+        ours = f"three updates take at most {np.max(1 - small):.0e} of L"
+        lab.statement("Lecture S4", words, ours=ours, verdict="right")
+        words = "rate 1e-1 is too big: overshooting"
+        ours = "for x above 3 alone; for x = 2 it reaches L = 0 at once. The limit is 1 / (x² + 1)"
+        lab.statement("Lecture S4", words, ours=ours, verdict="imprecise")
         lab.save(picture(rates, after), "one_sample_mse.png")
 
 

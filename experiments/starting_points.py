@@ -15,6 +15,7 @@ hill; on the plane 27 % of 40,000 do. At the small rates none does, and 0.02 % d
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -31,9 +32,17 @@ from gdjax.types import Stop
 
 from .lab import Lab
 
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.014
+    """The larger of the two rates on Himmelblau's function."""
+
+
 LINE, SIDE = np.linspace(-4, 4, 801), np.linspace(-6, 6, 200)
+FORMULAS = {"double_well": "(x² − 4)² / 16", "tilted_well": "x⁴/4 − x³/3 − 2x²", "waves": "x²/20 − cos 2x"}
 WELLS = {problems.double_well: (0.02, 0.6), problems.tilted_well: (0.02, 0.1), problems.waves: (0.02, 0.47)}
-SMALL, LARGER = 0.002, 0.014
+SMALL = 0.002
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -93,7 +102,7 @@ def picture(lines, planes, problem):
             )
             axes.text(-4, top, f"rate {rate:g}", fontsize=style.SMALL, color=style.INK, va="bottom")
         axes.set(xlim=(-4, 4), ylim=(low - 0.8 * height, low + 1.02 * height), yticks=[])
-        axes.set_title(name, fontsize=style.NORMAL, loc="left")
+        axes.set_title(FORMULAS[name], fontsize=style.NORMAL, loc="left")
         axes.set_xlabel("start, colored by its end", fontsize=style.NORMAL)
     for axes, (rate, which) in zip(rows[1].subplots(1, 2, sharey=True), planes.items(), strict=True):
         style.dress(axes)
@@ -107,7 +116,7 @@ def picture(lines, planes, problem):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         lines, rows = {}, []
         for factory, rates in WELLS.items():
             problem = factory()
@@ -116,7 +125,9 @@ def main() -> None:
             for rate, told in found.items():
                 shares = [f"{np.mean(told['end'] == i):.1%}" if i in told["end"] else "" for i in range(3)]
                 moved, led = told["end"] != told["start"], told["first"] != told["start"]
-                rows.append((problem.name, rate, *shares, moved.sum(), led.sum(), np.array_equal(moved, led), told))
+                rows.append(
+                    (FORMULAS[problem.name], rate, *shares, moved.sum(), led.sum(), np.array_equal(moved, led), told)
+                )
         head = "f, from [-4, 4]", "rate", "1st minimum", "2nd", "3rd", "ends elsewhere", "first step over a hill"
         lab.table(head, [row[:-2] for row in rows])
         lab.claim("all 4806 runs are CONVERGED", all(np.all(row[-1]["stop"] == Stop.CONVERGED) for row in rows))
@@ -125,8 +136,8 @@ def main() -> None:
         lab.claim("they are just those whose first step led over a hill", all(row[-2] for row in rows))
         lab.claim("the start on the top of the double well stays there", rows[0][-1]["end"][400] == -1)
 
-        problem = problems.himmelblau()
-        planes = {rate: on_plane(problem, rate) for rate in (SMALL, LARGER)}
+        problem, larger = problems.himmelblau(), lab.numbers.rate
+        planes = {rate: on_plane(problem, rate) for rate in (SMALL, larger)}
         flow = jax.jit(jax.vmap(lambda start: gradient_flow(problem, start, jnp.array([0.0, 1.0]))[-1]))
         flowed = nearest(problem, flow(plane_starts()[::7]))
         shares = {f"descent at {rate:g}": np.bincount(which, minlength=4) for rate, (which, _) in planes.items()}
@@ -136,9 +147,15 @@ def main() -> None:
         lab.claim("all 80,000 runs end within 1e-5 of a minimum", max(far.max() for _, far in planes.values()) < 1e-5)
         same = np.mean(planes[SMALL][0][::7] == flowed[0])
         lab.claim(f"at {SMALL} they end where gradient flow does ({same:.2%}, at least 99.9 %)", same > 0.999)
-        changed = np.mean(planes[SMALL][0] != planes[LARGER][0])
-        lab.claim(f"at {LARGER} {changed:.1%} of the starts end elsewhere (26 to 28 %)", 0.26 < changed < 0.28)
+        changed = np.mean(planes[SMALL][0] != planes[larger][0])
+        lab.claim(f"at {larger:g} {changed:.1%} of the starts end elsewhere (26 to 28 %)", 0.26 < changed < 0.28)
         planes = {rate: which for rate, (which, _) in planes.items()}
+        words = "the start decides in which minimum descent ends, at a constant rate (an exercise, starts in [-4, 4])"
+        ours = f"at a small rate its own valley; at a larger one {', '.join(str(row[5]) for row in rows[1::2])} of 801 leap"
+        lab.statement("Lecture S1", words, ours=ours, verdict="right")
+        words = "descent always goes down, so that it ends in a local minimum or a saddle point"
+        ours = "a first step from a steep slope may pass a hill, though every minimum is stable at that rate"
+        lab.statement("Lecture S1", words, ours=ours, verdict="imprecise")
         lab.save(picture(lines, planes, problem), "starting_points.png")
 
 

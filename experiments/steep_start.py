@@ -15,6 +15,8 @@ step, since 4 rate x0² happens to be 1, and diverges from 10 in 2. About 8 s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,13 @@ from gdjax.stopping import gradient_norm, never
 from gdjax.types import Stop
 
 from .lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.01
+    """The rate at which x⁴ is run from five starts."""
+
 
 STARTS, POWERS = (0.5, 1.0, 2.0, 5.0, 10.0), (2.0, 4.0, 6.0)
 
@@ -92,7 +101,7 @@ def picture(measured, paths):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         powers, starts = (grid.ravel() for grid in np.meshgrid(POWERS, STARTS, indexing="ij"))
         told = theory(starts, powers)
         measured = np.asarray(jax.jit(jax.vmap(limit))(starts, powers))
@@ -105,9 +114,9 @@ def main() -> None:
         lab.claim("0.1 % below it all are CONVERGED", np.all(below.stop == Stop.CONVERGED))
         lab.claim("0.1 % above it all are DIVERGED", np.all(above.stop == Stop.DIVERGED))
 
-        found = {start: run(start, 4.0, 0.01) for start in STARTS}
+        found = {start: run(start, 4.0, lab.numbers.rate) for start in STARTS}
         rows = [(start, one.steps, one.stop.name) for start, one in found.items()]
-        lab.table(("x⁴ at rate 0.01 from", "steps", "stop"), rows)
+        lab.table((f"x⁴ at rate {lab.numbers.rate:g} from", "steps", "stop"), rows)
         ends = [row[2] for row in rows]
         lab.claim("rate 0.01 converges from 0.5 to 5 and diverges from 10", ends == ["CONVERGED"] * 4 + ["DIVERGED"])
         paths = {share: path(share) for share in (0.99, 1.0, 1.01)}
@@ -116,6 +125,9 @@ def main() -> None:
             "at the limit x goes from 2 to -2 and back for ever", np.array_equal(swing, 2.0 * (-1.0) ** np.arange(21))
         )
         lab.claim("at 0.99 of it, it is within 0.3 of 0 after 20 steps", abs(paths[0.99].params) < 0.3)
+        words = "a step depends on the norm of the gradient too: in a steep region even a small rate brings trouble"
+        told = ", ".join(f"from {start:g} {one.stop.name}" for start, one in found.items())
+        lab.statement("Lecture S1", words, ours=f"x⁴ at {lab.numbers.rate:g}: {told}", verdict="right")
         lab.save(picture(measured.reshape(len(POWERS), -1), paths), "steep_start.png")
 
 

@@ -80,6 +80,8 @@ class Lab(Generic[N]):
             self._write("error", "".join(traceback.format_exception_only(error)).strip())
             if self.changed and isinstance(error, ValueError | ArithmeticError | IndexError):
                 self._end(2, f"not with {self.changed}: {one_line(error)}")
+            if isinstance(error, ImportError):  # of an extra
+                self._end(1, one_line(error))
         if error is not None:
             return
         failed = sum(not claim["holds"] for claim in self.claims)
