@@ -128,12 +128,18 @@ def revive(activation: str, steps: int):
 
 
 def draw(shares: dict[str, list[np.ndarray]]) -> Figure:
-    picture = style.figure(10.5, "All activations and their slopes; a ReLU that is dead stays dead")
-    grid = picture.add_gridspec(6, 4)
-    for i, (name, f) in enumerate(ACTIVATIONS.items()):
-        draw_activation(picture.add_subplot(grid[i // 4, i % 4]), name, f)
-    draw_relaxations(picture.add_subplot(grid[4:, :2]))
-    draw_deaths(picture.add_subplot(grid[4:, 2:]), shares)
+    picture = style.figure(3.6, "At 0 a ReLU has no slope; one that is dead stays dead")
+    left, right = picture.subplots(1, 2)
+    draw_relaxations(left)
+    draw_deaths(right, shares)
+    return picture
+
+
+def draw_all() -> Figure:
+    picture = style.figure(7.2, "Activations in blue, their slopes in orange")
+    panels = picture.subplots(4, 4).flat
+    for axes, (name, f) in zip(panels, ACTIVATIONS.items(), strict=False):
+        draw_activation(axes, name, f)
     return picture
 
 
@@ -242,7 +248,11 @@ def main() -> None:
         )
         ours = f"those dead at the start stay so: {dead[2][2]:.0%} of units whose biases start at -4"
         lab.statement("Lecture S3", "ReLUs may die", ours=ours, verdict="right")
-        lab.save(draw(shares), "activations.png")
+        lab.save(draw_all(), "activations.png", "Every activation of gdjax.models with its slope.")
+        caption = (
+            "Left: smooth relaxations of a ReLU's slope. Right: units whose slope is 0 for all rows, before and after."
+        )
+        lab.save(draw(shares), "activations_dead.png", caption)
 
 
 if __name__ == "__main__":

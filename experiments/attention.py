@@ -1,6 +1,6 @@
 """What does a head look at? On a task with a known answer: at the token after the last time this one was there.
 
-    python -m experiments.attention [--out pictures] [--full]
+    python -m experiments.attention [--out pictures] [--full] [--steps 450] [--rate 0.005]
 
 A sequence of 25 of 20 letters repeats itself after 5 to 10 letters, which are all different: once it has begun to repeat,
 the next letter is the one that followed when the present letter was there before. Nobody tells a transformer of one head in
@@ -15,6 +15,7 @@ the present one, most of all at the first. One layer cannot do both, and guesses
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -29,8 +30,16 @@ from .lab import Lab
 
 LETTERS, TIME, WIDTH = 20, 24, 32
 PERIODS = (5, 10)
-STEPS, BATCH, RATE = 450, 64, 5e-3
+BATCH = 64
 ABC = "abcdefghijklmnopqrst"
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    steps: int = 450
+    """Steps of training, 50 of them to warm up."""
+    rate: float = 0.005
+    """The highest learning rate."""
 
 
 class Sequences(NamedTuple):
@@ -55,11 +64,11 @@ def draw(n: int, seed: int) -> Sequences:
     return Sequences(np.take_along_axis(first, np.arange(TIME + 1) % period[:, None], axis=1), period)
 
 
-def train(layers: int, steps: int) -> tuple[gd.models.Model, gd.types.Params]:
+def train(layers: int, steps: int, rate: float) -> tuple[gd.models.Model, gd.types.Params]:
     model = gd.models.transformer(LETTERS, TIME, WIDTH, layers, heads=1)
     params = jax.tree.map(lambda p: p.astype(jnp.float32), model.init(jax.random.key(0)))
     of_letter = gd.losses.per_token(gd.softmax_cross_entropy_with_integer_labels, ignore=-1)
-    optimizer = gd.adam(gd.schedules.warmup_cosine_decay_schedule(0.0, RATE, 50, steps), b2=0.98)
+    optimizer = gd.adam(gd.schedules.warmup_cosine_decay_schedule(0.0, rate, 50, steps), b2=0.98)
     loss, data = gd.per_example(gd.supervised(model, of_letter)), draw(20_000, seed=0).examples()
     return model, gd.fit(loss, params, optimizer, data, steps=steps, every=steps, batch_size=BATCH).params
 
@@ -125,9 +134,9 @@ def picture(weights: np.ndarray, new: Sequences, example: int):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        new, steps = draw(500, seed=1), 3 * STEPS if lab.full else STEPS
-        trained = {layers: train(layers, steps) for layers in (1, 2)}
+    with Lab(__doc__, Numbers()) as lab:
+        new, steps = draw(500, seed=1), lab.numbers.steps * (3 if lab.full else 1)
+        trained = {layers: train(layers, steps, lab.numbers.rate) for layers in (1, 2)}
         right = {layers: share_right(*each, new) for layers, each in trained.items()}
         weights, logits = maps(*trained[2], new.letters[:, :-1])
         rows = [

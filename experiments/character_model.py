@@ -1,6 +1,6 @@
 """Does a transformer learn more of a text than counting does?
 
-    python -m experiments.character_model [--out pictures] [--full]
+    python -m experiments.character_model [--out pictures] [--full] [--steps 900]
 
 The text is Python's own documentation of its language, about 400,000 characters; it predicts each character of ten topics
 that it has not read. n-gram models count what has followed the last n - 1 characters (interpolated Witten-Bell smoothing).
@@ -15,6 +15,7 @@ is known helps, and after a few the model is as good as it gets. About 25 s; wit
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -27,6 +28,12 @@ from gdjax.plots import style
 from .lab import Lab
 
 ORDERS = (2, 3, 4, 5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    steps: int = 900
+    """Steps of training, a multiple of 100."""
 
 
 class Size(NamedTuple):
@@ -108,8 +115,11 @@ def picture(learned: Learned):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        corpus, size = gd.data.read_corpus("python-docs"), LARGE if lab.full else SMALL
+    with Lab(__doc__, Numbers()) as lab:
+        corpus, size = (
+            gd.data.read_corpus("python-docs"),
+            LARGE if lab.full else SMALL._replace(steps=lab.numbers.steps),
+        )
         print(f"{corpus}\n")
         learned = train(corpus, size)
         means = {name: float(nats.mean()) for name, nats in learned.by_position.items()}

@@ -1,6 +1,6 @@
 """Drop the rate on a plateau: what does the rule wait for, and what does it gain over fixed rates and steps told in advance?
 
-    python -m experiments.drop_on_plateau [--out pictures] [--full]
+    python -m experiments.drop_on_plateau [--out pictures] [--full] [--seeds 16]
 
 Lecture S3: the rate should decay, since smaller steps come closer to the minimum, but not too early, else one gets
 stuck; this is something of an art. A common heuristic drops the rate by a factor of 10 if the loss has not improved,
@@ -19,6 +19,7 @@ by up to 5. About 9 s.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -34,10 +35,16 @@ from gdjax.stopping import never
 
 from .lab import Lab
 
-BATCH, EPOCHS, SEEDS = 16, 200, 16
+BATCH, EPOCHS = 16, 200
 RATES = 0.1, 0.05, 0.02
 TIMES = 1, 2, 3, 5, 10, 20, 30, 40, 50, 70, 90  # of the first drop, in epochs; the second is at twice as many
 WAITS = 1, 2, 3, 5, 10, 20, 30  # k
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    seeds: int = 16
+    """Runs of each kind."""
 
 
 class Told(NamedTuple):
@@ -187,8 +194,8 @@ def check(lab: Lab, told) -> None:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        told = measure(100 if lab.full else SEEDS)
+    with Lab(__doc__, Numbers()) as lab:
+        told = measure(100 if lab.full else lab.numbers.seeds)
         for rate in RATES:
             fixed, steps, plateau = (told[name, rate] for name in ("fixed", "steps", "plateau"))
             table = [
@@ -199,6 +206,13 @@ def main() -> None:
             table += [(f"plateau, k = {k}", *pair) for k, *pair in waited]
             lab.table((f"from rate {rate:g}", "first drop, epochs", "loss above the least"), table)
         check(lab, told)
+        fixed, steps, plateau = (told[name, RATES[0]].ended for name in ("fixed", "steps", "plateau"))
+        says = "drop the rate by ten if the loss has not improved for k epochs"
+        ours = f"from rate 0.1 it ends {plateau.min():.1e} above the least loss, the best fixed rate {fixed.min():.1e}"
+        lab.statement("Lecture S3", says, ours=ours, verdict="right")
+        says = "do not decay too early, else you get stuck"
+        ours = f"first drop after 1 epoch: {steps[0]:.1e} above the least loss; after 70: {steps[TIMES.index(70)]:.1e}"
+        lab.statement("Lecture S3", says, ours=ours, verdict="right")
         lab.save(draw(told), "drop_on_plateau.png")
 
 

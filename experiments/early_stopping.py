@@ -1,6 +1,6 @@
 """When should training stop: when the gradient is small, or when the loss on unseen data rises?
 
-    python -m experiments.early_stopping [--out pictures] [--full]
+    python -m experiments.early_stopping [--out pictures] [--full] [--seeds 64]
 
 Lecture S1: early stopping, when the validation error gets sufficiently low, is a regularization; in its figure the training
 error falls and the validation error rises again. S0: the stop is not defined by the gradient's norm, but by a good metric on
@@ -18,6 +18,8 @@ hindsight 0.1 would have done, within 10 %; but without validation data nobody k
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,12 @@ from .lab import Lab
 MODEL, OPTIMIZER, EPOCHS, BATCH = models.mlp((10, 32, None), "tanh"), gd.adam(0.01), 100, 32
 PATIENCES = (1, 2, 5, 10, 20, 100)
 RATE, STEPS, NORMS = 0.03, 10_000, (0.1, 0.05, 0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    seeds: int = 64
+    """Runs, each with other initial weights and batches."""
 
 
 def patients() -> tuple:
@@ -211,14 +219,20 @@ def draw(training, validation, above, table, paths):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         train, validation, judged = patients()
-        seeds = 256 if lab.full else 64
+        seeds = 256 if lab.full else lab.numbers.seeds
         training, validated = curves(lab, full_runs(train, validation, seeds), judged)
         table = patient_runs(train, validation, seeds)
         above = waiting(lab, table, validated, judged)
         paths = descents(train, validation, 6)
         gradients(lab, paths)
+        says = "stop early, when the validation error gets sufficiently low"
+        ours = f"patience of 20 ends {100 * np.mean(above[20]):.2g} % above the best; a target is missed by some"
+        lab.statement("Lecture S1", says, ours=ours, verdict="imprecise")
+        says = "the stop is not defined by the gradient's norm"
+        ours = "the validation loss is least at norms from 0.06 to 0.22, which nobody knows in advance"
+        lab.statement("Lecture S0", says, ours=ours, verdict="right")
         lab.save(draw(training, validated, above, table, paths), "early_stopping.png")
 
 
