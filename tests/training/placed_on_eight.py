@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rows_on_devices
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 import gdjax as gd
@@ -210,8 +211,9 @@ CHECKS = {
         check_checkpoints,
         check_steps_without_mask,
         check_evaluations,
+        *rows_on_devices.SUITE,
     ),
-    "nightly": (check_tensors, check_all_at_once, check_failures, check_lanes),
+    "nightly": (check_tensors, check_all_at_once, check_failures, check_lanes, *rows_on_devices.NIGHTLY),
 }
 
 if __name__ == "__main__":

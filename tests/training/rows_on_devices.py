@@ -1,9 +1,7 @@
-"""The program of test_placed_rows.py, on eight devices: rows that are divided over them."""
+"""What placed_on_eight.py checks of rows that are divided over eight devices."""
 
 import dataclasses
 import re
-import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -255,14 +253,9 @@ def check_rows_of_a_refresh_are_divided():
     np.testing.assert_allclose(work_ratio(lowered, lowered.compile()), 1)
 
 
-NIGHTLY = check_an_evaluation_of_divided_rows, check_smaller_last_steps_and_exchanged_evaluations
-
-if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-    of_all = {name: each for name, each in globals().items() if name.startswith("check_")}
-    nightly = sys.argv[1:] == ["nightly"]
-    chosen = [name for name, each in of_all.items() if (each in NIGHTLY) == nightly]
-    for name in chosen:
-        begun = time.process_time()
-        globals()[name]()
-        print(name, f"{time.process_time() - begun:.1f}", flush=True)
+NIGHTLY = (
+    check_an_evaluation_of_divided_rows,
+    check_smaller_last_steps_and_exchanged_evaluations,
+    check_rows_that_lie_on_devices_and_rows_that_come_in_windows,  # rows_over_hosts.py has them over two processes
+)
+SUITE = tuple(each for name, each in globals().items() if name.startswith("check_") and each not in NIGHTLY)
