@@ -74,7 +74,7 @@ LAYOUTS: dict[str, Callable[..., gd.Placement]] = {
     ),
 }
 
-TEN: dict[str, Case] = {  # one for every kind of state and of norm
+TEN: dict[str, Case] = {  # one for every kind of state and of norm; those of KINDS in the suite
     "sgd": Case(lambda: gd.sgd(0.05, 0.9)),
     "adam": Case(lambda: gd.adam(0.01)),
     "lion": Case(lambda: gd.lion(0.003)),
@@ -86,6 +86,14 @@ TEN: dict[str, Case] = {  # one for every kind of state and of norm
     "schedule_free": Case(lambda: gd.schedule_free(gd.rmsprop(0.01), 0.01)),
     "lbfgs": Case(lambda: gd.lbfgs()),
 }
+
+KINDS = (
+    "adam",
+    "adafactor",
+    "lars",
+    "muon",
+    "lbfgs",
+)  # moments, factors, norms of leaves, matrices, a history with a search
 
 
 def bias(params: Any) -> Any:

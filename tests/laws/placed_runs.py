@@ -18,7 +18,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from placed_cases import BATCH, LAYOUTS, NESTED, OTHERS, STEPS, TEN, case_of, network, on, rows, start
+from placed_cases import BATCH, KINDS, LAYOUTS, NESTED, OTHERS, STEPS, TEN, case_of, network, on, rows, start
 from placed_faults import FAULTS, REDUCTIONS, reduced_by_hand
 
 import gdjax as gd
@@ -136,7 +136,7 @@ def compare(layouts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 
 def kinds_of_state() -> dict[str, Any]:
     """One optimizer for every kind of state and of norm, and each wrapper, of split parameters; some otherwise."""
-    return compare({"fsdp": [*TEN, *NESTED], "tensor": ["muon"]})
+    return compare({"fsdp": [*KINDS, *NESTED], "tensor": ["muon"]})
 
 
 def everywhere(names: str) -> dict[str, Any]:

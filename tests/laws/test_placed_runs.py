@@ -64,7 +64,7 @@ def check_faults(faults, names):
 
 
 def test_eight_devices_are_one():
-    """50 steps of every kind of optimizer and each wrapper, with ragged masked tails; seeded faults show."""
+    """50 steps of five kinds of optimizer and each wrapper, with ragged masked tails; seeded faults show."""
     assert {x.recipe.name for case in NESTED.values() for x in case.optimizer().walk()} >= set(gd.WRAPPERS)
     found = run("kinds", "faults=" + ",".join(FIRST), "dealt", "rows", "compiled")
     assert not [*broken(found["kinds"])]
