@@ -25,15 +25,6 @@ def test_the_front_page_is_one_page_and_its_code_runs(capsys):
     assert "adamw(0.001, b1=0.95)" in out and "-1.33333" in out
 
 
-def test_the_code_of_the_guide_runs(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run(PAGES / "guide.md")
-    out = capsys.readouterr().out
-    assert "mlp((64, 64, 10))" in out and "parameters are kept" in out
-    assert "CONVERGED after 623 steps" in out and "(3.6, -1.8)" in out and "-1.33333" in out
-    assert "layer 1 receives" in out and "a sigmoid passes on at most 0.25" in out
-
-
 def test_the_code_that_adds_an_optimizer_runs(capsys):
     run(PAGES / "design" / "index.md")
     assert "sign_momentum(0.001, decay=0.95)" in capsys.readouterr().out
