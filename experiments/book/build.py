@@ -74,7 +74,7 @@ def run_lab(lab: Path) -> Path:
 def write_source(source: Path, lab: Path) -> None:
     """All that Sphinx reads, in one folder."""
     for path in sorted((PLACE / "pages").rglob("*")):
-        if path.is_file() and path.name != "guide.md":
+        if path.is_file():
             _put(source, path.relative_to(PLACE / "pages").as_posix(), path.read_bytes())
     for path in sorted((PLACE / "static").rglob("*")):
         if path.is_file():

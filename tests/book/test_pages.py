@@ -30,7 +30,8 @@ def test_the_commands_of_a_page_exist(path):
 @each_page
 def test_what_a_page_links_is_there(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
-        assert target.startswith("http") or (path.parent / target).is_file(), target
+        made = target.startswith(("http", "../optimizers/"))  # the pages of optimizers are made from docstrings
+        assert made or (path.parent / target).is_file(), target
 
 
 @pytest.mark.parametrize("folder", ["cookbook", "coming_from"])
