@@ -20,6 +20,8 @@ About 10 s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,16 @@ from gdjax.stopping import gradient_norm
 
 from .lab import Lab
 
-MARGINS, SETS, POINTS, ROUNDS = (0.4, 0.2, 0.1, 0.05, 0.02, 0.01), 40, 100, 2000
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    sets: int = 40
+    """Synthetic sets for each margin."""
+    rate: float = 0.1
+    """The rate of the step that takes a tanh network and its sigmoid twin apart."""
+
+
+MARGINS, POINTS, ROUNDS = (0.4, 0.2, 0.1, 0.05, 0.02, 0.01), 100, 2000
 LAYER = {"w": np.array([[1.0, 2, -1, -2], [3, 4, -3, 4]]).T, "b": np.array([5.0, 6])}
 INPUT = np.array([1.0, 2, 3, 4])
 NEURON = models.logistic_regression(2)
@@ -129,11 +140,12 @@ def draw(bounds, mistakes, x, y, neuron):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        sets = [separable_points(margin, seed) for margin in MARGINS for seed in range(SETS)]
+    with Lab(__doc__, Numbers()) as lab:
+        seeds, rate = lab.numbers.sets, lab.numbers.rate
+        sets = [separable_points(margin, seed) for margin in MARGINS for seed in range(seeds)]
         points, sides, bounds = (np.stack(part) for part in zip(*sets, strict=True))
         _, mistakes, left_over = map(np.asarray, jax.vmap(rosenblatt)(points, sides))
-        rows = (values.reshape(len(MARGINS), SETS) for values in (bounds, mistakes, mistakes / bounds))
+        rows = (values.reshape(len(MARGINS), seeds) for values in (bounds, mistakes, mistakes / bounds))
         medians = [(np.median(most), np.median(made), share.max()) for most, made, share in zip(*rows, strict=True)]
         head = ("margin at least", "bound, median", "mistakes, median", "largest share of a bound")
         lab.table(head, [(margin, *row) for margin, row in zip(MARGINS, medians, strict=True)])
@@ -151,7 +163,7 @@ def main() -> None:
         rows = [(f, *values, "(-1, 24)" if f == "identity" else "") for f, values in layer.items()]
         lab.table(("σ(W x + b), σ", "first", "second", "lecture"), rows)
         shapes, kinds = ((4, 5, 2), (4, 6, 5, 3, 2)), y.astype(int)
-        gaps = {shape: [network_difference(shape, x, kinds, rate) for rate in (0.0, 0.1)] for shape in shapes}
+        gaps = {shape: [network_difference(shape, x, kinds, each) for each in (0.0, rate)] for shape in shapes}
         lab.table(("tanh or sigmoid network", "apart by", "after a step"), [(str(s), *gap) for s, gap in gaps.items()])
         z = np.linspace(-20, 20, 4001)
         lab.claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))
@@ -173,6 +185,12 @@ def main() -> None:
         lab.claim("tanh(x) is 2 sigm(2x) - 1, to 1e-14", identity < 1e-14)
         lab.claim("so tanh networks are sigmoid networks, to 1e-12", max(gap[0] for gap in gaps.values()) < 1e-12)
         lab.claim("which one step of descent takes apart by over 0.05", min(gap[1] for gap in gaps.values()) > 0.05)
+        words = "a perceptron is f(w·x) with the sigmoid f, which is logistic regression"
+        ours = f"Rosenblatt's has a step and another rule, {right[0]} of 100 irises right; with the sigmoid {right[1]}"
+        lab.statement("Lecture S2", words, ours=ours, verdict="imprecise")
+        lab.statement("Lecture S3", "W x + b = (-1, 24)", ours="(-1, 24), b as a row of W too", verdict="right")
+        words = "tanh(x) = 2 sigm(2x) - 1"
+        lab.statement("Lecture S3", words, ours=f"equal within {identity:.0e} from -20 to 20", verdict="right")
         lab.save(draw(bounds, mistakes, petals, y, run.params), "one_neuron.png")
 
 

@@ -15,6 +15,7 @@ About 20 s.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -31,6 +32,15 @@ from gdjax.stopping import gradient_norm
 from gdjax.types import Stop
 
 from .lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.1
+    """The rate that is tried in place of the lectures' large one."""
+    small: float = 1e-8
+    """The rate that is tried in place of their small one."""
+
 
 STEPS, EPS = 10_000, 1e-3
 
@@ -128,7 +138,7 @@ def overflow(problem, rates, dtype):
     return [[int(np.argmax([*over, True])) for over in each] for each in (seen, told)]
 
 
-def picture(three):
+def picture(three, tried):
     figure = style.figure(4.6, "The same rate is too small here and too large there: 2/L decides")
     axes = figure.subplots()
     style.dress(axes)
@@ -140,9 +150,10 @@ def picture(three):
         axes.plot(rates, np.clip(share, 1e-30, 1e30), color=color, linewidth=2, label=name)
         axes.axvline(edge, color=color, linewidth=1.2, linestyle="--")
         axes.text(1.2 * edge, 1e10, "2/L", color=color, fontsize=style.NORMAL, va="top")
-    for rate, words in ((1e-8, "lecture: too small, 1e−8"), (1e-1, "lecture: too big, 1e−1")):
+    said = {1e-8: "lecture: too small, 1e−8", 1e-1: "lecture: too big, 1e−1"}
+    for rate in tried:
         axes.axvline(rate, color=style.INK, linewidth=1.4, linestyle=":")
-        axes.text(rate, 2e11, words, fontsize=style.SMALL, ha="center")
+        axes.text(rate, 2e11, said.get(rate, f"tried: {rate:g}"), fontsize=style.SMALL, ha="center")
     axes.set(xscale="log", yscale="log", xlim=(1e-9, 10), ylim=(1e-11, 1e11))
     axes.set_xlabel("rate (parameter per slope)", fontsize=style.NORMAL)
     axes.set_ylabel("f − minimum after 100 steps,\nin parts of that at the start", fontsize=style.NORMAL)
@@ -150,19 +161,20 @@ def picture(three):
     return figure
 
 
-def lectures_rates(lab: Lab, three) -> None:
+def lectures_rates(lab: Lab[Numbers], three) -> None:
+    small, rate = lab.numbers.small, lab.numbers.rate
     words, rows, stopped, overflowed = {1e-8: "too small", 1e-1: "too big"}, [], [], []
     for name, problem in three.items():
         edge, best = 2 / problem.lipschitz, 2 / (problem.lipschitz * (1 + 1 / problem.condition))
-        rates = [1e-8, 1e-1, best, 1.1 * edge]
+        rates = [small, rate, best, 1.1 * edge]
         found = at_rates(problem, rates)
         ends = [(Stop(int(stop)), int(steps)) for stop, steps in zip(found.stop, found.steps, strict=True)]
-        stopped += [end == predict(problem, rate) for end, rate in zip(ends, rates, strict=True)]
+        stopped += [end == predict(problem, rate) for end, each in zip(ends, rates, strict=True)]
         (double, told), (single, told_single) = (overflow(problem, rates, t) for t in (jnp.float64, jnp.float32))
         overflowed += np.abs(np.subtract(double + single, told + told_single)).tolist()
-        for rate, (stop, steps), *infinite in zip(rates, ends, double, single, strict=True):
+        for each, (stop, steps), *infinite in zip(rates, ends, double, single, strict=True):
             when = [step if step < 2000 else None for step in infinite]
-            rows.append((name, rate, rate / edge, words.get(rate), stop.name, steps, *when))
+            rows.append((name, each, each / edge, words.get(each), stop.name, steps, *when))
     head = "problem", "rate", "of 2/L", "lecture", "stop", "steps", "f overflows at step", "in float32"
     lab.table(head, rows)
     stops = [row[4] for row in rows]
@@ -170,6 +182,17 @@ def lectures_rates(lab: Lab, three) -> None:
     lab.claim("1e-1 diverges twice, and converges once", stops[1::4] == ["DIVERGED", "CONVERGED", "DIVERGED"])
     lab.claim("stop and step of all twelve are those of arithmetic", all(stopped))
     lab.claim("f overflows where arithmetic says, to a step", max(overflowed) <= 1)
+    ours = f"at {small:g} the three are {', '.join(stops[::4])} after 10,000 steps"
+    lab.statement("Lecture S4", "1e-8 is too small: slow convergence", ours=ours, verdict="right")
+    shares = ", ".join(f"{row[2]:,.2g}" for row in rows[1::4])
+    ours = f"{', '.join(stops[1::4])} at {rate:g}, which is {shares} of 2/L: a rate is large relative to that alone"
+    lab.statement("Lecture S4", "1e-1 is too big: overshooting", ours=ours, verdict="imprecise")
+    ours = f"on the diabetes table f overflows at step {rows[9][6]}, in float32 at {rows[9][7]}"
+    lab.statement("Lecture S1", "a too large step can lead to numeric overflow", ours=ours, verdict="right")
+    words = "big values are in the range of 0.1 to 0.01"
+    edges = [row[1] / row[2] for row in rows[::4]]
+    ours = f"2/L decides, which differs by a factor of {max(edges) / min(edges):,.0f} among the three"
+    lab.statement("Lecture S0", words, ours=ours, verdict="imprecise")
 
 
 def limits(lab: Lab, seven) -> None:
@@ -187,11 +210,11 @@ def limits(lab: Lab, seven) -> None:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         three, seven = cases()
         lectures_rates(lab, three)
         limits(lab, seven)
-        lab.save(picture(three), "step_size.png")
+        lab.save(picture(three, (lab.numbers.small, lab.numbers.rate)), "step_size.png")
 
 
 if __name__ == "__main__":
