@@ -18,6 +18,7 @@ class lies far on the wrong side, the least cross-entropy over the source itself
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,10 +33,19 @@ from gdjax.stopping import gradient_norm, never
 
 from .lab import Lab
 
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rows: int = 60
+    """Rows that descent learns from; more of them, less overfitting."""
+    seeds: int = 200
+    """Samples of each size, over which the gaps are means."""
+
+
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(100)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
-FEATURES, FEW, STEPS, RATE = 20, 60, 5000, 0.5
-SMALL, SIZES, SEEDS = 10, (100, 200, 400, 800, 1600), 200
+FEATURES, STEPS, RATE = 20, 5000, 0.5
+SMALL, SIZES = 10, (100, 200, 400, 800, 1600)
 
 
 class Source(NamedTuple):
@@ -88,10 +98,10 @@ def errors_on_source(params, source: Source):
     return source.share @ norm.cdf(-source.label * scores(params, source.mean) / deviation)
 
 
-def descend() -> dict[str, np.ndarray]:
+def descend(few: int) -> dict[str, np.ndarray]:
     """Risks along descent with all of a few rows, (STEPS + 1,)."""
     source = two_classes(FEATURES)
-    x, y = draw_rows(source, FEW, np.random.default_rng(1))
+    x, y = draw_rows(source, few, np.random.default_rng(1))
     stops = {"stop": never(), "max_steps": STEPS, "record": True}
     path = gd.minimize(on_sample, jnp.zeros(FEATURES + 1), gd.sgd(RATE), args=(x, y), **stops).path
     measures = {
@@ -138,7 +148,7 @@ def minima_of_the_source() -> dict[str, np.ndarray]:
 
 
 def overfitting(lab: Lab) -> dict[str, np.ndarray]:
-    path = descend()
+    path = descend(lab.numbers.rows)
     best, bayes = int(path["source"].argmin()), float(norm.cdf(-1.0))
     chosen = {"best on the source": best, "gradient 0.01": int(np.argmax(path["gradient"] < 0.01)), "end": STEPS}
     table = [(words, at, *(values[at] for values in path.values())) for words, at in chosen.items()]
@@ -158,6 +168,12 @@ def overfitting(lab: Lab) -> dict[str, np.ndarray]:
         "those on the sample end at 0, which no classifier has on the source",
         path["errors of the rows"][-1] == 0 < bayes,
     )
+    words = "what is minimized is an expectation over the training data, what is wanted is one over their source"
+    ours = f"the first falls at every step to {path['sample'][-1]:.2g}, the second rises from step {best} on"
+    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    words = "so the stop is not set by the norm of the gradient"
+    ours = f"it is {path['gradient'][best]:.2g} where the source's risk is least"
+    lab.statement("Lecture S0", words, ours=ours, verdict="right")
     return path
 
 
@@ -190,6 +206,9 @@ def losses_and_errors(lab: Lab) -> dict[str, np.ndarray]:
     x, y = draw_rows(source, 500, np.random.default_rng(0))
     slope = jax.grad(on_sample)(jnp.array(found["errors"]), x, y, None, lambda margin: jnp.where(margin < 0, 1.0, 0.0))
     lab.claim("on a sample the errors' gradient is 0 everywhere: nothing to descend", np.all(slope == 0))
+    words = "cross-entropy is minimized, though accuracy is of interest"
+    ours = f"the least cross-entropy errs in {wrong['cross-entropy']:.1%}, the best line in {wrong['errors']:.1%}"
+    lab.statement("Lecture S0", words, ours=ours, verdict="right")
     return found
 
 
@@ -197,7 +216,7 @@ def draw_risks(path, means):
     picture = style.figure(4.4, "Descent minimizes the loss of the sample, not of its source")
     left, right = picture.subplots(1, 2)
     step, best = np.arange(1, STEPS + 1), path["source"].argmin()
-    left.plot(step, path["sample"][1:], color=style.BLUE, linewidth=2, label="60 rows: minimized")
+    left.plot(step, path["sample"][1:], color=style.BLUE, linewidth=2, label="the rows: minimized")
     left.plot(step, path["source"][1:], color=style.VERMILLION, linewidth=2, label="source: wanted")
     left.plot(best, path["source"][best], "o", color=style.VERMILLION, markersize=8, label="its best step")
     left.set(xscale="log", xlabel="step of descent", ylabel="cross-entropy, nats", ylim=(0, 1.7))
@@ -257,8 +276,8 @@ def draw_lines(found):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        path, means = overfitting(lab), sizes(lab, 600 if lab.full else SEEDS)
+    with Lab(__doc__, Numbers()) as lab:
+        path, means = overfitting(lab), sizes(lab, 600 if lab.full else lab.numbers.seeds)
         lab.save(draw_risks(path, means), "optimizing_or_learning.png")
         lab.save(draw_lines(losses_and_errors(lab)), "optimizing_or_learning_errors.png")
 

@@ -17,13 +17,12 @@ Expected: the slope is below 0.01 on 50 % of the plane with the quadratic cost, 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
 import gdjax as gd
 from gdjax.plots import style
@@ -31,10 +30,17 @@ from gdjax.stopping import never, target
 
 from .lab import Lab
 
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 0.15
+    """The rate of the neuron."""
+
+
 COSTS = {"quadratic": "quadratic", "cross-entropy": "binary_cross_entropy"}
 GOALS = {"quadratic": 0.1**2 / 2, "cross-entropy": -np.log1p(-0.1)}  # the cost of an output of 0.1, target 0
 BOOK = {(0.6, 0.9): (0.82, 0.09), (2.0, 2.0): (0.98, 0.20)}  # w, b: the output at the start and after 300 steps
-FLAT, RATE = 0.01, 0.15
+FLAT = 0.01
 
 
 def cost(w1, w2, drawn, kind: str):
@@ -60,53 +66,57 @@ def surface(name, seed: int = 0):
     return weights, np.asarray(value), np.hypot(*gradient)
 
 
-def neuron(start, name):
-    """One sigmoid of input 1 with target 0: the gradient at the start, the outputs of 300 steps, the steps to 0.1."""
+def neuron(start, name, rate: float):
+    """One sigmoid of input 1 with target 0: the gradient at the start, the outputs of 500 steps, the steps to 0.1."""
     w, b = start
     case = jnp.ones(1), jnp.zeros(1), "sigmoid", COSTS[name]
     params = ({"w": jnp.full((1, 1), w), "b": jnp.full(1, b)},)
     of = lambda params: gd.backprop.cost_of(params, *case)  # noqa: E731
     gradient = gd.backprop.backpropagate(params, *case).gradients[0]["w"].item()
-    path = gd.minimize(of, params, gd.sgd(RATE), stop=never(), max_steps=300, record=True).path.params[0]
-    steps = gd.minimize(of, params, gd.sgd(RATE), stop=target(GOALS[name])).steps
+    path = gd.minimize(of, params, gd.sgd(rate), stop=never(), max_steps=500, record=True).path.params[0]
+    steps = gd.minimize(of, params, gd.sgd(rate), stop=target(GOALS[name])).steps
     return gradient, np.ravel(jax.nn.sigmoid(path["w"][:, 0] + path["b"])), int(steps)
 
 
-def draw_surfaces(figure, surfaces):
-    """Draw both surfaces, blue where they are steep and red where they are flat."""
-    colors = LinearSegmentedColormap.from_list("slopes", [style.VERMILLION, "#f3e9dc", style.BLUE])
-    scale = LogNorm(1e-4, 1, clip=True)
-    sides = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
-    for axes, (name, (weights, value, slope)) in zip(sides, surfaces.items(), strict=True):
-        axes.plot_surface(*weights, value, facecolors=colors(scale(slope)), rcount=81, ccount=81, shade=False)
-        axes.set(xlabel="w1, first layer", ylabel="w2, second layer")
-        axes.set_title(f"{name}: slope below {FLAT} on {np.mean(slope < FLAT):.1%}", fontsize=style.NORMAL)
-        axes.view_init(28, -60)
-    bar = figure.colorbar(ScalarMappable(scale, colors), ax=list(sides), shrink=0.7, pad=0.08, extend="min")
-    bar.set_label("slope (cost per unit of weight)", fontsize=style.SMALL)
+def draw_surfaces(surfaces):
+    """Both surfaces in one picture, as the lecture's figure has them: black above, red below."""
+    figure = style.figure(5.2, "Cross-entropy lies on top, steep where the quadratic cost is flat")
+    axes = figure.add_subplot(projection="3d")
+    looks = {"quadratic": style.VERMILLION, "cross-entropy": style.INK}
+    for name, (weights, value, slope) in surfaces.items():
+        shade = {"quadratic": 0.85, "cross-entropy": 0.45}[name]
+        axes.plot_surface(*weights, value, color=looks[name], alpha=shade, rcount=40, ccount=40, linewidth=0)
+        label = f"{name}: slope below {FLAT} on {np.mean(slope < FLAT):.1%} of the plane"
+        axes.plot([], [], "s", color=looks[name], label=label)
+    axes.set_xlabel("w1, first layer", fontsize=style.NORMAL, labelpad=8)
+    axes.set_ylabel("w2, second layer", fontsize=style.NORMAL, labelpad=8)
+    axes.set_zlabel("cost", fontsize=style.NORMAL)
+    axes.set(xticks=[-10, 0, 10], yticks=[-10, 0, 10])
+    axes.view_init(18, -60)
+    figure.legend(loc="outside lower center", fontsize=style.SMALL, frameon=False)
+    return figure
 
 
-def picture(surfaces, learned):
-    figure = style.figure(6.6, "Where the output is badly wrong the quadratic cost is flat and cross-entropy is steep")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.35, 1))
-    draw_surfaces(above, surfaces)
-    for axes, start in zip(below.subplots(1, 2, sharey=True), BOOK, strict=True):
+def draw_neuron(learned, rate: float):
+    """The output of one neuron by step, from both starts."""
+    figure = style.figure(3.6, "From a wrong start the quadratic cost waits, cross-entropy does not")
+    for axes, start in zip(figure.subplots(1, 2, sharey=True), BOOK, strict=True):
         style.dress(axes)
         style.rule(axes)
-        for name, color, line in zip(COSTS, (style.VERMILLION, style.BLUE), ("--", "-"), strict=True):
+        for name, color, line in zip(COSTS, (style.VERMILLION, style.INK), ("--", "-"), strict=True):
             _, outputs, steps = learned[start, name]
             axes.plot(outputs, line, color=color, linewidth=2, label=f"{name}: {steps} steps to 0.1")
         axes.axhline(0.1, color=style.MUTED, linewidth=0.8, linestyle=":")
-        axes.set_title(f"one neuron from w = {start[0]:g}, b = {start[1]:g}, rate {RATE}", fontsize=style.NORMAL)
-        axes.set(xlim=(0, 300), ylim=(0, 1.4), yticks=np.linspace(0, 1, 6))
+        axes.set_title(f"from w = {start[0]:g}, b = {start[1]:g}, rate {rate:g}", fontsize=style.NORMAL, loc="left")
+        axes.set(xlim=(0, 500), ylim=(0, 1), yticks=np.linspace(0, 1, 6))
         axes.set_xlabel("step", fontsize=style.NORMAL)
-        axes.legend(fontsize=style.SMALL, loc="upper right", edgecolor=style.RULE)
-    below.axes[0].set_ylabel("output (target 0)", fontsize=style.NORMAL)
+        axes.legend(fontsize=style.SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.22), frameon=False)
+    figure.axes[0].set_ylabel("output (target 0)", fontsize=style.NORMAL)
     return figure
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         surfaces = {name: surface(name) for name in COSTS}
         (_, low, flat), (_, high, steep) = surfaces.values()
         both = (("quadratic", low, flat), ("4 × quadratic", 4 * low, 4 * flat), ("cross-entropy", high, steep))
@@ -116,32 +126,32 @@ def main() -> None:
         lab.claim("it is the steeper on over 95 % of the plane", np.mean(steep > flat) > 0.95)
         lab.claim("and steeper than four times the quadratic on over 80 %", np.mean(steep > 4 * flat) > 0.8)
         flats = np.array([[np.mean(surface(name, seed)[2] < FLAT) for name in COSTS] for seed in range(9)])
-        print(
-            "  flat share in nine draws, %: {:.0f} to {:.0f}, {:.1f} to {:.1f}".format(
-                *np.percentile(100 * flats, [0, 100], 0).T.flat
-            )
-        )
+        shares = np.percentile(100 * flats, [0, 100], 0).T.flat
+        lab.say("  flat share in nine draws, %: {:.0f} to {:.0f}, {:.1f} to {:.1f}".format(*shares))
         lab.claim("in each of nine draws over 35 % of the quadratic cost is flat", np.all(flats[:, 0] > 0.35))
         lab.claim("and under 3 % of cross-entropy", np.all(flats[:, 1] < 0.03))
 
-        print()
-        learned = {(start, name): neuron(start, name) for start in BOOK for name in COSTS}
+        learned = {(start, name): neuron(start, name, lab.numbers.rate) for start in BOOK for name in COSTS}
         rows = [
-            (f"{start}", name, outputs[0], gradient, outputs[-1], BOOK[start][1] if name == "quadratic" else "", steps)
+            (f"{start}", name, outputs[0], gradient, outputs[300], BOOK[start][1] if name == "quadratic" else "", steps)
             for (start, name), (gradient, outputs, steps) in learned.items()
         ]
         lab.table(("w, b", "cost", "output", "gradient", "after 300 steps", "book", "steps to 0.1"), rows)
         quadratic, entropy = ([learned[start, name] for start in BOOK] for name in COSTS)
-        ends = [tuple(outputs[[0, -1]].round(2)) for _, outputs, _ in quadratic]
+        ends = [tuple(outputs[[0, 300]].round(2)) for _, outputs, _ in quadratic]
         lab.claim("the quadratic cost's outputs are the book's, to two digits", ends == list(BOOK.values()))
         ratio = [q[0] / e[0] for q, e in zip(quadratic, entropy, strict=True)]
         told = [jax.grad(jax.nn.sigmoid)(w + b) for w, b in BOOK]
-        print(f"  the gradients' ratio: {ratio[0]:.4g} and {ratio[1]:.4g}")
+        lab.say(f"  the gradients' ratio: {ratio[0]:.4g} and {ratio[1]:.4g}")
         lab.claim("the gradients' ratio is σ'(z), to 1e-14", np.allclose(ratio, told, rtol=1e-14, atol=0))
         later = [case[1][2] - case[0][2] for case in (quadratic, entropy)]
         lab.claim("the worse start costs over 100 steps more by the quadratic cost", later[0] > 100)
         lab.claim("and fewer than 20 by cross-entropy", 0 < later[1] < 20)
-        lab.save(picture(surfaces, learned), "quadratic_or_cross_entropy.png")
+        words = "cross-entropy is the surface on top, quadratic the one below (a figure)"
+        ours = f"so over the whole plane; flat are {np.mean(steep < FLAT):.1%} of it and {np.mean(flat < FLAT):.0%}"
+        lab.statement("Lecture S2", words, ours=ours, verdict="right")
+        lab.save(draw_surfaces(surfaces), "quadratic_or_cross_entropy.png")
+        lab.save(draw_neuron(learned, lab.numbers.rate), "quadratic_or_cross_entropy_neuron.png")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def lectures_rates(lab: Lab[Numbers], three) -> None:
         rates = [small, rate, best, 1.1 * edge]
         found = at_rates(problem, rates)
         ends = [(Stop(int(stop)), int(steps)) for stop, steps in zip(found.stop, found.steps, strict=True)]
-        stopped += [end == predict(problem, rate) for end, each in zip(ends, rates, strict=True)]
+        stopped += [end == predict(problem, each) for end, each in zip(ends, rates, strict=True)]
         (double, told), (single, told_single) = (overflow(problem, rates, t) for t in (jnp.float64, jnp.float32))
         overflowed += np.abs(np.subtract(double + single, told + told_single)).tolist()
         for each, (stop, steps), *infinite in zip(rates, ends, double, single, strict=True):

@@ -144,7 +144,7 @@ def how_to_run(one: Record) -> str:
 def index_page(kept: dict[str, Record]) -> str:
     """The experiments by theme, and how many claims there are and fail."""
     count = sum(len(one["claims"]) for one in kept.values())
-    failed = sum(not claim["holds"] for one in kept.values() for claim in one["claims"])
+    failed = sum(claim["verdict"] == "FAILED" for one in kept.values() for claim in one["claims"])
     broken = [name for name, one in kept.items() if one["status"] not in ("held", "not here")]
     missing = [name for name in record.names() if name not in kept]
     lines = [
