@@ -141,3 +141,27 @@ def test_pages_are_read_without_scripts(site, browser):
     page.click("article table a:has-text('training')")
     assert "BUDGET" not in page.inner_text("h1") and page.is_visible("article h2 >> nth=0")
     assert said == []
+
+
+def test_the_explorers_answer_within_the_book(site, browser):
+    page, said = opened(browser, color_scheme="light")
+    canvases = "[...document.querySelectorAll('.explorer canvas')].map(canvas => canvas.toDataURL())"
+    page.goto(
+        (site / "explorer/descent.html").as_uri() + "#landscape=bowl10&optimizer=sgd&rate=0.05&start=2,2&steps=100"
+    )
+    page.wait_for_function("gdjax.page?.kinds")
+    assert "Converges after 34 steps" in page.locator(".ending").text_content()
+    before = page.evaluate(canvases)
+    page.focus("[name=rate-slider]")
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    assert "Diverges" in page.locator(".ending").text_content()
+    page.fill("[name=rate]", "0.05")
+    page.wait_for_function("gdjax.page.kinds")
+    assert page.evaluate(canvases) == before
+    page.evaluate("document.body.dataset.theme = 'dark'")
+    page.wait_for_timeout(200)
+    assert all(a != b for a, b in zip(page.evaluate(canvases), before, strict=True))
+    page.goto((site / "explorer/backprop.html").as_uri())
+    page.click("[name=last]")
+    assert "by x −4, by y −4, by z 3" in page.locator(".saying").text_content() and said == []
