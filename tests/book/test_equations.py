@@ -82,7 +82,8 @@ def test_an_equation_that_is_none_is_refused():
 
 
 def test_each_name_of_the_catalogues_has_a_page_with_what_its_docstring_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(optimizer_pages, "descents", lambda factories: {})
+    for drawn in ("descents", "curves"):
+        monkeypatch.setattr(optimizer_pages, drawn, lambda factories: {})
     pages = optimizer_pages.pages(tmp_path)
     assert len(pages) == len(CATALOGUES) + 1
     for factory in CATALOGUES:

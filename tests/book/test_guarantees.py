@@ -8,24 +8,22 @@ from gdjax.laws import loss, metric, model, optimizer, placement, schedule
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "experiments/book/pages/guarantees.md").read_text()
-NAMED = re.findall(r"`([\w/]+\.py)::(test_\w+)`( \(nightly\))?", PAGE)
+NAMED = re.findall(r"`([\w/]+\.py)::((?:\w+::)?test_\w+)`( \(nightly\))?", PAGE)
 NEVER = {"skip", "skipif", "xfail"}
 
 
 def marks(file):
-    """Test -> the names of its own marks, of a file."""
-    tree = ast.parse((ROOT / "tests" / file).read_text())
-    tests = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    return {
-        test.name: {
-            node.attr
-            for each in test.decorator_list
-            if "parametrize" not in ast.dump(each)
-            for node in ast.walk(each)
-            if isinstance(node, ast.Attribute)
-        }
-        for test in tests
-    }
+    """Test, with its class if it has one -> the names of its own marks, of a file."""
+    found = {}
+    for node in ast.parse((ROOT / "tests" / file).read_text()).body:
+        place, body = (f"{node.name}::", node.body) if isinstance(node, ast.ClassDef) else ("", [node])
+        for test in body:
+            if isinstance(test, ast.FunctionDef):
+                own = [each for each in test.decorator_list if "parametrize" not in ast.dump(each)]
+                found[place + test.name] = {
+                    part.attr for each in own for part in ast.walk(each) if isinstance(part, ast.Attribute)
+                }
+    return found
 
 
 def test_every_test_that_is_named_is_there_and_runs():

@@ -23,6 +23,7 @@ from ..certified import Certificates
 from ..descents import Descent, descents
 from ..docstrings import fenced, prose
 from ..equations import display
+from ..schedule_curves import curves
 
 HEAD = ("name", "what it does", "memory", "reference")
 WIDTHS = (22, 40, 16, 22)
@@ -62,7 +63,7 @@ class Shown:
 def pages(lab: Path) -> dict[str, str | bytes]:
     """The pages of the folder optimizers/ and their pictures."""
     certificates, made = Certificates.recorded(), {"optimizers/index.md": index()}
-    paths = descents(OPTIMIZERS)
+    paths = {**descents(OPTIMIZERS), **curves(SCHEDULES)}
     for kind, table in KINDS.items():
         for name, factory in table.items():
             made[f"optimizers/{name}.md"] = page(kind, factory, certificates, paths.get(name))
@@ -126,7 +127,7 @@ def page(kind: str, factory: Callable[..., Any], certificates: Certificates, des
             if head in parts
         ),
         *example(doc),
-        *path(name, descent),
+        *path(kind, name, descent),
         *(certificates.section(name) if kind != "Schedules" else []),
         *(f"## {head}\n\n{prose(parts[head], PLACES.get)}" for head in ("Differs from", "Reference") if head in parts),
     ]
@@ -209,8 +210,10 @@ def example(doc: str) -> list[str]:
     return [fenced(lines.strip(), "pycon")] if lines else []
 
 
-def path(name: str, descent: Descent | None) -> list[str]:
-    """The picture of its paths, with what was run."""
+def path(kind: str, name: str, descent: Descent | None) -> list[str]:
+    """The picture of its paths or of its values, with what was run."""
     if descent is None:
         return []
+    if kind == "Schedules":
+        return ["## Values", f"![The values of {name}, step by step]({name}.png)", descent.words]
     return ["## Path", f"![The paths of {name} over a bowl and over Rosenbrock's valley]({name}.png)", descent.words]
