@@ -115,27 +115,34 @@ def network_difference(sizes, x, y, rate: float) -> float:
     return float(jnp.max(jnp.abs(outputs("tanh", start) - outputs("sigmoid", as_sigmoids(start)))))
 
 
-def draw(bounds, mistakes, x, y, neuron):
-    title = "The perceptron rule stays under its bound; the logistic neuron learns classes that overlap"
-    picture = style.figure(4.4, title)
-    left, right = picture.subplots(1, 2)
-    for axes in (left, right):
-        style.dress(axes)
-    ends = np.array([2, 3e4])
-    left.loglog(ends, ends, color=style.INK, linewidth=1.2, label="the bound itself")
-    left.loglog(bounds, np.maximum(mistakes, 1), ".", color=style.BLUE, alpha=0.6, label=f"{len(bounds)} made sets")
-    left.loglog([40], [40], "*", color=style.VERMILLION, markersize=12, label="40 orthogonal examples")
-    left.set(xlabel="bound (R/γ)², mistakes", ylabel="mistakes until none is left")
+def draw_neuron(x, y, neuron):
+    picture = style.figure(4.6, "The logistic neuron draws a line between classes that overlap")
+    axes = picture.subplots()
+    style.dress(axes)
     grid = np.stack(np.meshgrid(*(np.linspace(-2.6, 2.6, 200),) * 2), axis=-1)
     chance = np.asarray(jax.nn.sigmoid(NEURON.apply(neuron, grid)))
     look = {"colors": style.INK, "linewidths": (0.8, 1.8, 0.8)}
-    lines = right.contour(grid[..., 0], grid[..., 1], chance, [0.1, 0.5, 0.9], **look)
-    right.clabel(lines, fmt="p = %g", fontsize=9)
+    lines = axes.contour(grid[..., 0], grid[..., 1], chance, [0.1, 0.5, 0.9], **look)
+    axes.clabel(lines, fmt="p = %g", fontsize=9)
     for label, color, marker, name in ((0, style.BLUE, "o", "versicolor"), (1, style.VERMILLION, "^", "virginica")):
-        right.plot(*x[y == label].T, marker, color=color, markersize=5, alpha=0.7, label=name)
-    right.set(xlabel="petal length, standard deviations", ylabel="petal width, standard deviations")
-    for axes in (left, right):
-        style.legend(axes)
+        axes.plot(*x[y == label].T, marker, color=color, markersize=6, alpha=0.7, label=name)
+    axes.set(xlabel="petal length, standard deviations", ylabel="petal width, standard deviations", aspect="equal")
+    axes.legend(fontsize=style.SMALL, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return picture
+
+
+def draw_bound(bounds, mistakes):
+    picture = style.figure(3.8, "The perceptron rule stays under its bound")
+    axes = picture.subplots()
+    style.dress(axes)
+    ends = np.array([2, 3e4])
+    axes.loglog(ends, ends, color=style.INK, linewidth=1.2, label="the bound itself")
+    axes.loglog(
+        bounds, np.maximum(mistakes, 1), ".", color=style.BLUE, alpha=0.6, label=f"{len(bounds)} synthetic sets"
+    )
+    axes.loglog([40], [40], "*", color=style.VERMILLION, markersize=12, label="40 orthogonal examples")
+    axes.set(xlabel="bound (R/γ)², mistakes", ylabel="mistakes until none is left")
+    axes.legend(fontsize=style.SMALL, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return picture
 
 
@@ -191,7 +198,8 @@ def main() -> None:
         lab.statement("Lecture S3", "W x + b = (-1, 24)", ours="(-1, 24), b as a row of W too", verdict="right")
         words = "tanh(x) = 2 sigm(2x) - 1"
         lab.statement("Lecture S3", words, ours=f"equal within {identity:.0e} from -20 to 20", verdict="right")
-        lab.save(draw(bounds, mistakes, petals, y, run.params), "one_neuron.png")
+        lab.save(draw_neuron(petals, y, run.params), "one_neuron.png")
+        lab.save(draw_bound(bounds, mistakes), "one_neuron_bound.png")
 
 
 if __name__ == "__main__":

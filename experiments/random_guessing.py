@@ -16,6 +16,7 @@ both cases; a step costs about as much as three guesses. About 20 s.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -30,10 +31,18 @@ from gdjax.stopping import never, target
 
 from .lab import Lab
 
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    target: float = 0.05
+    """The loss whose price in guesses and in steps is told."""
+    seed: int = 0
+    """Of the guesses that are shown."""
+
+
 ROWS, START_LOSS, STEPS = 16, 25.0, 50
 HUNTS, GUESSES, ROUNDS = 100, 100, 500
 DIMENSIONS = (2, 4, 8, 16)
-TARGET = 0.05
 
 
 class Fit(NamedTuple):
@@ -129,11 +138,12 @@ def draw(fit: Fit, path, drawn: np.ndarray, curves: dict, falls: dict):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         fits = {d: regression(d) for d in DIMENSIONS}
         paths = {d: descend(fit) for d, fit in fits.items()}
         fit, path = fits[2], paths[2]
-        drawn = np.random.default_rng(0).uniform(size=(100, 2))
+        aim = lab.numbers.target
+        drawn = np.random.default_rng(lab.numbers.seed).uniform(size=(100, 2))
         guessed = [float(loss(theta, fit.x, fit.y)) for theta in drawn]
         lecture = ((10.4, 25.2), (7.2, 8.7), (1.0, 1.5), (16.2, 0.2))
         rows = [(t + 1, guessed[t], lecture[t][0], path.value[t], lecture[t][1]) for t in range(4)]
@@ -145,10 +155,10 @@ def main() -> None:
         curves = {d: best_of(fit) for d, fit in fits.items()}
         slopes = {d: slope(*curve) for d, curve in curves.items()}
         last = {d: float(values[-1]) for d, (_, values) in curves.items()}
-        steps = {d: int(np.argmax(path.value <= TARGET)) for d, path in paths.items()}
-        needed = {d: 1 / share(fit, TARGET) for d, fit in fits.items()}
+        steps = {d: int(np.argmax(path.value <= aim)) for d, path in paths.items()}
+        needed = {d: 1 / share(fit, aim) for d, fit in fits.items()}
         rows = [(d, curves[d][1][0], last[d], slopes[d], -2 / d, needed[d], steps[d]) for d in fits]
-        head = ("parameters", "best of 100", "best of 50,000", "slope", "-2/d", f"guesses to {TARGET}", "steps to it")
+        head = ("parameters", "best of 100", "best of 50,000", "slope", "-2/d", f"guesses to {aim:g}", "steps to it")
         lab.table(head, rows)
         lab.claim(
             "descent goes down at each of its steps, and the first four guesses up and down, as in the lecture",
@@ -170,6 +180,15 @@ def main() -> None:
         lab.claim(
             "descent takes no more steps for 16 parameters than for 2, give or take 3", abs(steps[16] - steps[2]) <= 3
         )
+        words = "four random guesses have losses 10.4, 7.2, 1.0 and 16.2"
+        ours = f"{', '.join(f'{value:.1f}' for value in guessed[:4])}: up and down too, on data of ours"
+        lab.statement("Lecture S2", words, ours=ours, verdict="illustration")
+        words = "four points of descent have losses 25.2, 8.7, 1.5 and 0.2; no quadratic has all eight values"
+        ours = f"{', '.join(f'{value:.2g}' for value in path.value[:4])}: falling too, on data of ours"
+        lab.statement("Lecture S2", words, ours=ours, verdict="illustration")
+        words = "drawing at random is a naive idea, descent a better one"
+        ours = f"ten steps are worth {hunted[10]:,.0f} guesses, fifty {wanted[50]:.0e}"
+        lab.statement("Lecture S2", words, ours=ours, verdict="right")
         lab.save(draw(fit, path, drawn, curves, {d: p.value for d, p in paths.items()}), "random_guessing.png")
 
 

@@ -16,6 +16,7 @@ others. About 20 s.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,6 +33,13 @@ from gdjax.models import activation, conv, dense, flatten, normal, serial
 from gdjax.plots import palette, style
 
 from .lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    epochs: int = 6
+    """Passes over the digits that the network is trained for."""
+
 
 LENGTH, DEPTH = 129, 5
 SIDE, DEPTHS, SEEDS, CHANNELS = 41, (1, 4, 16), 64, 8
@@ -100,7 +108,7 @@ def spread(weights: np.ndarray) -> float:
     return float(np.sqrt(((shares.sum(0) + shares.sum(1)) / 2) @ places**2))
 
 
-def train_on_digits() -> tuple[gd.Model, gd.Model, tuple, tuple]:
+def train_on_digits(epochs: int) -> tuple[gd.Model, gd.Model, tuple, tuple]:
     """A network of three convolutions, its convolutions alone, its parameters, and the test rows."""
     data = gd.data.load("digits")
     x, y = data.x.reshape(-1, *DIGITS).astype(float), data.y
@@ -110,7 +118,7 @@ def train_on_digits() -> tuple[gd.Model, gd.Model, tuple, tuple]:
     model = serial(convolutions, flatten((8, 8, 16)), dense(8 * 8 * 16, 10))
     loss = gd.per_example(gd.supervised(model, gd.losses.softmax_cross_entropy_with_integer_labels))
     params = model.init(jax.random.key(1))
-    result = gd.fit(loss, params, gd.adam(2e-3), train, epochs=6, batch_size=64, key=jax.random.key(2))
+    result = gd.fit(loss, params, gd.adam(2e-3), train, epochs=epochs, batch_size=64, key=jax.random.key(2))
     return model, convolutions, result.params, test
 
 
@@ -138,7 +146,7 @@ def draw_heat(axes: Axes, values: np.ndarray, title: str, field: int = 0, middle
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         widths = {name: [(counted(d[:i]), measured(d[:i])) for i in range(1, DEPTH + 1)] for name, d in DESIGNS.items()}
         head = ("layers", *(str(i) for i in range(1, DEPTH + 1)))
         lab.table(head, [(name, *(f"{ours}" for _, ours in found)) for name, found in widths.items()])
@@ -152,7 +160,7 @@ def main() -> None:
         near = all(abs(spread(squares[depth]) / law[depth] - 1) < 0.1 for depth in DEPTHS)
         lab.claim("the spread of the gradient is that of a random walk, within 10 %", near)
 
-        model, convolutions, params, (x, y) = train_on_digits()
+        model, convolutions, params, (x, y) = train_on_digits(lab.numbers.epochs)
         scores = jax.jit(model.apply)(params, x)
         right = float(np.mean(np.argmax(scores, -1) == y))
         units = {layers: unit_gradients(convolutions, params, x[:100], layers) for layers in (1, 2, 3)}

@@ -18,6 +18,8 @@ holds here for fewer than 8 rows; with more, the noise of the statistics does no
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,16 @@ from gdjax.plots import style
 
 from .lab import Lab
 
-SIZES, STEPS, RATE = (1, 2, 4, 8, 16, 64), 1000, 2e-3
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    rate: float = 2e-3
+    """The rate of Adam."""
+    steps: int = 1000
+    """Its steps."""
+
+
+SIZES = (1, 2, 4, 8, 16, 64)
 NORMS = {"none": None, "layer norm": models.layer_norm(64), "batch norm": models.batch_norm(64)}
 COLORS = {"none": style.INK, "layer norm": style.BLUE, "batch norm": style.VERMILLION}
 
@@ -45,7 +56,7 @@ def network(norm) -> gd.models.Model:
     return models.serial(models.dense(64, 64, models.he_normal()), *between, models.dense(64, 10))
 
 
-def runs(norm, seeds: int) -> dict[str, np.ndarray]:
+def runs(norm, numbers: Numbers, seeds: int) -> dict[str, np.ndarray]:
     """What is measured -> (sizes, seeds): losses of the last steps' batches, of all training rows, and of others."""
     model, (train, others) = network(norm), digits()
     loss = gd.per_example(
@@ -55,14 +66,14 @@ def runs(norm, seeds: int) -> dict[str, np.ndarray]:
 
     def run(key, size):
         for_start, for_order, for_run = jax.random.split(key, 3)
-        state = gd.make_state(model.init(for_start), gd.adam(RATE), for_run, model.init_state())
+        state = gd.make_state(model.init(for_start), gd.adam(numbers.rate), for_run, model.init_state())
 
         def advance(state, i):
             rows, _ = batch_indices("replacement", for_order, i, len(train[1]), max(SIZES))
             state, measured = step(state, take(train, rows), jnp.arange(max(SIZES)) < size)  # masked rows do not count
             return state, measured["loss"]
 
-        state, seen = jax.lax.scan(advance, state, jnp.arange(STEPS))
+        state, seen = jax.lax.scan(advance, state, jnp.arange(numbers.steps))
         of_all, of_others = (evaluate(state.params, rows, state.model_state) for rows in (train, others))
         return {
             "batches": seen[-200:].mean(),
@@ -108,6 +119,9 @@ def judge(lab: Lab, found: dict[str, dict[str, np.ndarray]]) -> None:
     lab.claim(
         "from eight rows on at most 1.3 times that of layer norm", max(x for n, x in ratio.items() if n >= 8) < 1.3
     )
+    words = "a very small batch may be problematic with batch normalization"
+    ours = f"with 2 rows {ratio[2]:.1f} times the loss of layer norm, with 4 {ratio[4]:.1f}, with 8 {ratio[8]:.2g}"
+    lab.statement("Lecture S0", words, ours=ours, verdict="right")
 
 
 def draw(found: dict[str, dict[str, np.ndarray]]):
@@ -118,7 +132,7 @@ def draw(found: dict[str, dict[str, np.ndarray]]):
     left.set(xscale="log", yscale="log", ylim=(0.02, 3), xlabel="rows in a batch", ylabel="loss of others")
     left.set_xticks(SIZES, map(str, SIZES))
     left.minorticks_off()
-    left.set_title("after 1000 steps", fontsize=style.NORMAL, loc="left")
+    left.set_title("at the end", fontsize=style.NORMAL, loc="left")
     for size, color in ((2, style.VERMILLION), (4, style.ORANGE), (32, style.SKY)):
         right.plot(*features(size), ".", color=color, markersize=4, label=f"{size} rows")
     right.axline((0, 0), slope=1, color=style.INK, linewidth=1)
@@ -131,8 +145,8 @@ def draw(found: dict[str, dict[str, np.ndarray]]):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        found = {name: runs(norm, 10 if lab.full else 3) for name, norm in NORMS.items()}
+    with Lab(__doc__, Numbers()) as lab:
+        found = {name: runs(norm, lab.numbers, 10 if lab.full else 3) for name, norm in NORMS.items()}
         judge(lab, found)
         lab.save(draw(found), "small_batch_norm.png")
 

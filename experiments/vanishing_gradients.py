@@ -14,6 +14,8 @@ median of 20 seeds, for the others they do not. About 25 s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,8 +29,15 @@ from gdjax.tree import global_norm
 
 from .lab import Lab
 
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    depth: int = 30
+    """Hidden layers of the networks."""
+
+
 DRAWS, DEPTHS = 10_000, (1, 2, 4, 8, 16)
-WIDTH, DEPTH, SEEDS = 256, 30, 20
+WIDTH, SEEDS = 256, 20
 NETWORKS = {  # name -> activation, initial weights
     "relu, He": ("relu", he_normal()),
     "tanh, Xavier": ("tanh", xavier_normal()),
@@ -63,9 +72,9 @@ def loss_of(model):
     return lambda params, x, key=None: jnp.mean(jnp.sum(model.apply(params, x) ** 2, axis=-1))
 
 
-def norms_by_seed(activation: str, weights) -> np.ndarray:
-    """|dC/dlayer| of the 31 layers, (seeds, layers), C = sum of squares of the output; inputs are standard normal."""
-    model = mlp((WIDTH, *[WIDTH] * DEPTH, 10), activation=activation, weights=weights)
+def norms_by_seed(activation: str, weights, depth: int) -> np.ndarray:
+    """|dC/dlayer| of all layers, (seeds, layers), C = sum of squares of the output; inputs are standard normal."""
+    model = mlp((WIDTH, *[WIDTH] * depth, 10), activation=activation, weights=weights)
 
     def norms(seed):
         init_key, data_key = jax.random.split(jax.random.key(seed))
@@ -99,15 +108,15 @@ def dying_relu() -> list[tuple[float, float]]:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         bounded = {depth: share_above_bound(depth, within_one) for depth in DEPTHS}
         free = {depth: share_above_bound(depth, jax.random.normal) for depth in DEPTHS}
         rows = [(d, 0.25**d, bounded[d][0], bounded[d][1], free[d][0], free[d][1]) for d in DEPTHS]
         head = ("depth", "0.25^depth", "median, |w| <= 1", "above", "median, w ~ N(0,1)", "above")
         lab.table(head, rows)
-        norms = {name: norms_by_seed(*choice) for name, choice in NETWORKS.items()}
+        norms = {name: norms_by_seed(*choice, lab.numbers.depth) for name, choice in NETWORKS.items()}
         first_over_last = {name: float(np.median(n[:, 0] / n[:, -1])) for name, n in norms.items()}
-        lab.table(("30 x 256", "first / last layer, median of 20 seeds"), first_over_last.items())
+        lab.table((f"{lab.numbers.depth} x 256", "first / last layer, median of 20 seeds"), first_over_last.items())
         inputs, dying = large_inputs(), dying_relu()
         lab.table(("inputs times", "saturated", "slope that passes, relative"), inputs)
         lab.table(("rate of one step", "dead units after it"), dying)
@@ -128,6 +137,19 @@ def main() -> None:
         )
         lab.claim("inputs 100 times too large pass less than a tenth of the slope", inputs[-1][2] < 0.1)
         lab.claim("a step too large kills relu units, a small one does not", dying[1][1] == 0 and dying[-1][1] > 0.25)
+        words = "with |w| <= 1 each layer of sigmoids passes on at most a quarter of the gradient"
+        ours = f"true of each of {DRAWS * len(DEPTHS):,} chains"
+        lab.statement("Lecture S3", words, ours=ours, verdict="right")
+        words = "such as w ~ N(0, 1)"
+        ours = f"a third of those weights are over 1: {free[1][1]:.1%} of the chains of one factor pass on more"
+        lab.statement("Lecture S3", words, ours=ours, verdict="wrong")
+        words = "with large inputs the slope of the sigmoid becomes zero"
+        ours = f"inputs times 100: {inputs[-1][1]:.0%} of the units saturated, {inputs[-1][2]:.1%} of the slope left"
+        lab.statement("Lecture S3", words, ours=ours, verdict="right")
+        words = "a ReLU has no vanishing gradient, but may die"
+        ours = f"with weights far too small it vanishes too, by {first_over_last['relu, far too small']:.0e}"
+        ours += f"; a step too large kills {dying[-1][1]:.0%} of a layer"
+        lab.statement("Lecture S3", words, ours=ours, verdict="imprecise")
         lab.save(draw(norms, free), "vanishing_gradients.png")
 
 
@@ -142,11 +164,11 @@ def diagnosis(activation: str, weights) -> str:
 
 
 def draw(norms: dict[str, np.ndarray], free: dict[int, tuple[float, float]]) -> Figure:
-    picture = style.figure(4.4, "Relu with He weights carries the gradient through 30 layers; sigmoid loses it")
+    picture = style.figure(4.4, "Relu with He weights carries the gradient through all layers; sigmoid loses it")
     axes: Axes = picture.subplots()
     style.dress(axes)
     style.rule(axes)
-    layers = np.arange(1, DEPTH + 2)
+    layers = np.arange(1, next(iter(norms.values())).shape[1] + 1)
     for (name, all_norms), color in zip(norms.items(), palette(len(norms)), strict=True):
         relative = all_norms / all_norms[:, -1:]
         low, middle, high = np.quantile(relative, (0.1, 0.5, 0.9), axis=0)
@@ -155,7 +177,7 @@ def draw(norms: dict[str, np.ndarray], free: dict[int, tuple[float, float]]) -> 
     axes.plot(layers, 0.25 ** (layers[-1] - layers.astype(float)), ":", color="black", label="0.25 per layer")
     axes.set_yscale("log")
     axes.set_ylim(1e-20, 1e3)
-    axes.set_xlabel(f"layer of {DEPTH + 1} (1 is next to the data), {WIDTH} units each")
+    axes.set_xlabel(f"layer of {len(layers)} (1 is next to the data), {WIDTH} units each")
     axes.set_ylabel("|gradient of a layer| / |of the last|")
     style.legend(axes)
     return picture
