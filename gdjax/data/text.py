@@ -21,8 +21,6 @@ import numpy as np
 
 from gdjax.calls import check_interval
 from gdjax.data.errors import DataError, nearest
-from gdjax.data.readers.contents import DAMAGE, any_format, contents_of, damaged, text_format
-from gdjax.data.readers.encodings import encoding_of, undecodable
 from gdjax.domain import classes, within
 from gdjax.text import counted, listing
 
@@ -229,6 +227,9 @@ def read_codes(source: str | os.PathLike[str], unit: str = "characters", encodin
 
 def _read_file(path: str, unit: str, encoding: str | None, share: float) -> Text:
     """The codes of a file. Raises: DataError for what is no text."""
+    from gdjax.data.readers.contents import DAMAGE, any_format, contents_of, damaged, text_format
+    from gdjax.data.readers.encodings import encoding_of, undecodable
+
     with contents_of(path, any_format if unit == "bytes" else text_format) as source:
         if source.format != "text":
             raise DataError(f"{path}: no text but an archive or a document: unpack it first")
