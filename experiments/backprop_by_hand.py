@@ -130,7 +130,7 @@ def costs(n: int, repeats: int = 60) -> dict[str, tuple[float, float]]:
     return {name: (f.cost_analysis()["flops"], min(times[name])) for name, f in ready.items()}
 
 
-def picture(rows, cost, ratio):
+def picture(rows, cost, ratio, n: int):
     figure = style.figure(4.2, "By hand as by jax.grad: equal up to rounding, and as quick")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     for activation, color, marker, shift in zip(ACTIVATIONS, style.PALETTE, "os^", (-2, 0, 2), strict=False):
@@ -160,7 +160,7 @@ def picture(rows, cost, ratio):
     for axes in (left, right):
         style.dress(axes)
         style.rule(axes)
-    right.set_xlabel("64-300-300-300-10, batch of 32", fontsize=style.NORMAL)
+    right.set_xlabel(f"64-300-300-300-10, batch of {n}", fontsize=style.NORMAL)
     left.legend(fontsize=style.SMALL, ncols=3, loc="upper right", edgecolor=style.RULE)
     return figure
 
@@ -180,7 +180,7 @@ def draw_pass(params, flower, target, names):
         middle, top = 2.4 * i + 1.2, 2.05
         words = (
             ("z = a w + b, a = f(z)", style.BLUE, top, 0),
-            ("δ w' · f'(z)" if i else "", style.VERMILLION, -top, 1),
+            ("BP2: δ w' · f'(z)" if i else "", style.VERMILLION, -top, 1),
         )
         for text, color, height, back in words if i else words[:1]:
             way = ((middle - 0.8, height), (middle + 0.8, height))
@@ -250,7 +250,7 @@ def main() -> None:
         lab.statement("Lecture S3", words, ours=ours, verdict="imprecise")
         caption = "One iris flower in a 4-3-2 network: blue the activations, orange the errors, which BP2 carries back."
         lab.save(draw_pass(small, flower, np.array([1.0, 0]), names), "backprop_by_hand_pass.png", caption)
-        lab.save(picture(rows, cost, whole / forward), "backprop_by_hand.png")
+        lab.save(picture(rows, cost, whole / forward, rows_at_once), "backprop_by_hand.png")
 
 
 if __name__ == "__main__":
