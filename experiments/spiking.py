@@ -23,6 +23,7 @@ compilation. Needs scikit-learn.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,13 @@ from gdjax import losses, models
 from gdjax.plots import style
 
 from .lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    seeds: int = 3
+    """Splits of the rows, each with other initial weights."""
+
 
 SIZES, TIME_STEPS = (64, 64, 10), 25
 PROTOTYPES, THRESHOLD, HOMEOSTASIS, SHOWN, ROUNDS = 50, 20.0, 0.3, 20, 6
@@ -240,8 +248,8 @@ def draw_scores(axes: Axes, right: dict[str, list[float]]) -> None:
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
-        splits = [rows_of(seed) for seed in range(10 if lab.full else 3)]
+    with Lab(__doc__, Numbers()) as lab:
+        splits = [rows_of(seed) for seed in range(10 if lab.full else lab.numbers.seeds)]
         networks = {**NETWORKS, **({"true slope": UNTRAINED} if lab.full else {})}
         runs = {
             name: [trained(model, rows, seed) for seed, rows in enumerate(splits)] for name, model in networks.items()
@@ -264,6 +272,9 @@ def check_scores(lab: Lab, right: dict[str, float]) -> None:
     if lab.full:
         lab.claim("the true slope two points less", right["true slope"] < min(surrogates) - 0.02)
     lab.claim("STDP is within five points of as many clusters of k-means", right["STDP"] > right["k-means"] - 0.05)
+    words = "spiking networks can be trained with the gradient, or by rules such as STDP"
+    ours = f"{min(surrogates):.0%} right by surrogate gradients, {right['STDP']:.0%} by STDP, k-means {right['k-means']:.0%}"
+    lab.statement("Lecture S1", words, ours=ours, verdict="right")
     lab.claim("without learning its neurons are 20 points worse", right["no STDP"] < right["STDP"] - 0.2)
 
 
@@ -274,6 +285,10 @@ def check_scale(lab: Lab, params: Any, rows: Rows) -> None:
         [spikes.memory.total, relus.memory.total],
     )
     lab.table(("a step of 32 rows", "spikes", "ReLUs"), [("operations", *operations), ("bytes", *memory)])
+    words = "spiking networks do not scale well to large problems"
+    factors = operations[0] / operations[1], memory[0] / memory[1]
+    ours = f"a step takes {factors[0]:.1f} times the operations of ReLUs, and {factors[1]:.0f} times the memory"
+    lab.statement("Lecture S1", words, ours=ours, verdict="right")
     grads = jax.jit(jax.grad(lambda params: loss_of(UNTRAINED)(params, rows.test)[0]))(params)
     lab.claim("the true gradient of the hidden weights is 0", not np.any(grads[0]["w"]) and np.any(grads[1]["w"]))
     busy = float(jnp.mean(hidden_spikes(params, rows.test[0])))

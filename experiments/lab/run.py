@@ -54,13 +54,13 @@ class Lab(Generic[N]):
 
     def __init__(self, doc: str | None, numbers: N = None) -> None:
         self.doc, self.name = doc or "", record.name_in(doc or "") or Path(sys.argv[0]).stem
-        self.defaults = numbers
         try:
             self.out, self.full, self.numbers = read_options(self.name, doc, numbers, sys.argv[1:])
             self.out.mkdir(parents=True, exist_ok=True)
         except (ValueError, OSError) as error:
             self._end(2, one_line(error))
         self.changed = option_words(numbers, self.numbers)
+        self.described = list(describe(numbers, self.numbers))
         self.tables: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.claims: list[dict[str, Any]] = []
@@ -159,7 +159,7 @@ class Lab(Generic[N]):
         kept = {
             "doc": self.doc,
             "command": record.command_of(self.name, self.changed, self.full),
-            "numbers": list(describe(self.defaults, self.numbers)),
+            "numbers": self.described,
             "changed": self.changed,
             "full": self.full,
             "status": status,
