@@ -58,6 +58,7 @@ GROWTH: dict[str, list[dict[str, Any]]] = {
     "rows": [{"copies": n} for n in (1, 8, 64)],
     "leaves": [{"sizes": (64, *[8] * n, 10)} for n in (4, 16, 64)],
 }
+STUDY = 400  # seconds, at most
 STUDIES = {"sweep_cost": ["--repeats", "2"], "minimize_cost": ["--repeats", "5"]}
 
 
@@ -100,15 +101,17 @@ def meet(peers: list[str], starts: int) -> tuple[dict[str, Session], dict[str, l
     return sessions, figures, absent
 
 
-def rounds(sessions: dict[str, Session], repeats: int) -> dict[str, list[dict[str, Any]]]:
-    """The answers of all calls, interleaved; a call of each before the first round warms it up."""
-    for session in sessions.values():
-        session.ask(call=True)
+def rounds(sessions: dict[str, Session], repeats: int, absent: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The answers of all calls, interleaved, after one of each that warms it up; a peer that fails goes to the absent."""
     found: dict[str, list[dict[str, Any]]] = {peer: [] for peer in sessions}
-    for i in range(repeats):
+    for i in range(1 + repeats):
         for peer in list(sessions) if i % 2 == 0 else list(reversed(sessions)):
-            found[peer].append(sessions[peer].ask(call=True))
-    return found
+            try:
+                found[peer].append(sessions[peer].ask(call=True))
+            except NotMeasured as error:
+                absent[peer] = str(error)
+                sessions.pop(peer).close()
+    return {peer: found[peer][1:] for peer in sessions}
 
 
 def compare(peers: list[str], repeats: int, starts: int) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def compare(peers: list[str], repeats: int, starts: int) -> dict[str, Any]:
     case = TrainingCase()
     sessions, begun, absent = meet(peers, starts)
     try:
-        answers = rounds(sessions, repeats)
+        answers = rounds(sessions, repeats, absent)
         rows = {peer: figures_of(case, sessions[peer], answers[peer], begun[peer]) for peer in sessions}
         for peer, row in rows.items():
             row |= {"another_rate": another_rate(sessions[peer], row), "memory": sessions[peer].ask(peak=True)}
@@ -188,7 +191,7 @@ def point(fields: dict[str, Any], repeats: int) -> dict[str, Any]:
     try:
         for peer in GROWN:
             sessions[peer], _ = started(peer, {**fields, "epochs": epochs})
-        answers = rounds(sessions, repeats)
+        answers = rounds(sessions, repeats, {})
     finally:
         for session in sessions.values():
             session.close()
@@ -204,7 +207,10 @@ def study(name: str, options: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "figures.json"
         command = [sys.executable, "-m", f"{__package__}.{name}", *options, "--json", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=STUDY)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"it took more than {STUDY} s"}
         if done.returncode:
             return {"failed": (done.stderr.strip().splitlines() or [str(done.returncode)])[-1]}
         print(done.stdout)

@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import Any
+
+PATIENCE = 300.0  # seconds for one answer
 
 
 class NotMeasured(Exception):
@@ -39,9 +42,13 @@ class Session:
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
+        watch = threading.Timer(PATIENCE, self._process.kill)
+        watch.start()
         line = self._process.stdout.readline()
+        late = not watch.is_alive()
+        watch.cancel()
         if not line:
-            raise NotMeasured(self._last_words())
+            raise NotMeasured(f"no answer in {PATIENCE:.0f} s" if late else self._last_words())
         return json.loads(line)
 
     def _last_words(self) -> str:
