@@ -11,10 +11,25 @@ from gdjax.cli.main import parse
 BOOK = Path(__file__).parents[2] / "experiments" / "book" / "pages"
 PAGES = [path for folder in ("cookbook", "coming_from") for path in sorted((BOOK / folder).glob("*.md"))]
 NAMES = [str(path.relative_to(BOOK)) for path in PAGES]
+LONG = {
+    f"{folder}/{name}.md"  # 3 to 8 s each, and what they call is tested elsewhere
+    for folder, names in (
+        ("cookbook", "backprop curve equinox haiku minimize own_model tournament"),
+        ("coming_from", "jaxopt scikit_learn"),
+    )
+    for name in names.split()
+}
 each_page = pytest.mark.parametrize("path", PAGES, ids=NAMES)
+run_each = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.nightly] * (name in LONG), id=name)
+        for path, name in zip(PAGES, NAMES, strict=True)
+    ],
+)
 
 
-@each_page
+@run_each
 def test_a_page_runs_and_prints_what_it_shows(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block, said, told in blocks.run(path):
@@ -32,6 +47,10 @@ def test_what_a_page_links_is_there(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
         made = target.startswith(("http", "../optimizers/"))  # the pages of optimizers are made from docstrings
         assert made or (path.parent / target).is_file(), target
+
+
+def test_every_long_page_is_there():
+    assert set(NAMES) >= LONG
 
 
 @pytest.mark.parametrize("folder", ["cookbook", "coming_from"])
