@@ -18,6 +18,8 @@ are normal, and has nothing against 4096; no distance from the normal exceeds Be
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,10 +34,17 @@ from gdjax.plots import style
 from .lab import Lab
 from .noise_escapes import mean_loss, minima, row_variance, rows
 
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    subset: int = 10
+    """Rows of the subsets whose loss surfaces are drawn."""
+
+
 MODEL, K, DRAWS, PATHS = models.mlp((30, 8, None), "tanh"), 20, 20_000, 50
 SIZES, TESTED, SHOWN = (1, 4, 20, 64, 256, 1024, 4096), 2000, (1, 20, 256, 4096)
 WAYS = ("replacement", "shuffle", "window", "unequal")
-SUBSET, SUBSETS = 10, 1000  # rows of the neuron, and how many such subsets
+SUBSETS = 1000  # of the rows of the neuron
 
 
 def cross_entropy(params, row):
@@ -125,6 +134,12 @@ def unbiased(lab: Lab, gradients: np.ndarray) -> np.ndarray:
     )
     law = np.sqrt(variance / np.arange(1, len(errors) + 1))
     lab.claim("within 15 % of sigma / sqrt(k M) all the way", np.max(np.abs(errors / law - 1)) < 0.15)
+    words = "the batch gradient is an expected value, which a random subset approximates (law of large numbers)"
+    ours = f"no one of {len(full)} parameters is biased, and the mean of M batches nears it like M^{slope:.2f}"
+    lab.statement("Lecture S1", words, ours=ours, verdict="right")
+    words = "needed are equal probabilities and independent draws"
+    ours = f"the mean needs the first alone; without the second the variance is {spread['window']:.2f} times as large"
+    lab.statement("Lecture S1", words, ours=ours, verdict="imprecise")
     return errors / law[0]
 
 
@@ -144,31 +159,37 @@ def normal(lab: Lab, gradients: np.ndarray) -> dict[int, np.ndarray]:
     lab.claim("and does not refuse 4096, p > 0.01", p[-1] > 0.01)
     chance = 1.95 / np.sqrt(DRAWS)  # of an empirical distribution, with probability 0.999
     lab.claim("the distance from the normal is within Berry and Esseen's bound", np.all(distance < bound + chance))
+    words = "by the central limit theorem"
+    ours = "batches of 20 rows are not normal yet here (p < 1e-10), those of 4096 are"
+    lab.statement("Lecture S1", words, ours=ours, verdict="imprecise")
     return values
 
 
-def surfaces(lab: Lab) -> None:
+def surfaces(lab: Lab[Numbers]) -> None:
+    subset = lab.numbers.subset
     bad, data = minima()[0], rows()
     gradient = jax.jit(jax.vmap(jax.grad(mean_loss), (None, 0)))
-    chosen = drawn("replacement", len(data[0]), SUBSET, SUBSETS)
+    chosen = drawn("replacement", len(data[0]), subset, SUBSETS)
     length = np.linalg.norm(gradient(bad, tuple(part[chosen] for part in data)), axis=1)
-    said = np.sqrt(2 * row_variance(bad) / SUBSET)
+    said = np.sqrt(2 * row_variance(bad) / subset)
     rms = np.sqrt(np.mean(length**2))
     full = float(jnp.linalg.norm(jax.grad(mean_loss)(bad, data)))
-    print(
-        f"  at the bad minimum of all rows: gradient {full:.1e}; of subsets of {SUBSET}, {rms:.3f}, by the law {said:.3f}"
-    )
+    lab.say(f"  at the bad minimum of all rows: gradient {full:.1e}; of subsets, {rms:.3f}, by the law {said:.3f}")
     lab.claim("no subset has its minimum there: every gradient is over 0.001", full < 1e-8 and length.min() > 0.001)
     lab.claim("their size is sigma / sqrt(k), within 5 %", abs(rms / said - 1) < 0.05)
+    words = "the loss surface changes with the subset of the rows, so that a minimum of all may be left (a figure)"
+    ours = f"no subset of {subset} has its minimum there; their gradients have the size σ / √k = {said:.2f}"
+    lab.statement("Lecture S1", words, ours=ours, verdict="right")
     lab.save(draw_surfaces(bad, data, chosen[:3]), "unbiased_gradient_surfaces.png")
 
 
 def draw_surfaces(bad, data, subsets):
+    subset = len(subsets[0])
     picture = style.figure(6.2, "Each subset of the rows has another loss surface")
     w, b = np.linspace(1.2, 4.4, 120), np.linspace(-1.5, 5.2, 120)
     grid = jnp.stack(jnp.meshgrid(w, b), axis=-1)
     over_grid = jax.jit(jax.vmap(jax.vmap(mean_loss, (0, None)), (0, None)))
-    parts = [data, *(tuple(part[subset] for part in data) for subset in subsets)]
+    parts = [data, *(tuple(part[chosen] for part in data) for chosen in subsets)]
     every = picture.subplots(2, 2, sharex=True, sharey=True)
     for i, (axes, part) in enumerate(zip(every.flat, parts, strict=True)):
         drawn_levels = axes.contourf(w, b, over_grid(grid, part), np.linspace(0, 1, 21), cmap="Blues_r", extend="max")
@@ -179,7 +200,7 @@ def draw_surfaces(bad, data, subsets):
         axes.plot(*bad, "s", color=style.ORANGE, markeredgecolor="black", markersize=8)
         size = float(jnp.linalg.norm(jax.grad(mean_loss)(bad, part)))
         axes.set_title(
-            f"{SUBSET} rows: gradient {size:.2f}" if i else f"all {len(data[0])} rows: gradient 0",
+            f"{subset} rows: gradient {size:.2f}" if i else f"all {len(data[0])} rows: gradient 0",
             fontsize=style.NORMAL,
             loc="left",
         )
@@ -219,7 +240,7 @@ def draw_laws(errors, values):
 
 
 def main() -> None:
-    with Lab(__doc__) as lab:
+    with Lab(__doc__, Numbers()) as lab:
         gradients = row_gradients()
         errors = unbiased(lab, gradients)
         values = normal(lab, gradients)
