@@ -37,7 +37,7 @@ ABC = "abcdefghijklmnopqrst"
 @dataclasses.dataclass(frozen=True)
 class Numbers:
     steps: int = 450
-    """Steps of training, 50 of them to warm up."""
+    """Steps of training, above 50, in which the rate warms up."""
     rate: float = 0.005
     """The highest learning rate."""
 
