@@ -33,7 +33,7 @@ ORDERS = (2, 3, 4, 5)
 @dataclasses.dataclass(frozen=True)
 class Numbers:
     steps: int = 900
-    """Steps of training, 200 or another multiple of 100."""
+    """Steps of training, 300 or another multiple of 100."""
 
 
 class Size(NamedTuple):
