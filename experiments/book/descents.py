@@ -1,7 +1,7 @@
 """The paths of all optimizers over two landscapes, an ill-conditioned bowl and Rosenbrock's valley, and their pictures.
 
 Each optimizer runs from both starts at all rates of a grid in one compiled program. It is shown at its default rate, where
-it has one that leads downhill, else at the rate of the grid that ends lowest.
+it has one that leads downhill, else at the rate of the grid that ends lowest without leaving the picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ RATES = tuple(float(f"{10**power:.0e}") for power in np.arange(-4, 1.01, 0.5))
 COLUMNS = ("galore", "kron", "muon", "normuon", "shampoo", "soap")  # for matrices: the two numbers are a column
 SQUARES = ("gauss_newton", "levenberg_marquardt")  # which take the residuals
 PRIVATE = {"l2_norm_clip": 100.0, "noise_multiplier": 0.01, "seed": 0}  # of dpsgd, which has no defaults
-PROBLEMS = (problems.bowl(10.0), problems.rosenbrock())
+BOWL = dataclasses.replace(
+    problems.bowl(10.0), start=np.array([2.3, 1.7])
+)  # off the diagonal, on which signs are slopes
+PROBLEMS = (BOWL, problems.rosenbrock())
 TITLES = ("bowl 10x² + y²", "Rosenbrock")
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiling is all of the time
 COLORS = 48  # of a picture
@@ -64,10 +67,17 @@ def walk(name: str, factory: Callable[..., Any]) -> tuple[Path, Path]:
     found = []
     for which, problem in enumerate(PROBLEMS):
         ends = np.nan_to_num(values[:, which], nan=np.inf)
-        best = 0 if own and (not tried or ends[0] < float(problem(problem.start))) else int(np.argmin(ends))
+        downhill = own and (not tried or ends[0] < float(problem(problem.start)))
+        best = 0 if downhill else int(np.lexsort((ends, leaves(points[:, which], problem)))[0])
         rates = (*((None,) if own else ()), *RATES[:tried])
         found.append(Path(points[best, which], rates[best], float(values[best, which])))
     return found[0], found[1]
+
+
+def leaves(paths: np.ndarray, problem: problems.Problem) -> np.ndarray:
+    """Whether each path leaves the picture."""
+    low, high = np.asarray(problem.bounds, float).T
+    return ~((paths >= low) & (paths <= high)).all(axis=(1, 2))
 
 
 def run(name: str, factory: Callable[..., Any], own: bool, tried: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +131,7 @@ def describe(sheet: Sheet, name: str, factory: Callable[..., Any], paths: tuple[
             f" Shown at {bowl}" if bowl == valley else f" Shown at {bowl} over the bowl and {valley} over the valley"
         )
         least, most = RATES[0], RATES[-1]
-        tuned = f", the best of {len(RATES)} from {least:g} to {most:g} by the value at the end"
+        tuned = f", the best of {len(RATES)} from {least:g} to {most:g} by the value at the end of a path inside the picture"
         words += f"{tuned if any(x.rate is not None for x in paths) else ''}."
     return Descent(sheet.draw(paths), words)
 
