@@ -40,8 +40,9 @@ class Certificates:
             return cls({}, "")
         record = json.loads(file.read_text())
         about = (
-            f"Measured on {record['date']} with JAX {record['jax']} and Optax {record['optax']} on a {record['device']}"
+            f"Measured on {record['date']} over {record['steps']} steps of each recording, with JAX {record['jax']} "
         )
+        about += f"and Optax {record['optax']} on a {record['device']}"
         return cls(by_name(record["rows"]), about)
 
     def section(self, name: str) -> list[str]:
