@@ -25,11 +25,6 @@ def test_the_front_page_is_one_page_and_its_code_runs(capsys):
     assert "adamw(0.001, b1=0.95)" in out and "-1.33333" in out
 
 
-def test_the_code_that_adds_an_optimizer_runs(capsys):
-    run(PAGES / "design" / "index.md")
-    assert "sign_momentum(0.001, decay=0.95)" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_pages_are_fresh(name):
     assert (PLACE / name).read_text() == GENERATED[name](), "stale: run python -m experiments.book.generate"

@@ -10,7 +10,6 @@ The site is written whole or not at all, and works from disk with the network of
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import json
 import re
@@ -80,23 +79,11 @@ def write_source(source: Path, lab: Path) -> None:
         if path.is_file():
             _put(source, f"_static/{path.relative_to(PLACE / 'static').as_posix()}", path.read_bytes())
     for name in GENERATORS:
-        if importlib.util.find_spec(f"{__package__}.generators.{name}") is None:
-            continue
         generator = importlib.import_module(f"{__package__}.generators.{name}")
         for path, contents in generator.pages(lab).items():
             if (source / path).exists():
                 raise BookError(f"{name}: the page {path} is there already")
             _put(source, path, contents)
-    _keep_what_is_there(source)
-
-
-def _keep_what_is_there(source: Path) -> None:
-    """Leave out of the list of the front page what no page is of."""
-    index = source / "index.md"
-    lines = index.read_text().splitlines()
-    at = lines.index("```{toctree}")
-    rest = [line for line in lines[at:] if not re.match(r"[a-z]", line) or (source / f"{line}.md").is_file()]
-    index.write_text("\n".join((*lines[:at], *rest)) + "\n")
 
 
 def _put(source: Path, path: str, contents: str | bytes) -> None:

@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 
-Link = Callable[[str], str | None]  # what is written in backticks -> where it is explained
+Link = Callable[[str], str | None]  # what is written in backticks -> where it is explained; None for nowhere
 
 SECTIONS = (
     *("Args", "Attributes", "Memory", "Shapes", "Returns", "Yields", "Raises", "Differs from", "Objective function"),
@@ -29,9 +29,14 @@ PLACES = (
 )
 
 
-def markdown(doc: str, link: Link = lambda name: None) -> str:
-    """A docstring, as `inspect.getdoc` gives it, in the Markdown of MyST."""
-    return "\n\n".join(block for block in _blocks(doc.splitlines(), link) if block) + "\n"
+def markdown(doc: str, link: Link = lambda name: None, typeset: Link = lambda block: None) -> str:
+    """A docstring, as `inspect.getdoc` gives it, in the Markdown of MyST.
+
+    Args:
+        typeset: an equation -> what is shown in its place; None leaves it as its author wrote it.
+    """
+    blocks = _blocks(doc.splitlines(), link, typeset)
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def first_line(doc: str | None) -> str:
@@ -70,20 +75,20 @@ def fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def equation(lines: list[str]) -> str:
-    """What is indented: an equation, or a sketch of code, in the lines of its author."""
+def equation(lines: list[str], typeset: Link) -> str:
+    """What is indented: an equation, or a sketch of code, typeset or in the lines of its author."""
     text = textwrap.dedent("\n".join(lines)).strip("\n").rstrip()
-    return fenced(text, "{code-block} text\n:class: equation\n")
+    return typeset(text) or fenced(text, "{code-block} text\n:class: equation\n")
 
 
-def _blocks(lines: list[str], link: Link) -> Iterator[str]:
+def _blocks(lines: list[str], link: Link, typeset: Link) -> Iterator[str]:
     """The blocks of a docstring, one after the other."""
     lines = [part for line in lines for part in (ANOTHER.split(line) if HEAD.match(line.lstrip()) else [line])]
     while lines:
         if not lines[0].strip():
             lines = lines[1:]
             continue
-        take = _reader(lines[0])
+        take = _reader(lines[0], typeset)
         number = next((i for i, line in enumerate(lines) if i and _ends(line, lines[0])), len(lines))
         yield take(lines[:number], link)
         lines = lines[number:]
@@ -100,11 +105,11 @@ def _ends(line: str, first: str) -> bool:
     return not line.strip() or HEAD.match(line) is not None or line.startswith((">>>", "    "))
 
 
-def _reader(first: str) -> Callable[[list[str], Link], str]:
+def _reader(first: str, typeset: Link) -> Callable[[list[str], Link], str]:
     if first.startswith(">>>"):
         return lambda lines, link: fenced("\n".join(lines), "pycon")
     if first.startswith(" "):
-        return lambda lines, link: equation(lines)
+        return lambda lines, link: equation(lines, typeset)
     return _section if HEAD.match(first) else lambda lines, link: prose(" ".join(lines), link)
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ast
 import enum
 import functools
+import html
 import importlib
 import inspect
 import re
 import types
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gdjax
 
 from ..docstrings import fenced, first_line, markdown, prose
+from ..equations import display
 
 ROOT = Path(gdjax.__file__).parent
 ORDER = (  # as a user meets them
@@ -25,6 +26,7 @@ ORDER = (  # as a user meets them
     *("estimators", "tables", "laws", "certify", "cluster", "processes", "launch"),
 )
 CATALOGUES = (gdjax.OPTIMIZERS, gdjax.WRAPPERS, gdjax.TRANSFORMS, gdjax.schedules.SCHEDULES)
+TYPESET = ("losses", "problems", "projections")
 BETTER = {"min": ", the smaller the better", "max": ", the larger the better"}
 
 
@@ -109,7 +111,22 @@ def entry(each: Name, level: int) -> str:
         doc = ""
     head = f"({each.label})=\n{'#' * level} {each.name}\n\n{fenced(signature(each), 'python')}\n"
     members = _members(each.value) if inspect.isclass(each.value) else ""
-    return "\n".join((head, markdown(doc, link), members))
+    return "\n".join((head, markdown(doc, link, functools.partial(_typeset, each)), members))
+
+
+def _typeset(each: Name, block: str) -> str | None:
+    """The equation as MathML, in the rooms whose blocks are equations and no sketches of code.
+
+    A quotient by a sum is left as it is written, since what else stands below its line cannot be told.
+    """
+    if each.room not in TYPESET or re.search(r"/ (?:sum|mean)\b|/ sum_", block):
+        return None
+    try:
+        return display(
+            block, list(inspect.signature(each.value).parameters), lambda name: f"<code>{html.escape(name)}</code>"
+        )
+    except ValueError:
+        return None
 
 
 def signature(each: Name) -> str:
@@ -203,9 +220,7 @@ def _line(each: Name) -> int:
 
 def page_of(each: Name) -> str | None:
     """The page that an optimizer, wrapper, transform or schedule has of its own."""
-    known = find_spec(f"{__package__}.optimizer_pages") and any(
-        table.get(each.name) is each.value for table in CATALOGUES
-    )
+    known = any(table.get(each.name) is each.value for table in CATALOGUES)
     return f"/optimizers/{each.name}.md" if known else None
 
 
