@@ -13,6 +13,7 @@ import importlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,3 +105,4 @@ def run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
     if warnings or app.statuscode:
         raise BookError(f"{len(warnings.splitlines())} warnings\n{warnings}")
     (out / ".buildinfo").unlink(missing_ok=True)
+    shutil.rmtree(out / "_sources", ignore_errors=True)  # an empty folder
