@@ -95,12 +95,14 @@ def _put(source: Path, path: str, contents: str | bytes) -> None:
 def run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
     """The pages in HTML.   Raises: BookError with all warnings, if there are any."""
     from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace
 
     from .conf import OPTIONS
 
     said = io.StringIO()
-    app = Sphinx(source, None, out, doctrees, "html", dict(OPTIONS), status=None, warning=said, freshenv=True)
-    app.build(force_all=True)
+    with docutils_namespace():  # a process may make several books
+        app = Sphinx(source, None, out, doctrees, "html", dict(OPTIONS), status=None, warning=said, freshenv=True)
+        app.build(force_all=True)
     warnings = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue()).replace(f"{source}/", "").strip()
     if warnings or app.statuscode:
         raise BookError(f"{len(warnings.splitlines())} warnings\n{warnings}")

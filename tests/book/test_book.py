@@ -66,6 +66,25 @@ def pages_of(site):
     return sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html") if "_static" not in path.parts)
 
 
+@pytest.mark.filterwarnings("default")  # those of Sphinx
+def test_a_site_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A wrong formula and a lost link are told with their lines, and the site before stays as it was."""
+
+    def one_page(source, lab):
+        shutil.copytree(build.PLACE / "static", source / "_static")
+        (source / "index.md").write_text(page)
+
+    monkeypatch.setattr(build, "write_source", one_page)
+    page = "# One\n\n$\\sqrt{x}$\n"
+    assert build.build(tmp_path / "site", tmp_path) == 3
+    before = (tmp_path / "site" / "index.html").read_text()
+    page = "# Two\n\n$\\frob{x}$\n\n[lost](lost.md)\n"
+    with pytest.raises(build.BookError, match=r"^2 warnings\n(?s:.*)lost\.md(?s:.*)index\.md:3: .*frob is not known"):
+        build.build(tmp_path / "site", tmp_path)
+    assert (tmp_path / "site" / "index.html").read_text() == before and "<math" in before
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
 def test_every_link_leads_somewhere(site):
     """Of every page, every picture, script and style is there, and every link within the book has its place."""
     texts = {path: (site / path).read_text() for path in pages_of(site)}
