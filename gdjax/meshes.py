@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, PartitionSpec
@@ -65,7 +66,14 @@ def mesh_of(tree: Any) -> contextlib.AbstractContextManager[Any]:
 
 def off_mesh(tree: Any) -> Any:
     """The tree with every leaf on the host that lies on an explicit mesh of this process."""
-    return jax.tree.map(lambda x: np.asarray(x) if _is_explicit(x) and x.is_fully_addressable else x, tree)
+    return jax.tree.map(lambda x: _on_host(x) if _is_explicit(x) and x.is_fully_addressable else x, tree)
+
+
+def _on_host(x: jax.Array) -> Any:
+    """The array on the host; a key, which has no form there, on one device."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(np.asarray(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+    return np.asarray(x)
 
 
 def automatic_mesh() -> contextlib.AbstractContextManager[Any]:

@@ -299,8 +299,12 @@ def part(tree: Any) -> Any:
     """
 
     def part_leaf(path, x):
-        if isinstance(x, (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)):
-            return jnp.asarray(x, x.dtype) if getattr(x, "weak_type", False) else x
+        if isinstance(x, jax.Array):
+            return jnp.asarray(x, x.dtype) if x.weak_type else x
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+        if isinstance(x, (np.ndarray, np.generic)):
+            return x
         is_attribute = any(isinstance(key, jax.tree_util.GetAttrKey) for key in path)
         return jnp.asarray(x, jnp.result_type(x)) if is_number(x) and not is_attribute else Static(by_value(x))
 

@@ -21,7 +21,7 @@ def main(out: Path = Path("site"), lab: Path | None = None) -> None:
     began = time.perf_counter()
     try:
         pages = build(out, lab)
-    except (FileExistsError, FileNotFoundError) as error:
+    except OSError as error:
         sys.exit(_say(error, 2))
     except BookError as error:
         sys.exit(_say(error, 1))

@@ -43,13 +43,13 @@ def build(out: Path, lab: Path | None = None) -> int:
     Raises: FileExistsError for another folder, FileNotFoundError for a lab that is none; BookError if a page is wrong.
     """
     check_out(out)
-    if lab is not None and not lab.is_dir():
-        raise FileNotFoundError(f"{lab} is no folder: write it by python -m {EXPERIMENTS} --out {lab}")
+    if lab is not None and not (lab / "index.json").is_file():
+        raise FileNotFoundError(f"{lab} is no lab: write it by python -m {EXPERIMENTS} --out {lab}")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         lab = run_lab(Path(place) / "lab") if lab is None else lab
         source = Path(place) / "source"
         write_source(source, lab)
-        out.parent.mkdir(parents=True, exist_ok=True)
         with commit_folder(out) as draft:
             run_sphinx(source, draft, Path(place) / "doctrees")
             pages = sum(1 for _ in draft.rglob("*.html"))
@@ -59,8 +59,15 @@ def build(out: Path, lab: Path | None = None) -> int:
 
 def check_out(out: Path) -> None:
     """Raise FileExistsError unless the site may be written there."""
-    if out.exists() and not (out / MARK).is_file() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and not _is_book(out) and not (out.is_dir() and not any(out.iterdir())):
         raise FileExistsError(f"{out} is there already and is no book: name a new or an empty folder")
+
+
+def _is_book(out: Path) -> bool:
+    try:
+        return set(json.loads((out / MARK).read_text())) == {"gdjax", "pages"}
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def run_lab(lab: Path) -> Path:

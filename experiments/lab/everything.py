@@ -145,9 +145,9 @@ def _fresh(options: Everything, before: Mapping[str, dict[str, Any] | None]) -> 
         for name, kept in before.items()
         if options.resume
         and kept is not None
-        and (kept["status"], kept["changed"], kept["full"]) == ("held", "", options.full)
-        and all((options.out / picture["file"]).is_file() for picture in kept["pictures"])
-        and kept["digest"] == record.digest(name)
+        and (kept["status"], kept.get("changed"), kept.get("full")) == ("held", "", options.full)
+        and all((options.out / picture["file"]).is_file() for picture in kept.get("pictures", ()))
+        and kept.get("digest") == record.digest(name)
     }
 
 

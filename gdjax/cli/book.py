@@ -29,7 +29,7 @@ class Book:
         book = importlib.import_module(module_of("book.build"))
         try:
             pages = book.build(self.out, self.lab)
-        except (FileExistsError, FileNotFoundError) as error:
+        except OSError as error:
             raise UserError(one_line(error)) from error
         except book.BookError as error:
             print(f"gdjax: {error}", file=sys.stderr)
