@@ -72,7 +72,7 @@ def off_mesh(tree: Any) -> Any:
 def _on_host(x: jax.Array) -> Any:
     """The array on the host; a key, which has no form there, on one device."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(np.asarray(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+        return jax.random.wrap_key_data(jnp.asarray(np.asarray(jax.random.key_data(x))), impl=jax.random.key_impl(x))
     return np.asarray(x)
 
 
