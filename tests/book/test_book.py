@@ -75,14 +75,19 @@ def test_a_site_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         (source / "index.md").write_text(page)
 
     monkeypatch.setattr(build, "write_source", one_page)
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    with pytest.raises(FileNotFoundError, match="is no lab"):
+        build.build(tmp_path / "site", lab)
+    (lab / "index.json").write_text("{}")
     page = "# One\n\n$\\sqrt{x}$\n"
-    assert build.build(tmp_path / "site", tmp_path) == 3
+    assert build.build(tmp_path / "site", lab) == 3
     before = (tmp_path / "site" / "index.html").read_text()
     page = "# Two\n\n$\\frob{x}$\n\n[lost](lost.md)\n"
     with pytest.raises(build.BookError, match=r"^2 warnings\n(?s:.*)lost\.md(?s:.*)index\.md:3: .*frob is not known"):
-        build.build(tmp_path / "site", tmp_path)
+        build.build(tmp_path / "site", lab)
     assert (tmp_path / "site" / "index.html").read_text() == before and "<math" in before
-    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lab", "site"]
 
 
 def test_every_link_leads_somewhere(site):
