@@ -300,7 +300,7 @@ def part(tree: Any) -> Any:
 
     def part_leaf(path, x):
         if isinstance(x, jax.Array):
-            return jnp.asarray(x, x.dtype) if x.weak_type else x
+            return jnp.asarray(x, x.dtype) if getattr(x, "weak_type", False) else x  # keys know of none
         if isinstance(x, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
         if isinstance(x, (np.ndarray, np.generic)):

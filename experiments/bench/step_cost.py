@@ -29,6 +29,8 @@ import optax
 from gdjax import data, losses, metrics, models, optimizers, stopping, training
 from gdjax.programs import compile_once
 
+from .peers._optax import batch_loss, batches
+from .peers._optax import step as step_of_optax
 from .timing import arguments, interleave, ratio, write
 
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
@@ -48,42 +50,15 @@ def digits():
 # The peers, as a careful user of Optax writes them. Plain functions, no help from gdjax but the parameters' layout.
 
 
-def forward(params, x):
-    for layer in params[:-1]:
-        x = jax.nn.relu(x @ layer["w"] + layer["b"])
-    return x @ params[-1]["w"] + params[-1]["b"]
-
-
-def batch_loss(params, x, y, mask):
-    logits = forward(params, x)
-    each = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    right = jnp.argmax(logits, -1) == y
-    total = jnp.sum(mask)
-    return jnp.sum(each * mask) / total, (jnp.sum(right * mask) / total, total)
-
-
-def optax_step(optimizer, params, state, x, y, mask):
-    (loss, (accuracy, weight)), grads = jax.value_and_grad(batch_loss, has_aux=True)(params, x, y, mask)
-    updates, state = optimizer.update(grads, state, params)
-    return optax.apply_updates(params, updates), state, jnp.stack([loss * weight, accuracy * weight, weight])
-
-
-def batches(order, rows):
-    """Row indices (steps, BATCH) and the mask of the ragged tail."""
-    steps = -(-rows // BATCH)
-    padded = jnp.pad(order, (0, steps * BATCH - rows))
-    return padded.reshape(steps, BATCH), (jnp.arange(steps * BATCH) < rows).astype(jnp.float32).reshape(steps, BATCH)
-
-
 def python_loop(train, validation):
     """(a): one dispatch a step."""
     optimizer = optax.adam(RATE)
 
     @jax.jit
     def step(params, state, data, rows, mask):
-        return optax_step(optimizer, params, state, data[0][rows], data[1][rows], mask)
+        return step_of_optax(optimizer, params, state, data[0][rows], data[1][rows], mask)
 
-    shuffle = jax.jit(lambda key: batches(jax.random.permutation(key, len(train[0])), len(train[0])))
+    shuffle = jax.jit(lambda key: batches(jax.random.permutation(key, len(train[0])), BATCH))
     evaluate = jax.jit(lambda params: batch_loss(params, *validation, jnp.ones(len(validation[0])))[0])
 
     def run(params, key):
@@ -112,13 +87,13 @@ def scan_loop(train, validation):
     def run(params, key, train, validation):
         def step(carry, batch):
             rows, mask = batch
-            params, state, measured = optax_step(optimizer, *carry, train[0][rows], train[1][rows], mask)
+            params, state, measured = step_of_optax(optimizer, *carry, train[0][rows], train[1][rows], mask)
             return (params, state), measured
 
         def epoch(carry, key):
             params, state, best, best_value = carry
             order = jax.random.permutation(key, len(train[0]))
-            (params, state), sums = jax.lax.scan(step, (params, state), batches(order, len(train[0])))
+            (params, state), sums = jax.lax.scan(step, (params, state), batches(order, BATCH))
             value, _ = batch_loss(params, *validation, ones)
             best = jax.lax.cond(value < best_value, lambda: params, lambda: best)
             return (params, state, best, jnp.minimum(value, best_value)), (jnp.sum(sums, 0), value)

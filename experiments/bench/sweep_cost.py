@@ -46,7 +46,9 @@ from gdjax.sweeps.store import Nowhere
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length
 
-from .step_cost import BATCH, batch_loss, batches, optax_step
+from .peers._optax import batch_loss, batches
+from .peers._optax import step as step_of_optax
+from .step_cost import BATCH
 from .timing import arguments, write
 
 SIZES, EPOCHS, RUNS = (64, 32, 10), 100, 256
@@ -94,13 +96,13 @@ def mapped(train, validation, shared):
 
         def step(carry, batch):
             rows, mask = batch
-            params, state, measured = optax_step(optimizer, *carry, train[0][rows], train[1][rows], mask)
+            params, state, measured = step_of_optax(optimizer, *carry, train[0][rows], train[1][rows], mask)
             return (params, state), measured
 
         def epoch(carry, key):
             params, state, best, best_value = carry
             order = jax.random.permutation(key, len(train[0]))
-            (params, state), sums = jax.lax.scan(step, (params, state), batches(order, len(train[0])))
+            (params, state), sums = jax.lax.scan(step, (params, state), batches(order, BATCH))
             value, _ = batch_loss(params, *validation, ones)
             best = jax.tree.map(lambda a, b: jnp.where(value < best_value, a, b), params, best)
             return (params, state, best, jnp.minimum(value, best_value)), (jnp.sum(sums, 0), value)
@@ -122,9 +124,9 @@ def looped(train, validation):
 
     @jax.jit
     def step(params, state, rate, rows, mask):
-        return optax_step(optax.adam(rate), params, state, train[0][rows], train[1][rows], mask)
+        return step_of_optax(optax.adam(rate), params, state, train[0][rows], train[1][rows], mask)
 
-    shuffle = jax.jit(lambda key: batches(jax.random.permutation(key, len(train[0])), len(train[0])))
+    shuffle = jax.jit(lambda key: batches(jax.random.permutation(key, len(train[0])), BATCH))
     evaluate = jax.jit(lambda params: batch_loss(params, *validation, jnp.ones(len(validation[0])))[0])
 
     def call():

@@ -39,6 +39,8 @@ def run_all(options: Everything) -> int:
         print(f"experiments: {wrong[0]}", file=sys.stderr)
         return 2
     began = time.perf_counter()
+    count = counted(len(options.only or record.names()), "experiment")
+    print(f"{count}, each up to half a minute of CPU, {options.jobs} at a time; Ctrl-C ends them\n", flush=True)
     try:
         with terminating():
             ended = _run(options)
@@ -81,7 +83,7 @@ class Child:
         self.printed = options.out / f"{name}.txt"
         self.draft = draft_path(self.printed)
         words = [sys.executable, "-m", f"{PACKAGE}.{name}", "--out", str(options.out), *["--full"] * options.full]
-        record.path_of(options.out, name).unlink(missing_ok=True)
+        record.remove(options.out, name)
         with self.draft.open("wb") as file:
             self.process = subprocess.Popen(
                 words, stdout=file, stderr=subprocess.STDOUT, env=environment(), start_new_session=True
@@ -172,8 +174,10 @@ def _sum_up(options: Everything, ended: dict[str, Ended], seconds: float) -> int
 
 
 def _write_index(out: Path, seconds: float) -> None:
-    """Sum up all records of the folder."""
-    kept: Sequence[dict[str, Any]] = [found for name in record.names() if (found := record.read(out, name))]
+    """Sum up all records of the folder but those with other numbers, for which nothing is claimed."""
+    kept: Sequence[dict[str, Any]] = [
+        found for name in record.names() if (found := record.read(out, name)) and not found["changed"]
+    ]
     short = ("name", "question", "status", "exit", "error", "full", "seconds", "cpu_seconds", "date", "digest")
     entries = [
         {

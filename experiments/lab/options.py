@@ -19,10 +19,10 @@ import tyro
 
 from gdjax.text import did_you_mean
 
+from . import record
+
 N = TypeVar("N")
 T = TypeVar("T")
-
-COMMAND = "gdjax lab " if __name__.startswith("gdjax.") else "python -m experiments."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_options(name: str, doc: str | None, numbers: N, words: Sequence[str]) -
         full: bool = False
         """All runs, however long they take."""
 
-    given = read(Options(**_values(default)), f"{COMMAND}{name}", doc, words)
+    given = read(Options(**_values(default)), f"{record.COMMAND}{name}", doc, words)
     changed = {field: getattr(given, field) for field in _values(default)}
     _check_finite(changed)
     return given.out, given.full, numbers if numbers is None else kind(**changed)

@@ -17,6 +17,7 @@ import gdjax
 from gdjax.files import write_whole
 
 HERE = Path(__file__).parents[1]
+COMMAND = "gdjax lab " if __name__.startswith("gdjax.") else "python -m experiments."
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "matplotlib")
 
 
@@ -60,6 +61,12 @@ def read(out: Path, name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "status" in found else None
 
 
+def remove(out: Path, name: str) -> None:
+    """Remove the record of an experiment; another file of its name is left to be overwritten by nothing but a new record."""
+    if read(out, name) is not None:
+        path_of(out, name).unlink()
+
+
 def write(out: Path, name: str, kept: dict[str, Any]) -> None:
     """Write the record of a run, whole; see `Lab` for what is kept, beside what is true of any run."""
     doc = kept.get("doc", "")
@@ -86,7 +93,7 @@ def write_crash(out: Path, name: str, code: int, error: str, seconds: float) -> 
 
 def command_of(name: str, changed: str = "", full: bool = False) -> str:
     """What runs it so again."""
-    return " ".join(f"python -m experiments.{name} {changed} {'--full' * full}".split())
+    return " ".join(f"{COMMAND}{name} {changed} {'--full' * full}".split())
 
 
 def clocks() -> tuple[float, float]:

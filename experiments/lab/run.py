@@ -70,7 +70,7 @@ class Lab(Generic[N]):
 
     def __enter__(self) -> Lab[N]:
         jax.config.update("jax_enable_x64", True)
-        record.path_of(self.out, self.name).unlink(missing_ok=True)
+        record.remove(self.out, self.name)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:

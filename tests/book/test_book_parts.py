@@ -77,7 +77,10 @@ def test_a_site_replaces_only_a_book(tmp_path, capsys):
         command.main(tmp_path / "mine")
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.count("\n") == 1 and "is no book" in said
-    (tmp_path / "mine" / build.MARK).write_text("{}")
+    (tmp_path / "mine" / build.MARK).write_text('{"title": "a thesis"}')
+    with pytest.raises(FileExistsError, match="is no book"):
+        build.check_out(tmp_path / "mine")
+    (tmp_path / "mine" / build.MARK).write_text('{"gdjax": "1", "pages": 3}')
     build.check_out(tmp_path / "mine")
     with pytest.raises(SystemExit) as stop:
         command.main(tmp_path / "new", tmp_path / "no lab")

@@ -161,3 +161,13 @@ def test_an_optax_factory_lifted_sweeps_without_compiling():
 def test_no_parameter_is_weakly_typed_so_that_a_run_is_compiled_once():
     state = gd.make_state({"a": 0.0, "b": jnp.array(1.0), "c": jnp.zeros(2)}, gd.sgd(0.1))
     assert not any(x.weak_type for x in jax.tree.leaves(state.params))
+
+
+def test_parameters_are_strongly_typed_whatever_holds_them():
+    """What is weakly typed would be compiled twice; keys and shapes, which states of models hold, stay what they are."""
+    shape = jax.eval_shape(lambda: 1.0)
+    parted = gd.tree.part(
+        {"n": 1.0, "w": jnp.asarray(2.0), "s": shape, "k": jax.random.key(0), "a": np.ones(2), "e": None}
+    )
+    assert not any(getattr(x, "weak_type", False) for x in jax.tree.leaves(parted)) and shape.weak_type
+    assert parted["k"].dtype == jax.random.key(0).dtype and parted["s"].shape == () and parted["e"] is None

@@ -21,12 +21,12 @@
       const fell = path.values[path.taken] < path.values[0];
       return { kind: fell ? "falls" : "diverges", step: path.taken, swings };
     }
+    const low = landscape.lowest ?? Math.min(...path.values);
+    const [first, middle, last] = peaksOf(path, 3).map((x) => x - low);
+    if (swings && last > 1.1 * middle && middle > 1.1 * first) return { kind: "diverges", step: null, swings };
     const found = arrival(landscape, path);
     if (found) return { ...found, kind: found.kind === "converges" && swings ? "swings" : found.kind, swings };
     if (!swings) return { kind: "slow", step: path.taken, swings };
-    const low = landscape.lowest ?? Math.min(...path.values);
-    const [first, middle, last] = peaksOf(path, 3).map((x) => x - low);
-    if (last > 1.1 * middle && middle > 1.1 * first) return { kind: "diverges", step: null, swings };
     const [before, then, now] = peaksOf(path, path.taken < 24 ? 3 : 12).slice(-3).map((x) => x - low);
     const settles = before > then && then > now && now < 0.98 * before;
     return { kind: settles ? "slow" : "oscillates", step: path.taken, swings };
@@ -92,9 +92,9 @@
       case "oscillates":
         return `Oscillates: after ${steps(path.taken)} it still swings, and the loss, now ${last}, does not settle.`;
       case "falls":
-        return `Falls without end: at step ${ending.step} by then it is a thousand widths of the picture away, and lower than where it began.`;
+        return `Falls without end: at step ${ending.step}: by then it is a thousand widths of the picture away, and lower than where it began.`;
       default:
-        if (ending.step === null) return `Diverges: each swing is larger than the one before; the loss went from ${first} to ${last}.`;
+        if (ending.step === null) return `Diverges as far as these steps show: the swings grow, and the loss went from ${first} to ${last}. More steps may end in a cycle.`;
         return `Diverges at step ${ending.step}: by then it is a thousand widths of the picture away.`;
     }
   };
