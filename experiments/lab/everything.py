@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdjax.cli.laboratory import Everything, environment
-from gdjax.cli.signals import Termination, terminating
+from gdjax.cli.signals import Termination, raise_lost, terminating
 from gdjax.files import draft_path, write_whole
 from gdjax.text import counted, did_you_mean, table
 
@@ -126,8 +126,10 @@ def _run(options: Everything) -> dict[str, Ended]:
     width = max(map(len, asked))
     try:
         while waiting or running:
-            running += [Child(waiting.pop(0), options) for _ in range(min(len(waiting), options.jobs - len(running)))]
+            while waiting and len(running) < options.jobs:
+                running.append(Child(waiting.pop(0), options))
             time.sleep(0.1)
+            raise_lost()
             for child in list(running):
                 if (how := child.end()) is not None:
                     running.remove(child)

@@ -39,6 +39,12 @@ def terminating() -> Iterator[None]:
             signal.signal(n, handler)
 
 
+def raise_lost() -> None:
+    """Raise for a signal that has come, whose exception was lost; for loops that wait."""
+    if _raised:
+        raise KeyboardInterrupt if _raised[0] == signal.SIGINT else Termination
+
+
 def _heard() -> list[int]:
     """The signals that the process was not started to ignore."""
     return [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
