@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Write the file atomically: it is never seen half written."""
     with replacing(path) as draft:
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextlib.contextmanager

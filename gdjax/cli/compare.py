@@ -12,7 +12,7 @@ import tyro
 
 from gdjax.cli.errors import user_mistakes
 from gdjax.cli.files import check_picture
-from gdjax.runs.compare import Overview, differences, overview
+from gdjax.runs.compare import Overview, differences, overview, parameters_apart
 from gdjax.runs.damage import RecordError
 from gdjax.runs.folder import read_config
 from gdjax.text import short, table
@@ -40,6 +40,8 @@ class Compare:
         rows += [("status", *(each.status for each in pair)), ("best", *(each.best for each in pair))]
         rows += [("epochs", *(f"{each.epochs:.4g}" for each in pair))]
         rows += [("seconds", *(f"{each.seconds:.1f}" if math.isfinite(each.seconds) else "" for each in pair))]
+        if apart := parameters_apart(*pair):
+            rows += [("parameters", apart, "")]
         print(textwrap.indent(table(rows), "  "))
         if self.out is not None:
             self._draw(pair)

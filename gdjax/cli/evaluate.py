@@ -14,7 +14,6 @@ from gdjax.cli.errors import option_mistakes, user_mistakes
 from gdjax.runs import LoadedText, evaluate_on, load, read_config, reevaluation
 
 T = TypeVar("T")
-LEVEL = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +35,9 @@ class Evaluate:
                     raise ValueError("`level` is of intervals, which a run on a text has none of")
                 print(run.reevaluation() if self.file is None else run.evaluate_on(self.file))
             else:
-                level = LEVEL if self.level is None else self.level
-                print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, level))
+                if self.file is None and self.level is not None:
+                    raise ValueError("`level` is of the rows of a file: give one to evaluate the run on")
+                print(reevaluation(run) if self.file is None else evaluate_on(run, self.file, self.level))
         return 0
 
 

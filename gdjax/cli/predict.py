@@ -28,8 +28,8 @@ class Predict:
     """A file with the columns of the training table, read as that was; others are not looked at. - is the standard input."""
     keep: tuple[str, ...] = ()
     """Columns of the file to repeat before the predictions; names, or one text with commas."""
-    level: float = 0.9
-    """The share of new rows that an interval covers."""
+    level: float | None = None
+    """The share of new rows that an interval of a regression covers; 0.9 if not given."""
     out: Path | None = None
     """A CSV file to write instead of the screen."""
     overwrite: bool = False
@@ -43,6 +43,8 @@ class Predict:
             text, rows = predicted_file(run, self.file, kept, self.level)
         if (stop := run.result.get("stop")) in ("NON_FINITE", "DIVERGED"):
             print(f"gdjax: {self.folder} ended {stop}: its predictions are worth nothing", file=sys.stderr)
+        elif self.level is None and run.without_intervals:
+            print(f"gdjax: {run.without_intervals}", file=sys.stderr)
         if self.out is None:
             sys.stdout.write(text)
             return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from gdjax.calls import is_number
+from gdjax.calls import Node, is_number
 from gdjax.plots import style
 from gdjax.plots.style import BLUE, FAINT, INK, MUTED, NORMAL, ORANGE, RGB, SMALL, VERMILLION
 from gdjax.sweeps import Summary, SweepTable
@@ -38,11 +39,24 @@ def sweep_values(table: SweepTable, title: str = "") -> Figure:
 
     Raises: ValueError for a sweep without an axis.
     """
+    table = _named(table)
     axes = [path for path in table.axes if len({_word(each.get(path)) for each in table.configurations}) > 1]
     if not axes:
         raise ValueError("sweep_values: the sweep must have an axis of several values, got none")
     draw = {1: _against_one, 2: _against_two}.get(len(axes), _parallel)
     return draw(table, axes, title)
+
+
+def _named(table: SweepTable) -> SweepTable:
+    """The table with its calls by their names alone where these and the other axes tell all configurations apart.
+
+    A call that another axis leads into differs in each of its values: it would be a category of its own.
+    """
+    given = table.configurations
+    short = tuple({path: x.recipe.name if isinstance(x, Node) else x for path, x in each.items()} for each in given)
+    if len({repr(each) for each in short}) < len(given):
+        return table
+    return dataclasses.replace(table, configurations=short) if any(len(each) > 1 for each in given) else table
 
 
 def _against_one(table: SweepTable, axes: Sequence[str], title: str) -> Figure:

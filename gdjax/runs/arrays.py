@@ -1,12 +1,10 @@
-"""params.npz: the arrays of a run, with the hashes of its files; arrays are checked when they are read."""
+"""params.npz: the arrays of a run, which are checked when they are read; those of equal runs have equal bytes."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from gdjax.programs import bind
 from gdjax.runs.config import RunConfig
 from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import LARGEST
+from gdjax.runs.sums import check_sums
 from gdjax.tree import path_string
 
 # The dtypes of parameters, and those in which they are stored.
@@ -31,12 +30,7 @@ DTYPES: dict[str, Any] = {
     "float64": np.float64,
 }
 NAME = "params.npz"
-FILES = (
-    "config.json",
-    "metrics.jsonl",
-    "result.json",
-    "encoding.json",
-)  # files whose hashes are stored with the arrays
+OF_EARLIER = "sha256.config.json"  # runs of an earlier version held the hashes of their files here
 
 
 class Kept(NamedTuple):
@@ -47,8 +41,8 @@ class Kept(NamedTuple):
     intervals: Calibration | Folds | None
 
 
-def write_arrays(path: Path, kept: Kept, files: Mapping[str, bytes]) -> None:
-    """Write arrays by path, and the hashes of these files; bfloat16 is stored exactly as float32."""
+def write_arrays(path: Path, kept: Kept) -> None:
+    """Write arrays by path; bfloat16 is stored exactly as float32."""
     arrays = {name: x for part, of_part in parts_of(kept.params).items() for name, x in _by_path(part, of_part).items()}
     if kept.target is not None:
         arrays |= {"target.mean": kept.target.mean, "target.scale": kept.target.scale}
@@ -58,29 +52,12 @@ def write_arrays(path: Path, kept: Kept, files: Mapping[str, bytes]) -> None:
     def portable(x: jax.Array) -> np.ndarray:
         return np.asarray(x, np.float32) if x.dtype == jnp.bfloat16 else np.asarray(x)
 
-    stored = {name: portable(x) for name, x in arrays.items()}
-    hashes = {name: _hash(content) for name, content in files.items()}
-    hashes["arrays"] = _hash(*_describe(stored))
     with replacing(path) as draft, draft.open("wb") as file:
-        np.savez(file, **stored, **{f"sha256.{name}": x for name, x in hashes.items()})  # type: ignore[arg-type]
+        np.savez(file, **{name: portable(x) for name, x in arrays.items()})  # type: ignore[arg-type]
 
 
 def _by_path(name: str, tree: Any) -> dict[str, Any]:
     return {f"{name}{path_string(place)}": x for place, x in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _hash(*parts: bytes) -> np.ndarray:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return np.frombuffer(digest.digest(), np.uint8)
-
-
-def _describe(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
-    """The bytes of each array with its name, in the order of the names."""
-    for name, x in sorted(arrays.items()):
-        yield f"{name} {x.dtype} {x.shape} ".encode()
-        yield x.tobytes()
 
 
 def read_arrays(folder: Path, model: Model, config: RunConfig, rows: jax.ShapeDtypeStruct) -> Kept:
@@ -100,7 +77,8 @@ def read_arrays(folder: Path, model: Model, config: RunConfig, rows: jax.ShapeDt
             raise ValueError("a classification must have no scaling of its target")
         _check_fit(model, template, config, rows, target)
         intervals = _intervals(read, template, config)
-        _check_hashes(read, folder)
+        if OF_EARLIER not in read:
+            check_sums(folder)
     return Kept(params, target, intervals)
 
 
@@ -125,7 +103,6 @@ class _Members:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.archive = archive
-        self.taken: dict[str, np.ndarray] = {}
         self.infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(self.infos) != len(archive.infolist()):
             raise ValueError("params.npz must hold each name once")
@@ -150,10 +127,7 @@ class _Members:
             raise ValueError(f"params.npz must hold {name} of shape {shape} and {dtypes[0]}, got {got} and {dtype}")
         if len(data) - buffer.tell() != math.prod(got) * dtype.itemsize:
             raise ValueError(f"params.npz must hold all of {name}, got {len(data)} bytes")
-        x = np.frombuffer(data, dtype, offset=buffer.tell()).reshape(got, order="F" if by_columns else "C")
-        if not name.startswith("sha256."):
-            self.taken[name] = x
-        return x
+        return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(got, order="F" if by_columns else "C")
 
 
 def _restore(name: str, template: Any, read: _Members, dtype: str) -> Any:
@@ -198,14 +172,5 @@ def check_files(folder: Path) -> None:
     with zipfile.ZipFile(folder / NAME) as archive:
         if (name := archive.testzip()) is not None:
             raise ValueError(f"params.npz must hold {name} as it was written")
-        _check_hashes(_Members(archive), folder, FILES)
-
-
-def _check_hashes(read: _Members, folder: Path, names: tuple[str, ...] = ("arrays", *FILES)) -> None:
-    """Raise ValueError if a file differs from what was written; runs of earlier versions have no hashes."""
-    for name in names:
-        if f"sha256.{name}" in read:
-            written = read(f"sha256.{name}", (32,), (np.dtype(np.uint8),))
-            found = _hash(*(_describe(read.taken) if name == "arrays" else [(folder / name).read_bytes()]))
-            if (found != written).any():
-                raise ValueError(f"{name} must be what was written with the parameters, got another content")
+        if OF_EARLIER not in _Members(archive):
+            check_sums(folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.runs.arrays import NAME as PARAMETERS
 from gdjax.runs.arrays import check_files
 from gdjax.runs.config import RunConfig
 from gdjax.runs.damage import RecordError, reading
@@ -108,3 +109,23 @@ def _flatten(fields: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     for name, value in fields.items():
         flat |= _flatten(value, f"{place}{name}.") if isinstance(value, Mapping) else {place + name: value}
     return flat
+
+
+def parameters_apart(one: Overview, other: Overview) -> str:
+    """How far the parameters of two runs are from each other, in a few words; "" unless both are finished."""
+    if not (one.result and other.result):
+        return ""
+    first, second = (_parameters(each.folder) for each in (one, other))
+    if {name: (x.shape, x.dtype) for name, x in first.items()} != {
+        name: (x.shape, x.dtype) for name, x in second.items()
+    }:
+        return "of other shapes"
+    if all(x.tobytes() == second[name].tobytes() for name, x in first.items()):
+        return "equal to the last bit"
+    far = max(float(np.max(np.abs(x - second[name]), initial=0.0)) for name, x in first.items())
+    return f"differ by at most {far:.2g}"
+
+
+def _parameters(folder: Path) -> dict[str, np.ndarray]:
+    with reading(folder), np.load(folder / PARAMETERS, allow_pickle=False) as file:
+        return {name: file[name] for name in file if name.startswith(("params", "model_state"))}

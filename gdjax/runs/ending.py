@@ -10,7 +10,7 @@ from gdjax.runs.arrays import Kept
 from gdjax.runs.assessment._assess import Assessment, assess
 from gdjax.runs.assessment.page import render
 from gdjax.runs.folder import Encoded, LoadedRun
-from gdjax.runs.intervals import Calibration, Folds, calibrate, train_folds
+from gdjax.runs.intervals import WITHOUT_FOLDS, Calibration, Folds, calibrate, missing_intervals, train_folds
 from gdjax.runs.job import went_wrong
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.report import Scores, describe_run, pictures
@@ -19,7 +19,6 @@ from gdjax.runs.work import Work
 from gdjax.training import Result
 
 Tell = Callable[[str], None]
-WITHOUT_FOLDS = "a run without one of the folds went wrong: there are no intervals, and no scores of the folds"
 
 
 class Ending(NamedTuple):
@@ -41,8 +40,8 @@ def is_good(result: Result) -> bool:
 
 def end_table(work: Work, folder: Path, result: Result, options: TrainOptions, tell: Tell) -> Ending:
     """Set the intervals of a run on a table, and judge it."""
-    good, alarms, params = is_good(result), [], work.job.objective.params_of(result)
-    intervals, held_out = _calibrate(work, result, options, tell, alarms.append) if good else (None, None)
+    good, params = is_good(result), work.job.objective.params_of(result)
+    intervals, held_out = _calibrate(work, result, options, tell) if good else (None, None)
     scores = {name: work.job.objective.scores(params, rows) for name, rows in work.parts.by_name().items()}
     kept, drawn = Kept(params, work.parts.target, intervals), pictures(work, result)
     found, page = _assess(work, folder, result, options, tell, kept, drawn, scores) if good else (None, None)
@@ -53,8 +52,10 @@ def end_table(work: Work, folder: Path, result: Result, options: TrainOptions, t
         "assessment": None if found is None else found.to_json(),
     }
     words = describe_run(work, result, scores, found, held_out)
-    alarms += [found.alarm] if found and found.alarm else []
-    return Ending(said, kept, work.encoding, drawn, page, words, "; ".join(alarms))
+    lost = bool(work.config.folds) and held_out is None
+    missing = WITHOUT_FOLDS if lost else missing_intervals(work.config, intervals)
+    alarms = [missing if good else "", found.alarm if found else ""]
+    return Ending(said, kept, work.encoding, drawn, page, words, "; ".join(filter(None, alarms)))
 
 
 def _assess(
@@ -74,7 +75,7 @@ def _assess(
 
 
 def _calibrate(
-    work: Work, result: Result, options: TrainOptions, tell: Tell, alarm: Tell
+    work: Work, result: Result, options: TrainOptions, tell: Tell
 ) -> tuple[Calibration | Folds | None, dict[str, Any] | None]:
     """The intervals of a regression, and the scores of the rows held out, where there are folds."""
     is_regression = work.subject.task == "regression"
@@ -82,7 +83,6 @@ def _calibrate(
         fold = work.problem.folds(work.config.folds, options)
         held_out = train_folds(work.job_of, work.parts, fold, tell)
         if held_out is None:
-            alarm(WITHOUT_FOLDS)
             return None, None
         scores = held_out.scores(lambda outputs, y: score(work.config, outputs, y))
         return held_out.intervals() if is_regression else None, scores

@@ -9,7 +9,7 @@ import numpy as np
 
 from gdjax import tasks
 from gdjax.runs.folder import LoadedRun
-from gdjax.runs.intervals import check_level
+from gdjax.runs.intervals import level_of
 from gdjax.runs.options import TrainOptions
 from gdjax.runs.prediction import predictions, rounded, rows_to_predict
 from gdjax.runs.problem import pose, targets
@@ -40,12 +40,12 @@ def reevaluation(run: LoadedRun) -> str:
     return score_table(config, scores, objective.metric, digits=6)
 
 
-def evaluate_on(run: LoadedRun, data: Any, level: float = 0.9) -> str:
+def evaluate_on(run: LoadedRun, data: Any, level: float | None = None) -> str:
     """The scores on the rows of a table that has the target, in the units of the file.
 
     Raises: ValueError if no row has a target that the run knows, or a column is absent.
     """
-    check_level(run.intervals, level)
+    held = level_of(run.config, run.intervals, level)
     rows, config = rows_to_predict(run, data, keep_text=(run.config.data.target,)), run.config
     y = targets(rows, config.data.target, config.data.target_names)
     x = run.encoding.transform(rows.inputs(), dtype="float32")
@@ -55,17 +55,19 @@ def evaluate_on(run: LoadedRun, data: Any, level: float = 0.9) -> str:
         raise ValueError(f"{rows.origin}: no row has a target {config.data.target!r} that the run knows")
     outputs, y = run.outputs(x[good]), y[good]
     lines = [("rows", f"{len(y):,}"), *((name, f"{value:.6g}") for name, value in score(config, outputs, y).items())]
-    if run.intervals is not None:
-        found = coverage(*run.intervals.bounds(outputs, lambda: run.outputs_of_folds(x[good]), level), y)
+    if run.intervals is not None and held is not None:
+        found = coverage(*run.intervals.bounds(outputs, lambda: run.outputs_of_folds(x[good]), held), y)
         low, high = found["interval"]
-        lines.append((f"inside {level:.0%} intervals", f"{found['share']:.1%} ({low:.1%} to {high:.1%})"))
+        lines.append((f"inside {held:.0%} intervals", f"{found['share']:.1%} ({low:.1%} to {high:.1%})"))
     left = {"without a known target": (~known).sum(), "with a spoiled cell": (known & ~good).sum()}
     said = [f"{counted(int(rows), 'row')} {why}" for why, rows in left.items() if rows]
     lines += [("left out", listing(said))] if said else []
-    return table(lines, right=(1,))
+    return "\n".join([table(lines, right=(1,)), *filter(None, [run.without_intervals if held is None else ""])])
 
 
-def predicted_file(run: LoadedRun, path: str | os.PathLike[str], keep: list[str], level: float) -> tuple[str, int]:
+def predicted_file(
+    run: LoadedRun, path: str | os.PathLike[str], keep: list[str], level: float | None = None
+) -> tuple[str, int]:
     """The predictions for a file as CSV, with columns of the file before them; and the number of rows.
 
     Raises: ValueError for a column that is not there.

@@ -3,7 +3,8 @@
 config.json     the RunConfig, which is enough to repeat the run; written first
 metrics.jsonl   one line per evaluation, appended while the run goes on
 encoding.json   how the columns become numbers, as fitted on the training rows
-params.npz      the best parameters by path, the scaling of the target, its intervals, and the hashes of the other files
+params.npz      the best parameters by path, the scaling of the target, and its intervals
+SHA256SUMS      the hashes of the other files, but for the pictures and the report
 *.png           pictures
 report.html     how good the run is, on one page
 result.json     the reason of the stop, the duration, the scores on each part of the data; written last
@@ -43,9 +44,10 @@ from gdjax.programs import compile_once
 from gdjax.runs.arrays import NAME, Kept, read_arrays, write_arrays
 from gdjax.runs.config import DataConfig, RunConfig
 from gdjax.runs.damage import RecordError, reading
-from gdjax.runs.intervals import Calibration, Folds
+from gdjax.runs.intervals import Calibration, Folds, missing_intervals
 from gdjax.runs.json_text import from_text, read_bytes, to_text
 from gdjax.runs.records import is_being_written, read_records
+from gdjax.runs.sums import write_sums
 from gdjax.tables import Encoding, PixelEncoding
 from gdjax.tables.pixels import read_encoding
 from gdjax.types import Stop
@@ -182,8 +184,8 @@ def finish_run(
     """Write what a run leaves at its end beside config.json and metrics.jsonl: each file whole, and result.json last."""
     text = to_text(result)
     write_whole(place / "encoding.json", to_text(encoding.to_json()))
-    files = {name: (place / name).read_bytes() for name in ("config.json", "metrics.jsonl", "encoding.json")}
-    write_arrays(place / NAME, kept, {**files, "result.json": text.encode()})
+    write_arrays(place / NAME, kept)
+    write_sums(place, text)
     for name, picture in (pictures or {}).items():
         from gdjax.plots import save  # of the extra `lab`
 
@@ -207,19 +209,24 @@ class LoadedRun:
     target: Scaling | None
     intervals: Calibration | Folds | None
 
-    def predict(self, data: Any, level: float = 0.9) -> pandas.DataFrame:
+    @property
+    def without_intervals(self) -> str:
+        """Why the predictions of a regression have no intervals, and what gives them; "" if they have."""
+        return missing_intervals(self.config, self.intervals, str(self.result.get("stop", "")))
+
+    def predict(self, data: Any, level: float | None = None) -> pandas.DataFrame:
         """Predict each row of a table.
 
         Args:
             data: a path, a data frame or a `Table`, whose columns have the names of the training table; or an array
                 (n, d) of those columns. For a run on images or series: a file of them, or an array (n, *shape) or (n, d).
-            level: the share of new rows that the interval of a regression covers.
+            level: the share of new rows that the interval of a regression covers; 0.9 if not given.
 
         Returns: the column `prediction`; `probability_<class>` for each class, if the loss defines them, or `low` and
-            `high`; and `remark`: what is outside of the training rows, or cannot be read. A row with a spoiled cell has no
-            prediction.
+            `high`, unless `without_intervals` says why there are none; and `remark`: what is outside of the training rows,
+            or cannot be read. A row with a spoiled cell has no prediction.
 
-        Raises: ValueError, in one line, for a table without the columns.
+        Raises: ValueError, in one line, for a table without the columns, or a level that the run has no intervals of.
         """
         from gdjax.runs.prediction import predictions
 

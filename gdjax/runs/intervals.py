@@ -22,11 +22,18 @@ import numpy as np
 
 from gdjax.data import unstandardize
 from gdjax.models._fitted import parts_of
+from gdjax.runs.config import RunConfig
 from gdjax.runs.job import Job, run_side_by_side, went_wrong
 from gdjax.runs.options import TrainOptions
+from gdjax.tables.row_split import CALIBRATED
 from gdjax.tasks import Parts, Subject
 
 FOLDS = 5
+LEVEL = 0.9  # of the intervals, where none is asked for
+WITHOUT_FOLDS = (
+    "a run without one of the folds went wrong: there are no intervals, and no scores of the folds; a smaller learning rate "
+    "may give them"
+)
 CHUNK = 1 << 22  # numbers of a table that is sorted at once
 
 
@@ -94,15 +101,53 @@ def _between(each: np.ndarray, fold: np.ndarray, distances: np.ndarray, level: f
     return low, high
 
 
-def check_level(intervals: Calibration | Folds | None, level: float) -> None:
-    """Raise ValueError for a level outside (0, 1), or one that so few rows cannot hold."""
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, got {level:g}")
-    rows = 0 if intervals is None else intervals.rows
-    if rows and rank_of(rows, level) > rows:
-        raise ValueError(
-            f"`level` must be at most {rows / (rows + 1):.4g}, as {rows} rows set the intervals, got {level:g}"
-        )
+def level_of(config: RunConfig, intervals: Calibration | Folds | None, level: float | None) -> float | None:
+    """The level of the intervals that a run gives: the one asked for, or LEVEL; None where it has no intervals of LEVEL.
+
+    Raises: ValueError for a level outside (0, 1), or one asked for that the run has no intervals of.
+    """
+    asked = LEVEL if level is None else level
+    if not 0 < asked < 1:
+        raise ValueError(f"`level` must be between 0 and 1, got {asked:g}")
+    if config.data.task != "regression" and level is not None:
+        raise ValueError("`level` is of the intervals of numbers, and this run predicts classes")
+    missing = missing_intervals(config, intervals, level=asked)
+    if level is None or not missing:
+        return None if missing or intervals is None else asked
+    if intervals is None:
+        raise ValueError(f"`level={level:g}`: {missing}")
+    rows = intervals.rows
+    raise ValueError(
+        f"`level` must be at most {rows / (rows + 1):.4g}, as {rows} rows set the intervals, got {level:g}"
+    )
+
+
+def missing_intervals(
+    config: RunConfig, intervals: Calibration | Folds | None, stop: str = "", level: float = LEVEL
+) -> str:
+    """Why the predictions of a regression have no intervals of a level, and what gives them, in a sentence; "" if they have.
+
+    Args:
+        stop: why the run has ended.
+    """
+    if config.data.task != "regression":
+        return ""
+    rows = config.data.rows
+    if intervals is not None:
+        few, most = intervals.rows, math.floor(100 * intervals.rows / (intervals.rows + 1)) / 100
+        said = f"there are no {level:.0%} intervals: {few} rows set them, which hold a level of at most {most:g}"
+        return f"{said} (predict with level {most:g}, or train on more rows)" if rank_of(few, level) > few else ""
+    if went_wrong(stop) or stop == "INTERRUPTED":
+        return f"there are no intervals: the run ended {stop}"
+    if config.folds:
+        return WITHOUT_FOLDS
+    if rows["train"] < 2 * FOLDS:
+        return f"there are no intervals: they need {2 * FOLDS} training rows, there are {rows['train']}"
+    few = f"there are {rows['validation']}" if rows["validation"] < CALIBRATED else "they are of one group or time"
+    return (
+        f"there are no intervals: with --cv 0 they need {CALIBRATED} validation rows, half of which set them, and {few}; "
+        "train without --cv 0"
+    )
 
 
 def rank_of(rows: int, level: float) -> int:

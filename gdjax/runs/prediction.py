@@ -13,7 +13,7 @@ import numpy as np
 from gdjax.data import Table, read_table
 from gdjax.losses import LOSSES
 from gdjax.runs.config import RunConfig
-from gdjax.runs.intervals import check_level
+from gdjax.runs.intervals import level_of
 from gdjax.runs.problem import READING, frame_table
 from gdjax.tables.pixels import described, shaped, with_shape
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from gdjax.runs.folder import LoadedRun
 
 
-def predictions(run: LoadedRun, data: Any, level: float = 0.9) -> pandas.DataFrame:
+def predictions(run: LoadedRun, data: Any, level: float | None = None) -> pandas.DataFrame:
     """The predictions of `LoadedRun.predict`.   Raises: ValueError, in one line, for another level or a table that lacks a
     column."""
     import pandas
 
-    check_level(run.intervals, level)
+    held = level_of(run.config, run.intervals, level)
     table = rows_to_predict(run, data)
     if not len(table.frame):
         raise ValueError("predict: the table has no row")
     x, flags = run.encoding.encode(table.inputs(), "float32")
     spoiled = ~np.isfinite(x).all(axis=1)
     x[spoiled] = 0.0
-    found = _answers(run, x, level)
+    found = _answers(run, x, held)
     columns = {name: _without(values, spoiled) for name, values in found.items()}
     index = data.index if isinstance(data, pandas.DataFrame) else None
     return pandas.DataFrame({**columns, "remark": flags.notes()}, index=index)
@@ -101,11 +101,11 @@ def _of_array(run: LoadedRun, x: np.ndarray) -> Table:
     return Table(pandas.DataFrame(x, columns=list(names)), "array", f"{len(x):,} rows")
 
 
-def _answers(run: LoadedRun, x: np.ndarray, level: float) -> dict[str, np.ndarray]:
+def _answers(run: LoadedRun, x: np.ndarray, level: float | None) -> dict[str, np.ndarray]:
     outputs, names = run.outputs(x), np.array(run.config.data.target_names, object)
     if not len(names):
         found = {"prediction": outputs}
-        if run.intervals is not None:
+        if run.intervals is not None and level is not None:
             found["low"], found["high"] = run.intervals.bounds(outputs, lambda: run.outputs_of_folds(x), level)
         return found
     labels, table = decide(run.config, outputs)

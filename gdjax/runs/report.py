@@ -15,14 +15,15 @@ from gdjax.programs import compile_once
 from gdjax.runs.assessment._assess import Assessment
 from gdjax.runs.config import RunConfig
 from gdjax.runs.prediction import decide
-from gdjax.text import table
+from gdjax.text import counted, listing, table
 from gdjax.training import Result
 
 if TYPE_CHECKING:
     from gdjax.runs.work import Work
 
 LARGE = 1e6  # from which on a score is written with a power of ten
-MOST_REMARKS = 5
+MOST_REMARKS = 8
+NOT_JUDGED = "There are no test rows: how good the run is on new rows is not known (--split or --test gives some)."
 Scores = Mapping[str, Mapping[str, float]]  # part of the data -> metric -> value
 
 
@@ -73,12 +74,7 @@ def describe_run(
     gradient_flow = job.flow(result)
     lines = [
         f"target {understanding.target!r}: {understanding.task}, {understanding.reason}",
-        *(f"  - {remark}" for remark in understanding.remarks[:MOST_REMARKS]),
-        *(
-            [f"  - and {more} more remarks in the report"]
-            if (more := len(understanding.remarks) - MOST_REMARKS) > 0
-            else []
-        ),
+        *_said_of_table(work),
         str(work.problem.rows),
         f"{work.subject.name}: {job.objective.model}, {summary(result.params).total} parameters, {job.optimizer}",
         str(result),
@@ -86,10 +82,21 @@ def describe_run(
         score_table(work.config, scores, job.objective.metric),
         *([] if held_out is None else [_cross_validated(held_out)]),
         "",
+        *([] if len(work.parts.test[0]) else [_wrapped(NOT_JUDGED), ""]),
         *([] if found is None else [*(_wrapped(each) for each in (found.headline, *found.sentences())), ""]),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
     ]
     return "\n".join(lines)
+
+
+def _said_of_table(work: Work) -> list[str]:
+    """What has become of the columns and the cells, as lines: first the columns that are left out."""
+    found = work.problem.understanding
+    left = [f"{each.name!r} ({each.kind}{f': {each.reason}' if each.reason else ''})" for each in found.left_out]
+    said = [f"left out: {listing(left, MOST_REMARKS)}"] if left else []
+    said += [*found.notes, *work.encoding.remarks, *found.remarks]
+    more = [f"and {counted(len(said) - MOST_REMARKS, 'more remark')} in the report"] if len(said) > MOST_REMARKS else []
+    return [f"  - {each}" for each in (*said[:MOST_REMARKS], *more)]
 
 
 def _cross_validated(held_out: Mapping[str, Any]) -> str:

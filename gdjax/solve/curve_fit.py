@@ -111,8 +111,8 @@ class CurveFit:
         """
         path = Path(folder)
         with folder_written_whole(path, replaces=NUMBERS if overwrite else None) as draft:
-            (draft / NUMBERS).write_text(json.dumps(self.as_dict(), indent=2) + "\n")
-            (draft / "rows.csv").write_text(self._csv())
+            (draft / NUMBERS).write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+            (draft / "rows.csv").write_text(self._csv(), encoding="utf-8")
         return path
 
     def as_dict(self) -> dict[str, Any]:

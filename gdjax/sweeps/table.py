@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 SHOWN = 10  # configurations of a printed table
 WRONG = (Stop.DIVERGED.name, Stop.NON_FINITE.name)
 LEVEL = 0.95  # of an interval
+FEWEST = 3  # values of an axis whose ends are told from its middle
+LENGTHS = ("epochs", "steps")  # paths of which the greatest is always the best, or nearly
 
 
 class Summary(NamedTuple):
     """What the runs of one configuration say together; those that went wrong are counted, and in no mean.
 
     mean = sum_s v_s / n,   standard_error = sqrt(sum_s (v_s - mean)² / (n - 1) / n),   mean ± t_(n - 1) standard_error
+
+    The interval is cut where no mean can be, which leaves its coverage as it is: at 0 where no value of the sweep is below
+    0, as of most losses, and at 1 too where greater is better and all values lie between the two, as of an accuracy.
     """
 
     number: int  # of the configuration
@@ -116,11 +122,19 @@ class SweepTable:
         own = self.configuration == number
         values = self.best_value[own & ~self.wrong]
         mean, error, low, high = student_interval(values)
+        low, high = np.clip([low, high], *self._range).tolist()
         wrong, epochs = (float(column[own].mean()) for column in (self.wrong, self.epochs))
         stops = dict(collections.Counter(self.stop[own].tolist()).most_common())
         return Summary(
             number, self.configurations[number], int(own.sum()), mean, error, low, high, wrong, epochs, stops
         )
+
+    @functools.cached_property
+    def _range(self) -> tuple[float, float]:
+        """Where a mean of the values can be, by the values of all runs that went well."""
+        values = self.best_value[~self.wrong]
+        low = 0.0 if (values >= 0).all() else -np.inf
+        return low, 1.0 if self.direction == "max" and low == 0 and (values <= 1).all() else np.inf
 
     @property
     def means(self) -> np.ndarray:
@@ -199,7 +213,27 @@ class SweepTable:
             *more,
             *filter(None, [self._went_wrong()]),
             *self.remarks,
+            *self._edges(),
         ]
+
+    def _edges(self) -> list[str]:
+        """Sentences on axes of numbers of which the best configuration has the least or the greatest that was tried."""
+        if self.wrong.all():
+            return []
+        best, *others = self.top(len(self.configurations))
+        alike = [best, *(each for each in others if (each.wrong, each.mean) == (best.wrong, best.mean))]
+        said = []
+        for path, name in zip(self.axes, _short(self.axes), strict=True):
+            tried = sorted({each[path] for each in self.configurations if _is_one(each.get(path))})
+            own = {x if _is_one(x := each.configuration.get(path)) else None for each in alike}
+            if len(tried) < FEWEST or path in LENGTHS:
+                continue
+            for end, words in ((tried[0], ("least", "smaller")), (tried[-1], ("greatest", "greater"))):
+                if own == {end} and end != 0:
+                    said.append(
+                        f"the best {name}, {_cell(end)}, is the {words[0]} that was tried: {words[1]} ones may be better"
+                    )
+        return said
 
     def __repr__(self) -> str:
         first, *rest = self._sentences()
@@ -265,6 +299,11 @@ def _epoch_of(outcome: Any) -> float:
     """The epoch of the best evaluation, NaN if there is none."""
     number = outcome.best_evaluation
     return float(outcome.history["epoch"][number]) if number >= 0 else np.nan
+
+
+def _is_one(value: Any) -> bool:
+    """Whether it is one number."""
+    return is_number(value) and np.ndim(value) == 0
 
 
 def text_of(value: Any) -> str:

@@ -73,6 +73,7 @@ def test_train_evaluate_predict(place):
         "result.json",
         "encoding.json",
         "params.npz",
+        "SHA256SUMS",
         "curves.png",
         "confusion.png",
         "report.html",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
+import gdjax as gd
 from gdjax.plots import sweep_values
 from gdjax.plots._sweeps import GONE
 from gdjax.sweeps import SweepTable
@@ -77,6 +78,9 @@ def test_two_axes_are_the_cells_of_a_grid_or_dots():
     drawn = sweep_values(table_of([{"b1": 0.1 * i, "rate": 10.0**-i} for i in range(1, 5)])).axes[0]
     np.testing.assert_allclose([float(each[0]) for each in line(drawn, "best")], [0.1, 0.1])
     assert (drawn.get_xscale(), drawn.get_yscale()) == ("linear", "log")
+    calls = [{"optimizer": make(rate), "learning_rate": rate} for make in (gd.sgd, gd.adam) for rate in RATES]
+    drawn = sweep_values(table_of(calls)).axes[0]  # each call is another, by its rate, and yet they are two
+    assert [text.get_text() for text in drawn.get_xticklabels()] == ["adam", "sgd"]
 
 
 def test_many_axes_are_parallel():

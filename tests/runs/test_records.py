@@ -147,7 +147,7 @@ def test_runs_are_listed_with_what_became_of_them(tmp_path):
     assert (status["b/unfinished"], status["c/saved"]) == ("unfinished: no checkpoint", "unfinished: step 120 is saved")
     (tmp_path / "a" / "whole" / "metrics.jsonl").write_text("")
     assert list_runs(tmp_path / "a")[0].status == (
-        "damaged: metrics.jsonl must be what was written with the parameters, got another content"
+        "damaged: metrics.jsonl must have the content that SHA256SUMS says, got another"
     )
     with Records(tmp_path / "b" / "unfinished" / "metrics.jsonl", 2):
         assert list_runs(tmp_path / "b")[1].status == "going on: no checkpoint"

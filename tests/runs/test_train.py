@@ -70,6 +70,9 @@ def test_no_row_that_judges_changes_a_bit_of_what_is_learned(tmp_path, target):
         assert (found[name] != expected[name] and found["train"] == expected["train"]) or name == "validation"
         if name == "test":
             assert bits(runs.load(tmp_path / name).params) == bits(runs.load(tmp_path / "clean").params)
+            assert len({(tmp_path / each / "params.npz").read_bytes() for each in (name, "clean")}) == 1
+            apart = [runs.compare.parameters_apart(*map(runs.compare.overview, (tmp_path / name, tmp_path / "clean")))]
+            assert apart == ["equal to the last bit"]
 
 
 def test_a_file_of_test_rows_judges_alone(tmp_path):
@@ -160,6 +163,7 @@ def test_a_fold_that_goes_wrong_is_said_and_costs_the_intervals_alone(tmp_path, 
     run = runs.load(tmp_path / "run")
     assert training.alarm.startswith("a run without one of the folds went wrong")
     assert run.intervals is None and list(run.predict(houses()).columns) == ["prediction", "remark"]
+    assert run.without_intervals in training.alarm
     assert run.result["cross_validation"] is None
 
 
@@ -195,6 +199,7 @@ def test_what_is_left_out_or_outside_is_said(tmp_path, monkeypatch):
     grouped = trained(frame, tmp_path / "grouped", **given)
     who, fold = frame["who"].to_numpy()[grouped.work.problem.rows.train], runs.load(tmp_path / "grouped").intervals.fold
     assert all(len(set(fold[who == each])) == 1 for each in set(who)) and len(set(fold)) == 5
+    assert "\n  - left out: 'who' (identifier: as asked (id)) and 'note' (constant: all cells are" in grouped.words
     run = runs.load(tmp_path / "grouped")
     text, rows = runs.predicted_file(run, tmp_path / "houses.csv", ["note", "who"], 0.9)
     assert rows == 120 and pd.read_csv(io.StringIO(text))["note"].tolist() == frame["note"].tolist()
@@ -236,7 +241,10 @@ def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_pat
 def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     houses().to_csv("houses.csv", index=False)
-    with pytest.warns(UserWarning, match="NO BETTER THAN THE MEAN"):  # after two epochs
+    said = (
+        "with --cv 0 they need 200 validation rows, .* and there are 36; train without --cv 0; NO BETTER THAN THE MEAN"
+    )
+    with pytest.warns(UserWarning, match=said):  # after two epochs
         run = runs.train("houses.csv", "price", "one", hidden=(4,), epochs=2, quick=True, drop=("age",), cv=0)
     words = "gdjax train houses.csv --target price --drop age --cv 0 --hidden 4 --epochs 2 --out one --quick"
     assert run.config.command == words and run.config.data.columns == ("area", "city", "garden")
@@ -258,6 +266,9 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
     moved = (tmp_path / "houses.csv").rename(tmp_path / "gone.csv")
     found = gd.runs.load(tmp_path / "one").predict(moved)
     assert len(found) == ROWS and list(found.columns) == ["prediction", "remark"]
+    assert run.without_intervals in (tmp_path / "one" / "report.html").read_text().replace("There", "there")
+    with pytest.raises(ValueError, match=r"`level=0.5`: there are no intervals: with --cv 0 they need"):
+        run.predict(moved, level=0.5)
     some = houses().query("area > 100")
     again = run.predict(some)["prediction"]
     assert again.index.equals(some.index) and np.allclose(again, found["prediction"][some.index])

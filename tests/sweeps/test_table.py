@@ -63,7 +63,7 @@ def test_configurations_are_judged_by_the_mean_over_seeds_and_those_that_went_wr
         if len(sound):
             np.testing.assert_allclose([each.mean, each.standard_error], [np.mean(sound), scipy.stats.sem(sound)])
             interval = scipy.stats.t.interval(0.95, len(sound) - 1, np.mean(sound), scipy.stats.sem(sound))
-            np.testing.assert_allclose([each.low, each.high], interval)
+            np.testing.assert_allclose([each.low, each.high], np.maximum(interval, 0))  # which is no loss below 0
         else:
             assert np.isnan([each.mean, each.low, each.high]).all()
 
@@ -129,3 +129,35 @@ def test_the_intervals_hold_the_mean_as_often_as_they_say():
     table = SweepTable(({},) * 2000, configuration, seed, np.full(8000, "BUDGET"), values, ones, ones, ones, "loss")
     held = np.mean([each.low <= 3 <= each.high for each in table.by_configuration()])
     assert abs(held - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_an_interval_has_nothing_that_no_mean_can_be():
+    """Of values in [0, 1], greater is better, as of an accuracy; of losses alone; of values below 0, which may go on."""
+    high = build(np.array([[0.9, 1.0, 1.0], [0.0, 0.1, 0.0], [0.5, 0.5, 0.5], [9.0] * 3]), direction="max").top(3)
+    assert high[0].high == 1 and high[2].low == 0 and 0 < high[2].high < 0.5
+    loss, below = (build(np.array([[0.1, 3.0, 0.2], [x] * 3, [1.0, 1.0, 1.0], [9.0] * 3])).top() for x in (5.0, -1.0))
+    assert loss[-3].low == 0 and loss[-3].high > 4 and below[-2].low < -2
+
+
+def test_a_best_at_the_end_of_an_axis_is_told():
+    """With the direction to widen; not of two values, 0, the lengths of runs, nor where the axis makes no difference."""
+    axes = {
+        "optimizer.learning_rate": [0.01, 0.1, 1.0],
+        "decay": [0.0, 0.5, 1.0],
+        "b1": [0.5, 0.9],
+        "epochs": [1, 2, 4],
+    }
+    told = {}
+    for number, name in enumerate(axes):
+        configurations = [dict(zip(axes, (0.1, 0.5, 0.5, 2), strict=True)) | {name: x} for x in axes[name]]
+        for best, order in (("first", 1), ("last", -1), ("all", 0)):
+            count = len(configurations)
+            value, ones = order * np.arange(count) + 5.0, np.ones(count)
+            runs = np.arange(count), np.zeros(count, int), np.full(count, "BUDGET"), value
+            said = repr(SweepTable(tuple(configurations), *runs, ones, ones, ones, "loss")).splitlines()
+            told |= dict.fromkeys([(number, best)] * ("was tried" in said[-1]), said[-1])
+    assert told == {
+        (0, "first"): "the best learning_rate, 0.01, is the least that was tried: smaller ones may be better",
+        (0, "last"): "the best learning_rate, 1, is the greatest that was tried: greater ones may be better",
+        (1, "last"): "the best decay, 1, is the greatest that was tried: greater ones may be better",
+    }

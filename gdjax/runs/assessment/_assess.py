@@ -16,7 +16,7 @@ from gdjax.runs.assessment.importance import Importance, importance_of
 from gdjax.runs.assessment.outcome import Cases, Outcome, cases_of, outcome_of
 from gdjax.runs.assessment.resampling import Resampling
 from gdjax.runs.assessment.wording import brief
-from gdjax.runs.intervals import Calibration
+from gdjax.runs.intervals import LEVEL, Calibration
 
 if TYPE_CHECKING:
     from gdjax.runs.folder import LoadedRun
@@ -127,9 +127,9 @@ def _scores(
 ) -> classes.OfClasses | numbers.OfNumbers:
     if work.subject.classes:
         return classes.of_classes(cases, outcome, work.subject.classes, work.config.seed)
-    if run.intervals is None:
-        return numbers.of_numbers(cases, outcome, resampling, None, "")
-    bounds = run.intervals.bounds(outcome.predicted, lambda: run.outputs_of_folds(cases.x), numbers.LEVEL)
+    if run.intervals is None or run.without_intervals:
+        return numbers.of_numbers(cases, outcome, resampling, None, run.without_intervals)
+    bounds = run.intervals.bounds(outcome.predicted, lambda: run.outputs_of_folds(cases.x), LEVEL)
     by = isinstance(run.intervals, Calibration)
     rows = len(run.intervals.distances)
     how = f"{rows:,} calibration rows" if by else f"{rows:,} training rows in {run.config.folds} folds (CV+)"

@@ -96,6 +96,8 @@ def _of_classes(work: Work, standings: list[Standing], scores: OfClasses) -> Ite
 
 def _of_numbers(scores: OfNumbers) -> Iterator[str]:
     coverage = scores.coverage
+    if scores.missing:
+        yield scores.missing
     if coverage is not None and not coverage.is_right:
         few = "too few" if coverage.share.high < coverage.level else "more than needed"
         yield (

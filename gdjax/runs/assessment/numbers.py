@@ -9,8 +9,7 @@ import numpy as np
 
 from gdjax.runs.assessment.outcome import Cases, Outcome
 from gdjax.runs.assessment.resampling import Estimate, Resampling, first, share
-
-LEVEL = 0.9  # of the intervals
+from gdjax.runs.intervals import LEVEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +45,7 @@ class OfNumbers:
         bias: mean of prediction - truth.
         coverage: None where the run has no intervals.
         low, high: (n,) the ends of the intervals; of no rows without.
+        missing: why there are none.
     """
 
     r2: Estimate
@@ -53,6 +53,7 @@ class OfNumbers:
     coverage: Coverage | None
     low: np.ndarray
     high: np.ndarray
+    missing: str = ""
 
     def to_json(self) -> dict[str, Any]:
         said = {"r2": self.r2.to_json(), "bias": self.bias.to_json()}
@@ -66,14 +67,14 @@ def of_numbers(
 
     Args:
         bounds: the ends of the intervals at LEVEL, (n,) each.
-        how: by which rows they are set.
+        how: by which rows they are set, or why there are none.
     """
     error, centered = outcome.predicted - cases.y, cases.y - cases.y.mean()
     columns = np.stack([error**2, centered**2, centered], axis=1)
     r2 = resampling.estimate(columns, _r2) if centered.any() else Estimate(np.nan, np.nan, np.nan)
     bias = resampling.estimate(error[:, None], first)
     if bounds is None:
-        return OfNumbers(r2, bias, None, np.zeros(0), np.zeros(0))
+        return OfNumbers(r2, bias, None, np.zeros(0), np.zeros(0), how)
     low, high = bounds
     inside = (low <= cases.y) & (cases.y <= high)
     of_rows = share(inside) if cases.groups is None else resampling.estimate(inside[:, None].astype(float), first)
