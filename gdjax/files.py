@@ -74,8 +74,9 @@ def commit_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
-        if aside.exists() and not path.exists():
+        if not path.exists() and aside.exists():
             aside.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
         raise
 
 

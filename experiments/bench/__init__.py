@@ -1,1 +1,1 @@
-"""Speed, measured: every claim is a ratio of medians of interleaved runs. Each file takes `--json FILE`."""
+"""Speed, measured: every claim is a ratio of medians of interleaved runs; the figures are kept by `--json FILE`."""

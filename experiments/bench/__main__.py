@@ -36,8 +36,8 @@ from typing import Any
 import numpy as np
 
 from .peers import PEERS
+from .recording import arguments, write_plain
 from .session import NotMeasured, Session
-from .timing import arguments
 from .training_case import TrainingCase
 
 OURS, REACHED, BEHIND = "ours_run", 0.95, 0.02  # the accuracy to reach, and the most that a final one may be below ours
@@ -268,12 +268,11 @@ def show(compared: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, repeats=9)
     parser.add_argument("--starts", type=int, default=2, help="fresh processes of each peer")
     parser.add_argument("--only", nargs="+", choices=PEERS, metavar="PEER", help="of " + ", ".join(PEERS))
     parser.add_argument("--no-growth", action="store_true")
     parser.add_argument("--no-studies", action="store_true")
-    parser.set_defaults(repeats=9)
     options = parser.parse_args()
     figures = {"command": "python -m experiments.bench", "machine": machine()}
     peers = [peer for peer in PEERS if options.only is None or peer in {OURS, *options.only}]
@@ -284,8 +283,7 @@ def main() -> None:
     if not options.no_studies:
         figures["studies"] = {name: study(name, given) for name, given in STUDIES.items()}
     figures["machine"]["load_after"] = os.getloadavg()[0]
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write_plain(options.json, figures)
 
 
 if __name__ == "__main__":

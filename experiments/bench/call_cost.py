@@ -19,7 +19,8 @@ import numpy as np
 import gdjax as gd
 from gdjax.fingerprint import read
 
-from .timing import arguments, interleave, write
+from .recording import arguments, write
+from .timing import interleave
 
 target = 0.0
 
@@ -67,7 +68,7 @@ def calls(repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    given = arguments(__doc__).parse_args()
+    given = arguments(__doc__, repeats=15).parse_args()
     figures = {**readings(), **calls(given.repeats)}
     for name, value in figures.items():
         print(f"{name:<28}{value:8.2f}")

@@ -24,7 +24,8 @@ import numpy as np
 
 import gdjax as gd
 
-from .timing import arguments, interleave, ratio, write
+from .recording import arguments, write
+from .timing import interleave, ratio
 
 SIZES, BATCH, LIMIT = (784, 1280, 1100, 128, 10), 64, 0.05
 
@@ -79,8 +80,7 @@ def steps_of(seconds: float) -> int:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.set_defaults(repeats=10)
+    parser = arguments(__doc__, repeats=10)
     parser.add_argument("--epochs", type=int, default=3, help="checkpoints in each run")
     parser.add_argument("--seconds", type=float, default=4.0, help="of an epoch, at most 5")
     given = parser.parse_args()

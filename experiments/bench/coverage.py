@@ -27,7 +27,7 @@ from gdjax.solve.curve_refinement import Expanded, Expansion
 from gdjax.solve.curve_solver import Rows, Solver
 
 from .interval_coverage import show_intervals
-from .timing import arguments, write
+from .recording import arguments, write
 
 LEVEL, ROWS = 0.95, 40
 

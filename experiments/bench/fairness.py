@@ -24,7 +24,7 @@ import scipy.stats
 
 import gdjax as gd
 
-from .timing import arguments, write
+from .recording import arguments, write
 
 STEPS, BATCH, ROWS, LEVEL = 40, 16, 64, 0.05
 DRAWS, TUNINGS, SEEDS = 8, 8, 2

@@ -28,7 +28,7 @@ import numpy as np
 
 import gdjax as gd
 
-from .timing import arguments, write
+from .recording import arguments, write
 
 RATES, EPOCHS, BATCH, HIDDEN = np.geomspace(1e-4, 10, 32), 30, 64, 32
 CHOOSE, JUDGE = tuple(range(5)), tuple(range(5, 10))

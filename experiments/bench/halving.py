@@ -21,7 +21,7 @@ import numpy as np
 import gdjax as gd
 
 from .find_lr import BATCH, Task, task_of
-from .timing import arguments, write
+from .recording import arguments, write
 
 RATES, EPOCHS, SEEDS = np.geomspace(1e-4, 0.1, 32), 64, range(10)
 RUNGS = gd.sweeps.rung_budgets(4, EPOCHS, factor=2)

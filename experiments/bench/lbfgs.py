@@ -32,7 +32,8 @@ from sklearn import datasets, linear_model
 
 from gdjax import optimizers
 
-from .timing import arguments, interleave, ratio, write
+from .recording import arguments, write
+from .timing import interleave, ratio
 
 LIMIT, TOLERANCE = 500, 1e-6
 
@@ -141,7 +142,7 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
+    options = arguments(__doc__, repeats=15).parse_args()
     figures = {}
     with jax.enable_x64(True):
         for name in ("breast_cancer", "digits"):

@@ -31,7 +31,8 @@ from gdjax.problems import Problem
 from gdjax.search import nelder_mead
 from gdjax.stopping import gradient_norm, never
 
-from .timing import arguments, interleave, ratio, write
+from .recording import arguments, write
+from .timing import interleave, ratio
 
 TOLERANCE, RATE, LOOP_STEPS, OUR_STEPS = 1e-6, 1e-4, 300, 100_000
 PEERS = {"L-BFGS": "L-BFGS-B", "BFGS": "BFGS", "CG": "CG", "Nelder-Mead": "Nelder-Mead"}
@@ -160,7 +161,7 @@ def params_of(answer: Any) -> Any:
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
+    options = arguments(__doc__, repeats=15).parse_args()
     found: dict[str, Any] = {}
     with jax.enable_x64(True):
         for n in (2, 1000):

@@ -29,7 +29,7 @@ from gdjax.data import Dataset
 from gdjax.models import cnn, gru, mlp, serial, unflatten
 from gdjax.runs.job import run_through
 
-from .timing import arguments, write
+from .recording import arguments, write
 
 SHAPE = (40, 1)
 DIGIT_SEEDS = 10

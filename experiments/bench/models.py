@@ -27,7 +27,8 @@ import numpy as np
 
 from . import convolutional, sequences
 from .case import Case
-from .timing import Timing, arguments, measure, ratio, write
+from .recording import arguments, write
+from .timing import Timing, measure, ratio
 
 CASES: dict[str, Callable[[], Case]] = {
     "cnn-digits": convolutional.digits,
@@ -64,9 +65,8 @@ def _print_ratio(found: dict[str, Timing], ours: str, theirs: str, bound: float 
 
 
 def main() -> None:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, repeats=7)
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], help="default: all", metavar="CASE")
-    parser.set_defaults(repeats=7)
     options = parser.parse_args()
     figures = {name: report(name, CASES[name](), options.repeats) for name in options.cases or CASES}
     write(options.json, figures)

@@ -38,7 +38,8 @@ import numpy as np
 
 from gdjax.text import table
 
-from .timing import arguments, ratio, write
+from .recording import arguments, write
+from .timing import ratio
 
 SIZES, ROWS, BATCH, STEPS = (256, 1024, 1024, 10), 2048, 256, 5
 PARAMETERS = 4 * sum((a + 1) * b for a, b in itertools.pairwise(SIZES))  # bytes
@@ -168,8 +169,7 @@ def report(figures: dict[tuple[str, int], dict], seconds: dict[tuple[str, int], 
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.set_defaults(repeats=7)
+    parser = arguments(__doc__, repeats=7)
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .timing import arguments, write
+from .recording import arguments, write
 
 IMPORTS = {"jax, optax": "import jax, optax", "gdjax": "import gdjax"}
 LISTEN = """
@@ -100,7 +100,7 @@ def twice(code: str, place: dict[str, str], folder: Path) -> list[dict[str, Any]
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
+    options = arguments(__doc__, repeats=15).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = environment(folder)
         found = imports(options.repeats, place)

@@ -31,7 +31,8 @@ from gdjax.programs import compile_once
 
 from .peers._optax import batch_loss, batches
 from .peers._optax import step as step_of_optax
-from .timing import arguments, interleave, ratio, write
+from .recording import arguments, write
+from .timing import interleave, ratio
 
 SIZES, BATCH, EPOCHS, RATE = (64, 128, 128, 10), 64, 30, 1e-3
 
@@ -171,7 +172,7 @@ def fits(train, validation):
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
+    options = arguments(__doc__, repeats=15).parse_args()
     train, validation = digits()
     steps = EPOCHS * -(-len(train[0]) // BATCH)
     first, second = fits(train, validation)

@@ -21,7 +21,8 @@ import numpy as np
 
 import gdjax as gd
 
-from .timing import arguments, interleave, ratio, write
+from .recording import arguments, write
+from .timing import interleave, ratio
 
 WIDTH, CLASSES, STEPS, PART = 64, 10, 10_000, 1 << 16
 MODEL = gd.models.mlp([WIDTH, 128, 128, CLASSES])
@@ -66,9 +67,8 @@ def train(data: Any, params: Any) -> Any:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, repeats=7)
     parser.add_argument("--gb", type=float, default=2.0, help="gigabytes of the set")
-    parser.set_defaults(repeats=7)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = gd.data.write_rows(Path(folder) / "rows", parts(int(given.gb * 1e9 / (4 * WIDTH + 4))))

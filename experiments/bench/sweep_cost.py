@@ -48,8 +48,8 @@ from gdjax.training import Length
 
 from .peers._optax import batch_loss, batches
 from .peers._optax import step as step_of_optax
+from .recording import arguments, write
 from .step_cost import BATCH
-from .timing import arguments, write
 
 SIZES, EPOCHS, RUNS = (64, 32, 10), 100, 256
 RATES = np.geomspace(1e-4, 1e-1, RUNS)
@@ -252,7 +252,7 @@ def memory_table():
 
 
 def main() -> None:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, repeats=15)
     parser.add_argument("--memory", action="store_true", help="the peak memory instead")
     parser.add_argument("--lanes", type=int, help="print the peak memory of so many lanes")
     options = parser.parse_args()

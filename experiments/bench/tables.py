@@ -12,8 +12,6 @@ model by more than one standard error of the difference. Under 25 minutes on 2 c
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 import warnings
@@ -25,6 +23,8 @@ import pandas
 
 import gdjax as gd
 from gdjax.runs.scores import log_loss, of_numbers
+
+from .recording import arguments, write
 
 MOST_ROWS = 20_000
 DELAYS = ("dep_delay",)  # of flights: the other delays
@@ -183,10 +183,9 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--json", type=Path, help="write all scores")
     asked = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as place:
@@ -196,8 +195,7 @@ def main() -> None:
             found[name] = [compare(name, file, seed) for seed in asked.splits]
             print(summary({name: found[name]}).splitlines()[1], flush=True)
     print(summary(found))
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(found, indent=2))
+    write(asked.json, found)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -56,30 +51,3 @@ def _seconds(call: Callable[[], Any]) -> tuple[float, float]:
 def ratio(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
     """The median of the round-by-round ratios, and the quarter of rounds on either side of it."""
     return tuple(float(q) for q in np.quantile(ours / theirs, [0.5, 0.25, 0.75]))  # type: ignore[return-value]
-
-
-def arguments(doc: str | None) -> argparse.ArgumentParser:
-    """The parser that every benchmark starts from."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="also write the figures there")
-    parser.add_argument("--repeats", type=int, default=15, help="rounds of the interleaved timing")
-    return parser
-
-
-def write(path: Path | None, figures: Mapping[str, Any]) -> None:
-    """The figures as JSON, with the device, the date and the command."""
-    device = jax.devices()[0]
-    about = {"device": f"{device.platform}: {device.device_kind}", "jax": jax.__version__}
-    about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
-    about["command"] = command()
-    if path is not None:
-        path.write_text(json.dumps({**about, **figures}, indent=2) + "\n")
-
-
-def command() -> str:
-    """What was typed, but for the file that is written."""
-    spec, given = getattr(sys.modules["__main__"], "__spec__", None), sys.argv[1:]
-    if "--json" in given:
-        del given[given.index("--json") : given.index("--json") + 2]
-    name = sys.argv[0] if spec is None else spec.name.removesuffix(".__main__")
-    return " ".join(["python -m", name, *given])

@@ -35,8 +35,9 @@ from gdjax import tree
 from gdjax.training.epoch import Epoch, Loop, Walked
 from gdjax.types import Sums, TrainState
 
+from .recording import arguments, write
 from .step_cost import BATCH, digits, loss_fn, model
-from .timing import arguments, measure, ratio, write
+from .timing import measure, ratio
 
 STEPS, RATE = 690, 1e-3
 Carry = tuple[TrainState, Sums, Walked]
@@ -149,7 +150,7 @@ def compare(name: str, step: Any, params: Any, rows: Any, options: Any) -> dict[
 
 
 def main() -> None:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, repeats=15)
     parser.add_argument("--k", type=int, nargs="+", default=[4, 8], help="steps between two questions")
     parser.add_argument("--cut", type=int, default=37, help="the batch where the run is cut")
     options = parser.parse_args()

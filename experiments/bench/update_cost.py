@@ -24,7 +24,8 @@ from optax import contrib
 
 import gdjax as gd
 
-from .timing import arguments, interleave, write
+from .recording import arguments, write
+from .timing import interleave
 
 RATE = 1e-3
 SHAPES = {"large": (1, (5000, 5000)), "medium": (300, (250, 200)), "small": (1000, (25, 40))}
@@ -154,7 +155,7 @@ def measure(name: str, shape: str, repeats: int, budget: float) -> dict[str, Any
 
 
 def main() -> None:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, repeats=15)
     parser.add_argument("--only", nargs="*", default=list(OPTIMIZERS), choices=OPTIMIZERS, help="optimizers")
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=SHAPES, help="trees")
     parser.add_argument("--budget", type=float, default=60, help="seconds after which no further compilation begins")

@@ -9,6 +9,7 @@ The site is written whole or not at all, and works from disk with the network of
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
@@ -20,12 +21,14 @@ import tempfile
 from pathlib import Path
 
 from gdjax.cli.laboratory import environment
+from gdjax.cli.signals import raise_lost
 from gdjax.files import commit_folder
 from gdjax.version import __version__
 
 PLACE = Path(__file__).parent
 MARK = "book.json"  # by which a folder is known as a book
 GENERATORS = ("rooms", "optimizer_pages", "lab_pages", "proof_page", "explorer_pages")
+GRACE = 60  # seconds in which the experiments may end
 EXPERIMENTS = (__package__ or "experiments.book").rpartition(".")[0]
 
 
@@ -53,6 +56,7 @@ def build(out: Path, lab: Path | None = None) -> int:
         with commit_folder(out) as draft:
             run_sphinx(source, draft, Path(place) / "doctrees")
             pages = sum(1 for _ in draft.rglob("*.html"))
+            raise_lost()
             (draft / MARK).write_text(json.dumps({"gdjax": __version__, "pages": pages}) + "\n")
     return pages
 
@@ -72,9 +76,21 @@ def _is_book(out: Path) -> bool:
 
 def run_lab(lab: Path) -> Path:
     """Run all experiments.   Raises: BookError if they cannot be run; a claim that fails is shown on its page."""
-    subprocess.run([sys.executable, "-m", EXPERIMENTS, "--out", str(lab)], env=environment(), check=False)
+    words = [sys.executable, "-m", EXPERIMENTS, "--out", str(lab)]
+    # In a session of its own: an interrupt of ours reaches it once, as a SIGTERM, on which it ends what it has started.
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    ) as process:
+        try:
+            _, said = process.communicate()
+        except BaseException:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            process.kill()
+            raise
     if not (lab / "index.json").is_file():
-        raise BookError(f"python -m {EXPERIMENTS} --out {lab} wrote no index.json")
+        raise BookError(said.strip() or f"python -m {EXPERIMENTS} --out {lab} wrote no index.json")
     return lab
 
 

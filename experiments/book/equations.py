@@ -3,7 +3,8 @@
 A docstring's equations are plain text, in which two names beside each other are multiplied, `a / b c` is (a / b) c, `x²` and
 `x^t` are powers, `|x|` is a norm, `<x, y>` an inner product, `A'` a transpose, and `mu_hat` has a hat. Two columns or more
 separate statements, and words beside a statement are its comment. Names of one letter, Greek ones and those with one
-subscript are set as mathematics; longer ones as they are.
+subscript are set as mathematics; longer ones as they are. A sum reaches to the end of its product: `a b / sum_i c d` is a
+quotient by all of the sum.
 """
 
 from __future__ import annotations
@@ -31,13 +32,17 @@ RELATIONS = {
     ">": "&gt;",
     "~": "∼",
 }
-POWERS = {"²": "2", "³": "3"}
+POWERS = {"²": "2", "³": "3", "⁴": "4", "⁶": "6"}
+BIG = re.compile(
+    r"(?:sum|max|min)_[a-z]|sum"
+)  # an operator on the product that follows, if that does not stand in brackets
+SIGNED = ("else", "is", "or")  # words after which a minus is a sign
 TOKEN = re.compile(
     r"(?P<space> +)"
-    r"|(?P<code>`[^`]*`)"
+    r"|(?P<code>`[^`]*`(?:-[a-z]+)?)"
     r"|(?P<number>\d+\.\d+(?:e-?\d+)?|\d+e-?\d+|\d+)"
-    r"|(?P<name>[A-Za-z][A-Za-z0-9_]*(?:-[a-z]+)*\*?)"
-    r"|(?P<sign><=>|<-|->|<=|>=|!=|\+-|\.\.\.|[-+/^²³'|<>=~(){}\[\],;:._])"
+    r"|(?P<name>[A-Za-z]{2,}'s(?![A-Za-z])|[A-Za-z][A-Za-z0-9_]*(?:-[a-z]+)*\*?)"
+    r"|(?P<sign><=>|<-|->|<=|>=|!=|\+-|\.\.\.|[-+/·^²³⁴⁶'|<>=~(){}\[\],;:._])"
 )
 
 
@@ -131,9 +136,9 @@ class Parser:
     def row(self, ends: tuple[str, ...]) -> str:
         """Sums, relations and commas up to one of the ends, which is not read."""
         parts: list[str] = []
+        after_operand = False
         while self.next.kind != "end" and self.next.text not in ends:
-            text = self.next.text
-            after_operand = bool(parts) and not parts[-1].startswith(("<mo ", "<mo>"))
+            text, infix, after_operand = self.next.text, after_operand, False
             if text in (",", ";", ":"):
                 parts.append(f'<mo separator="true">{self.take().text}</mo><mspace width="0.35em"></mspace>')
             elif text in RELATIONS and not self.begins_inner_product():
@@ -141,10 +146,12 @@ class Parser:
                 parts.append(f'<mo form="infix">{RELATIONS[text]}</mo>')
             elif text in ("+", "-", "+-"):
                 self.take()
-                form = "infix" if after_operand else "prefix"
+                form = "infix" if infix else "prefix"
                 parts.append(f'<mo form="{form}">{ {"+": "+", "-": "−", "+-": "±"}[text] }</mo>')
             else:
                 parts.append(self.product(ends))
+                after_operand = self.items[self.place - 1].text not in SIGNED
+                parts += [] if after_operand else ['<mspace width="0.35em"></mspace>']
         return "".join(parts)
 
     def product(self, ends: tuple[str, ...]) -> str:
@@ -152,10 +159,13 @@ class Parser:
         factors: list[str] = []
         words = [self.begins_word()]
         factors.append(self.factor())
-        while self.begins_factor(ends) or self.next.text == "/":
-            if self.next.text == "/":
-                tight = self.take().tight
-                below = self.factor()
+        while self.begins_factor(ends) or self.next.text in ("/", "·"):
+            if self.next.text == "·":
+                self.take()
+                factors[-1] += f"<mo>·</mo>{self.factor()}"
+            elif self.next.text == "/":
+                tight = self.take().tight and not self.begins_big()
+                below = self.product(ends) if self.begins_big() else self.factor()
                 of = 1 if tight and not (len(factors) > 1 and factors[-1].endswith("⊤</mo></msup>")) else len(factors)
                 if tight and of > 1:
                     of = 2
@@ -170,7 +180,14 @@ class Parser:
         return times(factors, words)
 
     def begins_word(self) -> bool:
+        if self.begins_big():
+            return False
         return self.next.kind == "code" or (self.next.kind == "name" and is_word(self.items, self.place, self.known))
+
+    def begins_big(self) -> bool:
+        """Whether an operator such as `sum_i` is next, whose operand is not in brackets that are written to it."""
+        after = self.items[self.place + 1] if self.place + 1 < len(self.items) else Token("end", "", False)
+        return BIG.fullmatch(self.next.text) is not None and not after.tight and after.text != "of"
 
     def begins_factor(self, ends: tuple[str, ...]) -> bool:
         kind, text, _ = self.next
@@ -243,7 +260,7 @@ class Parser:
             times_ = "" if digits == "1" else f"<mn>{digits}</mn><mo>·</mo>"
             return f"{times_}<msup><mn>10</mn><mn>{power.replace('-', '−')}</mn></msup>"
         if kind == "code":
-            return f"<mtext>{html.escape(text.strip('`'))}</mtext>"
+            return f"<mtext>{html.escape(text.replace('`', ''))}</mtext>"
         if kind == "name":
             return self.call(text)
         if text in ("(", "["):
@@ -260,14 +277,19 @@ class Parser:
 
     def call(self, text: str) -> str:
         """A name, with its arguments or its index if these are written to it."""
-        word = is_word(self.items, self.place - 1, self.known)
+        self.place -= 1
+        big, word = self.begins_big(), self.begins_word()
+        self.place += 1
+        if big:
+            return symbol(text).replace("<mi>sum</mi>", "<mo>∑</mo>")
         if text in ("sqrt", "cbrt") and self.next.text == "(":
             self.take()
             inner = self.raw(")")
             return f"<msqrt>{inner}</msqrt>" if text == "sqrt" else f"<mroot><mrow>{inner}</mrow><mn>3</mn></mroot>"
         made = f"<mtext>{html.escape(text)}</mtext>" if word else symbol(text)
-        if text == "sum" and not self.next.tight and self.next.text != "of":
-            made = "<mo>∑</mo>"
+        if text.endswith("_") and self.next.text == "{":
+            self.take()
+            made = f"<msub>{identifier(text[:-1])}<mrow>{self.raw('}')}</mrow></msub>"
         while self.next.tight and self.next.text in ("(", "[") and not word:
             made = f"<mrow>{made}{self.atom()}</mrow>"
         return made
@@ -381,10 +403,20 @@ def words(items: list[Token], link: Callable[[str], str]) -> str:
     """Tokens as text, with names in backquotes linked."""
     shown = (
         ("" if item.tight else " ")
-        + (link(item.text.strip("`")) if item.kind == "code" else RELATIONS.get(item.text, html.escape(item.text)))
+        + (
+            linked(item.text, link)
+            if item.kind == "code"
+            else (RELATIONS | {"-": "−"}).get(item.text, html.escape(item.text))
+        )
         for item in items
     )
     return "".join(shown).strip()
+
+
+def linked(code: str, link: Callable[[str], str]) -> str:
+    """What links a name in backquotes, with the ending of `every`-th."""
+    _, name, ending = code.split("`")
+    return link(name) + ending
 
 
 def inline(items: list[Token], known: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import sys
+import time
 from pathlib import Path
 
 from gdjax.cli.errors import UserError, one_line, user_mistakes
@@ -26,7 +27,7 @@ class Book:
     def run(self, argv: list[str]) -> int:
         with user_mistakes("pip install 'gdjax[book]': "):
             importlib.import_module("sphinx")
-        book = importlib.import_module(module_of("book.build"))
+        book, began = importlib.import_module(module_of("book.build")), time.perf_counter()
         try:
             pages = book.build(self.out, self.lab)
         except OSError as error:
@@ -34,5 +35,5 @@ class Book:
         except book.BookError as error:
             print(f"gdjax: {error}", file=sys.stderr)
             return 1
-        print(f"{pages} pages: {self.out / 'index.html'}")
+        print(f"{pages} pages in {time.perf_counter() - began:.0f} s: {self.out / 'index.html'}")
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from gdjax.planes import Plane
 from gdjax.plots import style
@@ -57,7 +58,7 @@ def contour(
         f: of JAX: f(point) of a point (2,), f(x, y), a `Problem`, its name, or an expression such as "x^2 + 10*y^2".
         bounds: (low, high) for both axes or a pair for each (default: what the problem has, or what the paths need).
         paths: points (n, 2), a `Minimum` (its path, or its point where it has none), or several in a list, or by name in a
-            dict; each is drawn from a small dot to a large mark. Steps out of the picture leave it.
+            dict; each is drawn from a small dot to a large mark, or to an arrow where it leaves the picture for good.
         minima: points marked by a cross (default: those of the problem).
         names: of the two variables.
 
@@ -126,14 +127,18 @@ def _draw_curve(scene: Scene, title: str) -> Figure:
     picture = style.figure(4.2, title)
     axes = picture.subplots()
     draw_graph(axes, scene)
+    window = (low, high), axes.get_ylim()
+    axes.set_ylim(window[1])
     for i, (name, points) in enumerate(scene.paths.items()):
         seen = points[(points >= low) & (points <= high)]
         heights = np.asarray(jax.vmap(f)(jnp.asarray(seen)))
         color, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
-        axes.plot(seen, heights, color=color, linewidth=1, alpha=0.5, zorder=3)
+        walk = walk_within(on_graph(f, points), window)
+        axes.plot(*walk.points.T, color=color, linewidth=1, alpha=0.5, zorder=3)
         axes.scatter(seen, heights, s=14, color=color, marker=marker, zorder=4, label=style.shorten(name, 40))
         if len(seen) and seen[-1] == points[-1]:
             axes.scatter(seen[-1:], heights[-1:], s=90, color=color, marker=marker, edgecolor=PAPER, zorder=5)
+        draw_exit(axes, walk, color)
     for i, minimum in enumerate(scene.minima[:, 0]):
         axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=":", label="minimum" if i == 0 else None)
     style.legend(axes)
@@ -240,18 +245,18 @@ def draw_ground(
 
 def _draw_paths(axes: Axes, paths: Paths, bounds: Bounds) -> None:
     for i, (name, path) in enumerate(paths.items()):
-        points = inside(path, bounds)
-        color, marker = PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
+        walk = walk_within(path, bounds)
+        points, color, marker = walk.points, PATHS[i % len(PATHS)], MARKERS[i % len(MARKERS)]
         width = 1.6 + 0.9 * min(len(paths) - 1 - i, 4)  # the earlier, the wider, so that none is covered by a later one
         axes.plot(*points.T, color=PAPER, linewidth=width + 1.6, alpha=0.9, zorder=3)
         line = {"color": color, "linewidth": width, "zorder": 4}
-        (shown,) = axes.plot(
-            *points.T, label=style.shorten(name, 48), marker=marker, markevery=[-1], markersize=9, **line
-        )
+        end = {"marker": marker, "markevery": [-1] if walk.frame is None else [], "markersize": 9}
+        (shown,) = axes.plot(*points.T, label=style.shorten(name, 48), **end, **line)
         shown.set_markeredgecolor(PAPER)
         if len(points) <= 60:
             axes.plot(*points.T, ".", color=color, markersize=4, zorder=5)
         axes.plot(*points[:1].T, "o", color=INK, markersize=5, zorder=6)
+        draw_exit(axes, walk, color, width)
 
 
 def inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
@@ -260,3 +265,39 @@ def inside(path: np.ndarray, bounds: Bounds) -> np.ndarray:
     margin = 3 * (high - low)
     inside = np.isfinite(path).all(axis=1) & (path >= low - margin).all(axis=1) & (path <= high + margin).all(axis=1)
     return np.where(inside[:, None], path, np.nan)
+
+
+class Walk(NamedTuple):
+    """What a picture shows of a path: its points, NaN far outside, and where the next step leaves it for good."""
+
+    points: np.ndarray  # (n, 2)
+    frame: np.ndarray | None  # (2,), on the frame; None of a path that ends inside, or was never inside
+
+
+def walk_within(path: np.ndarray, bounds: Bounds) -> Walk:
+    """A path (n, 2), up to the step by which it leaves the picture for good."""
+    low, high = np.array(bounds, float).T
+    with np.errstate(invalid="ignore"):
+        seen = np.flatnonzero(((path >= low) & (path <= high)).all(axis=1))
+    last = seen[-1] if len(seen) else len(path) - 1
+    if last + 1 >= len(path) or not np.isfinite(path[last + 1]).all():
+        return Walk(inside(path, bounds), None)
+    move = path[last + 1] - path[last]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(move > 0, high - path[last], low - path[last]) / move  # of the step, until it meets each side
+    part = np.nanmin(np.where(move == 0, np.inf, parts))
+    return Walk(inside(path[: last + 1], bounds), path[last] + part * move)
+
+
+def draw_exit(axes: Axes, walk: Walk, color: str, width: float = 1.8, **options: Any) -> Annotation | None:
+    """Draw the step by which a path leaves the picture as an arrow to its frame."""
+    if walk.frame is None:
+        return None
+    size = {"linewidth": width, "mutation_scale": 14 + 4 * width, "shrinkA": 0, "shrinkB": 0}
+    where = {"xy": walk.frame, "xytext": walk.points[-1], "annotation_clip": False}
+    return axes.annotate("", **where, arrowprops={"arrowstyle": "-|>", "color": color, **size}, zorder=6, **options)
+
+
+def on_graph(f: Callable[[Any], jax.Array], x: np.ndarray) -> np.ndarray:
+    """Points of the graph of a function of one variable, (n, 2)."""
+    return np.stack([x, np.asarray(jax.vmap(f)(jnp.asarray(x)), float)], axis=-1)

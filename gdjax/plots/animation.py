@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from numpy.typing import ArrayLike
 
 from gdjax.plots import style
-from gdjax.plots._landscape import MARKERS, PATHS, draw_graph, draw_ground, inside
+from gdjax.plots._landscape import MARKERS, PATHS, Walk, draw_exit, draw_graph, draw_ground, on_graph, walk_within
 from gdjax.plots.scene import Scene, read_scene
 from gdjax.plots.style import INK, PAPER, SMALL
 
@@ -70,14 +71,7 @@ def animate(
     longest = max((int(numbers[-1]) + 1 for numbers in walked.values() if len(numbers)), default=1)
     if len(marks):
         axes.plot(*marks.T, "x", color=INK, markersize=10, markeredgewidth=2, label="minimum", zorder=6, linestyle="")
-    lines = []
-    for i, name in enumerate(tracks):
-        color = PATHS[i % len(PATHS)]
-        (line,) = axes.plot([], [], color=color, linewidth=1.8, label=style.shorten(name, 48), animated=True)
-        (head,) = axes.plot(
-            [], [], MARKERS[i % len(MARKERS)], color=color, markersize=9, markeredgecolor=PAPER, animated=True
-        )
-        lines.append((line, head))
+    walkers = [_Walker.of(axes, i, name, points, walked[name]) for i, (name, points) in enumerate(tracks.items())]
     words = axes.text(
         0.99, 0.01, "", transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL, color=INK, animated=True
     )
@@ -87,12 +81,8 @@ def animate(
     shots = []
     for last in shown_steps(longest, frames):
         canvas.restore_region(ground)
-        for name, (line, head) in zip(tracks, lines, strict=True):
-            walk = tracks[name][: np.searchsorted(walked[name], last, side="right")]
-            line.set_data(*walk.T)
-            head.set_data(*walk[-1:].T)
-            axes.draw_artist(line)
-            axes.draw_artist(head)
+        for walker in walkers:
+            walker.show(axes, last)
         words.set_text(f"step {last}")
         axes.draw_artist(words)
         shots.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
@@ -102,17 +92,42 @@ def animate(
     return _write(shots, waits, path)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Walker:
+    """A path on its way."""
+
+    walk: Walk
+    steps: np.ndarray  # (n,)
+    line: Line2D
+    head: Line2D
+    exit: Annotation | None
+
+    @classmethod
+    def of(cls, axes: Axes, i: int, name: str, points: np.ndarray, steps: np.ndarray) -> _Walker:
+        look = {"color": PATHS[i % len(PATHS)], "animated": True}
+        (line,) = axes.plot([], [], linewidth=1.8, label=style.shorten(name, 48), **look)
+        (head,) = axes.plot([], [], MARKERS[i % len(MARKERS)], markersize=9, markeredgecolor=PAPER, **look)
+        walk = walk_within(points, (axes.get_xlim(), axes.get_ylim()))
+        return cls(walk, steps, line, head, draw_exit(axes, walk, **look))
+
+    def show(self, axes: Axes, last: int) -> None:
+        """Draw it up to a step."""
+        done = int(np.searchsorted(self.steps, last, side="right"))
+        gone = [self.exit] if self.exit is not None and done > len(self.walk.points) else []
+        self.line.set_data(*self.walk.points[:done].T)
+        self.head.set_data(*self.walk.points[:done][-1 : -1 if gone else None].T)
+        for artist in (self.line, self.head, *gone):
+            axes.draw_artist(artist)
+
+
 def _draw_scene(picture: Figure, axes: Axes, scene: Scene) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Draw what stays; the points (n, 2) of each path in the picture, and those of the minima."""
     if len(scene.names) > 1:
         draw_ground(picture, axes, scene.f, scene.bounds, scene.names)
-        return {name: inside(points, scene.bounds) for name, points in scene.paths.items()}, scene.minima
+        return scene.paths, scene.minima
     draw_graph(axes, scene)
-    heights = jax.vmap(scene.f)
-    on_curve = lambda x: np.stack([x, np.asarray(heights(jnp.asarray(x)), float)], axis=-1)  # noqa: E731
-    window = (scene.bounds[0], axes.get_ylim())
-    tracks = {name: inside(on_curve(points), window) for name, points in scene.paths.items()}
-    return tracks, on_curve(scene.minima[:, 0]) if len(scene.minima) else scene.minima
+    tracks = {name: on_graph(scene.f, points) for name, points in scene.paths.items()}
+    return tracks, on_graph(scene.f, scene.minima[:, 0]) if len(scene.minima) else scene.minima
 
 
 def _write(shots: Sequence[Any], waits: Sequence[int], path: Path) -> Animation:

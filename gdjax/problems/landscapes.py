@@ -131,7 +131,7 @@ def _rosenbrock(x):
 def rosenbrock(n: int = 2) -> Problem:
     """Rosenbrock's curved valley, whose floor is flat and whose minimum 0 is at ones.
 
-        f(x) = sum_i 100 (x_{i+1} - x_i²)² + (1 - x_i)²
+        f(x) = sum_i (100 (x_{i+1} - x_i²)² + (1 - x_i)²)
 
     Args:
         n: number of variables, at least 2.
@@ -213,7 +213,7 @@ def _rastrigin(x):
 def rastrigin(n: int = 2) -> Problem:
     """Rastrigin's egg box: a minimum near every whole number, the lowest at 0.
 
-        f(x) = sum_i x_i² - 10 cos(2 pi x_i) + 10
+        f(x) = sum_i (x_i² - 10 cos(2 pi x_i) + 10)
 
     Args:
         n: number of variables, at least 1.

@@ -132,8 +132,9 @@ def one_cycle(
 ):
     """One rise to the peak and one long fall to almost nothing.
 
-        peak_value / div_factor  ->  peak_value  ->  peak_value / (div_factor final_div_factor)
-             at step 0           pct_start total_steps              total_steps and after
+        f(0) = peak_value / div_factor
+        f(pct_start total_steps) = peak_value
+        f(total_steps) = peak_value / (div_factor final_div_factor),      and so at every later step
 
     Args:
         peak_value: the highest value.

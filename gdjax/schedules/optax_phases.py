@@ -164,8 +164,10 @@ def linear_onecycle_schedule(
 ):
     """Three straight lines: up to the peak, back to the initial value, down to the final one.
 
-        peak / div_factor  ->  peak  ->  peak / div_factor  ->  peak / (div_factor final_div_factor)
-             at step 0    pct_start         pct_final                 at transition_steps and after
+        f(0) = peak_value / div_factor
+        f(pct_start transition_steps) = peak_value
+        f(pct_final transition_steps) = peak_value / div_factor
+        f(transition_steps) = peak_value / (div_factor final_div_factor),      and so at every later step
 
     Args:
         transition_steps: > 0, all steps.

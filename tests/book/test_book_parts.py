@@ -1,16 +1,18 @@
 """The parts of the book that need no browser: docstrings as Markdown, equations, where a site may be written."""
 
 import inspect
+import os
 import re
+import signal
 
 import pytest
 
 import gdjax as gd
-from experiments.book import __main__ as command
 from experiments.book import build
 from experiments.book.docstrings import markdown, prose
 from experiments.book.generators import rooms
 from experiments.book.mathml import to_mathml
+from gdjax.cli.main import execute
 
 
 def test_a_docstring_is_written_in_markdown():
@@ -68,13 +70,35 @@ def test_every_room_has_a_page_and_every_name_is_on_one():
     assert rooms.link("Placement") != rooms.link("placement") and rooms.link("nothing") is None
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_the_site_as_it_was(number, code, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sphinx")
+    site, lab = tmp_path / "site", tmp_path / "lab"
+    for folder, name, text in ((site, build.MARK, '{"gdjax": "1", "pages": 3}'), (lab, "index.json", "{}")):
+        folder.mkdir()
+        (folder / name).write_text(text)
+
+    def half_a_site(source, draft, doctrees):
+        (draft / "index.html").write_text("half")
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(build, "write_source", lambda source, lab: None)
+    monkeypatch.setattr(build, "run_sphinx", half_a_site)
+    with pytest.raises(SystemExit) as stop:
+        execute(["book", "--out", str(site), "--lab", str(lab)])
+    assert stop.value.code == code and capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in site.iterdir()] == [build.MARK]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lab", "site"]
+
+
 def test_a_site_replaces_only_a_book(tmp_path, capsys):
+    pytest.importorskip("sphinx")
     (tmp_path / "mine").mkdir()
     build.check_out(tmp_path / "mine")
     build.check_out(tmp_path / "new")
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(SystemExit) as stop:
-        command.main(tmp_path / "mine")
+        execute(["book", "--out", str(tmp_path / "mine")])
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.count("\n") == 1 and "is no book" in said
     (tmp_path / "mine" / build.MARK).write_text('{"title": "a thesis"}')
@@ -83,5 +107,5 @@ def test_a_site_replaces_only_a_book(tmp_path, capsys):
     (tmp_path / "mine" / build.MARK).write_text('{"gdjax": "1", "pages": 3}')
     build.check_out(tmp_path / "mine")
     with pytest.raises(SystemExit) as stop:
-        command.main(tmp_path / "new", tmp_path / "no lab")
+        execute(["book", "--out", str(tmp_path / "new"), "--lab", str(tmp_path / "no lab")])
     assert stop.value.code == 2 and not (tmp_path / "new").exists()

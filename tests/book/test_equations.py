@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 import gdjax as gd
-from experiments.book.equations import GREEK, display, lines_of, mathml, names_in, tokens
+from experiments.book.equations import GREEK, display, lines_of, mathml, names_in, remark, tokens
 from experiments.book.generators import optimizer_pages
 from gdjax.schedules import SCHEDULES
 
@@ -27,7 +27,9 @@ def letters(text):
     """All letters and digits of a statement, however they are grouped: Greek as one letter, hats and signs left out."""
     for name in sorted(GREEK, key=len, reverse=True):
         text = re.sub(rf"(?<![A-Za-z]){name}(?![a-z])", GREEK[name], text)
-    text = re.sub(r"(?<!\w)sqrt(?=\()|(?<!\w)sum(?= (?!of))", "", text).replace("_hat", "").replace("cbrt(", "3(")
+    text = (
+        re.sub(r"(?<!\w)sqrt(?=\()|(?<!\w)sum(?=_[a-z]\b| (?!of))", "", text).replace("_hat", "").replace("cbrt(", "3(")
+    )
     text = re.sub(r"(?<![\w.])1e-(\d+)", r"10\1", text.replace("²", "2").replace("³", "3"))
     return re.sub(r"[^A-Za-z0-9α-ω]", "", text.replace("^T", "").replace("inf", ""))
 
@@ -54,6 +56,13 @@ def test_every_equation_is_typeset_with_all_that_it_says():
         ("sqrt(nu_hat + eps_root)", "√ν^+ε_root"),
         ("s y'/s'y", "(s y⊤/s⊤y)"),
         ("b1^(t+1) - 2^-i", "b_1^t+1−2^−i"),
+        ("a b / sum_i c d", "(a b/∑_i c d)"),
+        ("sum_i m_i l_i / sum_i m_i + a", "(∑_i m_i l_i/∑_i m_i)+a"),
+        ("(sum g_i + z) / n", "(∑ g_i+z/n)"),
+        ("sum(s) a / mean(s) b", "(sum(s) a/mean(s)) b"),
+        ("a - w·mean(x) b", "a−w·mean(x) b"),
+        ("0 if s < 0, else -d", "0 if s<0, else −d"),
+        ("x_{i+1} - x⁶/6", "x_i+1−(x^6/6)"),
     ],
 )
 def test_products_and_quotients_are_read_as_they_are_meant(text, shape):
@@ -72,6 +81,12 @@ def outline(node):
         mark = "" if inner[1] == "⊤" else "^" if kind == "msup" else "_"
         return mark.join(inner)
     return (("√" if kind == "msqrt" else "") + (node.text or "")) + "".join(inner)
+
+
+def test_words_beside_an_equation_keep_their_apostrophes_and_endings():
+    shown = remark("at every `k`-th; h the Hessian's diagonal, y'y", {"h", "y"}, lambda name: f"<a>{name}</a>")
+    assert shown.startswith("<span>at every <a>k</a>-th; <math") and " the Hessian&#x27;s diagonal, <math" in shown
+    assert shown.count("⊤") == 1
 
 
 def test_an_equation_that_is_none_is_refused():

@@ -172,6 +172,27 @@ def test_the_regions_are_those_of_theory_and_of_the_sentence(visit):
     assert {"converges", "swings", "oscillates", "diverges", "slow"} <= seen
 
 
+LEFT = """(steps) => gdjax.RATES.map((rate) => gdjax.descend({ ...gdjax.page.state, rate, steps }).left)"""
+
+
+@pytest.mark.browser
+def test_only_what_leaves_is_colored_as_divergent(visit):
+    """From beside a minimum of the double well swings grow for many steps: above some rate without bound, below it not."""
+    page, said = visit("descent"), set()
+    for landscape, start, steps in (("double_well", "2.0001", 60), ("waves", "0.0001", 30), ("bowl10", "2,2", 12)):
+        page.evaluate(OPEN, fragment({"landscape": landscape, "optimizer": "sgd", "start": start, "steps": steps}))
+        kinds, left = page.evaluate("gdjax.page.kinds"), page.evaluate(LEFT, steps + 2000)
+        wrong = [k for k, kind in enumerate(kinds) if kind == "diverges" and not left[k]]
+        wrong += [k for k, kind in enumerate(kinds) if kind in ("oscillates", "converges", "swings") and left[k]]
+        assert wrong == [], landscape
+        for k, kind in enumerate(kinds):
+            page.evaluate(MOVE, ["rate-slider", k])
+            if page.evaluate("gdjax.page.ending.grows"):
+                said.add((landscape, kind, page.locator(".ending").text_content().split()[0]))
+    assert {(a, b) for a, b, _ in said} >= {("double_well", "oscillates"), ("bowl10", "diverges")}
+    assert all(word.rstrip(":").lower() == ("still" if kind == "slow" else kind) for _, kind, word in said)
+
+
 @pytest.mark.browser
 def test_each_link_of_the_page_shows_what_its_sentence_says(visit, site):
     links = re.findall(r'href="(#[^"]+)"', (site / "descent.md").read_text())

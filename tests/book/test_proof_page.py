@@ -1,6 +1,11 @@
 """The page of the comparisons, from a record that is made up."""
 
+import json
+
+import pytest
+
 from experiments.bench.peers import PEERS
+from experiments.bench.recording import arguments, write
 from experiments.book.generators import proof_page
 
 
@@ -83,3 +88,19 @@ def test_losses_stand_first_with_their_spread_and_who_is_missing_is_named():
 def test_every_peer_has_its_file():
     folder = proof_page.RECORDED.parent / "peers"
     assert {path.stem for path in folder.glob("[!_]*.py")} == set(PEERS)
+
+
+def test_figures_are_written_whole_and_a_wrong_path_is_refused_at_once(tmp_path, capsys):
+    for wrong in (tmp_path, tmp_path / "nowhere" / "x.json"):
+        with pytest.raises(SystemExit) as stop:
+            arguments("A benchmark.").parse_args(["--json", str(wrong)])
+        said = capsys.readouterr().err
+        assert stop.value.code == 2 and said.count("\n") == 1 and str(wrong) in said
+    path = tmp_path / "x.json"
+    given = arguments("A benchmark.", repeats=3).parse_args(["--json", str(path)])
+    assert given.json == path and given.repeats == 3 and list(tmp_path.iterdir()) == []
+    write(path, {"seconds": 1.0})
+    assert json.loads(path.read_text())["seconds"] == 1.0 and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(TypeError):
+        write(path, {"seconds": object()})
+    assert json.loads(path.read_text())["seconds"] == 1.0 and list(tmp_path.iterdir()) == [path]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from PIL import Image
 
 import gdjax as gd
@@ -71,6 +71,24 @@ def test_paths_are_drawn_where_they_went():
     far = np.concatenate([PATH, [[1e9, 1e9], [np.nan, 0]]])
     inside = [line.get_xydata() for line in plots.contour(bowl, BOWL, {"path": far}).axes[0].lines]
     assert all(np.nanmax(np.abs(points)) < 100 for points in inside), "a divergent path leaves the picture"
+
+
+@pytest.mark.parametrize(
+    ("later", "frame"),
+    [
+        ([[4.0, 0.0]], (2, 0)),
+        ([[0.0, -3e9], [0.0, 1e12], [np.nan, 0]], (0, -3)),
+        ([[5.0, 0.0], [1.0, 0.0], [1.0, 6.0]], (1, 3)),  # it comes back once
+        ([[2.0, 3.0]], None),
+        ([[np.nan, 0.0]], None),
+    ],
+)
+def test_a_path_that_leaves_the_picture_ends_in_an_arrow_at_its_frame(later, frame):
+    path = np.concatenate([PATH, later])
+    arrows = plots.contour(bowl, BOWL, {"path": path}).axes[0].findobj(Annotation)
+    assert [tuple(arrow.xy) for arrow in arrows] == ([] if frame is None else [pytest.approx(frame)])
+    over_one = plots.curve(lambda x: 0.0 * x, ((-2, 2),), {"path": path[:, 0]}).axes[0].findobj(Annotation)
+    assert [tuple(arrow.xy) for arrow in over_one] == ([(2, 0)] if frame == (2, 0) else [])
 
 
 def test_the_value_falls_from_the_minimum():

@@ -2,6 +2,7 @@
 // How a descent ended, read off its path: one of the kinds below, and a sentence.
 {
   const NEAR = 0.01; // of the picture's width, along every axis
+  const MORE = 2000; // steps by which a path whose swings grow is followed further, to see whether they stay bounded
 
   gdjax.KINDS = {
     converges: "converges",
@@ -13,17 +14,19 @@
     falls: "falls without end",
   };
 
-  /** {kind, step, where, swings} of the path of a setting. */
+  /** {kind, step, where, swings, grows} of the path of a setting. */
   gdjax.ending = (setting, path) => {
     const landscape = gdjax.landscapes[setting.landscape];
     const swings = doesSwing(path);
-    if (path.left) {
-      const fell = path.values[path.taken] < path.values[0];
-      return { kind: fell ? "falls" : "diverges", step: path.taken, swings };
-    }
     const low = landscape.lowest ?? Math.min(...path.values);
     const [first, middle, last] = peaksOf(path, 3).map((x) => x - low);
-    if (swings && last > 1.1 * middle && middle > 1.1 * first) return { kind: "diverges", step: null, swings };
+    const grows = !path.left && swings && last > 1.1 * middle && middle > 1.1 * first;
+    const far = grows ? gdjax.descend({ ...setting, steps: setting.steps + MORE }) : path;
+    if (far.left) {
+      const fell = far.values[far.taken] < far.values[0];
+      return { kind: fell ? "falls" : "diverges", step: far.taken, swings, grows };
+    }
+    if (grows) return { kind: arrival(landscape, far) ? "slow" : "oscillates", step: path.taken, swings, grows };
     const found = arrival(landscape, path);
     if (found) return { ...found, kind: found.kind === "converges" && swings ? "swings" : found.kind, swings };
     if (!swings) return { kind: "slow", step: path.taken, swings };
@@ -79,6 +82,7 @@
     const steps = (count) => (count === 1 ? "1 step" : `${count} steps`);
     const swinging = ending.swings ? ", swinging from side to side" : "";
     const [first, last] = [path.values[0], path.values[path.taken]].map((x) => gdjax.short(x));
+    const beyond = ending.grows ? ", after those shown," : "";
     switch (ending.kind) {
       case "converges":
       case "swings":
@@ -90,11 +94,12 @@
       case "slow":
         return `Still on its way after ${steps(path.taken)}${swinging}: the loss went from ${first} to ${last}.`;
       case "oscillates":
+        if (ending.grows) return `Oscillates: after ${steps(path.taken)} its swings still grow, but ${MORE} steps more do not lead out of reach: they stay bounded.`;
         return `Oscillates: after ${steps(path.taken)} it still swings, and the loss, now ${last}, does not settle.`;
       case "falls":
-        return `Falls without end: at step ${ending.step}: by then it is a thousand widths of the picture away, and lower than where it began.`;
+        return `Falls without end: at step ${ending.step}${beyond} it is a thousand widths of the picture away, and lower than where it began.`;
       default:
-        if (ending.step === null) return `Diverges as far as these steps show: the swings grow, and the loss went from ${first} to ${last}. More steps may end in a cycle.`;
+        if (ending.grows) return `Diverges: its swings grow, and at step ${ending.step}${beyond} it is a thousand widths of the picture away.`;
         return `Diverges at step ${ending.step}: by then it is a thousand widths of the picture away.`;
     }
   };

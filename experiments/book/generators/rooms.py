@@ -115,11 +115,8 @@ def entry(each: Name, level: int) -> str:
 
 
 def _typeset(each: Name, block: str) -> str | None:
-    """The equation as MathML, in the rooms whose blocks are equations and no sketches of code.
-
-    A quotient by a sum is left as it is written, since what else stands below its line cannot be told.
-    """
-    if each.room not in TYPESET or re.search(r"/ (?:sum|mean)\b|/ sum_", block):
+    """The equation as MathML, in the rooms whose blocks are equations and no sketches of code."""
+    if each.room not in TYPESET:
         return None
     try:
         return display(

@@ -34,7 +34,7 @@ class BFGSState(NamedTuple):
 def bfgs(learning_rate: ScalarOrSchedule | None = None, linesearch: Any = zoom(curv_rtol=0.5)):  # noqa: B008
     """BFGS: an inverse Hessian kept as a matrix, corrected by every step.
 
-        H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       from H = (s'y/y'y) I at the first pair
+        H <- (I - s y'/s'y) H (I - y s'/s'y) + s s'/s'y       from H = (s'y/y'y) I at the first pair
         u = -learning_rate t H g                               t from the line search
 
     Args:

@@ -44,7 +44,7 @@ def lbfgs(
 ):
     """L-BFGS: the last few steps and what they did to the gradient, as an inverse Hessian that is never formed.
 
-        H <- (I - s y'/s'y)' H (I - y s'/s'y) + s s'/s'y       for the last memory_size pairs, from H = (s'y/y'y) I
+        H <- (I - s y'/s'y) H (I - y s'/s'y) + s s'/s'y       for the last memory_size pairs, from H = (s'y/y'y) I
         u = -learning_rate t H g                               t from the line search
 
     Args:
