@@ -1,6 +1,6 @@
 """What do the activations and their slopes look like, and what is the slope of a ReLU at 0, where it has none?
 
-    python -m experiments.activations [--out pictures] [--steps 1000]
+    python -m experiments.activations [--out lab] [--steps 1000]
 
 Lecture S3: sigmoid squashes into [0, 1], tanh into [-1, 1], both let gradients vanish, and tanh(x) = 2 sigm(2x) - 1; a
 ReLU does not let them vanish, but it is not differentiable and may die. Here all activations of `gdjax.models` are drawn
@@ -200,54 +200,74 @@ def draw_deaths(axes: Axes, shares: dict[str, list[np.ndarray]]) -> None:
     style.legend(axes)
 
 
+def shapes(lab: Lab) -> None:
+    """Values and slopes of all activations."""
+    by_name = {name: slopes(f, X) for name, f in ACTIVATIONS.items()}
+    at_zero = {name: float(s[len(X) // 2]) for name, s in by_name.items()}
+    values = {name: np.asarray(f(X)) for name, f in ACTIVATIONS.items()}
+    rows = [
+        (name, v.min(), v.max(), at_zero[name], by_name[name].min(), by_name[name].max()) for name, v in values.items()
+    ]
+    lab.table(("on [-8, 8]", "lowest", "highest", "slope at 0", "least slope", "largest slope"), rows)
+    lab.claim("every slope is that of a central difference", max(map(error_of, ACTIVATIONS)) < 1e-5)
+    close = [abs(by_name[name].max() - largest) < 2e-3 * largest for name, largest in LARGEST.items() if name != "selu"]
+    lab.claim("the largest slopes are as expected", all(close) and abs(one_sided("selu", 0)[0] - 1.7581) < 1e-4)
+    same = np.max(abs(np.tanh(X) - (2 * np.asarray(jax.nn.sigmoid(2 * X)) - 1)))
+    lab.claim("tanh(x) = 2 sigm(2x) - 1", same < 1e-14)
+    says = "sigmoid squashes into [0, 1], tanh into [-1, 1], and tanh(x) = 2 sigm(2x) - 1"
+    ends = {name: (values[name].min(), values[name].max()) for name in ("sigmoid", "tanh")}
+    squashed = ends["sigmoid"][0] >= 0 and ends["tanh"][0] >= -1 and max(high for _, high in ends.values()) <= 1
+    lab.statement("Lecture S3", says, ours=f"to {same:.0e}", verdict="right", holds=squashed and same < 1e-14)
+
+
+def kinks(lab: Lab) -> None:
+    """The slope where there is none, and how often it is asked for."""
+    at = [
+        (name, place, *one_sided(name, place))
+        for name in ("relu", "relu6", "leaky_relu", "selu")
+        for place in KINKS[name]
+    ]
+    lab.table(("kink", "at", "slope from the left", "from the right", "by JAX"), at)
+    between = all(min(left, right) - 1e-6 <= jax_ <= max(left, right) + 1e-6 for *_, left, right, jax_ in at)
+    _, _, left, right, taken = at[0]
+    lab.claim("at a kink JAX takes a subgradient, of relu 0", between and taken == 0)
+    line = slopes(lambda x: jax.nn.relu(x) - jax.nn.relu(-x), [0.0, 0.5])
+    lab.claim("relu(x) - relu(-x), which is x, gets the slope 0 at 0, and 1 beside", tuple(line) == (0, 1))
+    zeros, inputs = exact_zeros()
+    lab.claim(f"of {inputs:,} inputs of ReLUs on the digits {zeros} are exactly 0", zeros == 0)
+    moved = [gradient_of_a_layer_at_zero(f) for f in ("relu", "softplus")]
+    lab.claim("a layer of ReLUs that starts at 0 has no gradient, one of softplus has", moved[0] == 0 < moved[1])
+    lab.statement(
+        "Lecture S3",
+        "a ReLU is not differentiable and needs a relaxation",
+        ours=f"at 0 alone, which {zeros} of {inputs:,} inputs are; JAX takes the slope {taken:g} there",
+        verdict="imprecise",
+        holds=zeros > 0,
+        partly=right - left > 0.5,
+    )
+
+
+def deaths(lab: Lab, steps: int) -> dict[str, list[np.ndarray]]:
+    """Units that are dead before training and after it."""
+    shares = {name: revive(name, steps) for name in ("relu", "leaky_relu")}
+    dead = [(bias, shares["relu"][0][i], *(s[1][i] for s in shares.values())) for i, bias in enumerate(BIASES)]
+    lab.table(("initial bias", "dead before", "relu, after", "leaky_relu, after"), dead)
+    stay = np.all(shares["relu"][2])
+    lab.claim("dead ReLUs keep their weights to the last bit", stay and dead[-1][1:3] == (1, 1))
+    lab.claim("no dead leaky one does", not np.any(shares["leaky_relu"][3]))
+    bias, before, after, leaky = dead[2]
+    lab.claim("from -4 over a third of the leaky ones come back", leaky < 2 / 3 * before)
+    lab.claim("of ReLUs more are dead after than before", after >= before > 0.5)
+    ours = f"those dead at the start stay so: {after:.0%} of units whose biases start at {bias:g}"
+    lab.statement("Lecture S3", "ReLUs may die", ours=ours, verdict="right", holds=stay and after >= before > 0)
+    return shares
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
-        by_name = {name: slopes(f, X) for name, f in ACTIVATIONS.items()}
-        at_zero = {name: float(s[len(X) // 2]) for name, s in by_name.items()}
-        values = {name: np.asarray(f(X)) for name, f in ACTIVATIONS.items()}
-        rows = [
-            (name, v.min(), v.max(), at_zero[name], by_name[name].min(), by_name[name].max())
-            for name, v in values.items()
-        ]
-        lab.table(("on [-8, 8]", "lowest", "highest", "slope at 0", "least slope", "largest slope"), rows)
-        lab.claim("every slope is that of a central difference", max(map(error_of, ACTIVATIONS)) < 1e-5)
-        close = [
-            abs(by_name[name].max() - largest) < 2e-3 * largest for name, largest in LARGEST.items() if name != "selu"
-        ]
-        lab.claim("the largest slopes are as expected", all(close) and abs(one_sided("selu", 0)[0] - 1.7581) < 1e-4)
-        same = np.max(abs(np.tanh(X) - (2 * np.asarray(jax.nn.sigmoid(2 * X)) - 1)))
-        lab.claim("tanh(x) = 2 sigm(2x) - 1", same < 1e-14)
-        kinks = [
-            (name, place, *one_sided(name, place))
-            for name in ("relu", "relu6", "leaky_relu", "selu")
-            for place in KINKS[name]
-        ]
-        lab.table(("kink", "at", "slope from the left", "from the right", "by JAX"), kinks)
-        between = all(min(left, right) - 1e-6 <= jax_ <= max(left, right) + 1e-6 for *_, left, right, jax_ in kinks)
-        lab.claim("at a kink JAX takes a subgradient, of relu 0", between and kinks[0][-1] == 0)
-        line = slopes(lambda x: jax.nn.relu(x) - jax.nn.relu(-x), [0.0, 0.5])
-        lab.claim("relu(x) - relu(-x), which is x, gets the slope 0 at 0, and 1 beside", tuple(line) == (0, 1))
-        says = "sigmoid squashes into [0, 1], tanh into [-1, 1], and tanh(x) = 2 sigm(2x) - 1"
-        lab.statement("Lecture S3", says, ours=f"to {same:.0e}", verdict="right")
-        zeros, inputs = exact_zeros()
-        lab.claim(f"of {inputs:,} inputs of ReLUs on the digits {zeros} are exactly 0", zeros == 0)
-        moved = [gradient_of_a_layer_at_zero(f) for f in ("relu", "softplus")]
-        lab.claim("a layer of ReLUs that starts at 0 has no gradient, one of softplus has", moved[0] == 0 < moved[1])
-        shares = {name: revive(name, lab.numbers.steps) for name in ("relu", "leaky_relu")}
-        dead = [(bias, shares["relu"][0][i], *(s[1][i] for s in shares.values())) for i, bias in enumerate(BIASES)]
-        lab.table(("initial bias", "dead before", "relu, after", "leaky_relu, after"), dead)
-        lab.claim(
-            "dead ReLUs keep their weights to the last bit", np.all(shares["relu"][2]) and dead[-1][1:3] == (1, 1)
-        )
-        lab.claim("no dead leaky one does", not np.any(shares["leaky_relu"][3]))
-        lab.claim("from -4 over a third of the leaky ones come back", dead[2][3] < 2 / 3 * dead[2][1])
-        lab.claim("of ReLUs more are dead after than before", dead[2][2] >= dead[2][1] > 0.5)
-        ours = f"at 0 alone, which {zeros} of {inputs:,} inputs are; JAX takes the slope 0 there"
-        lab.statement(
-            "Lecture S3", "a ReLU is not differentiable and needs a relaxation", ours=ours, verdict="imprecise"
-        )
-        ours = f"those dead at the start stay so: {dead[2][2]:.0%} of units whose biases start at -4"
-        lab.statement("Lecture S3", "ReLUs may die", ours=ours, verdict="right")
+        shapes(lab)
+        kinks(lab)
+        shares = deaths(lab, lab.numbers.steps)
         lab.save(draw_all(), "activations.png", "Every activation of gdjax.models with its slope.")
         caption = (
             "Left: smooth relaxations of a ReLU's slope. Right: units whose slope is 0 for all rows, before and after."

@@ -1,6 +1,6 @@
 """Adam if in a hurry, tuned SGD with momentum if there is time: does the lecture's advice hold on these data?
 
-    python -m experiments.adam_or_tuned_sgd [--out pictures] [--full] [--seeds 16]
+    python -m experiments.adam_or_tuned_sgd [--out lab] [--full] [--seeds 16]
 
 Lecture S3, after J. Hare: in a hurry to get results use Adam; with time (or a student at hand) use SGD with momentum
 and work on its rate. No numbers are given. Here both train a network of 16 relu units on the digits and one of 8 on
@@ -40,6 +40,9 @@ METHODS = {  # name: (optimizer, its usual rate)
 BUDGETS = 1, 2, 5, 10, 20, 40
 HURRY, TIME = 1, 40  # epochs
 DATA = {"digits": 16, "breast_cancer": 8}  # hidden units
+CAPTION = (
+    "The lowest loss on other rows by the budget: tuned (solid) the two end alike, at usual rates (dashed) SGD leads."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +180,33 @@ def check(lab: Lab, found: dict[str, dict[str, Values]], losses_of: dict[str, di
         )
 
 
+def advice(lab: Lab, losses_of: dict[str, dict]) -> None:
+    """What the lecture says, for the two budgets."""
+
+    def told(case: str, budget: int) -> tuple[list[Ratio], str]:
+        found = [ratio(cases[case], budget) for cases in losses_of.values()]
+        return found, " and ".join(f"{each.mean:.2f}" for each in found)
+
+    (usual, at_usual), (hurry, early), (time, late) = told("usual", HURRY), told("tuned", HURRY), told("tuned", TIME)
+    ahead = [all(each.mean > 1 for each in ratios) for ratios in (usual, hurry)]
+    lab.statement(
+        "Lecture S3",
+        "Adam if you are in a hurry",
+        ours=f"both tuned, SGD's loss after {HURRY} epoch is {early} times Adam's; at the usual rates {at_usual} times",
+        verdict="imprecise",
+        holds=all(ahead),
+        partly=ahead[1],
+    )
+    lab.statement(
+        "Lecture S3",
+        "SGD with momentum and a tuned rate if you have time",
+        ours=f"after {TIME} epochs its loss is {late} times Adam's: as good, not better",
+        verdict="imprecise",
+        holds=all(each.high < 1 for each in time),
+        partly=all(each.mean < 1.05 for each in time),
+    )
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         found = {name: train(name, 48 if lab.full else lab.numbers.seeds) for name in DATA}
@@ -184,17 +214,8 @@ def main() -> None:
         for name, each in found.items():
             tell(lab, name, each, losses_of[name])
         check(lab, found, losses_of)
-        hurry, time = (
-            " and ".join(f"{ratio(cases['tuned'], budget).mean:.2f}" for cases in losses_of.values())
-            for budget in (HURRY, TIME)
-        )
-        ours = f"both tuned, SGD's loss after one epoch is {hurry} times Adam's; at the usual rates SGD is lower"
-        lab.statement("Lecture S3", "Adam if you are in a hurry", ours=ours, verdict="imprecise")
-        ours = f"after 40 epochs its loss is {time} times Adam's: as good, not better"
-        lab.statement(
-            "Lecture S3", "SGD with momentum and a tuned rate if you have time", ours=ours, verdict="imprecise"
-        )
-        lab.save(draw(losses_of), "adam_or_tuned_sgd.png")
+        advice(lab, losses_of)
+        lab.save(draw(losses_of), "adam_or_tuned_sgd.png", CAPTION)
 
 
 if __name__ == "__main__":

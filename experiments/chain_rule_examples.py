@@ -1,6 +1,6 @@
 """Do the lectures' derivatives by the chain rule hold: of numbers, of vectors by Jacobians, of a matrix of weights?
 
-    python -m experiments.chain_rule_examples [--out pictures] [--x 1.5] [--y -0.5]
+    python -m experiments.chain_rule_examples [--out lab] [--x 1.5] [--y -0.5]
 
 One lecture derives (x²)' = 2x and (x⁴)' = 4x³ from the difference quotient, which leaves h and 6hx² + 4h²x + h³, and x⁴
 again as (x²)²; another has (2x² + 1)² = f(g(x)) and leaves 8x(2x² + 1) as an exercise. For x² + xy + y² it derives 2x + y
@@ -75,8 +75,8 @@ def layers() -> list:
     return [lambda x: W @ x + B, lambda z: jnp.tanh(z / 10), lambda a: jnp.sum((a - 0.5) ** 2)[None]]
 
 
-def jacobians() -> dict[str, np.ndarray]:
-    """The Jacobian of the chain, (1, 4), computed in each way."""
+def jacobians() -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """The Jacobians of the layers, and that of the chain, (1, 4), computed in each way."""
     chain, point, each = layers(), jnp.asarray(INPUT), []
     for f in chain:
         each.append(np.asarray(jax.jacfwd(f)(point)))
@@ -86,8 +86,7 @@ def jacobians() -> dict[str, np.ndarray]:
         return chain[2](chain[1](chain[0](x)))
 
     a = np.tanh((W @ INPUT + B) / 10)
-    print("  Jacobians of the layers:", " · ".join(str(j.shape) for j in reversed(each)), "\n")
-    return {
+    return each, {
         "by hand: 2 (a - ½)' diag((1 - a²) / 10) W": (2 * (a - 0.5) * (1 - a**2) / 10 @ W)[None],
         "product, from the loss back": (each[2] @ each[1]) @ each[0],
         "product, from the input on": each[2] @ (each[1] @ each[0]),
@@ -172,6 +171,7 @@ def main() -> None:
         at, beside = lab.numbers.x, lab.numbers.y
         rows = examples(at, beside)
         values = np.array([row[1:] for row in rows], float)
+        chained = [jax_ for name, _, jax_, *_ in rows if name.startswith("(2x² + 1)²")]
         miss = np.abs(values[:, 1:] / values[:, :1] - 1)
         head = (f"derivative at {at:g}", "by hand", "jax.grad differs by", "graph", "central, h = 1e-5")
         lab.table(head, [(row[0], row[1], *off) for row, off in zip(rows, miss, strict=True)])
@@ -185,31 +185,36 @@ def main() -> None:
                 rounding = np.finfo(float).eps * POWERS[name](at + h) / h
                 rows.append((name, kind, h[np.argmin(abs(error))], np.max(np.abs(error - algebra) / rounding)))
         lab.table(("quotient of", "", "best h", "misses by algebra to within ε f / h times"), rows)
-        lab.claim("at all h they miss by what algebra says, to 4 ε f / h", max(row[3] for row in rows) < 4)
+        worst = max(row[3] for row in rows)
+        lab.claim("at all h they miss by what algebra says, to 4 ε f / h", worst < 4)
         best = rows[2][2], rows[3][2]
         lab.claim("the best h of the one-sided quotient of x⁴ is near 1e-8", 1e-9 <= best[0] <= 1e-7)
         lab.claim("that of the central one is near 1e-5", 1e-6 <= best[1] <= 1e-4)
 
-        ways = jacobians()
+        each, ways = jacobians()
+        lab.say(f"  Jacobians of the layers: {' · '.join(str(j.shape) for j in reversed(each))}")
         off = differences(ways)
         head = ("Jacobian of the chain", "d/dx1", "d/dx2", "d/dx3", "d/dx4", "differs from the last")
         lab.table(head, [(name, *j[0], off[name]) for name, j in ways.items()])
         lab.claim("all six are equal to 1e-14", max(off.values()) <= 1e-14)
         jacobian, ways, x = weights()
         lab.table(("dL/dW of D = X W", "differs from the last"), differences(ways).items())
-        lab.claim("all five are equal to 1e-14", max(differences(ways).values()) <= 1e-14)
+        apart = max(differences(ways).values())
+        lab.claim("all five are equal to 1e-14", apart <= 1e-14)
         told = np.einsum("iu,jv->ijuv", x, np.eye(3))
         lab.claim(
             "of 180 entries of dD/dW the 60 with j = v are Xiu, the others 0",
             np.array_equal(jacobian, told) and np.count_nonzero(jacobian) == 60,
         )
         says = "the quotient of x⁴ is 4x³ + 6hx² + 4h²x + h³, which goes to 4x³"
-        ours = f"to rounding at every h; the best h of the machine is {best[0]:.0e}"
-        lab.statement("Lecture S3", says, ours=ours, verdict="right")
-        says = "(2x² + 1)² is derived by the chain rule"
-        lab.statement("Lecture S4", says, ours="8x (2x² + 1), as multiplied out", verdict="right")
+        ours = f"to {worst:.1f} ε f / h at every h; the best h of the machine is {best[0]:.0e}"
+        lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=worst < 4)
+        says, exercise = "(2x² + 1)² is derived by the chain rule", 8 * at * (2 * at**2 + 1)
+        ours = f"8x (2x² + 1) = {exercise:g} at {at:g}, as multiplied out"
+        lab.statement("Lecture S4", says, ours=ours, verdict="right", holds=np.allclose(chained, exercise, rtol=1e-14))
         says = "dL/dW = X' dL/dD for D = X W"
-        lab.statement("Lecture S3", says, ours="equal to 1e-14; of 180 entries of dD/dW 60 are not 0", verdict="right")
+        ours = f"equal to {apart:.0e}; of {jacobian.size} entries of dD/dW {np.count_nonzero(jacobian)} are not 0"
+        lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=apart <= 1e-14)
         lab.save(picture(found, at), "chain_rule_examples.png")
 
 

@@ -1,6 +1,6 @@
 """Does a transformer learn more of a text than counting does?
 
-    python -m experiments.character_model [--out pictures] [--full] [--steps 900]
+    python -m experiments.character_model [--out lab] [--full] [--steps 900]
 
 The text is Python's own documentation of its language, about 400,000 characters; it predicts each character of ten topics
 that it has not read. n-gram models count what has followed the last n - 1 characters (interpolated Witten-Bell smoothing).
@@ -120,13 +120,13 @@ def main() -> None:
             gd.data.read_corpus("python-docs"),
             LARGE if lab.full else SMALL._replace(steps=lab.numbers.steps),
         )
-        print(f"{corpus}\n")
+        lab.say(str(corpus))
         learned = train(corpus, size)
         means = {name: float(nats.mean()) for name, nats in learned.by_position.items()}
         own = means.pop("transformer")
         rows = [("transformer", own, None), *((name, nats, nats - own) for name, nats in means.items())]
         lab.table(("model", "nats per character", "lead of the transformer"), rows)
-        print("\n".join(f"  | {line}" for line in learned.sample.splitlines()), "\n")
+        lab.say("\n".join(f"  | {line}" for line in learned.sample.splitlines()))
         better = [nats - own for nats in means.values()]
         ngrams = list(means.values())
         lab.claim("each longer n-gram model is better than the one before", ngrams == sorted(ngrams, reverse=True))
@@ -137,7 +137,8 @@ def main() -> None:
         first, last = (learned.by_position["transformer"][place] for place in (0, slice(8, None)))
         lab.claim("with one known character it is no better than the bigram", first > means["2-gram"] - 0.1)
         lab.claim("from the ninth on it is better by half a nat than there", np.mean(last) < first - 0.5)
-        lab.save(picture(learned), "character_model.png")
+        caption = "Nats per character as training goes on, and by how much of a window is known; the lines are n-grams."
+        lab.save(picture(learned), "character_model.png", caption)
 
 
 if __name__ == "__main__":

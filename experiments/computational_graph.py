@@ -1,6 +1,6 @@
 """What does the graph of a computation show: the derivative at every node, the cost of each direction, the value of sharing?
 
-    python -m experiments.computational_graph [--out pictures] [--x -2.0] [--y 5.0] [--z -4.0]
+    python -m experiments.computational_graph [--out lab] [--x -2.0] [--y 5.0] [--z -4.0]
 
 The lecture evaluates (x + y) z at (-2, 5, -4): forward q = 3, f = -12, and backward the adjoints -4, -4, 3, with -4 for q
 and 1 for f. Another lecture says that backpropagation is efficient because it avoids repeated subexpressions. A third
@@ -183,58 +183,75 @@ def _stacked(numbers: np.ndarray) -> str:
     return "\n".join(f"{number:.3f}".replace("-", "−") for number in np.ravel(numbers))
 
 
+def lecture_example(lab: Lab[Numbers]) -> None:
+    """(x + y) z at the lecture's point."""
+    walked = graph(lambda x, y, z: (x + y) * z, *dataclasses.astuple(lab.numbers))
+    lab.say(str(walked))
+    found = {name: float(walked[name].adjoint) for name in LECTURE}
+    lab.table(("node", "adjoint", "lecture"), [(name, found[name], told) for name, told in LECTURE.items()])
+    lab.claim("the adjoints are the lecture's", found == LECTURE)
+    lab.claim("q = 3 and f = -12, too", (float(walked["q"].value), float(walked["f"].value)) == (3, -12))
+    says = "the gradient of (x + y) z at (-2, 5, -4) is (-4, -4, 3)"
+    same = all(found[name] == LECTURE[name] for name in "xyz")
+    lab.statement("Lecture S3", says, ours="({x:g}, {y:g}, {z:g})".format(**found), verdict="right", holds=same)
+    title = "Values in blue, adjoints in orange, local derivatives on the edges"
+    caption = "An adjoint is the sum, over the edges that leave a node, of edge times the adjoint where it ends."
+    lab.save(computation(walked, title), "computational_graph.png", caption)
+
+
+def lecture_network(lab: Lab) -> None:
+    """The two-layer network that a lecture writes as a table."""
+    (x, y), rng = flowers(), np.random.default_rng(0)
+    given = {"alpha": rng.normal(size=(4, 3)), "beta": rng.normal(size=3), "x": x}
+    network = graph(lambda given: loss(given, y), given)
+    lab.say(str(network))
+    J, told = lecture_table(**given, y=y)
+    apart = [abs(float(network.output.value) / J - 1)]
+    apart += [float(np.max(np.abs(network[name].adjoint / told[name] - 1))) for name in told]
+    one = {name: adjoint for name, _, _, adjoint in columns(x[0], given["alpha"], given["beta"], y[0])}
+    alone = jax.grad(lambda x0: loss({**given, "x": x0[None]}, y[:1]))(jnp.asarray(x[0]))
+    lab.claim("for one flower, too: its table's adjoint of x is jax.grad's", np.allclose(one["x"], alone, atol=1e-12))
+    lab.claim("J and the network's adjoints are the lecture's table, to 1e-12", max(apart) <= 1e-12)
+    caption = "The lecture's table for one flower: forward a, z, b, y, J above, backward their adjoints below."
+    lab.save(draw_table(x[0], given, y[0]), "computational_graph_network.png", caption)
+    says = "J = y* log y + (1 - y*) log(1 - y), and its backward column"
+    ours = f"J and g_y lack their minus; with it all adjoints agree to {max(apart):.0e}"
+    printed = np.isclose(float(network.output.value), -J)
+    lab.statement("Lecture S2", says, ours=ours, verdict="wrong", holds=printed)
+
+
+def modes(lab: Lab) -> dict[str, np.ndarray]:
+    """What each direction costs."""
+    found = costs()
+    rows = [(which, size, *row) for which, given in found.items() for size, row in zip(SIZES, given, strict=True)]
+    lab.table(("many", "how many", "reverse / value", "forward / value"), rows)
+    lab.claim("reverse mode costs less than 2.5 values for 4 to 256 inputs", np.all(found["inputs"][1:, 0] < 2.5))
+    lab.claim("forward mode costs n values or more for n inputs", np.all(found["inputs"][1:, 1] >= SIZES[1:]))
+    lab.claim("forward mode costs less than 2.5 for 4 to 256 outputs", np.all(found["outputs"][1:, 1] < 2.5))
+    lab.claim("reverse mode costs m values or more for m outputs", np.all(found["outputs"][1:, 0] >= SIZES[1:]))
+    return found
+
+
+def repeated(lab: Lab) -> list[tuple]:
+    """What sharing a subexpression saves."""
+    rows = sharing()
+    lab.table(("4x(1 - x), times", "operations", "counted unshared", "written out", "gradients differ by"), rows)
+    lab.claim(
+        "3k operations shared, 3 (2^k - 1) written out, as counted",
+        all(row[1:4] == (3 * k, 3 * (2**k - 1), 3 * (2**k - 1)) for k, row in zip(DEPTHS, rows, strict=True)),
+    )
+    lab.claim("the gradient is the same to 1e-12", max(row[4] for row in rows) <= 1e-12)
+    says = "backpropagation is efficient since it avoids repeated subexpressions"
+    ours = f"{rows[-1][1]} operations shared, {rows[-1][3]} written out, for {rows[-1][0]} turns of 4x(1 - x)"
+    lab.statement("Lecture S0", says, ours=ours, verdict="right", holds=rows[-1][1] < rows[-1][3])
+    return rows
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
-        walked = graph(lambda x, y, z: (x + y) * z, *dataclasses.astuple(lab.numbers))
-        print(f"{walked}\n")
-        found = {name: float(walked[name].adjoint) for name in LECTURE}
-        lab.table(("node", "adjoint", "lecture"), [(name, found[name], told) for name, told in LECTURE.items()])
-        lab.claim("the adjoints are the lecture's", found == LECTURE)
-        lab.claim("q = 3 and f = -12, too", (float(walked["q"].value), float(walked["f"].value)) == (3, -12))
-        says = "the gradient of (x + y) z at (-2, 5, -4) is (-4, -4, 3)"
-        lab.statement("Lecture S3", says, ours="({x:g}, {y:g}, {z:g})".format(**found), verdict="right")
-        title = "Values in blue, adjoints in orange, local derivatives on the edges"
-        caption = "An adjoint is the sum, over the edges that leave a node, of edge times the adjoint where it ends."
-        lab.save(computation(walked, title), "computational_graph.png", caption)
-
-        (x, y), rng = flowers(), np.random.default_rng(0)
-        given = {"alpha": rng.normal(size=(4, 3)), "beta": rng.normal(size=3), "x": x}
-        network = graph(lambda given: loss(given, y), given)
-        print(f"\n{network}\n")
-        J, told = lecture_table(**given, y=y)
-        apart = [abs(float(network.output.value) / J - 1)]
-        apart += [float(np.max(np.abs(network[name].adjoint / told[name] - 1))) for name in told]
-        one = {name: adjoint for name, _, _, adjoint in columns(x[0], given["alpha"], given["beta"], y[0])}
-        alone = jax.grad(lambda x0: loss({**given, "x": x0[None]}, y[:1]))(jnp.asarray(x[0]))
-        lab.claim(
-            "for one flower, too: its table's adjoint of x is jax.grad's", np.allclose(one["x"], alone, atol=1e-12)
-        )
-        lab.claim("J and the network's adjoints are the lecture's table, to 1e-12", max(apart) <= 1e-12)
-        caption = "The lecture's table for one flower: forward a, z, b, y, J above, backward their adjoints below."
-        lab.save(draw_table(x[0], given, y[0]), "computational_graph_network.png", caption)
-        says = "J = y* log y + (1 - y*) log(1 - y), and its backward column"
-        ours = "J and g_y lack their minus; with it all adjoints agree to 1e-12"
-        lab.statement("Lecture S2", says, ours=ours, verdict="wrong")
-
-        found = costs()
-        rows = [(which, size, *row) for which, given in found.items() for size, row in zip(SIZES, given, strict=True)]
-        lab.table(("many", "how many", "reverse / value", "forward / value"), rows)
-        lab.claim("reverse mode costs less than 2.5 values for 4 to 256 inputs", np.all(found["inputs"][1:, 0] < 2.5))
-        lab.claim("forward mode costs n values or more for n inputs", np.all(found["inputs"][1:, 1] >= SIZES[1:]))
-        lab.claim("forward mode costs less than 2.5 for 4 to 256 outputs", np.all(found["outputs"][1:, 1] < 2.5))
-        lab.claim("reverse mode costs m values or more for m outputs", np.all(found["outputs"][1:, 0] >= SIZES[1:]))
-
-        rows = sharing()
-        lab.table(("4x(1 - x), times", "operations", "counted unshared", "written out", "gradients differ by"), rows)
-        lab.claim(
-            "3k operations shared, 3 (2^k - 1) written out, as counted",
-            all(row[1:4] == (3 * k, 3 * (2**k - 1), 3 * (2**k - 1)) for k, row in zip(DEPTHS, rows, strict=True)),
-        )
-        lab.claim("the gradient is the same to 1e-12", max(row[4] for row in rows) <= 1e-12)
-        says = "backpropagation is efficient since it avoids repeated subexpressions"
-        ours = f"{rows[-1][1]} operations shared, {rows[-1][3]} written out, for five turns of 4x(1 - x)"
-        lab.statement("Lecture S0", says, ours=ours, verdict="right")
-        lab.save(picture(found, rows), "computational_graph_costs.png")
+        lecture_example(lab)
+        lecture_network(lab)
+        lab.save(picture(modes(lab), repeated(lab)), "computational_graph_costs.png")
 
 
 if __name__ == "__main__":

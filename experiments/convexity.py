@@ -1,6 +1,6 @@
 """When does descent find the one global minimum from every start?
 
-    python -m experiments.convexity [--out pictures] [--starts 500] [--rate 0.0025]
+    python -m experiments.convexity [--out lab] [--starts 500] [--rate 0.0025]
 
 The lecture's first property: descent reaches the global optimum only if the function is convex and the step small enough;
 in general it ends in a local minimum or a saddle. Convex means that no chord is below the graph, f(sa + (1-s)b) <= s f(a) +
@@ -9,8 +9,9 @@ tested on 4,000 random pairs, and descent is run from 500 random starts.
 
 Expected: on the three convex functions there is no counterexample, and all starts end at one point, to 1e-5. For
 Himmelblau's and Rastrigin's functions 60 and 40 % of the chords are below the graph, and there are 4 and 80 end points; 1 %
-of the starts find Rastrigin's global minimum. At 0.95 of the rate 2 / (largest curvature at the minimum) all starts of the
-convex functions converge, at 1.05 of it none. About 20 s.
+of the starts find Rastrigin's global minimum, all one of Himmelblau's, which are equally low: convexity is enough, but not
+needed. At 0.95 of the rate 2 / (largest curvature at the minimum) all starts of the convex functions converge, at 1.05 of
+it none. About 20 s.
 """
 
 from __future__ import annotations
@@ -170,8 +171,18 @@ def starts(lab: Lab[Numbers], cases: dict[str, Case]) -> None:
         count["himmelblau"] == 4 and count["rastrigin"] > 50,
     )
     lab.claim("fewer than 3 % of starts find Rastrigin's lowest", lowest["rastrigin"] < 3)
-    lab.claim(
-        "convex: all arrive at 0.95 of the largest rate, none at 1.05", all(a == [100, 0] for a in arrived.values())
+    small_enough = all(a == [100, 0] for a in arrived.values())
+    lab.claim("convex: all arrive at 0.95 of the largest rate, none at 1.05", small_enough)
+    enough = small_enough and all(spread[name] < 1e-5 for name in CONVEX)
+    himmelblau, rastrigin = (lowest[name] for name in OTHERS)
+    lab.statement(
+        "Lecture S1",
+        "descent reaches the global optimum only if the function is convex and the step small enough",
+        ours=f"all starts on {len(CONVEX)} convex functions, none above 2 / curvature; {rastrigin:.0f} % on Rastrigin's, but "
+        f"{himmelblau:.0f} % on Himmelblau's, which is not convex, with four minima of one value",
+        verdict="imprecise",
+        holds=enough and max(himmelblau, rastrigin) < 100,
+        partly=enough and rastrigin < 100,
     )
 
 
@@ -180,9 +191,7 @@ def main() -> None:
         cases = {name: case(name, reach) for name, reach in (CONVEX | OTHERS).items()}
         chords(lab, cases)
         starts(lab, cases)
-        says = "descent reaches the global optimum only if the function is convex and the step small enough"
-        ours = "all starts on three convex functions, few of them on Rastrigin's; none above 2 / curvature"
-        lab.statement("Lecture S1", says, ours=ours, verdict="right")
+
         lab.save(draw(cases["booth"], cases["himmelblau"]), "convexity.png")
 
 

@@ -1,6 +1,6 @@
 """How many numbers does a network learn, and how many more must be stored for training?
 
-    python -m experiments.count_parameters [--out pictures] [--inputs 3] [--hidden 4] [--outputs 2]
+    python -m experiments.count_parameters [--out lab] [--inputs 3] [--hidden 4] [--outputs 2]
 
 The lecture draws a network of 3 inputs, 4 hidden units and 2 outputs and counts 4 + 2 = 6 neurons (inputs are none), 3·4 +
 4·2 = 20 weights, one for each edge, and 20 + 4 + 2 = 26 learnable parameters, with one bias for each neuron. In general
@@ -154,12 +154,12 @@ def main() -> None:
         share = layers[0].total / summaries[DEEP].total
         lab.claim(f"of the deep one {share:.1%} are in the first of four layers: 70 to 72", 0.70 < share < 0.72)
 
-        print(f"\n  memory while {name(DEEP)} is trained at float32: parameters, gradient, what the optimizer keeps\n")
         need = {method: training_bytes(optimizer, shapes(DEEP)) for method, (optimizer, _) in OPTIMIZERS.items()}
         times = {method: size / summaries[DEEP].bytes for method, size in need.items()}
         told = {method: arrays for method, (_, arrays) in OPTIMIZERS.items()}
         rows = [(method, size / 2**20, times[method] - 2, times[method], told[method]) for method, size in need.items()]
-        lab.table(("trained by", "MiB", "optimizer / parameters", "all / parameters", "by counting"), rows)
+        title = f"memory while {name(DEEP)} is trained at float32: parameters, gradient, what the optimizer keeps"
+        lab.table(("trained by", "MiB", "optimizer / parameters", "all / parameters", "by counting"), rows, title)
         exact = all(abs(times[method] - told[method]) < 1e-4 for method in ("descent", "momentum", "Adam"))
         lab.claim("descent keeps 2 numbers a parameter, momentum 3, Adam 4, within 0.0001 (a counter)", exact)
         lab.claim("Adafactor remembers under 2 % of what it trains", 0 < times["Adafactor"] - 2 < 0.02)
@@ -167,9 +167,12 @@ def main() -> None:
         ours = (
             f"{rows_of_lecture[1]} neurons, {rows_of_lecture[2]} weights, {rows_of_lecture[4]} parameters, in four ways"
         )
-        lab.statement("Lecture S2", "3-4-2 has 6 neurons, 20 weights and 26 parameters", ours=ours, verdict="right")
+        says, same = "3-4-2 has 6 neurons, 20 weights and 26 parameters", rows_of_lecture[1:5] == (6, 20, 6, 26)
+        lab.statement("Lecture S2", says, ours=ours, verdict="right", holds=same)
+        second = shapes(own)[1]["w"].shape
         says = "the weights of the second layer are of R^(M x D2)"
-        lab.statement("Lecture S2", says, ours="D1 x D2: they take the first layer's D1 units", verdict="wrong")
+        ours = f"D1 x D2, in {name(own)} {second[0]} x {second[1]}: they take the first layer's D1 units"
+        lab.statement("Lecture S2", says, ours=ours, verdict="wrong", holds=second == (own[0], own[2]))
         lab.save(picture(layers, own), "count_parameters.png")
 
 

@@ -1,6 +1,6 @@
 """Dropout or noise: which prevents overfitting, and is dropout more than noise of its size?
 
-    python -m experiments.dropout_or_noise [--out pictures] [--full] [--seeds 6]
+    python -m experiments.dropout_or_noise [--out lab] [--full] [--seeds 6]
 
 Lecture S1: injecting small noise is one way to prevent overfitting; it gives no numbers, and does not speak of dropout,
 which silences units at random. Srivastava et al. 2014 (section 10) multiply hidden units by normal numbers of mean 1 and
@@ -163,6 +163,16 @@ def check(lab: Lab, patients: tuple[dict, dict], digits: tuple[dict, dict]) -> N
     lab.claim("digits: dropout 0.5 is lower than a stop by two standard errors", gain < -2 * error)
     lab.claim("noise in the inputs by over 0.04 more", gains[INPUTS][0] < gain - 0.04)
     lab.claim("at the end as well", late[INPUTS] < late[LARGE] - 0.04)
+    lowest = min(gap for gap, _ in gaps.values())
+    lab.statement(
+        "Lecture S1",
+        "injecting small noise is one way to prevent overfitting",
+        ours=f"noise in the inputs lowers the loss at the end from {ends[NOTHING]:.2f} to {ends[INPUTS]:.2f} and from "
+        f"{late[NOTHING]:.2f} to {late[INPUTS]:.2f}; on a stop in time it gains {-gains[INPUTS][0]:.2f} on the digits, "
+        f"dropout {-gain:.2f}, on diabetes no way more than {-lowest:.2f}",
+        verdict="right",
+        holds=ends[INPUTS] < 0.9 * ends[NOTHING] and late[INPUTS] < 0.9 * late[NOTHING],
+    )
 
 
 def draw(found: dict[str, dict[str, np.ndarray]]):
@@ -187,12 +197,11 @@ def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         found = {name: runs(task, 30 if lab.full else lab.numbers.seeds) for name, task in TASKS.items()}
         check(lab, *(judge(lab, name, ways) for name, ways in found.items()))
-        says = "injecting small noise is one way to prevent overfitting"
-        ours = (
-            "noise in the inputs does most, dropout as much as normal noise of its size; a stop in time nearly as much"
+
+        caption = (
+            "The loss of rows not trained on, step by step: dropout 0.5 and normal noise of its variance go together."
         )
-        lab.statement("Lecture S1", says, ours=ours, verdict="right")
-        lab.save(draw(found), "dropout_or_noise.png")
+        lab.save(draw(found), "dropout_or_noise.png", caption)
 
 
 if __name__ == "__main__":

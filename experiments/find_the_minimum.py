@@ -1,6 +1,6 @@
 """How do three searches find a minimum: by trying both sides, by the sign of the derivative, by the derivative itself?
 
-    python -m experiments.find_the_minimum [--out pictures] [--start 16.5] [--step 0.01]
+    python -m experiments.find_the_minimum [--out lab] [--start 16.5] [--step 0.01]
 
 Lecture S0 starts at 16.5, takes steps of 0.01 and finds the minimum 2 after 1450 steps with either of the first two
 searches. It names neither the function nor the learning rate; here they are (x - 2)² and 0.01, and the stop is |f'| <=
@@ -107,7 +107,11 @@ def irrational(lab: Lab) -> None:
     lab.claim("each further decimal takes ten times the steps", ten)
     words = "the step is the precision: an irrational minimum is found up to one decimal by steps of 0.1"
     lab.statement(
-        "Lecture S0", words, ours=f"√2 as {rows[0][2]}, and within the step for smaller ones", verdict="right"
+        "Lecture S0",
+        words,
+        ours=f"√2 as {rows[0][2]}, and within the step for smaller ones",
+        verdict="right",
+        holds=all(row[3] <= 1 for row in rows),
     )
 
 
@@ -146,6 +150,8 @@ def counts(lab: Lab, start: float, step: float) -> None:
         words,
         ours=f"{rows[0][3]:.0f} times from above, {below:.0f} from below, as its program is written",
         verdict="imprecise",
+        holds=abs(rows[0][3] - 2) < 0.01,
+        partly=min(rows[0][3], below) >= 2,
     )
 
 
@@ -221,7 +227,11 @@ def main() -> None:
         lab.claim("fixed steps end within 1e-9 of 2", all(abs(r.params - 2) < 1e-9 for r in fixed))
         ours = f"{steps[0]:,} and {steps[1]:,}, of any function with this minimum alone"
         lab.statement(
-            "Lecture S0", "1450 steps of 0.01 from 16.5 to 2, by values or by signs", ours=ours, verdict="right"
+            "Lecture S0",
+            "1450 steps of 0.01 from 16.5 to 2, by values or by signs",
+            ours=ours,
+            verdict="right",
+            holds=steps[:2] == [1450, 1450],
         )
         counts(lab, *first_case)
         irrational(lab)

@@ -1,6 +1,6 @@
 """What does momentum change: the speed along a valley and across it, the rates that converge, and does its form matter?
 
-    python -m experiments.momentum [--out pictures]
+    python -m experiments.momentum [--out lab]
 
 The lectures write momentum in two forms. S0: v = b v - rate g, A = A + v, with 0 < b < 1; it accelerates where
 directions agree and decelerates where they change. S3: v = b v + g, A = A - rate v, with b = 0.9 as a good choice; it
@@ -176,9 +176,11 @@ def two_speeds(lab: Lab[Numbers]):
     lab.claim("across it slows to 1 / 1.9 = 0.526, to 1e-5", abs(abs(across[-1]) / rate - 1 / 1.9) < 1e-5)
     words = "momentum accelerates where gradients agree, and decelerates where they change sign"
     ours = f"to {along[-1] / rate:.3g} times the speed, and to {abs(across[-1]) / rate:.3g} of it"
-    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    faster = along[-1] > 5 * rate > 5 * abs(across[-1])
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=faster)
     words = "v_t is -ε times the sum of α^(t-i) g_i, with another ε inside the sum as printed"
-    lab.statement("Lecture S0", words, ours="the sum without the inner ε, to 1e-12", verdict="wrong")
+    ours = f"the sum without the inner ε, to {abs(along - said[0]).max():.0e}"
+    lab.statement("Lecture S0", words, ours=ours, verdict="wrong", holds=np.allclose(along, rate * said[0]))
     return along, across
 
 
@@ -207,10 +209,11 @@ def valley_map(lab: Lab):
     )
     words = "momentum increases the speed of convergence"
     ours = f"{at_best:.0f} steps for {plain:.0f} at the best b; {named.min():.0f} at b = 0.9"
-    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=max(at_best, named.min()) < plain)
     words = "b = 0.9 is a good choice"
     ours = f"not the fastest here, but good over a factor of {factors[0]:.0f} of rates, for {factors[1]:.1f} without"
-    lab.statement("Lecture S3", words, ours=ours, verdict="right")
+    good = named.min() < plain / 2 and factors[0] > 5 * factors[1]
+    lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=good)
     return steps, fell
 
 
@@ -233,7 +236,7 @@ def two_forms(lab: Lab[Numbers]) -> dict:
     lab.claim("the trace form is Optax's, to 1e-12, at both", max(gaps["Optax"]) < 1e-12)
     words = "two forms: S0's velocity v = b v - rate g, S3's trace v = b v + g"
     ours = f"one method at a constant rate; a cut rate parts them by {gaps['velocity'][1]:.1%} of the weights"
-    lab.statement("Lectures S0 and S3", words, ours=ours, verdict="right")
+    lab.statement("Lectures S0 and S3", words, ours=ours, verdict="definition")
     return {"velocity: v = b v − rate g": (velocity, GREEN, "-"), "trace: rate (b v + g)": (trace, PURPLE, "--")}
 
 

@@ -1,6 +1,6 @@
 """What can one neuron learn, by the perceptron rule or by descent on the logistic loss, and does its activation matter?
 
-    python -m experiments.one_neuron [--out pictures]
+    python -m experiments.one_neuron [--out lab]
 
 The lecture's perceptron is f(w·x) with the sigmoid f, which is logistic regression. Rosenblatt's has a step function f and
 adds y x to w at every mistake (descent at rate 1 on max(0, -y w·x), one example at a time). On classes that a plane
@@ -146,58 +146,77 @@ def draw_bound(bounds, mistakes):
     return picture
 
 
+def mistakes_of_the_rule(lab: Lab, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Novikoff's bounds, and the mistakes of the perceptron rule, set by set."""
+    sets = [separable_points(margin, seed) for margin in MARGINS for seed in range(seeds)]
+    points, sides, bounds = (np.stack(part) for part in zip(*sets, strict=True))
+    _, mistakes, left_over = map(np.asarray, jax.vmap(rosenblatt)(points, sides))
+    rows = (values.reshape(len(MARGINS), seeds) for values in (bounds, mistakes, mistakes / bounds))
+    medians = [(np.median(most), np.median(made), share.max()) for most, made, share in zip(*rows, strict=True)]
+    head = ("margin at least", "bound, median", "mistakes, median", "largest share of a bound")
+    lab.table(head, [(margin, *row) for margin, row in zip(MARGINS, medians, strict=True)])
+    lab.claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))
+    orthogonal = [int(rosenblatt(np.eye(n), np.resize([1.0, -1.0], n))[1]) for n in (10, 40)]
+    lab.claim("orthogonal examples take as many as the bound, n", orthogonal == [10, 40])
+    return bounds, mistakes
+
+
+def rule_or_descent(lab: Lab, petals, y):
+    """Both on two irises that no line separates; the run of descent."""
+    run, (w, wrong, still) = descend(petals, y), rosenblatt(with_ones(petals), 2 * y - 1)
+    right = [np.sum((scores > 0) == y) for scores in (with_ones(petals) @ w, NEURON.apply(run.params, petals))]
+    rule = f"{wrong:,} mistakes in {ROUNDS:,} rounds, {still} in the last"
+    descent = f"{run.steps:,} steps, loss {run.value:.4f} nats"
+    rows = (("perceptron rule", "no", right[0], rule), ("logistic neuron", run.stop.name, right[1], descent))
+    lab.table(("irises by", "ended", "right of 100", "what it took"), rows)
+    both = set(map(tuple, petals[y == 0])) & set(map(tuple, petals[y == 1]))
+    lab.claim("irises of both kinds have the same petals, and the rule never ends", both and still > 0)
+    ended = run.stop.name == "CONVERGED"
+    lab.claim("the neuron's descent does, with over five more of them right", ended and right[1] > right[0] + 5)
+    params = {"w": np.array([[0.3], [-0.7]]), "b": np.array([0.2])}
+    by_hand = backpropagate((params,), petals, y[:, None], "sigmoid", "binary_cross_entropy").gradients[0]
+    delta = (jax.nn.sigmoid(NEURON.apply(params, petals)) - y) / len(y)
+    folded = with_ones(petals).T @ delta[:, None]
+    slope = jax.grad(neuron_loss)(params, petals, y)
+    apart = max(np.abs(fold_bias(slopes) - folded).max() for slopes in (by_hand, slope))
+    lab.claim("its gradient is x'(a - y)/n by hand, by backpropagation and by autodiff", apart < 1e-14)
+    words = "a perceptron is f(w·x) with the sigmoid f, which is logistic regression"
+    ours = f"Rosenblatt's has a step and another rule, {right[0]} of {len(y)} irises right; with the sigmoid {right[1]}"
+    judged = {"holds": right[0] == right[1], "partly": ended and apart < 1e-14}
+    lab.statement("Lecture S2", words, ours=ours, verdict="imprecise", **judged)
+    return run
+
+
+def activations(lab: Lab, x, y, rate: float) -> None:
+    """The lecture's layer, and networks of tanh as networks of sigmoids."""
+    layer = {f: models.mlp((4, 2), output=f).apply((LAYER,), INPUT) for f in ("identity", "sigmoid", "tanh", "relu")}
+    rows = [(f, *values, "(-1, 24)" if f == "identity" else "") for f, values in layer.items()]
+    lab.table(("σ(W x + b), σ", "first", "second", "lecture"), rows)
+    told = layer["identity"]
+    same = np.array_equal(told, [-1, 24])
+    lab.claim("the lecture's layer gives (-1, 24) before σ", same)
+    lab.claim("its bias may be a row of the weights", np.array_equal(with_ones(INPUT) @ fold_bias(LAYER), [-1, 24]))
+    ours = f"({', '.join(f'{value:g}' for value in told)}), b as a row of W too"
+    lab.statement("Lecture S3", "W x + b = (-1, 24)", ours=ours, verdict="right", holds=same)
+    shapes, kinds = ((4, 5, 2), (4, 6, 5, 3, 2)), y.astype(int)
+    gaps = {shape: [network_difference(shape, x, kinds, each) for each in (0.0, rate)] for shape in shapes}
+    lab.table(("tanh or sigmoid network", "apart by", "after a step"), [(str(s), *gap) for s, gap in gaps.items()])
+    z = np.linspace(-20, 20, 4001)
+    identity = np.abs(jnp.tanh(z) - (2 * jax.nn.sigmoid(2 * z) - 1)).max()
+    lab.claim("tanh(x) is 2 sigm(2x) - 1, to 1e-14", identity < 1e-14)
+    lab.claim("so tanh networks are sigmoid networks, to 1e-12", max(gap[0] for gap in gaps.values()) < 1e-12)
+    lab.claim("which one step of descent takes apart by over 0.05", min(gap[1] for gap in gaps.values()) > 0.05)
+    words, ours = "tanh(x) = 2 sigm(2x) - 1", f"equal within {identity:.0e} from {z[0]:g} to {z[-1]:g}"
+    lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=identity < 1e-14)
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
-        seeds, rate = lab.numbers.sets, lab.numbers.rate
-        sets = [separable_points(margin, seed) for margin in MARGINS for seed in range(seeds)]
-        points, sides, bounds = (np.stack(part) for part in zip(*sets, strict=True))
-        _, mistakes, left_over = map(np.asarray, jax.vmap(rosenblatt)(points, sides))
-        rows = (values.reshape(len(MARGINS), seeds) for values in (bounds, mistakes, mistakes / bounds))
-        medians = [(np.median(most), np.median(made), share.max()) for most, made, share in zip(*rows, strict=True)]
-        head = ("margin at least", "bound, median", "mistakes, median", "largest share of a bound")
-        lab.table(head, [(margin, *row) for margin, row in zip(MARGINS, medians, strict=True)])
-        orthogonal = [int(rosenblatt(np.eye(n), np.resize([1.0, -1.0], n))[1]) for n in (10, 40)]
+        bounds, mistakes = mistakes_of_the_rule(lab, lab.numbers.sets)
         x, y = irises()
         petals = x[:, 2:]
-        run, (w, wrong, still) = descend(petals, y), rosenblatt(with_ones(petals), 2 * y - 1)
-        right = [np.sum((scores > 0) == y) for scores in (with_ones(petals) @ w, NEURON.apply(run.params, petals))]
-        rule = f"{wrong:,} mistakes in {ROUNDS:,} rounds, {still} in the last"
-        descent = f"{run.steps:,} steps, loss {run.value:.4f} nats"
-        rows = (("perceptron rule", "no", right[0], rule), ("logistic neuron", run.stop.name, right[1], descent))
-        lab.table(("irises by", "ended", "right of 100", "what it took"), rows)
-        outputs = ("identity", "sigmoid", "tanh", "relu")
-        layer = {f: models.mlp((4, 2), output=f).apply((LAYER,), INPUT) for f in outputs}
-        rows = [(f, *values, "(-1, 24)" if f == "identity" else "") for f, values in layer.items()]
-        lab.table(("σ(W x + b), σ", "first", "second", "lecture"), rows)
-        shapes, kinds = ((4, 5, 2), (4, 6, 5, 3, 2)), y.astype(int)
-        gaps = {shape: [network_difference(shape, x, kinds, each) for each in (0.0, rate)] for shape in shapes}
-        lab.table(("tanh or sigmoid network", "apart by", "after a step"), [(str(s), *gap) for s, gap in gaps.items()])
-        z = np.linspace(-20, 20, 4001)
-        lab.claim("no made set takes more mistakes than (R/γ)²", left_over.max() == 0 and np.all(mistakes <= bounds))
-        lab.claim("orthogonal examples take as many as the bound, n", orthogonal == [10, 40])
-        both = set(map(tuple, petals[y == 0])) & set(map(tuple, petals[y == 1]))
-        lab.claim("irises of both kinds have the same petals, and the rule never ends", both and still > 0)
-        ended = run.stop.name == "CONVERGED"
-        lab.claim("the neuron's descent does, with over five more of them right", ended and right[1] > right[0] + 5)
-        params = {"w": np.array([[0.3], [-0.7]]), "b": np.array([0.2])}
-        by_hand = backpropagate((params,), petals, y[:, None], "sigmoid", "binary_cross_entropy").gradients[0]
-        delta = (jax.nn.sigmoid(NEURON.apply(params, petals)) - y) / len(y)
-        folded = with_ones(petals).T @ delta[:, None]
-        slope = jax.grad(neuron_loss)(params, petals, y)
-        alike = [np.abs(fold_bias(slopes) - folded).max() for slopes in (by_hand, slope)]
-        lab.claim("its gradient is x'(a - y)/n by hand, by backpropagation and by autodiff", max(alike) < 1e-14)
-        lab.claim("the lecture's layer gives (-1, 24) before σ", np.array_equal(layer["identity"], [-1, 24]))
-        lab.claim("its bias may be a row of the weights", np.array_equal(with_ones(INPUT) @ fold_bias(LAYER), [-1, 24]))
-        identity = np.abs(jnp.tanh(z) - (2 * jax.nn.sigmoid(2 * z) - 1)).max()
-        lab.claim("tanh(x) is 2 sigm(2x) - 1, to 1e-14", identity < 1e-14)
-        lab.claim("so tanh networks are sigmoid networks, to 1e-12", max(gap[0] for gap in gaps.values()) < 1e-12)
-        lab.claim("which one step of descent takes apart by over 0.05", min(gap[1] for gap in gaps.values()) > 0.05)
-        words = "a perceptron is f(w·x) with the sigmoid f, which is logistic regression"
-        ours = f"Rosenblatt's has a step and another rule, {right[0]} of 100 irises right; with the sigmoid {right[1]}"
-        lab.statement("Lecture S2", words, ours=ours, verdict="imprecise")
-        lab.statement("Lecture S3", "W x + b = (-1, 24)", ours="(-1, 24), b as a row of W too", verdict="right")
-        words = "tanh(x) = 2 sigm(2x) - 1"
-        lab.statement("Lecture S3", words, ours=f"equal within {identity:.0e} from -20 to 20", verdict="right")
+        run = rule_or_descent(lab, petals, y)
+        activations(lab, x, y, lab.numbers.rate)
         lab.save(draw_neuron(petals, y, run.params), "one_neuron.png")
         lab.save(draw_bound(bounds, mistakes), "one_neuron_bound.png")
 

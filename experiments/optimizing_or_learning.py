@@ -1,6 +1,6 @@
 """Is what descent minimizes what is wanted: the loss on a sample, or on its source? And the loss, or the errors?
 
-    python -m experiments.optimizing_or_learning [--out pictures] [--full]
+    python -m experiments.optimizing_or_learning [--out lab] [--full]
 
 Lecture S0: the loss J is an expectation over the training data, p̂_data; wanted is the error over p_data, which generates
 them and all new data. What is minimized (cross-entropy) is not what is of interest (accuracy on unseen data), so that the
@@ -170,10 +170,11 @@ def overfitting(lab: Lab) -> dict[str, np.ndarray]:
     )
     words = "what is minimized is an expectation over the training data, what is wanted is one over their source"
     ours = f"the first falls at every step to {path['sample'][-1]:.2g}, the second rises from step {best} on"
-    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    parted = np.all(np.diff(path["sample"]) < 0) and path["source"][-1] > 1.1 * path["source"][best]
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=parted)
     words = "so the stop is not set by the norm of the gradient"
     ours = f"it is {path['gradient'][best]:.2g} where the source's risk is least"
-    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=path["gradient"][best] > 0.05)
     return path
 
 
@@ -208,7 +209,8 @@ def losses_and_errors(lab: Lab) -> dict[str, np.ndarray]:
     lab.claim("on a sample the errors' gradient is 0 everywhere: nothing to descend", np.all(slope == 0))
     words = "cross-entropy is minimized, though accuracy is of interest"
     ours = f"the least cross-entropy errs in {wrong['cross-entropy']:.1%}, the best line in {wrong['errors']:.1%}"
-    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    other = wrong["cross-entropy"] > wrong["errors"] + 0.01
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=other)
     return found
 
 

@@ -1,6 +1,6 @@
 """Why cross-entropy for outputs that are probabilities: is the quadratic cost flat where the output is wrong?
 
-    python -m experiments.quadratic_or_cross_entropy [--out pictures]
+    python -m experiments.quadratic_or_cross_entropy [--out lab]
 
 The lecture gives both costs with dJ/dy and shows a figure (Glorot & Bengio 2010, their figure 5) without numbers: both as
 surfaces over one weight of each layer of a two-layer network, with cross-entropy on top. Here the network has 2 inputs, 3
@@ -149,7 +149,7 @@ def main() -> None:
         lab.claim("and fewer than 20 by cross-entropy", 0 < later[1] < 20)
         words = "cross-entropy is the surface on top, quadratic the one below (a figure)"
         ours = f"so over the whole plane; flat are {np.mean(steep < FLAT):.1%} of it and {np.mean(flat < FLAT):.0%}"
-        lab.statement("Lecture S2", words, ours=ours, verdict="right")
+        lab.statement("Lecture S2", words, ours=ours, verdict="right", holds=np.all(high > low))
         lab.save(draw_surfaces(surfaces), "quadratic_or_cross_entropy.png")
         lab.save(draw_neuron(learned, lab.numbers.rate), "quadratic_or_cross_entropy_neuron.png")
 

@@ -1,6 +1,6 @@
 """How many random guesses is a step of descent worth?
 
-    python -m experiments.random_guessing [--out pictures]
+    python -m experiments.random_guessing [--out lab]
 
 The lecture fits y = θ1 x1 + θ2 x2 in two ways: by drawing θ at random and keeping the best, and by descent. Its four
 guesses have losses 10.4, 7.2, 1.0 and 16.2, its four points of descent 25.2, 8.7, 1.5 and 0.2. No quadratic has all eight
@@ -137,58 +137,73 @@ def draw(fit: Fit, path, drawn: np.ndarray, curves: dict, falls: dict):
     return picture
 
 
+def four_of_each(lab: Lab, fit: Fit, path, seed: int) -> np.ndarray:
+    """The lecture's four guesses and its four points of descent, beside ours; the points drawn."""
+    drawn = np.random.default_rng(seed).uniform(size=(100, 2))
+    guessed = [float(loss(theta, fit.x, fit.y)) for theta in drawn[:4]]
+    lecture = ((10.4, 25.2), (7.2, 8.7), (1.0, 1.5), (16.2, 0.2))
+    rows = [(t + 1, guessed[t], lecture[t][0], path.value[t], lecture[t][1]) for t in range(4)]
+    lab.table(("t", "guess", "lecture's guess", "descent", "lecture's descent"), rows)
+    lab.claim(
+        "descent goes down at each of its steps, and the first four guesses up and down, as in the lecture",
+        np.all(np.diff(path.value) < 0) and len(set(np.sign(np.diff(guessed)))) == 2,
+    )
+    words = "four random guesses have losses 10.4, 7.2, 1.0 and 16.2"
+    ours = f"{', '.join(f'{value:.1f}' for value in guessed)}: up and down too, on data of ours"
+    lab.statement("Lecture S2", words, ours=ours, verdict="illustration")
+    words = "four points of descent have losses 25.2, 8.7, 1.5 and 0.2; no quadratic has all eight values"
+    ours = f"{', '.join(f'{value:.2g}' for value in path.value[:4])}: falling too, on data of ours"
+    lab.statement("Lecture S2", words, ours=ours, verdict="illustration")
+    return drawn
+
+
+def worth(lab: Lab, fit: Fit, path) -> None:
+    """How many guesses the steps of descent are worth."""
+    hunted = {k: float(np.mean(guesses_until(fit, float(path.value[k]), 1000))) for k in (5, 10)}
+    wanted = {k: 1 / share(fit, float(path.value[k])) for k in (5, 10, 20, 50)}
+    rows = [(k, path.value[k], wanted[k], hunted.get(k, "")) for k in wanted]
+    lab.table(("steps of descent", "their loss", "guesses, 1 / share", "mean of 1000 hunts"), rows)
+    lab.claim(
+        "hunts take one over the share of the box, to 10 %",
+        all(abs(hunted[k] / wanted[k] - 1) < 0.1 for k in hunted),
+    )
+    lab.claim("ten steps of descent are worth a thousand guesses", hunted[10] > 1000)
+    lab.claim("fifty steps are worth more than 10^12", wanted[50] > 1e12)
+    words = "drawing at random is a naive idea, descent a better one"
+    ours = f"ten steps are worth {hunted[10]:,.0f} guesses, fifty {wanted[50]:.0e}"
+    lab.statement("Lecture S2", words, ours=ours, verdict="right", holds=hunted[10] > 10)
+
+
+def with_more_parameters(lab: Lab, fits: dict[int, Fit], paths: dict, aim: float) -> dict:
+    """The best of N guesses by the number of parameters."""
+    curves = {d: best_of(fit) for d, fit in fits.items()}
+    slopes = {d: slope(*curve) for d, curve in curves.items()}
+    last = {d: float(values[-1]) for d, (_, values) in curves.items()}
+    steps = {d: int(np.argmax(path.value <= aim)) for d, path in paths.items()}
+    needed = {d: 1 / share(fit, aim) for d, fit in fits.items()}
+    rows = [(d, curves[d][1][0], last[d], slopes[d], -2 / d, needed[d], steps[d]) for d in fits]
+    head = ("parameters", "best of 100", "best of 50,000", "slope", "-2/d", f"guesses to {aim:g}", "steps to it")
+    lab.table(head, rows)
+    near = all(abs(slopes[d] * d / -2 - 1) < 0.1 for d in fits)
+    lab.claim("the best of N falls as N^(-2/d), the power to 10 %", near)
+    lab.claim(
+        "more parameters, a worse best of 50,000: tenfold from 2 to 4, from 4 to 8",
+        last[8] > 10 * last[4] > 100 * last[2],
+    )
+    lab.claim(
+        "descent takes no more steps for 16 parameters than for 2, give or take 3", abs(steps[16] - steps[2]) <= 3
+    )
+    return curves
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         fits = {d: regression(d) for d in DIMENSIONS}
         paths = {d: descend(fit) for d, fit in fits.items()}
         fit, path = fits[2], paths[2]
-        aim = lab.numbers.target
-        drawn = np.random.default_rng(lab.numbers.seed).uniform(size=(100, 2))
-        guessed = [float(loss(theta, fit.x, fit.y)) for theta in drawn]
-        lecture = ((10.4, 25.2), (7.2, 8.7), (1.0, 1.5), (16.2, 0.2))
-        rows = [(t + 1, guessed[t], lecture[t][0], path.value[t], lecture[t][1]) for t in range(4)]
-        lab.table(("t", "guess", "lecture's guess", "descent", "lecture's descent"), rows)
-        hunted = {k: float(np.mean(guesses_until(fit, float(path.value[k]), 1000))) for k in (5, 10)}
-        wanted = {k: 1 / share(fit, float(path.value[k])) for k in (5, 10, 20, 50)}
-        rows = [(k, path.value[k], wanted[k], hunted.get(k, "")) for k in wanted]
-        lab.table(("steps of descent", "their loss", "guesses, 1 / share", "mean of 1000 hunts"), rows)
-        curves = {d: best_of(fit) for d, fit in fits.items()}
-        slopes = {d: slope(*curve) for d, curve in curves.items()}
-        last = {d: float(values[-1]) for d, (_, values) in curves.items()}
-        steps = {d: int(np.argmax(path.value <= aim)) for d, path in paths.items()}
-        needed = {d: 1 / share(fit, aim) for d, fit in fits.items()}
-        rows = [(d, curves[d][1][0], last[d], slopes[d], -2 / d, needed[d], steps[d]) for d in fits]
-        head = ("parameters", "best of 100", "best of 50,000", "slope", "-2/d", f"guesses to {aim:g}", "steps to it")
-        lab.table(head, rows)
-        lab.claim(
-            "descent goes down at each of its steps, and the first four guesses up and down, as in the lecture",
-            np.all(np.diff(path.value) < 0) and len(set(np.sign(np.diff(guessed[:4])))) == 2,
-        )
-        lab.claim(
-            "hunts take one over the share of the box, to 10 %",
-            all(abs(hunted[k] / wanted[k] - 1) < 0.1 for k in hunted),
-        )
-        lab.claim("ten steps of descent are worth a thousand guesses", hunted[10] > 1000)
-        lab.claim("fifty steps are worth more than 10^12", wanted[50] > 1e12)
-        lab.claim(
-            "the best of N falls as N^(-2/d), the power to 10 %", all(abs(slopes[d] * d / -2 - 1) < 0.1 for d in fits)
-        )
-        lab.claim(
-            "more parameters, a worse best of 50,000: tenfold from 2 to 4, from 4 to 8",
-            last[8] > 10 * last[4] > 100 * last[2],
-        )
-        lab.claim(
-            "descent takes no more steps for 16 parameters than for 2, give or take 3", abs(steps[16] - steps[2]) <= 3
-        )
-        words = "four random guesses have losses 10.4, 7.2, 1.0 and 16.2"
-        ours = f"{', '.join(f'{value:.1f}' for value in guessed[:4])}: up and down too, on data of ours"
-        lab.statement("Lecture S2", words, ours=ours, verdict="illustration")
-        words = "four points of descent have losses 25.2, 8.7, 1.5 and 0.2; no quadratic has all eight values"
-        ours = f"{', '.join(f'{value:.2g}' for value in path.value[:4])}: falling too, on data of ours"
-        lab.statement("Lecture S2", words, ours=ours, verdict="illustration")
-        words = "drawing at random is a naive idea, descent a better one"
-        ours = f"ten steps are worth {hunted[10]:,.0f} guesses, fifty {wanted[50]:.0e}"
-        lab.statement("Lecture S2", words, ours=ours, verdict="right")
+        drawn = four_of_each(lab, fit, path, lab.numbers.seed)
+        worth(lab, fit, path)
+        curves = with_more_parameters(lab, fits, paths, lab.numbers.target)
         lab.save(draw(fit, path, drawn, curves, {d: p.value for d, p in paths.items()}), "random_guessing.png")
 
 

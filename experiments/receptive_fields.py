@@ -1,6 +1,6 @@
 """What does a unit of a convolutional network see of its image, and how does that grow with depth, stride and dilation?
 
-    python -m experiments.receptive_fields [--out pictures]
+    python -m experiments.receptive_fields [--out lab]
 
 The receptive field of a unit is where its gradient with respect to the input is not zero. By counting, layer l adds
 (kernel - 1) dilation times the product of the strides before it: 2 for each layer of windows of 3, but 2, 4, 8, ... where

@@ -1,6 +1,6 @@
 """Which minimum does descent end in, at a constant rate, for each starting point?
 
-    python -m experiments.starting_points [--out pictures]
+    python -m experiments.starting_points [--out lab]
 
 The lecture's exercise tries this on one function of one variable, for starts in [-4, 4] and one rate; it gives neither the
 function nor an answer. Here three functions are minimized from 801 starts each, and Himmelblau's function with its four
@@ -151,11 +151,15 @@ def main() -> None:
         lab.claim(f"at {larger:g} {changed:.1%} of the starts end elsewhere (26 to 28 %)", 0.26 < changed < 0.28)
         planes = {rate: which for rate, (which, _) in planes.items()}
         words = "the start decides in which minimum descent ends, at a constant rate (an exercise, starts in [-4, 4])"
-        ours = f"at a small rate its own valley; at a larger one {', '.join(str(row[5]) for row in rows[1::2])} of 801 leap"
-        lab.statement("Lecture S1", words, ours=ours, verdict="right")
+        leaps, large = (", ".join(str(row[5]) for row in rows[i::2]) for i in (0, 1))
+        ours = f"of {len(LINE)} starts {leaps} leave their valley at a small rate; at a larger one {large}"
+        lab.statement("Lecture S1", words, ours=ours, verdict="right", holds=not any(row[5] for row in rows[::2]))
         words = "descent always goes down, so that it ends in a local minimum or a saddle point"
-        ours = "a first step from a steep slope may pass a hill, though every minimum is stable at that rate"
-        lab.statement("Lecture S1", words, ours=ours, verdict="imprecise")
+        over = sum(row[6] for row in rows)
+        ours = f"it ends in one, but from {over} starts the first step passes a hill, though every "
+        stopped = all(np.all(row[-1]["stop"] == Stop.CONVERGED) for row in rows)
+        judged = {"holds": stopped and not any(row[6] for row in rows), "partly": stopped}
+        lab.statement("Lecture S1", words, ours=f"{ours}minimum is stable at that rate", verdict="imprecise", **judged)
         lab.save(picture(lines, planes, problem), "starting_points.png")
 
 

@@ -1,6 +1,6 @@
 """How does the largest rate that converges depend on the start, if a function is steeper far from its minimum?
 
-    python -m experiments.steep_start [--out pictures]
+    python -m experiments.steep_start [--out lab]
 
 The lecture says that a step depends on the norm of the gradient too, so that in a steep region even a small rate causes
 trouble, and gives no numbers. On x⁴ a step is x <- x - 4 rate x³ = x (1 - 4 rate x²): it decreases |x| if and only if rate
@@ -127,7 +127,8 @@ def main() -> None:
         lab.claim("at 0.99 of it, it is within 0.3 of 0 after 20 steps", abs(paths[0.99].params) < 0.3)
         words = "a step depends on the norm of the gradient too: in a steep region even a small rate brings trouble"
         told = ", ".join(f"from {start:g} {one.stop.name}" for start, one in found.items())
-        lab.statement("Lecture S1", words, ours=f"x⁴ at {lab.numbers.rate:g}: {told}", verdict="right")
+        steep = (ends[0], ends[-1]) == ("CONVERGED", "DIVERGED")
+        lab.statement("Lecture S1", words, ours=f"x⁴ at {lab.numbers.rate:g}: {told}", verdict="right", holds=steep)
         lab.save(picture(measured.reshape(len(POWERS), -1), paths), "steep_start.png")
 
 

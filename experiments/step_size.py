@@ -1,6 +1,6 @@
 """What does the rate do: 1e-8, 1e-1, a good one, one that is too large? And where does too large begin?
 
-    python -m experiments.step_size [--out pictures]
+    python -m experiments.step_size [--out lab]
 
 The lectures call 1e-8 too small (slow) and 1e-1 too large (overshooting), and say that too large a step ends in numeric
 overflow. But a rate is large only relative to 2/L, where L is the largest curvature: 1e-1 is 5 times this limit for a
@@ -183,16 +183,20 @@ def lectures_rates(lab: Lab[Numbers], three) -> None:
     lab.claim("stop and step of all twelve are those of arithmetic", all(stopped))
     lab.claim("f overflows where arithmetic says, to a step", max(overflowed) <= 1)
     ours = f"at {small:g} the three are {', '.join(stops[::4])} after 10,000 steps"
-    lab.statement("Lecture S4", "1e-8 is too small: slow convergence", ours=ours, verdict="right")
+    slow = stops[::4] == ["BUDGET"] * 3
+    lab.statement("Lecture S4", "1e-8 is too small: slow convergence", ours=ours, verdict="right", holds=slow)
     shares = ", ".join(f"{row[2]:,.2g}" for row in rows[1::4])
     ours = f"{', '.join(stops[1::4])} at {rate:g}, which is {shares} of 2/L: a rate is large relative to that alone"
-    lab.statement("Lecture S4", "1e-1 is too big: overshooting", ours=ours, verdict="imprecise")
+    over = {"holds": set(stops[1::4]) == {"DIVERGED"}, "partly": "DIVERGED" in stops[1::4]}
+    lab.statement("Lecture S4", "1e-1 is too big: overshooting", ours=ours, verdict="imprecise", **over)
     ours = f"on the diabetes table f overflows at step {rows[9][6]}, in float32 at {rows[9][7]}"
-    lab.statement("Lecture S1", "a too large step can lead to numeric overflow", ours=ours, verdict="right")
+    words, infinite = "a too large step can lead to numeric overflow", None not in rows[9][6:8]
+    lab.statement("Lecture S1", words, ours=ours, verdict="right", holds=infinite)
     words = "big values are in the range of 0.1 to 0.01"
     edges = [row[1] / row[2] for row in rows[::4]]
     ours = f"2/L decides, which differs by a factor of {max(edges) / min(edges):,.0f} among the three"
-    lab.statement("Lecture S0", words, ours=ours, verdict="imprecise")
+    inside = [0.01 <= edge <= 0.1 for edge in edges]
+    lab.statement("Lecture S0", words, ours=ours, verdict="imprecise", holds=all(inside), partly=any(inside))
 
 
 def limits(lab: Lab, seven) -> None:

@@ -1,6 +1,6 @@
 """Three bowls, one rate: why does descent diverge on the third, and which methods survive it?
 
-    python -m experiments.three_bowls [--out pictures] [--rate 0.02] [--start 2]
+    python -m experiments.three_bowls [--out lab] [--rate 0.02] [--start 2]
 
 Lecture S0 shows x² + y², 10x² + y² and 100x² + y² in three dimensions. Their gradients are (2x, 2y), (20x, 2y) and (200x,
 2y), so that from a point with x = y one step along y stands for 1, 10 and 100 along x: ill-conditioning. Descent converges
@@ -72,7 +72,8 @@ def gradients(lab: Lab) -> None:
     lab.table(("bowl", "gradient", "at (2, 2)", "x steps in one of y"), rows)
     lab.claim("the gradients are (2x, 2y), (20x, 2y) and (200x, 2y) at 1000 points", all(exact))
     lab.claim("where x = y a step along y stands for 1, 10 and 100 along x", ratios == [1, 10, 100])
-    lab.statement("Lecture S0", "where x = y the steps are 1 : 1, 1 : 10 and 1 : 100", ours="exactly", verdict="right")
+    words, ours = "where x = y the steps are 1 : 1, 1 : 10 and 1 : 100", ", ".join(f"1 : {ratio:g}" for ratio in ratios)
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=ratios == [1, 10, 100])
 
 
 def survival(lab: Lab, rate: float, start: float) -> dict[tuple[float, str], gd.Minimum]:
@@ -107,10 +108,15 @@ def survival(lab: Lab, rate: float, start: float) -> dict[tuple[float, str], gd.
     hover = far[100.0, "RMSProp"] / rate
     lab.claim(f"RMSProp stays half a rate away, here {hover:.2f}", 0.45 < hover < 0.6)
     says = "descent converges on the first two bowls and diverges on the third"
-    lab.statement("Lecture S0", says, ours=f"so at rates from 0.01 to 0.1, as at {rate:g}", verdict="right")
+    ours = f"so at rates from {1 / BOWLS[2]:g} to {1 / BOWLS[1]:g}, as at {rate:g}"
+    lab.statement("Lecture S0", says, ours=ours, verdict="right", holds=plain == ["arrived"] * 2 + ["diverged"])
     says = "RMSProp and Adam, with momentum too, overcome severe ill-conditioning without diverging"
-    ours = "none diverges; at a constant rate RMSProp hovers about rate / 2 away, Adam arrives"
-    lab.statement("Lecture S0", says, ours=ours, verdict="imprecise")
+    ours = f"none diverges; at a constant rate RMSProp hovers {hover:.2f} rates away, Adam arrives"
+    judged = {
+        "holds": all(third[name] == "arrived" for name in adaptive),
+        "partly": all(third[name] != "diverged" for name in adaptive),
+    }
+    lab.statement("Lecture S0", says, ours=ours, verdict="imprecise", **judged)
     return runs
 
 
@@ -127,7 +133,8 @@ def small_steps(lab: Lab, start: float) -> None:
     lab.claim(f"a rate of 0.0001 takes {ratio:.0f} times the steps of 0.0099", 60 < ratio < 80)
     words = "a very small step would do, but slow the algorithm down much"
     ours = f"{counts[0.0099].steps:,} steps at 0.0099, {counts[0.0001].steps:,} at 0.0001"
-    lab.statement("Lecture S0", words, ours=ours, verdict="right")
+    slow = ratio > 10 and counts[0.0001].stop == Stop.CONVERGED
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=slow)
 
 
 def zero_by_zero(lab: Lab, rate: float) -> None:
@@ -142,7 +149,8 @@ def zero_by_zero(lab: Lab, rate: float) -> None:
     )
     lab.claim("without ε, y is NaN after one step; with it, 0", np.isnan(literal[1]) and ours[1] == 0)
     says = "RMSProp divides the gradient by the root of its running mean of squares"
-    lab.statement("Lecture S0", says, ours="0 / 0 where the gradient starts at 0; an ε is needed", verdict="imprecise")
+    ours, nan = "0 / 0 where the gradient starts at 0; an ε is needed", np.isnan(literal)
+    lab.statement("Lecture S0", says, ours=ours, verdict="imprecise", holds=not nan.any(), partly=not nan[0])
 
 
 def draw(rate: float, start: float) -> Figure:

@@ -1,6 +1,6 @@
 """What are the four factors that make the first layer's gradient vanish, in numbers?
 
-    python -m experiments.vanishing_chain [--out pictures] [--x 1] [--weight 0.8] [--scale 100]
+    python -m experiments.vanishing_chain [--out lab] [--x 1] [--weight 0.8] [--scale 100]
 
 Lecture S3 writes the derivative by the first bias of a chain of four sigmoid units as a product,
 
@@ -86,7 +86,9 @@ def chain(lab: Lab, weight: float, x: float) -> tuple[list[tuple[str, float]], n
     )
     lab.claim("the first is below a hundredth of the last", abs(slopes[0]) < 0.01 * abs(slopes[-1]))
     words = "each factor w σ'(z) is at most 0.25, so that derivatives vanish backward"
-    lab.statement("Lecture S3", words, ours=f"dC/db1 = {product:.2e}, dC/db4 = {slopes[-1]:.2e}", verdict="right")
+    ours = f"dC/db1 = {product:.2e}, dC/db4 = {slopes[-1]:.2e}"
+    vanish = abs(product) <= bound and abs(slopes[0]) < 0.01 * abs(slopes[-1])
+    lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=vanish)
     return named, slopes
 
 
@@ -109,7 +111,7 @@ def bounds(lab: Lab) -> None:
     ours = (
         f"{100 * (1 - rows[1][2]):.0f} % of chains have some |w| > 1; {100 * rows[1][3]:.0f} % of factors exceed 0.25"
     )
-    lab.statement("Lecture S3", "|w| <= 1 as for w ~ N(0, 1)", ours=ours, verdict="wrong")
+    lab.statement("Lecture S3", "|w| <= 1 as for w ~ N(0, 1)", ours=ours, verdict="wrong", holds=rows[1][1] == 0)
 
 
 def demon(lab: Lab, weight: float, x: float) -> None:
@@ -125,7 +127,9 @@ def demon(lab: Lab, weight: float, x: float) -> None:
     ratio = rows[1][3] / rows[2][3]
     lab.claim(f"the difference falls like Δz², here by {ratio:.0f} for a tenth", 90 < ratio < 110)
     words = "changing z by Δz changes the cost by dC/dz Δz"
-    lab.statement("Lecture S3", words, ours="to first order; the rest falls like Δz²", verdict="imprecise")
+    ours = f"to first order; the rest falls like Δz², by {ratio:.0f} for a tenth"
+    rest = [row[3] / row[0] ** 2 for row in rows]
+    lab.statement("Lecture S3", words, ours=ours, verdict="imprecise", holds=max(rest) == 0, partly=max(rest) < 0.5)
 
 
 def large_input(lab: Lab, weight: float, x: float, scale: float) -> None:
@@ -135,7 +139,11 @@ def large_input(lab: Lab, weight: float, x: float, scale: float) -> None:
     lab.claim("with the large input σ'(z1) is below 1e-30, and 0 as computed", first[1] < 1e-30 and slopes[1] == 0)
     words = "for a large input σ'(z1) and the whole product become 0"
     lab.statement(
-        "Lecture S3", words, ours=f"σ'(z1) = {first[1]:.1e} at x = {scale * x:g}; 0 as it is computed", verdict="right"
+        "Lecture S3",
+        words,
+        ours=f"σ'(z1) = {first[1]:.1e} at x = {scale * x:g}; dC/db1 = {float(slopes[1]):g} as it is computed",
+        verdict="right",
+        holds=first[1] < 1e-30 and slopes[1] == 0,
     )
 
 

@@ -1,6 +1,6 @@
 """How much of the gradient reaches the first layers, and what decides it: activation, inputs, initial weights, depth?
 
-    python -m experiments.vanishing_gradients [--out pictures]
+    python -m experiments.vanishing_gradients [--out lab]
 
 The lectures: the slope of the sigmoid is at most 0.25, so with weights of at most 1 each layer passes on at most a quarter
 of the gradient, and large inputs reduce it much more; relu passes all or nothing. Here the bound is tested on chains of one
@@ -139,17 +139,21 @@ def main() -> None:
         lab.claim("a step too large kills relu units, a small one does not", dying[1][1] == 0 and dying[-1][1] > 0.25)
         words = "with |w| <= 1 each layer of sigmoids passes on at most a quarter of the gradient"
         ours = f"true of each of {DRAWS * len(DEPTHS):,} chains"
-        lab.statement("Lecture S3", words, ours=ours, verdict="right")
+        within = all(above == 0 for _, above in bounded.values())
+        lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=within)
         words = "such as w ~ N(0, 1)"
-        ours = f"a third of those weights are over 1: {free[1][1]:.1%} of the chains of one factor pass on more"
-        lab.statement("Lecture S3", words, ours=ours, verdict="wrong")
+        over = float(jnp.mean(jnp.abs(jax.random.normal(jax.random.key(0), (DRAWS,))) > 1))
+        ours = f"{over:.0%} of those weights are over 1: {free[1][1]:.1%} of the chains of one factor pass on more"
+        lab.statement("Lecture S3", words, ours=ours, verdict="wrong", holds=free[1][1] == 0)
         words = "with large inputs the slope of the sigmoid becomes zero"
         ours = f"inputs times 100: {inputs[-1][1]:.0%} of the units saturated, {inputs[-1][2]:.1%} of the slope left"
-        lab.statement("Lecture S3", words, ours=ours, verdict="right")
+        lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=inputs[-1][2] < 0.1)
         words = "a ReLU has no vanishing gradient, but may die"
         ours = f"with weights far too small it vanishes too, by {first_over_last['relu, far too small']:.0e}"
         ours += f"; a step too large kills {dying[-1][1]:.0%} of a layer"
-        lab.statement("Lecture S3", words, ours=ours, verdict="imprecise")
+        passes = {name: 0.1 < ratio < 10 for name, ratio in first_over_last.items() if name.startswith("relu")}
+        judged = {"holds": all(passes.values()), "partly": passes["relu, He"] and dying[-1][1] > 0.25}
+        lab.statement("Lecture S3", words, ours=ours, verdict="imprecise", **judged)
         lab.save(draw(norms, free), "vanishing_gradients.png")
 
 

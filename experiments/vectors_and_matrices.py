@@ -1,6 +1,6 @@
 """Does the lectures' algebra hold: gradients of squares, products of matrices, linear maps, tangent vectors?
 
-    python -m experiments.vectors_and_matrices [--out pictures] [--at 0.3]
+    python -m experiments.vectors_and_matrices [--out lab] [--at 0.3]
 
 Lecture S0 derives ∇(x1² + ... + xp²) = 2X; lecture S1 writes the squared errors of a linear model as (Xw - Y)'(Xw - Y) with
 the derivative 2X'(Xw - Y); lecture S2 computes A + B, A - B and A B for two 2 x 2 matrices; lecture S3 takes a matrix as a
@@ -62,9 +62,10 @@ def squares(lab: Lab) -> None:
     off = np.asarray(jax.grad(lambda w: (x @ w - y) @ (x @ w - y))(jnp.asarray(w))) - by_hand
     relative = float(np.max(np.abs(off)) / np.max(np.abs(by_hand)))
     lab.claim(f"2X'(Xw - Y) is jax.grad's on 442 patients, to {relative:.0e}", relative < 1e-12)
-    lab.statement("Lecture S0", "the gradient of x1² + ... + xp² is 2X", ours="equal to the last bit", verdict="right")
-    words = "the derivative of (Xw - Y)'(Xw - Y) is 2X'(Xw - Y)"
-    lab.statement("Lecture S1", words, ours=f"equal to {relative:.0e} on the diabetes data", verdict="right")
+    words, ours = "the gradient of x1² + ... + xp² is 2X", f"equal to the last bit for p = {', '.join(map(str, SIZES))}"
+    lab.statement("Lecture S0", words, ours=ours, verdict="right", holds=exact)
+    words, ours = "the derivative of (Xw - Y)'(Xw - Y) is 2X'(Xw - Y)", f"equal to {relative:.0e} on the diabetes data"
+    lab.statement("Lecture S1", words, ours=ours, verdict="right", holds=relative < 1e-12)
 
 
 def matrices(lab: Lab) -> None:
@@ -79,9 +80,9 @@ def matrices(lab: Lab) -> None:
     hits = [a + b for a, b in itertools.product(four, repeat=2) if np.array_equal(four[a] @ four[b], PRINTED["A B"])]
     lab.claim("no product of two of A, B and their transposes is what is printed", not hits)
     says = "A B = (10 14; 16 22) for A = (1 2; 3 4), B = (4 3; 2 1)"
-    lab.statement("Lecture S2", says, ours="(8 5; 20 13)", verdict="wrong")
-    words = "A + B = (5 5; 5 5), A - B = (-3 -1; 1 3)"
-    lab.statement("Lecture S2", words, ours="the same", verdict="right")
+    lab.statement("Lecture S2", says, ours=_text(ours["A B"]), verdict="wrong", holds=same["A B"])
+    words, both = "A + B = (5 5; 5 5), A - B = (-3 -1; 1 3)", f"{_text(ours['A + B'])}, {_text(ours['A - B'])}"
+    lab.statement("Lecture S2", words, ours=both, verdict="right", holds=same["A + B"] and same["A - B"])
 
 
 def maps(lab: Lab) -> None:
@@ -101,7 +102,8 @@ def maps(lab: Lab) -> None:
     same = bool(jnp.all(flat.reshape(2, 3, 4) == jax.grad(value)(tensor)))
     lab.claim("a 2 x 3 x 4 tensor flattened, differentiated and shaped back has the gradient of the tensor", same)
     words = "gradients of tensors: flatten, differentiate, shape back"
-    lab.statement("Lecture S3", words, ours="equal to the last bit for 2 x 3 x 4", verdict="right")
+    ours = f"equal to the last bit for {' x '.join(map(str, tensor.shape))}"
+    lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=same)
 
 
 def tangents(lab: Lab, at: float) -> None:
@@ -114,12 +116,14 @@ def tangents(lab: Lab, at: float) -> None:
     lab.table(
         ("h", "secant, x", "secant, y", "distance from y'(t)"), zip(steps, *np.transpose(secants), off, strict=True)
     )
-    lab.claim("y'(t) = (-2 sin t, cos t), coordinate by coordinate", np.max(np.abs(tangent - by_hand)) < 1e-14)
+    each = np.max(np.abs(tangent - by_hand))
+    lab.claim("y'(t) = (-2 sin t, cos t), coordinate by coordinate", each < 1e-14)
     bends = float(np.linalg.norm(jax.jacfwd(jax.jacfwd(curve))(at)))
     ratio = off[-1] / (steps[-1] * bends / 2)
     lab.claim(f"the secant misses it by h |y''| / 2, here {ratio:.4f} of that", abs(ratio - 1) < 1e-3)
     words = "the derivative of y(t) is the vector of the coordinates' derivatives, and the limit of secants"
-    lab.statement("Lecture S3", words, ours="both, to rounding; the secant's error is h |y''| / 2", verdict="right")
+    ours = f"both; the secant misses it by {ratio:.4f} of h |y''| / 2"
+    lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=each < 1e-14 and abs(ratio - 1) < 1e-3)
 
 
 def draw(at: float) -> Figure:

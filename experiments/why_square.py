@@ -1,6 +1,6 @@
 """Why square the distances: what does a line do that makes their sum, their sizes, or their squares small?
 
-    python -m experiments.why_square [--out pictures] [--outlier 8]
+    python -m experiments.why_square [--out lab] [--outlier 8]
 
 Lecture S4 defines the mean squared error and asks what the purpose of squaring could be; it leaves the answer to the class.
 Here a line is fitted to 30 points by making small the plain sum of distances, the sum of their sizes |d|, of their squares,
@@ -134,7 +134,7 @@ def outliers(lab: Lab, outlier: float) -> dict[str, np.ndarray]:
     )
     words = "the purpose of squaring the distance is asked, not told"
     ours = "signs cannot cancel, one minimum, a slope that shrinks, normal errors; the price is outliers"
-    lab.statement("Lecture S4", words, ours=ours, verdict="right")
+    lab.statement("Lecture S4", words, ours=ours, verdict="not judged")
     return lines
 
 

@@ -77,6 +77,43 @@ def test_every_experiment_asks_claims_and_draws(name):
     assert "Expected" in doc or "expected" in doc
     assert "lab.claim(" in text and "lab.save(" in text and "with Lab(__doc__" in text
 
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "statement":
+            conditions = [word.value for word in call.keywords if word.arg in ("holds", "partly")]
+            assert not any(isinstance(each, ast.Constant) for each in conditions), f"line {call.lineno}: not computed"
+
+
+@pytest.mark.parametrize(
+    ("promised", "holds", "partly", "found"),
+    [
+        ("right", True, None, "right"),
+        ("right", False, None, "wrong"),
+        ("wrong", False, None, "wrong"),
+        ("wrong", True, None, "right"),
+        ("imprecise", False, True, "imprecise"),
+        ("imprecise", True, True, "right"),
+        ("imprecise", False, False, "wrong"),
+    ],
+)
+def test_a_verdict_follows_from_its_condition_and_fails_if_it_turns(place, capsys, promised, holds, partly, found):
+    with pytest.raises(SystemExit) as stop, Lab(DOC) as lab:
+        lab.claim("one is one", True)
+        lab.statement("Lecture 1", "this", ours="that", verdict=promised, holds=holds, partly=partly)
+    turned, said = found != promised, f"FAILED: {found}, not {promised}"
+    kept = record.read(place / "pictures", "twice")
+    made = lab_pages.index_page({"twice": kept}), lab_pages.page(kept)
+    assert kept["statements"][0]["verdict"] == found and stop.value.code == kept["exit"] == turned
+    assert [said in text for text in (capsys.readouterr().out, made[1])] == [turned, turned]
+    assert ["Did not hold: [Twice]" in made[0], "**1 claim FAILED:** Lecture 1: this" in made[1]] == [turned, turned]
+
+
+@pytest.mark.parametrize(
+    "given", [{"verdict": "right"}, {"verdict": "imprecise", "holds": False}, {"verdict": "definition", "holds": True}]
+)
+def test_a_verdict_without_its_condition_is_turned_down(given):
+    with pytest.raises(ValueError, match="right and wrong need holds"):
+        Lab(DOC).statement("Lecture 1", "this", ours="that", **given)
+
 
 DOC = "Is two twice one?\n\n    python -m experiments.twice [--times 2]\n\nExpected: yes."
 
@@ -95,7 +132,8 @@ def twice(place, monkeypatch, *words):
     with pytest.raises(SystemExit) as stop, Lab(DOC, Numbers()) as lab:
         lab.table(("times", "of one"), [(lab.numbers.times, lab.numbers.times * 1)])
         lab.claim("two is twice one", lab.numbers.times * 1 == 2)
-        lab.statement("Lecture 1", "two is twice one", ours=f"{lab.numbers.times:g}", verdict="right")
+        right = lab.numbers.times * 1 == 2
+        lab.statement("Lecture 1", "two is twice one", ours=f"{lab.numbers.times:g}", verdict="right", holds=right)
         _ = math.log(lab.numbers.times)
         lab.save(lambda path: path.write_bytes(b"GIF89a"), "twice.gif", "Nothing moves.")
     return stop.value.code, record.read(place, "twice")
@@ -104,6 +142,7 @@ def twice(place, monkeypatch, *words):
 def test_a_number_that_was_changed_breaks_no_promise(place, monkeypatch, capsys):
     code, kept = twice(place, monkeypatch, "--times", "2.5", "--starts", "-4", "-1e-3")
     assert code == 0 and kept["status"] == "not here" and kept["claims"][0]["verdict"] == "not here"
+    assert kept["statements"][0]["verdict"] == "not here" and "FAILED" not in lab_pages.page(kept)
     assert (
         capsys.readouterr()
         .out.splitlines()[-1]
@@ -125,6 +164,7 @@ def test_a_number_that_was_changed_breaks_no_promise(place, monkeypatch, capsys)
         (["--times", "-1"], "not with --times -1: "),
         (["left"], "left"),
         (["--out", __file__], "test_experiments.py"),
+        (["--out", "/proc/self"], "/proc/self is no folder to write into"),
     ],
 )
 def test_a_command_line_that_does_not_fit_is_told_in_one_line(place, monkeypatch, capsys, words, said):

@@ -105,6 +105,12 @@ def test_what_cannot_be_run_is_told_in_one_line(stubs, capsys, only, options, sa
     assert said in err and err.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(capsys):
+    assert everything.run_all(Everything(Path("/proc/self"))) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("experiments: --out: /proc/self is no folder to write into") and err.count("\n") == 1
+
+
 def test_a_wheel_in_an_empty_environment_runs_an_experiment(tmp_path):
     pytest.importorskip("hatchling")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

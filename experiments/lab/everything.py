@@ -32,9 +32,9 @@ def run_all(options: Everything) -> int:
     if options.jobs < 1:
         wrong.append(f"--jobs must be at least 1, got {options.jobs}")
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        wrong.append(f"--out: {error}")
+        record.prepare(options.out)
+    except ValueError as error:
+        wrong.append(str(error))
     if wrong:
         print(f"experiments: {wrong[0]}", file=sys.stderr)
         return 2
@@ -65,7 +65,7 @@ class Ended:
 
     @property
     def failed(self) -> int:
-        return len(self.kept["claims"]) - self.held
+        return len(record.failures(self.kept))
 
     @property
     def words(self) -> str:
@@ -165,9 +165,8 @@ def _sum_up(options: Everything, ended: dict[str, Ended], seconds: float) -> int
     bad = [name for name, how in ended.items() if how.code or how.kept["status"] != "held"]
     for name in bad:
         print(f"\n{name}: {ended[name].words}")
-        for claim in ended[name].kept["claims"]:
-            if not claim["holds"]:
-                print(f"  FAILED  {claim['words']}")
+        for words in record.failures(ended[name].kept):
+            print(f"  FAILED  {words}")
     claims = sum(len(how.kept["claims"]) for how in ended.values())
     said = f"{counted(len(bad), 'experiment')} did not hold" if bad else "all held"
     print(f"\n{counted(len(ended), 'experiment')}, {counted(claims, 'claim')}, {seconds:.0f} s; {said}")
@@ -186,13 +185,14 @@ def _write_index(out: Path, seconds: float) -> None:
             **{key: each[key] for key in short},
             "held": sum(c["holds"] for c in each["claims"]),
             "claims": len(each["claims"]),
+            "failed": len(record.failures(each)),
         }
         for each in kept
     ]
     index = {
         "experiments": entries,
         "claims": sum(entry["claims"] for entry in entries),
-        "failed": sum(entry["claims"] - entry["held"] for entry in entries),
+        "failed": sum(entry["failed"] for entry in entries),
         "not_held": [entry["name"] for entry in entries if entry["status"] != "held"],
         "seconds": round(seconds, 1),
         "versions": record.versions(),

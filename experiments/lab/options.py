@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from gdjax.cli.laboratory import Everything
 from gdjax.text import did_you_mean
 
 from . import record
@@ -40,7 +41,7 @@ def read_options(name: str, doc: str | None, numbers: N, words: Sequence[str]) -
 
     @dataclasses.dataclass(frozen=True)
     class Options(kind):
-        out: Path = Path("pictures")
+        out: Path = Everything.out  # that of a run of all
         """The folder for its pictures and its record."""
         full: bool = False
         """All runs, however long they take."""

@@ -8,6 +8,7 @@ import hashlib
 import json
 import platform
 import re
+import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,8 @@ from gdjax.files import write_whole
 HERE = Path(__file__).parents[1]
 COMMAND = "gdjax lab " if __name__.startswith("gdjax.") else "python -m experiments."
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "matplotlib")
+JUDGED = ("right", "imprecise", "wrong")  # verdicts on a statement of a lecture, each by a computed condition
+UNJUDGED = ("definition", "illustration", "not judged")
 
 
 def names() -> list[str]:
@@ -45,6 +48,16 @@ def doc_of(name: str) -> str:
 def question_of(name: str) -> str:
     """What an experiment asks."""
     return question_in(doc_of(name))
+
+
+def prepare(out: Path) -> None:
+    """Make the folder of the records.   Raises: ValueError, in one line, where no file can be written into it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out: {out} is no folder to write into: {error.strerror or error}") from None
 
 
 def path_of(out: Path, name: str) -> Path:
@@ -79,6 +92,13 @@ def write(out: Path, name: str, kept: dict[str, Any]) -> None:
         "digest": digest(name),
     }
     write_whole(path_of(out, name), json.dumps(whole, indent=1, ensure_ascii=False))
+
+
+def failures(kept: dict[str, Any]) -> list[str]:
+    """The claims of a record that do not hold, and its statements whose verdict is not the promised one."""
+    turned = [each for each in kept["statements"] if each["verdict"] != each.get("promised", each["verdict"])]
+    claims = [claim["words"] for claim in kept["claims"] if not claim["holds"]]
+    return [*claims, *(f"{e['where']}: {e['says']}: {e['verdict']}, not {e['promised']}" for e in turned)]
 
 
 def write_crash(out: Path, name: str, code: int, error: str, seconds: float) -> dict[str, Any]:

@@ -9,18 +9,21 @@
         steps = search(lab.numbers.rate)
         lab.table(("method", "steps", "lecture"), rows)
         lab.claim("the fixed-step search takes 1450 steps", steps == 1450)
-        lab.statement("Lecture 1", "both searches need 1450 steps", ours=f"{steps:,}", verdict="right")
+        lab.statement("Lecture 1", "both searches need 1450 steps", ours=f"{steps:,}", verdict="right", holds=steps == 1450)
         lab.save(picture, "find_the_minimum.png", "Equal steps end at once, the gradient's shrink.")
 
-A claim that fails is printed as FAILED, and the experiment exits with 1. With other numbers than the defaults it is printed
-as "not here", and the exit code is 0, for claims are promises about the defaults. By default an experiment takes at most
-30 s on one core; what needs more is done where `lab.full` holds, which `--full` sets.
+A claim that fails is printed as FAILED, as is a statement whose verdict is not the promised one, and the experiment exits
+with 1. With other numbers than the defaults it is printed as "not here", and the exit code is 0, for claims are promises
+about the defaults. By default an experiment takes at most 30 s on one core; what needs more is done where `lab.full` holds,
+which `--full` sets.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+import textwrap
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -33,13 +36,14 @@ from matplotlib.figure import Figure
 from gdjax.cli.errors import one_line
 from gdjax.files import replacing
 from gdjax.plots import save
+from gdjax.text import table
 
 from . import record
 from .options import describe, option_words, read_options
 
 N = TypeVar("N")
 
-VERDICTS = ("right", "wrong", "imprecise", "illustration")
+_NUMBER = re.compile(r"-?[\d,]*\.?\d*(e[-+]?\d+)?|-?inf|nan")
 
 
 class Lab(Generic[N]):
@@ -56,8 +60,8 @@ class Lab(Generic[N]):
         self.doc, self.name = doc or "", record.name_in(doc or "") or Path(sys.argv[0]).stem
         try:
             self.out, self.full, self.numbers = read_options(self.name, doc, numbers, sys.argv[1:])
-            self.out.mkdir(parents=True, exist_ok=True)
-        except (ValueError, OSError) as error:
+            record.prepare(self.out)
+        except ValueError as error:
             self._end(2, one_line(error))
         self.changed = option_words(numbers, self.numbers)
         self.described = list(describe(numbers, self.numbers))
@@ -84,7 +88,7 @@ class Lab(Generic[N]):
                 self._end(1, one_line(error))
         if error is not None:
             return
-        failed = sum(not claim["holds"] for claim in self.claims)
+        failed = len(record.failures({"claims": self.claims, "statements": self.statements}))
         status = "held" if not failed else "not here" if self.changed else "failed"
         self._write(status)
         said = f"{failed} {'not here' if self.changed else 'FAILED'}" if failed else "all held"
@@ -95,14 +99,12 @@ class Lab(Generic[N]):
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table with aligned columns, numbers to the right, under its title if it has one."""
         cells = [[_format(value) for value in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-        right = [all(map(_is_number, column)) for column in zip(*cells, strict=True)] or [False] * len(head)
+        right = [all(map(_NUMBER.fullmatch, column)) for column in zip(*cells, strict=True)] or [False] * len(head)
         if title:
             print(f"  {title}\n")
-        for row in (head, ["-" * width for width in widths], *cells):
-            aligned = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
-            print("  " + "  ".join(aligned).rstrip())
-        print()
+        rules = ["-" * max(map(len, column)) for column in zip(head, *cells, strict=True)]
+        text = table([head, rules, *cells], [i for i, number in enumerate(right) if number])
+        print(textwrap.indent(text, "  ") + "\n")
         self.tables.append({"title": title, "head": list(head), "rows": cells, "right": right})
 
     def say(self, text: str) -> None:
@@ -116,19 +118,34 @@ class Lab(Generic[N]):
         print(f"  {verdict:{8 if self.changed else 6}}  {words}")
         self.claims.append({"words": words, "holds": bool(holds), "verdict": verdict})
 
-    def statement(self, where: str, says: str, ours: str, verdict: str) -> None:
-        """Print what a lecture says, and what is found here.
+    def statement(self, where: str, says: str, ours: str, verdict: str, holds: Any = None, partly: Any = None) -> None:
+        """Print what a lecture says, what is found here, and the verdict, which follows from what is computed.
+
+        What holds as it is said is right; else it is imprecise if that which is true of it holds, and wrong otherwise. Where
+        this is not the verdict promised, the statement fails as a claim does.
 
         Args:
             where: which lecture, and where in it.
             says: in our own words.
-            ours: our figure or finding, in one phrase.
-            verdict: right, wrong, imprecise, or illustration for numbers that cannot be computed again.
+            ours: our figure or finding, in one phrase, whose numbers are computed.
+            verdict: the one promised: right, imprecise or wrong; or why there is none: definition, illustration for numbers
+                that cannot be computed again, not judged for what no program can judge.
+            holds: whether what it says is true here, computed; needed unless there is no verdict.
+            partly: whether that which is true of an imprecise one is, computed.
         """
-        if verdict not in VERDICTS:
-            raise ValueError(f"statement: verdict must be one of {', '.join(VERDICTS)}, got {verdict!r}")
-        print(f"  {where}: {says}\n    here: {ours} ({verdict})")
-        self.statements.append({"where": where, "says": says, "ours": ours, "verdict": verdict})
+        judged = verdict in record.JUDGED
+        if not judged and verdict not in record.UNJUDGED:
+            raise ValueError(f"verdict must be one of {', '.join(record.JUDGED + record.UNJUDGED)}, got {verdict!r}")
+        if judged == (holds is None) or (verdict == "imprecise") == (partly is None):
+            raise ValueError(f"{verdict}: right and wrong need holds, imprecise needs partly too, another word neither")
+        found = ("right" if holds else "imprecise" if partly else "wrong") if judged else verdict
+        if found == verdict:
+            said = found
+        else:
+            said = "not here" if self.changed else f"FAILED: {found}, not {verdict}"
+            found = said if self.changed else found
+        print(f"  {where}: {says}\n    here: {ours} ({said})")
+        self.statements.append({"where": where, "says": says, "ours": ours, "verdict": found, "promised": verdict})
 
     def save(self, picture: Figure | Callable[[Path], Any], name: str, caption: str = "") -> None:
         """Write a picture into the folder, whole or not at all.
@@ -185,11 +202,3 @@ def _format(value: Any) -> str:
         return value or ""
     number = float(value)
     return f"{int(number):,}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}"
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.replace(",", "") or 0)
-    except ValueError:
-        return False
-    return True

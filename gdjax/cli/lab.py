@@ -21,8 +21,8 @@ class Lab(Everything):
     """Run the experiments: each asks a question of the lectures, computes the answer, and checks its claims.
 
     `gdjax lab` runs all of them, each in its own process; the exit code is 1 if a claim of any does not hold. `gdjax lab
-    step_size` runs one, with its pictures in `pictures`; its own options come after its name, and `gdjax lab step_size
-    --help` tells them.
+    step_size` runs one; its own options come after its name, and `gdjax lab step_size --help` tells them. Either writes
+    pictures and records into the folder `lab`, if --out names no other.
     """
 
     words: tyro.conf.Positional[tuple[str, ...]] = ()

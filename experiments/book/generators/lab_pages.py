@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,11 @@ def page(one: Record) -> str:
 
 def banner(one: Record) -> str:
     """What stands first on the page of an experiment that did not hold."""
-    failed = [claim["words"] for claim in one["claims"] if not claim["holds"]]
+    failed = record.failures(one)
     if one["status"] == "error":
         text = f"This run ended with an error: {prose(one['error'])}"
     elif one["status"] == "failed":
-        text = f"**{len(failed)} of {counted(len(one['claims']), 'claim')} FAILED:** {prose('; '.join(failed))}."
+        text = f"**{counted(len(failed), 'claim')} FAILED:** {prose('; '.join(failed))}."
     elif one["changed"]:
         return f":::{{warning}}\nThis run has other numbers than the defaults: `{one['changed']}`.\n:::"
     else:
@@ -92,11 +93,16 @@ def about(doc: str) -> str:
 
 def statements(said: Sequence[dict[str, str]]) -> str:
     """What the lectures say, and what is found here."""
-    rows = [
-        (prose(each["where"]), prose(each["says"]), prose(each["ours"]), badge(each["verdict"], each["verdict"]))
-        for each in said
-    ]
+    rows = [(*(prose(each[part]) for part in ("where", "says", "ours")), verdict(each)) for each in said]
     return "## The lectures and here\n\n" + pipes(("where", "the lecture", "here", ""), rows) if rows else ""
+
+
+def verdict(each: dict[str, str]) -> str:
+    """The verdict on a statement, red where it is not the promised one."""
+    found, promised = each["verdict"], each.get("promised", each["verdict"])
+    if found in record.JUDGED:
+        return badge(found, found) if found == promised else badge(f"FAILED: {found}, not {promised}", "wrong")
+    return badge(found, "none")
 
 
 def picture(each: dict[str, str]) -> str:
@@ -144,14 +150,17 @@ def how_to_run(one: Record) -> str:
 def index_page(kept: dict[str, Record]) -> str:
     """The experiments by theme, and how many claims there are and fail."""
     count = sum(len(one["claims"]) for one in kept.values())
-    failed = sum(claim["verdict"] == "FAILED" for one in kept.values() for claim in one["claims"])
+    failed = sum(len(record.failures(one)) for one in kept.values() if not one["changed"])
+    told = Counter(each["verdict"] for one in kept.values() for each in one["statements"])
+    verdicts = ", ".join(f"{told[each]} {each}" for each in (*record.JUDGED, *record.UNJUDGED) if told[each])
     broken = [name for name, one in kept.items() if one["status"] not in ("held", "not here")]
     missing = [name for name in record.names() if name not in kept]
     lines = [
         "# The lab book",
         "Each experiment asks one question of the lectures, sets our figures beside theirs, and checks what it claims. "
         "`python -m experiments --out lab/`, or `gdjax lab`, runs all of them.",
-        f"{counted(len(kept), 'experiment')}, {counted(count, 'claim')}, {failed} failed.",
+        f"{counted(len(kept), 'experiment')}, {counted(count, 'claim')}, {failed} failed. "
+        f"{counted(told.total(), 'statement')} of the lectures: {verdicts or 'none'}.",
     ]
     if broken:
         links = ", ".join(f"[{human(name)}]({name}.md)" for name in broken)
@@ -178,10 +187,10 @@ def score(one: Record) -> str:
     """How many of its claims hold."""
     if one["status"] == "error":
         return badge("error", "wrong")
-    failed = sum(not claim["holds"] for claim in one["claims"])
+    failed = len(record.failures(one))
     if failed and one["status"] == "failed":
         return badge(f"{failed} FAILED", "wrong")
-    return badge(f"{len(one['claims']) - failed} hold", "right")
+    return badge(f"{sum(claim['holds'] for claim in one['claims'])} hold", "right")
 
 
 def badge(words: str, kind: str) -> str:
