@@ -251,7 +251,11 @@ def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         lecture_example(lab)
         lecture_network(lab)
-        lab.save(picture(modes(lab), repeated(lab)), "computational_graph_costs.png")
+        lab.save(
+            picture(modes(lab), repeated(lab)),
+            "computational_graph_costs.png",
+            "What a derivative costs by many inputs and by many outputs, and what sharing saves.",
+        )
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def starts(lab: Lab[Numbers], cases: dict[str, Case]) -> None:
     lab.statement(
         "Lecture S1",
         "descent reaches the global optimum only if the function is convex and the step small enough",
-        ours=f"all starts on {len(CONVEX)} convex functions, none above 2 / curvature; {rastrigin:.0f} % on Rastrigin's, but "
+        ours=f"all starts on {len(CONVEX)} convex ones, none above 2 / curvature; {rastrigin:.0f} % on Rastrigin's; but "
         f"{himmelblau:.0f} % on Himmelblau's, which is not convex, with four minima of one value",
         verdict="imprecise",
         holds=enough and max(himmelblau, rastrigin) < 100,
@@ -192,7 +192,11 @@ def main() -> None:
         chords(lab, cases)
         starts(lab, cases)
 
-        lab.save(draw(cases["booth"], cases["himmelblau"]), "convexity.png")
+        lab.save(
+            draw(cases["booth"], cases["himmelblau"]),
+            "convexity.png",
+            "Above, paths of descent from 40 starts with their ends; below, a chord over the graph and one under it.",
+        )
 
 
 if __name__ == "__main__":

@@ -173,7 +173,11 @@ def main() -> None:
         says = "the weights of the second layer are of R^(M x D2)"
         ours = f"D1 x D2, in {name(own)} {second[0]} x {second[1]}: they take the first layer's D1 units"
         lab.statement("Lecture S2", says, ours=ours, verdict="wrong", holds=second == (own[0], own[2]))
-        lab.save(picture(layers, own), "count_parameters.png")
+        lab.save(
+            picture(layers, own),
+            "count_parameters.png",
+            "Left: the edges of 3-4-2 are its weights. Right: the parameters of a deep network, layer by layer.",
+        )
 
 
 if __name__ == "__main__":

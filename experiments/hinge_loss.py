@@ -185,7 +185,11 @@ def main() -> None:
         x, y = tumours()
         run = equivalence(lab, x, y, lab.numbers.c)
         bound(lab, run, x, y)
-        lab.save(draw(x, y, run.params), "hinge_loss.png")
+        lab.save(
+            draw(x, y, run.params),
+            "hinge_loss.png",
+            "Left: three losses by the margin. Right: the line that the least hinge draws between tumors, with its margins.",
+        )
 
 
 if __name__ == "__main__":

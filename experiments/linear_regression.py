@@ -266,8 +266,16 @@ def main() -> None:
         problem = gd.problems.least_squares(*diabetes())
         compare_solutions(lab, problem)
         losses = compare_orders(lab, problem)
-        lab.save(draw_orders(losses), "linear_regression.png")
-        lab.save(draw_costs(compare_costs(lab)), "linear_regression_cost.png")
+        lab.save(
+            draw_orders(losses),
+            "linear_regression.png",
+            "Left: the loss above the least one, pass by pass. Right: what is left of it, by how the rows are drawn.",
+        )
+        lab.save(
+            draw_costs(compare_costs(lab)),
+            "linear_regression_cost.png",
+            "Operations to a millionth of the first excess by descent, at two conditions, and of solving, by features.",
+        )
 
 
 if __name__ == "__main__":

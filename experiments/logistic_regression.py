@@ -151,7 +151,11 @@ def main() -> None:
         words = "logistic regression has no explicit solution: an iterative algorithm is needed"
         ours = f"{found[first, 'descent'].steps:,} steps of descent, {found[first, 'L-BFGS'].steps} of L-BFGS"
         lab.statement("Lecture S0", words, ours=ours, verdict="not judged")
-        lab.save(draw(*sets[first], found[first, "descent"].params, references[first]), "logistic_regression.png")
+        lab.save(
+            draw(*sets[first], found[first, "descent"].params, references[first]),
+            "logistic_regression.png",
+            "Two clouds of points, and the lines of descent and of scikit-learn, which lie on each other.",
+        )
 
 
 if __name__ == "__main__":

@@ -206,7 +206,11 @@ def main() -> None:
         more = [(p, -np.log(p), -np.log10(p), (1 - p) ** 2 / 2, 1 / p, 1 - p) for p in lab.numbers.chances]
         heads = "p of the true class", "cross-entropy, nats", "base 10", "quadratic", "slopes", "of the quadratic"
         lab.table(heads, more)
-        lab.save(draw(), "loss_examples.png")
+        lab.save(
+            draw(),
+            "loss_examples.png",
+            "Above, losses by the probability of the true class and by the margin; below, their derivatives.",
+        )
 
 
 if __name__ == "__main__":

@@ -244,8 +244,16 @@ def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         along, across = two_speeds(lab)
         steps, fell = valley_map(lab)
-        lab.save(draw_speeds(along, across, two_forms(lab), lab.numbers), "momentum.png")
-        lab.save(draw_map(steps, fell), "momentum_map.png")
+        lab.save(
+            draw_speeds(along, across, two_forms(lab), lab.numbers),
+            "momentum.png",
+            "Left: the speed under gradients that agree and that alternate. Right: both forms as the rate drops and returns.",
+        )
+        lab.save(
+            draw_map(steps, fell),
+            "momentum_map.png",
+            "The steps to a millionth of the distance, for every rate and momentum; the line is where runs diverge.",
+        )
 
 
 if __name__ == "__main__":

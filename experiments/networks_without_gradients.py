@@ -203,7 +203,11 @@ def main() -> None:
         ]
         lab.table(("network", "method", "loss that guides", "validation, kept", "test", "right of the test rows"), rows)
         check(lab, *found.values())
-        lab.save(draw(found), "networks_without_gradients.png")
+        lab.save(
+            draw(found),
+            "networks_without_gradients.png",
+            "The loss on the rows that guide, by evaluations: three searches on values, and descent far below them.",
+        )
 
 
 if __name__ == "__main__":

@@ -217,8 +217,16 @@ def main() -> None:
         petals = x[:, 2:]
         run = rule_or_descent(lab, petals, y)
         activations(lab, x, y, lab.numbers.rate)
-        lab.save(draw_neuron(petals, y, run.params), "one_neuron.png")
-        lab.save(draw_bound(bounds, mistakes), "one_neuron_bound.png")
+        lab.save(
+            draw_neuron(petals, y, run.params),
+            "one_neuron.png",
+            "Petals of two kinds of iris, and where the neuron gives them chances of 0.1, 0.5 and 0.9.",
+        )
+        lab.save(
+            draw_bound(bounds, mistakes),
+            "one_neuron_bound.png",
+            "The mistakes of the perceptron rule by its bound: synthetic sets far below, orthogonal examples on it.",
+        )
 
 
 if __name__ == "__main__":

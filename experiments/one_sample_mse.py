@@ -186,7 +186,11 @@ def main() -> None:
         ours = f"for x = {said} alone of 0 to {inputs[-1]:g}; for x = 2 three updates leave {big[2]:.0e} of L. The limit is "
         judged = {"holds": len(raised) == len(inputs), "partly": len(raised) > 0}
         lab.statement("Lecture S4", words, ours=f"{ours}1 / (x² + 1)", verdict="imprecise", **judged)
-        lab.save(picture(rates, after), "one_sample_mse.png")
+        lab.save(
+            picture(rates, after),
+            "one_sample_mse.png",
+            "One update at four rates: on the plane of weight and bias, and as the loss that it leads to.",
+        )
 
 
 if __name__ == "__main__":

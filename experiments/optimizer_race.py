@@ -149,7 +149,11 @@ def main() -> None:
         for name, found in races.items():
             tell(lab, name, found)
         check(lab, races["breast_cancer"])
-        lab.save(draw(races["breast_cancer"]), "optimizer_race.png")
+        lab.save(
+            draw(races["breast_cancer"]),
+            "optimizer_race.png",
+            "Left: the median losses of tuned Adam and SGD after 1 and 16 epochs. Right: their ratio in each tuning.",
+        )
 
 
 if __name__ == "__main__":

@@ -280,8 +280,16 @@ def draw_lines(found):
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         path, means = overfitting(lab), sizes(lab, 600 if lab.full else lab.numbers.seeds)
-        lab.save(draw_risks(path, means), "optimizing_or_learning.png")
-        lab.save(draw_lines(losses_and_errors(lab)), "optimizing_or_learning_errors.png")
+        lab.save(
+            draw_risks(path, means),
+            "optimizing_or_learning.png",
+            "Left: the risk on the rows falls, that on their source rises again. Right: the gap closes with more rows.",
+        )
+        lab.save(
+            draw_lines(losses_and_errors(lab)),
+            "optimizing_or_learning_errors.png",
+            "Two classes with outliers: the lines of the least losses turn toward them, that of the fewest errors does not.",
+        )
 
 
 if __name__ == "__main__":

@@ -150,8 +150,16 @@ def main() -> None:
         words = "cross-entropy is the surface on top, quadratic the one below (a figure)"
         ours = f"so over the whole plane; flat are {np.mean(steep < FLAT):.1%} of it and {np.mean(flat < FLAT):.0%}"
         lab.statement("Lecture S2", words, ours=ours, verdict="right", holds=np.all(high > low))
-        lab.save(draw_surfaces(surfaces), "quadratic_or_cross_entropy.png")
-        lab.save(draw_neuron(learned, lab.numbers.rate), "quadratic_or_cross_entropy_neuron.png")
+        lab.save(
+            draw_surfaces(surfaces),
+            "quadratic_or_cross_entropy.png",
+            "Both costs over a weight of each layer: cross-entropy steep and on top, the quadratic cost flat below.",
+        )
+        lab.save(
+            draw_neuron(learned, lab.numbers.rate),
+            "quadratic_or_cross_entropy_neuron.png",
+            "The output of a neuron that should be 0, step by step, from a wrong start and from a worse one.",
+        )
 
 
 if __name__ == "__main__":
