@@ -247,7 +247,7 @@ def main() -> None:
         lab.save(
             draw_speeds(along, across, two_forms(lab), lab.numbers),
             "momentum.png",
-            "Left: the speed under gradients that agree and that alternate. Right: both forms as the rate drops and returns.",
+            "Left: the speed under gradients that agree and that alternate. Right: both forms as the rate drops.",
         )
         lab.save(
             draw_map(steps, fell),

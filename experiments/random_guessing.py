@@ -204,7 +204,11 @@ def main() -> None:
         drawn = four_of_each(lab, fit, path, lab.numbers.seed)
         worth(lab, fit, path)
         curves = with_more_parameters(lab, fits, paths, lab.numbers.target)
-        lab.save(draw(fit, path, drawn, curves, {d: p.value for d, p in paths.items()}), "random_guessing.png")
+        lab.save(
+            draw(fit, path, drawn, curves, {d: p.value for d, p in paths.items()}),
+            "random_guessing.png",
+            "Left: a hundred guesses and the points of descent. Right: the best loss by guesses or steps, by parameters.",
+        )
 
 
 if __name__ == "__main__":

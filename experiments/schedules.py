@@ -185,8 +185,12 @@ def noise(lab: Lab) -> dict[str, np.ndarray]:
 
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
-        lab.save(grid_of_schedules(), "schedules.png")
-        lab.save(draw(fast_decay(lab), noise(lab), lab.numbers.rate), "schedules_decay.png")
+        lab.save(grid_of_schedules(), "schedules.png", "The learning rate of twelve schedules, step by step.")
+        lab.save(
+            draw(fast_decay(lab), noise(lab), lab.numbers.rate),
+            "schedules_decay.png",
+            "Left: how far from the minimum runs of ever faster decays end. Right: what noise leaves, by three rates.",
+        )
 
 
 if __name__ == "__main__":

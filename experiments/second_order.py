@@ -168,7 +168,11 @@ def main() -> None:
         check_steps(lab, found)
         costs = [cost(hidden) for hidden in (2, 4, 8, 16)]
         check_costs(lab, costs)
-        lab.save(draw(found, costs), "second_order.png")
+        lab.save(
+            draw(found, costs),
+            "second_order.png",
+            "The gradient, step by step, by seven methods on three problems; the operations of three derivatives.",
+        )
 
 
 def check_steps(lab: Lab, found: dict) -> None:

@@ -143,7 +143,11 @@ def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         found = {name: runs(norm, lab.numbers, 10 if lab.full else 3) for name, norm in NORMS.items()}
         judge(lab, found)
-        lab.save(draw(found), "small_batch_norm.png")
+        lab.save(
+            draw(found),
+            "small_batch_norm.png",
+            "Left: the loss by the rows of a batch. Right: features normalized by their batch and by all rows.",
+        )
 
 
 if __name__ == "__main__":

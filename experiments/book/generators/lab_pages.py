@@ -158,7 +158,8 @@ def index_page(kept: dict[str, Record]) -> str:
     lines = [
         "# The lab book",
         "Each experiment asks one question of the lectures, sets our figures beside theirs, and checks what it claims. "
-        "`python -m experiments --out lab/`, or `gdjax lab`, runs all of them.",
+        "`python -m experiments`, or `gdjax lab`, runs all, `gdjax lab step_size` runs one; pictures and records go to the "
+        "folder `lab`, or to that of `--out`.",
         f"{counted(len(kept), 'experiment')}, {counted(count, 'claim')}, {failed} failed. "
         f"{counted(told.total(), 'statement')} of the lectures: {verdicts or 'none'}.",
     ]
