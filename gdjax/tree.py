@@ -336,6 +336,11 @@ def distinct_copy(tree: Any) -> Any:
     return jax.tree.map(copy, tree)
 
 
+def as_arrays(tree: Any) -> Any:
+    """The tree with its numbers as arrays of NumPy, which have no weak type."""
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), tree)
+
+
 def leafmap(function: Callable[..., Any], tree: Any, *rest: Any) -> list[Any]:
     """A function mapped over the leaves of trees of one structure, as a list."""
     leaves, structure = jax.tree.flatten(tree)

@@ -58,7 +58,7 @@ GROWTH: dict[str, list[dict[str, Any]]] = {
     "rows": [{"copies": n} for n in (1, 8, 64)],
     "leaves": [{"sizes": (64, *[8] * n, 10)} for n in (4, 16, 64)],
 }
-STUDY = 400  # seconds, at most
+STUDY = 600  # seconds, at most
 STUDIES = {"sweep_cost": ["--repeats", "2"], "minimize_cost": ["--repeats", "5"]}
 
 

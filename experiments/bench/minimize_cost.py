@@ -98,7 +98,7 @@ def optimistixs(problem: Problem, name: str, tolerance: float) -> Callable[[], A
     solver = {"BFGS": optimistix.BFGS, "CG": optimistix.NonlinearCG}[name](rtol=tolerance, atol=tolerance)
     function = lambda y, args: problem.f(y)  # noqa: E731
     start = jnp.asarray(problem.start)
-    return lambda: optimistix.minimize(function, solver, start, max_steps=2_000, throw=False).value
+    return lambda: optimistix.minimise(function, solver, start, max_steps=2_000, throw=False).value
 
 
 def end_point(problem: Problem, answer: Any) -> tuple[np.ndarray, float]:

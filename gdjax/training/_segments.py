@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdjax import tree
 from gdjax.domain import as_length
 from gdjax.training.arguments import error_context
 from gdjax.training.epoch import Epoch
@@ -162,7 +163,8 @@ def rings(run_state: RunState) -> dict[str, jax.Array]:
     history = run_state.history
     if all(isinstance(x, jax.Array) and len(x) == RING for x in history.values()):
         return history
-    return {name: jnp.zeros((RING, *x.shape[1:]), x.dtype) for name, x in history.items()}
+    zeros = {name: np.zeros((RING, *x.shape[1:]), x.dtype) for name, x in history.items()}
+    return tree.distinct_copy(jax.device_put(zeros))  # compiles nothing
 
 
 class History:

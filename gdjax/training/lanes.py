@@ -77,7 +77,8 @@ class Lanes:
             params = jax.tree.map(lambda p: (p * scale).astype(p.dtype), params)
             run, state = self.of(numbers), first_state(params, optimizer, key, model_state)
             part = run.shapes(state, data, validation, steps)
-            return run.pin(first_run_state(run, state, condition, part, RING)._replace(stop=stop))
+            begun = first_run_state(run.keep_best, part.row, part.sums, RING, state, condition)
+            return run.pin(begun._replace(stop=stop))
 
         in_group = (None, None, None, 0, 0, 0, 0, 0)
         return jax.vmap(jax.vmap(first, in_group))(*start, numbers)

@@ -25,7 +25,7 @@ from gdjax.training.feeds import Feed, as_data, as_validation
 from gdjax.training.period import Part, Period, rate_column
 from gdjax.training.step import evaluation_params, state_alone
 from gdjax.training.sums import empty
-from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, TrainState
+from gdjax.types import Evaluation, Metrics, Observation, RunState, Stop, Sums, TrainState
 
 RING = 128  # evaluations in the history on the device; the host keeps all
 
@@ -291,23 +291,30 @@ def start_run(
             data, steps = data.template(run.period.epoch), np.int32(1)
         part = run.shapes(state, data, validation, steps)
         run.monitor_name(part.row)  # raises for an unknown monitor
-    return run.place(first_run_state(run, state, condition, part, capacity))
+    first = compile_once(bind(_without_state, run.keep_best, part.row, part.sums, capacity))
+    return run.place(first(state, condition)._replace(state=state))
 
 
-def first_run_state(run: Run, state: TrainState, condition: Condition, part: Part, capacity: int) -> RunState:
-    """As `start_run`, of arguments that are checked: it may be traced. `part` has the shapes of a period."""
+def _without_state(*args: Any) -> RunState:
+    return first_run_state(*args)._replace(state=())  # type: ignore[arg-type]
+
+
+def first_run_state(
+    keep_best: bool, row: Metrics, sums: Sums, capacity: int, state: TrainState, condition: Condition
+) -> RunState:
+    """As `start_run`, of arguments that are checked: it may be traced. `row` and `sums` are those of a period, or shapes."""
     none_yet = np.zeros((), np.int32)
     return RunState(
         state=state,
         taken=jnp.array(none_yet),
-        sums=empty(part.sums),
-        best=tree.distinct_copy((evaluation_params(state), state.model_state)) if run.keep_best else (),
+        sums=empty(sums),
+        best=tree.distinct_copy((evaluation_params(state), state.model_state)) if keep_best else (),
         best_value=jnp.array(np.inf, dtype=float),
         best_evaluation=jnp.array(none_yet - 1),
         condition=condition,
         condition_state=tree.distinct_copy(condition.init()),
         evaluations=jnp.array(none_yet),
-        history={name: jnp.zeros((capacity, *x.shape), x.dtype) for name, x in part.row.items()},
+        history={name: jnp.zeros((capacity, *x.shape), x.dtype) for name, x in row.items()},
         first_loss=jnp.array(np.nan, dtype=float),
         stop=jnp.array(none_yet),
     )

@@ -54,15 +54,20 @@ def make_state(
     """
     check_params("make_state", params)
     check_placement("make_state", placement)
-    optimizer = as_optimizer(optimizer).canonicalize()
-    copy = tree.distinct_copy if placement is None else lambda x: placement.put(x, params, own=True)
-    params = tree.part(params)
+    optimizer, params, model_state = as_optimizer(optimizer).canonicalize(), tree.part(params), tree.part(model_state)
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
-    params, model_state = copy(params), copy(tree.part(model_state))
-    key = jax.random.key(int(key)) if isinstance(key, numbers.Integral) else jnp.array(key, copy=True)
-    state = first_state(params, optimizer, key, model_state, placement)
-    return state if placement is None else placement.put(state, params)
+    if isinstance(key, numbers.Integral):
+        key = jax.random.key(int(key))
+    if placement is None:
+        return compile_once(_first_state_of_copies)(*map(tree.as_arrays, (params, model_state)), optimizer, key)
+    params, model_state = (placement.put(x, params, own=True) for x in (params, model_state))
+    return placement.put(first_state(params, optimizer, jnp.array(key, copy=True), model_state, placement), params)
+
+
+def _first_state_of_copies(params: Params, model_state: Any, optimizer: Optimizer, key: jax.Array) -> TrainState:
+    params, model_state, key = tree.distinct_copy((params, model_state, key))
+    return first_state(params, optimizer, key, model_state)
 
 
 def first_state(

@@ -219,7 +219,7 @@ def test_the_start_copies_no_array_that_it_has_made_and_leaves_those_that_it_was
         return jax.tree.map(lambda g: -0.1 * g, grads), state
 
     state = gd.make_state(params, optax.GradientTransformation(init, update))
-    assert sum(copied) == params.nbytes + held.nbytes
+    assert sum(copied) == held.nbytes
     step = jax.jit(gd.make_step(lambda w, x: jnp.mean(w) * jnp.mean(x)), donate_argnums=0)
     state, _ = step(state, jnp.ones(4))
     assert params[0] + held[1] + state.opt_state["given"][0] + state.opt_state["captured"][1] == 4
