@@ -12,6 +12,7 @@ compares by value, a `functools.partial` inside included, so that a loop built a
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -179,7 +180,8 @@ def per_example(
         loss: `(params, example)` or `(params, example, key)` -> a scalar, or (scalar, dict of scalars). An argument
             is the example's own key (None if none is given) if it is called key, rng, rng_key or prng_key; an example
             that is a tuple is spread over others: `(params, x, y)`.
-        weight: example -> scalar >= 0; of a loss `per_token`, the weight of each of its tokens that count.
+        weight: example -> scalar >= 0, spread over several arguments as for the loss; of a loss `per_token`, the weight
+            of each of its tokens that count.
         penalty: params -> scalar, e.g. `l2(1e-4)`.
 
     Shapes: leaves of batch (B, ...), mask (B,) bool or float >= 0.   Raises: ValueError if a loss, metric or
@@ -269,8 +271,23 @@ def _of_one_example(name: str, metric: Any) -> Callable[..., Any]:
 
 def _weight_of(loss: Any, weight: Callable[..., Any] | None) -> Callable[..., Any] | None:
     """The weight of an example, times the loss's own where it has one."""
-    own, weight = getattr(loss, "weight_of", None), weight and bind(weight)
+    own, weight = getattr(loss, "weight_of", None), weight and bind(_over_parts, bind(weight), _asked(weight))
     return weight if own is None else own if weight is None else bind(_product, own, weight)
+
+
+def _asked(function: Callable[..., Any]) -> int:
+    """How many arguments a function needs; 1 where it does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _over_parts(weight: Callable[..., Any], asked: int, example: Any) -> Any:
+    """The weight of an example; a tuple is spread over several arguments, as it is for the loss."""
+    spreads = isinstance(example, (tuple, list)) and asked == len(example) > 1
+    return weight(*example) if spreads else weight(example)
 
 
 def _product(own: Callable[..., Any], weight: Callable[..., Any], example: Any) -> jax.Array:

@@ -46,7 +46,10 @@ class Penalty:
         terms = [self._of_leaf(leaf) for path, leaf in leaves if self.where(path, leaf)]
         if not terms:
             paths = ", ".join(path for path, _ in leaves)
-            raise ValueError(f"penalty: where must choose a leaf, got none of {paths}")
+            own = '; they are no matrices: write where=lambda path, leaf: "w" in path'
+            raise ValueError(
+                f"penalty: where must choose a leaf, got none of {paths}{own if self.where is is_weight else ''}"
+            )
         return self.strength * sum(terms, start=jnp.zeros((), jnp.float32))
 
     def _of_leaf(self, leaf: ArrayLike) -> jax.Array:

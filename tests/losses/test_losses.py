@@ -826,6 +826,7 @@ def test_only_the_ratios_of_weights_count(size):
     for loss in (
         per_example(lambda params, example: example),
         per_example(lambda params, example: example[0], weight=lambda example: example[1]),
+        per_example(lambda params, x, w: x, weight=lambda x, w: w),
     ):
         weights = size * jnp.array([1.0, 0.25, 0.5])
         arguments = (x, weights) if loss.weight else x
@@ -1106,8 +1107,10 @@ def test_elastic_joins_l1_and_l2():
 def test_where_chooses_by_path_and_leaf():
     assert l1(1.0, where=lambda path, leaf: path == "['b']")(network()) == 3
     assert l1(1.0, where=lambda path, leaf: True)(network()) == 9
-    with pytest.raises(ValueError, match=r"where must choose a leaf, got none of \['b'\], \['w'\]"):
+    with pytest.raises(ValueError, match=r"where must choose a leaf, got none of \['b'\], \['w'\]$"):
         l2(1.0, where=lambda path, leaf: False)(network())
+    with pytest.raises(ValueError, match=r"got none of \['w'\]; they are no matrices: write where=lambda path, leaf: "):
+        l2(1.0)({"w": jnp.ones(2)})
 
 
 def test_penalties_of_complex_and_half_precision_leaves():
