@@ -25,6 +25,8 @@ from gdjax.cli.signals import raise_lost
 from gdjax.files import commit_folder
 from gdjax.version import __version__
 
+from .held_by import folded
+
 PLACE = Path(__file__).parent
 MARK = "book.json"  # by which a folder is known as a book
 GENERATORS = ("rooms", "optimizer_pages", "lab_pages", "proof_page", "explorer_pages")
@@ -98,7 +100,8 @@ def write_source(source: Path, lab: Path) -> None:
     """All that Sphinx reads, in one folder."""
     for path in sorted((PLACE / "pages").rglob("*")):
         if path.is_file():
-            _put(source, path.relative_to(PLACE / "pages").as_posix(), path.read_bytes())
+            contents = folded(path.read_text()) if path.suffix == ".md" else path.read_bytes()
+            _put(source, path.relative_to(PLACE / "pages").as_posix(), contents)
     for path in sorted((PLACE / "static").rglob("*")):
         if path.is_file():
             _put(source, f"_static/{path.relative_to(PLACE / 'static').as_posix()}", path.read_bytes())
@@ -125,6 +128,8 @@ def run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
     said = io.StringIO()
     with docutils_namespace():  # a process may make several books
         app = Sphinx(source, None, out, doctrees, "html", dict(OPTIONS), status=None, warning=said, freshenv=True)
+        for event in ("source-read", "html-page-context"):
+            app.connect(event, lambda *_: raise_lost())
         app.build(force_all=True)
     warnings = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue()).replace(f"{source}/", "").strip()
     if warnings or app.statuscode:

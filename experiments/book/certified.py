@@ -1,7 +1,7 @@
 """The recorded certificates, for the pages of the optimizers.
 
-`gdjax certify --out experiments/book/certificates` renews them; it compares every call of every optimizer, wrapper and
-transform on nine recordings, most of an hour of one core.
+`gdjax certify --steps 100 --out experiments/book/certificates` renews them; it compares every call of every optimizer,
+wrapper and transform on nine recordings, most of an hour of one core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from .docstrings import prose
 
 FILE = Path(__file__).parent / "certificates" / "certificates.json"
-RENEW = "gdjax certify --out experiments/book/certificates"
+RENEW = "gdjax certify --steps {steps} --out experiments/book/certificates"
 AGAINST = {
     "optax": "Optax",
     "oracle": "the oracle",
@@ -32,18 +32,19 @@ class Certificates:
 
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
     about: str
+    renew: str
 
     @classmethod
     def recorded(cls, file: Path = FILE) -> Certificates:
         """Those of the file; none if it is not there."""
         if not file.is_file():
-            return cls({}, "")
+            return cls({}, "", "")
         record = json.loads(file.read_text())
+        versions = f"JAX {record['jax']} and Optax {record['optax']} on a {record['device'].upper()}"
         about = (
-            f"Measured on {record['date']} over {record['steps']} steps of each recording, with JAX {record['jax']} "
+            f"Measured on {record['date']} over {record['steps']} updates in a row on each recording, with {versions}"
         )
-        about += f"and Optax {record['optax']} on a {record['device']}"
-        return cls(by_name(record["rows"]), about)
+        return cls(by_name(record["rows"]), about, RENEW.format(steps=record["steps"]))
 
     def section(self, name: str) -> list[str]:
         """The blocks of a page about one name, largest differences first; none if nothing was measured."""
@@ -55,7 +56,8 @@ class Certificates:
         verdict = f"All {len(judged)} comparisons hold." if not red else f"**{red} of {len(judged)} comparisons fail.**"
         head = "| call | compared with | dtype | largest difference | limit | remarks |\n|---|---|---|---|---|---|\n"
         table = head + "\n".join(f"| {' | '.join(cells(row))} |" for row in rows)
-        how = f"{self.about}; `{RENEW}` measures again. [What the columns mean](../guarantees.md#certificates)."
+        meaning = "[What the columns and the number of updates mean](../guarantees.md#certificates)."
+        how = f"{self.about}; `{self.renew}` measures again. {meaning}"
         return ["## Certificate", f"{verdict} {how}", table]
 
 

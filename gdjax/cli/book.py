@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import importlib.util
 import sys
 import time
 from pathlib import Path
 
-from gdjax.cli.errors import UserError, one_line, user_mistakes
+from gdjax.cli.errors import UserError, one_line
 from gdjax.cli.laboratory import module_of
+
+NEEDS = ("sphinx", "furo", "myst_parser", "latex2mathml", "chex", "hypothesis")  # all rooms are imported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Book:
     """What `gdjax lab --out` wrote. Without it, all experiments are run first, which takes minutes."""
 
     def run(self, argv: list[str]) -> int:
-        with user_mistakes("pip install 'gdjax[book]': "):
-            importlib.import_module("sphinx")
+        if missing := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
+            raise UserError(f"the book needs {', '.join(missing)}: pip install 'gdjax[book]'")
         book, began = importlib.import_module(module_of("book.build")), time.perf_counter()
         try:
             pages = book.build(self.out, self.lab)

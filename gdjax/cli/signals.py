@@ -6,11 +6,15 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_raised: list[int] = []  # signals of this command; an exception in a callback of the garbage collector is lost
+AGAIN = (
+    0.05  # seconds after which a signal comes again, whose exception was lost in a callback of the garbage collector
+)
+_raised: list[int] = []  # signals of this command
 
 
 class Termination(BaseException):
@@ -30,11 +34,22 @@ def terminating() -> Iterator[None]:
         _raised.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else Termination
 
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Termination)) or not _raised:
+            return hook(unraisable)
+        later.append(threading.Timer(AGAIN, os.kill, (os.getpid(), _raised[-1])))
+        return later[-1].start()
+
     _raised.clear()
+    later: list[threading.Timer] = []
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     before = {n: signal.signal(n, end) for n in _heard()}
     try:
         yield
     finally:
+        for timer in later:
+            timer.cancel()
+        sys.unraisablehook = hook
         for n, handler in before.items():
             signal.signal(n, handler)
 

@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+from experiments.book.held_by import folded
 from gdjax.laws import loss, metric, model, optimizer, placement, schedule
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,15 @@ def test_every_guarantee_says_how_far_it_reaches():
     for section in sections:
         parts = [section.find(f"- **{part}:**") for part in ("Scope", "Not promised", "Held by")]
         assert -1 not in parts and parts == sorted(parts), section.partition("\n")[0]
+
+
+def test_the_tests_of_a_guarantee_are_folded_and_none_is_lost():
+    shown = folded(PAGE)
+    assert "Held by:" not in shown and shown.count("<details") == shown.count("</details>") == PAGE.count("Held by:")
+    assert all(shown.count(f"`{test}`") >= 1 and f"- `{file}`\n" in shown for file, test, _ in NAMED)
+    counts = re.findall(r"Held by (\d+) tests?(?: \((.*)\))?</summary>", shown)
+    assert sum(int(count) for count, _ in counts) == PAGE.count(".py::")
+    assert sum(int(words.partition(" ")[0]) for _, words in counts if "nightly" in words) == PAGE.count("(nightly)")
 
 
 def test_every_law_is_on_the_page_in_its_own_words():

@@ -16,7 +16,7 @@ from test_cli import gdjax, untimed
 from experiments.bench.kill_and_resume import digests, kill_once, newest
 from gdjax import runs
 from gdjax.cli import main as entry
-from gdjax.cli.signals import noting, terminating
+from gdjax.cli.signals import Termination, noting, terminating
 
 WORDS = ["train", "wine", "--hidden", 8, "--batch-size", 16, "--quiet", "--patience", 50, "--epochs", 6]
 WORDS += ["--schedule", "cosine", "--optimizer", "adam", "--clip", 0.5, "--checkpoint-every", "3steps"]
@@ -165,6 +165,18 @@ def test_a_signal_whose_exception_is_lost_still_ends_the_run(place):
             os.kill(os.getpid(), signal.SIGINT)
         with noting(str) as received:
             assert received == [signal.SIGINT]
+
+
+def test_a_signal_whose_exception_is_lost_comes_again(capsys):
+    class Lost:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    began = time.perf_counter()
+    with pytest.raises(Termination), terminating():
+        Lost()
+        time.sleep(10)
+    assert time.perf_counter() - began < 5 and capsys.readouterr().err == ""
 
 
 def test_a_run_that_patience_has_ended_is_finished(place):
