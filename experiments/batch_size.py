@@ -234,6 +234,9 @@ def cost(lab: Lab, train, validation) -> None:
     )
     says = "mini-batches of 50 to 256 are efficient"
     lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=max(a_row[2:4]) < 0.5)
+    says = "huge batches in self-supervised learning"
+    ours = "not tried: they serve a loss that compares the rows of a batch with one another (SimCLR, arXiv:2002.05709)"
+    lab.statement("Lecture S0", says, ours=ours, verdict="not judged")
     lab.save(
         draw_cost(steps, times, rows, lab.numbers.loss),
         "batch_size_cost.png",

@@ -5,7 +5,8 @@
 Lecture S0: a static graph is built once and then executed; a dynamic one is rebuilt at each iteration; TensorFlow 1 is
 static, TensorFlow 2 and PyTorch are dynamic. The graph can be made before any data are seen. Here the lecture's (x + y) z
 and a network 4-8-3 on 16 rows are run by JAX, called directly and under jax.jit, and by PyTorch, called directly and
-traced. Where PyTorch is not installed its rows are missing, and the output says so.
+traced. Where PyTorch is not installed its rows are missing, and the output says so. TensorFlow is not run: what is said of
+it is from its documentation, tensorflow.org/api_docs/python/tf/compat/v1/enable_eager_execution.
 
 Expected: the adjoints are -4, -4, 3 everywhere, and the network's gradients agree to 1e-12. JAX makes the graph of (x + y)
 z from shapes alone. PyTorch builds it anew at every call: in ten calls its Python runs ten times, and ten graphs are made;
@@ -124,6 +125,11 @@ def built(lab: Lab, torch) -> None:
             holds=counts["PyTorch, traced"] == 10,
             partly=len(kept) == 10,
         )
+    says = "TensorFlow 1 is static, TensorFlow 2 dynamic"
+    ours = (
+        "not run here; its own pages: 1 adds to a graph for a Session, 2 runs at once, and makes a graph by tf.function"
+    )
+    lab.statement("Lecture S0", says, ours=ours, verdict="not judged")
 
 
 def branches(lab: Lab, torch) -> None:
