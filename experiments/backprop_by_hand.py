@@ -235,7 +235,7 @@ def agreement(lab: Lab, small, names) -> list[tuple]:
         "Lecture S3",
         "BP1 by elementwise slopes",
         ours=f"to {sigmoids:.0e} for elementwise activations; of a softmax it misses by {slopes:.2g}, where the whole "
-        f"Jacobian gives p - y, to {jacobian:.0e}",
+        f"Jacobian gives p - y",
         verdict="imprecise",
         holds=max(sigmoids, slopes) <= 1e-12,
         partly=max(sigmoids, jacobian) <= 1e-12,

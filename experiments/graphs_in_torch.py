@@ -181,7 +181,7 @@ def timed(lab: Lab, torch, calls: int) -> dict[str, float]:
     results = {name: [np.asarray(each) for each in way()] for name, way in ways.items()}
     first = next(iter(results.values()))
     apart = max(float(np.max(np.abs(a - b))) for found in results.values() for a, b in zip(first, found, strict=True))
-    lab.claim(f"the network's gradients agree, to {apart:.0e}", apart < 1e-12)
+    lab.claim(f"the network's gradients agree, to {apart:.1g}", apart < 1e-12)
     micro = {name: _median(way, 10 if name == "JAX, direct" else calls) for name, way in ways.items()}
     lab.table(("gradient of 4-8-3 on 16 rows", "µs a call"), micro.items())
     lab.claim(

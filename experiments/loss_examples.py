@@ -178,7 +178,7 @@ def pulls(lab: Lab) -> None:
         "the derivatives y - y* of the quadratic loss, and that of the cross-entropy",
         max(map(off.get, names[:2])),
     )
-    ours = f"equal to autodiff's, to {most:.0e} of their size"
+    ours = f"equal to autodiff's, to {most:.1g} of their size"
     lab.statement("Lecture S2", words, ours=ours, verdict="right", holds=most <= 1e-12)
 
 

@@ -176,14 +176,14 @@ def main() -> None:
         lab.claim("at x = 4 it raises L, by 2.4² an update", abs(big[4] / 2.4**6 - 1) < 1e-12)
         words = "dL/dw = 2x(wx + b - y), by expanding the square, and as the product of its layers' derivatives"
         apart = np.max(np.ptp(list(ways.values()), axis=0))
-        ours = f"{ways['jax.grad'][0]:g} by all {len(ways)} ways, to {apart:.0e}"
+        ours = f"{ways['jax.grad'][0]:g} by all {len(ways)} ways, to {apart:.1g}"
         lab.statement("Lecture S4", words, ours=ours, verdict="right", holds=apart <= 1e-12)
         words = "rate 1e-8 is too small"
         ours = f"three updates take at most {np.max(1 - small):.0e} of L"
         lab.statement("Lecture S4", words, ours=ours, verdict="right", holds=np.max(1 - small) < 1e-4)
         words, raised = "rate 1e-1 is too big: overshooting", inputs[big > 1 + 1e-9]
         said = " and ".join(f"{x:g}" for x in raised)
-        ours = f"for x = {said} alone of 0 to {inputs[-1]:g}; for x = 2 three updates leave {big[2]:.0e} of L. The limit is "
+        ours = f"for x = {said} alone of 0 to {inputs[-1]:g}; for x = 2 three updates leave {big[2]:.1g} of L. The limit is "
         judged = {"holds": len(raised) == len(inputs), "partly": len(raised) > 0}
         lab.statement("Lecture S4", words, ours=f"{ours}1 / (x² + 1)", verdict="imprecise", **judged)
         lab.save(

@@ -175,7 +175,11 @@ def main() -> None:
         lab.claim(
             f"the score moves by {bright:.2g} a pixel where digits stand, by {dark:.2g} beside them", dark < bright
         )
-        lab.save(draw(widths, squares, units, x, y, gradients), "receptive_fields.png")
+        lab.save(
+            draw(widths, squares, units, x, y, gradients),
+            "receptive_fields.png",
+            "Above, the width of a field by depth; below, the gradient inside it, and what moves the score of a digit.",
+        )
 
 
 def draw(widths, squares, units, x, y, gradients) -> Figure:

@@ -262,7 +262,11 @@ def main() -> None:
         check_scores(lab, {name: float(np.mean(shares)) for name, shares in right.items()})
         params = runs["fast sigmoid"][0][0]
         check_scale(lab, params, splits[0])
-        lab.save(draw(splits[0], params, np.asarray(w[0]), voted(won[0], splits[0].train[1]), right), "spiking.png")
+        lab.save(
+            draw(splits[0], params, np.asarray(w[0]), voted(won[0], splits[0].train[1]), right),
+            "spiking.png",
+            "Spikes of hidden neurons and the potentials they drive; what STDP learns; the share of digits that is right.",
+        )
 
 
 def check_scores(lab: Lab, right: dict[str, float]) -> None:

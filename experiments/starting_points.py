@@ -160,7 +160,11 @@ def main() -> None:
         stopped = all(np.all(row[-1]["stop"] == Stop.CONVERGED) for row in rows)
         judged = {"holds": stopped and not any(row[6] for row in rows), "partly": stopped}
         lab.statement("Lecture S1", words, ours=f"{ours}minimum is stable at that rate", verdict="imprecise", **judged)
-        lab.save(picture(lines, planes, problem), "starting_points.png")
+        lab.save(
+            picture(lines, planes, problem),
+            "starting_points.png",
+            "Each start has the color of the minimum where it ends: at a small rate its own valley's, at a larger not.",
+        )
 
 
 if __name__ == "__main__":

@@ -219,7 +219,11 @@ def main() -> None:
         ours = f"{small.built[0]} times in as many calls; a Python if or while on a value works in it alone, else one needs "
         flexible = python and small.built[0] == large.built[0] == lab.numbers.calls
         lab.statement("Lecture S0", words, ours=f"{ours}lax.cond and lax.scan", verdict="right", holds=flexible)
-        lab.save(picture(found), "static_or_dynamic.png")
+        lab.save(
+            picture(found),
+            "static_or_dynamic.png",
+            "The seconds of many calls of a gradient: building its graph once pays from the marked call on.",
+        )
 
 
 if __name__ == "__main__":

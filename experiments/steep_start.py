@@ -129,7 +129,11 @@ def main() -> None:
         told = ", ".join(f"from {start:g} {one.stop.name}" for start, one in found.items())
         steep = (ends[0], ends[-1]) == ("CONVERGED", "DIVERGED")
         lab.statement("Lecture S1", words, ours=f"x⁴ at {lab.numbers.rate:g}: {told}", verdict="right", holds=steep)
-        lab.save(picture(measured.reshape(len(POWERS), -1), paths), "steep_start.png")
+        lab.save(
+            picture(measured.reshape(len(POWERS), -1), paths),
+            "steep_start.png",
+            "Left: the largest rate that converges, by the start. Right: |x| step by step, below, at and above the limit.",
+        )
 
 
 if __name__ == "__main__":

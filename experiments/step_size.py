@@ -218,7 +218,11 @@ def main() -> None:
         three, seven = cases()
         lectures_rates(lab, three)
         limits(lab, seven)
-        lab.save(picture(three, (lab.numbers.small, lab.numbers.rate)), "step_size.png")
+        lab.save(
+            picture(three, (lab.numbers.small, lab.numbers.rate)),
+            "step_size.png",
+            "What 100 steps leave of the loss, by the rate, on three problems; each falls until 2/L, and then overflows.",
+        )
 
 
 if __name__ == "__main__":

@@ -204,7 +204,11 @@ def main() -> None:
         )
         kinds = {"linear": linear, "identity": identity, "tanh": tanh}
         scored = {(kind, name): values for kind, each in kinds.items() for name, values in each.items()}
-        lab.save(draw(found, scored), "two_layers.png")
+        lab.save(
+            draw(found, scored),
+            "two_layers.png",
+            "Borders with no hidden layer, with one that has no activation, with tanh; the share right by hidden units.",
+        )
 
 
 if __name__ == "__main__":

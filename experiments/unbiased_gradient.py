@@ -184,7 +184,11 @@ def surfaces(lab: Lab[Numbers]) -> None:
     ours = f"no subset of {subset} has its minimum there; their gradients have the size σ / √k = {said:.2f}"
     left = full < 1e-8 and length.min() > 0.001
     lab.statement("Lecture S1", words, ours=ours, verdict="right", holds=left)
-    lab.save(draw_surfaces(bad, data, chosen[:3]), "unbiased_gradient_surfaces.png")
+    lab.save(
+        draw_surfaces(bad, data, chosen[:3]),
+        "unbiased_gradient_surfaces.png",
+        "The loss over both weights, of all rows and of three subsets, for which the minimum of all is none.",
+    )
 
 
 def draw_surfaces(bad, data, subsets):
@@ -248,7 +252,11 @@ def main() -> None:
         gradients = row_gradients()
         errors = unbiased(lab, gradients)
         values = normal(lab, gradients)
-        lab.save(draw_laws(errors, values), "unbiased_gradient.png")
+        lab.save(
+            draw_laws(errors, values),
+            "unbiased_gradient.png",
+            "Left: the mean of M batches nears the full gradient. Right: larger batches have gradients nearer to normal.",
+        )
         surfaces(lab)
 
 

@@ -154,7 +154,11 @@ def main() -> None:
         passes = {name: 0.1 < ratio < 10 for name, ratio in first_over_last.items() if name.startswith("relu")}
         judged = {"holds": all(passes.values()), "partly": passes["relu, He"] and dying[-1][1] > 0.25}
         lab.statement("Lecture S3", words, ours=ours, verdict="imprecise", **judged)
-        lab.save(draw(norms, free), "vanishing_gradients.png")
+        lab.save(
+            draw(norms, free),
+            "vanishing_gradients.png",
+            "The gradient of each of 31 layers relative to the last: it stays with suitable weights, else it vanishes.",
+        )
 
 
 def within_one(key, shape):

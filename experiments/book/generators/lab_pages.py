@@ -152,7 +152,8 @@ def index_page(kept: dict[str, Record]) -> str:
     count = sum(len(one["claims"]) for one in kept.values())
     failed = sum(len(record.failures(one)) for one in kept.values() if not one["changed"])
     told = Counter(each["verdict"] for one in kept.values() for each in one["statements"])
-    verdicts = ", ".join(f"{told[each]} {each}" for each in (*record.JUDGED, *record.UNJUDGED) if told[each])
+    said = told.total()
+    verdicts = [f"{told.pop(each, 0)} {each}" for each in record.JUDGED]
     broken = [name for name, one in kept.items() if one["status"] not in ("held", "not here")]
     missing = [name for name in record.names() if name not in kept]
     lines = [
@@ -161,7 +162,7 @@ def index_page(kept: dict[str, Record]) -> str:
         "`python -m experiments`, or `gdjax lab`, runs all, `gdjax lab step_size` runs one; pictures and records go to the "
         "folder `lab`, or to that of `--out`.",
         f"{counted(len(kept), 'experiment')}, {counted(count, 'claim')}, {failed} failed. "
-        f"{counted(told.total(), 'statement')} of the lectures: {verdicts or 'none'}.",
+        f"{counted(said, 'statement')} of the lectures: {', '.join(verdicts)}, {told.total()} without a verdict.",
     ]
     if broken:
         links = ", ".join(f"[{human(name)}]({name}.md)" for name in broken)
