@@ -234,6 +234,10 @@ def cost(lab: Lab, train, validation) -> None:
     )
     says = "mini-batches of 50 to 256 are efficient"
     lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=max(a_row[2:4]) < 0.5)
+    says = "all rows at every step are data-inefficient; without mini-batches training takes too long"
+    waste = epochs[-1].min() / epochs[0].min()
+    ours = f"for the same loss all {rows:,} rows at every step are {waste:.0f} times the passes over them that 32 are"
+    lab.statement("Lectures S1 and S3", says, ours=ours, verdict="right", holds=waste > 10)
     says = "huge batches in self-supervised learning"
     ours = "not tried: they serve a loss that compares the rows of a batch with one another (SimCLR, arXiv:2002.05709)"
     lab.statement("Lecture S0", says, ours=ours, verdict="not judged")

@@ -197,6 +197,9 @@ def main() -> None:
         ours = f"its loss is the linear model's within {gaps.max():.0e} from every start, though in fewer steps"
         same = max(gap, 10 * gaps.max()) < 1e-11
         lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=same)
+        words = "an inductive bias restricts the hypotheses, here to linear functions; the target h* is not known"
+        ours = f"on circles the best of them is right for {linear['circles'][0]:.2f}, by chance it would be 0.5"
+        lab.statement("Lecture S2", words, ours=ours, verdict="right", holds=linear["circles"][0] < 0.7)
         words = "more layers and neurons can approximate more complex functions"
         ours = f"circles: {linear['circles'][0]:.2f} right without, {two:.2f} with two units, {four:.2f} with four"
         lab.statement(
