@@ -24,10 +24,11 @@ def network(case: TrainingCase) -> torch.nn.Module:
 
 
 def build(case: TrainingCase, compiled: bool = False):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     (x, y), (x_validation, y_validation) = (
-        tuple(torch.from_numpy(part) for part in (x, y.astype("int64"))) for x, y in case.rows()
+        tuple(torch.from_numpy(part).to(device) for part in (x, y.astype("int64"))) for x, y in case.rows()
     )
-    cross_entropy, model = torch.nn.CrossEntropyLoss(), network(case)
+    cross_entropy, model = torch.nn.CrossEntropyLoss(), network(case).to(device)
     start, forward = copy.deepcopy(model.state_dict()), torch.compile(model) if compiled else model
 
     def call():
@@ -37,7 +38,7 @@ def build(case: TrainingCase, compiled: bool = False):
         best, best_value, history = None, float("inf"), []
         for _ in range(case.epochs):
             measured = []
-            for rows in torch.randperm(len(x)).split(case.batch):
+            for rows in torch.randperm(len(x), device=device).split(case.batch):
                 optimizer.zero_grad()
                 logits = forward(x[rows])
                 loss = cross_entropy(logits, y[rows])
