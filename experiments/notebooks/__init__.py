@@ -1,6 +1,8 @@
 """Notebooks for the class: one for each theme of the lectures, made to be changed.
 
-    python -c "from gdjax.lab.notebooks import copy_to; copy_to('.')"        then open them in Jupyter
+    python -c "from experiments.notebooks import copy_to; copy_to('.')"      then open them in Jupyter
+
+(of a wheel, gdjax.lab.notebooks)
 
 minimum            searches, rates and starts in one variable
 bowls              one rate for steep and flat directions, momentum, adaptive rates
