@@ -157,8 +157,10 @@ class Stateful:
         return "mask" in inspect.signature(self.function).parameters
 
     def __call__(
-        self, params: Any, model_state: Any, batch: Any, key: jax.Array | None = None, **mask: Any
+        self, params: Any, model_state: Any, batch: Any = None, key: jax.Array | None = None, **mask: Any
     ) -> tuple[jax.Array, dict[str, Any], Any]:
+        if batch is None:
+            raise TypeError("a loss with a state must be called with (params, model_state, batch), got (params, batch)")
         try:
             return self.function(params, model_state, batch, key, **mask)
         except LossError:

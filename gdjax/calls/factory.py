@@ -236,6 +236,8 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
         return
     low, high = (float(end) for end in interval[1:-1].split(","))
     array = np.asarray(value)
+    if np.iscomplexobj(array):
+        raise TypeError(f"{who}: {name} must be real, got {mistakes.brief(value)}")
     above = array >= low if interval[0] == "[" else array > low
     below = array <= high if interval[-1] == "]" else array < high
     if not np.all(above & below):

@@ -258,12 +258,23 @@ def as_arrays(who: str, data: Any, on_host: bool = False) -> Any:
 def _as_array(who: str, path: tuple[Any, ...], leaf: Any, on_host: bool) -> Any:
     if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, int, float, complex)):
         return leaf
+    refuse_masked(who, path, leaf)
     array = np.asarray(leaf)
     if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_)):
         raise TypeError(f"{who}: arrays of numbers or bools are needed, got {array.dtype} at {path_string(path)}")
     target = jax.dtypes.canonicalize_dtype(array.dtype)
     check_fits(who, path, array, target)
     return np.asarray(array, target) if on_host else jnp.asarray(array, target)
+
+
+def refuse_masked(who: str, path: tuple[Any, ...], leaf: Any) -> None:
+    """Raise TypeError for an array of NumPy with masked cells: its mask would be lost, and what lies under it be taken."""
+    if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
+        number = int(np.ma.count_masked(leaf))
+        raise TypeError(
+            f"{who}: arrays must have no masked cells, got {number:,} of them at {path_string(path)}; leave their rows "
+            "out, or write array.filled(value)"
+        )
 
 
 def check_fits(who: str, path: tuple[Any, ...], leaf: Any, target: Any) -> None:

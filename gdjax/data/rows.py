@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax.data.arrays import Dataset, as_arrays
+from gdjax.data.arrays import Dataset, as_arrays, refuse_masked
 from gdjax.tree import path_string
 from gdjax.types import Source
 
@@ -70,6 +70,7 @@ def _is_array_in_a_list(x: Any) -> bool:
 
 
 def _leaf(who: str, path: tuple[Any, ...], leaf: Any) -> Any:
+    refuse_masked(who, path, leaf)
     where = f" at {path_string(path)}" if path else ""
     if isinstance(leaf, Dataset):
         raise TypeError(f"{who}: data must be arrays, got a Dataset{where}: give the Dataset alone, or its .x and .y")

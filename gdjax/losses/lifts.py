@@ -150,8 +150,8 @@ def _check_state(model: Any, model_state: Any) -> None:
     if want != got:
         raise LossError(
             "per_example: the model has a state, so model_state must have the shapes of model.init_state(), got "
-            f"{got!r}; write model_state=model.init_state() in fit, sweep or make_state, and evaluate(params, data, "
-            "model_state)"
+            f"{got!r}; write model_state=model.init_state() in fit, sweep or make_state, and give "
+            "evaluate(params, data, model_state) the result's: result.model_state"
         )
 
 

@@ -14,14 +14,17 @@ from jax.core import Tracer
 from gdjax import tree
 from gdjax.domain import as_length
 from gdjax.forms import explain_errors
+from gdjax.params import check_parameters
+from gdjax.text import short
 from gdjax.types import Params
 
 
 def check_params(who: str, params: Params) -> Params:
+    check_parameters(who, params)
     leaves, structure = jax.tree.flatten(params)
     if not leaves:
         raise ValueError(f"{who}: params must have at least one array, got {params!r}")
-    arrays = [x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x)) for x in leaves]
+    arrays = [_array(who, x) for x in leaves]
     if not all(jnp.issubdtype(x.dtype, jnp.inexact) for x in arrays):
         paths = jax.tree_util.tree_leaves_with_path(structure.unflatten(arrays))
         path, dtype = next((path, x.dtype) for path, x in paths if not jnp.issubdtype(x.dtype, jnp.inexact))
@@ -29,6 +32,17 @@ def check_params(who: str, params: Params) -> Params:
             f"{who}: {tree.leaf_name('params', path)} must be floating to descend, write 1.0 for 1, got {dtype}"
         )
     return structure.unflatten(arrays)
+
+
+def _array(who: str, x: Any) -> jax.Array | np.ndarray:
+    try:
+        return x if isinstance(x, jax.Array) else np.asarray(x, jnp.result_type(x))
+    except TypeError:
+        raise TypeError(f"{who}: params must be arrays or numbers, got {short(repr(x))}") from None
+    except OverflowError:
+        raise ValueError(
+            f"{who}: params must be floating to descend, write {short(str(x))}.0 for {short(str(x))}"
+        ) from None
 
 
 def scalar(who: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Params], jax.Array]:

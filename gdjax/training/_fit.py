@@ -31,7 +31,7 @@ from gdjax.training.inference import as_placement
 from gdjax.training.interrupts import listening
 from gdjax.training.length import Length
 from gdjax.training.reading import ANY
-from gdjax.training.remarks import learning_warnings, left_out, other_batches, other_epochs, scale_warnings
+from gdjax.training.remarks import learning_warnings, left_out, not_finite, other_batches, other_epochs, scale_warnings
 from gdjax.training.result import Result, summarize
 from gdjax.training.resume import resume_state
 from gdjax.training.run import Run, make_run, start_run
@@ -334,7 +334,8 @@ class Fitting:
             raise_first_cause(self.epoch.step, self.epoch, first.params, rows, self.validation, first)
         at_start = lambda: self._call(self.start(), 1, 0)  # noqa: E731  (an evaluation without a step before it)
         learning = learning_warnings(result, self.run, self.run_state, self.params, at_start)
-        remarks = (*learning, *left_out(self.run_state), *self.remarks)
+        spoiled = not_finite(result.stop, params=self.params, data=self.data, validation=self.validation)
+        remarks = (*spoiled, *learning, *left_out(self.run_state), *self.remarks)
         position = self.data.state_dict() if isinstance(self.data, Feed) else None
         return dataclasses.replace(result, remarks=remarks, data_state=position)
 

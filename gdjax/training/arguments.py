@@ -12,6 +12,7 @@ from jax.core import Tracer
 from gdjax import tree
 from gdjax.calls import Model, Optimizer
 from gdjax.forms import NamedErrors
+from gdjax.params import check_parameters
 from gdjax.stopping import check_stop
 from gdjax.types import RunState, TrainState
 
@@ -35,6 +36,7 @@ def error_context(who: str) -> NamedErrors:
 
 def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, stop: Any, key: Any) -> None:
     """Raise TypeError for the first argument of the wrong kind."""
+    check_params("fit", params)
     given = params, optimizer, data, validation, stop, key
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(given, is_leaf=lambda x: isinstance(x, Iterator))):
         raise TypeError(
@@ -42,7 +44,6 @@ def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, sto
             "jax.vmap(lambda params: run(gd.start_run(run, gd.make_state(params, optimizer), stop, data, None), data, None, "
             "until)) with run = gd.make_run(gd.make_epoch(gd.make_step(loss)))"
         )
-    check_params("fit", params)
     if isinstance(validation, (bool, int, float)):
         raise TypeError(
             f"fit: validation must be data to evaluate on, got {validation!r}; to hold out a share of the rows write train, "
@@ -54,16 +55,18 @@ def check_arguments(params: Any, optimizer: Any, data: Any, validation: Any, sto
 def check_params(who: str, params: Any) -> None:
     """Raise TypeError for a model, a state or a result in place of the parameters."""
     kind = type(params).__name__
+    go_on = "" if who == "make_evaluate" else ", or, to go on with a run, fit(..., resume=result)"
     if isinstance(params, Model) or (hasattr(params, "init") and hasattr(params, "apply")):
         got, write = f"the model {short(params)}", "model.init(jax.random.key(0)) for them"
     elif isinstance(params, (TrainState, RunState)):
         where = "state.params" if isinstance(params, TrainState) else "run_state.best[0]"
-        got, write = f"a {kind}", f"{where}, result.params, or, to go on with a run, fit(..., resume=result)"
+        got, write = f"a {kind}", f"{where}, result.params{go_on}"
     elif hasattr(params, "params") and hasattr(params, "stop"):  # a Result, a Minimum
-        got, write = f"a {kind}", "result.params, or, to go on with a run, fit(..., resume=result)"
+        got, write = f"a {kind}", f"result.params, with result.model_state for a model with a state{go_on}"
     elif isinstance(params, Optimizer) or (callable(params) and not jax.tree.leaves(tree.part(params))):
         got, write = short(params), "fit(loss, params, optimizer, data), in this order"
     else:
+        check_parameters(who, params)
         return
     raise TypeError(f"{who}: params must be a pytree of arrays, got {got}; write {write}")
 

@@ -1,4 +1,4 @@
-"""Remarks about a run: nothing was learned, no update has used a batch, columns of the data differ too much in scale."""
+"""Remarks about a run: nothing was learned, no update has used a batch, the data are not finite or differ in scale."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gdjax import answers, tree
 from gdjax.data.shards import Shards
+from gdjax.text import counted
 from gdjax.training._placement import Placement
 from gdjax.training.result import Result, shapes_of
 from gdjax.training.run import Run
-from gdjax.types import Params, RunState
+from gdjax.types import Params, RunState, Stop
 
 
 def left_out(run_state: RunState) -> tuple[str, ...]:
@@ -47,6 +49,27 @@ def other_batches(placement: Placement | None, data: Any) -> tuple[str, ...]:
         f"each of {data.number} devices draws its part of a batch from its own rows: on another number of devices the "
         "batches are others",
     )
+
+
+def not_finite(stop: Stop, **given: Any) -> tuple[str, ...]:
+    """A remark about the first value that is not finite in what was handed in, of a run that went wrong; by name."""
+    for name, part in given.items() if stop == Stop.NON_FINITE else ():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(part):
+            x = np.asarray(leaf) if _is_at_hand(leaf) else np.zeros(0)
+            bad = ~np.isfinite(x) if jnp.issubdtype(x.dtype, jnp.inexact) else np.zeros(0, bool)
+            if bad.any():
+                place = np.unravel_index(int(bad.argmax()), x.shape)
+                where = tree.leaf_name(name, path)
+                many = f" in {counted(int(bad.sum()), 'cell')}, the first at {[*map(int, place)]}" if x.ndim else ""
+                return (f"{where} is not finite{many}: {x[place]}",)
+    return ()
+
+
+def _is_at_hand(leaf: Any) -> bool:
+    """Whether a leaf is an array of numbers that this process has all of."""
+    if isinstance(leaf, jax.Array):
+        return leaf.is_fully_addressable and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, (np.ndarray, float))
 
 
 def _count(number: int, name: str, plural: str = "s") -> str:

@@ -156,6 +156,31 @@ TOLD = {  # what is called, and what the sentence must say
     "an optimizer by its name": (lambda: fit(squares, W, "adam"), r"got 'adam'; write gd.adam\(1e-3\)"),
     "a step of parameters": (lambda: gd.make_step(squares)(W, (X, Y)), "write state = gd.make_state"),
     "an evaluation of a result": (lambda: gd.make_evaluate(squares)(fit(), (X, Y)), "got a Result; write result.params"),
+    "a loss with a state, without it": (
+        lambda: gd.stateful(lambda w, state, batch: (0.0, state))(W, (X, Y)),
+        r"must be called with \(params, model_state, batch\), got \(params, batch\)",
+    ),
+    "an evaluation that lacks the state": (
+        lambda: gd.make_evaluate(gd.per_example(losses.supervised(models.batch_norm(3), losses.squared_error)))(W, (X, X)),
+        r"give evaluate\(params, data, model_state\) the result's: result.model_state",
+    ),
+    "an object that JAX does not know": (
+        lambda: fit(squares, {"layer": types.SimpleNamespace(w=W), "b": 0.0}),
+        r"params\['layer'\] must be .*, got a SimpleNamespace, whose arrays JAX does not see and no step would train",
+    ),
+    "an object to minimize over": (
+        lambda: gd.minimize(jnp.sum, {"layer": types.SimpleNamespace(w=W)}, gd.sgd(0.1)),
+        "got a SimpleNamespace, whose arrays JAX does not see",
+    ),
+    "keys of two kinds": (lambda: fit(squares, {1: W, "b": 0.0}), "keys of a dict of parameters must be of one kind"),
+    "masked cells": (
+        lambda: fit(squares, W, gd.sgd(0.1), (np.ma.masked_less(X, 0), Y)),
+        r"must have no masked cells, got \d+ of them at \[0\]; leave their rows out",
+    ),
+    "masked parameters": (lambda: gd.minimize(jnp.sum, np.ma.masked_less([1.0, -1.0], 0), gd.sgd(0.1)), "no masked cells"),
+    "text to minimize over": (lambda: gd.minimize(jnp.sum, {"a": 1.0, "b": "s"}, gd.sgd(0.1)), "or numbers, got 's'"),
+    "an integer beyond all": (lambda: gd.minimize(jnp.sum, 10**400, gd.sgd(0.1)), "must be floating to descend, write 1000"),
+    "a complex rate": (lambda: gd.sgd(1j), "sgd: learning_rate must be real, got 1j"),
     "no rows at all": (lambda: fit(squares, W, gd.sgd(0.1), (X[:0], Y[:0])), "data must have at least one row"),
     "labels in a column, by row": (
         lambda: fit(gd.per_example(lambda w, x, y: (x @ w - y) ** 2), W, gd.sgd(0.1), (X, Y[:, None])),

@@ -95,7 +95,12 @@ def test_a_run_with_skipped_batches_is_cut_and_resumed_as_any_other():
 
 def test_without_a_finite_loss_that_is_let_through_the_run_ends():
     data = rows(range(12, ROWS))
-    assert fit(gd.sgd(RATE), data, epochs=3).stop.name == "NON_FINITE"
+    first = fit(gd.sgd(RATE), data, epochs=3)
+    assert (
+        first.stop.name == "NON_FINITE"
+        and "; data[0] is not finite in " in str(first)
+        and ", the first at [12, " in str(first)
+    )
     result = fit(gd.skip_non_finite(gd.sgd(RATE), max_consecutive=2), data, epochs=3)
     assert result.stop.name == "NON_FINITE" and int(result.last.batches) == 6
     parts = gd.partition({"a": gd.skip_non_finite(gd.sgd(RATE)), "b": gd.sgd(RATE)}, {"w": "a", "b": "b"})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from gdjax.files import replacing, write_whole
+from gdjax.files import commit_folder, write_whole
 from gdjax.runs.json_text import to_text
 from gdjax.runs.machine import environment
 from gdjax.runs.options import ModelOptions, TrainOptions
@@ -120,15 +120,14 @@ class Race:
 
         from gdjax.plots import save, standings
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = self.group.encoded.subject.name
-        with replacing(self.folder / "standings.csv") as draft:
-            pandas.DataFrame(found.rows()).to_csv(draft, index=False)
-        save(
-            standings(found, f"{name}: {len(found.standings)} optimizers at equal budgets"),
-            self.folder / "standings.png",
-        )
-        write_whole(self.folder / "tournament.json", to_text(self._numbers(found, command)))
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with commit_folder(self.folder) as draft:
+            pandas.DataFrame(found.rows()).to_csv(draft / "standings.csv", index=False)
+            save(
+                standings(found, f"{name}: {len(found.standings)} optimizers at equal budgets"), draft / "standings.png"
+            )
+            write_whole(draft / "tournament.json", to_text(self._numbers(found, command)))
         best = found.standings[0]
         said = [f"{name}: {self.group.job.objective.model}", str(found), f"the best, as it was tuned: {best.optimizer}"]
         return "\n".join([*said, f"{self.folder}: {', '.join(sorted(path.name for path in self.folder.iterdir()))}"])
