@@ -31,9 +31,9 @@ from gdjax import losses, models
 from gdjax.plots import style
 
 from .lab import Lab
-from .noise_regularizes import digits, patients, stopped
+from .noise_regularizes import EVERY, digits, draw, patients, stopped
 
-EVERY, BATCH = 40, 20
+BATCH = 20
 NOTHING, SMALL, LARGE = "nothing", "dropout 0.2", "dropout 0.5"
 TIMES, PLUS, INPUTS, DECAY = "hidden × noise", "hidden + noise", "inputs + noise", "weight decay"
 
@@ -80,13 +80,15 @@ WAYS = {
     INPUTS: (0.0, 0.0, 0.0, 1.0, 0.0),  # in units of the task
     DECAY: (0.0, 0.0, 0.0, 0.0, 1.0),  # likewise
 }
-COLORS = dict(
-    zip(
-        WAYS,
-        (style.INK, style.SKY, style.BLUE, style.VERMILLION, style.ORANGE, style.GREEN, style.MUTED),
-        strict=True,
-    )
-)
+LOOKS = {
+    NOTHING: (style.INK, "-"),
+    SMALL: (style.SKY, "-"),
+    LARGE: (style.BLUE, "-"),
+    TIMES: (style.VERMILLION, "--"),
+    PLUS: (style.ORANGE, "-"),
+    INPUTS: (style.GREEN, "-"),
+    DECAY: (style.MUTED, "-"),
+}
 
 
 class Task(NamedTuple):
@@ -175,24 +177,6 @@ def check(lab: Lab, patients: tuple[dict, dict], digits: tuple[dict, dict]) -> N
     )
 
 
-def draw(found: dict[str, dict[str, np.ndarray]]):
-    picture = style.figure(4.9, "Dropout is one kind of noise")
-    for axes, (name, ways) in zip(picture.subplots(1, 2), found.items(), strict=True):
-        for way, color in COLORS.items():
-            others = ways[way][:, 1:].mean(axis=(0, 1))
-            steps = EVERY * np.arange(1, len(others) + 1)
-            axes.plot(steps, others, color=color, linewidth=1.6, linestyle="--" if way == TIMES else "-", label=way)
-        ends = [errors[:, 1:].mean(axis=(0, 1)) for errors in ways.values()]
-        axes.set(xlabel="step of descent", ylim=(0.9 * min(x.min() for x in ends), 1.1 * max(x[-1] for x in ends)))
-        axes.set_title(name, fontsize=style.NORMAL, loc="left")
-        style.dress(axes)
-        style.rule(axes)
-    picture.axes[0].set_ylabel("loss of others, mean of the seeds")
-    handles = picture.axes[0].get_legend_handles_labels()
-    picture.legend(*handles, loc="outside lower center", ncols=4, fontsize=style.SMALL, frameon=False)
-    return picture
-
-
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         found = {name: runs(task, 30 if lab.full else lab.numbers.seeds) for name, task in TASKS.items()}
@@ -201,7 +185,7 @@ def main() -> None:
         caption = (
             "The loss of rows not trained on, step by step: dropout 0.5 and normal noise of its variance go together."
         )
-        lab.save(draw(found), "dropout_or_noise.png", caption)
+        lab.save(draw("Dropout is one kind of noise", found, LOOKS, 4), "dropout_or_noise.png", caption)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,13 @@ class Numbers:
 
 EVERY, ROWS, WRONG = 40, 200, 0.15
 ALL, TWO, TWENTY, GRADIENT, INPUTS = "all rows", "2 rows", "20 rows", "all, gradient + noise", "20 rows, inputs + noise"
+LOOKS = {
+    ALL: (style.INK, "-"),
+    TWO: (style.BLUE, "-"),
+    TWENTY: (style.SKY, "-"),
+    GRADIENT: (style.ORANGE, "-"),
+    INPUTS: (style.VERMILLION, "-"),
+}
 
 
 class Task(NamedTuple):
@@ -188,24 +195,25 @@ def check(lab: Lab, diabetes: tuple, digit: tuple) -> None:
     lab.statement("Lecture S0", words, ours=ours, verdict="imprecise", **judged)
 
 
-def draw(found: dict[str, dict[str, np.ndarray]]):
-    picture = style.figure(4.9, "Noise in the inputs prevents overfitting, the others hardly do")
-    colors = {ALL: style.INK, TWO: style.BLUE, TWENTY: style.SKY, GRADIENT: style.ORANGE, INPUTS: style.VERMILLION}
+def draw(title: str, found: dict[str, dict[str, np.ndarray]], looks: dict[str, tuple[str, str]], columns: int):
+    """The loss of rows not trained on, by the way, whose color and line are given; dotted, a stop in time of the first."""
+    picture, first = style.figure(4.9, title), next(iter(looks))
     for axes, (name, ways) in zip(picture.subplots(1, 2), found.items(), strict=True):
-        for way, color in colors.items():
-            others = ways[way][:, 1:].mean(axis=(0, 1))
-            axes.plot(EVERY * np.arange(1, len(others) + 1), others, color=color, linewidth=1.8, label=way)
-        least = ways[ALL][:, 1:].mean(axis=(0, 1)).min()
-        axes.axhline(least, color=style.INK, linestyle=":", linewidth=1.2, label="all rows, stopped in time")
-        axes.set(
-            xlabel="step of descent", ylim=(0.9 * min(v[:, 1:].mean(axis=(0, 1)).min() for v in ways.values()), 1.0)
+        means = {way: ways[way][:, 1:].mean(axis=(0, 1)) for way in looks}
+        for way, (color, line) in looks.items():
+            steps = EVERY * np.arange(1, len(means[way]) + 1)
+            axes.plot(steps, means[way], line, color=color, linewidth=1.7, label=way)
+        axes.axhline(
+            means[first].min(), color=style.INK, linestyle=":", linewidth=1.2, label=f"{first}, stopped in time"
         )
+        low, high = min(each.min() for each in means.values()), max(each[-1] for each in means.values())
+        axes.set(xlabel="step of descent", ylim=(0.9 * low, 1.1 * high))
         axes.set_title(name, fontsize=style.NORMAL, loc="left")
         style.dress(axes)
         style.rule(axes)
     picture.axes[0].set_ylabel("loss of others, mean of the seeds")
     handles = picture.axes[0].get_legend_handles_labels()
-    picture.legend(*handles, loc="outside lower center", ncols=3, fontsize=style.SMALL, frameon=False)
+    picture.legend(*handles, loc="outside lower center", ncols=columns, fontsize=style.SMALL, frameon=False)
     return picture
 
 
@@ -214,7 +222,7 @@ def main() -> None:
         found = {name: all_runs(task, 40 if lab.full else lab.numbers.seeds) for name, task in TASKS.items()}
         check(lab, *(judge(lab, name, ways) for name, ways in found.items()))
         lab.save(
-            draw(found),
+            draw("Noise in the inputs prevents overfitting, the others hardly do", found, LOOKS, 3),
             "noise_regularizes.png",
             "The loss of rows not trained on, step by step, for five kinds of noise; dotted, a stop in time without any.",
         )

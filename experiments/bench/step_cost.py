@@ -31,6 +31,7 @@ from gdjax.programs import compile_once
 
 from .peers._optax import batch_loss, batches
 from .peers._optax import step as step_of_optax
+from .peers.floor import products
 from .recording import arguments, write
 from .timing import interleave, ratio
 
@@ -128,23 +129,7 @@ def matrix_products(steps):
     layers = list(itertools.pairwise(SIZES))
     weights = [jax.random.normal(jax.random.key(i), shape) / shape[0] for i, shape in enumerate(layers)]
     x = jax.random.normal(jax.random.key(9), (BATCH, SIZES[0]))
-
-    @jax.jit
-    def run(weights, x):
-        def step(weights, _):
-            inputs, a = [], x
-            for w in weights:
-                inputs.append(a)
-                a = a @ w
-            new = []
-            for i in reversed(range(len(weights))):
-                new.insert(0, inputs[i].T @ a)
-                a = a @ weights[i].T if i else a
-            return [w + 1e-9 * g for w, g in zip(weights, new, strict=True)], None
-
-        return jax.lax.scan(step, weights, length=steps)[0]
-
-    return lambda: run(weights, x)
+    return products(weights, x, steps)
 
 
 def fits(train, validation):

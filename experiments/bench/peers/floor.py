@@ -10,9 +10,8 @@ from ..training_case import TrainingCase
 NAME, PACKAGES = "floor: the matrix products alone", ("jax",)
 
 
-def build(case: TrainingCase):
-    weights = [jnp.asarray(layer["w"]) / 10 for layer in case.start()]
-    x = jnp.asarray(case.rows()[0][0][: case.batch])
+def products(weights, x, steps: int):
+    """A call that multiplies, in a scan, what so many steps of a network with these weights multiply."""
 
     @jax.jit
     def run(weights, x):
@@ -27,10 +26,17 @@ def build(case: TrainingCase):
                 a = a @ weights[i].T if i else a
             return [w + 1e-9 * g for w, g in zip(weights, new, strict=True)], None
 
-        return jax.lax.scan(step, weights, length=case.steps)[0]
+        return jax.lax.scan(step, weights, length=steps)[0]
+
+    return lambda: run(weights, x)
+
+
+def build(case: TrainingCase):
+    weights = [jnp.asarray(layer["w"]) / 10 for layer in case.start()]
+    run = products(weights, jnp.asarray(case.rows()[0][0][: case.batch]), case.steps)
 
     def call():
-        jax.block_until_ready(run(weights, x))
+        jax.block_until_ready(run())
         return []
 
     return call
