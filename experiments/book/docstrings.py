@@ -7,6 +7,7 @@ The docstrings of gdjax have one form: a line; blocks that are indented are equa
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ HEAD = re.compile(rf"({'|'.join(SECTIONS)}):(?:\s+|$)(.*)")
 ANOTHER = re.compile(rf"\s{{2,}}(?=(?:{'|'.join(SECTIONS)}): )")  # a second section on the same line
 ARGUMENT = re.compile(r"(\*{0,2}\w+(?:,\s+\*{0,2}\w+)*,?):\s+(.*)")
 MARKS = re.compile(r"([\\*_<>\[\]$#|~^{}&])")
+COLUMNS = re.compile(r"\S {3,}\S")
 EMPHASIS = re.compile(r"(?<![\w*])\\\*([a-z][a-z -]*)\\\*(?![\w*])")
 PLACES = (
     (re.compile(r"\barXiv:(\d{4}\.\d{4,5})"), r"https://arxiv.org/abs/\1"),
@@ -88,6 +90,11 @@ def _blocks(lines: list[str], link: Link, typeset: Link) -> Iterator[str]:
         if not lines[0].strip():
             lines = lines[1:]
             continue
+        paragraph = list(itertools.takewhile(str.strip, lines))
+        if _has_columns(paragraph):
+            yield _columns(paragraph, link)
+            lines = lines[len(paragraph) :]
+            continue
         take = _reader(lines[0], typeset)
         number = next((i for i, line in enumerate(lines) if i and _ends(line, lines[0])), len(lines))
         yield take(lines[:number], link)
@@ -111,6 +118,26 @@ def _reader(first: str, typeset: Link) -> Callable[[list[str], Link], str]:
     if first.startswith(" "):
         return lambda lines, link: equation(lines, typeset)
     return _section if HEAD.match(first) else lambda lines, link: prose(" ".join(lines), link)
+
+
+def _has_columns(lines: list[str]) -> bool:
+    """Whether the lines of a paragraph, but for those that go on, are in columns; two at least."""
+    rows = [line for line in lines if not line.startswith(" ")]
+    plain = not lines[0].startswith((" ", ">>>")) and not HEAD.match(lines[0])
+    return plain and len(rows) > 1 and all(map(COLUMNS.search, rows))
+
+
+def _columns(lines: list[str], link: Link) -> str:
+    """Names and what they are, in two columns or twice two, as a list; a line that is indented goes on."""
+    pairs: list[list[str]] = []
+    for line in lines:
+        cells = re.split(r" {3,}", line.strip())
+        if line.startswith(" ") and pairs:
+            pairs[-1][1] += f" {line.strip()}"
+        else:
+            pairs += [[name, " ".join(words)] for name, *words in (cells[i : i + 2] for i in range(0, len(cells), 2))]
+    named = ((f"[`{name}`]({link(name)})" if link(name) else prose(name, link), words) for name, words in pairs)
+    return "\n".join(f"- {name}" + f": {prose(words.rstrip(';'), link)}" * bool(words) for name, words in named)
 
 
 def _section(lines: list[str], link: Link) -> str:

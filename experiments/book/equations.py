@@ -75,7 +75,7 @@ def tokens(text: str) -> list[Token]:
 
 def names_in(block: str, arguments: Collection[str]) -> set[str]:
     """The arguments of a call and what its equations define; other words of two letters or more are English."""
-    defined = re.findall(r"((?:[A-Za-z]\w*, *)*[A-Za-z]\w*) (?:<-|=) ", block.replace("²", ""))
+    defined = re.findall(r"((?:[A-Za-z]\w*, ?)*[A-Za-z]\w*) (?:<-|=) ", block.replace("²", ""))
     return {*arguments, *(name for some in defined for name in some.replace(",", " ").split())}
 
 

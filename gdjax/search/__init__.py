@@ -1,6 +1,7 @@
 """Minimization without gradients, or with only the sign of the derivative: methods (init, ask, tell) for `gdjax.minimize`.
 
-method               evaluates
+What each evaluates:
+
 random_guessing      random points in a box
 fixed_step           both neighbors along each axis, one step away
 sign_step            the neighbors along the sign of the derivative

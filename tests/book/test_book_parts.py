@@ -48,6 +48,12 @@ def test_an_argument_keeps_its_table_and_names_stay_together():
     assert "`validation_fraction`, `n_iter_no_change`, `random_state`: as for" in names
 
 
+def test_columns_are_a_list():
+    doc = "Rooms.\n\nfew bowls   `adam`,\n            more;\nadam        a      <sgd>   plain\n\nEnd   of it."
+    listed = "- few bowls: [`adam`](#adam), more\n- [`adam`](#adam): a\n- \\<sgd\\>: plain"
+    assert markdown(doc, {"adam": "#adam"}.get) == f"Rooms.\n\n{listed}\n\nEnd of it.\n"
+
+
 def test_what_latex2mathml_does_not_know_is_an_error():
     assert "<mfrac>" in to_mathml(r"\frac{1}{2}") and "<mtr>" in to_mathml(r"a &= b \\ c &= d", "block")
     with pytest.raises(ValueError, match=r"\\frob"):
