@@ -94,7 +94,7 @@
       case "slow":
         return `Still on its way after ${steps(path.taken)}${swinging}: the loss went from ${first} to ${last}.`;
       case "oscillates":
-        if (ending.grows) return `Oscillates: after ${steps(path.taken)} its swings still grow, but ${MORE} steps more do not lead out of reach: they stay bounded.`;
+        if (ending.grows) return `Oscillates: in ${steps(path.taken)} its swings have grown, but they stay bounded: ${MORE} more do not lead out of reach.`;
         return `Oscillates: after ${steps(path.taken)} it still swings, and the loss, now ${last}, does not settle.`;
       case "falls":
         return `Falls without end: at step ${ending.step}${beyond} it is a thousand widths of the picture away, and lower than where it began.`;
