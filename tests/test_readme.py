@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.book import blocks
 from experiments.book.generate import GENERATED, PLACE
+from gdjax.cli.main import parse
 
 PAGES = PLACE / "pages"
 README = Path(__file__).parents[1] / "README.md"
@@ -23,6 +25,13 @@ def test_the_front_page_is_one_page_and_its_code_runs(capsys):
     run(README)
     out = capsys.readouterr().out
     assert "adamw(0.001, b1=0.95)" in out and "-1.33333" in out
+
+
+def test_the_commands_of_the_front_page_exist():
+    found = blocks.commands(README.read_text().replace("```bash", "```sh"))
+    assert len(found) >= 5
+    for words in found:
+        parse(words)
 
 
 @pytest.mark.parametrize("name", GENERATED)
