@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -85,6 +86,23 @@ def as_length(who: str, name: str, value: Any, least: int = 1) -> Any:
     if not value // 1 == value:  # infinity is none either
         raise ValueError(f"{who}: {name} must be a whole number, got {value!r}")
     return int(value)
+
+
+def as_key(who: str, key: Any) -> Any:
+    """A key of JAX as it is, and that of a whole number.
+
+    Raises: TypeError for what is neither, ValueError for a number that no key holds.
+    """
+    if isinstance(key, numbers.Integral) and not isinstance(key, bool):
+        if not -(2**63) <= key < 2**63:
+            raise ValueError(f"{who}: key must be a key of JAX or a whole number below 2^63, got {key}")
+        return jax.random.key(int(key))
+    if isinstance(key, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
+        if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) or (key.ndim and key.dtype == np.uint32):
+            return key
+        if not key.ndim and np.issubdtype(key.dtype, np.integer):
+            return jax.random.key(key)
+    raise TypeError(f"{who}: key must be a key of JAX, as of jax.random.key(0), or a whole number, got {key!r}")
 
 
 @contextlib.contextmanager

@@ -322,6 +322,7 @@ def test_r2_knows_no_unit(unit, offset):
     truth = sklearn.metrics.r2_score(target, prediction, sample_weight=draw_weight())
     data = [(offset + unit * x).astype(np.float32) for x in (prediction, target)]
     np.testing.assert_allclose(jit_metric("r2")(*data, draw_weight()), truth, rtol=1e-4)
+    assert np.isnan(r2(*(each[:0] for each in data)))
     np.testing.assert_allclose(jax.jit(in_four)(*data, draw_weight()), truth, rtol=1e-4)
     far = jit_metric("r2")(data[0] + np.float32(100 * unit), data[1], np.ones(N, np.float32))
     worse = sklearn.metrics.r2_score(target, prediction + 100)

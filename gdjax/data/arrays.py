@@ -19,6 +19,7 @@ from jax.core import Tracer
 
 from gdjax.calls import is_concrete
 from gdjax.data.shards import Shards
+from gdjax.domain import as_key
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.tree import path_string
 from gdjax.types import Batch
@@ -117,14 +118,14 @@ def _take(data: Batch, indices: Any) -> Batch:
     return jax.tree.map(lambda x: x[indices], data)
 
 
-def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any = None) -> tuple[Batch, ...]:
+def split(data: Batch, fractions: Sequence[float], key: jax.Array | int, stratify: Any = None) -> tuple[Batch, ...]:
     """A random split of the rows: disjoint parts that together are the data, each in random order.
 
     Args:
         data: concrete arrays; NumPy arrays stay such.
         fractions: of the rows, one per part, each in (0, 1], together 1. Sizes are n times the fractions,
             rounded by largest remainder.
-        key: of any kind; its bits seed NumPy's generator, on the host.
+        key: of any kind, or a whole number; its bits seed NumPy's generator, on the host.
         stratify: (n,) labels. Every part then has each class within one row of its exact share, also a class
             with fewer rows than there are parts (some parts go without). Sizes stay as above for up to four
             parts; among five or more, some may be a row off.
@@ -141,7 +142,7 @@ def split(data: Batch, fractions: Sequence[float], key: jax.Array, stratify: Any
     if labels.shape != (rows,):
         raise ValueError(f"split: stratify must have shape ({rows},), got {labels.shape}")
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(as_key("split", key))))
     shuffled = generator.permutation(rows)
     table = apportion(counts, shares, generator)
     for fraction, size in zip(fractions, table.sum(0), strict=True):

@@ -70,6 +70,8 @@ def _of_whole_numbers(name: str, distinct: np.ndarray, counts: np.ndarray) -> De
 
 def _are_long_codes(distinct: np.ndarray) -> bool:
     gaps = np.diff(distinct).astype(np.int64)
+    if not len(gaps):
+        return False
     return bool(distinct[0] >= 10_000 and np.gcd.reduce(gaps) < 5 and gaps.max() >= 5 and len(set(gaps.tolist())) > 1)
 
 

@@ -23,7 +23,7 @@ def _squares(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array
 
 def _spread(values: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The mean, and sum w |v - mean|² as in `_squares`, computed relative to the first row, so that constants are exact."""
-    first = values[jnp.argmax(jnp.ravel(weight) != 0)]
+    first = values[jnp.argmax(jnp.ravel(weight) != 0)] if len(values) else jnp.zeros(values.shape[1:], values.dtype)
     offsets = jnp.where(weight != 0, values - first, 0)
     total = jnp.sum(weight)
     unit = or_one(jnp.minimum(jnp.max(jnp.abs(offsets), axis=0, initial=0), jnp.finfo(total.dtype).max / 16))

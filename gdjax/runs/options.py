@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from gdjax.data.order import ORDERS
 from gdjax.models import ACTIVATIONS
 from gdjax.networks import NETWORKS, words_of
@@ -25,6 +27,9 @@ else:
     LossName = Literal[FITTING_LOSSES]
     Order = Literal[ORDERS]
 
+
+# Options that name columns.
+OF_COLUMNS = ("target", "group", "time", "drop", "id", "only", "categorical", "numeric")
 
 # What is said of networks.
 WORDS = tuple(dict.fromkeys(word for name in NETWORKS for word in words_of(name)))
@@ -222,6 +227,11 @@ class TrainOptions(ModelOptions):
             if allowed and options.get(name) not in (None, *allowed):
                 raise ValueError(f"`{name}={options[name]}`: {did_you_mean(str(options[name]), allowed)}")
         given: dict[str, Any] = dict(options)
+        for name in OF_COLUMNS:  # a data frame may have numbers for names
+            if isinstance(given.get(name), (list, tuple)):
+                given[name] = tuple(map(str, given[name]))
+            elif isinstance(given.get(name), (int, np.integer)):
+                given[name] = str(given[name])
         if given.get("out") is not None:
             given["out"] = Path(given["out"])
         return cls(**given)

@@ -13,6 +13,7 @@ import numpy as np
 
 from gdjax.data import SOURCES, Dataset, Scaling, Table, fit_scaling, load, read_table, standardize
 from gdjax.data.files import nearest
+from gdjax.data.readers.frames import plain_frame
 from gdjax.networks import SHAPED
 from gdjax.runs.options import ReadingOptions, TrainOptions
 from gdjax.tables import (
@@ -188,6 +189,10 @@ def read(data: Any, options: ReadingOptions, pixels: bool = False) -> tuple[Tabl
 
 
 def _read(data: Any, options: ReadingOptions, pixels: bool) -> tuple[Table, str | None]:
+    is_file = isinstance(data, (str, os.PathLike)) and os.fspath(data) not in SOURCES
+    for option in () if is_file or getattr(options, "test", None) else READING:
+        if getattr(options, option) not in (None, ()):
+            raise ValueError(f"`{option}` is of reading a file, and {_named(data)} is none")
     if isinstance(data, Table):
         return data, options.task
     if hasattr(data, "columns"):
@@ -208,12 +213,16 @@ def _read(data: Any, options: ReadingOptions, pixels: bool) -> tuple[Table, str 
     return read_table(name, **reading, shape=options.shape, keep_text=known, as_text=as_text), options.task
 
 
+def _named(data: Any) -> str:
+    return repr(data) if isinstance(data, (str, os.PathLike)) else f"a {type(data).__name__}"
+
+
 def frame_table(frame: Any) -> Table:
     """A data frame of pandas, or of a library that converts to it, as a table."""
     frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
     frame = frame.reset_index(drop=True)
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    return Table(frame, "table", f"a data frame of {len(frame):,} rows")
+    frame, notes = plain_frame(frame.set_axis([str(name) for name in frame.columns], axis=1))
+    return Table(frame, "table", f"a data frame of {len(frame):,} rows", notes)
 
 
 def table_of(dataset: Dataset, pixels: bool = False) -> Table:

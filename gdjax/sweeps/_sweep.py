@@ -23,6 +23,8 @@ from gdjax.sweeps.study import Study
 from gdjax.sweeps.table import SweepTable, table_of
 from gdjax.sweeps.ways import Way
 from gdjax.training import Length
+from gdjax.training.remarks import not_finite
+from gdjax.types import Stop
 
 
 def sweep(
@@ -157,7 +159,10 @@ def run_all(
 
     def judge(outcomes: list[Outcome]) -> SweepTable:
         rows = sorted(outcomes, key=lambda each: (each.configuration, seeds.index(each.seed)))
-        return table_of(rows, told, *studies[0].monitor, remarks)
+        table = table_of(rows, told, *studies[0].monitor, remarks)
+        stop = Stop.NON_FINITE if (table.stop == Stop.NON_FINITE.name).all() else Stop.BUDGET
+        spoiled = not_finite(stop, data=given.data, validation=given.validation)
+        return dataclasses.replace(table, remarks=(*spoiled, *remarks))
 
     def narrow(study: Study, number: int) -> Way:
         return way_of(study.fitting, number, len(seeds), study.stops, *sizes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from jax.core import Tracer
 from gdjax import answers, tree
 from gdjax.calls import Optimizer, Schedule, as_optimizer
 from gdjax.data import as_rows
-from gdjax.domain import as_length
+from gdjax.domain import as_key, as_length
 from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
 from gdjax.programs import bind, compile_once
@@ -57,8 +56,7 @@ def make_state(
     optimizer, params, model_state = as_optimizer(optimizer).canonicalize(), tree.part(params), tree.part(model_state)
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
-    if isinstance(key, numbers.Integral):
-        key = jax.random.key(int(key))
+    key = as_key("make_state", key)
     if placement is None:
         return compile_once(_first_state_of_copies)(*map(tree.as_arrays, (params, model_state)), optimizer, key)
     params, model_state = (placement.put(x, params, own=True) for x in (params, model_state))

@@ -276,3 +276,27 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
         run.predict(some.drop(columns="area"))
     with pytest.raises(ValueError, match="the table has no row"):
         run.predict(some.head(0))
+
+
+def test_a_frame_of_unusual_cells_is_taken_with_a_note_or_refused():
+    """Durations, names that are numbers; lists, complex numbers; what is of files alone; numbers no float tells apart."""
+    x, y = np.random.default_rng(0).normal(size=(2, 60))
+
+    def pose(column=x, target="y", of_target=y, **options):
+        frame = pd.DataFrame({"x": x, 3: column, "y": of_target})
+        return runs.pose(frame, runs.TrainOptions.named("train", {"target": target, **options})).understanding
+
+    assert [each.kind for each in pose(pd.to_timedelta(x**2, unit="h")).columns] == ["number", "number"]
+    assert "column '3': durations are in seconds" in pose(pd.to_timedelta(x**2, unit="h")).notes
+    large = np.uint64(2**63) + np.arange(60).astype(np.uint64) % 5
+    assert "column '3' stays text, since no float holds '9223372036854775812'" in pose(large).notes
+    assert pose(x.astype(np.float16)).columns[1].kind == "number"
+    assert pose(target=3, drop=["x"]).target == "3"
+    for column, kind in ((x + 1j, "complex"), ([[1.0]] * 60, "list"), ([{"a": 1}] * 60, "dict")):
+        for given in ({"column": column}, {"target": "y", "of_target": column}):
+            with pytest.raises(ValueError, match=f"a data frame: column '.' must hold single values, got {kind}"):
+                pose(**given)
+    with pytest.raises(ValueError, match="`missing` is of reading a file, and a DataFrame is none"):
+        pose(missing=("-999",))
+    with pytest.raises(ValueError, match="fewer than two different numbers"):
+        pose(of_target=["12345", "12345.0"] * 30)

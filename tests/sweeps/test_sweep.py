@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import types
 
 import all_kinds
 import jax
@@ -289,3 +290,19 @@ def test_configurations_are_judged_by_what_is_not_penalized():
         np.testing.assert_allclose(swept(rows, axes), np.mean((1 - np.arange(8.0)) ** 2), rtol=1e-6)
         with pytest.raises(ValueError, match="an axis in the penalty needs validation rows"):
             swept(None, axes)
+
+
+def test_data_that_are_not_finite_are_named_where_every_run_went_wrong(monkeypatch):
+    """And not where one run did well."""
+    square, rows = lambda w, rows: jnp.mean((w - rows) ** 2), np.array([1.0, np.nan, 3.0])
+    words = "data is not finite in 1 cell, the first at [1]: nan"
+    for stop, told in (("NON_FINITE", True), ("BUDGET", False)):
+        found = [
+            types.SimpleNamespace(configuration=i, seed=0, stop=each) for i, each in enumerate(("NON_FINITE", stop))
+        ]
+        for each in found:
+            vars(each).update(best_value=1.0, best_evaluation=-1, epochs=1.0, steps=1, history={}, params=None)
+            vars(each).update(model_state=None)
+        monkeypatch.setattr("gdjax.sweeps._sweep.run_locally", lambda *_, found=found: found)
+        table = gd.sweep(square, 0.0, gd.sgd(0.1), rows, axes={"learning_rate": [0.1, 0.2]}, epochs=1)
+        assert (words in table.remarks) is told

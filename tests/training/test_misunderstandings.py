@@ -172,6 +172,9 @@ TOLD = {  # what is called, and what the sentence must say
         lambda: gd.minimize(jnp.sum, {"layer": types.SimpleNamespace(w=W)}, gd.sgd(0.1)),
         "got a SimpleNamespace, whose arrays JAX does not see",
     ),
+    "a key that is none": (lambda: gd.make_state(W, gd.sgd(0.1), key=1.5), r"key must be a key of JAX, as of .*, got 1.5"),
+    "a key beyond all": (lambda: fit(key=2**70), "key must be a key of JAX or a whole number below"),
+    "a split by a word": (lambda: gd.data.split((X, Y), (0.5, 0.5), "seed"), "split: key must be a key of JAX"),
     "keys of two kinds": (lambda: fit(squares, {1: W, "b": 0.0}), "keys of a dict of parameters must be of one kind"),
     "masked cells": (
         lambda: fit(squares, W, gd.sgd(0.1), (np.ma.masked_less(X, 0), Y)),
