@@ -166,6 +166,48 @@ def picture(found, x0: float):
     return figure
 
 
+def difference_quotients_of_powers(lab: Lab, at: float) -> dict:
+    """What the quotients of x² and x⁴ miss, beside what algebra says."""
+    found, rows = quotients(at), []
+    for name, (measured, told) in found.items():
+        for kind, algebra in told.items():
+            h, error = measured["step"], measured[kind] - measured["derivative"]
+            rounding = np.finfo(float).eps * POWERS[name](at + h) / h
+            rows.append((name, kind, h[np.argmin(abs(error))], np.max(np.abs(error - algebra) / rounding)))
+    lab.table(("quotient of", "", "best h", "misses by algebra to within ε f / h times"), rows)
+    worst = max(row[3] for row in rows)
+    lab.claim("at all h they miss by what algebra says, to 4 ε f / h", worst < 4)
+    best = rows[2][2], rows[3][2]
+    lab.claim("the best h of the one-sided quotient of x⁴ is near 1e-8", 1e-9 <= best[0] <= 1e-7)
+    lab.claim("that of the central one is near 1e-5", 1e-6 <= best[1] <= 1e-4)
+    says = "the quotient of x⁴ is 4x³ + 6hx² + 4h²x + h³, which goes to 4x³"
+    ours = f"to {worst:.1f} ε f / h at every h; the best h of the machine is {best[0]:.0e}"
+    lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=worst < 4)
+    return found
+
+
+def vectors(lab: Lab) -> None:
+    """The chain of layers by its Jacobians, and a matrix of weights."""
+    each, ways = jacobians()
+    lab.say(f"  Jacobians of the layers: {' · '.join(str(j.shape) for j in reversed(each))}")
+    off = differences(ways)
+    head = ("Jacobian of the chain", "d/dx1", "d/dx2", "d/dx3", "d/dx4", "differs from the last")
+    lab.table(head, [(name, *j[0], off[name]) for name, j in ways.items()])
+    lab.claim("all six are equal to 1e-14", max(off.values()) <= 1e-14)
+    jacobian, ways, x = weights()
+    lab.table(("dL/dW of D = X W", "differs from the last"), differences(ways).items())
+    apart = max(differences(ways).values())
+    lab.claim("all five are equal to 1e-14", apart <= 1e-14)
+    told = np.einsum("iu,jv->ijuv", x, np.eye(3))
+    lab.claim(
+        "of 180 entries of dD/dW the 60 with j = v are Xiu, the others 0",
+        np.array_equal(jacobian, told) and np.count_nonzero(jacobian) == 60,
+    )
+    says = "dL/dW = X' dL/dD for D = X W"
+    ours = f"equal to {apart:.0e}; of {jacobian.size} entries of dD/dW {np.count_nonzero(jacobian)} are not 0"
+    lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=apart <= 1e-14)
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         at, beside = lab.numbers.x, lab.numbers.y
@@ -177,44 +219,11 @@ def main() -> None:
         lab.table(head, [(row[0], row[1], *off) for row, off in zip(rows, miss, strict=True)])
         lab.claim("by hand, jax.grad and graph agree to 1e-14", np.all(miss[:, :2] <= 1e-14))
         lab.claim("central differences agree to 1e-9", np.all(miss[:, 2] <= 1e-9))
-
-        found, rows = quotients(at), []
-        for name, (measured, told) in found.items():
-            for kind, algebra in told.items():
-                h, error = measured["step"], measured[kind] - measured["derivative"]
-                rounding = np.finfo(float).eps * POWERS[name](at + h) / h
-                rows.append((name, kind, h[np.argmin(abs(error))], np.max(np.abs(error - algebra) / rounding)))
-        lab.table(("quotient of", "", "best h", "misses by algebra to within ε f / h times"), rows)
-        worst = max(row[3] for row in rows)
-        lab.claim("at all h they miss by what algebra says, to 4 ε f / h", worst < 4)
-        best = rows[2][2], rows[3][2]
-        lab.claim("the best h of the one-sided quotient of x⁴ is near 1e-8", 1e-9 <= best[0] <= 1e-7)
-        lab.claim("that of the central one is near 1e-5", 1e-6 <= best[1] <= 1e-4)
-
-        each, ways = jacobians()
-        lab.say(f"  Jacobians of the layers: {' · '.join(str(j.shape) for j in reversed(each))}")
-        off = differences(ways)
-        head = ("Jacobian of the chain", "d/dx1", "d/dx2", "d/dx3", "d/dx4", "differs from the last")
-        lab.table(head, [(name, *j[0], off[name]) for name, j in ways.items()])
-        lab.claim("all six are equal to 1e-14", max(off.values()) <= 1e-14)
-        jacobian, ways, x = weights()
-        lab.table(("dL/dW of D = X W", "differs from the last"), differences(ways).items())
-        apart = max(differences(ways).values())
-        lab.claim("all five are equal to 1e-14", apart <= 1e-14)
-        told = np.einsum("iu,jv->ijuv", x, np.eye(3))
-        lab.claim(
-            "of 180 entries of dD/dW the 60 with j = v are Xiu, the others 0",
-            np.array_equal(jacobian, told) and np.count_nonzero(jacobian) == 60,
-        )
-        says = "the quotient of x⁴ is 4x³ + 6hx² + 4h²x + h³, which goes to 4x³"
-        ours = f"to {worst:.1f} ε f / h at every h; the best h of the machine is {best[0]:.0e}"
-        lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=worst < 4)
+        found = difference_quotients_of_powers(lab, at)
+        vectors(lab)
         says, exercise = "(2x² + 1)² is derived by the chain rule", 8 * at * (2 * at**2 + 1)
         ours = f"8x (2x² + 1) = {exercise:g} at {at:g}, as multiplied out"
         lab.statement("Lecture S4", says, ours=ours, verdict="right", holds=np.allclose(chained, exercise, rtol=1e-14))
-        says = "dL/dW = X' dL/dD for D = X W"
-        ours = f"equal to {apart:.0e}; of {jacobian.size} entries of dD/dW {np.count_nonzero(jacobian)} are not 0"
-        lab.statement("Lecture S3", says, ours=ours, verdict="right", holds=apart <= 1e-14)
         lab.save(
             picture(found, at),
             "chain_rule_examples.png",

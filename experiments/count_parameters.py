@@ -124,6 +124,20 @@ def picture(layers, own):
     return figure
 
 
+def memory(lab: Lab, size: int) -> None:
+    """What training the deep network keeps, by the optimizer; its parameters take `size` bytes."""
+    need = {method: training_bytes(optimizer, shapes(DEEP)) for method, (optimizer, _) in OPTIMIZERS.items()}
+    times = {method: kept / size for method, kept in need.items()}
+    told = {method: arrays for method, (_, arrays) in OPTIMIZERS.items()}
+    rows = [(method, kept / 2**20, times[method] - 2, times[method], told[method]) for method, kept in need.items()]
+    title = f"memory while {name(DEEP)} is trained at float32: parameters, gradient, what the optimizer keeps"
+    lab.table(("trained by", "MiB", "optimizer / parameters", "all / parameters", "by counting"), rows, title)
+    exact = all(abs(times[method] - told[method]) < 1e-4 for method in ("descent", "momentum", "Adam"))
+    lab.claim("descent keeps 2 numbers a parameter, momentum 3, Adam 4, within 0.0001 (a counter)", exact)
+    lab.claim("Adafactor remembers under 2 % of what it trains", 0 < times["Adafactor"] - 2 < 0.02)
+    lab.claim("L-BFGS remembers its ten pairs and more: over 20 copies", times["L-BFGS"] - 2 > 20)
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         own = dataclasses.astuple(lab.numbers)
@@ -154,16 +168,7 @@ def main() -> None:
         share = layers[0].total / summaries[DEEP].total
         lab.claim(f"of the deep one {share:.1%} are in the first of four layers: 70 to 72", 0.70 < share < 0.72)
 
-        need = {method: training_bytes(optimizer, shapes(DEEP)) for method, (optimizer, _) in OPTIMIZERS.items()}
-        times = {method: size / summaries[DEEP].bytes for method, size in need.items()}
-        told = {method: arrays for method, (_, arrays) in OPTIMIZERS.items()}
-        rows = [(method, size / 2**20, times[method] - 2, times[method], told[method]) for method, size in need.items()]
-        title = f"memory while {name(DEEP)} is trained at float32: parameters, gradient, what the optimizer keeps"
-        lab.table(("trained by", "MiB", "optimizer / parameters", "all / parameters", "by counting"), rows, title)
-        exact = all(abs(times[method] - told[method]) < 1e-4 for method in ("descent", "momentum", "Adam"))
-        lab.claim("descent keeps 2 numbers a parameter, momentum 3, Adam 4, within 0.0001 (a counter)", exact)
-        lab.claim("Adafactor remembers under 2 % of what it trains", 0 < times["Adafactor"] - 2 < 0.02)
-        lab.claim("L-BFGS remembers its ten pairs and more: over 20 copies", times["L-BFGS"] - 2 > 20)
+        memory(lab, summaries[DEEP].bytes)
         ours = (
             f"{rows_of_lecture[1]} neurons, {rows_of_lecture[2]} weights, {rows_of_lecture[4]} parameters, in four ways"
         )

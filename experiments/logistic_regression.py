@@ -103,6 +103,18 @@ def draw(x, y, params, reference):
     return picture
 
 
+def separable(lab: Lab) -> None:
+    """Without a penalty, on classes that a line separates."""
+    path = without_penalty(*make_clouds(4.0), MILESTONES[-1]).path
+    weights = path.params["w"][list(MILESTONES)]
+    sizes = np.linalg.norm(weights, axis=1)
+    angles = np.degrees(np.arctan2(weights[:, 1], weights[:, 0]))
+    grown = zip(MILESTONES, sizes, angles, path.value[list(MILESTONES)], strict=True)
+    lab.table(("steps without penalty", "|w|", "its direction, degrees", "loss, nats"), grown)
+    lab.claim("without a penalty the weights grow by over 0.5 in each tenfold of steps", np.diff(sizes[1:]).min() > 0.5)
+    lab.claim("while the line turns by less than 1 degree in the last tenfold", abs(angles[-1] - angles[-2]) < 1)
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         first, second = "made, 2 features", "breast_cancer, 30"
@@ -118,12 +130,7 @@ def main() -> None:
                     (name, how, run.steps, run.value, off, 100 * np.mean(sides(run.params, x) == y), run.stop.name)
                 )
         lab.table(("data", "by", "steps", "loss, nats", "from scikit-learn's", "right, %", "stop"), rows)
-        path = without_penalty(*make_clouds(4.0), MILESTONES[-1]).path
-        weights = path.params["w"][list(MILESTONES)]
-        sizes = np.linalg.norm(weights, axis=1)
-        angles = np.degrees(np.arctan2(weights[:, 1], weights[:, 0]))
-        grown = zip(MILESTONES, sizes, angles, path.value[list(MILESTONES)], strict=True)
-        lab.table(("steps without penalty", "|w|", "its direction, degrees", "loss, nats"), grown)
+        separable(lab)
         lab.claim(
             "coefficients equal scikit-learn's to 1e-5, by either way",
             all(gap(run.params, references[name]) < 1e-5 for (name, _), run in found.items()),
@@ -140,10 +147,6 @@ def main() -> None:
         )
         less = found[second, "L-BFGS"].steps * 100 < found[second, "descent"].steps
         lab.claim("on breast_cancer L-BFGS takes less than a hundredth of descent's steps", less)
-        lab.claim(
-            "without a penalty the weights grow by over 0.5 in each tenfold of steps", np.diff(sizes[1:]).min() > 0.5
-        )
-        lab.claim("while the line turns by less than 1 degree in the last tenfold", abs(angles[-1] - angles[-2]) < 1)
         off = gap(found[first, "descent"].params, references[first])
         words = "logistic regression by descent, its line drawn and compared with that of scikit-learn's class (an exercise)"
         ours = f"the same line: the coefficients differ by {off:.0e}"

@@ -137,28 +137,33 @@ def picture(rates, after):
     return figure
 
 
+def updates(lab: Lab, first_rate: float) -> None:
+    """An update of the neuron, of the lecture's layer and of a hidden layer."""
+    moved = {"w": START["w"] + 12 * first_rate, "b": START["b"] + 6 * first_rate}
+    rows = [("one neuron", 2, loss(START), loss(moved), loss_after(loss, START, first_rate), "")]
+    for name, (layers, x, y, share) in CASES.items():
+        rate = share * first_rate
+        found = network_ways(layers, x, y)
+        apart = max(np.max(np.abs(g / found["jax.grad"] - 1)) for g in found.values())
+        flat, unflatten = ravel_pytree(layers)
+        by_hand = network_loss(unflatten(flat - rate * found["formula"]), x, y)
+        after = loss_after(network_loss, layers, rate, x, y)
+        rows.append((name, flat.size, network_loss(layers, x, y), by_hand, after, apart))
+    lab.table(("network", "parameters", "L", "updated by hand", "by gd.sgd", "ways differ by, relative"), rows)
+    lab.claim("in both networks the four ways agree to 1e-12", max(row[5] for row in rows[1:]) <= 1e-12)
+    lab.claim("an update by hand leads where gd.sgd does", all(abs(row[3] / row[4] - 1) < 1e-12 for row in rows))
+    lab.claim("it takes L from 9 to 2.25", abs(rows[0][4] - 2.25) < 1e-12)
+    lab.claim("the lecture's layer goes from 20 to 20 × 0.38²", abs(rows[1][4] - 20 * 0.38**2) < 1e-12)
+    lab.claim("with the hidden layer L goes from 11.00 to 1.197", np.allclose(rows[2][2:5:2], (11, 1.197), 0, 5e-3))
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         ways, first_rate = scalar_ways(lab), lab.numbers.rate
         lab.table(("one neuron", "dL/dw", "dL/db"), [(name, *found) for name, found in ways.items()])
         lab.claim("all six give -12 and -6", np.max(np.abs(np.array(list(ways.values())) - [-12, -6])) <= 1e-12)
 
-        moved = {"w": START["w"] + 12 * first_rate, "b": START["b"] + 6 * first_rate}
-        rows = [("one neuron", 2, loss(START), loss(moved), loss_after(loss, START, first_rate), "")]
-        for name, (layers, x, y, share) in CASES.items():
-            rate = share * first_rate
-            found = network_ways(layers, x, y)
-            apart = max(np.max(np.abs(g / found["jax.grad"] - 1)) for g in found.values())
-            flat, unflatten = ravel_pytree(layers)
-            by_hand = network_loss(unflatten(flat - rate * found["formula"]), x, y)
-            after = loss_after(network_loss, layers, rate, x, y)
-            rows.append((name, flat.size, network_loss(layers, x, y), by_hand, after, apart))
-        lab.table(("network", "parameters", "L", "updated by hand", "by gd.sgd", "ways differ by, relative"), rows)
-        lab.claim("in both networks the four ways agree to 1e-12", max(row[5] for row in rows[1:]) <= 1e-12)
-        lab.claim("an update by hand leads where gd.sgd does", all(abs(row[3] / row[4] - 1) < 1e-12 for row in rows))
-        lab.claim("it takes L from 9 to 2.25", abs(rows[0][4] - 2.25) < 1e-12)
-        lab.claim("the lecture's layer goes from 20 to 20 × 0.38²", abs(rows[1][4] - 20 * 0.38**2) < 1e-12)
-        lab.claim("with the hidden layer L goes from 11.00 to 1.197", np.allclose(rows[2][2:5:2], (11, 1.197), 0, 5e-3))
+        updates(lab, first_rate)
 
         rates, inputs = np.linspace(0, 0.23, 47), np.arange(5.0)
         after = np.array(jax.vmap(lambda rate: loss_after(loss, START, rate))(rates))

@@ -171,6 +171,21 @@ def picture(found):
     return figure
 
 
+def branches(lab: Lab) -> bool:
+    """An `if` and a `while` on a value; whether Python's work in the dynamic graph alone."""
+    cells = {name: [attempt(w) for w in (f, jax.grad(f), jax.jit(f), jax.jit(jax.grad(f)))] for name, f in WAYS.items()}
+    head = "on a value", "dynamic: f", "f'", "static: f", "f'"
+    title = "x² or -3 x by its sign, and Newton's square root until it is right: at 2"
+    lab.table(head, [(name, *row) for name, row in cells.items()], title)
+    square, root = ["4", "4"], [f"{math.sqrt(2):.6g}", f"{1 / math.sqrt(8):.6g}"]
+    python = [cells["Python if"], cells["Python while"]] == [square + RAISES, root + RAISES]
+    lab.claim("a Python if or while on a value is right in the dynamic graph and raises in the static", python)
+    kept = [cells["lax.cond"], cells["lax.scan, 20 turns"]] == [square * 2, root * 2]
+    lab.claim("lax.cond and lax.scan are right in both, derivative too", kept)
+    lab.claim("lax.while_loop has a value and no reverse mode", cells["lax.while_loop"] == [root[0], "ValueError"] * 2)
+    return python
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         found = {name: measure(*network, lab.numbers.calls) for name, network in NETWORKS.items()}
@@ -192,20 +207,7 @@ def main() -> None:
         lab.claim("which is over 3 times the gain on the large one", small.quicker > 3 * large.quicker)
         lab.claim("there building pays after 2 to 1000 calls", 2 <= small.pays_after <= 1000)
 
-        cells = {
-            name: [attempt(w) for w in (f, jax.grad(f), jax.jit(f), jax.jit(jax.grad(f)))] for name, f in WAYS.items()
-        }
-        head = "on a value", "dynamic: f", "f'", "static: f", "f'"
-        title = "x² or -3 x by its sign, and Newton's square root until it is right: at 2"
-        lab.table(head, [(name, *row) for name, row in cells.items()], title)
-        square, root = ["4", "4"], [f"{math.sqrt(2):.6g}", f"{1 / math.sqrt(8):.6g}"]
-        python = [cells["Python if"], cells["Python while"]] == [square + RAISES, root + RAISES]
-        lab.claim("a Python if or while on a value is right in the dynamic graph and raises in the static", python)
-        kept = [cells["lax.cond"], cells["lax.scan, 20 turns"]] == [square * 2, root * 2]
-        lab.claim("lax.cond and lax.scan are right in both, derivative too", kept)
-        lab.claim(
-            "lax.while_loop has a value and no reverse mode", cells["lax.while_loop"] == [root[0], "ValueError"] * 2
-        )
+        python = branches(lab)
         compiled, apart = programs()
         lab.say(f"  eight batch sizes: {compiled[0]} programs; padded to one size and masked: {compiled[1]}")
         lab.claim("eight batch sizes are eight programs, or one if padded and masked", compiled == [8, 1])

@@ -158,6 +158,14 @@ def draw(found, scored):
     return picture
 
 
+def collapsed_by(params) -> float:
+    """How far two layers without activation are from their one linear map, on digits."""
+    digit = jax.tree.map(lambda leaf: leaf[0, 0, 0], params)
+    one, inputs = collapse(digit), digits()[2][0]
+    scores = models_of(64, 10)["identity"][0].apply(digit, inputs)
+    return float(np.abs(scores - (inputs @ one["w"] + one["b"])).max())
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         found, at = train_all(lab.numbers.rate, lab.numbers.steps), WIDTHS.index
@@ -173,10 +181,7 @@ def main() -> None:
         steps = [np.median(run.steps, axis=(1, 2)) for run in (straight, layered)]
         heads = ("minimum on", "linear: loss, nats", "steps", "identity: steps", "loss off by", "line off by")
         lab.table(heads, zip(PLACES, straight.value[:, 0, 0], *steps, gaps, lines, strict=False))
-        digit = jax.tree.map(lambda leaf: leaf[0, 0, 0], found["identity", 64][0].params)
-        one, inputs = collapse(digit), digits()[2][0]
-        scores = models_of(64, 10)["identity"][0].apply(digit, inputs)
-        gap = np.abs(scores - (inputs @ one["w"] + one["b"])).max()
+        gap = collapsed_by(found["identity", 64][0].params)
         lab.claim("two layers without activation are one linear map, to 1e-11", gap < 1e-11)
         lab.claim("from every start they end at the linear model's loss, to 1e-12", gaps.max() < 1e-12)
         lab.claim("and at its line, to 1e-5", lines.max() < 1e-5)

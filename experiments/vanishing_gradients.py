@@ -107,6 +107,18 @@ def dying_relu() -> list[tuple[float, float]]:
     return rows
 
 
+def check_weights(lab: Lab, bounded: dict, free: dict) -> None:
+    """What the lecture says of weights of at most 1."""
+    words = "with |w| <= 1 each layer of sigmoids passes on at most a quarter of the gradient"
+    ours = f"true of each of {DRAWS * len(DEPTHS):,} chains"
+    within = all(above == 0 for _, above in bounded.values())
+    lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=within)
+    words = "such as w ~ N(0, 1)"
+    over = float(jnp.mean(jnp.abs(jax.random.normal(jax.random.key(0), (DRAWS,))) > 1))
+    ours = f"{over:.0%} of those weights are over 1: {free[1][1]:.1%} of the chains of one factor pass on more"
+    lab.statement("Lecture S3", words, ours=ours, verdict="wrong", holds=free[1][1] == 0)
+
+
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
         bounded = {depth: share_above_bound(depth, within_one) for depth in DEPTHS}
@@ -137,14 +149,7 @@ def main() -> None:
         )
         lab.claim("inputs 100 times too large pass less than a tenth of the slope", inputs[-1][2] < 0.1)
         lab.claim("a step too large kills relu units, a small one does not", dying[1][1] == 0 and dying[-1][1] > 0.25)
-        words = "with |w| <= 1 each layer of sigmoids passes on at most a quarter of the gradient"
-        ours = f"true of each of {DRAWS * len(DEPTHS):,} chains"
-        within = all(above == 0 for _, above in bounded.values())
-        lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=within)
-        words = "such as w ~ N(0, 1)"
-        over = float(jnp.mean(jnp.abs(jax.random.normal(jax.random.key(0), (DRAWS,))) > 1))
-        ours = f"{over:.0%} of those weights are over 1: {free[1][1]:.1%} of the chains of one factor pass on more"
-        lab.statement("Lecture S3", words, ours=ours, verdict="wrong", holds=free[1][1] == 0)
+        check_weights(lab, bounded, free)
         words = "with large inputs the slope of the sigmoid becomes zero"
         ours = f"inputs times 100: {inputs[-1][1]:.0%} of the units saturated, {inputs[-1][2]:.1%} of the slope left"
         lab.statement("Lecture S3", words, ours=ours, verdict="right", holds=inputs[-1][2] < 0.1)

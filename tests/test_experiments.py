@@ -77,10 +77,12 @@ def test_every_experiment_asks_claims_and_draws(name):
     assert "Expected" in doc or "expected" in doc
     assert "lab.claim(" in text and "lab.save(" in text and "with Lab(__doc__" in text
 
-    for call in ast.walk(ast.parse(text)):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "statement":
-            conditions = [word.value for word in call.keywords if word.arg in ("holds", "partly")]
-            assert not any(isinstance(each, ast.Constant) for each in conditions), f"line {call.lineno}: not computed"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.body[0].lineno < 50, f"{node.name} is longer than 50 lines"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "statement":
+            conditions = [word.value for word in node.keywords if word.arg in ("holds", "partly")]
+            assert not any(isinstance(each, ast.Constant) for each in conditions), f"line {node.lineno}: not computed"
 
 
 @pytest.mark.parametrize(
