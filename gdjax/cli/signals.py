@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 AGAIN = (
     0.05  # seconds after which a signal comes again, whose exception was lost in a callback of the garbage collector
 )
+TWICE = 1.0  # seconds in which a second signal is the same impatience: half-written files are being removed
 _raised: list[int] = []  # signals of this command
 
 
@@ -30,13 +33,21 @@ def terminating() -> Iterator[None]:
         yield
         return
 
+    heard = -math.inf
+
     def end(number: int, _: Any) -> None:
+        nonlocal heard
+        if time.monotonic() < heard + TWICE:
+            return
+        heard = time.monotonic()
         _raised.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else Termination
 
     def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        nonlocal heard
         if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Termination)) or not _raised:
             return hook(unraisable)
+        heard = -math.inf
         later.append(threading.Timer(AGAIN, os.kill, (os.getpid(), _raised[-1])))
         return later[-1].start()
 

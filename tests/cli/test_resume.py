@@ -14,7 +14,7 @@ import pytest
 from test_cli import gdjax, untimed
 
 from experiments.bench.kill_and_resume import digests, kill_once, newest
-from gdjax import runs
+from gdjax import files, runs
 from gdjax.cli import main as entry
 from gdjax.cli.signals import Termination, noting, terminating
 
@@ -177,6 +177,20 @@ def test_a_signal_whose_exception_is_lost_comes_again(capsys):
         Lost()
         time.sleep(10)
     assert time.perf_counter() - began < 5 and capsys.readouterr().err == ""
+
+
+def test_a_second_signal_does_not_disturb_what_the_first_removes(tmp_path, monkeypatch):
+    remove = shutil.rmtree
+
+    def impatient(*args, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        remove(*args, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", impatient)
+    with pytest.raises(KeyboardInterrupt), terminating(), files.commit_folder(tmp_path / "site") as draft:
+        (draft / "half.html").write_text("")
+        os.kill(os.getpid(), signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_patience_has_ended_is_finished(place):
