@@ -181,7 +181,7 @@ def test_a_run_reads_back_to_the_same_numbers(wine, dtype):
 
 
 def test_float64_runs_in_float64(place):
-    assert gdjax("train", "wine", *QUICK, "--dtype", "float64", "--out", "run")[0] == 0
+    assert gdjax("train", "wine", *QUICK, "--dtype", "float64", "--optimizer", "sgd", "--out", "run")[0] == 0
     with np.load(place / "run" / "params.npz") as arrays:
         assert arrays["params[0]['w']"].dtype == np.float64
     code, out, _ = gdjax("evaluate", "run")
@@ -448,8 +448,8 @@ def test_a_damaged_run_is_said_to_be_so(place, wine):
 
 def test_runs_are_listed_and_two_are_compared(place, wine):
     shutil.copytree(wine, place / "runs" / "one")
-    words = ["train", "wine", *FEW, "--seed", 4, "--hidden", 8, 8, "--out", "runs/two", "--tensorboard"]
-    assert gdjax(*words) == (0, "", "")
+    words = ["train", "wine", *QUICK, "--seed", 4, "--learning-rate", 0.002, "--out", "runs/two", "--tensorboard"]
+    assert gdjax(*words) == (0, "", "")  # the program of the first
     assert [path.name.startswith("events.out") for path in (place / "runs" / "two" / "tensorboard").iterdir()] == [True]
     (place / "runs" / "two" / "params.npz").write_bytes(b"PK")
     code, out, err = gdjax("runs")
@@ -465,7 +465,7 @@ def test_runs_are_listed_and_two_are_compared(place, wine):
     assert (code, err) == (0, "") and matplotlib.image.imread("both.png").shape[2] == 4
     lines = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in out.splitlines()[1:-1])
     assert [name for name in lines if name != "git_revision"] == [
-        "model",
+        "optimizer",
         "seed",
         "split_seed",
         "status",
@@ -473,8 +473,8 @@ def test_runs_are_listed_and_two_are_compared(place, wine):
         "epochs",
         "seconds",
     ]
-    assert re.split(" {2,}", lines["model"]) == [
-        f"ensemble(mlp((13, {sizes}, 3)), 4, average='softmax')" for sizes in ("8", "8, 8")
+    assert re.split(" {2,}", lines["optimizer"]) == [
+        f"decay_weights(adam(cosine({rate}, 12)), 3, mask=weights)" for rate in (0.001, 0.002)
     ]
     assert re.split(" {2,}", lines["status"]) == ["BUDGET", "unfinished: no checkpoint"]
     assert gdjax("runs", "nowhere") == (2, "", "gdjax: no run in nowhere or below it\n")
