@@ -94,14 +94,14 @@ def as_key(who: str, key: Any) -> Any:
     Raises: TypeError for what is neither, ValueError for a number that no key holds.
     """
     if isinstance(key, numbers.Integral) and not isinstance(key, bool):
-        if not -(2**63) <= key < 2**63:
-            raise ValueError(f"{who}: key must be a key of JAX or a whole number below 2^63, got {key}")
-        return jax.random.key(int(key))
+        if not -(2**63) <= (number := int(key)) < 2**63:
+            raise ValueError(f"{who}: key must be a key of JAX or a whole number below 2^63, got {number}")
+        return jax.random.key(number)
     if isinstance(key, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
         if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) or (key.ndim and key.dtype == np.uint32):
             return key
         if not key.ndim and np.issubdtype(key.dtype, np.integer):
-            return jax.random.key(key)
+            return jax.random.key(key)  # type: ignore[arg-type]
     raise TypeError(f"{who}: key must be a key of JAX, as of jax.random.key(0), or a whole number, got {key!r}")
 
 

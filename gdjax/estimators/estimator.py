@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight
 
 from gdjax.calls import Optimizer, Schedule, as_optimizer
+from gdjax.data.arrays import refuse_masked
 from gdjax.estimators.bases import BaseEstimator
 
 # What scikit-learn's validation knows of the arguments of all five.
@@ -101,7 +102,9 @@ def is_scheduled(optimizer: Optimizer) -> bool:
 
 
 def validated(estimator: Any, *args: Any, **options: Any) -> Any:
-    """scikit-learn's `validate_data`, a method before 1.6."""
+    """scikit-learn's `validate_data`, a method before 1.6, for arrays without masked cells, whose mask it would lose."""
+    for given in (*args, *options.values()):
+        refuse_masked(type(estimator).__name__, (), given)
     try:
         from sklearn.utils.validation import validate_data
     except ImportError:

@@ -13,6 +13,8 @@ from gdjax.solve.curve_formula import Curve
 from gdjax.solve.curve_solver import Rows
 from gdjax.text import did_you_mean, listing
 
+EXACT = 2.0**53  # whole numbers up to here are exact
+
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
@@ -59,6 +61,8 @@ def _as_numbers(what: str, values: Any) -> np.ndarray:
     kind = getattr(getattr(values, "dtype", None), "kind", "f")
     if kind in "mMc":
         raise ValueError(f"{what} must be numbers, got {'complex numbers' if kind == 'c' else 'dates'}")
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(float).filled(np.nan)
     try:
         numbers = np.asarray(values, float)
     except (TypeError, ValueError):
@@ -66,6 +70,10 @@ def _as_numbers(what: str, values: Any) -> np.ndarray:
         raise ValueError(
             f"{what} must be numbers, got {str(words[0])!r}" if words else f"{what} must be numbers"
         ) from None
+    if kind in "iu":
+        for i in np.flatnonzero(np.abs(numbers) > EXACT).tolist():
+            if int(numbers[i]) != (value := int(np.asarray(values)[i])):
+                raise ValueError(f"{what} must be numbers that a float holds, got {value}: take off a constant first")
     if numbers.ndim != 1:
         raise ValueError(f"{what} must be a column (n,), got shape {numbers.shape}")
     return numbers

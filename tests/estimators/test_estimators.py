@@ -357,6 +357,7 @@ WRONG = {
         ValueError,
         r"The classes, \[0, 1, 2\], are not in class_weight",
     ),
+    "masked": (LogisticRegression(), np.ma.masked_less(X, 0), Y, TypeError, "must have no masked cells, got "),
     "sparse": (
         LogisticRegression(),
         scipy.sparse.csr_array(X),

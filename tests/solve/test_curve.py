@@ -258,6 +258,12 @@ def test_a_folder_holds_the_numbers_and_the_rows(tmp_path):
         ("a*x", {"weights": np.ones(4)}, "columns must be of one length, got 3 and 4"),
         ("a*x + b + c + d", {}, "4 parameters need at least as many rows"),
         ("a*word", {}, "column 'word' must be numbers, got 'two'"),
+        ("a*x", {"y": 2**62 + np.arange(3)}, "must be numbers that a float holds, got 4611686018427387905: take off a"),
+        (
+            "a*x + b + c",
+            {"y": np.ma.masked_greater(np.arange(3), 1)},
+            "3 parameters need at least as many rows without",
+        ),
         ("a*x", {"level": 1.0}, "`level` must be in (0, 1)"),
         ("a*x", {"starts": 0}, "starts must be"),
         ("a*x +", {}, "cannot read"),
