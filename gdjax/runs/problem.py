@@ -189,8 +189,8 @@ def read(data: Any, options: ReadingOptions, pixels: bool = False) -> tuple[Tabl
 
 
 def _read(data: Any, options: ReadingOptions, pixels: bool) -> tuple[Table, str | None]:
-    is_file = isinstance(data, (str, os.PathLike)) and os.fspath(data) not in SOURCES
-    for option in () if is_file or getattr(options, "test", None) else READING:
+    is_read = isinstance(data, Table) or (isinstance(data, (str, os.PathLike)) and os.fspath(data) not in SOURCES)
+    for option in () if is_read or getattr(options, "test", None) else READING:
         if getattr(options, option) not in (None, ()):
             raise ValueError(f"`{option}` is of reading a file, and {_named(data)} is none")
     if isinstance(data, Table):
