@@ -235,12 +235,15 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
     if not is_concrete(value):
         return
     low, high = (float(end) for end in interval[1:-1].split(","))
-    array = np.asarray(value)
-    if np.iscomplexobj(array):
+    array = (
+        value if isinstance(value, (int, float)) else np.asarray(value)
+    )  # NumPy takes ten times as long for a number
+    if isinstance(array, np.ndarray) and np.iscomplexobj(array):
         raise TypeError(f"{who}: {name} must be real, got {mistakes.brief(value)}")
     above = array >= low if interval[0] == "[" else array > low
     below = array <= high if interval[-1] == "]" else array < high
-    if not np.all(above & below):
+    inside = above & below
+    if not (inside if isinstance(inside, bool) else np.all(inside)):
         raise ValueError(f"{who}: {name} must be in {interval}, got {mistakes.brief(value)}")
 
 

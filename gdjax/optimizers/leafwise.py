@@ -100,7 +100,7 @@ def leafwise(
     slots = dict(slots or {})
     check_returns(rule, returns)
     like_params = [name for name, slot in slots.items() if not callable(slot.value)]
-    who, names = rule.__name__.removesuffix("_rule"), inspect.signature(rule).parameters
+    who, names = rule.__name__.removesuffix("_rule"), names_of(rule)
     flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
@@ -226,11 +226,17 @@ def refuse_integers(who: str, params: Any) -> None:
             )
 
 
+@functools.lru_cache(1024)
+def names_of(rule: Callable[..., Any]) -> frozenset[str]:
+    """The names of a rule's arguments."""
+    return frozenset(inspect.signature(rule).parameters)
+
+
 def check_returns(rule: Callable[..., Any], returns: str) -> None:
     """Raise ValueError if a rule that names learning_rate does not return the whole step."""
     if returns not in ("direction", "step"):
         raise ValueError(f"{rule.__name__}: returns must be 'direction' or 'step', got {returns!r}")
-    if returns == "direction" and "learning_rate" in inspect.signature(rule).parameters:
+    if returns == "direction" and "learning_rate" in names_of(rule):
         raise ValueError(f"{rule.__name__}: it names learning_rate, so it must return the whole step: returns='step'")
 
 

@@ -14,7 +14,6 @@ leaves, leaves that are None, the empty tree, decay and masks, and errors that n
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -24,7 +23,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import WithRate, rate_of
-from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, refuse_integers
+from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, names_of, refuse_integers
 from gdjax.optimizers.own_gradient import of_own_gradient
 
 
@@ -154,7 +153,7 @@ def treewise(
     slots, static = slots or {}, static or {}
     check_returns(rule, returns)
     who = rule.__name__.removesuffix("_rule")
-    names = inspect.signature(rule).parameters
+    names = names_of(rule)
     numbers = {**hyperparameters, "learning_rate": 1.0 if learning_rate is None else learning_rate}
     if weight_decay is not None:
         numbers["weight_decay"] = weight_decay

@@ -17,6 +17,7 @@ from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.grouping import studies_of, way_of, whole_paths
 from gdjax.sweeps.identity import identity_of
+from gdjax.sweeps.paths import resolve
 from gdjax.sweeps.rungs import check_rungs, run_rungs
 from gdjax.sweeps.store import Nowhere, Store
 from gdjax.sweeps.study import Study
@@ -193,6 +194,7 @@ def as_run(given: Arguments, configuration: Mapping[str, Any]) -> dict[str, Any]
     nodes = {"optimizer", "stop"} & configuration.keys()
     if not nodes or nodes == configuration.keys():
         return dict(configuration)
-    whole = whole_paths(given.roots([*configuration]), configuration)
+    roots = given.roots([*configuration])
+    whole = whole_paths(lambda path: resolve(path, roots), configuration)
     made = given.configured(whole)
     return {path: getattr(made, path) if path in nodes else x for path, x in configuration.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import stopping, training
-from gdjax.calls import as_optimizer
+from gdjax.calls import Condition, as_optimizer
 from gdjax.sweeps.arguments import Arguments
 from gdjax.sweeps.paths import get, is_lane, resolve
 from gdjax.sweeps.study import Setting, Study, evaluation_of
@@ -29,7 +30,8 @@ def studies_of(
 ) -> list[Study]:
     """The configurations in groups, one for each program."""
     roots = given.roots([path for each in configurations for path in each])
-    whole = [whole_paths(roots, each) for each in configurations]
+    full = functools.cache(lambda path: resolve(path, roots))
+    whole = [whole_paths(full, each) for each in configurations]
     in_penalty = any(path.startswith("loss.penalty") for each in whole for path in each)
     if in_penalty and given.evaluate is None:
         if given.validation is None:
@@ -39,11 +41,14 @@ def studies_of(
         given = dataclasses.replace(given, evaluate=evaluation_of(given.loss))
     in_loss = _numbers_in_loss(roots, whole)
     base = {path: get(roots, path) for path in in_loss}
+    usual = _condition(given.stop)
     groups: dict[Any, tuple[Arguments, list[Setting]]] = {}
     for number, configuration in enumerate(whole):
         arguments = given.configured(configuration)
         varied = {path.removeprefix("loss."): (base | configuration)[path] for path in in_loss}
-        setting = _setting(number, arguments, varied)
+        condition = usual if arguments.stop is given.stop else _condition(arguments.stop)
+        optimizer = as_optimizer(arguments.optimizer).canonicalize(on_host=True)
+        setting = Setting(number, optimizer, condition, varied, float(arguments.init_scale))
         fixed = {path: x for path, x in configuration.items() if path not in in_loss}
         key = _structure(setting), _static(fixed)
         if key not in groups:
@@ -52,14 +57,14 @@ def studies_of(
     return [_study(arguments, settings, seeds, memory, width) for arguments, settings in groups.values()]
 
 
-def whole_paths(roots: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+def whole_paths(resolved: Callable[[str], str], configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration by whole paths.   Raises: ValueError where two of them are the same."""
     found: dict[str, Any] = {}
     for path, value in configuration.items():
-        full = resolve(path, roots)
-        if full in found:
-            raise ValueError(f"sweep: {full} must be given once, got it by two paths, {path!r} among them")
-        found[full] = value
+        whole = resolved(path)
+        if whole in found:
+            raise ValueError(f"sweep: {whole} must be given once, got it by two paths, {path!r} among them")
+        found[whole] = value
     return found
 
 
@@ -72,21 +77,16 @@ def _numbers_in_loss(roots: Mapping[str, Any], configurations: Sequence[Mapping[
     return [path for path, each in values.items() if path.startswith("loss.") and is_lane(roots, path, each)]
 
 
-def _setting(number: int, arguments: Arguments, varied: dict[str, Any]) -> Setting:
-    stop = stopping.any_of(stopping.non_finite(), stopping.divergence(), arguments.stop or stopping.never())
-    return Setting(
-        number,
-        as_optimizer(arguments.optimizer).canonicalize(on_host=True),
-        stop.canonicalize(on_host=True),
-        varied,
-        float(arguments.init_scale),
-    )
+def _condition(stop: Condition | None) -> Condition:
+    """What ends a run, on the host."""
+    with_usual = stopping.any_of(stopping.non_finite(), stopping.divergence(), stop or stopping.never())
+    return with_usual.canonicalize(on_host=True)
 
 
 def _structure(setting: Setting) -> Any:
     """What two settings of one program have in common."""
     leaves, structure = jax.tree.flatten((setting.optimizer, setting.condition))
-    return structure, tuple((np.shape(x), str(np.asarray(x).dtype)) for x in leaves)
+    return structure, tuple((np.shape(x), np.asarray(x).dtype) for x in leaves)
 
 
 def _static(configuration: Mapping[str, Any]) -> tuple[Any, ...]:
