@@ -32,7 +32,7 @@ def outputs_of(model, arrays, prefix, x):
     return np.asarray(model.apply_with_state(*kept, x)[0], float)
 
 
-@pytest.mark.filterwarnings("ignore:NO BETTER")
+@pytest.mark.filterwarnings("ignore:.*NO BETTER", "ignore:there are no intervals")
 @pytest.mark.parametrize("folds", [0, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_run_is_used_with_the_state_of_its_best_parameters(folds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
