@@ -68,7 +68,10 @@ class Worker:
 
 
 def version_of(package: str) -> str:
-    return importlib.metadata.version(DISTRIBUTIONS.get(package, package))
+    try:
+        return importlib.metadata.version(DISTRIBUTIONS.get(package, package))
+    except importlib.metadata.PackageNotFoundError:
+        return "from a checkout"
 
 
 def peak() -> int:

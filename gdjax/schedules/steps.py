@@ -47,9 +47,14 @@ FALLS: dict[str, Callable[[jax.Array], jax.Array]] = {"linear": lambda x: 1 - x,
 def above_one(factor: Any, origin: float = 1.0) -> Any:
     """factor - origin (default 1), with the digits of a double-precision factor that float32 would lose."""
     if isinstance(factor, Precise):
-        low = as_float(factor.low)
-        return (jnp.asarray(factor.high, jnp.float32).astype(low.dtype) - origin) + low
+        high, low = as_float(factor.high), as_float(factor.low)
+        return (_nearest_single(high) - origin) + low
     return factor - origin
+
+
+def _nearest_single(x: jax.Array) -> jax.Array:
+    """The nearest float32, in the dtype of x; a conversion there and back is left out by XLA on a GPU."""
+    return x if x.dtype == jnp.float32 else jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=23)
 
 
 def geometric(start: Any, factor: Any, periods: jax.Array) -> jax.Array:
