@@ -336,6 +336,12 @@ def distinct_copy(tree: Any) -> Any:
     return jax.tree.map(copy, tree)
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def unstack(tree: Any, number: int) -> list[Any]:
+    """The trees that are stacked along the first axis of every leaf, taken apart by one program."""
+    return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(number)]
+
+
 def as_arrays(tree: Any) -> Any:
     """The tree with its numbers as arrays of NumPy, which have no weak type."""
     return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), tree)

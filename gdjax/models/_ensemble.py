@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from gdjax.calls import Model, model, of_parts
 from gdjax.models._fitted import Fitted, fitted
 from gdjax.models.layers import check_size, split_key
+from gdjax.tree import unstack
 
 
 def _mean_of_probabilities(logits: jax.Array) -> jax.Array:
@@ -102,4 +103,4 @@ def members_of(model: Model, params: Any) -> list[tuple[Model, Any]]:
     if not isinstance(member, Model):
         return [(model, params)]
     each = fitted(member) if isinstance(params, Fitted) else member
-    return [(each, jax.tree.map(lambda p, i=i: p[i], params)) for i in range(whole.number)]
+    return [(each, own) for own in unstack(params, whole.number)]

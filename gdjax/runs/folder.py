@@ -50,6 +50,7 @@ from gdjax.runs.records import is_being_written, read_records
 from gdjax.runs.sums import write_sums
 from gdjax.tables import Encoding, PixelEncoding
 from gdjax.tables.pixels import read_encoding
+from gdjax.tree import unstack
 from gdjax.types import Stop
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class LoadedRun:
         """As `outputs`, of each model that was trained without a fold, (k, n)."""
         assert isinstance(self.intervals, Folds)
         x = jnp.asarray(x, self.config.dtype)
-        each = [jax.tree.map(lambda p, k=k: p[k], self.intervals.params) for k in range(self.config.folds)]
+        each = unstack(self.intervals.params, self.config.folds)
         return np.stack([outputs(self.model, params, self.target, x) for params in each])
 
     def outputs_of_members(self, x: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gdjax.data import Table, read_table
 from gdjax.losses import LOSSES
+from gdjax.programs import compile_once
 from gdjax.runs.config import RunConfig
 from gdjax.runs.intervals import level_of
 from gdjax.runs.problem import READING, frame_table
@@ -122,7 +123,7 @@ def decide(config: RunConfig, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarr
     entry = LOSSES[config.loss]
     if entry.probabilities is None:
         return scores.argmax(-1), np.zeros((len(outputs), 0))
-    table = np.asarray(entry.probabilities(jnp.asarray(outputs)), np.float64)
+    table = np.asarray(compile_once(entry.probabilities)(jnp.asarray(outputs)), np.float64)
     if config.threshold is not None:
         return (table[:, 1] >= config.threshold).astype(int), table
     return scores.argmax(-1), table
