@@ -62,7 +62,7 @@ def _as_numbers(what: str, values: Any) -> np.ndarray:
     if kind in "mMc":
         raise ValueError(f"{what} must be numbers, got {'complex numbers' if kind == 'c' else 'dates'}")
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(float).filled(np.nan)
+        values = np.ma.filled(np.ma.asarray(values, float), np.nan)
     try:
         numbers = np.asarray(values, float)
     except (TypeError, ValueError):
