@@ -29,7 +29,7 @@ class Replay:
     def run(self, argv: list[str]) -> int:
         with user_mistakes():
             record, config = runs.read_failure(self.folder), runs.read_config(self.folder)
-            options = dataclasses.replace(parse_command(Train, config.command), devices=None, shard=None)
+            options = dataclasses.replace(parse_command(Train, config.command), devices=None, shard=None, resume=True)
             use_device(options.device, options.dtype, options.deterministic)
             work = options.begin(config.command, config)
             found = runs.explain_failure(self.folder, work.config, runs.prepare(work.job, work.parts))

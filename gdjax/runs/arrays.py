@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import zipfile
@@ -30,7 +31,8 @@ DTYPES: dict[str, Any] = {
     "float64": np.float64,
 }
 NAME = "params.npz"
-OF_EARLIER = "sha256.config.json"  # runs of an earlier version held the hashes of their files here
+# The files whose hashes a run of an earlier version holds here, each as sha256.NAME; still earlier ones hold none.
+OF_EARLIER = ("config.json", "metrics.jsonl", "result.json", "encoding.json")
 
 
 class Kept(NamedTuple):
@@ -77,8 +79,7 @@ def read_arrays(folder: Path, model: Model, config: RunConfig, rows: jax.ShapeDt
             raise ValueError("a classification must have no scaling of its target")
         _check_fit(model, template, config, rows, target)
         intervals = _intervals(read, template, config)
-        if OF_EARLIER not in read:
-            check_sums(folder)
+        _check_sums(read, folder)
     return Kept(params, target, intervals)
 
 
@@ -172,5 +173,14 @@ def check_files(folder: Path) -> None:
     with zipfile.ZipFile(folder / NAME) as archive:
         if (name := archive.testzip()) is not None:
             raise ValueError(f"params.npz must hold {name} as it was written")
-        if OF_EARLIER not in _Members(archive):
-            check_sums(folder)
+        _check_sums(_Members(archive), folder)
+
+
+def _check_sums(read: _Members, folder: Path) -> None:
+    """Raise ValueError if a file is not what was written, as far as the run holds hashes."""
+    for name in OF_EARLIER:
+        if f"sha256.{name}" in read:
+            written = read(f"sha256.{name}", (32,), (np.dtype(np.uint8),))
+            if written.tobytes() != hashlib.sha256((folder / name).read_bytes()).digest():
+                raise ValueError(f"{name} must be what was written with the parameters, got another content")
+    check_sums(folder)

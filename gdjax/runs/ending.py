@@ -51,10 +51,11 @@ def end_table(work: Work, folder: Path, result: Result, options: TrainOptions, t
         "trials": [trial._asdict() for trial in work.trials],
         "assessment": None if found is None else found.to_json(),
     }
-    words = describe_run(work, result, scores, found, held_out)
     lost = bool(work.config.folds) and held_out is None
-    missing = WITHOUT_FOLDS if lost else missing_intervals(work.config, intervals)
-    alarms = [missing if good else "", found.alarm if found else ""]
+    missing = "" if not good else WITHOUT_FOLDS if lost else missing_intervals(work.config, intervals)
+    as_asked = options.cv == 0  # then it is said, and no alarm
+    words = describe_run(work, result, scores, found, held_out, missing if as_asked else "")
+    alarms = ["" if as_asked else missing, found.alarm if found else ""]
     return Ending(said, kept, work.encoding, drawn, page, words, "; ".join(filter(None, alarms)))
 
 

@@ -31,6 +31,7 @@ def reevaluation(run: LoadedRun) -> str:
     said: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in data.reading.items()}
     said |= {"split": data.split, "split_seed": config.split_seed, "cv": config.folds or None}
     said |= {"numbers": data.numbers}  # which says whether rows are read as pixels
+    said |= {"resume": True}  # its options are not judged again
     problem = pose(data.source, TrainOptions(**said))
     if problem.hash() != data.hash:
         raise ValueError(f"{data.source} has changed since {run.folder} was trained on it")
@@ -45,7 +46,7 @@ def evaluate_on(run: LoadedRun, data: Any, level: float | None = None) -> str:
 
     Raises: ValueError if no row has a target that the run knows, or a column is absent.
     """
-    held = level_of(run.config, run.intervals, level)
+    held = level_of(run.config, run.intervals, level, str(run.result.get("stop", "")))
     rows, config = rows_to_predict(run, data, keep_text=(run.config.data.target,)), run.config
     y = targets(rows, config.data.target, config.data.target_names)
     x = run.encoding.transform(rows.inputs(), dtype="float32")

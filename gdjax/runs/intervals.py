@@ -101,8 +101,11 @@ def _between(each: np.ndarray, fold: np.ndarray, distances: np.ndarray, level: f
     return low, high
 
 
-def level_of(config: RunConfig, intervals: Calibration | Folds | None, level: float | None) -> float | None:
+def level_of(config: RunConfig, intervals: Calibration | Folds | None, level: float | None, stop: str) -> float | None:
     """The level of the intervals that a run gives: the one asked for, or LEVEL; None where it has no intervals of LEVEL.
+
+    Args:
+        stop: why the run has ended.
 
     Raises: ValueError for a level outside (0, 1), or one asked for that the run has no intervals of.
     """
@@ -111,7 +114,7 @@ def level_of(config: RunConfig, intervals: Calibration | Folds | None, level: fl
         raise ValueError(f"`level` must be between 0 and 1, got {asked:g}")
     if config.data.task != "regression" and level is not None:
         raise ValueError("`level` is of the intervals of numbers, and this run predicts classes")
-    missing = missing_intervals(config, intervals, level=asked)
+    missing = missing_intervals(config, intervals, stop, asked)
     if level is None or not missing:
         return None if missing or intervals is None else asked
     if intervals is None:

@@ -226,9 +226,9 @@ class TrainOptions(ModelOptions):
             allowed = [x for each in (hint, *get_args(hint)) if get_origin(each) is Literal for x in get_args(each)]
             if allowed and options.get(name) not in (None, *allowed):
                 raise ValueError(f"`{name}={options[name]}`: {did_you_mean(str(options[name]), allowed)}")
-        given: dict[str, Any] = dict(options)
+        given: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in options.items()}
         for name in OF_COLUMNS:  # a data frame may have numbers for names
-            if isinstance(given.get(name), (list, tuple)):
+            if isinstance(given.get(name), tuple):
                 given[name] = tuple(map(str, given[name]))
             elif isinstance(given.get(name), (int, np.integer)):
                 given[name] = str(given[name])

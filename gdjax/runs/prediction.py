@@ -29,7 +29,7 @@ def predictions(run: LoadedRun, data: Any, level: float | None = None) -> pandas
     column."""
     import pandas
 
-    held = level_of(run.config, run.intervals, level)
+    held = level_of(run.config, run.intervals, level, str(run.result.get("stop", "")))
     table = rows_to_predict(run, data)
     if not len(table.frame):
         raise ValueError("predict: the table has no row")
@@ -48,11 +48,12 @@ def rows_to_predict(run: LoadedRun, data: Any, keep_text: Sequence[str] = ()) ->
     Args:
         keep_text: columns whose text is kept too.
     """
-    shape = run.config.data.shape
+    names, shape = run.config.data.columns, run.config.data.shape
     if isinstance(data, Table):
         return _as_trained(run, data)
     if hasattr(data, "columns"):
-        return _as_trained(run, frame_table(data))
+        used = {*names, run.config.data.target, *keep_text} if names and not shape else None
+        return _as_trained(run, frame_table(data, used))
     if isinstance(data, (str, os.PathLike)):
         table = read_table(os.fspath(data), **_reading(run.config), shape=shape, keep_text=keep_text, lenient=True)
         is_array = os.fspath(data).lower().endswith(".npz") and not shape

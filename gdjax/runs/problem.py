@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -190,7 +190,8 @@ def read(data: Any, options: ReadingOptions, pixels: bool = False) -> tuple[Tabl
 
 def _read(data: Any, options: ReadingOptions, pixels: bool) -> tuple[Table, str | None]:
     is_read = isinstance(data, Table) or (isinstance(data, (str, os.PathLike)) and os.fspath(data) not in SOURCES)
-    for option in () if is_read or getattr(options, "test", None) else READING:
+    asked_before = getattr(options, "resume", False)  # of a stored run, whose options stay what they were
+    for option in () if is_read or asked_before or getattr(options, "test", None) else READING:
         if getattr(options, option) not in (None, ()):
             raise ValueError(f"`{option}` is of reading a file, and {_named(data)} is none")
     if isinstance(data, Table):
@@ -217,11 +218,15 @@ def _named(data: Any) -> str:
     return repr(data) if isinstance(data, (str, os.PathLike)) else f"a {type(data).__name__}"
 
 
-def frame_table(frame: Any) -> Table:
-    """A data frame of pandas, or of a library that converts to it, as a table."""
+def frame_table(frame: Any, used: Container[str] | None = None) -> Table:
+    """A data frame of pandas, or of a library that converts to it, as a table.
+
+    Args:
+        used: the columns that are looked at; None for all.
+    """
     frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
     frame = frame.reset_index(drop=True)
-    frame, notes = plain_frame(frame.set_axis([str(name) for name in frame.columns], axis=1))
+    frame, notes = plain_frame(frame.set_axis([str(name) for name in frame.columns], axis=1), used)
     return Table(frame, "table", f"a data frame of {len(frame):,} rows", notes)
 
 

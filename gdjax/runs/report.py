@@ -63,12 +63,14 @@ def describe_run(
     scores: Scores,
     found: Assessment | None = None,
     held_out: Mapping[str, Any] | None = None,
+    missing: str = "",
 ) -> str:
     """The text printed at the end.
 
     Args:
         found: None where there is nothing to judge the run by.
         held_out: the scores of training rows by models that were trained without their fold, where there are folds.
+        missing: why there are no intervals.
     """
     job, understanding = work.job, work.problem.understanding
     gradient_flow = job.flow(result)
@@ -84,6 +86,7 @@ def describe_run(
         "",
         *([] if len(work.parts.test[0]) else [_wrapped(NOT_JUDGED), ""]),
         *([] if found is None else [*(_wrapped(each) for each in (found.headline, *found.sentences())), ""]),
+        *([_wrapped(missing), ""] if missing else []),
         *([] if gradient_flow is None else [str(gradient_flow), ""]),
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """A run folder reads back bit by bit, or is said to be damaged: nothing in between, whatever has happened to its files."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import zipfile
@@ -15,6 +16,7 @@ import gdjax as gd
 from gdjax import models
 from gdjax.data import Scaling
 from gdjax.runs import folder as record
+from gdjax.runs import list_runs
 from gdjax.runs.arrays import Kept
 from gdjax.runs.intervals import Calibration, Folds
 from gdjax.runs.json_text import to_text
@@ -215,6 +217,25 @@ def test_damage_is_told_and_never_read(tmp_path):
             assert "\n" not in str(error) and len(str(error)) < 600
         (tmp_path / name).write_bytes(files[name])
     assert tried > 200 and told > 0.9 * tried
+
+
+def test_hashes_of_earlier_versions_are_checked(tmp_path):
+    """They stand in params.npz, each as sha256.NAME; a run of a still earlier version has none."""
+    files = write(tmp_path)
+    right = everything(record.load(tmp_path))
+    (tmp_path / "SHA256SUMS").unlink()
+    assert everything(record.load(tmp_path)) == right
+    of_file = lambda name: np.frombuffer(hashlib.sha256(files[name]).digest(), np.uint8)  # noqa: E731
+    hashes = {f"sha256.{name}": of_file(name) for name in FILES[:4]}
+    (tmp_path / "params.npz").write_bytes(npz(files, **hashes))
+    assert everything(record.load(tmp_path)) == right and list_runs(tmp_path)[0].status == "BUDGET"
+    for name in FILES[:4]:
+        (tmp_path / name).write_bytes(files[name] + b"\n")
+        said = f"{name} must be what was written with the parameters, got another content"
+        with pytest.raises(record.RecordError, match=said):
+            record.load(tmp_path)
+        assert list_runs(tmp_path)[0].status == f"damaged: {said}"
+        (tmp_path / name).write_bytes(files[name])
 
 
 def test_what_is_too_large_is_not_unpacked(tmp_path, monkeypatch):

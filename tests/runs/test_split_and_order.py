@@ -1,5 +1,7 @@
 """The seed of the split apart from that of the run, and the order in which a run reads its rows."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -42,6 +44,11 @@ def test_the_split_has_a_seed_of_its_own(tmp_path):
     )
     table = runs.reevaluation(run)
     assert all(f"{run.result[part]['loss']:.6f}" in table for part in ("train", "validation", "test"))
+    data = dataclasses.replace(run.config.data, reading={"missing": ["NA"]})  # as earlier versions took of a data set
+    assert runs.reevaluation(dataclasses.replace(run, config=dataclasses.replace(run.config, data=data))) == table
+    with pytest.raises(ValueError, match="`missing` is of reading a file, and 'wine' is none"):
+        chosen(missing=("NA",))
+    assert chosen(missing=("NA",), resume=True).config.data.reading == data.reading
     page = (tmp_path / "run" / "report.html").read_text()
     assert "seed 5, of the split 3; " in page
     with pytest.raises(ValueError, match="`split_seed` must be at least 0, got -1"):

@@ -1,6 +1,7 @@
 """Training on tables: nothing leaks from the rows that judge, and intervals are those of the definition."""
 
 import dataclasses
+import functools
 import io
 import json
 
@@ -164,6 +165,10 @@ def test_a_fold_that_goes_wrong_is_said_and_costs_the_intervals_alone(tmp_path, 
     assert training.alarm.startswith("a run without one of the folds went wrong")
     assert run.intervals is None and list(run.predict(houses()).columns) == ["prediction", "remark"]
     assert run.without_intervals in training.alarm
+    diverged = dataclasses.replace(run, result={**run.result, "stop": "DIVERGED"})
+    for judge in (diverged.predict, functools.partial(runs.evaluate_on, diverged)):
+        with pytest.raises(ValueError, match=r"`level=0.8`: there are no intervals: the run ended DIVERGED"):
+            judge(houses(), level=0.8)
     assert run.result["cross_validation"] is None
 
 
@@ -231,6 +236,8 @@ def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_pat
     assert [(each.numbers, each.weight_decay) for each in trials] == [
         (numbers, decay) for numbers in ("standardized", "piecewise_linear") for decay in (0.01, 3.0)
     ]
+    said = "with --cv 0 they need 200 validation rows, half of which set them, and there are 36; train without --cv 0"
+    assert said in training.words.replace("\n  ", " ") and "intervals" not in training.alarm
     best = min(trials, key=lambda trial: trial.validation_loss)
     assert (training.config.data.numbers, training.config.weight_decay) == best[:2]
     assert training.fitting.result().best_value == pytest.approx(best.validation_loss, rel=1e-6)
@@ -241,10 +248,7 @@ def test_a_choice_is_made_by_validation_loss_and_repeated_by_its_command(tmp_pat
 def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     houses().to_csv("houses.csv", index=False)
-    said = (
-        "with --cv 0 they need 200 validation rows, .* and there are 36; train without --cv 0; NO BETTER THAN THE MEAN"
-    )
-    with pytest.warns(UserWarning, match=said):  # after two epochs
+    with pytest.warns(UserWarning, match="^NO BETTER THAN THE MEAN"):  # after two epochs; cv=0 was asked for
         run = runs.train("houses.csv", "price", "one", hidden=(4,), epochs=2, quick=True, drop=("age",), cv=0)
     words = "gdjax train houses.csv --target price --drop age --cv 0 --hidden 4 --epochs 2 --out one --quick"
     assert run.config.command == words and run.config.data.columns == ("area", "city", "garden")
@@ -272,6 +276,10 @@ def test_options_of_python_are_those_of_the_command_line(tmp_path, monkeypatch):
     some = houses().query("area > 100")
     again = run.predict(some)["prediction"]
     assert again.index.equals(some.index) and np.allclose(again, found["prediction"][some.index])
+    more = some.assign(tags=[["a"]] * len(some), code=1j)  # columns that the run does not read
+    assert run.predict(more)["prediction"].equals(again) and runs.evaluate_on(run, more) == runs.evaluate_on(run, some)
+    with pytest.raises(ValueError, match="column 'area' must hold single values, got list"):
+        run.predict(more.assign(area=more["tags"]))
     with pytest.raises(ValueError, match="there is no column 'area'; there are 'age', 'city', 'garden' and 'price'"):
         run.predict(some.drop(columns="area"))
     with pytest.raises(ValueError, match="the table has no row"):
@@ -298,5 +306,6 @@ def test_a_frame_of_unusual_cells_is_taken_with_a_note_or_refused():
                 pose(**given)
     with pytest.raises(ValueError, match="`missing` is of reading a file, and a DataFrame is none"):
         pose(missing=("-999",))
+    assert pose(missing=[]).target == "y"  # which says nothing
     with pytest.raises(ValueError, match="fewer than two different numbers"):
         pose(of_target=["12345", "12345.0"] * 30)

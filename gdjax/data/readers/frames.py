@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,19 @@ from gdjax.data.readers.columns import Options
 from gdjax.data.readers.typed import typed_column
 
 
-def plain_frame(frame: Any) -> tuple[Any, tuple[str, ...]]:
+def plain_frame(frame: Any, used: Container[str] | None = None) -> tuple[Any, tuple[str, ...]]:
     """The frame with such columns read as those of a Parquet file are, and notes on what they have become.
+
+    Args:
+        used: the columns that are looked at; None for all. The others stay as they are.
 
     Raises: DataError, in one line, for columns of cells that are no single values, such as lists or complex numbers.
     """
     import pandas
 
     series = [frame.iloc[:, j] for j in range(frame.shape[1])]
-    unusual = {j: typed_column(str(each.name), each, Options()) for j, each in enumerate(series) if _is_unusual(each)}
+    read = [j for j, each in enumerate(series) if (used is None or each.name in used) and _is_unusual(each)]
+    unusual = {j: typed_column(str(series[j].name), series[j], Options()) for j in read}
     problems = [problem for column in unusual.values() for _, problem in column.problems]
     if problems:
         raise in_one_line("a data frame", problems)
