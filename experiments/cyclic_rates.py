@@ -13,7 +13,7 @@ epochs). Means of 8 seeds (`--full`: 24).
 Expected: with 16 units the test suggests 0.35, and of the fixed rates 0.42 is best on other rows (0.150 nats), the
 worst 2.5 times as high. All cycles come within 4 % of the best, which is their merit: nobody had to find it. None is
 better, and a rate that falls once does as well. The poor minima of 4 units are not left either: the lowest training
-loss is 0.20 with cycles, fixed, and falling once 0.19. And a cycle explores no new minimum: on the line from the end
+loss is 0.20 with cycles, fixed, and falling once 0.19. And here a cycle explores no new minimum: on the line from the end
 of one to the end of the next the loss rises by less than 0.001, on the line from one seed to the next by 0.5 with 16
 units, by 1.6 with 4. About 23 s.
 """
@@ -260,9 +260,13 @@ def main() -> None:
             partly=cycles.max() < 1.1 * fixed.min(),
         )
         rise = max(barrier(each.lines.cycles[0]) for each in found.values())
-        ours = f"on the line between the ends of two cycles the loss rises by at most {rise:.4f}: one minimum"
+        changed = found[4].lines.cycles[1].mean()
+        ours = (
+            f"on the line between the ends of two cycles the loss rises by at most {rise:.4f}: one minimum, in which with 4 "
+            f"units {changed:.0%} of other rows change their class"
+        )
         says = "each cycle is an opportunity to explore a new minimum"
-        lab.statement("Lecture S0", says, ours=ours, verdict="wrong", holds=rise > 0.02)
+        lab.statement("Lecture S0", says, ours=ours, verdict="imprecise", holds=rise > 0.02, partly=changed > 0.02)
         stuck(lab, found[4])
         caption = "Left: the loss by the rate, the best fixed one dotted. Right: the loss between two ends of training."
         lab.save(draw(found), "cyclic_rates.png", caption)

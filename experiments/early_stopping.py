@@ -11,9 +11,9 @@ the patience p = 1 to 100: it ends a run p epochs after its best one, and keeps 
 Expected: from seed to seed the best epoch lies between 3 and 46 of 100, median 20. After it the training loss falls to a
 third, and the validation loss rises by half, for every seed; unseen patients are predicted better by the best epoch than by
 the last one for all seeds (0.56 and 0.95). Patience 1 stops too soon, 10 % above the best of 100 epochs, 5 at 2.4 %, 20 at
-0.02 % after 40 epochs. A target at the median of the best is not met by half of the runs. With all rows per step, the
-validation loss is least at gradients from 0.06 to 0.21; where it is 0.02, that loss is twice its least. In
-hindsight 0.1 would have done, within 10 %; but without validation data nobody knows. About 25 s.
+0.02 % after 40 epochs. With all rows per step, the validation loss is least at gradients from 0.06 to 0.21; where it is
+0.02, that loss is twice its least. In hindsight 0.1 would have done, within 10 %; but without validation data nobody
+knows. About 25 s.
 """
 
 from __future__ import annotations
@@ -117,11 +117,6 @@ def curves(lab: Lab, runs: list[gd.Result], judged) -> tuple[np.ndarray, np.ndar
         np.mean(kept < last) > 0.95,
     )
     lab.claim("the best epoch is no constant: from under 12 to over 30", np.min(best) < 12 and np.max(best) > 30)
-    target = np.median(validation.min(axis=1))
-    lab.claim(
-        "a target at the median of the best is not met by half of the seeds",
-        np.mean(validation.min(axis=1) > target) == 0.5,
-    )
     return training, validation
 
 
@@ -229,10 +224,9 @@ def main() -> None:
         gradients(lab, paths)
         says = "stop early, when the validation error gets sufficiently low"
         least = validated.min(axis=1)
-        missed, wait = np.mean(least > np.median(least)), np.mean(above[20])
-        ours = f"patience of 20 ends {wait:.2%} above the best; a target, at their median, is missed by {missed:.0%}"
-        judged = {"holds": missed == 0, "partly": wait < 0.01}
-        lab.statement("Lecture S1", says, ours=ours, verdict="imprecise", **judged)
+        apart, wait = least.max() / least.min() - 1, np.mean(above[20])
+        ours = f"patience of 20 ends {wait:.2%} above the best; no target serves all, whose least losses are {apart:.0%} apart"
+        lab.statement("Lecture S1", says, ours=ours, verdict="imprecise", holds=apart < 0.01, partly=wait < 0.01)
         says, norms = "the stop is not defined by the gradient's norm", [path[3, path[2].argmin()] for path in paths]
         ours = f"the validation loss is least at norms from {min(norms):.2f} to {max(norms):.2f}; nobody knows it in advance"
         lab.statement("Lecture S0", says, ours=ours, verdict="right", holds=min(norms) > 0.04)

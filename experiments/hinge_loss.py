@@ -43,7 +43,7 @@ class Numbers:
     """The constant C of the first form."""
 
 
-def tumours() -> tuple[np.ndarray, np.ndarray]:
+def tumors() -> tuple[np.ndarray, np.ndarray]:
     data = load_breast_cancer()
     x = data.data[:, [list(data.feature_names).index(name) for name in FEATURES]]
     return (x - x.mean(axis=0)) / x.std(axis=0), np.where(data.target == 0, 1.0, -1.0)
@@ -182,7 +182,7 @@ def bound(lab: Lab, run, x, y) -> None:
 
 def main() -> None:
     with Lab(__doc__, Numbers()) as lab:
-        x, y = tumours()
+        x, y = tumors()
         run = equivalence(lab, x, y, lab.numbers.c)
         bound(lab, run, x, y)
         lab.save(

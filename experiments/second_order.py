@@ -12,7 +12,7 @@ network on 200 digits.
 
 Expected: Newton's method takes 22, 1 and 9 steps; L-BFGS 47, 274 and 56 evaluations, the best first-order method 1218, 479
 and 323, and plain descent about 22,000, 9,300 and 10,200. A Hessian-vector product costs 1.3 gradients, the Hessian n such
-products: "impractical" is true of the matrix, not of L-BFGS, which never computes it. About 45 s, most of it compilation.
+products: "impractical" is true of the matrix, not of L-BFGS, which never computes it. About 50 s, most of it compilation.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ gradients, each at the cost of about three values.
 Expected on the bowl: guessing takes 103, 1500, 33,000 at n = 2, 3, 4, and then too many (2.4e12 at n = 10); a swarm of 64
 stagnates at n = 20; at n = 40 the genetic algorithm takes 10,200, ants 9,000, Nelder-Mead 5,900, CMA-ES 1,800, L-BFGS 5. So
 the explosion of volume concerns guessing, and poor coverage the swarm; methods that use values need a power of n, those
-with gradients hardly more as n grows. Needs the extra `populations` (evosax). About 35 s, most of it compilation.
+with gradients hardly more as n grows. Needs the extra `populations` (evosax). About 50 s, most of it compilation.
 """
 
 from __future__ import annotations

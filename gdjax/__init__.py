@@ -19,7 +19,7 @@ _hold_lifeline()
 from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
 from gdjax.calls import model, optimizer, condition, schedule
 
-# The catalogues.
+# The catalogs.
 from gdjax import data, losses, metrics, models, optimizers, processes, projections, schedules, stopping
 from gdjax.optimizers import *
 

@@ -20,7 +20,7 @@ NOTE = "Generated from the docstrings by `python -m experiments.book.generate`; 
 
 
 def optimizers() -> str:
-    """The tables of the catalogues."""
+    """The tables of the catalogs."""
     text = f"# Optimizers, transforms and wrappers\n\n{NOTE}"
     for title, factories in (("Optimizer", gd.OPTIMIZERS), ("Wrapper", gd.WRAPPERS), ("Transform", gd.TRANSFORMS)):
         text += f"\n| {title} | what it does | memory | reference |\n|---|---|---|---|\n"

@@ -40,7 +40,7 @@ def run_all(options: Everything) -> int:
         return 2
     began = time.perf_counter()
     count = counted(len(options.only or record.names()), "experiment")
-    print(f"{count}, each up to half a minute of CPU, {options.jobs} at a time; Ctrl-C ends them\n", flush=True)
+    print(f"{count}, each up to a minute of CPU, {options.jobs} at a time; Ctrl-C ends them\n", flush=True)
     try:
         with terminating():
             ended = _run(options)

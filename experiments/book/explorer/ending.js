@@ -94,7 +94,7 @@
       case "slow":
         return `Still on its way after ${steps(path.taken)}${swinging}: the loss went from ${first} to ${last}.`;
       case "oscillates":
-        if (ending.grows) return `Oscillates: in ${steps(path.taken)} its swings have grown, but they stay bounded: ${MORE} more do not lead out of reach.`;
+        if (ending.grows) return `Oscillates as far as it was followed: in ${steps(path.taken)} its swings have grown, and ${MORE} more do not lead out of reach.`;
         return `Oscillates: after ${steps(path.taken)} it still swings, and the loss, now ${last}, does not settle.`;
       case "falls":
         return `Falls without end: at step ${ending.step}${beyond} it is a thousand widths of the picture away, and lower than where it began.`;

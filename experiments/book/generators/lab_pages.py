@@ -151,7 +151,7 @@ def index_page(kept: dict[str, Record]) -> str:
     """The experiments by theme, and how many claims there are and fail."""
     count = sum(len(one["claims"]) for one in kept.values())
     failed = sum(len(record.failures(one)) for one in kept.values() if not one["changed"])
-    told = Counter(each["verdict"] for one in kept.values() for each in one["statements"])
+    told = Counter(each.get("promised", each["verdict"]) for one in kept.values() for each in one["statements"])
     said = told.total()
     verdicts = [f"{told.pop(each, 0)} {each}" for each in record.JUDGED]
     broken = [name for name, one in kept.items() if one["status"] not in ("held", "not here")]
@@ -161,8 +161,8 @@ def index_page(kept: dict[str, Record]) -> str:
         "Each experiment asks one question of the lectures, sets our figures beside theirs, and checks what it claims. "
         "`python -m experiments`, or `gdjax lab`, runs all, `gdjax lab step_size` runs one; pictures and records go to the "
         "folder `lab`, or to that of `--out`.",
-        f"{counted(len(kept), 'experiment')}, {counted(count, 'claim')}, {failed} failed. "
-        f"{counted(said, 'statement')} of the lectures: {', '.join(verdicts)}, {told.total()} without a verdict.",
+        f"{counted(len(kept), 'experiment')}, {counted(count, 'claim')}, and {counted(said, 'statement')} of the lectures: "
+        f"{', '.join(verdicts)}, {told.total()} without a verdict. Of all {failed} failed.",
     ]
     if broken:
         links = ", ".join(f"[{human(name)}]({name}.md)" for name in broken)

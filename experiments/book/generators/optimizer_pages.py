@@ -1,6 +1,6 @@
 """A page for each optimizer, wrapper, transform and schedule: its call, equations, path, certificate and reference.
 
-All is read from the catalogues: the docstrings, the signatures and their bounds. The certificates are recorded
+All is read from the catalogs: the docstrings, the signatures and their bounds. The certificates are recorded
 (`gdjax certify --out experiments/book/certificates`, minutes), the paths are computed.
 """
 
@@ -72,7 +72,7 @@ def pages(lab: Path) -> dict[str, str | bytes]:
 
 
 def index() -> str:
-    """The tables of the catalogues, a line for each name."""
+    """The tables of the catalogs, a line for each name."""
     text = "# Optimizers, wrappers, transforms and schedules\n"
     for kind, table in KINDS.items():
         text += f"\n## {kind}\n\n{ABOUT[kind]}\n\n"

@@ -251,7 +251,7 @@ def is_lifted(each: Name) -> bool:
 
 
 def _constants(room: str) -> list[str]:
-    """The catalogues of a room, and the metrics that are values."""
+    """The catalogs of a room, and the metrics that are values."""
     module, rows = _room(room), []
     for name in sorted(getattr(module, "__all__", ())):
         value = getattr(module, name)
@@ -259,7 +259,7 @@ def _constants(room: str) -> list[str]:
             rows.append(f"- `{name}`: {', '.join(f'`{key}`' for key in value)}")
         elif isinstance(value, gdjax.metrics.Metric):
             rows.append(f"- `{name}`: a `Metric`{BETTER.get(value.better, '')}")
-    return ["## Values and catalogues\n", "\n".join(rows) + "\n"] if rows else []
+    return ["## Values and catalogs\n", "\n".join(rows) + "\n"] if rows else []
 
 
 def _files(place: Path) -> list[str]:
