@@ -26,7 +26,8 @@ def check_parameters(who: str, params: Any) -> None:
         place, kind = leaf_name("params", path), type(leaf).__name__
         if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
             raise TypeError(f"{who}: {place} must have no masked cells, got {np.ma.count_masked(leaf)} of them")
-        hidden = () if isinstance(leaf, ARRAYS) else getattr(leaf, "__dict__", {}).values()
+        configures = any(isinstance(key, jax.tree_util.GetAttrKey) for key in path)  # an attribute of a module
+        hidden = () if configures or isinstance(leaf, ARRAYS) else getattr(leaf, "__dict__", {}).values()
         if any(isinstance(x, ARRAYS) for x in hidden):
             raise TypeError(
                 f"{who}: {place} must be an array or a pytree of arrays, got a {kind}, whose arrays JAX does not see and no "

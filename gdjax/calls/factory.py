@@ -52,7 +52,7 @@ class Recipe:
     def __init__(self, kind: type[Node], body: Callable[..., Any], declared: Declaration):
         self.kind, self.body, self.declared, self.static = kind, body, declared, frozenset(declared.static)
         self.name, self.reads_nothing = body.__name__, is_itself(body)
-        self.names = names = _argument_names(body)
+        self.names = names = argument_names(body)
         for name in itertools.chain(*declared):
             if name not in names:
                 raise TypeError(mistakes.unknown(self.name, name, names))
@@ -211,7 +211,7 @@ class Recipe:
         return jax.dtypes.canonicalize_dtype(np.int32 if name in self.declared.ints else float)
 
 
-def _argument_names(body: Callable[..., Any]) -> Sequence[str]:
+def argument_names(body: Callable[..., Any]) -> Sequence[str]:
     """The names of a function's arguments, for a plain function without the cost of its signature."""
     if not inspect.isfunction(body) or hasattr(body, "__wrapped__") or hasattr(body, "__signature__"):
         return tuple(inspect.signature(body).parameters)

@@ -20,7 +20,6 @@ that are None (frozen); the empty tree; errors that name the path, for integer l
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -29,6 +28,7 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import WithRate, rate_of
+from gdjax.calls.factory import argument_names
 from gdjax.types import OptState
 
 Direction: TypeAlias = tuple[jax.Array, dict[str, jax.Array]]  # the step, and each slot's new value
@@ -100,7 +100,7 @@ def leafwise(
     slots = dict(slots or {})
     check_returns(rule, returns)
     like_params = [name for name, slot in slots.items() if not callable(slot.value)]
-    who, names = rule.__name__.removesuffix("_rule"), names_of(rule)
+    who, names = rule.__name__.removesuffix("_rule"), argument_names(rule)
     flags = tuple((k, v) for k, v in hyperparameters.items() if isinstance(v, bool)) + tuple((static or {}).items())
     numbers = {k: v for k, v in hyperparameters.items() if not isinstance(v, bool)}
     numbers["learning_rate"] = 1.0 if learning_rate is None else learning_rate
@@ -226,17 +226,11 @@ def refuse_integers(who: str, params: Any) -> None:
             )
 
 
-@functools.lru_cache(1024)
-def names_of(rule: Callable[..., Any]) -> frozenset[str]:
-    """The names of a rule's arguments."""
-    return frozenset(inspect.signature(rule).parameters)
-
-
 def check_returns(rule: Callable[..., Any], returns: str) -> None:
     """Raise ValueError if a rule that names learning_rate does not return the whole step."""
     if returns not in ("direction", "step"):
         raise ValueError(f"{rule.__name__}: returns must be 'direction' or 'step', got {returns!r}")
-    if returns == "direction" and "learning_rate" in names_of(rule):
+    if returns == "direction" and "learning_rate" in argument_names(rule):
         raise ValueError(f"{rule.__name__}: it names learning_rate, so it must return the whole step: returns='step'")
 
 

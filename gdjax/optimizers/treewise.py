@@ -23,7 +23,8 @@ import jax.numpy as jnp
 
 from gdjax import tree
 from gdjax.calls import WithRate, rate_of
-from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, names_of, refuse_integers
+from gdjax.calls.factory import argument_names
+from gdjax.optimizers.leafwise import Slot, at_count, check_returns, check_trees, refuse_integers
 from gdjax.optimizers.own_gradient import of_own_gradient
 
 
@@ -153,7 +154,7 @@ def treewise(
     slots, static = slots or {}, static or {}
     check_returns(rule, returns)
     who = rule.__name__.removesuffix("_rule")
-    names = names_of(rule)
+    names = argument_names(rule)
     numbers = {**hyperparameters, "learning_rate": 1.0 if learning_rate is None else learning_rate}
     if weight_decay is not None:
         numbers["weight_decay"] = weight_decay

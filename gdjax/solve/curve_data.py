@@ -70,12 +70,13 @@ def _as_numbers(what: str, values: Any) -> np.ndarray:
         raise ValueError(
             f"{what} must be numbers, got {str(words[0])!r}" if words else f"{what} must be numbers"
         ) from None
-    if kind in "iu":
-        for i in np.flatnonzero(np.abs(numbers) > EXACT).tolist():
-            if int(numbers[i]) != (value := int(np.asarray(values)[i])):
-                raise ValueError(f"{what} must be numbers that a float holds, got {value}: take off a constant first")
     if numbers.ndim != 1:
         raise ValueError(f"{what} must be a column (n,), got shape {numbers.shape}")
+    if kind in "iu":
+        given = np.asarray(values)
+        for i in np.flatnonzero(np.abs(numbers) > EXACT).tolist():
+            if int(numbers[i]) != (value := int(given[i])):
+                raise ValueError(f"{what} must be numbers that a float holds, got {value}: take off a constant first")
     return numbers
 
 

@@ -34,8 +34,9 @@ class Summary(NamedTuple):
 
     mean = sum_s v_s / n,   standard_error = sqrt(sum_s (v_s - mean)² / (n - 1) / n),   mean ± t_(n - 1) standard_error
 
-    The interval is cut where no mean can be, which leaves its coverage as it is: at 0 where no value of the sweep is below
-    0, as of most losses, and at 1 too where greater is better and all values lie between the two, as of an accuracy.
+    The interval is cut where it seems that no mean can be, which then leaves its coverage as it is: at 0 where no value of
+    the sweep is below 0, as of most losses, and at 1 too where greater is better and all values lie between the two, as of
+    an accuracy. Of a metric that can lie beyond and by chance never did, it is too short there.
     """
 
     number: int  # of the configuration
@@ -224,8 +225,8 @@ class SweepTable:
         alike = [best, *(each for each in others if (each.wrong, each.mean) == (best.wrong, best.mean))]
         said = []
         for path, name in zip(self.axes, _short(self.axes), strict=True):
-            tried = sorted({each[path] for each in self.configurations if _is_one(each.get(path))})
-            own = {x if _is_one(x := each.configuration.get(path)) else None for each in alike}
+            tried = sorted({x for each in self.configurations if (x := _number(each.get(path))) is not None})
+            own = {_number(each.configuration.get(path)) for each in alike}
             if len(tried) < FEWEST or path in LENGTHS:
                 continue
             for end, words in ((tried[0], ("least", "smaller")), (tried[-1], ("greatest", "greater"))):
@@ -301,9 +302,9 @@ def _epoch_of(outcome: Any) -> float:
     return float(outcome.history["epoch"][number]) if number >= 0 else np.nan
 
 
-def _is_one(value: Any) -> bool:
-    """Whether it is one number."""
-    return is_number(value) and np.ndim(value) == 0
+def _number(value: Any) -> Any:
+    """One number as Python has it; None for anything else."""
+    return np.asarray(value).item() if is_number(value) and np.ndim(value) == 0 else None
 
 
 def text_of(value: Any) -> str:

@@ -292,11 +292,13 @@ def start_run(
         part = run.shapes(state, data, validation, steps)
         run.monitor_name(part.row)  # raises for an unknown monitor
     first = compile_once(bind(_without_state, run.keep_best, part.row, part.sums, capacity))
-    return run.place(first(state, condition)._replace(state=state))
+    unknown = {"best_value": jnp.array(np.inf, dtype=float), "first_loss": jnp.array(np.nan, dtype=float)}
+    return run.place(first(state, condition)._replace(state=state, **unknown))
 
 
 def _without_state(*args: Any) -> RunState:
-    return first_run_state(*args)._replace(state=())  # type: ignore[arg-type]
+    """The first state but for what is there already, and for what JAX_DEBUG_NANS would not let a program return."""
+    return first_run_state(*args)._replace(state=(), best_value=(), first_loss=())  # type: ignore[arg-type]
 
 
 def first_run_state(

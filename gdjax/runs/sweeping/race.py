@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -122,7 +123,8 @@ class Race:
 
         name = self.group.encoded.subject.name
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with commit_folder(self.folder) as draft:
+        # a folder that is there is empty, and may be the present one or a mount: it is filled, tournament.json last
+        with contextlib.nullcontext(self.folder) if self.folder.exists() else commit_folder(self.folder) as draft:
             pandas.DataFrame(found.rows()).to_csv(draft / "standings.csv", index=False)
             save(
                 standings(found, f"{name}: {len(found.standings)} optimizers at equal budgets"), draft / "standings.png"
