@@ -225,7 +225,7 @@ def main() -> None:
         says = "stop early, when the validation error gets sufficiently low"
         least = validated.min(axis=1)
         apart, wait = least.max() / least.min() - 1, np.mean(above[20])
-        ours = f"patience of 20 ends {wait:.2%} above the best; no target serves all, whose least losses are {apart:.0%} apart"
+        ours = f"patience of 20 ends {wait:.2%} above the best; no target serves all: their least are {apart:.0%} apart"
         lab.statement("Lecture S1", says, ours=ours, verdict="imprecise", holds=apart < 0.01, partly=wait < 0.01)
         says, norms = "the stop is not defined by the gradient's norm", [path[3, path[2].argmin()] for path in paths]
         ours = f"the validation loss is least at norms from {min(norms):.2f} to {max(norms):.2f}; nobody knows it in advance"

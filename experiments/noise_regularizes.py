@@ -189,7 +189,8 @@ def check(lab: Lab, diabetes: tuple, digit: tuple) -> None:
     lab.statement("Lecture S1", words, ours=ours, verdict="imprecise", **judged)
     words = "the noisy gradient of a small batch can be useful as regularization"
     ours = (
-        f"in a run of fixed length, {ends[TWO]:.2f} against {ends[ALL]:.2f}; after a stop in time it ends {gaps[TWO][0]:+.3f} from all rows"
+        f"in a run of fixed length, {ends[TWO]:.2f} against {ends[ALL]:.2f}; after a stop in time {gaps[TWO][0]:+.3f} "
+        "beside all rows"
     )
     judged = {"holds": gaps[TWO][0] < -0.01, "partly": ends[TWO] < 0.9 * ends[ALL]}
     lab.statement("Lecture S0", words, ours=ours, verdict="imprecise", **judged)

@@ -84,7 +84,11 @@ def test_every_experiment_asks_claims_and_draws(name):
             conditions = [word.value for word in node.keywords if word.arg in ("holds", "partly")]
             assert not any(isinstance(each, ast.Constant) for each in conditions), f"line {node.lineno}: not computed"
         if isinstance(node, ast.Dict):
-            named = [v for k, v in zip(node.keys, node.values, strict=True) if getattr(k, "value", None) in ("holds", "partly")]
+            named = [
+                v
+                for k, v in zip(node.keys, node.values, strict=True)
+                if getattr(k, "value", None) in ("holds", "partly")
+            ]
             assert not any(isinstance(each, ast.Constant) for each in named), f"line {node.lineno}: not computed"
 
 

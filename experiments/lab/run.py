@@ -14,8 +14,8 @@
 
 A claim that fails is printed as FAILED, as is a statement whose verdict is not the promised one, and the experiment exits
 with 1. With other numbers than the defaults it is printed as "not here", and the exit code is 0, for claims are promises
-about the defaults. By default an experiment takes at most a minute on one core; what needs more is done where `lab.full` holds,
-which `--full` sets.
+about the defaults. By default an experiment takes at most a minute on one core; what needs more is done where
+`lab.full` holds, which `--full` sets.
 """
 
 from __future__ import annotations

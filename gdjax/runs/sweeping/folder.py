@@ -158,8 +158,8 @@ def _ways(place: Path) -> list[dict[str, Any]]:
 def check_free(path: Path) -> None:
     """Raise RecordError for a path where there is something, or where no folder can be made."""
     place = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
-    if not place.is_dir() and place != path.absolute() or place.is_dir() and not os.access(place, os.W_OK):
-        raise RecordError(f"{path} must be a folder that can be written")
+    if (not place.is_dir() and place != path.absolute()) or (place.is_dir() and not os.access(place, os.W_OK)):
+        raise RecordError(f"{path} must be {'' if place == path.absolute() else 'in '}a folder that can be written")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "; `resume` goes on with the sweep there" if (path / FILE).is_file() else ""
         raise RecordError(f"{path} exists: choose another `out`{what}")
