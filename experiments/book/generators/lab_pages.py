@@ -17,11 +17,11 @@ Record = dict[str, Any]
 THEMES = {
     "Searches and steps": (
         *("find_the_minimum", "random_guessing", "stop_on_change", "step_size", "steep_start", "starting_points"),
-        *("one_sample_mse", "linear_regression", "gradient_flow", "optimizer_race"),
+        *("one_sample_mse", "linear_regression", "gradient_flow"),
     ),
     "Batches": ("unbiased_gradient", "batch_size", "noise_escapes", "noise_regularizes", "small_batch_norm"),
     "Momentum and adaptive rates": (
-        *("momentum", "three_bowls", "ill_conditioning", "sparse_features", "adam_or_tuned_sgd"),
+        *("momentum", "three_bowls", "ill_conditioning", "sparse_features", "adam_or_tuned_sgd", "optimizer_race"),
     ),
     "Schedules": ("schedules", "drop_on_plateau", "cyclic_rates"),
     "Minima, saddles, conditioning": (
