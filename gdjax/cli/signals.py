@@ -48,7 +48,7 @@ def terminating() -> Iterator[None]:
         if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Termination)) or not _raised:
             return hook(unraisable)
         heard = -math.inf
-        later.append(threading.Timer(AGAIN, signal.raise_signal, (_raised[-1],)))
+        later.append(threading.Timer(AGAIN, os.kill, (os.getpid(), _raised[-1])))
         return later[-1].start()
 
     _raised.clear()
