@@ -88,7 +88,7 @@ def as_length(who: str, name: str, value: Any, least: int = 1) -> Any:
     return int(value)
 
 
-def as_key(who: str, key: Any) -> Any:
+def as_random_key(who: str, key: Any) -> Any:
     """A key of JAX as it is, and that of a whole number.
 
     Raises: TypeError for what is neither, ValueError for a number that no key holds.

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gdjax.data.arrays import refuse_masked
 from gdjax.tree import leaf_name
 
 ARRAYS = (jax.Array, np.ndarray)
@@ -24,8 +25,7 @@ def check_parameters(who: str, params: Any) -> None:
         raise TypeError(f"{who}: the keys of a dict of parameters must be of one kind, got several: {error}") from None
     for path, leaf in leaves:
         place, kind = leaf_name("params", path), type(leaf).__name__
-        if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
-            raise TypeError(f"{who}: {place} must have no masked cells, got {np.ma.count_masked(leaf)} of them")
+        refuse_masked(who, path, leaf)
         configures = any(isinstance(key, jax.tree_util.GetAttrKey) for key in path)  # an attribute of a module
         hidden = () if configures or isinstance(leaf, ARRAYS) else getattr(leaf, "__dict__", {}).values()
         if any(isinstance(x, ARRAYS) for x in hidden):

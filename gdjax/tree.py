@@ -342,7 +342,7 @@ def unstack(tree: Any, number: int) -> list[Any]:
     return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(number)]
 
 
-def as_arrays(tree: Any) -> Any:
+def numbers_as_arrays(tree: Any) -> Any:
     """The tree with its numbers as arrays of NumPy, which have no weak type."""
     return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), tree)
 

@@ -235,9 +235,8 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
     if not is_concrete(value):
         return
     low, high = (float(end) for end in interval[1:-1].split(","))
-    array = (
-        value if isinstance(value, (int, float)) else np.asarray(value)
-    )  # NumPy takes ten times as long for a number
+    # NumPy takes ten times as long for a number.
+    array = value if isinstance(value, (int, float)) else np.asarray(value)
     if isinstance(array, np.ndarray) and np.iscomplexobj(array):
         raise TypeError(f"{who}: {name} must be real, got {mistakes.brief(value)}")
     above = array >= low if interval[0] == "[" else array > low

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-AGAIN = (
-    0.05  # seconds after which a signal comes again, whose exception was lost in a callback of the garbage collector
-)
-TWICE = 1.0  # seconds in which a second signal is the same impatience: half-written files are being removed
+# Seconds after which a signal comes again, whose exception was lost in a callback of the garbage collector.
+AGAIN = 0.05
+# Seconds in which a second signal is the same impatience: half-written files are being removed.
+TWICE = 1.0
 _raised: list[int] = []  # signals of this command
 
 

@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from gdjax.calls import is_concrete
 from gdjax.data.shards import Shards
-from gdjax.domain import as_key
+from gdjax.domain import as_random_key
 from gdjax.meshes import on_automatic_axes, replicate
 from gdjax.tree import path_string
 from gdjax.types import Batch
@@ -142,7 +142,7 @@ def split(data: Batch, fractions: Sequence[float], key: jax.Array | int, stratif
     if labels.shape != (rows,):
         raise ValueError(f"split: stratify must have shape ({rows},), got {labels.shape}")
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(as_key("split", key))))
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(as_random_key("split", key))))
     shuffled = generator.permutation(rows)
     table = apportion(counts, shares, generator)
     for fraction, size in zip(fractions, table.sum(0), strict=True):

@@ -36,9 +36,9 @@ def _hash(path: Path) -> str:
 
 
 def check_sums(folder: Path) -> None:
-    """Raise ValueError if a file of a finished run is not what was written; an earlier version wrote no hashes."""
+    """Raise ValueError if a file of a finished run is not what was written, or its hashes are gone."""
     if not (folder / NAME).is_file():
-        return
+        raise ValueError(f"{NAME} is missing")
     lines = read_bytes(folder / NAME).decode().splitlines(keepends=True)
     if len(lines) != len(FILES):
         raise ValueError(f"{NAME} must hold the hashes of {', '.join(FILES)}, got {len(lines)} lines")

@@ -13,7 +13,7 @@ import optax
 from gdjax import stopping, tree
 from gdjax.calls import Condition, Optimizer, as_optimizer
 from gdjax.data import as_arrays
-from gdjax.domain import as_key, as_length
+from gdjax.domain import as_length, as_random_key
 from gdjax.forms import LossError
 from gdjax.programs import bind, compile_once
 from gdjax.projections import as_set
@@ -96,7 +96,7 @@ def minimize(
     if isinstance(method, Method):
         _check_search(params, derivative)
         loop, condition = Searcher(f, capacity, record is True), stop or stopping.never()
-        drawn: tuple = (as_key("minimize", key),)
+        drawn: tuple = (as_random_key("minimize", key),)
     else:
         unrolled = max_steps if derivative == "unrolled" else None
         loop, condition, drawn = Minimizer(f, capacity, record is True, unrolled), watch_divergence(stop or GENTLE), ()

@@ -14,7 +14,7 @@ from jax.core import Tracer
 from gdjax import answers, tree
 from gdjax.calls import Optimizer, Schedule, as_optimizer
 from gdjax.data import as_rows
-from gdjax.domain import as_key, as_length
+from gdjax.domain import as_length, as_random_key
 from gdjax.forms import Loss, Stateful, as_loss
 from gdjax.meshes import mesh_of, on_automatic_axes, replicate, spec_of
 from gdjax.programs import bind, compile_once
@@ -56,9 +56,9 @@ def make_state(
     optimizer, params, model_state = as_optimizer(optimizer).canonicalize(), tree.part(params), tree.part(model_state)
     if not jax.tree.leaves(params):
         raise ValueError(f"make_state: params must have at least one array to train, got {tree.whole(params)!r}")
-    key = as_key("make_state", key)
+    key = as_random_key("make_state", key)
     if placement is None:
-        return compile_once(_first_state_of_copies)(*map(tree.as_arrays, (params, model_state)), optimizer, key)
+        return compile_once(_first_state_of_copies)(*map(tree.numbers_as_arrays, (params, model_state)), optimizer, key)
     params, model_state = (placement.put(x, params, own=True) for x in (params, model_state))
     return placement.put(first_state(params, optimizer, jnp.array(key, copy=True), model_state, placement), params)
 

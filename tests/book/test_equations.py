@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 import pytest
 
 import gdjax as gd
-from experiments.book.equations import GREEK, display, lines_of, mathml, names_in, remark, tokens
+from experiments.book.equations import display, lines_of, names_in, remark
 from experiments.book.generators import optimizer_pages
+from experiments.book.notation import GREEK, mathml, tokens
 from gdjax.schedules import SCHEDULES
 
 CATALOGUES = [*gd.OPTIMIZERS.values(), *gd.WRAPPERS.values(), *gd.TRANSFORMS.values(), *SCHEDULES.values()]
