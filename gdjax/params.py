@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax.data.arrays import refuse_masked
-from gdjax.tree import leaf_name
+from gdjax.tree import leaf_name, refuse_masked
 
 ARRAYS = (jax.Array, np.ndarray)
 

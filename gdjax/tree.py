@@ -323,6 +323,16 @@ def nodes_with(tree: Any, attribute: str) -> list[Any]:
     return [x for x in jax.tree.leaves(tree, is_leaf=has) if has(x)]
 
 
+def refuse_masked(who: str, path: tuple[Any, ...], leaf: Any) -> None:
+    """Raise TypeError for an array of NumPy with masked cells: its mask would be lost, and what lies under it be taken."""
+    if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
+        number = int(np.ma.count_masked(leaf))
+        raise TypeError(
+            f"{who}: arrays must have no masked cells, got {number:,} of them at {path_string(path)}; leave their rows "
+            "out, or write array.filled(value)"
+        )
+
+
 def distinct_copy(tree: Any) -> Any:
     """The tree with every leaf copied to its own buffer, so that the whole tree may be donated."""
 

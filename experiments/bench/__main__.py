@@ -17,7 +17,7 @@ Then the comparisons of sweeps (with `jax.vmap`, scikit-learn, Keras) and of min
 `sweep_cost` and `minimize_cost`. A peer that is not installed is named, and one that does not reach the accuracy too.
 
 Expected: a step of the compiled run takes at most 0.45 of the Optax loop's time, 0.94 of the scan's, 0.35 of Keras's, 0.35
-of torch's, 0.3 of scikit-learn's and 0.15 of NNX's. About 12 minutes on 2 cores.
+of torch's, 0.3 of scikit-learn's and 0.15 of NNX's. About 15 minutes on 2 cores.
 """
 
 from __future__ import annotations

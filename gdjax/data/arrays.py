@@ -21,7 +21,7 @@ from gdjax.calls import is_concrete
 from gdjax.data.shards import Shards
 from gdjax.domain import as_random_key
 from gdjax.meshes import on_automatic_axes, replicate
-from gdjax.tree import path_string
+from gdjax.tree import path_string, refuse_masked
 from gdjax.types import Batch
 
 TASKS = ("classification", "regression")
@@ -266,16 +266,6 @@ def _as_array(who: str, path: tuple[Any, ...], leaf: Any, on_host: bool) -> Any:
     target = jax.dtypes.canonicalize_dtype(array.dtype)
     check_fits(who, path, array, target)
     return np.asarray(array, target) if on_host else jnp.asarray(array, target)
-
-
-def refuse_masked(who: str, path: tuple[Any, ...], leaf: Any) -> None:
-    """Raise TypeError for an array of NumPy with masked cells: its mask would be lost, and what lies under it be taken."""
-    if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
-        number = int(np.ma.count_masked(leaf))
-        raise TypeError(
-            f"{who}: arrays must have no masked cells, got {number:,} of them at {path_string(path)}; leave their rows "
-            "out, or write array.filled(value)"
-        )
 
 
 def check_fits(who: str, path: tuple[Any, ...], leaf: Any, target: Any) -> None:

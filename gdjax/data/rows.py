@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from gdjax.data.arrays import Dataset, as_arrays, refuse_masked
-from gdjax.tree import path_string
+from gdjax.data.arrays import Dataset, as_arrays
+from gdjax.tree import path_string, refuse_masked
 from gdjax.types import Source
 
 

@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight
 
 from gdjax.calls import Optimizer, Schedule, as_optimizer
-from gdjax.data.arrays import refuse_masked
 from gdjax.estimators.bases import BaseEstimator
+from gdjax.tree import refuse_masked
 
 # What scikit-learn's validation knows of the arguments of all five.
 ARGUMENTS: dict[str, Any] = {
