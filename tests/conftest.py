@@ -5,6 +5,7 @@ JAX_DISABLE_MOST_OPTIMIZATIONS=0 runs it as users do; the certificates and the b
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import jax
@@ -15,6 +16,9 @@ import gdjax as gd
 MAPS = Path("/proc/self/maps")  # one line for each memory map, of which a program has 20 to 40
 
 gc.set_threshold(50_000, 50, 50)  # a worker holds many programs, which nothing is gained by looking through often
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; tests interrupt themselves
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_disable_most_optimizations", os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0")
 
