@@ -1,7 +1,7 @@
 """gdjax: gradient descent in JAX. Write the small thing; lift it.
 
 The public names, in reading order. Losses, metrics, models, schedules and stopping conditions are accessed through their
-modules (`gdjax.losses.huber`). What a training run does without is imported on first use: see `ON_FIRST_TOUCH`.
+modules (`gdjax.losses.huber`). Each is imported when it is first touched, so that a program pays for what it uses.
 
 The examples in docstrings have `gd`, `jax` and `jnp` at hand: `import jax, jax.numpy as jnp, gdjax as gd`.
 """
@@ -10,76 +10,72 @@ from typing import TYPE_CHECKING
 
 from gdjax.first_touch import import_on_first_touch
 
-# A rank of `gdjax launch` beats before the imports below, which take seconds.
+# A rank of `gdjax launch` beats before the import of JAX, which takes seconds.
 from gdjax.lifeline import hold_lifeline as _hold_lifeline
 
 _hold_lifeline()
 
-# Calls as values: they print as the call that made them, and their numbers are leaves.
-from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
-from gdjax.calls import model, optimizer, condition, schedule
-
-# The catalogs.
-from gdjax import data, losses, metrics, models, optimizers, processes, projections, schedules, stopping
-from gdjax.optimizers import *
-
-# Schedules and losses by the names of Optax.
-from gdjax.schedules import (
-    constant_schedule,
-    linear_schedule,
-    polynomial_schedule,
-    exponential_decay,
-    cosine_decay_schedule,
-    warmup_constant_schedule,
-    warmup_cosine_decay_schedule,
-    warmup_exponential_decay_schedule,
-    piecewise_constant_schedule,
-    piecewise_interpolate_schedule,
-    linear_onecycle_schedule,
-    cosine_onecycle_schedule,
-    sgdr_schedule,
-    join_schedules,
-)
-from gdjax.losses import (
-    squared_error,
-    l2_loss,
-    huber_loss,
-    log_cosh,
-    cosine_similarity,
-    cosine_distance,
-    sigmoid_binary_cross_entropy,
-    sigmoid_focal_loss,
-    hinge_loss,
-    softmax_cross_entropy,
-    softmax_cross_entropy_with_integer_labels,
-    safe_softmax_cross_entropy,
-    poly_loss_cross_entropy,
-    smooth_labels,
-    kl_divergence,
-    generalized_kl_divergence,
-    convex_kl_divergence,
-    ctc_loss,
-    ctc_loss_with_forward_probs,
-    ntxent,
-)
-
-# Further functions of Optax.
-from gdjax.optimizers import utilities
-from gdjax.optimizers.utilities import *
-
-# Losses of one example, lifted to batches.
-from gdjax.losses import per_example, stateful, supervised
-
-# Training: step, epoch, run.
-from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
-from gdjax.training import Placement, Result, explain_placement, learning_rate, placement, segments
-from gdjax.types import RunState, Stop, TrainState
-from gdjax.programs import clear_programs
-
-# Inspection.
-from gdjax.models import summary
-
 if TYPE_CHECKING:
+    # Calls as values: they print as the call that made them, and their numbers are leaves.
+    from gdjax.calls import Model, Optimizer, Condition, Schedule, as_optimizer
+    from gdjax.calls import model, optimizer, condition, schedule
+
+    # The catalogs.
+    from gdjax import data, losses, metrics, models, optimizers, processes, projections, schedules, stopping
+    from gdjax.optimizers import *
+
+    # Schedules and losses by the names of Optax.
+    from gdjax.schedules import (
+        constant_schedule,
+        linear_schedule,
+        polynomial_schedule,
+        exponential_decay,
+        cosine_decay_schedule,
+        warmup_constant_schedule,
+        warmup_cosine_decay_schedule,
+        warmup_exponential_decay_schedule,
+        piecewise_constant_schedule,
+        piecewise_interpolate_schedule,
+        linear_onecycle_schedule,
+        cosine_onecycle_schedule,
+        sgdr_schedule,
+        join_schedules,
+    )
+    from gdjax.losses import (
+        squared_error,
+        l2_loss,
+        huber_loss,
+        log_cosh,
+        cosine_similarity,
+        cosine_distance,
+        sigmoid_binary_cross_entropy,
+        sigmoid_focal_loss,
+        hinge_loss,
+        softmax_cross_entropy,
+        softmax_cross_entropy_with_integer_labels,
+        safe_softmax_cross_entropy,
+        poly_loss_cross_entropy,
+        smooth_labels,
+        kl_divergence,
+        generalized_kl_divergence,
+        convex_kl_divergence,
+        ctc_loss,
+        ctc_loss_with_forward_probs,
+        ntxent,
+    )
+
+    # Losses of one example, lifted to batches.
+    from gdjax.losses import per_example, stateful, supervised
+
+    # Training: step, epoch, run.
+    from gdjax.training import make_state, make_step, make_epoch, iterate, make_evaluate, make_run, start_run, fit
+    from gdjax.training import Placement, Result, explain_placement, learning_rate, placement, segments
+    from gdjax.types import RunState, Stop, TrainState
+    from gdjax.programs import clear_programs
+
+    # Inspection.
+    from gdjax.models import summary
+
     # What becomes of a run.
     from gdjax.training import CheckpointError, Checkpoints, find_failure, load_run, save_run
 
@@ -99,10 +95,17 @@ if TYPE_CHECKING:
     from gdjax import certify as certify
     from gdjax import cluster as cluster
     from gdjax import estimators as estimators
+    from gdjax import laws as laws
     from gdjax import plots as plots
     from gdjax import runs as runs
     from gdjax import tables as tables
     from gdjax.version import __version__ as __version__
+
+# Further functions of Optax.
+from gdjax.optimizers import utilities
+from gdjax.optimizers.utilities import *
+
+ON_FIRST_TOUCH = import_on_first_touch(__name__)
 
 __all__ = [
     "CheckpointError",
@@ -206,30 +209,3 @@ __all__ = [
 ]
 __all__ += optimizers.__all__
 __all__ += utilities.__all__
-
-ON_FIRST_TOUCH = {
-    **{
-        name: f"gdjax.{name}"
-        for name in (
-            "backprop",
-            "certify",
-            "cluster",
-            "estimators",
-            "laws",
-            "plots",
-            "problems",
-            "runs",
-            "search",
-            "sweeps",
-            "tables",
-        )
-    },
-    **dict.fromkeys(
-        ("RangeTest", "SweepTable", "Tournament", "find_learning_rate", "sweep", "tournament"), "gdjax.sweeps"
-    ),
-    **dict.fromkeys(("CurveFit", "Minimum", "fit_curve", "gradient_flow", "minimize"), "gdjax.solve"),
-    **dict.fromkeys(("Plane", "pca_plane", "plane_through", "random_plane"), "gdjax.planes"),
-    **dict.fromkeys(("CheckpointError", "Checkpoints", "load_run", "save_run", "find_failure"), "gdjax.training"),
-    "__version__": "gdjax.version",
-}
-import_on_first_touch(__name__, ON_FIRST_TOUCH)

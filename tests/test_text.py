@@ -1,5 +1,6 @@
 """Tables and hints, as all rooms say them."""
 
+import importlib
 import subprocess
 import sys
 
@@ -33,21 +34,27 @@ def test_the_name_that_was_meant(name, said):
 
 
 def test_the_face():
-    """All of it is there; what is heavy comes on first touch; the optimizers' own list is that of their files."""
+    """All of it is there and is what its place has; what a program has not touched is not imported; the tables are whole."""
     program = (
-        "import sys, gdjax; heavy = 'backprop certify laws planes plots problems runs search solve training.checkpoint '\n"
-        "heavy += 'training.checkpoints training.failure data.conversion'\n"
+        "import sys, gdjax; heavy = 'backprop certify data laws losses models planes plots problems runs search '\n"
+        "heavy += 'solve training optimizers.first_order optimizers.of_optax'\n"
         "assert not {f'gdjax.{room}' for room in heavy.split()} & set(sys.modules) and 'matplotlib' not in sys.modules\n"
+        "gdjax.adam, gdjax.fit\n"
+        "assert not {'gdjax.optimizers.first_order.lion', 'gdjax.training.failure'} & set(sys.modules)\n"
         "assert set(gdjax.ON_FIRST_TOUCH) | set(gdjax.__all__) <= set(dir(gdjax)) and 'convert' in dir(gdjax.data)\n"
         "names = {}; exec('from gdjax import *', names)\n"
         "assert set(gdjax.__all__) <= set(names) and names['minimize'] is gdjax.minimize is gdjax.solve.minimize\n"
-        "assert gdjax.runs.__name__ == 'gdjax.runs' and gdjax.__version__[0].isdigit() and gdjax.data.convert\n"
-        "assert all(getattr(gdjax.training, name) for name in gdjax.training.__all__)"
+        "assert gdjax.runs.__name__ == 'gdjax.runs' and gdjax.__version__[0].isdigit() and gdjax.data.convert"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
     assert len(set(gd.__all__)) == len(gd.__all__)
-    made = {name for name, x in vars(optimizers).items() if is_factory(x)}
-    assert made < set(optimizers.__all__) and set(gd.OPTIMIZERS) | set(gd.WRAPPERS) <= made
+    for package in (gd, gd.data, gd.optimizers, gd.runs, gd.training):
+        assert set(getattr(package, "__all__", ())) <= {*vars(package), *package.ON_FIRST_TOUCH}
+        for name, place in package.ON_FIRST_TOUCH.items():
+            module, found = importlib.import_module(place), getattr(package, name)
+            assert found is (module if place == f"{package.__name__}.{name}" else getattr(module, name)), name
+    made = {name for name in optimizers.__all__ if is_factory(getattr(optimizers, name))}
+    assert set(gd.OPTIMIZERS) | set(gd.WRAPPERS) | set(gd.TRANSFORMS) | set(gd.optimizers.LIFTED) <= made
     with pytest.raises(AttributeError, match="no attribute 'adamm'"):
         _ = gd.adamm
 

@@ -15,7 +15,6 @@ from gdjax.backprop import graph
 from gdjax.cli.errors import UserError, user_mistakes
 from gdjax.cli.files import check_picture
 from gdjax.files import write_whole
-from gdjax.plots import computation, graph_svg, save
 from gdjax.problems.reading import coordinates
 
 
@@ -48,6 +47,8 @@ class Backprop:
         return 0
 
     def _draw(self, found: Any, plot: Path) -> None:
+        from gdjax.plots import computation, graph_svg, save
+
         if plot.suffix.lower() == ".png":
             save(computation(found, self.expression), plot)
         else:

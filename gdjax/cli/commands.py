@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-from gdjax.cli.backprop import Backprop
-from gdjax.cli.book import Book
-from gdjax.cli.catalogue import Losses, Metrics, Models, Problems, Schedules
-from gdjax.cli.certify import Certify
-from gdjax.cli.check import Check
-from gdjax.cli.compare import Compare
-from gdjax.cli.curve import Curve
-from gdjax.cli.data import Data
-from gdjax.cli.evaluate import Evaluate
-from gdjax.cli.find_lr import FindLr
-from gdjax.cli.lab import Lab
-from gdjax.cli.launch import Launch
-from gdjax.cli.minimize import Minimize
-from gdjax.cli.optimizers import Optimizers
-from gdjax.cli.predict import Predict
-from gdjax.cli.replay import Replay
-from gdjax.cli.runs import Runs
-from gdjax.cli.sample import Sample
-from gdjax.cli.show import Show
-from gdjax.cli.sweep import Sweep
-from gdjax.cli.tournament import Tournament
-from gdjax.cli.train import Train
-
-COMMANDS: dict[str, type[Any]] = {
-    "train": Train,
-    "launch": Launch,
-    "sweep": Sweep,
-    "find-lr": FindLr,
-    "tournament": Tournament,
-    "evaluate": Evaluate,
-    "predict": Predict,
-    "sample": Sample,
-    "show": Show,
-    "runs": Runs,
-    "compare": Compare,
-    "replay": Replay,
-    "minimize": Minimize,
-    "curve": Curve,
-    "backprop": Backprop,
-    "lab": Lab,
-    "check": Check,
-    "certify": Certify,
-    "optimizers": Optimizers,
-    "schedules": Schedules,
-    "losses": Losses,
-    "metrics": Metrics,
-    "models": Models,
-    "problems": Problems,
-    "data": Data,
-    "book": Book,
+COMMANDS = {
+    "train": "gdjax.cli.train.Train",
+    "launch": "gdjax.cli.launch.Launch",
+    "sweep": "gdjax.cli.sweep.Sweep",
+    "find-lr": "gdjax.cli.find_lr.FindLr",
+    "tournament": "gdjax.cli.tournament.Tournament",
+    "evaluate": "gdjax.cli.evaluate.Evaluate",
+    "predict": "gdjax.cli.predict.Predict",
+    "sample": "gdjax.cli.sample.Sample",
+    "show": "gdjax.cli.show.Show",
+    "runs": "gdjax.cli.runs.Runs",
+    "compare": "gdjax.cli.compare.Compare",
+    "replay": "gdjax.cli.replay.Replay",
+    "minimize": "gdjax.cli.minimize.Minimize",
+    "curve": "gdjax.cli.curve.Curve",
+    "backprop": "gdjax.cli.backprop.Backprop",
+    "lab": "gdjax.cli.lab.Lab",
+    "check": "gdjax.cli.check.Check",
+    "certify": "gdjax.cli.certify.Certify",
+    "optimizers": "gdjax.cli.optimizers.Optimizers",
+    "schedules": "gdjax.cli.catalogue.Schedules",
+    "losses": "gdjax.cli.catalogue.Losses",
+    "metrics": "gdjax.cli.catalogue.Metrics",
+    "models": "gdjax.cli.catalogue.Models",
+    "problems": "gdjax.cli.catalogue.Problems",
+    "data": "gdjax.cli.data.Data",
+    "book": "gdjax.cli.book.Book",
 }
+
+
+def command(name: str) -> type[Any]:
+    """The options of a command, whose module is imported for it alone."""
+    module, _, found = COMMANDS[name].rpartition(".")
+    return getattr(importlib.import_module(module), found)

@@ -14,7 +14,7 @@ import jax
 import tyro
 
 from gdjax import processes
-from gdjax.cli.commands import COMMANDS
+from gdjax.cli.commands import COMMANDS, command
 from gdjax.cli.errors import UserError, one_line
 from gdjax.cli.signals import Termination, terminating
 from gdjax.cli.words import MARK, mark, unmark
@@ -37,9 +37,9 @@ def execute(argv: list[str]) -> None:
     """Run one command, and raise SystemExit with its exit code, in a process that goes on."""
     try:
         with terminating():
-            command = parse(argv)
+            asked = parse(argv)
             _use_compilation_cache()
-            sys.exit(command.run(argv))
+            sys.exit(asked.run(argv))
     except UserError as error:
         print(f"gdjax: {error}", file=sys.stderr)
         sys.exit(2)
@@ -67,8 +67,10 @@ def parse(argv: list[str]) -> Any:
     try:
         with contextlib.redirect_stderr(said):
             words = mark(argv) or ["--help"]
-            found = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=words, prog="gdjax", description=DESCRIPTION)
-            return unmark(found)
+            if argv and argv[0] in COMMANDS:
+                return unmark(tyro.cli(command(argv[0]), args=words[1:], prog=f"gdjax {argv[0]}"))
+            every = {name: command(name) for name in COMMANDS}
+            return tyro.extras.subcommand_cli_from_dict(every, args=words, prog="gdjax", description=DESCRIPTION)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

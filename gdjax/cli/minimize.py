@@ -16,9 +16,7 @@ from gdjax.calls import Condition, Optimizer
 from gdjax.cli.errors import UserError, option_mistakes
 from gdjax.cli.files import check_picture
 from gdjax.cli.objects import is_place, load_object, own_mistakes
-from gdjax.plots.paths import draw_paths, read_window
-from gdjax.plots.style import FORMATS
-from gdjax.problems.reading import Target, of_function, read_problem
+from gdjax.problems.reading import Target, of_function, read_problem, read_window
 from gdjax.search import METHODS
 from gdjax.solve import Minimum, minimize
 from gdjax.solve.by_text import read_condition, read_methods, without_gradient
@@ -78,16 +76,18 @@ class Minimize:
                     refused[name] = error
             if not runs:
                 raise next(iter(refused.values()))
-        for name, error in refused.items():
-            print(f"{name} did not run: {error}", file=sys.stderr)
+        print("".join(f"{name} did not run: {error}\n" for name, error in refused.items()), end="", file=sys.stderr)
         for name, (found, _) in runs.items() if self.trace else ():
             print(f"{name}\n{step_by_step(problem.f, problem.args, names, found)}\n")
         problem = with_known_minima(problem, [found.params for found, _ in runs.values()])
         print(compare(problem, names, runs))
-        with option_mistakes(NAMES):
-            drawn = {f"{name}{failure(found)}": found for name, (found, _) in runs.items()}
-            for path in draw_paths(problem, names, drawn, self.plot, self.animate, read_window(self.window, names)):
-                print(f"\n{path}")
+        if self.plot is not None or self.animate is not None:
+            from gdjax.plots.paths import draw_paths
+
+            with option_mistakes(NAMES):
+                drawn = {f"{name}{failure(found)}": found for name, (found, _) in runs.items()}
+                for path in draw_paths(problem, names, drawn, self.plot, self.animate, read_window(self.window, names)):
+                    print(f"\n{path}")
         return 1 if all(has_failed(found) for found, _ in runs.values()) else 0
 
     def _target(self) -> Target:
@@ -101,7 +101,7 @@ class Minimize:
     def _check(self, target: Target) -> None:
         if self.max_steps < 0:
             raise UserError(f"--max-steps must be at least 0, got {self.max_steps}")
-        check_picture("--plot", self.plot, FORMATS)
+        check_picture("--plot", self.plot, (".png", ".svg", ".pdf"))
         check_picture("--animate", self.animate, (".gif",))
         if self.animate is not None and len(target.names) > 2:
             raise UserError(f"--animate is for one or two variables, {target.problem.name} has {len(target.names)}")

@@ -48,11 +48,4 @@ if TYPE_CHECKING:
     from gdjax.data.files import read_features as read_features
     from gdjax.data.readers import read_table as read_table
 
-import_on_first_touch(
-    __name__,
-    {
-        "convert": "gdjax.data.conversion",
-        "read_features": "gdjax.data.files",
-        "read_table": "gdjax.data.readers",
-    },
-)
+ON_FIRST_TOUCH = import_on_first_touch(__name__)

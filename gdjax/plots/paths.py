@@ -58,18 +58,6 @@ def draw_paths(
     return made
 
 
-def read_window(numbers: Sequence[float], names: Sequence[str]) -> list[tuple[float, float]] | None:
-    """A pair for each variable from low and high of each, one after the other; None of none.
-
-    Raises: ValueError if they are not two for each variable, the first of them lower.
-    """
-    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
-    if numbers and (len(numbers) != 2 * len(names) or not all(low < high for low, high in pairs)):
-        given = " ".join(f"{number:g}" for number in numbers)
-        raise ValueError(f"`window` must be low and high of {', '.join(names)}, low < high, got {given}")
-    return pairs or None
-
-
 def window(problem: Problem, paths: Sequence[np.ndarray]) -> tuple[Any, ...]:
     """Of a picture over one or two variables: the problem's own, or what finite paths need."""
     if problem.bounds:

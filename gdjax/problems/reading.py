@@ -120,3 +120,15 @@ def steepest_curvature(problem: Problem) -> float:
     flat, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, problem.start))
     hessian = np.asarray(jax.hessian(lambda x: problem(unravel(x)))(flat))
     return float(np.abs(np.linalg.eigvalsh(hessian)).max()) if np.isfinite(hessian).all() else 0.0
+
+
+def read_window(numbers: Sequence[float], names: Sequence[str]) -> list[tuple[float, float]] | None:
+    """A pair for each variable from low and high of each, one after the other; None of none.
+
+    Raises: ValueError if they are not two for each variable, the first of them lower.
+    """
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    if numbers and (len(numbers) != 2 * len(names) or not all(low < high for low, high in pairs)):
+        given = " ".join(f"{number:g}" for number in numbers)
+        raise ValueError(f"`window` must be low and high of {', '.join(names)}, low < high, got {given}")
+    return pairs or None

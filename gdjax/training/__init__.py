@@ -72,12 +72,4 @@ __all__ = [
     "summarize",
 ]
 
-import_on_first_touch(
-    __name__,
-    {
-        **dict.fromkeys(("load_run", "save_run"), "gdjax.training.checkpoint"),
-        "Checkpoints": "gdjax.training.checkpoints",
-        **dict.fromkeys(("Failure", "find_failure"), "gdjax.training.failure"),
-        "CheckpointError": "gdjax.training.manifest",
-    },
-)
+ON_FIRST_TOUCH = import_on_first_touch(__name__)

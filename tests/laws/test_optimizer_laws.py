@@ -24,7 +24,6 @@ from gdjax.calls import docstrings
 from gdjax.certify.examples import example_calls
 from gdjax.certify.references import REAL_ONLY
 from gdjax.laws.optimizer import LAWS
-from gdjax.optimizers import of_optax as of_optax_module
 from gdjax.optimizers.catalogue import entry
 from gdjax.optimizers.leafwise import LiftedRule
 from gdjax.types import Evaluation
@@ -387,7 +386,7 @@ def required_arguments(name):
 
 def of_optax():
     """name -> a call of each transformation of Optax whose required arguments are numbers."""
-    for name in of_optax_module.__all__:
+    for name in (name for name, place in optimizers.ON_FIRST_TOUCH.items() if place == "gdjax.optimizers.of_optax"):
         factory = getattr(gd, name)
         required = [p.name for p in inspect.signature(factory).parameters.values() if p.default is p.empty]
         numbers = factory.recipe.intervals if hasattr(factory, "recipe") else {}
