@@ -107,8 +107,9 @@ class Recipe:
 
     def make(self, arguments: dict[str, Any]) -> Node:
         """The node of these arguments, after checking them."""
-        with self._speaking():
-            arguments = {**arguments, **{name: read(arguments[name]) for name, read in self.declared.reads.items()}}
+        if self.declared.reads:
+            with self._speaking():
+                arguments = {**arguments, **{name: read(arguments[name]) for name, read in self.declared.reads.items()}}
         arguments = self.fit(arguments)
         self.check(arguments)
         with self._speaking():
@@ -164,14 +165,16 @@ class Recipe:
                 return jax.tree.map(hide_leaf, x.gradient_transformation())
             return x if is_number(x) else Static(x)
 
-        return {
-            name: Static(value)
-            if name in self.static
-            else Precise.of(float(value))
-            if name in self.declared.precise and isinstance(value, numbers.Real) and not isinstance(value, bool)
-            else jax.tree.map(hide_leaf, value)
-            for name, value in arguments.items()
-        }
+        def hide_argument(name: str, value: Any) -> Any:
+            if name in self.static or isinstance(value, (bool, str)):
+                return Static(value)
+            if name in self.declared.precise and isinstance(value, numbers.Real):
+                return Precise.of(float(value))
+            if value is None or isinstance(value, (int, float, Node)):  # a tree map takes ten times as long
+                return value
+            return jax.tree.map(hide_leaf, value)
+
+        return {name: hide_argument(name, value) for name, value in arguments.items()}
 
     def check(self, arguments: dict[str, Any]) -> None:
         """Raise for a number outside its bounds, or for an argument that must be a number and is none.
@@ -234,7 +237,7 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
     """Raise ValueError unless every concrete number in value lies in the interval, e.g. "[0, 1)"."""
     if not is_concrete(value):
         return
-    low, high = (float(end) for end in interval[1:-1].split(","))
+    low, high = _ends(interval)
     # NumPy takes ten times as long for a number.
     array = value if isinstance(value, (int, float)) else np.asarray(value)
     if isinstance(array, np.ndarray) and np.iscomplexobj(array):
@@ -244,6 +247,12 @@ def check_interval(who: str, name: str, value: Any, interval: str) -> None:
     inside = above & below
     if not (inside if isinstance(inside, bool) else np.all(inside)):
         raise ValueError(f"{who}: {name} must be in {interval}, got {mistakes.brief(value)}")
+
+
+@functools.lru_cache
+def _ends(interval: str) -> tuple[float, float]:
+    low, high = interval[1:-1].split(",")
+    return float(low), float(high)
 
 
 def check_whole(who: str, name: str, value: Any) -> None:

@@ -17,7 +17,6 @@ from gdjax.sweeps.blocks import Outcome, blocks_of
 from gdjax.sweeps.engine import Progress, run_locally
 from gdjax.sweeps.grouping import studies_of, way_of, whole_paths
 from gdjax.sweeps.identity import identity_of
-from gdjax.sweeps.paths import resolve
 from gdjax.sweeps.rungs import check_rungs, run_rungs
 from gdjax.sweeps.store import Nowhere, Store
 from gdjax.sweeps.study import Study
@@ -156,10 +155,11 @@ def run_all(
         identity = identity_of(given, configurations, seeds, studies, budgets)
         store = Store(Path(manner.out), identity, manner.resume, manner.allow_versions)
         studies = [dataclasses.replace(study, way=way) for study, way in zip(studies, store.ways, strict=True)]
-    told, remarks = [as_run(given, configuration) for configuration in configurations], _remarks(given, seeds, studies)
+    place = {seed: i for i, seed in enumerate(seeds)}
+    told, remarks = as_runs(given, configurations), _remarks(given, seeds, studies)
 
     def judge(outcomes: list[Outcome]) -> SweepTable:
-        rows = sorted(outcomes, key=lambda each: (each.configuration, seeds.index(each.seed)))
+        rows = sorted(outcomes, key=lambda each: (each.configuration, place[each.seed]))
         table = table_of(rows, told, *studies[0].monitor, remarks)
         stop = Stop.NON_FINITE if (table.stop == Stop.NON_FINITE.name).all() else Stop.BUDGET
         spoiled = not_finite(stop, data=given.data, validation=given.validation)
@@ -189,12 +189,14 @@ def _remarks(given: Arguments, seeds: Sequence[int], studies: Sequence[Study]) -
     return (*found, "the seeds share parameters and the order of rows: their runs differ by draws in the loss alone")
 
 
-def as_run(given: Arguments, configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration whose objects have the numbers with which they were run: an axis may lead into another."""
-    nodes = {"optimizer", "stop"} & configuration.keys()
-    if not nodes or nodes == configuration.keys():
-        return dict(configuration)
-    roots = given.roots([*configuration])
-    whole = whole_paths(lambda path: resolve(path, roots), configuration)
-    made = given.configured(whole)
-    return {path: getattr(made, path) if path in nodes else x for path, x in configuration.items()}
+def as_runs(given: Arguments, configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Configurations whose objects have the numbers with which they were run: an axis may lead into another."""
+
+    def as_run(configuration: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+        nodes = {"optimizer", "stop"} & configuration.keys()
+        if not nodes or nodes == configuration.keys():
+            return dict(configuration)
+        made = given.configured(whole)
+        return {path: getattr(made, path) if path in nodes else x for path, x in configuration.items()}
+
+    return list(map(as_run, configurations, whole_paths(given, configurations)))

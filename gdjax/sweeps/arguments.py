@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls import Condition, Model, as_optimizer, is_number
+from gdjax.calls import Condition, Model, Node, as_optimizer, is_number
 from gdjax.domain import as_length
 from gdjax.forms import Stateful
 from gdjax.losses import PerExample, Supervised
@@ -121,9 +121,30 @@ def configurations_of(axes: Any) -> list[dict[str, Any]]:
         if shapes := [np.shape(x) for x in values if is_number(x) and np.ndim(x)]:
             raise ValueError(f"sweep: {path} must be a number in each configuration, got an array of shape {shapes[0]}")
     for path, values in axes.items() if isinstance(axes, Mapping) else ():
-        if again := [x for i, x in enumerate(values) if x in [*values][:i]]:
+        if again := _repeated(values):
             raise ValueError(f"sweep: the values of {path} must differ, got {again[0]} twice")
     return found
+
+
+def _repeated(values: Iterable[Any]) -> list[Any]:
+    """The first value that came before, if there is one."""
+    before: dict[Any, list[Any]] = {}
+    for x in values:
+        alike = before.setdefault(_kind(x), [])
+        if x in alike:
+            return [x]
+        alike.append(x)
+    return []
+
+
+def _kind(x: Any) -> Any:
+    """What equal values have in common, and few others: calls of one kind have one hash."""
+    if isinstance(x, Node):
+        return repr(x)
+    try:
+        return hash(x)
+    except TypeError:
+        return None
 
 
 def seeds_of(seeds: Any, who: str = "sweep") -> list[int]:

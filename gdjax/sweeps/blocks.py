@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 def blocks_of(study: Study, seeds: Sequence[int]) -> list[Block]:
     """All lanes of a study in blocks, seeds last."""
-    numbers, way = [setting.number for setting in study.settings], study.way
+    numbers, way = study.settings.number.tolist(), study.way
     parts = [tuple(seeds[i : i + way.groups]) for i in range(0, len(seeds), way.groups)]
     return [Block(tuple(numbers[i : i + way.width]), part) for part in parts for i in range(0, len(numbers), way.width)]
 
@@ -128,23 +128,25 @@ def extend(before: Running, states: RunState) -> dict[str, np.ndarray]:
 def outcomes_of(study: Study, block: Block, running: Running) -> list[Outcome]:
     """What became of the lanes of a block, in its order."""
     states = jax.device_get(running.states._replace(history={}, state=running.states.state._replace(key=None)))
-    width = len(block.configurations)
+    evaluations, stops, steps = states.evaluations.tolist(), states.stop.tolist(), states.state.step.tolist()
+    values, places = states.best_value.tolist(), states.best_evaluation.tolist()
 
-    def outcome(place: int) -> Outcome:
-        g, w = divmod(place, width)
-        done, stop = int(states.evaluations[g, w]), Stop(int(states.stop[g, w]))
+    def outcome(g: int, w: int) -> Outcome:
+        done, stop = evaluations[g][w], Stop(stops[g][w])
         history = {name: rows[g, w, :done] for name, rows in running.rows.items()}
         kept = tree.whole(jax.tree.map(lambda x: x[g, w], states.best)) if study.keep_params else (None, None)
         return Outcome(
-            *block.lanes[place],
+            block.configurations[w],
+            block.seeds[g],
             stop=Stop.BUDGET.name if stop == Stop.RUNNING else stop.name,
-            best_value=study.sign * float(states.best_value[g, w]),
-            best_evaluation=int(states.best_evaluation[g, w]),
+            best_value=sign * values[g][w],
+            best_evaluation=places[g][w],
             epochs=float(history["epoch"][-1]) if done else 0.0,
-            steps=int(states.state.step[g, w]),
+            steps=steps[g][w],
             history=history,
             params=kept[0],
             model_state=kept[1],
         )
 
-    return [outcome(place) for place in range(len(block.lanes))]
+    sign = study.sign
+    return [outcome(g, w) for g in range(len(block.seeds)) for w in range(len(block.configurations))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import stopping, training
-from gdjax.calls import Condition, as_optimizer
+from gdjax.calls import Condition, as_optimizer, is_key
 from gdjax.sweeps.arguments import Arguments
-from gdjax.sweeps.paths import get, is_lane, resolve
-from gdjax.sweeps.study import Setting, Study, evaluation_of
+from gdjax.sweeps.paths import get, is_lane, resolve, takes_column
+from gdjax.sweeps.study import Settings, Study, evaluation_of, join
 from gdjax.sweeps.ways import COPIES, Way, choose_way
 from gdjax.training import Fitting
 from gdjax.training.feeds import Feed
+
+COLUMN = "column"  # in the place of a number in which configurations may differ
 
 
 def studies_of(
@@ -29,9 +31,7 @@ def studies_of(
     width: int | None = None,
 ) -> list[Study]:
     """The configurations in groups, one for each program."""
-    roots = given.roots([path for each in configurations for path in each])
-    full = functools.cache(lambda path: resolve(path, roots))
-    whole = [whole_paths(full, each) for each in configurations]
+    whole = whole_paths(given, configurations)
     in_penalty = any(path.startswith("loss.penalty") for each in whole for path in each)
     if in_penalty and given.evaluate is None:
         if given.validation is None:
@@ -39,33 +39,91 @@ def studies_of(
                 "sweep: an axis in the penalty needs validation rows, or evaluate, to compare runs by what is not penalized"
             )
         given = dataclasses.replace(given, evaluate=evaluation_of(given.loss))
-    in_loss = _numbers_in_loss(roots, whole)
-    base = {path: get(roots, path) for path in in_loss}
-    usual = _condition(given.stop)
-    groups: dict[Any, tuple[Arguments, list[Setting]]] = {}
-    for number, configuration in enumerate(whole):
-        arguments = given.configured(configuration)
-        varied = {path.removeprefix("loss."): (base | configuration)[path] for path in in_loss}
-        condition = usual if arguments.stop is given.stop else _condition(arguments.stop)
-        optimizer = as_optimizer(arguments.optimizer).canonicalize(on_host=True)
-        setting = Setting(number, optimizer, condition, varied, float(arguments.init_scale))
-        fixed = {path: x for path, x in configuration.items() if path not in in_loss}
-        key = _structure(setting), _static(fixed)
-        if key not in groups:
-            groups[key] = given.configured(fixed), []
-        groups[key][1].append(setting)
-    return [_study(arguments, settings, seeds, memory, width) for arguments, settings in groups.values()]
+    in_loss = _numbers_in_loss(given.roots([path for each in whole for path in each]), whole)
+    groups: dict[Any, list[Settings]] = {}
+    for part in sorted(_settings(given, whole, in_loss), key=lambda each: each.number[0]):
+        groups.setdefault((_structure(part), _static(whole[part.number[0]], in_loss)), []).append(part)
+    studies = []
+    for parts in groups.values():
+        fixed = {path: x for path, x in whole[parts[0].number[0]].items() if path not in in_loss}
+        studies.append(_study(given.configured(fixed), join(parts), seeds, memory, width))
+    return studies
 
 
-def whole_paths(resolved: Callable[[str], str], configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration by whole paths.   Raises: ValueError where two of them are the same."""
-    found: dict[str, Any] = {}
-    for path, value in configuration.items():
-        whole = resolved(path)
-        if whole in found:
-            raise ValueError(f"sweep: {whole} must be given once, got it by two paths, {path!r} among them")
-        found[whole] = value
-    return found
+def _settings(given: Arguments, configurations: Sequence[dict[str, Any]], in_loss: Sequence[str]) -> list[Settings]:
+    """The checked numbers of all configurations, in parts of one program each.
+
+    Configurations that differ in numbers alone are one call, with a column in the place of each number. Where that is
+    refused they are a call each, so that what is wrong is said of the first that is wrong.
+    """
+    base, usual = {path: get(given.roots(in_loss), path) for path in in_loss}, _condition(given.stop)
+
+    def calls(made: Arguments) -> tuple[Any, ...]:
+        condition = usual if made.stop is given.stop else _condition(made.stop)
+        return as_optimizer(made.optimizer).canonicalize(on_host=True), condition, np.float64(made.init_scale)
+
+    def settings(numbers: Sequence[int], paths: Sequence[str]) -> Settings:
+        own = [configurations[number] for number in numbers]
+        columns = {path: np.array([each[path] for each in own], float) for path in paths}
+        first = given.configured(own[0])
+        if not all(takes_column(first.roots(paths), path) for path in paths):
+            raise TypeError("these come one by one")
+        one = calls(first)
+        together = calls(given.configured(own[0] | columns)) if columns else one
+        optimizer, condition, init_scale = jax.tree.map(functools.partial(_column, len(own)), one, together)
+        varied = {path[5:]: np.array([(base | each)[path] for each in own], float) for path in in_loss}
+        return Settings(np.array(numbers), optimizer, condition, varied, init_scale)
+
+    found, alone = [], list[int]()
+    for paths, numbers in _families(configurations, in_loss):
+        try:
+            found.append(settings(numbers, paths))
+        except (TypeError, ValueError, ArithmeticError):
+            alone += numbers
+    return [*found, *(settings([number], ()) for number in sorted(alone))]
+
+
+def _families(
+    configurations: Sequence[Mapping[str, Any]], in_loss: Sequence[str]
+) -> Iterator[tuple[list[str], list[int]]]:
+    """The paths to numbers that may differ, and the configurations that differ in these alone."""
+
+    def kind(path: str, x: Any) -> Any:
+        plain = isinstance(x, (int, float)) and not isinstance(x, bool)
+        if plain and (path in in_loss or path.startswith(("optimizer.", "stop."))):
+            return COLUMN
+        return type(x), x if plain or isinstance(x, str) else id(x)
+
+    families: dict[Any, list[int]] = {}
+    for number, configuration in enumerate(configurations):
+        families.setdefault(tuple((path, kind(path, x)) for path, x in configuration.items()), []).append(number)
+    for key, numbers in families.items():
+        yield [path for path, kind in key if kind is COLUMN and len(numbers) > 1], numbers
+
+
+def _column(number: int, one: Any, together: Any) -> Any:
+    """A leaf of so many calls, (number, ...), from that of the first and that of all of them.   Raises: ValueError."""
+    if is_key(one):
+        return jnp.broadcast_to(one, (number, *one.shape))
+    shape = (number, *np.shape(one))
+    return np.asarray(together) if np.shape(together) == shape else np.broadcast_to(together, shape)
+
+
+def whole_paths(given: Arguments, configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The configurations by whole paths.   Raises: ValueError where two paths of one are the same."""
+    roots = given.roots([path for each in configurations for path in each])
+    resolved = functools.cache(lambda path: resolve(path, roots))
+
+    def by_whole_paths(configuration: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for path, value in configuration.items():
+            whole = resolved(path)
+            if whole in found:
+                raise ValueError(f"sweep: {whole} must be given once, got it by two paths, {path!r} among them")
+            found[whole] = value
+        return found
+
+    return [by_whole_paths(each) for each in configurations]
 
 
 def _numbers_in_loss(roots: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -83,31 +141,31 @@ def _condition(stop: Condition | None) -> Condition:
     return with_usual.canonicalize(on_host=True)
 
 
-def _structure(setting: Setting) -> Any:
-    """What two settings of one program have in common."""
-    leaves, structure = jax.tree.flatten((setting.optimizer, setting.condition))
-    return structure, tuple((np.shape(x), np.asarray(x).dtype) for x in leaves)
+def _structure(settings: Settings) -> Any:
+    """What the settings of one program have in common."""
+    leaves, structure = jax.tree.flatten((settings.optimizer, settings.condition))
+    return structure, tuple((x.shape[1:], x.dtype) for x in leaves)
 
 
-def _static(configuration: Mapping[str, Any]) -> tuple[Any, ...]:
+def _static(configuration: Mapping[str, Any], in_loss: Sequence[str]) -> tuple[Any, ...]:
     """The values of a configuration that are neither lanes nor in the structure of the optimizer and the condition."""
-    kept = {path: x for path, x in configuration.items() if path.split(".")[0] in ("loss", "model", "batch_size")}
+    roots = ("loss", "model", "batch_size")
+    kept = {path: x for path, x in configuration.items() if path.split(".")[0] in roots and path not in in_loss}
     return tuple((path, x if isinstance(x, Hashable) else id(x)) for path, x in kept.items())
 
 
-def _study(
-    given: Arguments, settings: list[Setting], seeds: Sequence[int], memory: int | None, width: int | None
-) -> Study:
+def _study(given: Arguments, settings: Settings, seeds: Sequence[int], memory: int | None, width: int | None) -> Study:
     own = given.evaluate is None and given.validation is not None
-    varies = bool(settings[0].loss)
+    varies = bool(settings.loss)
     if own and varies:
         given = dataclasses.replace(given, evaluate=evaluation_of(given.loss))
     fitting = given.fitting(seeds[0])
     if isinstance(fitting.data, Feed):
         raise TypeError("sweep: data must be arrays in memory, got a Source or a loader")
     stops = given.stop is not None
-    way = way_of(fitting, len(settings), len(seeds), stops, memory, width)
-    return Study(fitting, tuple(settings), given.initial, given.loss, own and varies, way, stops, given.keep_params)
+    way = way_of(fitting, len(settings.number), len(seeds), stops, memory, width)
+    initial = functools.lru_cache(way.groups)(given.initial)  # blocks of the same seeds start together
+    return Study(fitting, settings, initial, given.loss, own and varies, way, stops, given.keep_params)
 
 
 def way_of(fitting: Fitting, number: int, seeds: int, stops: bool, memory: int | None, width: int | None) -> Way:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -98,6 +99,19 @@ def is_lane(roots: Mapping[str, Any], path: str, values: Sequence[Any]) -> bool:
         return False
     above = get(roots, path.rpartition(".")[0]) if "." in path else roots
     return isinstance(above, Node) or not all(map(_is_whole, (get(roots, path), *values)))
+
+
+def takes_column(roots: Mapping[str, Any], path: str) -> bool:
+    """Whether an array can stand for the number at a whole path, which is then judged as each of its entries would be.
+
+    So it is in the calls of gdjax, whose bodies ask for no number of Python; of another's calls it is not known.
+    """
+    *above, name = path.split(".")
+    places = [*itertools.accumulate(above, lambda place, part: _parts(place).get(part), initial=roots)]
+    recipes, last = [place.recipe for place in places if isinstance(place, Node)], places[-1]
+    if not all(each.reads_nothing and each.body.__module__.startswith("gdjax.") for each in recipes):
+        return False
+    return isinstance(last, Node) and _is_scalar(last._children.get(name)) and name not in last.recipe.declared.keys
 
 
 def _is_scalar(x: Any) -> bool:

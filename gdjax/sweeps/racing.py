@@ -136,8 +136,8 @@ def _run(
 def _blocks(study: Study, size: int, seeds: Sequence[tuple[int, ...]]) -> list[tuple[Way, Block]]:
     """The lanes of all tunings of so many configurations; those of the study run with the seeds of their tuning only."""
     numbers: list[list[int]] = [[] for _ in seeds]
-    for setting in study.settings:
-        numbers[setting.number // size].append(setting.number)
+    for number in study.settings.number.tolist():
+        numbers[number // size].append(number)
     lanes = study.way.groups * study.way.width  # as many as may run at a time
     groups = min(len(seeds[0]), lanes)
     width = min(max(map(len, numbers)), max(1, lanes // groups))

@@ -50,10 +50,10 @@ def run_rungs(
         last = until == rungs[-1]  # which ends as each study does
         outcomes = run(between.tasks(studies, seeds, numbers, None if last else int(until), narrow), between)
         found.update({each[:2]: each for each in outcomes})
-        order = [each.number for each in judge(outcomes).top(len(numbers))]
-        return [order.index(number) for number in numbers]
+        place = {each.number: i for i, each in enumerate(judge(outcomes).top(len(numbers)))}
+        return [place[number] for number in numbers]
 
-    successive_halving(advance, range(sum(len(study.settings) for study in studies)), rungs)
+    successive_halving(advance, range(sum(study.settings.number.size for study in studies)), rungs)
     between.end()
     return [*found.values()]
 
@@ -75,8 +75,9 @@ class Between(Nowhere):
     ) -> list[tuple[Study, Block]]:
         """The blocks of the next rung."""
         self.rung, self._before, self._now = self.rung + 1, self._now, {}
-        parts = [(study, tuple(each for each in study.settings if each.number in {*numbers})) for study in studies]
-        narrowed = [dataclasses.replace(s, settings=own, way=narrow(s, len(own))) for s, own in parts if own]
+        parts = [(study, study.settings.take(np.isin(study.settings.number, numbers))) for study in studies]
+        sized = [(study, own, own.number.size) for study, own in parts if own.number.size]
+        narrowed = [dataclasses.replace(study, settings=own, way=narrow(study, size)) for study, own, size in sized]
         place = {"rung": self.rung, "until": until}
         return [(study, block._replace(**place)) for study in narrowed for block in blocks_of(study, seeds)]
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdjax import tree
-from gdjax.calls import Condition, Optimizer
+from gdjax.calls import Condition, Optimizer, is_key
 from gdjax.forms import Stateful, as_loss
 from gdjax.losses import PerExample
 from gdjax.programs import bind, compile_once
@@ -25,14 +25,24 @@ from gdjax.types import RunState, Stop
 FILLER = np.int32(Stop.INTERRUPTED)  # of a lane that is there to fill up its block
 
 
-class Setting(NamedTuple):
-    """The numbers of one configuration."""
+class Settings(NamedTuple):
+    """The numbers of some configurations, leaves (configurations, ...) on the host."""
 
-    number: int  # of the configuration in the sweep
-    optimizer: Optimizer  # canonical, on the host
+    number: np.ndarray  # of the configurations in the sweep, int, increasing
+    optimizer: Optimizer  # canonical
     condition: Condition  # likewise
-    loss: dict[str, float]  # path in the loss -> number
-    init_scale: float = 1.0
+    loss: dict[str, np.ndarray]  # path in the loss -> numbers
+    init_scale: np.ndarray
+
+    def take(self, places: Any) -> Settings:
+        """Those at these places."""
+        return jax.tree.map(lambda x: x[places], self)
+
+
+def join(parts: Sequence[Settings]) -> Settings:
+    """Settings of one program together, in the order of their numbers."""
+    whole = jax.tree.map(lambda *each: (jnp if is_key(each[0]) else np).concatenate(each), *parts)
+    return whole.take(np.argsort(whole.number))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +60,7 @@ class Study:
     """
 
     fitting: Fitting
-    settings: tuple[Setting, ...]
+    settings: Settings
     initial: Callable[[int], tuple[Any, Any]]
     loss: Any
     judged_by_loss: bool
@@ -60,7 +70,7 @@ class Study:
 
     @functools.cached_property
     def lanes(self) -> Lanes:
-        vary = bind(with_numbers, self.loss, self.judged_by_loss) if self.settings[0].loss else None
+        vary = bind(with_numbers, self.loss, self.judged_by_loss) if self.settings.loss else None
         return (InTurn if self.way.kind == "in turn" else Lanes)(self.fitting.run, vary)
 
     @property
@@ -100,18 +110,16 @@ class Study:
     def start(self, configurations: Sequence[int], seeds: Sequence[int]) -> RunState:
         """The RunStates of these lanes before the first step, leaves (g, w, ...)."""
         settings, groups, width = self._of(configurations), self.way.groups, self.way.width
-        shape, missing = (groups, width), width - len(settings)
-        filled = [*settings, *settings[-1:] * missing]
         drawn = [tree.part(self.initial(seed)) for seed in (*seeds, *(seeds[-1],) * (groups - len(seeds)))]
-        over_groups = lambda x: np.broadcast_to(x, (groups, *np.shape(x)))  # noqa: E731
-        stop = np.full(shape, FILLER)
-        stop[: len(seeds), : len(settings)] = Stop.RUNNING
+        over_groups = lambda x: (jnp if is_key(x) else np).broadcast_to(x, (groups, *x.shape))  # noqa: E731
+        stop = np.full((groups, width), FILLER)
+        stop[: len(seeds), : len(configurations)] = Stop.RUNNING
         start = Start(
             *(jax.tree.map(lambda *each: jnp.stack(each), *part) for part in zip(*drawn, strict=True)),
             key=jnp.stack([run_key(seed) for seed in (*seeds, *(seeds[-1],) * (groups - len(seeds)))]),
-            optimizer=jax.tree.map(over_groups, stack([each.optimizer for each in filled])),
-            condition=jax.tree.map(over_groups, stack([each.condition for each in filled])),
-            init_scale=over_groups(np.array([each.init_scale for each in filled], float_dtype())),
+            optimizer=jax.tree.map(over_groups, settings.optimizer),
+            condition=jax.tree.map(over_groups, settings.condition),
+            init_scale=over_groups(settings.init_scale.astype(float_dtype())),
             stop=stop,
         )
         data = self.fitting.data, self.fitting.validation
@@ -120,16 +128,13 @@ class Study:
 
     def numbers(self, configurations: Sequence[int], seeds: Sequence[int]) -> dict[str, np.ndarray]:
         """The numbers in the loss of these lanes, path -> (g, w)."""
-        settings, (groups, width) = self._of(configurations), self.way[1:3]
-        filled = [*settings, *settings[-1:] * (width - len(settings))]
-        return {
-            path: np.broadcast_to(np.array([each.loss[path] for each in filled], float_dtype()), (groups, width))
-            for path in settings[0].loss
-        }
+        numbers, groups = self._of(configurations).loss, self.way.groups
+        return {path: np.broadcast_to(x.astype(float_dtype()), (groups, len(x))) for path, x in numbers.items()}
 
-    def _of(self, configurations: Sequence[int]) -> list[Setting]:
-        by_number = {setting.number: setting for setting in self.settings}
-        return [by_number[number] for number in configurations]
+    def _of(self, configurations: Sequence[int]) -> Settings:
+        """The settings of these configurations, the last of them again until their block is full."""
+        places = np.searchsorted(self.settings.number, configurations)
+        return self.settings.take(np.pad(places, (0, self.way.width - len(places)), mode="edge"))
 
 
 def run_key(seed: int) -> jax.Array:
@@ -144,11 +149,6 @@ def init_key(seed: int) -> jax.Array:
 
 def float_dtype() -> Any:
     return np.dtype(jnp.result_type(float))
-
-
-def stack(nodes: Sequence[Any]) -> Any:
-    """Nodes of one structure as one, whose numbers have a leading axis."""
-    return jax.tree.map(lambda *each: np.stack([np.asarray(x) for x in each]), *nodes)
 
 
 def evaluation_of(loss: Any) -> Evaluate:

@@ -115,20 +115,24 @@ class SweepTable:
 
     def by_configuration(self) -> list[Summary]:
         """What the seeds of each configuration say together, in the order of the configurations."""
-        return [
-            self._summary(number) for number in range(len(self.configurations)) if (self.configuration == number).any()
-        ]
+        return list(self._summaries)
 
-    def _summary(self, number: int) -> Summary:
-        own = self.configuration == number
-        values = self.best_value[own & ~self.wrong]
-        mean, error, low, high = student_interval(values)
-        low, high = np.clip([low, high], *self._range).tolist()
-        wrong, epochs = (float(column[own].mean()) for column in (self.wrong, self.epochs))
+    @functools.cached_property
+    def _summaries(self) -> tuple[Summary, ...]:
+        places: dict[int, list[int]] = {}
+        for place, number in enumerate(self.configuration.tolist()):
+            places.setdefault(number, []).append(place)
+        wrong = self.wrong
+        return tuple(self._summary(number, np.array(places[number]), wrong) for number in sorted(places))
+
+    def _summary(self, number: int, own: np.ndarray, wrong: np.ndarray) -> Summary:
+        """Of the runs at some places, which have this configuration."""
+        mean, error, low, high = student_interval(self.best_value[own[~wrong[own]]])
+        least, greatest = self._range
+        low, high = min(max(low, least), greatest), min(max(high, least), greatest)
         stops = dict(collections.Counter(self.stop[own].tolist()).most_common())
-        return Summary(
-            number, self.configurations[number], int(own.sum()), mean, error, low, high, wrong, epochs, stops
-        )
+        share, epochs = float(wrong[own].mean()), float(self.epochs[own].mean())
+        return Summary(number, self.configurations[number], len(own), mean, error, low, high, share, epochs, stops)
 
     @functools.cached_property
     def _range(self) -> tuple[float, float]:
@@ -254,11 +258,17 @@ def student_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, f
     number = len(values)
     if number < 2:
         return (float(values[0]) if number else np.nan), np.nan, np.nan, np.nan
+    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(number))
+    half = _student(0.5 + level / 2, number - 1) * error
+    return mean, error, mean - half, mean + half
+
+
+@functools.lru_cache
+def _student(share: float, freedom: int) -> float:
+    """The quantile of Student's t, which takes SciPy as long as the rest of a table."""
     from scipy.stats import t
 
-    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(number))
-    half = float(t.ppf(0.5 + level / 2, number - 1)) * error
-    return mean, error, mean - half, mean + half
+    return float(t.ppf(share, freedom))
 
 
 def table_of(

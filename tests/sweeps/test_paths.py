@@ -1,6 +1,7 @@
 """Paths: every number of a run can be named, read, and replaced, on the host and where it is traced."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ import pytest
 
 import gdjax as gd
 from gdjax import losses
-from gdjax.sweeps.paths import get, insert, is_lane, numbers_of, replace, resolve
+from gdjax.certify.examples import example_calls
+from gdjax.sweeps.paths import get, insert, is_lane, numbers_of, replace, resolve, takes_column
 
 OPTIMIZER = gd.chain(
     gd.clip_by_global_norm(1.0),
@@ -151,3 +153,44 @@ def test_lanes_are_numbers_in_places_that_take_them():
     assert {path: is_lane(ROOTS, path, values) for path, values in static.items()} == dict.fromkeys(static, False)
     whole = {"loss": losses.l2(1)}  # which may be a size, for all that a field of a dataclass says
     assert not is_lane(whole, "loss.strength", [1, 2]) and is_lane(whole, "loss.strength", [1, 0.5])
+
+
+def test_a_column_is_refused_where_one_of_its_numbers_is_and_else_has_their_leaves():
+    stops = gd.stopping.patience(7), gd.stopping.change(1e-3), gd.stopping.budget(steps=3)
+    calls = [*(example_calls(name)[0] for name in gd.optimizers.OPTIMIZERS), OPTIMIZER, MODEL, *stops]
+    refused, equal = 0, 0
+    for call in calls:
+        paths = [(path, x) for path, x in numbers_of({"call": call}).items() if takes_column({"call": call}, path)]
+        for (path, given), value in itertools.product(paths, (-1, 1, 2.5, np.nan)):
+            try:
+                alone = jax.tree.leaves(replace({"call": call}, {path: value})["call"].canonicalize(on_host=True))
+            except (TypeError, ValueError):
+                refused += 1
+                with pytest.raises((TypeError, ValueError)):
+                    replace({"call": call}, {path: np.array([given, value], float)})
+                continue
+            together = replace({"call": call}, {path: np.array([given, value], float)})["call"]
+            pairs = zip(alone, jax.tree.leaves(together.canonicalize(on_host=True)), strict=True)
+            changed = [(a, b) for a, b in pairs if np.shape(a) != np.shape(b)]
+            assert [(a.dtype, b[1]) for a, b in changed] == [(changed[0][1].dtype, changed[0][0])], (path, call)
+            equal += 1
+    assert refused > 400 and equal > 400
+
+
+def test_numbers_of_calls_that_are_not_known_to_take_columns_come_one_by_one():
+    @gd.optimizer
+    def own(learning_rate, key=0):
+        if isinstance(learning_rate, float) and learning_rate > 1:
+            raise ValueError("this is too fast")
+        return lambda params: (), lambda grads, state, params=None: (grads, state)
+
+    held = {
+        "a": gd.average(own(0.1), decay=0.5),
+        "b": gd.average(gd.adam(0.1), decay=0.5),
+        "c": gd.add_noise(1.0, 0.5, 3),
+    }
+    held |= {"d": gd.sgd(gd.schedules.exponential_decay(0.1, 10, decay_rate=0.9)), "e": gd.prodigy()}
+    takes = {path for path in numbers_of(held) if takes_column(held, path)}
+    assert {"a.decay", "b.decay", "b.inner.learning_rate", "c.eta", "d.learning_rate.init_value"} <= takes
+    kept = {"a.inner.learning_rate", "c.key", "d.learning_rate.decay_rate", "e.betas.0"}
+    assert kept <= numbers_of(held).keys() - takes and not takes_column(held, "e.nothing.there")

@@ -189,7 +189,7 @@ def test_a_program_is_compiled_for_each_group_and_none_for_other_values(given):
     def swept(rates, strengths, seeds):
         axes = {"nesterov": [False, True], "learning_rate": rates, "strength": strengths}
         studies = studies_of(given, gd.sweeps.grid(axes), seeds)
-        assert [(len(study.settings), study.way) for study in studies] == [(4, Way("side by side", 2, 4))] * 2
+        assert [(len(study.settings.number), study.way) for study in studies] == [(4, Way("side by side", 2, 4))] * 2
         tasks = [(study, block) for study in studies for block in blocks_of(study, seeds)]
         return run_locally(tasks, Nowhere(), lambda _: None)
 
@@ -226,6 +226,11 @@ def bound_loss(model):
             {"axes": {"learning_rate": [0.1, -1.0]}},
             r"optimizer.learning_rate = -1: sgd: .* in \[0, inf\)",
         ),
+        ({"axes": [{"learning_rate": 0.1}, {"momentum": 7}, {"learning_rate": -1}]}, "optimizer.momentum = 7: sgd: "),
+        (
+            {"axes": {"optimizer": [gd.sgd(1), gd.adam(1), gd.sgd(1.0)]}},
+            r"values of optimizer must differ, got sgd\(1\) t",
+        ),
         ({"axes": 5}, "axes must be a dict path -> values, or a list of dicts"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"width": 0}, "width must be at least 1"),
@@ -248,6 +253,14 @@ def test_what_cannot_be_swept_is_said(how, error):
     usual = {"axes": {"learning_rate": [0.1]}, "params": 0.0, "epochs": 1, "batch_size": 4}
     with pytest.raises((TypeError, ValueError), match=error):
         gd.sweep(loss, optimizer=gd.sgd(0.1), data=np.arange(8.0), **{**usual, **how})
+
+
+def test_keys_of_optimizers_are_axes():
+    """Numbers of which no array of numbers can be made."""
+    noisy, loss = gd.chain(gd.add_noise(1.0, 0.5, 3), gd.sgd(0.1)), gd.per_example(lambda w, x: (w - x) ** 2)
+    axes = {"learning_rate": [0.1, 0.2], "key": [1, 2]}
+    table = gd.sweep(loss, 0.0, noisy, np.arange(8.0), axes=axes, epochs=1, batch_size=4)
+    assert np.isfinite(table.best_value).all() and len({*table.best_value}) == 4
 
 
 def test_parameters_that_can_be_called_are_parameters():
