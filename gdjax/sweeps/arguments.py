@@ -16,7 +16,7 @@ from gdjax.calls import Condition, Model, Node, as_optimizer, is_number
 from gdjax.domain import as_length
 from gdjax.forms import Stateful
 from gdjax.losses import PerExample, Supervised
-from gdjax.sweeps.paths import replace
+from gdjax.sweeps.paths import replace, replace_by_columns
 from gdjax.sweeps.space import grid
 from gdjax.sweeps.study import init_key, run_key
 from gdjax.training import Fitting, Length
@@ -51,9 +51,12 @@ class Arguments:
         left_out = {"stop"} if self.stop is None and "stop" not in paths else set()
         return {name: x for name, x in found.items() if name not in left_out and (name != "model" or has_model)}
 
-    def configured(self, configuration: Mapping[str, Any]) -> Arguments:
-        """The arguments of a run, with the values at these whole paths, which are checked."""
-        made = replace(self.roots([*configuration]), configuration)
+    def configured(
+        self, configuration: Mapping[str, Any], columns: Mapping[str, np.ndarray] | None = None
+    ) -> Arguments:
+        """The arguments of a run, with the values at these whole paths, which are checked; or with columns at some."""
+        roots = self.roots([*configuration])
+        made = replace_by_columns(roots, {**configuration, **columns}) if columns else replace(roots, configuration)
         if "model" in made:
             if not callable(self.loss) or isinstance(self.loss, (PerExample, Stateful, Supervised)):
                 raise TypeError(

@@ -59,11 +59,12 @@ class Telling:
 
     def end(self, study: Study, block: Block, outcomes: list[Outcome]) -> None:
         """After the last one."""
+        sign = study.sign
         with self._lock:
             self.alive.pop((study, block), None)
             self.share[study, block] = len(block.lanes)
             self.done += len(block.lanes)
-            self._improve(study, study.sign * min(study.sign * each.best_value for each in outcomes))
+            self._improve(study, sign * min(sign * each.best_value for each in outcomes))
             self._say()
 
     def _improve(self, study: Study, best: float) -> None:

@@ -69,7 +69,7 @@ def _settings(given: Arguments, configurations: Sequence[dict[str, Any]], in_los
         if not all(takes_column(first.roots(paths), path) for path in paths):
             raise TypeError("these come one by one")
         one = calls(first)
-        together = calls(given.configured(own[0] | columns)) if columns else one
+        together = calls(given.configured(own[0], columns)) if columns else one
         optimizer, condition, init_scale = jax.tree.map(functools.partial(_column, len(own)), one, together)
         varied = {path[5:]: np.array([(base | each)[path] for each in own], float) for path in in_loss}
         return Settings(np.array(numbers), optimizer, condition, varied, init_scale)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -76,6 +76,11 @@ def replace(roots: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     return _replace("", roots, _split(values), _checked)
 
 
+def replace_by_columns(roots: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """As `replace`, where some of the values may be arrays, (configurations,), for the numbers that `takes_column`."""
+    return _replace("", roots, _split(values), functools.partial(_checked, is_number=is_number))
+
+
 def insert(roots: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
     """The roots with other numbers at some whole paths, unchecked, so that they may be traced."""
     return _replace("", roots, _split(numbers), _unchecked)
@@ -104,14 +109,22 @@ def is_lane(roots: Mapping[str, Any], path: str, values: Sequence[Any]) -> bool:
 def takes_column(roots: Mapping[str, Any], path: str) -> bool:
     """Whether an array can stand for the number at a whole path, which is then judged as each of its entries would be.
 
-    So it is in the calls of gdjax, whose bodies ask for no number of Python; of another's calls it is not known.
+    So it is in the calls and the dataclasses of gdjax, which ask for no number of Python; of others it is not known.
     """
     *above, name = path.split(".")
     places = [*itertools.accumulate(above, lambda place, part: _parts(place).get(part), initial=roots)]
-    recipes, last = [place.recipe for place in places if isinstance(place, Node)], places[-1]
-    if not all(each.reads_nothing and each.body.__module__.startswith("gdjax.") for each in recipes):
+    if not all(map(_is_ours, places)):
         return False
-    return isinstance(last, Node) and _is_scalar(last._children.get(name)) and name not in last.recipe.declared.keys
+    last = places[-1]
+    if isinstance(last, Node):
+        return _is_scalar(last._children.get(name)) and name not in last.recipe.declared.keys
+    return dataclasses.is_dataclass(last) and isinstance(getattr(last, name, None), float)
+
+
+def _is_ours(place: Any) -> bool:
+    if isinstance(place, Node):
+        return place.recipe.reads_nothing and place.recipe.body.__module__.startswith("gdjax.")
+    return type(place).__module__.startswith("gdjax.") or isinstance(place, (dict, tuple, list))
 
 
 def _is_scalar(x: Any) -> bool:
@@ -193,13 +206,13 @@ def _replace(path: str, place: Any, values: dict[tuple[str, ...], Any], put: Any
     return put(told, place, {name: _replace(f"{path}{name}.", parts[name], each, put) for name, each in below.items()})
 
 
-def _checked(told: str, place: Any, parts: dict[str, Any]) -> Any:
+def _checked(told: str, place: Any, parts: dict[str, Any], is_number: Callable[[Any], bool] = _is_scalar) -> Any:
     """The place with other parts, as a new call would make it."""
     try:
         if isinstance(place, Node):
             return place.replace(**parts)
         for name, part in parts.items():
-            if _is_scalar(_parts(place)[name]) and not _is_scalar(part):
+            if _is_scalar(_parts(place)[name]) and not is_number(part):
                 raise TypeError(f"{name} must be a number, got {brief(part)}")
         return _with_parts(place, parts)
     except (TypeError, ValueError) as error:
