@@ -3,12 +3,14 @@
 import importlib
 import subprocess
 import sys
+import types
 
 import pytest
 
 import gdjax as gd
 from gdjax import optimizers, text
 from gdjax.calls import is_factory
+from gdjax.first_touch import import_on_first_touch
 
 
 def test_a_table_is_as_wide_as_its_cells():
@@ -57,6 +59,12 @@ def test_the_face():
     assert set(gd.OPTIMIZERS) | set(gd.WRAPPERS) | set(gd.TRANSFORMS) | set(gd.optimizers.LIFTED) <= made
     with pytest.raises(AttributeError, match="no attribute 'adamm'"):
         _ = gd.adamm
+
+
+def test_a_package_without_its_source_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bare", types.ModuleType("bare"))
+    with pytest.raises(ImportError, match="bare needs its source"):
+        import_on_first_touch("bare")
 
 
 def test_letters_that_changed_places_are_the_nearest():
