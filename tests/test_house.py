@@ -42,6 +42,7 @@ CLI = {
         "tables",
         "tasks",
         "text",
+        "version",
         "cli",
     ),
 }

@@ -20,6 +20,7 @@ from gdjax.cli.signals import Termination, terminating
 from gdjax.cli.words import MARK, mark, unmark
 from gdjax.runs import CheckpointError
 from gdjax.text import did_you_mean
+from gdjax.version import __version__
 
 DESCRIPTION = "Gradient descent in JAX, from one command. `gdjax train digits` is a good first one."
 
@@ -60,6 +61,9 @@ def execute(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> Any:
     """The command of the given words.   Raises: UserError, in one line, if they do not fit it."""
+    if argv == ["--version"]:
+        print(f"gdjax {__version__}")
+        sys.exit(0)
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise UserError(f"no command {argv[0]!r}: {did_you_mean(argv[0], COMMANDS)}")
     _check_given_once(argv)

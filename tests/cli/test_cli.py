@@ -33,6 +33,7 @@ from gdjax.runs.folder import load as load_run_folder
 from gdjax.runs.records import read_records
 from gdjax.schedules import SCHEDULES
 from gdjax.training import explanation
+from gdjax.version import __version__
 
 FEW = ["--epochs", "3", "--quiet"]
 QUICK = [*FEW, "--hidden", "8"]
@@ -526,7 +527,7 @@ def test_the_catalogues():
 
 
 def test_help_is_help():
-    assert gdjax("--help")[0] == 0
+    assert gdjax("--help")[0] == 0 and gdjax("--version") == (0, f"gdjax {__version__}\n", "")
     code, out, _ = gdjax("train", "--help")
     assert (
         code == 0 and "--learning-rate" in out and "the optimizer's own default if not given" in " ".join(out.split())
