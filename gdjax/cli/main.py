@@ -74,7 +74,8 @@ def parse(argv: list[str]) -> Any:
             if argv and argv[0] in COMMANDS:
                 return unmark(tyro.cli(command(argv[0]), args=words[1:], prog=f"gdjax {argv[0]}"))
             every = {name: command(name) for name in COMMANDS}
-            return tyro.extras.subcommand_cli_from_dict(every, args=words, prog="gdjax", description=DESCRIPTION)
+            found = tyro.extras.subcommand_cli_from_dict(every, args=words, prog="gdjax", description=DESCRIPTION)
+            return unmark(found)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

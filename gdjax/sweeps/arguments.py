@@ -145,8 +145,9 @@ def _kind(x: Any) -> Any:
     if isinstance(x, Node):
         return repr(x)
     try:
-        return hash(x)
-    except TypeError:
+        with np.errstate(over="ignore"):  # equal numbers of two dtypes may differ in their hash, and not in float32
+            return (np.float32(x) + 0).tobytes() if is_number(x) else hash(x)
+    except (TypeError, OverflowError):
         return None
 
 

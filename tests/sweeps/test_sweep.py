@@ -228,6 +228,10 @@ def bound_loss(model):
         ),
         ({"axes": [{"learning_rate": 0.1}, {"momentum": 7}, {"learning_rate": -1}]}, "optimizer.momentum = 7: sgd: "),
         (
+            {"axes": {"learning_rate": [0.1, 0.2, np.float32(0.1)]}},
+            r"values of learning_rate must differ, got .* twice",
+        ),
+        (
             {"axes": {"optimizer": [gd.sgd(1), gd.adam(1), gd.sgd(1.0)]}},
             r"values of optimizer must differ, got sgd\(1\) t",
         ),
